@@ -1,0 +1,29 @@
+/* Owns the clocks. */
+#include "common/base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void clock_timestamp(char *text, size_t size)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct tm date;
+    gmtime_r(&now.tv_sec, &date);
+    char second[24];
+    strftime(second, sizeof second, "%Y-%m-%dT%H:%M:%S", &date);
+    snprintf(text, size, "%s.%03ldZ", second, now.tv_nsec / 1000000);
+}
+
+void clock_sleep(double seconds)
+{
+    struct timespec wait = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&wait, NULL);
+}

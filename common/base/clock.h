@@ -1,0 +1,8 @@
+/* Time: a monotonic one for durations, the wall clock for records only (no decision depends on it). */
+#pragma once
+
+#include <stddef.h>
+
+double clock_seconds(void);                            /* monotonic, from an arbitrary start */
+void clock_timestamp(char *text, size_t size);         /* UTC, "2026-11-22T04:01:48.123Z" (25 bytes with NUL) */
+void clock_sleep(double seconds);

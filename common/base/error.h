@@ -1,0 +1,31 @@
+/* Errors carry words, once: whoever first knows the cause writes the text, callers relay in silence.
+ *
+ * A function that can fail takes `struct error *e` last and returns 0, or -1 with *e filled; its outputs are set only on
+ * success. The kind is the exit code that the program ends with if nobody recovers. */
+#pragma once
+
+#include <stdbool.h>
+
+enum error_kind {
+    ERROR_NONE = 0,
+    ERROR_FAILED = 1,  /* the machine, the network, a bug: anything not named below */
+    ERROR_USAGE = 2,   /* command line or job file */
+    ERROR_DATA = 3,    /* the input is refused */
+    ERROR_GATE = 4,    /* a quality gate is not met */
+    ERROR_STOPPED = 75 /* stopped on request; the same command resumes */
+};
+
+struct error {
+    enum error_kind kind;
+    char text[1024]; /* one line: what, where, what to do */
+};
+
+/* Fills *e (NULL allowed) and returns -1, so that a failing function can `return error_set(...)`. Control characters in
+ * the text are replaced by '?', since file names and data end up in it. */
+int error_set(struct error *e, enum error_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Like error_set with ERROR_FAILED, with ": " and the words for `number` (an errno) appended. */
+int error_errno(struct error *e, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Puts a place in front of the text already in *e ("pairs.jsonl:7: "), and returns -1. */
+int error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,274 @@
+/* Owns reading, mapping and atomically replacing files. */
+#include "common/base/file.h"
+
+#include "common/base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct file_writer {
+    char *path, *temporary;
+    FILE *stream;
+};
+
+/* An open descriptor of a regular file for reading, with its size. */
+static int open_for_reading(int *ret, size_t *size, const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat facts;
+    if (fd < 0 || fstat(fd, &facts)) {
+        int number = errno;
+        if (fd >= 0)
+            close(fd);
+        return error_set(e, ERROR_DATA, "%s: cannot be read: %s", path, strerror(number));
+    }
+    if (!S_ISREG(facts.st_mode)) {
+        close(fd);
+        return error_set(e, ERROR_DATA, "%s: is %s, not a file; name a file", path,
+                         S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
+    }
+    *ret = fd;
+    *size = (size_t)facts.st_size;
+    return 0;
+}
+
+int file_read(char **ret, size_t *size, const char *path, struct error *e)
+{
+    int fd;
+    size_t total;
+    if (open_for_reading(&fd, &total, path, e))
+        return -1;
+    char *bytes = allocate(total + 1, 1);
+    size_t done = 0;
+    while (done < total) {
+        ssize_t n = read(fd, bytes + done, total - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            error_errno(e, errno, "%s: cannot be read", path);
+            close(fd);
+            free(bytes);
+            return -1;
+        }
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    close(fd);
+    bytes[done] = 0;
+    *ret = bytes;
+    *size = done;
+    return 0;
+}
+
+int file_map(struct file_map *ret, const char *path, struct error *e)
+{
+    int fd;
+    size_t size;
+    if (open_for_reading(&fd, &size, path, e))
+        return -1;
+    void *data = size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : NULL;
+    int number = errno;
+    close(fd);
+    if (data == MAP_FAILED)
+        return error_errno(e, number, "%s: cannot be mapped", path);
+    *ret = (struct file_map){data, size};
+    return 0;
+}
+
+void file_unmap(struct file_map *map)
+{
+    if (map && map->data)
+        munmap((void *)map->data, map->size);
+    if (map)
+        *map = (struct file_map){0};
+}
+
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return duplicate(".");
+    return slash == path ? duplicate("/") : format_text("%.*s", (int)(slash - path), path);
+}
+
+static int sync_folder_of(const char *path, struct error *e)
+{
+    char *folder = folder_of(path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    if (fd < 0 || (fsync(fd) && errno != EINVAL))
+        result = error_errno(e, errno, "%s: cannot be synced to disk", folder);
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return result;
+}
+
+int file_writer_create(struct file_writer **ret, const char *path, struct error *e)
+{
+    struct file_writer *w = allocate(1, sizeof *w);
+    w->path = duplicate(path);
+    w->temporary = format_text("%s.%d.tmp", path, (int)getpid());
+    w->stream = fopen(w->temporary, "we");
+    if (!w->stream) {
+        error_errno(e, errno, "%s: cannot be written", path);
+        free(w->path);
+        free(w->temporary);
+        free(w);
+        return -1;
+    }
+    *ret = w;
+    return 0;
+}
+
+FILE *file_writer_stream(struct file_writer *w)
+{
+    return w->stream;
+}
+
+const char *file_writer_path(const struct file_writer *w)
+{
+    return w->temporary;
+}
+
+int file_writer_commit(struct file_writer **writer, struct error *e)
+{
+    struct file_writer *w = *writer;
+    if (ferror(w->stream) || fflush(w->stream) || fsync(fileno(w->stream))) {
+        error_errno(e, errno, "%s: cannot be written", w->path);
+        goto fail;
+    }
+    if (rename(w->temporary, w->path)) {
+        error_errno(e, errno, "%s: cannot be put in place", w->path);
+        goto fail;
+    }
+    int result = sync_folder_of(w->path, e);
+    file_writer_destroy(writer);
+    return result;
+fail:
+    file_writer_destroy(writer);
+    return -1;
+}
+
+void file_writer_destroy(struct file_writer **writer)
+{
+    struct file_writer *w = writer ? *writer : NULL;
+    if (!w)
+        return;
+    fclose(w->stream);
+    unlink(w->temporary); /* already gone after a rename */
+    free(w->path);
+    free(w->temporary);
+    free(w);
+    *writer = NULL;
+}
+
+int file_write(const char *path, const void *bytes, size_t size, struct error *e)
+{
+    struct file_writer *w;
+    if (file_writer_create(&w, path, e))
+        return -1;
+    fwrite(bytes, 1, size, w->stream);
+    return file_writer_commit(&w, e);
+}
+
+int file_copy(const char *from, const char *to, struct error *e)
+{
+    struct file_map map;
+    if (file_map(&map, from, e))
+        return -1;
+    int result = file_write(to, map.data, map.size, e);
+    file_unmap(&map);
+    return result;
+}
+
+int file_append_line(const char *path, const char *line, bool durable, struct error *e)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return error_errno(e, errno, "%s: cannot be written", path);
+    size_t size = strlen(line) + 1;
+    char *bytes = allocate(size + 1, 1);
+    memcpy(bytes, line, size - 1);
+    bytes[size - 1] = '\n';
+    ssize_t written = write(fd, bytes, size);
+    int number = written < 0 ? errno : ENOSPC, result = 0;
+    free(bytes);
+    if (written != (ssize_t)size)
+        result = error_errno(e, number, "%s: cannot be written", path);
+    else if (durable && fsync(fd))
+        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
+    if (close(fd) && !result)
+        result = error_errno(e, errno, "%s: cannot be written", path);
+    return result;
+}
+
+int folder_create(const char *path, struct error *e)
+{
+    char *copy = duplicate(path);
+    int result = 0;
+    for (char *at = copy + 1; !result; at++) {
+        if (*at && *at != '/')
+            continue;
+        char kept = *at;
+        *at = 0;
+        if (mkdir(copy, 0777) && errno != EEXIST)
+            result = error_errno(e, errno, "%s: the folder cannot be made", copy);
+        *at = kept;
+        if (!kept)
+            break;
+    }
+    free(copy);
+    if (!result && !folder_exists(path))
+        return error_set(e, ERROR_FAILED, "%s: is not a folder; remove it or choose another name", path);
+    return result;
+}
+
+int folder_remove(const char *path, struct error *e)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return errno == ENOENT ? 0 : error_errno(e, errno, "%s: cannot be removed", path);
+    int result = 0;
+    for (struct dirent *entry; !result && (entry = readdir(folder));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        char *name = path_join(path, entry->d_name);
+        struct stat facts;
+        if (!lstat(name, &facts) && S_ISDIR(facts.st_mode))
+            result = folder_remove(name, e);
+        else if (unlink(name))
+            result = error_errno(e, errno, "%s: cannot be removed", name);
+        free(name);
+    }
+    closedir(folder);
+    if (!result && rmdir(path))
+        result = error_errno(e, errno, "%s: cannot be removed", path);
+    return result;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat facts;
+    return !stat(path, &facts) && S_ISREG(facts.st_mode);
+}
+
+bool folder_exists(const char *path)
+{
+    struct stat facts;
+    return !stat(path, &facts) && S_ISDIR(facts.st_mode);
+}
+
+char *path_join(const char *folder, const char *name)
+{
+    if (name[0] == '/')
+        return duplicate(name);
+    size_t size = strlen(folder);
+    return format_text("%s%s%s", folder, size && folder[size - 1] == '/' ? "" : "/", name);
+}

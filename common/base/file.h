@@ -1,0 +1,40 @@
+/* Files: read whole, mapped, and written so that a crash at any moment leaves the old file or the new one, never a part.
+ * Messages name the path; a folder in place of a file, an empty name or a missing folder is said as such. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* Whole file into memory, NUL appended behind `size` bytes. Caller frees. A missing or unreadable file is ERROR_DATA. */
+int file_read(char **ret, size_t *size, const char *path, struct error *e);
+
+/* Read-only mapping. An empty file maps to size 0 with data NULL. */
+struct file_map {
+    const void *data;
+    size_t size;
+};
+int file_map(struct file_map *ret, const char *path, struct error *e);
+void file_unmap(struct file_map *map); /* NULL-safe, idempotent */
+
+/* An atomic writer: bytes go to "<path>.<pid>.tmp", commit does fsync, rename over `path`, fsync of the folder.
+ * Destroying without commit removes the temporary file. */
+struct file_writer;
+int file_writer_create(struct file_writer **ret, const char *path, struct error *e);
+FILE *file_writer_stream(struct file_writer *w);            /* borrowed until commit or destroy */
+const char *file_writer_path(const struct file_writer *w);  /* the temporary name, for libraries that open by name */
+int file_writer_commit(struct file_writer **w, struct error *e); /* consumes *w also on failure */
+void file_writer_destroy(struct file_writer **w);
+
+int file_write(const char *path, const void *bytes, size_t size, struct error *e); /* whole file, atomically */
+int file_copy(const char *from, const char *to, struct error *e);                  /* atomically */
+
+/* Appends one line ("\n" added) with a single write and, if durable, fsync. Creates the file. */
+int file_append_line(const char *path, const char *line, bool durable, struct error *e);
+
+int folder_create(const char *path, struct error *e); /* with parents; an existing folder is fine */
+int folder_remove(const char *path, struct error *e); /* with all in it; a missing one is fine */
+bool file_exists(const char *path);                   /* a regular file */
+bool folder_exists(const char *path);
+char *path_join(const char *folder, const char *name); /* caller frees; an absolute name is returned as it is */

@@ -1,0 +1,71 @@
+/* Owns standard error while the programs work. */
+#include "common/base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *program_name = "muster";
+static enum log_level shown = LOG_INFO;
+static char status[256];
+
+void log_setup(const char *program, enum log_level level)
+{
+    program_name = program;
+    shown = level;
+}
+
+static void write_line(const char *tag, const char *format, va_list arguments)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    pthread_mutex_lock(&lock);
+    if (status[0])
+        fprintf(stderr, "\r\033[K%s: %s%s\n%s", program_name, tag, text, status);
+    else
+        fprintf(stderr, "%s: %s%s\n", program_name, tag, text);
+    fflush(stderr);
+    pthread_mutex_unlock(&lock);
+}
+
+void log_warn(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    write_line("warning: ", format, arguments);
+    va_end(arguments);
+}
+
+void log_info(const char *format, ...)
+{
+    if (shown < LOG_INFO)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    write_line("", format, arguments);
+    va_end(arguments);
+}
+
+void log_debug(const char *format, ...)
+{
+    if (shown < LOG_DEBUG)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    write_line("", format, arguments);
+    va_end(arguments);
+}
+
+void log_status_line(const char *text)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    pthread_mutex_lock(&lock);
+    snprintf(status, sizeof status, "%s", text ? text : "");
+    fprintf(stderr, "\r\033[K%s", status);
+    fflush(stderr);
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,14 @@
+/* What the programs say on standard error while they work: one full line a call, prefixed by the program's name.
+ * Thread-safe. Errors that end the program are printed by main alone, from struct error. */
+#pragma once
+
+enum log_level { LOG_QUIET, LOG_INFO, LOG_DEBUG };
+
+void log_setup(const char *program, enum log_level level); /* defaults: "muster", LOG_INFO */
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* always shown */
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2))); /* with -v */
+
+/* Replaces the line at the bottom of a terminal (a progress bar); other lines are written above it. NULL removes it.
+ * Does nothing when standard error is not a terminal. */
+void log_status_line(const char *text);

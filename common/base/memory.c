@@ -1,0 +1,51 @@
+/* Owns the end of the program when host memory runs out. */
+#include "common/base/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *require(void *pointer, size_t count, size_t size)
+{
+    if (pointer)
+        return pointer;
+    fprintf(stderr, "muster: out of memory: %zu x %zu bytes asked for; run on a machine with more, or lower train.micro_batch\n",
+            count, size);
+    exit(1);
+}
+
+void *allocate(size_t count, size_t size)
+{
+    return require(calloc(count ? count : 1, size ? size : 1), count, size);
+}
+
+void *reallocate(void *pointer, size_t count, size_t size)
+{
+    return require(reallocarray(pointer, count ? count : 1, size ? size : 1), count, size);
+}
+
+char *duplicate(const char *text)
+{
+    return text ? require(strdup(text), 1, strlen(text) + 1) : NULL;
+}
+
+char *format_text(const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    return require(text, 1, 0);
+}
+
+void *grow(void *items, size_t *capacity, size_t needed, size_t size)
+{
+    if (needed <= *capacity)
+        return items;
+    size_t larger = *capacity ? *capacity * 2 : 16;
+    *capacity = larger < needed ? needed : larger;
+    return reallocate(items, *capacity, size);
+}

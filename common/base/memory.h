@@ -1,0 +1,13 @@
+/* Host memory that cannot be had ends the program with one line: the single fact that library code does not report to
+ * its caller, since no caller could go on. Sizes that come from a file are checked against a limit before they get here. */
+#pragma once
+
+#include <stddef.h>
+
+void *allocate(size_t count, size_t size);                   /* zeroed; freed with free(); count 0 gives a valid pointer */
+void *reallocate(void *pointer, size_t count, size_t size);  /* as reallocarray */
+char *duplicate(const char *text);                           /* NULL gives NULL; freed with free() */
+char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2))); /* freed with free() */
+
+/* Grows *items (elements of `size` bytes, capacity in *capacity) so that `needed` of them fit; doubles. */
+void *grow(void *items, size_t *capacity, size_t needed, size_t size);

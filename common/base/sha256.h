@@ -1,0 +1,16 @@
+/* SHA-256 (FIPS 180-4) through libsodium. Digests travel as 64 lower-case hexadecimal digits. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+
+#define SHA256_TEXT 65 /* with NUL */
+
+struct sha256;
+void sha256_create(struct sha256 **ret);
+void sha256_update(struct sha256 *s, const void *bytes, size_t size);
+void sha256_finish(struct sha256 **s, char text[SHA256_TEXT]); /* consumes *s */
+
+void sha256_bytes(const void *bytes, size_t size, char text[SHA256_TEXT]);
+int sha256_file(const char *path, char text[SHA256_TEXT], struct error *e);

@@ -1,0 +1,40 @@
+/* Owns the signals that ask for a stop. */
+#include "common/base/stop.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t requested;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (requested++)
+        _exit(ERROR_STOPPED);
+}
+
+void stop_install(void)
+{
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits return EINTR and poll */
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+bool stop_requested(void)
+{
+    return requested;
+}
+
+int stop_check(struct error *e)
+{
+    if (!requested)
+        return 0;
+    return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
+}
+
+void stop_request(void)
+{
+    requested = 1;
+}

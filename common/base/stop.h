@@ -1,0 +1,9 @@
+/* A stop asked for by signal (SIGTERM, SIGINT, SIGUSR1). Every phase that lasts polls it; a second signal ends at once. */
+#pragma once
+
+#include "common/base/error.h"
+
+void stop_install(void);                 /* handlers; once, in main */
+bool stop_requested(void);
+int stop_check(struct error *e);         /* 0, or -1 with ERROR_STOPPED */
+void stop_request(void);                 /* as if signalled (tests; a STOP message) */

@@ -1,0 +1,1 @@
+int json_placeholder; /* replaced */

@@ -1,0 +1,42 @@
+/* JSON; the sole owner of cJSON. Strict: the whole text is one value, valid UTF-8, no duplicate keys, at most 64 deep.
+ * Errors say "place:line:column: what". A node inside a document is borrowed and lives until the document's root is
+ * destroyed. Numbers print in the shortest form that reads back the same. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+
+struct json;
+enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
+
+int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e); /* ERROR_DATA */
+int json_read(struct json **ret, const char *path, struct error *e);
+void json_destroy(struct json **j);
+
+enum json_type json_type(const struct json *j);
+const char *json_type_name(enum json_type type);                       /* "a number", "a list", ... for messages */
+size_t json_size(const struct json *j);                                /* of an array or object, else 0 */
+const struct json *json_at(const struct json *array_or_object, size_t i); /* NULL beyond the end; O(1) amortised in order */
+const char *json_key(const struct json *object, size_t i);
+const struct json *json_get(const struct json *object, const char *key);  /* NULL if absent or not an object */
+double json_number(const struct json *j);                              /* 0 unless a number */
+bool json_boolean(const struct json *j);                               /* false unless true */
+const char *json_text(const struct json *j);                           /* NULL unless a text */
+
+struct json *json_object(void);
+struct json *json_array(void);
+struct json *json_null(void);
+struct json *json_of_text(const char *text); /* NULL gives null */
+struct json *json_of_number(double value);   /* NaN and infinities give null */
+struct json *json_of_boolean(bool value);
+struct json *json_copy(const struct json *j);
+/* These consume `value`; json_set replaces an existing key in place; each returns `value`, now borrowed. */
+struct json *json_set(struct json *object, const char *key, struct json *value);
+struct json *json_append(struct json *array, struct json *value);
+void json_set_text(struct json *object, const char *key, const char *text);
+void json_set_number(struct json *object, const char *key, double value);
+void json_set_boolean(struct json *object, const char *key, bool value);
+
+char *json_print(const struct json *j, bool pretty); /* caller frees */
+int json_write(const char *path, const struct json *j, struct error *e); /* pretty, newline at the end, atomic */

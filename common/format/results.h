@@ -1,0 +1,32 @@
+/* Logits and results in HDF5; the sole owner of hdf5.h. Files are closed after every call and replaced atomically.
+ *
+ * trials/<key>/logits.h5   /<part>/epoch-<n>/logits  float32 (rows, labels), rows in the order of split.part[part].rows
+ * results.h5               /rows/<part>/{id,label,group}   /trials/<key>/<part>/epoch-<n>/logits
+ * Datasets are chunked, carry dimension scales ("row", "label") and the attributes loss, metrics (JSON text), options
+ * (JSON text), split_sha256. */
+#pragma once
+
+#include "common/format/split.h"
+
+struct logits {
+    enum part part;
+    int epoch; /* 1-based */
+    uint32_t rows, labels;
+    float *values; /* (rows, labels), owned */
+    double loss;   /* sum of weighted losses / sum of weights over the part */
+    char split_sha256[65];
+};
+
+int logits_append(const char *path, const struct logits *l, struct error *e); /* adds or replaces part/epoch; atomic */
+/* ERROR_DATA if the part or epoch is missing, the file is cut or not HDF5, or a value is not finite (row named). */
+int logits_read(struct logits *ret, const char *path, enum part part, int epoch, struct error *e);
+void logits_free(struct logits *l);
+
+/* One trial's file to be merged into results.h5; options and metrics are JSON texts. */
+struct results_trial {
+    const char *key, *logits_path, *options;
+    const char *const *epoch_metrics; /* [epochs], JSON text per validation epoch; entries may be NULL */
+    int epochs;
+};
+int results_write(const char *path, const struct dataset *d, const struct split *s, const char *const *label_names,
+                  const struct results_trial *trials, size_t count, struct error *e);

@@ -1,0 +1,22 @@
+/* split.json: which row is in which part. Holds row ids (the user's), the data set's sha256, and its own sha256 over
+ * parts and ids; read back against a data set, it becomes row numbers. */
+#pragma once
+
+#include "common/format/dataset.h"
+
+enum part { PART_TRAIN, PART_VALIDATION, PART_TEST, PART_COUNT };
+extern const char *const part_names[PART_COUNT]; /* "train", "validation", "test" */
+
+struct split {
+    struct {
+        uint32_t *rows; /* ascending */
+        uint32_t count;
+    } part[PART_COUNT];
+    char method[16];  /* "muster", "numpy", "file", "files" */
+    char sha256[65];  /* set by split_write and split_read */
+};
+
+int split_write(const char *path, struct split *s, const struct dataset *d, struct error *e);
+/* Refuses (ERROR_DATA) a file made from another data set, unknown or repeated ids, rows in no part or in two. */
+int split_read(struct split *ret, const char *path, const struct dataset *d, struct error *e);
+void split_free(struct split *s);

@@ -1,0 +1,33 @@
+/* Metrics as scikit-learn computes them; pure functions on arrays. Undefined ratios are 0 (zero_division=0). */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct binary_metrics {
+    uint64_t true_positive, false_positive, true_negative, false_negative;
+    double accuracy, precision, recall, f1;
+};
+
+/* prediction[i] = probability[i] >= threshold; truth[i] 0 or 1. */
+void binary_metrics(struct binary_metrics *ret, const double *probability, const int32_t *truth, size_t count, double threshold);
+double f_beta(double precision, double recall, double beta);
+
+/* softmax over L logits, in double; p (L) may not alias logits. */
+void softmax(double *p, const float *logits, size_t labels);
+void probabilities_of_class(double *p /* (rows) */, const float *logits /* (rows, labels) */, size_t rows, size_t labels,
+                            size_t class_index, double temperature);
+
+struct class_metrics {
+    double precision, recall, f1;
+    uint64_t support, predicted, correct;
+};
+struct averaged_metrics {
+    double accuracy, micro_precision, micro_recall, micro_f1, macro_precision, macro_recall, macro_f1, weighted_f1;
+};
+/* Single label: predicted and truth are class indexes. per_class (L), may be NULL. */
+void class_metrics(struct averaged_metrics *ret, struct class_metrics *per_class, const int32_t *predicted, const int32_t *truth,
+                   size_t rows, size_t labels);
+
+/* Weighted cross entropy as PyTorch's mean: sum(w[y] * nll) / sum(w[y]); weights NULL = ones. */
+double cross_entropy(const float *logits, const int32_t *truth, const double *weights, size_t rows, size_t labels);

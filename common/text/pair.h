@@ -1,0 +1,23 @@
+/* One row of model input from one or two texts: [CLS] A [SEP] or [CLS] A [SEP] B [SEP], truncated to max_length. */
+#pragma once
+
+#include "common/text/tokenizer.h"
+
+enum truncation { TRUNCATE_ONLY_SECOND, TRUNCATE_LONGEST_FIRST, TRUNCATE_ONLY_FIRST };
+extern const char *const truncation_names[]; /* NULL-terminated, job file spelling */
+
+struct pair {
+    struct token_list tokens; /* reused from row to row; zero-initialise, token_list_free at the end */
+    uint32_t first;           /* tokens of type 0 */
+    bool truncated;
+    bool first_too_long; /* only_second could not fit: B is dropped whole and A is cut last */
+};
+
+/* b NULL: a single text. Tokens as `tokenizers` gives them with the same truncation. */
+void pair_encode(struct pair *ret, const struct tokenizer *t, const char *a, size_t a_size, const char *b, size_t b_size,
+                 uint32_t max_length, enum truncation truncation);
+
+/* The same over many rows with `threads` threads; row i's texts from a[i], b[i] (b NULL: single texts). results[i] gets its own
+ * memory (token_list_free each). Polls stop_check. */
+int pair_encode_all(struct pair *results, const struct tokenizer *t, const char *const *a, const char *const *b, size_t rows,
+                    uint32_t max_length, enum truncation truncation, int threads, struct error *e);

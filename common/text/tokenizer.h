@@ -1,0 +1,30 @@
+/* WordPiece with BERT's normaliser, equal id for id to Hugging Face `tokenizers`. Reads tokenizer.json, else vocab.txt +
+ * tokenizer_config.json, of a model folder. A tokenizer is immutable once open and may be used by many threads. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+int tokenizer_open(struct tokenizer **ret, const char *folder, struct error *e);
+void tokenizer_close(struct tokenizer **t);
+uint32_t tokenizer_size(const struct tokenizer *t);             /* of the vocabulary */
+int32_t tokenizer_special(const struct tokenizer *t, const char *name); /* "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"; -1 if absent */
+const char *tokenizer_word(const struct tokenizer *t, int32_t id);
+const char *tokenizer_sha256(const struct tokenizer *t);        /* of vocabulary and settings */
+
+struct token_list {
+    int32_t *ids;
+    size_t count, capacity;
+};
+void token_list_free(struct token_list *l);
+
+/* Appends the tokens of `text` (no special ones added; special ones in the text are recognised as `tokenizers` does) to
+ * *l, and stops early once `limit` tokens were appended (SIZE_MAX: never). Invalid UTF-8 bytes count as U+FFFD. */
+void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, size_t limit, struct token_list *l);
+
+/* bundle: writes tokenizer.json, vocab.txt, tokenizer_config.json, special_tokens_map.json into `folder`. */
+int tokenizer_export(const struct tokenizer *t, const char *folder, uint32_t max_length, struct error *e);

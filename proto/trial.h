@@ -1,0 +1,37 @@
+/* What a worker group is asked to do: the contents of a lease. One table (trial_fields in trial.c) gives each field its name,
+ * type and place; it becomes the lease message, the key of the trial's folder and the options attribute of its results. */
+#pragma once
+
+#include "common/format/json.h"
+#include "common/text/pair.h"
+
+#include <stdint.h>
+
+enum trial_kind {
+    TRIAL_TRAIN, /* fine-tune; logits of the validation part after every epoch; best weights kept */
+    TRIAL_SCORE  /* logits of `parts` with given weights */
+};
+
+struct trial {
+    enum trial_kind kind;
+    char *key;          /* "lr-2e-05_epochs-5"; "score-test" */
+    char *folder;       /* absolute: trials/<key> */
+    char *dataset;      /* absolute path of the rows file */
+    char *split;        /* absolute path of split.json; NULL (score): all rows are one part, PART_TEST */
+    char *model;        /* absolute: pretrained folder (config.json, weights) or bundle */
+    char *weights;      /* score: the safetensors to load; NULL: those of `model` */
+    bool score_train, score_validation, score_test; /* score: which parts */
+    bool multi;
+    uint32_t labels;
+    double *weights_by_class; /* (labels): class weights, or pos_weight when multi; NULL: ones */
+    uint64_t seed;
+    double lr, weight_decay, clip, warmup; /* warmup: share of all steps */
+    double dropout;                        /* < 0: as the model's config says */
+    uint32_t epochs, batch, micro_batch, max_length;
+    char precision[8]; /* "f32", "bf16" */
+    int resume;        /* 1: go on from folder/checkpoint if there is one */
+};
+
+void trial_free(struct trial *t);
+struct json *trial_to_json(const struct trial *t);
+int trial_from_json(struct trial *ret, const struct json *j, struct error *e); /* unknown or ill-typed: ERROR_FAILED with the field */

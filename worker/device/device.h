@@ -1,0 +1,169 @@
+/* The table of operations that the network is made of, and the devices that carry it out.
+ *
+ * Legend. T packed tokens (all rows of a batch back to back, no padding), B rows of the batch, C width, H heads, D = C / H,
+ * F inner width, L labels, V vocabulary, P positions, U distinct words of a step; N, K, O: rows, inputs, outputs of a
+ * linear map. "act" is the device's activation type: float, or bf16 where the device was made with PRECISION_BF16. All
+ * else is float (f32) or int32_t (i32). "=" is written, "+=" is added to.
+ *
+ * Memory is a handle: only code in worker/device may look inside. Elsewhere it is passed on and offset with device_at().
+ * Operations are void: they may run later and in order; the first failure sticks, makes the following ones do nothing,
+ * and is reported by finish(). Same inputs, same number of threads: same bits, on every run. */
+#pragma once
+
+#include "common/base/error.h"
+#include "common/format/model_config.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    uintptr_t address;
+} device_memory;
+
+#define DEVICE_NOTHING ((device_memory){0}) /* an absent optional argument */
+
+static inline device_memory device_at(device_memory m, size_t bytes)
+{
+    return (device_memory){m.address + bytes};
+}
+
+enum precision { PRECISION_F32, PRECISION_BF16 };
+extern const char *const precision_names[]; /* "f32", "bf16", NULL */
+
+static inline size_t precision_bytes(enum precision p)
+{
+    return p == PRECISION_BF16 ? 2 : 4;
+}
+
+/* Which elements are dropped is philox.h's business: RANDOM_DROPOUT by (seed, epoch, site, row, position, element). */
+struct dropout {
+    float probability; /* 0: none, the other fields are not looked at */
+    uint64_t seed;
+    uint32_t epoch, site;
+    device_memory rows;      /* i32 (N): row number of each vector */
+    device_memory positions; /* i32 (N): its position in the row */
+};
+
+/* AdamW (Loshchilov, Hutter, 2019), as torch.optim.AdamW: p *= 1 - lr * decay; m, v as Adam;
+ * p -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + eps), correction = 1 - beta^t.
+ * The gradient is fma(g, scale, 0): scale carries 1 / (sum of weights) and the clip; adding 0 turns -0 into +0, so that an absent
+ * contribution and one of zero give the same bits. */
+struct adamw {
+    float learning_rate, beta1, beta2, epsilon, decay, scale;
+    float correction1, correction2;
+};
+
+struct device;
+
+struct device_operations {
+    const char *name;
+
+    /* Memory. allocate: 64-byte aligned, not zeroed; failure is an error here, not sticky. upload/download: any host memory. */
+    int (*allocate)(struct device *d, device_memory *ret, size_t bytes, struct error *e);
+    void (*release)(struct device *d, device_memory m);
+    void (*upload)(struct device *d, device_memory to, const void *from, size_t bytes);
+    void (*download)(struct device *d, void *to, device_memory from, size_t bytes); /* waits for what came before */
+    void (*zero)(struct device *d, device_memory m, size_t bytes);
+    void (*copy)(struct device *d, device_memory to, device_memory from, size_t bytes);
+    /* Host access to device memory for a collective or a file: valid until host_end, which brings changes back. May nest
+     * for different spans; no operation may run on a span that is open. */
+    void *(*host_begin)(struct device *d, device_memory m, size_t bytes);
+    void (*host_end)(struct device *d, void *host, device_memory m, size_t bytes);
+    int (*finish)(struct device *d, struct error *e); /* waits; reports the sticky failure and clears it */
+    void (*destroy)(struct device *d);
+
+    /* Embeddings: sum = word[ids] + position[positions] + type[types]; y = dropout(LayerNorm(sum)).
+     * statistics f32 (T,2): mean and 1/std. Tables are the f32 masters. */
+    void (*embedding_forward)(struct device *d, device_memory y /* act (T,C) = */, device_memory sum /* act (T,C) = */,
+                              device_memory statistics /* = */, device_memory ids /* i32 (T) */, device_memory positions,
+                              device_memory types, device_memory word /* f32 (V,C) */, device_memory position /* f32 (P,C) */,
+                              device_memory type /* f32 (types,C) */, device_memory gamma, device_memory beta, float epsilon,
+                              const struct dropout *dropout, size_t T, size_t C);
+    /* dword is compact: token t adds to row slots[t] of (U,C). All five gradients are "=": written whole, zeros where nothing falls. */
+    void (*embedding_backward)(struct device *d, device_memory dword /* f32 (U,C) = */, device_memory dposition /* f32 (P,C) = */,
+                               device_memory dtype /* f32 (types,C) = */, device_memory dgamma, device_memory dbeta,
+                               device_memory dy /* act (T,C), used as scratch */, device_memory sum, device_memory statistics,
+                               device_memory slots /* i32 (T) */, device_memory positions, device_memory types, device_memory gamma,
+                               const struct dropout *dropout, size_t T, size_t C, size_t U, size_t P, size_t type_count);
+
+    /* y = activation(pre), pre = x w^T + bias. pre may be DEVICE_NOTHING (inference), or y itself when activation is NONE.
+     * w is act: in bf16 the shadow copy of the master. */
+    void (*linear_forward)(struct device *d, device_memory y /* act (N,O) = */, device_memory pre /* act (N,O) = */,
+                           device_memory x /* act (N,K) */, device_memory w /* act (O,K) */, device_memory bias /* f32 (O) */,
+                           enum activation activation, size_t N, size_t K, size_t O);
+    /* dx may be DEVICE_NOTHING; add_dx: dx += instead of =. dw, dbias are "=". */
+    void (*linear_backward)(struct device *d, device_memory dx /* act (N,K) = or += */, device_memory dw /* f32 (O,K) = */,
+                            device_memory dbias /* f32 (O) = */, device_memory dy /* act (N,O) */, device_memory x, device_memory w,
+                            int add_dx, size_t N, size_t K, size_t O);
+    /* dpre = dy * activation'(pre); y = activation(pre) again, unless DEVICE_NOTHING. dpre may be dy or pre. For TANH `pre` is the
+     * OUTPUT of tanh. */
+    void (*activation_backward)(struct device *d, device_memory dpre /* act (n) = */, device_memory y /* act (n) = */, device_memory dy,
+                                device_memory pre, enum activation activation, size_t n);
+
+    /* Self-attention within each row of the batch: softmax(q k^T / sqrt(D)), dropout, times v. qkv holds for each token q (C),
+     * k (C), v (C); head h is columns h*D..h*D+D-1 of each. offsets i32 (B+1): first token of each row.
+     * log_sum f32 (H,T): log of the softmax's denominator with the maximum added back, for backward. Dropout: one key a (query token,
+     * head << 19 | key position); dropout->rows and positions are of the query token. */
+    void (*attention_forward)(struct device *d, device_memory y /* act (T,C) = */, device_memory log_sum /* = */,
+                              device_memory qkv /* act (T,3C) */, device_memory offsets, const struct dropout *dropout, size_t B,
+                              size_t T, size_t H, size_t D);
+    void (*attention_backward)(struct device *d, device_memory dqkv /* act (T,3C) = */, device_memory dy /* act (T,C) */, device_memory y,
+                               device_memory qkv, device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B,
+                               size_t T, size_t H, size_t D);
+
+    /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be z. */
+    void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,
+                              device_memory statistics /* f32 (N,2) = */, device_memory x, device_memory z, device_memory gamma,
+                              device_memory beta, float epsilon, const struct dropout *dropout, size_t N, size_t C);
+    /* dx: gradient of the residual x; dz: of z. dx may be dy. */
+    void (*normalize_backward)(struct device *d, device_memory dx /* act (N,C) = */, device_memory dz /* act (N,C) = */,
+                               device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */, device_memory dy,
+                               device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout, size_t N,
+                               size_t C);
+
+    /* First token of each row: y[b] = x[offsets[b]]; and back: dx = 0 everywhere else. */
+    void (*first_tokens)(struct device *d, device_memory y /* act (B,C) = */, device_memory x /* act (T,C) */, device_memory offsets,
+                         size_t B, size_t C);
+    void (*first_tokens_backward)(struct device *d, device_memory dx /* act (T,C) = */, device_memory dy, device_memory offsets, size_t B,
+                                  size_t T, size_t C);
+    void (*dropout_apply)(struct device *d, device_memory y /* act (N,C) =, may be x */, device_memory x, const struct dropout *dropout,
+                          size_t N, size_t C); /* forward and backward alike */
+
+    /* The classifier: small, and in f32 whatever the activations are, so that probabilities do not tie. */
+    void (*classifier_forward)(struct device *d, device_memory logits /* f32 (B,L) = */, device_memory x /* act (B,C) */,
+                               device_memory w /* f32 (L,C) */, device_memory bias, size_t B, size_t C, size_t L);
+    void (*classifier_backward)(struct device *d, device_memory dx /* act (B,C) = */, device_memory dw /* f32 (L,C) = */,
+                                device_memory dbias, device_memory dlogits /* f32 (B,L) */, device_memory x, device_memory w, size_t B,
+                                size_t C, size_t L);
+    /* loss f32 (B) = weight[class] * nll, not divided; dlogits (may be DEVICE_NOTHING) = weight[class] * (softmax - onehot). */
+    void (*cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits, device_memory classes /* i32 (B) */,
+                          device_memory weights /* f32 (L) */, size_t B, size_t L);
+    /* As torch BCEWithLogitsLoss(pos_weight), summed over labels, not divided: the caller divides by rows * L. */
+    void (*binary_cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
+                                 device_memory targets /* f32 (B,L) */, device_memory positive_weights /* f32 (L) or DEVICE_NOTHING */, size_t B,
+                                 size_t L);
+
+    /* Optimiser, over arenas. */
+    void (*add)(struct device *d, device_memory y /* f32 (n) += */, device_memory x, size_t n);
+    double (*sum_of_squares)(struct device *d, device_memory x /* f32 (n) */, size_t n); /* waits; same bits whatever the number of threads */
+    void (*adamw)(struct device *d, device_memory p /* f32 (n) */, device_memory shadow /* act (n) = rounded p, or DEVICE_NOTHING */,
+                  device_memory g, device_memory m, device_memory v, const struct adamw *a, size_t n);
+    /* Rows of an embedding table. slot_of i32 (V): row of g (U,C), or -1: gradient 0. seen u8 (V): set for rows with a slot; a row never
+     * seen has zero moments and only decays. */
+    void (*adamw_rows)(struct device *d, device_memory p /* f32 (V,C) */, device_memory g /* f32 (U,C) */, device_memory m, device_memory v,
+                       device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C);
+    void (*round_to_activation)(struct device *d, device_memory y /* act (n) = */, device_memory x /* f32 (n) */, size_t n);
+};
+
+struct device {
+    const struct device_operations *run; /* d->run->add(d, ...) */
+    enum precision precision;
+    int threads;
+};
+
+/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one thread,
+ * defines what is right), "guarded" (cpu with memory unreadable outside operations and host_begin/end), "auto" (cpu).
+ * ERROR_USAGE for a name not known or bf16 where the device has none. Destroy with d->run->destroy(d). */
+int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
+/* One line for doctor and the start of a run: "cpu (AVX-512, bf16), 2 threads, oneDNN 2.6.3". */
+void device_describe(const struct device *d, char *text, size_t size);

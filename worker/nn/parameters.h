@@ -1,0 +1,49 @@
+/* All weights of a network as ONE table over flat arenas. A row of the table names a tensor as Hugging Face does, with its
+ * shape, place and whether AdamW decays it; loader, checkpoint, optimiser, all-reduce and tests walk the table.
+ *
+ * Arenas hold the parameters in table order, each aligned to 64 bytes (gaps are zero in every arena), grouped in buckets that
+ * are contiguous: bucket 0 = embeddings other than words, 1..layers = encoder layers, layers+1 = pooler and classifier; word embeddings
+ * stand apart at the end ("words"), since their gradient is compact (U,C). Query, key, value weights of a layer are adjacent, so (3C,C) is
+ * one matrix; so are their biases. */
+#pragma once
+
+#include "worker/device/device.h"
+
+struct parameter {
+    char name[96]; /* "bert.encoder.layer.0.attention.self.query.weight" */
+    int dimensions;
+    size_t shape[2];
+    size_t offset, count; /* elements in the arenas */
+    int bucket;
+    bool decays;  /* not biases, not LayerNorm */
+    bool is_words;
+};
+
+struct parameters;
+
+int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e);
+void parameters_destroy(struct parameters **p);
+size_t parameters_count(const struct parameters *p);
+const struct parameter *parameters_at(const struct parameters *p, size_t i);
+const struct parameter *parameters_find(const struct parameters *p, const char *name);
+int parameters_buckets(const struct parameters *p);
+void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count);
+size_t parameters_dense(const struct parameters *p); /* elements before the words; words: (V,C) from there on */
+
+/* Device arenas, f32 unless said; borrowed. gradient: (dense) + (U,C) compact words behind it; sized for U up to max_words. */
+device_memory parameters_value(const struct parameters *p);
+device_memory parameters_shadow(const struct parameters *p); /* act (dense); the value itself in f32 */
+device_memory parameters_first_moment(const struct parameters *p);
+device_memory parameters_second_moment(const struct parameters *p);
+device_memory parameters_seen(const struct parameters *p);   /* u8 (V) */
+void parameters_refresh(struct parameters *p);               /* shadow = rounded values, after loading */
+
+/* Loads pretrained weights from model.safetensors or pytorch_model.bin: with or without "bert.", "gamma"/"beta" for LayerNorm's weight/bias;
+ * extra heads (cls.*) and position_ids are ignored; a missing classifier (and pooler) is made new: normal(0, initializer_range), biases 0, by
+ * seed. Any other missing tensor, wrong shape or non-finite value is ERROR_DATA by name. *report (freed by caller): one line: used, new, ignored. */
+int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e);
+/* A file of this program's own (checkpoint, bundle): every tensor must be there. */
+int parameters_load(struct parameters *p, const char *path, struct error *e);
+int parameters_save(struct parameters *p, const char *path, struct error *e);            /* safetensors, metadata format=pt */
+int parameters_save_moments(struct parameters *p, const char *path, struct error *e);    /* "<name>.exp_avg", "<name>.exp_avg_sq", "seen" */
+int parameters_load_moments(struct parameters *p, const char *path, struct error *e);

@@ -1,0 +1,46 @@
+/* Runs one lease on this group's ranks: all ranks call trainer_run with the same trial, in lockstep. Decides nothing: after each
+ * epoch rank 0 asks the observer for a verdict, and all ranks follow it at the same step. */
+#pragma once
+
+#include "proto/trial.h"
+#include "worker/comm/communicator.h"
+#include "worker/device/device.h"
+
+struct step_report {
+    uint64_t step, steps; /* of the whole trial, 1-based */
+    uint32_t epoch, epochs; /* 1-based */
+    double loss;          /* of this step: sum of weighted losses / sum of weights, over all ranks */
+    double lr, grad_norm, tokens_per_second, examples_per_second;
+    const char *operation; /* "train", "validate", "save", "load" */
+};
+
+struct epoch_report {
+    uint32_t epoch;
+    double train_loss;      /* over the epoch, same definition */
+    const char *logits;     /* path of logits.h5, already holding the validation logits of this epoch */
+};
+
+struct verdict {
+    bool best; /* keep this epoch's weights as the trial's result */
+    bool stop; /* no further epoch */
+};
+
+/* Called on rank 0 only, on the training thread. */
+struct observer {
+    void *context;
+    void (*step)(void *context, const struct step_report *r);
+    int (*epoch)(void *context, const struct epoch_report *r, struct verdict *ret, struct error *e);
+};
+
+struct trainer_result {
+    uint32_t epochs_done, best_epoch;
+    uint64_t steps, tokens;
+    double seconds;
+    char *best_weights; /* path of best.safetensors; freed by caller */
+};
+
+/* stop_requested() on any rank: all ranks save at the same step and return ERROR_STOPPED. */
+int trainer_run(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c, const struct observer *o,
+                struct error *e);
+/* TRIAL_SCORE: writes folder/logits.h5 with epoch 1 (or `epoch` of the weights) for each part asked for. */
+int scorer_run(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);
