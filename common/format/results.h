@@ -8,6 +8,8 @@
 
 #include "common/format/split.h"
 
+#include <stddef.h>
+
 struct logits {
     enum part part;
     int epoch; /* 1-based */

@@ -1,0 +1,1 @@
+target_include_directories(format PRIVATE ${HDF5_C_INCLUDE_DIRS})
