@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -85,7 +86,7 @@ int file_map(struct file_map *ret, const char *path, struct error *e)
 void file_unmap(struct file_map *map)
 {
     if (map && map->data)
-        munmap((void *)map->data, map->size);
+        munmap((void *)(uintptr_t)map->data, map->size);
     if (map)
         *map = (struct file_map){0};
 }
