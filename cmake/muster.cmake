@@ -13,6 +13,7 @@ endif()
 function(muster_options target)
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
   # -ffp-contract=off: a fused multiply-add happens where it is written, so that a result does not depend on the compiler's mood.
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
   target_compile_options(${target} PRIVATE ${MUSTER_WARNINGS} -ffp-contract=off -g ${MUSTER_SANITIZERS})
   target_link_options(${target} PRIVATE ${MUSTER_SANITIZERS})
 endfunction()
