@@ -1,0 +1,7 @@
+/* The kinds of communicator: for communicator.c, which chooses one by name. */
+#pragma once
+
+#include "worker/comm/communicator.h"
+
+int self_create(struct communicator **ret, double timeout, struct error *e);
+int mpi_create(struct communicator **ret, double timeout, struct error *e);

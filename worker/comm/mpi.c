@@ -1,0 +1,484 @@
+/* Owns MPI: the sole file that includes mpi.h. Everything is non-blocking point-to-point under one polling loop, because only so
+ * can every wait have a deadline that names the peer.
+ *
+ * A reduction is cut into pieces of at most PIECE elements; up to ACTIVE pieces are under way at a time, each with scratch memory
+ * of its own that is kept, and the rest wait their turn in order. (The first unfinished piece is under way on every rank, so no
+ * rank waits for another in a circle.) Cutting does not change the order of the sums: that is a matter of ranks, not of places.
+ */
+#include "worker/comm/backends.h"
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 1 << 20, ACTIVE = 16, MESSAGE = 1 << 30, TAG_DOUBLES = 1, TAG_BYTES, TAG_REDUCE, TAG_REDUCE_END = 16384 };
+
+enum stage { STAGE_FOLD, STAGE_HALVE, STAGE_DOUBLE, STAGE_UNFOLD, STAGE_DONE };
+
+struct piece {
+    float *data;
+    size_t count;
+    int tag;
+};
+
+struct active {
+    struct piece piece; /* data NULL: free */
+    float *scratch;     /* allocated at first use */
+    enum stage stage;
+    int bit, peer; /* of the exchange under way */
+    MPI_Request request[2];
+};
+
+struct mpi {
+    struct communicator base;
+    int lead;         /* the largest power of two that is not above size */
+    char (*host)[64]; /* of each rank */
+    struct active active[ACTIVE];
+    struct piece *queue; /* pieces that wait for a place: queue[first..last) */
+    size_t first, last, queue_capacity;
+    int next_tag;
+    double *doubles; /* scratch of all_reduce_doubles */
+    size_t doubles_capacity;
+    struct error broken; /* the first failure; kind ERROR_NONE while all is well */
+};
+
+struct range {
+    size_t low, high;
+};
+
+static struct mpi *mpi_of(struct communicator *c)
+{
+    return (struct mpi *)c;
+}
+
+/* Relays the failure that made the communicator useless. */
+static int relay(const struct mpi *m, struct error *e)
+{
+    if (e)
+        *e = m->broken;
+    return -1;
+}
+
+static int check(struct mpi *m, int code, const char *operation, int peer, struct error *e)
+{
+    if (code == MPI_SUCCESS)
+        return 0;
+    char words[MPI_MAX_ERROR_STRING] = "";
+    int size;
+    MPI_Error_string(code, words, &size);
+    error_set(&m->broken, ERROR_FAILED, "%s between rank %d and rank %d (%s): %s", operation, m->base.rank, peer, m->host[peer],
+              words);
+    return relay(m, e);
+}
+
+/* What `rank` is in charge of when the exchange at `bit` begins: halved once for each higher bit. */
+static struct range owned(int rank, int lead, int bit, size_t count)
+{
+    struct range r = {0, count};
+    for (int higher = lead / 2; higher > bit; higher /= 2) {
+        size_t middle = r.low + (r.high - r.low) / 2;
+        if (rank & higher)
+            r.low = middle;
+        else
+            r.high = middle;
+    }
+    return r;
+}
+
+static int receive(struct mpi *m, struct active *a, int i, float *to, size_t count, struct error *e)
+{
+    return check(m, MPI_Irecv(to, (int)count, MPI_FLOAT, a->peer, a->piece.tag, MPI_COMM_WORLD, &a->request[i]), "all_reduce",
+                 a->peer, e);
+}
+
+static int send(struct mpi *m, struct active *a, int i, const float *from, size_t count, struct error *e)
+{
+    return check(m, MPI_Isend(from, (int)count, MPI_FLOAT, a->peer, a->piece.tag, MPI_COMM_WORLD, &a->request[i]), "all_reduce",
+                 a->peer, e);
+}
+
+/* Moves to the next stage that has work on this rank; the exchange at `bit` (or the fold) is over. */
+static void next_stage(const struct mpi *m, struct active *a)
+{
+    bool extra = m->base.rank >= m->lead, has_extra = m->base.rank + m->lead < m->base.size;
+    if (a->stage == STAGE_FOLD) {
+        a->stage = extra ? STAGE_UNFOLD : STAGE_HALVE;
+        a->bit = m->lead / 2;
+    } else if (a->stage == STAGE_HALVE) {
+        a->bit /= 2;
+    } else if (a->stage == STAGE_DOUBLE) {
+        a->bit *= 2;
+    } else {
+        a->stage = STAGE_DONE;
+    }
+    if (a->stage == STAGE_HALVE && a->bit == 0) {
+        a->stage = STAGE_DOUBLE;
+        a->bit = 1;
+    }
+    if (a->stage == STAGE_DOUBLE && a->bit >= m->lead)
+        a->stage = has_extra ? STAGE_UNFOLD : STAGE_DONE;
+}
+
+/* Starts the messages of the stage. */
+static int post(struct mpi *m, struct active *a, struct error *e)
+{
+    int rank = m->base.rank;
+    float *data = a->piece.data;
+    size_t count = a->piece.count;
+    bool extra = rank >= m->lead;
+    a->request[0] = a->request[1] = MPI_REQUEST_NULL;
+    if (a->stage == STAGE_FOLD || a->stage == STAGE_UNFOLD) {
+        a->peer = extra ? rank - m->lead : rank + m->lead;
+        if (extra == (a->stage == STAGE_FOLD))
+            return send(m, a, 0, data, count, e);
+        return receive(m, a, 0, extra ? data : a->scratch, count, e);
+    }
+    a->peer = rank ^ a->bit;
+    struct range mine = owned(rank, m->lead, a->bit / 2, count), theirs = owned(a->peer, m->lead, a->bit / 2, count);
+    size_t my_size = mine.high - mine.low, their_size = theirs.high - theirs.low;
+    if (a->stage == STAGE_HALVE)
+        return receive(m, a, 0, a->scratch, my_size, e) || send(m, a, 1, data + theirs.low, their_size, e) ? -1 : 0;
+    return receive(m, a, 0, data + theirs.low, their_size, e) || send(m, a, 1, data + mine.low, my_size, e) ? -1 : 0;
+}
+
+static void add(float *restrict to, const float *restrict from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+/* The messages of the stage have arrived. */
+static void take_in(struct mpi *m, struct active *a)
+{
+    if (a->stage == STAGE_FOLD && m->base.rank < m->lead)
+        add(a->piece.data, a->scratch, a->piece.count);
+    if (a->stage == STAGE_HALVE) {
+        struct range mine = owned(m->base.rank, m->lead, a->bit / 2, a->piece.count);
+        add(a->piece.data + mine.low, a->scratch, mine.high - mine.low);
+    }
+}
+
+static int start_piece(struct mpi *m, struct active *a, struct piece piece, struct error *e)
+{
+    bool power = m->lead == m->base.size;
+    if (!a->scratch)
+        a->scratch = allocate(power ? PIECE / 2 + 1 : PIECE, sizeof *a->scratch);
+    a->piece = piece;
+    a->stage = STAGE_FOLD;
+    if (m->base.rank < m->lead && m->base.rank + m->lead >= m->base.size)
+        next_stage(m, a); /* nobody to fold in */
+    return post(m, a, e);
+}
+
+/* Gives free places to waiting pieces and carries on those under way. *moved: something was completed. */
+static int carry_on(struct mpi *m, bool *moved, bool *busy, struct error *e)
+{
+    *moved = *busy = false;
+    for (struct active *a = m->active; a < m->active + ACTIVE; a++) {
+        if (!a->piece.data && m->first < m->last && start_piece(m, a, m->queue[m->first++], e))
+            return -1;
+        while (a->piece.data) {
+            int arrived;
+            if (check(m, MPI_Testall(2, a->request, &arrived, MPI_STATUSES_IGNORE), "all_reduce", a->peer, e))
+                return -1;
+            if (!arrived)
+                break;
+            *moved = true;
+            take_in(m, a);
+            next_stage(m, a);
+            if (a->stage == STAGE_DONE)
+                a->piece.data = NULL;
+            else if (post(m, a, e))
+                return -1;
+        }
+        *busy |= a->piece.data != NULL;
+    }
+    *busy |= m->first < m->last;
+    if (m->first == m->last)
+        m->first = m->last = 0;
+    return 0;
+}
+
+/* Gives way to others on this core: at once at first, then by sleeping, so that ranks that share a core do not starve each other.
+ */
+static void give_way(int turn)
+{
+    if (turn < 200)
+        sched_yield();
+    else
+        clock_sleep(turn < 2000 ? 20e-6 : 200e-6);
+}
+
+static int late(struct mpi *m, const char *operation, int peer, struct error *e)
+{
+    error_set(
+        &m->broken, ERROR_FAILED,
+        "%s: rank %d (%s) heard nothing from rank %d (%s) for %g s; look at that host and its output, then run again: it resumes",
+        operation, m->base.rank, m->host[m->base.rank], peer, m->host[peer], m->base.timeout);
+    return relay(m, e);
+}
+
+static int first_peer(const struct mpi *m)
+{
+    for (int i = 0; i < ACTIVE; i++)
+        if (m->active[i].piece.data)
+            return m->active[i].peer;
+    return m->base.rank;
+}
+
+/* Waits for one message while reductions go on. */
+static int await(struct mpi *m, MPI_Request *request, const char *operation, int peer, struct error *e)
+{
+    double heard = clock_seconds();
+    for (int turn = 0;; turn++) {
+        int arrived;
+        bool moved, busy;
+        if (check(m, MPI_Test(request, &arrived, MPI_STATUS_IGNORE), operation, peer, e))
+            return -1;
+        if (arrived)
+            return 0;
+        if (carry_on(m, &moved, &busy, e))
+            return -1;
+        if (moved) {
+            heard = clock_seconds();
+            turn = 0;
+        }
+        if (clock_seconds() - heard > m->base.timeout)
+            return late(m, operation, peer, e);
+        give_way(turn);
+    }
+}
+
+static int all_reduce_start(struct communicator *c, float *data, size_t count, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    if (m->broken.kind)
+        return relay(m, e);
+    if (c->size == 1)
+        return 0;
+    for (size_t done = 0; done < count; done += PIECE) {
+        size_t left = count - done;
+        m->queue = grow(m->queue, &m->queue_capacity, m->last + 1, sizeof *m->queue);
+        m->queue[m->last++] = (struct piece){data + done, left < PIECE ? left : PIECE, m->next_tag};
+        m->next_tag = m->next_tag + 1 < TAG_REDUCE_END ? m->next_tag + 1 : TAG_REDUCE;
+    }
+    bool moved, busy;
+    return carry_on(m, &moved, &busy, e);
+}
+
+static int progress(struct communicator *c, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    bool moved, busy;
+    return m->broken.kind ? relay(m, e) : carry_on(m, &moved, &busy, e);
+}
+
+static int wait(struct communicator *c, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    if (m->broken.kind)
+        return relay(m, e);
+    double heard = clock_seconds();
+    for (int turn = 0;; turn++) {
+        bool moved, busy;
+        if (carry_on(m, &moved, &busy, e))
+            return -1;
+        if (!busy)
+            return 0;
+        if (moved) {
+            heard = clock_seconds();
+            turn = 0;
+        }
+        if (clock_seconds() - heard > c->timeout)
+            return late(m, "all_reduce", first_peer(m), e);
+        give_way(turn);
+    }
+}
+
+/* Sends and receives with one peer (either may be absent: NULL) and waits for both. */
+static int exchange(struct mpi *m, const double *from, double *to, size_t count, int peer, const char *operation, struct error *e)
+{
+    MPI_Request out = MPI_REQUEST_NULL, in = MPI_REQUEST_NULL;
+    if (to && check(m, MPI_Irecv(to, (int)count, MPI_DOUBLE, peer, TAG_DOUBLES, MPI_COMM_WORLD, &in), operation, peer, e))
+        return -1;
+    if (from && check(m, MPI_Isend(from, (int)count, MPI_DOUBLE, peer, TAG_DOUBLES, MPI_COMM_WORLD, &out), operation, peer, e))
+        return -1;
+    return await(m, &in, operation, peer, e) || await(m, &out, operation, peer, e) ? -1 : 0;
+}
+
+/* Whole arrays at every exchange: both partners add, so the operands are put in the order of the ranks (NaNs would differ
+ * otherwise). */
+static int sum_doubles(struct mpi *m, double *data, size_t count, const char *operation, struct error *e)
+{
+    int rank = m->base.rank;
+    m->doubles = grow(m->doubles, &m->doubles_capacity, count + 1, sizeof *m->doubles);
+    if (rank >= m->lead)
+        return exchange(m, data, NULL, count, rank - m->lead, operation, e) ||
+                       exchange(m, NULL, data, count, rank - m->lead, operation, e)
+                   ? -1
+                   : 0;
+    bool has_extra = rank + m->lead < m->base.size;
+    if (has_extra) {
+        if (exchange(m, NULL, m->doubles, count, rank + m->lead, operation, e))
+            return -1;
+        for (size_t i = 0; i < count; i++)
+            data[i] += m->doubles[i];
+    }
+    for (int bit = m->lead / 2; bit; bit /= 2) {
+        if (exchange(m, data, m->doubles, count, rank ^ bit, operation, e))
+            return -1;
+        for (size_t i = 0; i < count; i++)
+            data[i] = rank & bit ? m->doubles[i] + data[i] : data[i] + m->doubles[i];
+    }
+    return has_extra ? exchange(m, data, NULL, count, rank + m->lead, operation, e) : 0;
+}
+
+static int all_reduce_doubles(struct communicator *c, double *data, size_t count, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    if (m->broken.kind)
+        return relay(m, e);
+    if (count > INT_MAX)
+        return error_set(e, ERROR_FAILED, "all_reduce_doubles: %zu values at once; it is made for few", count);
+    return sum_doubles(m, data, count, "all_reduce_doubles", e);
+}
+
+static int barrier(struct communicator *c, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    double nothing = 0;
+    return m->broken.kind ? relay(m, e) : sum_doubles(m, &nothing, 0, "barrier", e);
+}
+
+/* One message of any size, cut where MPI's int counts end. */
+static int pass(struct mpi *m, void *data, size_t bytes, int peer, bool outwards, const char *operation, struct error *e)
+{
+    for (size_t done = 0; done < bytes; done += MESSAGE) {
+        char *at = (char *)data + done;
+        int size = (int)(bytes - done < MESSAGE ? bytes - done : MESSAGE);
+        MPI_Request request;
+        int code = outwards ? MPI_Isend(at, size, MPI_BYTE, peer, TAG_BYTES, MPI_COMM_WORLD, &request)
+                            : MPI_Irecv(at, size, MPI_BYTE, peer, TAG_BYTES, MPI_COMM_WORLD, &request);
+        if (check(m, code, operation, peer, e) || await(m, &request, operation, peer, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int broadcast(struct communicator *c, void *data, size_t bytes, int root, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    if (m->broken.kind)
+        return relay(m, e);
+    if (c->rank != root)
+        return pass(m, data, bytes, root, false, "broadcast", e);
+    for (int peer = 0; peer < c->size; peer++)
+        if (peer != root && pass(m, data, bytes, peer, true, "broadcast", e))
+            return -1;
+    return 0;
+}
+
+static int gather(struct communicator *c, const void *from, size_t bytes, void *const *into, const size_t *sizes, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    if (m->broken.kind)
+        return relay(m, e);
+    if (c->rank)
+        return pass(m, (void *)(uintptr_t)from, bytes, 0, true, "gather", e);
+    if (bytes)
+        memmove(into[0], from, bytes);
+    for (int peer = 1; peer < c->size; peer++)
+        if (pass(m, into[peer], sizes[peer], peer, false, "gather", e))
+            return -1;
+    return 0;
+}
+
+static void end_all(struct communicator *c, int code)
+{
+    (void)c;
+    MPI_Abort(MPI_COMM_WORLD, code);
+    abort();
+}
+
+static void destroy(struct communicator *c)
+{
+    struct mpi *m = c ? mpi_of(c) : NULL;
+    if (!m)
+        return;
+    if (!m->broken.kind)
+        MPI_Finalize(); /* otherwise messages are still under way, into memory that must outlive them, and peers may be gone */
+    for (int i = 0; i < ACTIVE && !m->broken.kind; i++)
+        free(m->active[i].scratch);
+    free(m->queue);
+    if (!m->broken.kind)
+        free(m->doubles);
+    free(m->host);
+    free(m);
+}
+
+static const struct communicator_operations operations = {
+    .name = "mpi",
+    .all_reduce_start = all_reduce_start,
+    .progress = progress,
+    .wait = wait,
+    .all_reduce_doubles = all_reduce_doubles,
+    .broadcast = broadcast,
+    .gather = gather,
+    .barrier = barrier,
+    .abort = end_all,
+    .destroy = destroy,
+};
+
+/* Every rank learns every rank's host. */
+static int learn_hosts(struct mpi *m, struct error *e)
+{
+    char name[MPI_MAX_PROCESSOR_NAME] = "";
+    int size, rank = m->base.rank;
+    MPI_Get_processor_name(name, &size);
+    memcpy(m->host[rank], name, strnlen(name, sizeof m->host[rank] - 1));
+    void **into = allocate((size_t)m->base.size, sizeof *into);
+    size_t *sizes = allocate((size_t)m->base.size, sizeof *sizes);
+    for (int r = 0; r < m->base.size; r++) {
+        into[r] = m->host[r];
+        sizes[r] = sizeof *m->host;
+    }
+    int result = gather(&m->base, m->host[rank], sizeof *m->host, into, sizes, e) ||
+                         broadcast(&m->base, m->host, (size_t)m->base.size * sizeof *m->host, 0, e)
+                     ? -1
+                     : 0;
+    free(into);
+    free(sizes);
+    return result;
+}
+
+int mpi_create(struct communicator **ret, double timeout, struct error *e)
+{
+    int initialised = 0, level;
+    MPI_Initialized(&initialised);
+    if (initialised)
+        return error_set(e, ERROR_FAILED, "MPI can be initialised only once in a process");
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS || level < MPI_THREAD_FUNNELED)
+        return error_set(e, ERROR_FAILED,
+                         "MPI cannot be initialised with threads (MPI_THREAD_FUNNELED); install another MPI build");
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    struct mpi *m = allocate(1, sizeof *m);
+    m->base = (struct communicator){.run = &operations, .timeout = timeout};
+    MPI_Comm_rank(MPI_COMM_WORLD, &m->base.rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &m->base.size);
+    m->host = allocate((size_t)m->base.size, sizeof *m->host);
+    m->next_tag = TAG_REDUCE;
+    for (m->lead = 1; m->lead * 2 <= m->base.size;)
+        m->lead *= 2;
+    if (learn_hosts(m, e)) {
+        destroy(&m->base);
+        return -1;
+    }
+    *ret = &m->base;
+    return 0;
+}
