@@ -1,5 +1,5 @@
-/* Data stages: from the user's files to the rows file, the split and what `check` says of them. Each stage is done once: its output carries the
- * hash of what it was made from, and is made again only if that changed. */
+/* Data stages: from the user's files to the rows file, the split and what `check` says of them. Each stage is done once: its
+ * output carries the hash of what it was made from, and is made again only if that changed. */
 #pragma once
 
 #include "common/format/dataset.h"
@@ -7,21 +7,24 @@
 #include "common/text/tokenizer.h"
 #include "coordinator/job.h"
 
-/* check: reads, cleans (rows dropped are counted by reason), tokenises into <out>/tokens/<hash>.rows unless it is there, and writes <out>/check.json:
- * rows, label counts and shares, missing values a field, words and characters (mean, median, max), token lengths and shares that fit 512..4096, rows
- * where text A alone is too long, duplicate texts. Refuses what W1 and issue text call wrong (ERROR_DATA). Polls stop_check. */
+/* check: reads, cleans (rows dropped are counted by reason), tokenises into <out>/tokens/<hash>.rows unless it is there, and
+ * writes <out>/check.json: rows, label counts and shares, missing values a field, words and characters (mean, median, max), token
+ * lengths and shares that fit 512..4096, rows where text A alone is too long, duplicate texts. Refuses what W1 and issue text
+ * call wrong (ERROR_DATA). Polls stop_check. */
 int data_check(const struct job *j, struct error *e);
 void data_print_check(const struct json *check); /* the report for people, on standard output */
 /* Opens what data_check made (running it first if needed); label names as used, in order (strings borrowed from *check). */
 int data_open(struct dataset **ret, struct json **check, const struct job *j, struct error *e);
 
-/* split: groups shuffled by seed (philox, or NumPy), int(train n), int(validation n), rest; or the frozen file; writes <out>/split.json. */
-int data_split(struct split *ret, const struct job *j, const struct dataset *d, struct error *e);
+/* split: groups shuffled by seed (philox, or NumPy), int(train n), int(validation n), rest; or the frozen file; writes
+ * <out>/split.json. */
+int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e);
 /* balanced: N / (L n_c) from the train part; ERROR_DATA naming a class absent from train. weights (L). */
-int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s, const struct json *check, struct error *e);
+int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,
+                       const struct json *check, struct error *e);
 
-/* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner, required, id, label,
- * labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input line keeps its place: rows without text are
- * an error naming the line. */
-int data_tokenize_file(const char *input, const struct json *inference_config, const struct tokenizer *t, const char *path, bool need_labels,
-                       struct error *e);
+/* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner,
+ * required, id, label, labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input
+ * line keeps its place: rows without text are an error naming the line. */
+int data_tokenize_file(const char *input, const struct json *inference_config, const struct tokenizer *t, const char *path,
+                       bool need_labels, struct error *e);

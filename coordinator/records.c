@@ -1,0 +1,450 @@
+/* Owns the way from a line of the user's file to composed texts and an understood label. */
+#include "coordinator/records.h"
+
+#include "common/base/memory.h"
+#include "common/base/near.h"
+#include "common/base/stop.h"
+#include "common/base/table.h"
+#include "common/format/jsonl.h"
+#include "common/text/compose.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_LABELS 100000
+
+/* Label values seen so far, before classes are numbered. */
+enum label_form { LABELS_UNSEEN, LABELS_INDEX, LABELS_NAME };
+
+struct found_labels {
+    uint32_t count, number[];
+};
+
+struct reader {
+    const struct input *in;
+    struct records *out;
+    bool keep_all;
+    const char *path;
+    uint32_t file, line;
+    struct table *names;         /* of labels, where the input names none */
+    enum label_form form;        /* likewise: all rows agree */
+    uint32_t index_count;        /* likewise: highest index + 1 */
+    struct found_labels **found; /* [rows capacity] */
+    size_t found_capacity;
+    struct table *seen_fields; /* every key of every row, for "did you mean" */
+    struct buffer composed, scratch;
+};
+
+static int refuse(struct reader *r, struct error *e, const char *what)
+{
+    return error_set(e, ERROR_DATA, "%s:%u: %s", r->path, r->line, what);
+}
+
+/* Appends the value of a text field to *to as text; *blank tells whether nothing is there. */
+static int field_text(struct reader *r, struct buffer *to, bool *blank, const struct json *row, const char *name, struct error *e)
+{
+    const struct json *value = json_get(row, name);
+    size_t start = to->size;
+    enum json_type type = value ? json_type(value) : JSON_NULL;
+    if (type == JSON_TEXT) {
+        buffer_text(to, json_text(value));
+    } else if (type == JSON_NUMBER) {
+        char *number = json_print(value, false);
+        buffer_text(to, number);
+        free(number);
+    } else if (type == JSON_ARRAY) {
+        for (size_t i = 0; i < json_size(value); i++) {
+            const char *item = json_text(json_at(value, i));
+            if (!item)
+                return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list that holds more than texts; make it a text", r->path,
+                                 r->line, name);
+            buffer_printf(to, "%s%s", i ? ", " : "", item);
+        }
+    } else if (type != JSON_NULL) {
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is %s; a text was expected", r->path, r->line, name,
+                         json_type_name(type));
+    }
+    if (to->size == start)
+        buffer_append(to, "", 0);
+    *blank = text_is_blank(to->data + start);
+    return 0;
+}
+
+/* A field that names something (id, group): text or number, never blank. *ret is NULL where it is missing. */
+static int field_name(struct reader *r, const char **ret, const struct json *row, const char *name, struct error *e)
+{
+    bool blank;
+    buffer_clear(&r->scratch);
+    const struct json *value = json_get(row, name);
+    if (value && json_type(value) == JSON_ARRAY)
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list; a text or a number was expected", r->path, r->line, name);
+    if (field_text(r, &r->scratch, &blank, row, name, e))
+        return -1;
+    *ret = blank ? NULL : arena_text(r->out->texts, r->scratch.data, r->scratch.size);
+    return 0;
+}
+
+static struct field_count *field_named(struct records *r, const char *name)
+{
+    for (size_t i = 0; i < r->field_count; i++)
+        if (!strcmp(r->fields[i].name, name))
+            return &r->fields[i];
+    return NULL;
+}
+
+static void add_fields(struct records *r, const struct text_fields *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (field_named(r, names->names[i]))
+            continue;
+        r->fields = reallocate(r->fields, r->field_count + 1, sizeof *r->fields);
+        r->fields[r->field_count++] =
+            (struct field_count){.name = arena_text(r->texts, names->names[i], strlen(names->names[i]))};
+    }
+}
+
+/* Counts missing fields; *dropped is the first required one that is missing, or NULL. */
+static int count_missing(struct reader *r, const struct json *row, struct field_count **dropped, struct error *e)
+{
+    *dropped = NULL;
+    for (size_t i = 0; i < r->out->field_count; i++) {
+        struct field_count *f = &r->out->fields[i];
+        bool blank;
+        buffer_clear(&r->scratch);
+        if (field_text(r, &r->scratch, &blank, row, f->name, e))
+            return -1;
+        f->missing += blank;
+        f->present += json_get(row, f->name) != NULL;
+        for (size_t k = 0; blank && !*dropped && k < r->in->required.count; k++)
+            if (!strcmp(r->in->required.names[k], f->name))
+                *dropped = f;
+    }
+    return 0;
+}
+
+static int compose(struct reader *r, const char **ret, const struct json *row, const struct text_fields *fields, struct error *e)
+{
+    const char *texts[64];
+    size_t offsets[64];
+    if (fields->count > 64)
+        return error_set(e, ERROR_USAGE, "data: more than 64 text fields");
+    buffer_clear(&r->scratch);
+    for (size_t i = 0; i < fields->count; i++) {
+        bool blank;
+        offsets[i] = r->scratch.size;
+        if (field_text(r, &r->scratch, &blank, row, fields->names[i], e))
+            return -1;
+        buffer_append(&r->scratch, "", 1);
+    }
+    for (size_t i = 0; i < fields->count; i++)
+        texts[i] = r->scratch.data + offsets[i];
+    buffer_clear(&r->composed);
+    compose_text(&r->composed, texts, fields->count, r->in->joiner);
+    *ret = arena_text(r->out->texts, r->composed.data ? r->composed.data : "", r->composed.size);
+    return 0;
+}
+
+static int label_from_index(struct reader *r, uint32_t *ret, double value, struct error *e)
+{
+    char text[160];
+    size_t names = r->in->labels.count;
+    uint32_t limit = names ? (uint32_t)names : MAX_LABELS;
+    if (!(value >= 0) || value != floor(value) || value >= limit) {
+        snprintf(text, sizeof text, "field '%.40s': label %.17g is out of range; expected a whole number from 0 to %u",
+                 r->in->label, value, limit - 1);
+        return refuse(r, e, text);
+    }
+    if (!names && r->form == LABELS_NAME)
+        return refuse(r, e, "the label is a number, those before it are names; use one of the two");
+    r->form = LABELS_INDEX;
+    *ret = (uint32_t)value;
+    if (*ret >= r->index_count)
+        r->index_count = *ret + 1;
+    return 0;
+}
+
+static int label_from_name(struct reader *r, uint32_t *ret, const char *name, struct error *e)
+{
+    const struct text_fields *names = &r->in->labels;
+    for (size_t i = 0; i < names->count && !r->names; i++)
+        if (!strcmp(names->names[i], name)) {
+            *ret = (uint32_t)i;
+            return 0;
+        }
+    if (names->count) {
+        char hint[128], text[400];
+        snprintf(text, sizeof text, "field '%.40s': label '%.80s' is not one of data.labels%s", r->in->label, name,
+                 near_hint(hint, sizeof hint, name, (const char *const *)names->names, names->count));
+        return refuse(r, e, text);
+    }
+    if (r->form == LABELS_INDEX)
+        return refuse(r, e, "the label is a name, those before it are numbers; use one of the two");
+    r->form = LABELS_NAME;
+    *ret = table_find(r->names, name);
+    if (*ret == TABLE_ABSENT) {
+        if (table_count(r->names) == MAX_LABELS)
+            return refuse(r, e, "more than 100000 different labels; is data.label the right field?");
+        *ret = table_add(r->names, arena_text(r->out->texts, name, strlen(name)));
+    }
+    return 0;
+}
+
+static int label_from_value(struct reader *r, uint32_t *ret, const struct json *value, struct error *e)
+{
+    switch (json_type(value)) {
+    case JSON_NUMBER:
+        return label_from_index(r, ret, json_number(value), e);
+    case JSON_BOOLEAN:
+        return label_from_index(r, ret, json_boolean(value), e);
+    case JSON_TEXT:
+        return label_from_name(r, ret, json_text(value), e);
+    default:
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is %s; expected a label's name or index", r->path, r->line,
+                         r->in->label, json_type_name(json_type(value)));
+    }
+}
+
+/* Multi-label: a list of names, or an object name -> 0, 1 or null, or one name. */
+static int labels_of_row(struct reader *r, struct found_labels *to, const struct json *value, struct error *e)
+{
+    bool object = json_type(value) == JSON_OBJECT;
+    if (!object && json_type(value) != JSON_ARRAY) {
+        to->count = 1;
+        return label_from_value(r, &to->number[0], value, e);
+    }
+    for (size_t i = 0; i < json_size(value); i++) {
+        const struct json *item = json_at(value, i);
+        uint32_t number;
+        double on = object && json_type(item) == JSON_BOOLEAN ? json_boolean(item) : json_number(item);
+        if (object && json_type(item) != JSON_NULL && on != 0 && on != 1)
+            return refuse(r, e, "a label's value is not 0, 1 or null");
+        if (object ? label_from_name(r, &number, json_key(value, i), e) : label_from_value(r, &number, item, e))
+            return -1;
+        if (!object || on == 1)
+            to->number[to->count++] = number;
+    }
+    return 0;
+}
+
+/* *missing: the row has no label. */
+static int read_label(struct reader *r, struct found_labels **ret, bool *missing, const struct json *row, struct error *e)
+{
+    const struct json *value = r->in->label ? json_get(row, r->in->label) : NULL;
+    *missing = !value || json_type(value) == JSON_NULL || (json_type(value) == JSON_TEXT && text_is_blank(json_text(value)));
+    struct found_labels *found = allocate(1, sizeof *found + (1 + (*missing ? 0 : json_size(value))) * sizeof found->number[0]);
+    int result = 0;
+    if (!*missing && r->in->multi)
+        result = labels_of_row(r, found, value, e);
+    else if (!*missing && !(result = label_from_value(r, &found->number[0], value, e)))
+        found->count = 1;
+    if (result)
+        free(found);
+    else
+        *ret = found;
+    return result;
+}
+
+static int read_names(struct reader *r, struct record *to, const struct json *row, struct error *e)
+{
+    char line[32];
+    snprintf(line, sizeof line, "%u", r->line);
+    const char *fallback = arena_text(r->out->texts, line, strlen(line));
+    to->id = to->group = fallback;
+    if (r->in->id && field_name(r, &to->id, row, r->in->id, e))
+        return -1;
+    if (r->in->group && field_name(r, &to->group, row, r->in->group, e))
+        return -1;
+    if (!to->id || !to->group)
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' (data.%s) is missing or blank; every row needs one", r->path, r->line,
+                         to->id ? r->in->group : r->in->id, to->id ? "group" : "id");
+    return 0;
+}
+
+static int add_row(struct reader *r, const struct json *row, struct error *e)
+{
+    struct records *out = r->out;
+    struct field_count *dropped;
+    out->read++;
+    for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < 1000; i++)
+        if (table_find(r->seen_fields, json_key(row, i)) == TABLE_ABSENT)
+            table_add(r->seen_fields, arena_text(out->texts, json_key(row, i), strlen(json_key(row, i))));
+    if (count_missing(r, row, &dropped, e))
+        return -1;
+    if (dropped && r->keep_all)
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is missing or blank; every row to predict needs it", r->path, r->line,
+                         dropped->name);
+    if (dropped) {
+        out->dropped[dropped - out->fields]++;
+        return 0;
+    }
+    struct found_labels *found;
+    bool missing;
+    if (read_label(r, &found, &missing, row, e))
+        return -1;
+    if (missing && r->in->label) {
+        out->without_label++;
+        free(found);
+        return 0;
+    }
+    struct record new = {.line = r->line, .file = r->file, .class = -1};
+    if (read_names(r, &new, row, e) || compose(r, &new.a, row, &r->in->text_a, e) ||
+        (r->in->text_b.count && compose(r, &new.b, row, &r->in->text_b, e))) {
+        free(found);
+        return -1;
+    }
+    out->rows = grow(out->rows, &out->capacity, out->count + 1, sizeof *out->rows);
+    r->found = grow(r->found, &r->found_capacity, out->count + 1, sizeof *r->found);
+    out->rows[out->count] = new;
+    r->found[out->count++] = found;
+    return 0;
+}
+
+/* A field that no row of the input has is a mistake in the job file, not missing data. */
+static int check_fields(struct reader *r, struct error *e)
+{
+    size_t known = table_count(r->seen_fields);
+    const char **keys = allocate(known, sizeof *keys);
+    for (size_t i = 0; i < known; i++)
+        keys[i] = table_key(r->seen_fields, (uint32_t)i);
+    const char *absent = NULL;
+    for (size_t i = 0; i < r->out->field_count && !absent; i++)
+        if (!r->out->fields[i].present)
+            absent = r->out->fields[i].name;
+    if (!absent && r->in->label && table_find(r->seen_fields, r->in->label) == TABLE_ABSENT)
+        absent = r->in->label;
+    char hint[160];
+    int result = absent && r->out->read ? error_set(e, ERROR_DATA, "%s: no row has a field '%s', which the job names%s", r->path,
+                                                    absent, near_hint(hint, sizeof hint, absent, keys, known))
+                                        : 0;
+    free(keys);
+    return result;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Names of the classes: as the input says, or all indexes up to the highest, or the names found, sorted. */
+static void name_labels(struct reader *r)
+{
+    struct records *out = r->out;
+    size_t given = r->in->labels.count;
+    out->label_count = given ? given : r->form == LABELS_NAME ? table_count(r->names) : r->index_count;
+    out->labels = allocate(out->label_count, sizeof *out->labels);
+    for (size_t i = 0; i < out->label_count; i++)
+        out->labels[i] = given                    ? duplicate(r->in->labels.names[i])
+                         : r->form == LABELS_NAME ? duplicate(table_key(r->names, (uint32_t)i))
+                                                  : format_text("%zu", i);
+    if (!given && r->form == LABELS_NAME)
+        qsort(out->labels, out->label_count, sizeof *out->labels, by_name);
+}
+
+/* Classes and targets from the labels found, in the numbering of name_labels. */
+static void number_labels(struct reader *r)
+{
+    struct records *out = r->out;
+    struct table *order;
+    table_create(&order);
+    for (size_t i = 0; i < out->label_count; i++)
+        table_add(order, out->labels[i]);
+    bool by_table = !r->in->labels.count && r->form == LABELS_NAME;
+    for (size_t i = 0; i < out->count; i++) {
+        struct found_labels *found = r->found[i];
+        float *targets = NULL;
+        if (r->in->multi && r->in->label) {
+            size_t size = out->label_count * sizeof *targets; /* the arena aligns nothing: targets get memory of their own */
+            targets = allocate(1, size);
+            out->rows[i].targets = targets;
+        }
+        for (uint32_t k = 0; k < found->count; k++) {
+            uint32_t class = by_table ? table_find(order, table_key(r->names, found->number[k])) : found->number[k];
+            if (targets)
+                targets[class] = 1;
+            else
+                out->rows[i].class = (int32_t) class;
+        }
+    }
+    table_destroy(&order);
+}
+
+static int read_file(struct reader *r, struct error *e)
+{
+    struct jsonl *lines = NULL;
+    if (jsonl_open(&lines, r->path, e))
+        return -1;
+    const struct json *row;
+    size_t line;
+    int result;
+    while ((result = jsonl_next(lines, &row, &line, e)) > 0) {
+        r->line = (uint32_t)line;
+        if (add_row(r, row, e) || (r->line % 1024 == 0 && stop_check(e))) {
+            result = -1;
+            break;
+        }
+    }
+    jsonl_close(&lines);
+    return result;
+}
+
+static void end_reader(struct reader *r)
+{
+    for (size_t i = 0; i < r->out->count; i++)
+        free(r->found[i]);
+    free(r->found);
+    table_destroy(&r->names);
+    table_destroy(&r->seen_fields);
+    buffer_free(&r->composed);
+    buffer_free(&r->scratch);
+}
+
+int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
+                 struct error *e)
+{
+    struct records out = {0};
+    struct reader r = {.in = in, .out = &out, .keep_all = keep_all};
+    arena_create(&out.texts);
+    table_create(&r.seen_fields);
+    if (!in->labels.count)
+        table_create(&r.names);
+    add_fields(&out, &in->text_a);
+    add_fields(&out, &in->text_b);
+    add_fields(&out, &in->required);
+    out.dropped = allocate(out.field_count, sizeof *out.dropped);
+    for (size_t i = 0; i < path_count; i++) {
+        r.path = paths[i];
+        r.file = (uint32_t)i;
+        if (read_file(&r, e) || check_fields(&r, e))
+            goto fail;
+    }
+    if (!out.count) {
+        error_set(e, ERROR_DATA, "%s: no row is left of %llu: all lack a required field or a label", paths[0],
+                  (unsigned long long)out.read);
+        goto fail;
+    }
+    name_labels(&r);
+    number_labels(&r);
+    end_reader(&r);
+    *ret = out;
+    return 0;
+fail:
+    end_reader(&r);
+    records_free(&out);
+    return -1;
+}
+
+void records_free(struct records *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        free((void *)(uintptr_t)r->rows[i].targets);
+    for (size_t i = 0; i < r->label_count; i++)
+        free(r->labels[i]);
+    free(r->labels);
+    free(r->rows);
+    free(r->fields);
+    free(r->dropped);
+    arena_destroy(&r->texts);
+    *r = (struct records){0};
+}
