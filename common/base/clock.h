@@ -3,6 +3,6 @@
 
 #include <stddef.h>
 
-double clock_seconds(void);                            /* monotonic, from an arbitrary start */
-void clock_timestamp(char *text, size_t size);         /* UTC, "2026-11-22T04:01:48.123Z" (25 bytes with NUL) */
+double clock_seconds(void);                    /* monotonic, from an arbitrary start */
+void clock_timestamp(char *text, size_t size); /* UTC, "2026-11-22T04:01:48.123Z" (25 bytes with NUL) */
 void clock_sleep(double seconds);

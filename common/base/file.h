@@ -22,8 +22,8 @@ void file_unmap(struct file_map *map); /* NULL-safe, idempotent */
  * Destroying without commit removes the temporary file. */
 struct file_writer;
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e);
-FILE *file_writer_stream(struct file_writer *w);            /* borrowed until commit or destroy */
-const char *file_writer_path(const struct file_writer *w);  /* the temporary name, for libraries that open by name */
+FILE *file_writer_stream(struct file_writer *w);                 /* borrowed until commit or destroy */
+const char *file_writer_path(const struct file_writer *w);       /* the temporary name, for libraries that open by name */
 int file_writer_commit(struct file_writer **w, struct error *e); /* consumes *w also on failure */
 void file_writer_destroy(struct file_writer **w);
 

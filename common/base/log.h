@@ -4,8 +4,8 @@
 
 enum log_level { LOG_QUIET, LOG_INFO, LOG_DEBUG };
 
-void log_setup(const char *program, enum log_level level); /* defaults: "muster", LOG_INFO */
-void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));  /* always shown */
+void log_setup(const char *program, enum log_level level);                    /* defaults: "muster", LOG_INFO */
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2))); /* always shown */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2))); /* with -v */
 

@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-void *allocate(size_t count, size_t size);                   /* zeroed; freed with free(); count 0 gives a valid pointer */
-void *reallocate(void *pointer, size_t count, size_t size);  /* as reallocarray */
-char *duplicate(const char *text);                           /* NULL gives NULL; freed with free() */
+void *allocate(size_t count, size_t size);                  /* zeroed; freed with free(); count 0 gives a valid pointer */
+void *reallocate(void *pointer, size_t count, size_t size); /* as reallocarray */
+char *duplicate(const char *text);                          /* NULL gives NULL; freed with free() */
 char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2))); /* freed with free() */
 
 /* Grows *items (elements of `size` bytes, capacity in *capacity) so that `needed` of them fit; doubles. */

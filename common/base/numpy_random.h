@@ -10,5 +10,5 @@ struct numpy_random {
 };
 
 void numpy_random_seed(struct numpy_random *r, uint32_t seed);
-uint32_t numpy_random_interval(struct numpy_random *r, uint32_t max); /* legacy masked rejection: 0..max inclusive */
+uint32_t numpy_random_interval(struct numpy_random *r, uint32_t max);             /* legacy masked rejection: 0..max inclusive */
 void numpy_random_shuffle(struct numpy_random *r, uint32_t *items, size_t count); /* as RandomState.shuffle on a list */

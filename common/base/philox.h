@@ -53,8 +53,8 @@ static inline float dropout_scale(float p)
 }
 
 /* 1 if element `element` is kept. The scalar definition that every device reproduces bit for bit. */
-static inline int dropout_keeps(uint64_t seed, uint32_t epoch, uint32_t site, uint32_t row, uint32_t position,
-                                uint32_t element, uint32_t bound)
+static inline int dropout_keeps(uint64_t seed, uint32_t epoch, uint32_t site, uint32_t row, uint32_t position, uint32_t element,
+                                uint32_t bound)
 {
     struct philox_block b = philox(seed, RANDOM_DROPOUT, element / 8, position, row, epoch << 16 | site);
     uint32_t half = b.word[element % 8 / 2] >> (element % 2 * 16) & 0xffff;

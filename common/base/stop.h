@@ -3,7 +3,7 @@
 
 #include "common/base/error.h"
 
-void stop_install(void);                 /* handlers; once, in main */
+void stop_install(void); /* handlers; once, in main */
 bool stop_requested(void);
-int stop_check(struct error *e);         /* 0, or -1 with ERROR_STOPPED */
-void stop_request(void);                 /* as if signalled (tests; a STOP message) */
+int stop_check(struct error *e); /* 0, or -1 with ERROR_STOPPED */
+void stop_request(void);         /* as if signalled (tests; a STOP message) */
