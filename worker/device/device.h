@@ -79,12 +79,14 @@ struct device_operations {
                               device_memory types, device_memory word /* f32 (V,C) */, device_memory position /* f32 (P,C) */,
                               device_memory type /* f32 (types,C) */, device_memory gamma, device_memory beta, float epsilon,
                               const struct dropout *dropout, size_t T, size_t C);
-    /* dword is compact: token t adds to row slots[t] of (U,C). All five gradients are "=": written whole, zeros where nothing falls. */
+    /* dword is compact: token t adds to row slots[t] of (U,C). All five gradients are "=": written whole, zeros where nothing
+     * falls. */
     void (*embedding_backward)(struct device *d, device_memory dword /* f32 (U,C) = */, device_memory dposition /* f32 (P,C) = */,
                                device_memory dtype /* f32 (types,C) = */, device_memory dgamma, device_memory dbeta,
                                device_memory dy /* act (T,C), used as scratch */, device_memory sum, device_memory statistics,
-                               device_memory slots /* i32 (T) */, device_memory positions, device_memory types, device_memory gamma,
-                               const struct dropout *dropout, size_t T, size_t C, size_t U, size_t P, size_t type_count);
+                               device_memory slots /* i32 (T) */, device_memory positions, device_memory types,
+                               device_memory gamma, const struct dropout *dropout, size_t T, size_t C, size_t U, size_t P,
+                               size_t type_count);
 
     /* y = activation(pre), pre = x w^T + bias. pre may be DEVICE_NOTHING (inference), or y itself when activation is NONE.
      * w is act: in bf16 the shadow copy of the master. */
@@ -93,23 +95,23 @@ struct device_operations {
                            enum activation activation, size_t N, size_t K, size_t O);
     /* dx may be DEVICE_NOTHING; add_dx: dx += instead of =. dw, dbias are "=". */
     void (*linear_backward)(struct device *d, device_memory dx /* act (N,K) = or += */, device_memory dw /* f32 (O,K) = */,
-                            device_memory dbias /* f32 (O) = */, device_memory dy /* act (N,O) */, device_memory x, device_memory w,
-                            int add_dx, size_t N, size_t K, size_t O);
-    /* dpre = dy * activation'(pre); y = activation(pre) again, unless DEVICE_NOTHING. dpre may be dy or pre. For TANH `pre` is the
-     * OUTPUT of tanh. */
-    void (*activation_backward)(struct device *d, device_memory dpre /* act (n) = */, device_memory y /* act (n) = */, device_memory dy,
-                                device_memory pre, enum activation activation, size_t n);
+                            device_memory dbias /* f32 (O) = */, device_memory dy /* act (N,O) */, device_memory x,
+                            device_memory w, int add_dx, size_t N, size_t K, size_t O);
+    /* dpre = dy * activation'(pre); y = activation(pre) again, unless DEVICE_NOTHING. dpre may be dy or pre. For TANH `pre` is
+     * the OUTPUT of tanh. */
+    void (*activation_backward)(struct device *d, device_memory dpre /* act (n) = */, device_memory y /* act (n) = */,
+                                device_memory dy, device_memory pre, enum activation activation, size_t n);
 
     /* Self-attention within each row of the batch: softmax(q k^T / sqrt(D)), dropout, times v. qkv holds for each token q (C),
      * k (C), v (C); head h is columns h*D..h*D+D-1 of each. offsets i32 (B+1): first token of each row.
-     * log_sum f32 (H,T): log of the softmax's denominator with the maximum added back, for backward. Dropout: one key a (query token,
-     * head << 19 | key position); dropout->rows and positions are of the query token. */
+     * log_sum f32 (H,T): log of the softmax's denominator with the maximum added back, for backward. Dropout: one key a (query
+     * token, head << 19 | key position); dropout->rows and positions are of the query token. */
     void (*attention_forward)(struct device *d, device_memory y /* act (T,C) = */, device_memory log_sum /* = */,
                               device_memory qkv /* act (T,3C) */, device_memory offsets, const struct dropout *dropout, size_t B,
                               size_t T, size_t H, size_t D);
-    void (*attention_backward)(struct device *d, device_memory dqkv /* act (T,3C) = */, device_memory dy /* act (T,C) */, device_memory y,
-                               device_memory qkv, device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B,
-                               size_t T, size_t H, size_t D);
+    void (*attention_backward)(struct device *d, device_memory dqkv /* act (T,3C) = */, device_memory dy /* act (T,C) */,
+                               device_memory y, device_memory qkv, device_memory log_sum, device_memory offsets,
+                               const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
 
     /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be z. */
     void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,
@@ -118,40 +120,42 @@ struct device_operations {
     /* dx: gradient of the residual x; dz: of z. dx may be dy. */
     void (*normalize_backward)(struct device *d, device_memory dx /* act (N,C) = */, device_memory dz /* act (N,C) = */,
                                device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */, device_memory dy,
-                               device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout, size_t N,
-                               size_t C);
+                               device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout,
+                               size_t N, size_t C);
 
     /* First token of each row: y[b] = x[offsets[b]]; and back: dx = 0 everywhere else. */
-    void (*first_tokens)(struct device *d, device_memory y /* act (B,C) = */, device_memory x /* act (T,C) */, device_memory offsets,
-                         size_t B, size_t C);
-    void (*first_tokens_backward)(struct device *d, device_memory dx /* act (T,C) = */, device_memory dy, device_memory offsets, size_t B,
-                                  size_t T, size_t C);
-    void (*dropout_apply)(struct device *d, device_memory y /* act (N,C) =, may be x */, device_memory x, const struct dropout *dropout,
-                          size_t N, size_t C); /* forward and backward alike */
+    void (*first_tokens)(struct device *d, device_memory y /* act (B,C) = */, device_memory x /* act (T,C) */,
+                         device_memory offsets, size_t B, size_t C);
+    void (*first_tokens_backward)(struct device *d, device_memory dx /* act (T,C) = */, device_memory dy, device_memory offsets,
+                                  size_t B, size_t T, size_t C);
+    void (*dropout_apply)(struct device *d, device_memory y /* act (N,C) =, may be x */, device_memory x,
+                          const struct dropout *dropout, size_t N, size_t C); /* forward and backward alike */
 
     /* The classifier: small, and in f32 whatever the activations are, so that probabilities do not tie. */
     void (*classifier_forward)(struct device *d, device_memory logits /* f32 (B,L) = */, device_memory x /* act (B,C) */,
                                device_memory w /* f32 (L,C) */, device_memory bias, size_t B, size_t C, size_t L);
     void (*classifier_backward)(struct device *d, device_memory dx /* act (B,C) = */, device_memory dw /* f32 (L,C) = */,
-                                device_memory dbias, device_memory dlogits /* f32 (B,L) */, device_memory x, device_memory w, size_t B,
-                                size_t C, size_t L);
+                                device_memory dbias, device_memory dlogits /* f32 (B,L) */, device_memory x, device_memory w,
+                                size_t B, size_t C, size_t L);
     /* loss f32 (B) = weight[class] * nll, not divided; dlogits (may be DEVICE_NOTHING) = weight[class] * (softmax - onehot). */
-    void (*cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits, device_memory classes /* i32 (B) */,
-                          device_memory weights /* f32 (L) */, size_t B, size_t L);
+    void (*cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
+                          device_memory classes /* i32 (B) */, device_memory weights /* f32 (L) */, size_t B, size_t L);
     /* As torch BCEWithLogitsLoss(pos_weight), summed over labels, not divided: the caller divides by rows * L. */
     void (*binary_cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
-                                 device_memory targets /* f32 (B,L) */, device_memory positive_weights /* f32 (L) or DEVICE_NOTHING */, size_t B,
-                                 size_t L);
+                                 device_memory targets /* f32 (B,L) */,
+                                 device_memory positive_weights /* f32 (L) or DEVICE_NOTHING */, size_t B, size_t L);
 
     /* Optimiser, over arenas. */
     void (*add)(struct device *d, device_memory y /* f32 (n) += */, device_memory x, size_t n);
-    double (*sum_of_squares)(struct device *d, device_memory x /* f32 (n) */, size_t n); /* waits; same bits whatever the number of threads */
-    void (*adamw)(struct device *d, device_memory p /* f32 (n) */, device_memory shadow /* act (n) = rounded p, or DEVICE_NOTHING */,
-                  device_memory g, device_memory m, device_memory v, const struct adamw *a, size_t n);
-    /* Rows of an embedding table. slot_of i32 (V): row of g (U,C), or -1: gradient 0. seen u8 (V): set for rows with a slot; a row never
-     * seen has zero moments and only decays. */
-    void (*adamw_rows)(struct device *d, device_memory p /* f32 (V,C) */, device_memory g /* f32 (U,C) */, device_memory m, device_memory v,
-                       device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C);
+    double (*sum_of_squares)(struct device *d, device_memory x /* f32 (n) */,
+                             size_t n); /* waits; same bits whatever the number of threads */
+    void (*adamw)(struct device *d, device_memory p /* f32 (n) */,
+                  device_memory shadow /* act (n) = rounded p, or DEVICE_NOTHING */, device_memory g, device_memory m,
+                  device_memory v, const struct adamw *a, size_t n);
+    /* Rows of an embedding table. slot_of i32 (V): row of g (U,C), or -1: gradient 0. seen u8 (V): set for rows with a slot; a
+     * row never seen has zero moments and only decays. */
+    void (*adamw_rows)(struct device *d, device_memory p /* f32 (V,C) */, device_memory g /* f32 (U,C) */, device_memory m,
+                       device_memory v, device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C);
     void (*round_to_activation)(struct device *d, device_memory y /* act (n) = */, device_memory x /* f32 (n) */, size_t n);
 };
 
@@ -159,11 +163,17 @@ struct device {
     const struct device_operations *run; /* d->run->add(d, ...) */
     enum precision precision;
     int threads;
+    double flops; /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
 };
 
-/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one thread,
- * defines what is right), "guarded" (cpu with memory unreadable outside operations and host_begin/end), "auto" (cpu).
+/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one
+ * thread, defines what is right), "guarded" (cpu with memory unreadable outside operations and host_begin/end), "auto" (cpu).
  * ERROR_USAGE for a name not known or bf16 where the device has none. Destroy with d->run->destroy(d). */
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
 /* One line for doctor and the start of a run: "cpu (AVX-512, bf16), 2 threads, oneDNN 2.6.3". */
 void device_describe(const struct device *d, char *text, size_t size);
+/* What the device's matrix products reach at encoder shapes in its precision, GFLOPS: measured now, a quarter of a second. 0: no
+ * memory. */
+double device_gemm_rate(struct device *d);
+/* Matrix product work since the device was made, floating-point operations: what the trainer's share of the GEMM rate counts. */
+double device_flops(const struct device *d);

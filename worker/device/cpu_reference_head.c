@@ -1,0 +1,155 @@
+/* Owns the reference device's classifier, losses and optimiser. */
+#include "worker/device/cpu_reference.h"
+#include "worker/device/host.h"
+#include "worker/device/host_memory.h"
+
+#include <math.h>
+#include <string.h>
+
+void reference_first_tokens(struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C)
+{
+    size_t bytes = C * precision_bytes(d->precision);
+    for (size_t b = 0; b < B; b++)
+        memcpy((char *)host_pointer(y) + b * bytes, (char *)host_pointer(x) + (size_t)host_i32(offsets)[b] * bytes, bytes);
+}
+
+void reference_first_tokens_backward(struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B,
+                                     size_t T, size_t C)
+{
+    size_t bytes = C * precision_bytes(d->precision);
+    host_zero(d, dx, T * bytes);
+    for (size_t b = 0; b < B; b++)
+        memcpy((char *)host_pointer(dx) + (size_t)host_i32(offsets)[b] * bytes, (char *)host_pointer(dy) + b * bytes, bytes);
+}
+
+void reference_classifier_forward(struct device *d, device_memory logits, device_memory x, device_memory w, device_memory bias,
+                                  size_t B, size_t C, size_t L)
+{
+    for (size_t b = 0; b < B; b++)
+        for (size_t l = 0; l < L; l++) {
+            double sum = host_f32(bias)[l];
+            for (size_t c = 0; c < C; c++)
+                sum += (double)act_get(d, x, b * C + c) * host_f32(w)[l * C + c];
+            host_f32(logits)[b * L + l] = (float)sum;
+        }
+}
+
+void reference_classifier_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias,
+                                   device_memory dlogits, device_memory x, device_memory w, size_t B, size_t C, size_t L)
+{
+    const float *g = host_f32(dlogits);
+    for (size_t l = 0; l < L; l++) {
+        double sum = 0;
+        for (size_t b = 0; b < B; b++)
+            sum += g[b * L + l];
+        host_f32(dbias)[l] = (float)sum;
+        for (size_t c = 0; c < C; c++) {
+            sum = 0;
+            for (size_t b = 0; b < B; b++)
+                sum += (double)g[b * L + l] * act_get(d, x, b * C + c);
+            host_f32(dw)[l * C + c] = (float)sum;
+        }
+    }
+    for (size_t b = 0; b < B; b++)
+        for (size_t c = 0; c < C; c++) {
+            double sum = 0;
+            for (size_t l = 0; l < L; l++)
+                sum += (double)g[b * L + l] * host_f32(w)[l * C + c];
+            act_put(d, dx, b * C + c, (float)sum);
+        }
+}
+
+void reference_cross_entropy(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
+                             device_memory classes, device_memory weights, size_t B, size_t L)
+{
+    (void)d;
+    for (size_t b = 0; b < B; b++) {
+        const float *x = host_f32(logits) + b * L;
+        size_t class = (size_t)host_i32(classes)[b];
+        double max = -INFINITY, sum = 0, weight = host_f32(weights)[class];
+        for (size_t l = 0; l < L; l++)
+            max = fmax(max, x[l]);
+        for (size_t l = 0; l < L; l++)
+            sum += exp(x[l] - max);
+        host_f32(loss)[b] = (float)(weight * (max + log(sum) - x[class]));
+        for (size_t l = 0; dlogits.address && l < L; l++)
+            host_f32(dlogits)[b * L + l] = (float)(weight * (exp(x[l] - max) / sum - (l == class)));
+    }
+}
+
+/* loss = (1 - t) x + w softplus(-x), w = 1 + (positive - 1) t. */
+void reference_binary_cross_entropy(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
+                                    device_memory targets, device_memory positive_weights, size_t B, size_t L)
+{
+    (void)d;
+    for (size_t b = 0; b < B; b++) {
+        double sum = 0;
+        for (size_t l = 0; l < L; l++) {
+            double x = host_f32(logits)[b * L + l], t = host_f32(targets)[b * L + l];
+            double positive = positive_weights.address ? host_f32(positive_weights)[l] : 1, w = 1 + (positive - 1) * t;
+            sum += (1 - t) * x + w * (log1p(exp(-fabs(x))) + fmax(-x, 0));
+            if (dlogits.address)
+                host_f32(dlogits)[b * L + l] = (float)((1 - t) - w / (1 + exp(x)));
+        }
+        host_f32(loss)[b] = (float)sum;
+    }
+}
+
+void reference_add(struct device *d, device_memory y, device_memory x, size_t n)
+{
+    (void)d;
+    for (size_t i = 0; i < n; i++)
+        host_f32(y)[i] += host_f32(x)[i];
+}
+
+double reference_sum_of_squares(struct device *d, device_memory x, size_t n)
+{
+    (void)d;
+    double ret = 0;
+    for (size_t i = 0; i < n; i++)
+        ret += (double)host_f32(x)[i] * host_f32(x)[i];
+    return ret;
+}
+
+/* Single precision throughout, in this order: every device gives these bits. */
+static void adamw_one(float *p, float gradient, float *m, float *v, const struct adamw *a)
+{
+    float g = gradient * a->scale + 0.0f;
+    *p *= 1 - a->learning_rate * a->decay;
+    *m = a->beta1 * *m + (1 - a->beta1) * g;
+    *v = a->beta2 * *v + (1 - a->beta2) * g * g;
+    *p -= a->learning_rate / a->correction1 * (*m / (sqrtf(*v) / sqrtf(a->correction2) + a->epsilon));
+}
+
+void reference_adamw(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,
+                     const struct adamw *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        adamw_one(host_f32(p) + i, host_f32(g)[i], host_f32(m) + i, host_f32(v) + i, a);
+        if (shadow.address)
+            act_put(d, shadow, i, host_f32(p)[i]);
+    }
+}
+
+void reference_adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v,
+                          device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C)
+{
+    (void)d;
+    uint8_t *was_seen = host_pointer(seen);
+    for (size_t row = 0; row < V; row++) {
+        int32_t slot = host_i32(slot_of)[row];
+        was_seen[row] |= slot >= 0;
+        for (size_t i = row * C; i < (row + 1) * C; i++)
+            if (was_seen[row])
+                adamw_one(host_f32(p) + i, slot < 0 ? 0 : host_f32(g)[(size_t)slot * C + i - row * C], host_f32(m) + i,
+                          host_f32(v) + i, a);
+            else
+                host_f32(p)[i] *= 1 - a->learning_rate * a->decay;
+    }
+}
+
+void reference_round_to_activation(struct device *d, device_memory y, device_memory x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        act_put(d, y, i, host_f32(x)[i]);
+}

@@ -1,0 +1,64 @@
+/* What devices on the host share: looking into device memory, the act type, dropout's factor. */
+#pragma once
+
+#include "common/base/philox.h"
+#include "worker/device/bf16.h"
+#include "worker/device/device.h"
+
+#include <stdbool.h>
+
+static inline void *host_pointer(device_memory m)
+{
+    return (void *)m.address; /* NULL for DEVICE_NOTHING */
+}
+
+static inline float *host_f32(device_memory m)
+{
+    return host_pointer(m);
+}
+
+static inline int32_t *host_i32(device_memory m)
+{
+    return host_pointer(m);
+}
+
+/* Element i of an act array. */
+static inline float act_get(const struct device *d, device_memory m, size_t i)
+{
+    return d->precision == PRECISION_BF16 ? bf16_to_float(((const bf16 *)host_pointer(m))[i]) : host_f32(m)[i];
+}
+
+static inline void act_put(const struct device *d, device_memory m, size_t i, float x)
+{
+    if (d->precision == PRECISION_BF16)
+        ((bf16 *)host_pointer(m))[i] = bf16_from_float(x);
+    else
+        host_f32(m)[i] = x;
+}
+
+static inline bool dropout_is_on(const struct dropout *p)
+{
+    return p && p->probability > 0;
+}
+
+/* What element `element` of vector `vector` is multiplied by: 0, or the scale of what is kept; 1 without dropout. */
+static inline float dropout_factor(const struct dropout *p, size_t vector, uint32_t element)
+{
+    if (!dropout_is_on(p))
+        return 1;
+    int keeps = dropout_keeps(p->seed, p->epoch, p->site, (uint32_t)host_i32(p->rows)[vector],
+                              (uint32_t)host_i32(p->positions)[vector], element, dropout_bound(p->probability));
+    return keeps ? dropout_scale(p->probability) : 0;
+}
+
+/* Products of n x n scores per row; of the recomputed scores of backward none, as for every FLOP that a method spends on its own.
+ */
+static inline double attention_flops(device_memory offsets, size_t B, size_t C, double each)
+{
+    double ret = 0;
+    for (size_t b = 0; b < B; b++) {
+        double n = host_i32(offsets)[b + 1] - host_i32(offsets)[b];
+        ret += each * n * n * (double)C;
+    }
+    return ret;
+}
