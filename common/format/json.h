@@ -11,23 +11,26 @@ struct json;
 enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
 
 int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e); /* ERROR_DATA */
+/* A line of a data file, `line` its number: as json_parse, but NaN, Infinity, -Infinity (as Python writes) and overflows are
+ * null. */
+int json_parse_line(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct error *e);
 int json_read(struct json **ret, const char *path, struct error *e);
 void json_destroy(struct json **j);
 
 enum json_type json_type(const struct json *j);
-const char *json_type_name(enum json_type type);                       /* "a number", "a list", ... for messages */
-size_t json_size(const struct json *j);                                /* of an array or object, else 0 */
-const struct json *json_at(const struct json *array_or_object, size_t i); /* NULL beyond the end; O(1) amortised in order */
+const char *json_type_name(enum json_type type);                          /* "a number", "a list", ... for messages */
+size_t json_size(const struct json *j);                                   /* of an array or object, else 0 */
+const struct json *json_at(const struct json *array_or_object, size_t i); /* NULL beyond the end; O(1) */
 const char *json_key(const struct json *object, size_t i);
-const struct json *json_get(const struct json *object, const char *key);  /* NULL if absent or not an object */
-double json_number(const struct json *j);                              /* 0 unless a number */
-bool json_boolean(const struct json *j);                               /* false unless true */
-const char *json_text(const struct json *j);                           /* NULL unless a text */
+const struct json *json_get(const struct json *object, const char *key); /* NULL if absent or not an object; O(log n) */
+double json_number(const struct json *j);                                /* 0 unless a number */
+bool json_boolean(const struct json *j);                                 /* false unless true */
+const char *json_text(const struct json *j);                             /* NULL unless a text */
 
 struct json *json_object(void);
 struct json *json_array(void);
 struct json *json_null(void);
-struct json *json_of_text(const char *text); /* NULL gives null */
+struct json *json_of_text(const char *text); /* NULL gives null; bytes that are not UTF-8 become U+FFFD */
 struct json *json_of_number(double value);   /* NaN and infinities give null */
 struct json *json_of_boolean(bool value);
 struct json *json_copy(const struct json *j);
@@ -38,5 +41,5 @@ void json_set_text(struct json *object, const char *key, const char *text);
 void json_set_number(struct json *object, const char *key, double value);
 void json_set_boolean(struct json *object, const char *key, bool value);
 
-char *json_print(const struct json *j, bool pretty); /* caller frees */
+char *json_print(const struct json *j, bool pretty);                     /* caller frees */
 int json_write(const char *path, const struct json *j, struct error *e); /* pretty, newline at the end, atomic */
