@@ -1,6 +1,6 @@
-/* The job file: strict JSON, one table of keys (job_fields in job.c: dotted name, type, default, bounds, help) that the reader, `key=value`
- * overrides, job.json, --help and the docs walk. An unknown key is ERROR_USAGE with "did you mean"; an ill-typed or out-of-bounds value
- * says what was expected and found. Paths in a job file are taken from the current folder. */
+/* The job file: strict JSON, one table of keys (job_fields.c: dotted name, type, default, bounds, help) that the reader,
+ * `key=value` overrides, job.json, trial options and --help walk. An unknown key is ERROR_USAGE with "did you mean"; an ill-typed
+ * or out-of-bounds value says what was expected and found. Paths in a job file are taken from the current folder. */
 #pragma once
 
 #include "common/format/json.h"
@@ -12,49 +12,67 @@ struct text_fields {
     size_t count;
 };
 
+/* `const char *` members with a fixed set of values point into the table; the others are owned. */
 struct job {
     char *name, *out, *model;
     uint64_t seed;
+    const char *task;
     bool multi; /* task */
     struct {
-        char *path;                                  /* or the three below */
+        char *path; /* or the three below */
         char *train_path, *validation_path, *test_path;
-        char *id, *group, *label;                    /* fields; id and group may be NULL */
+        char *id, *group, *label;                            /* fields; id and group may be NULL */
         struct text_fields text_a, text_b, required, labels; /* text_b may be empty; labels: names, empty = as found */
         char *joiner;
         char *positive; /* label name of the positive class; NULL: the last of two */
     } data;
     struct {
         double train, validation;
-        char *method; /* "muster", "numpy" */
-        char *file;   /* a frozen split.json, or NULL */
+        const char *method; /* "muster", "numpy" */
+        char *file;         /* a frozen split.json, or NULL */
     } split;
     struct {
-        double lr, weight_decay, clip, warmup, dropout /* < 0: model's */;
-        uint32_t epochs, batch, micro_batch /* 0 = batch */, max_length;
+        double lr, weight_decay, clip /* 0: none */, warmup, dropout /* < 0: model's */;
+        uint32_t epochs, batch, micro_batch, max_length;
         enum truncation truncation;
-        char *class_weights;       /* "balanced", "none" or NULL when a list is given */
+        const char *class_weights; /* "balanced", "none" or NULL when a list is given */
         double *class_weight_list; /* as many as class_weight_count */
         size_t class_weight_count;
-        char *precision, *select;
-        int patience;             /* 0: none */
-        char *checkpoint_every;   /* "epoch" */
+        const char *precision, *select;
+        uint32_t patience;            /* 0: none */
+        const char *checkpoint_every; /* "epoch" */
+        bool micro_batch_follows;     /* micro_batch is not in the file: batch / ranks_per_group */
     } train;
     struct json *sweep; /* object: train key -> list of values; NULL: no sweep */
     struct {
         struct threshold_grid grid;
+        const char *per;
         bool per_trial; /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
     } tune;
     struct {
-        char *launcher, *device, *hostfile;
-        int groups, ranks_per_group, threads, restarts;
+        const char *launcher, *device;
+        char *hostfile;
+        uint32_t groups, ranks_per_group, threads, restarts;
         double heartbeat_timeout;
     } cluster;
-    struct json *resolved; /* everything above with defaults, as written to job.json; its sha256 in hash */
-    char hash[65];
+    struct json *resolved; /* everything above with defaults, as written to job.json */
+    char hash[65];         /* sha256 of `resolved` without the keys that may change in a run folder */
 };
 
-/* path: the job file; overrides: "train.lr=1e-5" (value: JSON, or a bare word taken as text). */
+/* path: the job file; overrides: "train.lr=1e-5" (value: JSON, or a bare word taken as text). ERROR_USAGE. */
 int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e);
 void job_free(struct job *j);
 void job_print_help(void); /* every key with default and meaning */
+
+/* Makes <out> this job's folder and writes <out>/job.json. A folder that holds another job is refused (ERROR_USAGE, naming the
+ * first key that differs and both values); out, cluster.*, tune.* and sweep may change from run to run: what depends on them is
+ * made again. A micro_batch that j's file leaves open is taken from the folder, so that a run can be resumed on other ranks. */
+int job_claim_folder(struct job *j, struct error *e);
+
+/* A variant of j with other train values (object: key without "train." -> value, checked by the table). Borrows from j and must
+ * not be freed. */
+int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
+/* The train keys and values of j, in table order. Caller destroys. */
+struct json *job_train_options(const struct job *j);
+/* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL). Caller frees. */
+char *job_trial_key(const struct job *j, const struct json *values);

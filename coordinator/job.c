@@ -1,0 +1,491 @@
+/* Owns the job: file and overrides into one checked set of values, and the claim of a run folder by it. */
+#include "coordinator/job.h"
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/base/sha256.h"
+#include "coordinator/job_fields.h"
+#include "coordinator/job_place.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the user gave: dotted keys with values, and which of them came from the command line. */
+struct given {
+    struct json *values, *overridden;
+    const char *path;
+    char *text;
+};
+
+static void given_free(struct given *g)
+{
+    json_destroy(&g->values);
+    json_destroy(&g->overridden);
+    free(g->text);
+}
+
+/* Puts the place of `key` in front of the message. */
+static int at_key(const struct given *g, const char *key, struct error *e)
+{
+    if (json_get(g->overridden, key))
+        return error_prefix(e, "command line: ");
+    int line = job_line_of(g->text, key);
+    return line ? error_prefix(e, "%s:%d: ", g->path, line) : error_prefix(e, "%s: ", g->path);
+}
+
+static bool is_section(const char *key)
+{
+    size_t size = strlen(key);
+    for (size_t i = 0; i < job_field_count; i++)
+        if (strncmp(job_fields[i].key, key, size) == 0 && job_fields[i].key[size] == '.')
+            return true;
+    return false;
+}
+
+static int add_key(struct given *g, const char *key, const struct json *value, struct error *e)
+{
+    if (!job_field_find(key)) {
+        job_unknown_key(key, e);
+        return at_key(g, key, e);
+    }
+    json_set(g->values, key, json_copy(value));
+    return 0;
+}
+
+static int add_section(struct given *g, const char *section, const struct json *object, struct error *e)
+{
+    if (json_type(object) != JSON_OBJECT) {
+        error_set(e, ERROR_USAGE, "%s: expected an object with keys such as \"%s\", found %s", section,
+                  strcmp(section, "data") == 0    ? "path"
+                  : strcmp(section, "split") == 0 ? "train"
+                                                  : "...",
+                  json_type_name(json_type(object)));
+        return at_key(g, section, e);
+    }
+    for (size_t i = 0; i < json_size(object); i++) {
+        char *key = format_text("%s.%s", section, json_key(object, i));
+        int status = add_key(g, key, json_at(object, i), e);
+        free(key);
+        if (status != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_file(struct given *g, struct error *e)
+{
+    size_t size;
+    struct json *file = NULL;
+    int status = -1;
+    if (file_read(&g->text, &size, g->path, e) != 0 || json_parse(&file, g->text, size, g->path, e) != 0)
+        goto done;
+    if (json_type(file) != JSON_OBJECT) {
+        error_set(e, ERROR_USAGE, "%s: expected a job, an object in braces, found %s", g->path, json_type_name(json_type(file)));
+        goto done;
+    }
+    for (size_t i = 0; i < json_size(file); i++) {
+        const char *key = json_key(file, i);
+        if ((is_section(key) ? add_section(g, key, json_at(file, i), e) : add_key(g, key, json_at(file, i), e)) != 0)
+            goto done;
+    }
+    status = 0;
+done:
+    if (status != 0 && e && e->kind == ERROR_DATA)
+        e->kind = ERROR_USAGE; /* a bad job file is the command line's fault, not the data's */
+    json_destroy(&file);
+    return status;
+}
+
+/* JSON if it is that, else the bare word. */
+static struct json *override_value(const char *text)
+{
+    struct json *value;
+    struct error ignored;
+    return json_parse(&value, text, strlen(text), "", &ignored) == 0 ? value : json_of_text(text);
+}
+
+/* "sweep.lr=[..]" changes one list of the sweep; anything else replaces the key's value. */
+static void set_override(struct given *g, const char *key, struct json *value)
+{
+    if (strncmp(key, "sweep.", 6) == 0) {
+        const struct json *old = json_get(g->values, "sweep");
+        struct json *sweep = old && json_type(old) == JSON_OBJECT ? json_copy(old) : json_object();
+        json_set(sweep, key + 6, value);
+        json_set(g->values, "sweep", sweep);
+        json_set_boolean(g->overridden, "sweep", true);
+        return;
+    }
+    json_set(g->values, key, value);
+    json_set_boolean(g->overridden, key, true);
+}
+
+static int apply_override(struct given *g, const char *text, struct error *e)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text)
+        return error_set(e, ERROR_USAGE, "command line: \"%s\": expected key=value, such as train.lr=1e-5", text);
+    char *key = format_text("%.*s", (int)(equals - text), text);
+    int status = 0;
+    if (!job_field_find(key) && strncmp(key, "sweep.", 6) != 0) {
+        job_unknown_key(key, e);
+        status = error_prefix(e, "command line: ");
+    } else {
+        set_override(g, key, override_value(equals + 1));
+    }
+    free(key);
+    return status;
+}
+
+static int store_all(struct job *j, const struct given *g, struct error *e)
+{
+    for (size_t i = 0; i < job_field_count; i++) {
+        const struct job_field *f = &job_fields[i];
+        const struct json *value = json_get(g->values, f->key);
+        struct json *fallback = NULL;
+        if (!value && json_parse(&fallback, f->fallback, strlen(f->fallback), f->key, e) != 0)
+            return -1;
+        int status = job_field_store(f, j, value ? value : fallback, e);
+        json_destroy(&fallback);
+        if (status != 0)
+            return at_key(g, f->key, e);
+    }
+    return 0;
+}
+
+/* What follows from other values: names, the micro-batch. */
+static void derive(struct job *j, const char *path)
+{
+    if (!j->name) {
+        const char *slash = strrchr(path, '/');
+        j->name = duplicate(slash ? slash + 1 : path);
+        char *suffix = strstr(j->name, ".json");
+        if (suffix && suffix != j->name && suffix[5] == 0)
+            *suffix = 0;
+    }
+    if (!j->out)
+        j->out = format_text("runs/%s", j->name);
+    j->tune.per_trial = strcmp(j->tune.per, "trial") == 0;
+    j->train.micro_batch_follows = j->train.micro_batch == 0;
+}
+
+static void derive_micro_batch(struct job *j)
+{
+    uint32_t share = j->train.batch / j->cluster.ranks_per_group;
+    if (j->train.micro_batch_follows)
+        j->train.micro_batch = share ? share : 1;
+}
+
+static int check_sources(const struct job *j, struct error *e)
+{
+    int parts = !!j->data.train_path + !!j->data.validation_path + !!j->data.test_path;
+    if (!j->data.path && parts == 0)
+        return error_set(e, ERROR_USAGE, "\"data.path\" is missing: the JSON Lines file with the data");
+    if (j->data.path && parts > 0)
+        return error_set(e, ERROR_USAGE, "data.path and data.%s exclude each other: leave one out",
+                         j->data.train_path        ? "train_path"
+                         : j->data.validation_path ? "validation_path"
+                                                   : "test_path");
+    if (!j->data.path && parts < 3)
+        return error_set(e, ERROR_USAGE,
+                         "\"data.%s\" is missing: data that comes split has train_path, validation_path and test_path",
+                         !j->data.train_path        ? "train_path"
+                         : !j->data.validation_path ? "validation_path"
+                                                    : "test_path");
+    return 0;
+}
+
+static bool has_name(const struct text_fields *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int check_names(const struct job *j, struct error *e)
+{
+    if (j->name[0] == '.' || j->name[0] == '-' ||
+        j->name[strspn(j->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+        return error_set(
+            e, ERROR_USAGE,
+            "name: \"%s\" becomes a file name: expected letters, digits, '-', '_' and '.', the first a letter or digit", j->name);
+    if (j->data.labels.count == 1)
+        return error_set(e, ERROR_USAGE, "data.labels: expected at least two names, found one");
+    if (j->data.positive && j->data.labels.count && !has_name(&j->data.labels, j->data.positive))
+        return error_set(e, ERROR_USAGE, "data.positive: \"%s\" is not in data.labels", j->data.positive);
+    if (!j->train.class_weights && j->data.labels.count && j->train.class_weight_count != j->data.labels.count)
+        return error_set(e, ERROR_USAGE, "train.class_weights: expected %zu numbers, one for each of data.labels, found %zu",
+                         j->data.labels.count, j->train.class_weight_count);
+    return 0;
+}
+
+static int check_shares(const struct job *j, struct error *e)
+{
+    if (j->split.train + j->split.validation >= 1)
+        return error_set(e, ERROR_USAGE,
+                         "split.train %g and split.validation %g leave nothing to test: their sum must be below 1",
+                         j->split.train, j->split.validation);
+    if (strcmp(j->split.method, "numpy") == 0 && j->seed > UINT32_MAX)
+        return error_set(e, ERROR_USAGE, "seed: NumPy's RandomState takes 0 to 4294967295, found %.0f", (double)j->seed);
+    if (j->tune.grid.from >= j->tune.grid.to)
+        return error_set(e, ERROR_USAGE, "tune.from %g must be below tune.to %g", j->tune.grid.from, j->tune.grid.to);
+    return 0;
+}
+
+static int check_ranks(const struct job *j, struct error *e)
+{
+    uint32_t ranks = j->cluster.ranks_per_group;
+    if (ranks & (ranks - 1))
+        return error_set(e, ERROR_USAGE, "cluster.ranks_per_group: expected a power of two (1, 2, 4, ...), found %u", ranks);
+    if (j->train.micro_batch > j->train.batch)
+        return error_set(e, ERROR_USAGE, "train.micro_batch %u is more than train.batch %u", j->train.micro_batch,
+                         j->train.batch);
+    uint32_t count = (j->train.batch + j->train.micro_batch - 1) / j->train.micro_batch;
+    if (ranks > count)
+        return error_set(
+            e, ERROR_USAGE,
+            "more ranks than micro-batches: train.batch %u in micro-batches of %u makes %u for cluster.ranks_per_group %u; "
+            "use %s",
+            j->train.batch, j->train.micro_batch, count, ranks,
+            j->train.batch >= ranks ? "a smaller train.micro_batch" : "a larger train.batch or fewer ranks");
+    return 0;
+}
+
+/* What no single key can say. */
+static int check_together(const struct job *j, const char *path, struct error *e)
+{
+    if (check_sources(j, e) != 0 || check_names(j, e) != 0 || check_shares(j, e) != 0 || check_ranks(j, e) != 0)
+        return error_prefix(e, "%s: ", path);
+    return 0;
+}
+
+/* Values under their sections, in table order. all: with the keys that may change in a run folder. */
+static struct json *nested(const struct job *j, bool all)
+{
+    struct json *root = json_object(), *section = NULL;
+    char name[32] = "";
+    for (size_t i = 0; i < job_field_count; i++) {
+        const struct job_field *f = &job_fields[i];
+        const char *dot = strchr(f->key, '.');
+        if (!all && f->flags & JOB_FREE)
+            continue;
+        if (!dot) {
+            json_set(root, f->key, job_field_value(f, j));
+            continue;
+        }
+        size_t size = (size_t)(dot - f->key);
+        if (strncmp(name, f->key, size) != 0 || name[size]) {
+            snprintf(name, sizeof name, "%.*s", (int)size, f->key);
+            section = json_set(root, name, json_object());
+        }
+        json_set(section, dot + 1, job_field_value(f, j));
+    }
+    return root;
+}
+
+static void resolve(struct job *j)
+{
+    struct json *lasting = nested(j, false);
+    char *text = json_print(lasting, false);
+    sha256_bytes(text, strlen(text), j->hash);
+    free(text);
+    json_destroy(&lasting);
+    json_destroy(&j->resolved);
+    j->resolved = nested(j, true);
+}
+
+/* Every trial of the sweep must be able to run, before the first one does. */
+static int check_sweep_ranks(const struct job *j, struct error *e)
+{
+    static const char *const sizes[] = {"batch", "micro_batch"};
+    const struct json *batches = json_get(j->sweep, sizes[0]), *micros = json_get(j->sweep, sizes[1]);
+    for (size_t b = 0; b < (batches ? json_size(batches) : 1); b++)
+        for (size_t m = 0; m < (micros ? json_size(micros) : 1); m++) {
+            struct json *values = json_object();
+            if (batches)
+                json_set(values, sizes[0], json_copy(json_at(batches, b)));
+            if (micros)
+                json_set(values, sizes[1], json_copy(json_at(micros, m)));
+            struct job trial;
+            int status = job_variant(&trial, j, values, e);
+            json_destroy(&values);
+            if (status != 0)
+                return error_prefix(e, "sweep: ");
+        }
+    return 0;
+}
+
+int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e)
+{
+    struct job j = {0};
+    struct given g = {.values = json_object(), .overridden = json_object(), .path = path};
+    if (read_file(&g, e) != 0)
+        goto fail;
+    for (size_t i = 0; i < count; i++)
+        if (apply_override(&g, overrides[i], e) != 0)
+            goto fail;
+    if (store_all(&j, &g, e) != 0)
+        goto fail;
+    derive(&j, path);
+    derive_micro_batch(&j);
+    if (check_together(&j, path, e) != 0)
+        goto fail;
+    if (check_sweep_ranks(&j, e) != 0) {
+        error_prefix(e, "%s: ", path);
+        goto fail;
+    }
+    resolve(&j);
+    given_free(&g);
+    *ret = j;
+    return 0;
+fail:
+    given_free(&g);
+    job_free(&j);
+    return -1;
+}
+
+void job_free(struct job *j)
+{
+    for (size_t i = 0; i < job_field_count; i++)
+        job_field_free(&job_fields[i], j);
+    json_destroy(&j->resolved);
+    memset(j, 0, sizeof *j);
+}
+
+int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e)
+{
+    struct job variant = *j;
+    for (size_t i = 0; i < json_size(values); i++) {
+        char *key = format_text("train.%s", json_key(values, i));
+        const struct job_field *f = job_field_find(key);
+        free(key);
+        if (!f || !(f->flags & JOB_SWEPT))
+            return error_set(e, ERROR_USAGE, "train.%s cannot be swept", json_key(values, i));
+        if (job_field_store(f, &variant, json_at(values, i), e) != 0)
+            return -1;
+        if (strcmp(f->key, "train.micro_batch") == 0)
+            variant.train.micro_batch_follows = variant.train.micro_batch == 0;
+    }
+    derive_micro_batch(&variant);
+    if (check_ranks(&variant, e) != 0)
+        return -1;
+    *ret = variant;
+    return 0;
+}
+
+struct json *job_train_options(const struct job *j)
+{
+    struct json *options = json_object();
+    for (size_t i = 0; i < job_field_count; i++)
+        if (strncmp(job_fields[i].key, "train.", 6) == 0 && job_fields[i].type != JOB_ABSENT)
+            json_set(options, job_fields[i].key + 6, job_field_value(&job_fields[i], j));
+    return options;
+}
+
+/* The shortest digits that read back as x, as Python's repr has them: 1e-05. */
+static void short_number(char text[32], double x)
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, 32, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            return;
+    }
+}
+
+char *job_trial_key(const struct job *j, const struct json *values)
+{
+    char number[32];
+    short_number(number, j->train.lr);
+    char *key = format_text("lr-%s_epochs-%u", number, j->train.epochs);
+    for (size_t i = 0; i < json_size(values); i++) {
+        const char *name = json_key(values, i);
+        const struct json *value = json_at(values, i);
+        if (strcmp(name, "lr") == 0 || strcmp(name, "epochs") == 0)
+            continue;
+        short_number(number, json_number(value));
+        const char *text = json_text(value) ? json_text(value) : json_type(value) == JSON_NUMBER ? number : "null";
+        char *longer = format_text("%s_%s-%s", key, name, text);
+        free(key);
+        key = longer;
+    }
+    return key;
+}
+
+static const struct json *nested_value(const struct json *root, const char *key)
+{
+    const char *dot = strchr(key, '.');
+    if (!dot)
+        return json_get(root, key);
+    char section[32];
+    snprintf(section, sizeof section, "%.*s", (int)(dot - key), key);
+    return json_get(json_get(root, section), dot + 1);
+}
+
+/* A stored job without a key was written before the key existed: its default counts. */
+static char *stored_value(const struct json *stored, const struct job_field *f)
+{
+    const struct json *value = nested_value(stored, f->key);
+    struct json *fallback = NULL;
+    struct error ignored;
+    if (!value && json_parse(&fallback, f->fallback, strlen(f->fallback), f->key, &ignored) != 0)
+        return duplicate("null");
+    char *text = json_print(value ? value : fallback, false);
+    json_destroy(&fallback);
+    return text;
+}
+
+static int compare(const struct job *j, const struct json *stored, struct error *e)
+{
+    for (size_t i = 0; i < job_field_count; i++) {
+        const struct job_field *f = &job_fields[i];
+        if (f->flags & JOB_FREE)
+            continue;
+        struct json *value = job_field_value(f, j);
+        char *here = json_print(value, false), *there = stored_value(stored, f);
+        bool same = strcmp(here, there) == 0;
+        if (!same)
+            error_set(
+                e, ERROR_USAGE,
+                "%s holds the run of another job: %s is %.200s there and %.200s here; use another out=FOLDER, or the same value",
+                j->out, f->key, there, here);
+        free(here);
+        free(there);
+        json_destroy(&value);
+        if (!same)
+            return -1;
+    }
+    return 0;
+}
+
+static void follow_stored_micro_batch(struct job *j, const struct json *stored)
+{
+    double micro = json_number(nested_value(stored, "train.micro_batch"));
+    if (!j->train.micro_batch_follows || micro < 1 || micro > j->train.batch)
+        return;
+    j->train.micro_batch = (uint32_t)micro;
+    resolve(j);
+}
+
+int job_claim_folder(struct job *j, struct error *e)
+{
+    struct json *stored = NULL;
+    char *path = path_join(j->out, "job.json");
+    int status = -1;
+    if (folder_create(j->out, e) != 0)
+        goto done;
+    if (file_exists(path)) {
+        if (json_read(&stored, path, e) != 0)
+            goto done;
+        follow_stored_micro_batch(j, stored);
+        if (compare(j, stored, e) != 0 || check_ranks(j, e) != 0)
+            goto done;
+    }
+    status = json_write(path, j->resolved, e);
+done:
+    json_destroy(&stored);
+    free(path);
+    return status;
+}
