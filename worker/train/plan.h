@@ -1,12 +1,14 @@
 /* Which rows make a step, which rank computes them, and in which order gradients are added: functions of the job alone.
  *
- * Epoch order: rows of the train part sorted by philox(seed, RANDOM_SHUFFLE, row, 0, 0, epoch) (64 bits; ties by row). A step takes the next
- * `batch` rows; the last step of an epoch may be shorter. Its micro-batches are runs of `micro_batch` rows, numbered j = 0..M-1.
+ * Epoch order: rows of the train part sorted by philox(seed, RANDOM_SHUFFLE, row, 0, 0, epoch) (64 bits: word 1 above word 0;
+ * ties by row; epochs count from 1). A step takes the next `batch` rows; the last step of an epoch may be shorter. Its
+ * micro-batches are runs of `micro_batch` rows, numbered j = 0..M-1.
  *
- * Order of summation (architecture.md rule 5): micro-batch j is leaf j of a binary tree whose levels are the BITS of j, high bit nearest the leaves:
- * with P = M rounded up to a power of two, sum(bits fixed: low b) = sum(next bit 0) + sum(next bit 1); an absent leaf is zero. Rank r of R (a
- * power of two) computes the micro-batches j with j mod R = r, so its own subtree is complete; between ranks, partners differ first in the highest bit
- * of the rank, last in bit 0. Hence 1, 2, 4 ranks add the same numbers in the same order. More ranks than micro-batches is refused. */
+ * Order of summation (architecture.md rule 5): micro-batch j is leaf j of a binary tree whose levels are the BITS of j, high bit
+ * nearest the leaves: with P = M rounded up to a power of two, sum(bits fixed: low b) = sum(next bit 0) + sum(next bit 1); an
+ * absent leaf is zero. Rank r of R (a power of two) computes the micro-batches j with j mod R = r, so its own subtree is
+ * complete; between ranks, partners differ first in the highest bit of the rank, last in bit 0. Hence 1, 2, 4 ranks add the same
+ * numbers in the same order. More ranks than micro-batches is refused. */
 #pragma once
 
 #include "common/base/error.h"
@@ -16,8 +18,24 @@
 
 struct plan;
 
-int plan_create(struct plan **ret, const uint32_t *rows, uint32_t count, uint64_t seed, uint32_t batch, uint32_t micro_batch, struct error *e);
+int plan_create(struct plan **ret, const uint32_t *rows, uint32_t count, uint64_t seed, uint32_t batch, uint32_t micro_batch,
+                struct error *e);
 void plan_destroy(struct plan **p);
 uint64_t plan_steps_per_epoch(const struct plan *p);
 /* Rows of step s (0-based within the epoch), borrowed until the next call with another epoch. */
 const uint32_t *plan_step(struct plan *p, uint32_t epoch, uint64_t s, uint32_t *count);
+
+/* What one rank does with the M micro-batches of a step, so that its part of the tree is summed with few arenas: `at` gives the
+ * micro-batch to compute as its i-th; `additions` how many times the two newest sums are then added (lower += higher). The first
+ * addition of turn i adds arena top to arena top - 1, and so on; after the last turn all is in arena 0. */
+struct plan_turns {
+    uint32_t count;  /* of this rank; 0 when the step has fewer micro-batches than ranks */
+    uint32_t arenas; /* that it needs; at least 1 */
+};
+struct plan_turn {
+    uint32_t micro_batch; /* j */
+    uint32_t arena;       /* that its gradient is written to */
+    uint32_t additions;
+};
+struct plan_turns plan_turns(uint32_t micro_batches, int rank, int size);
+struct plan_turn plan_turn(uint32_t micro_batches, int rank, int size, uint32_t i);
