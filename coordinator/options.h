@@ -1,0 +1,49 @@
+/* The command line: one table of options per verb (parsing, --help and "did you mean" walk it). */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+
+struct option {
+    const char *name;     /* without the dashes */
+    char letter;          /* or 0 */
+    const char *value;    /* what it takes, for --help; NULL: a flag */
+    const char *fallback; /* value when not given; NULL: none */
+    const char *help;
+};
+
+#define OPTIONS_MOST 16
+
+struct arguments;
+
+struct verb {
+    const char *name;
+    const char *arguments; /* "JOB [key=value ...]"; the capitals are the names used in messages */
+    const char *summary;
+    size_t least, most;           /* of positional arguments */
+    const struct option *options; /* ended by a row without a name; NULL: none of its own */
+    bool takes_job;               /* positional: a job file and overrides */
+    int (*run)(const struct arguments *a, struct error *e);
+};
+
+struct arguments {
+    const struct verb *verb;
+    const char **positional; /* borrowed texts */
+    size_t count;
+    const char *values[OPTIONS_MOST]; /* by option; a flag that is there is "" */
+    bool help, verbose;
+};
+
+/* argv without program and verb. ERROR_USAGE: unknown option (did you mean), missing or surplus argument, by name. */
+int arguments_read(struct arguments *ret, const struct verb *v, int argc, char **argv, struct error *e);
+void arguments_free(struct arguments *a);
+const char *argument(const struct arguments *a, const char *option); /* given value, or the table's; NULL if neither */
+bool argument_given(const struct arguments *a, const char *option);
+/* Checked numbers: ERROR_USAGE with option, bounds and what was found. */
+int argument_whole(int *ret, const struct arguments *a, const char *option, int low, int high, struct error *e);
+int argument_number(double *ret, const struct arguments *a, const char *option, double low, double high, struct error *e);
+
+void verb_print_help(const struct verb *v);
+/* "unknown verb ..., did you mean ...". verbs: ended by a row without a name. */
+const struct verb *verb_find(const struct verb *verbs, const char *name, struct error *e);
