@@ -14,12 +14,12 @@ enum trial_kind {
 
 struct trial {
     enum trial_kind kind;
-    char *key;          /* "lr-2e-05_epochs-5"; "score-test" */
-    char *folder;       /* absolute: trials/<key> */
-    char *dataset;      /* absolute path of the rows file */
-    char *split;        /* absolute path of split.json; NULL (score): all rows are one part, PART_TEST */
-    char *model;        /* absolute: pretrained folder (config.json, weights) or bundle */
-    char *weights;      /* score: the safetensors to load; NULL: those of `model` */
+    char *key;     /* "lr-2e-05_epochs-5"; "score-test" */
+    char *folder;  /* absolute: trials/<key> */
+    char *dataset; /* absolute path of the rows file */
+    char *split;   /* absolute path of split.json; NULL (score): all rows are one part, PART_TEST */
+    char *model;   /* absolute: pretrained folder (config.json, weights) or bundle */
+    char *weights; /* score: the safetensors to load; NULL: those of `model` */
     bool score_train, score_validation, score_test; /* score: which parts */
     bool multi;
     uint32_t labels;
@@ -34,4 +34,5 @@ struct trial {
 
 void trial_free(struct trial *t);
 struct json *trial_to_json(const struct trial *t);
-int trial_from_json(struct trial *ret, const struct json *j, struct error *e); /* unknown or ill-typed: ERROR_FAILED with the field */
+int trial_from_json(struct trial *ret, const struct json *j,
+                    struct error *e); /* unknown or ill-typed: ERROR_FAILED with the field */

@@ -1,0 +1,77 @@
+/* Owns the connection file. */
+#include "proto/connection.h"
+
+#include "common/base/file.h"
+#include "proto/message.h"
+#include "proto/record.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define FIELD(member, least, most, flag)                                                                                         \
+    {                                                                                                                            \
+        .name = #member, .type = RECORD_TEXT, .offset = offsetof(struct connection, member), .min = least, .max = most,          \
+        .flags = flag                                                                                                            \
+    }
+#define KEY(member) FIELD(member, CONNECTION_KEY - 1, CONNECTION_KEY - 1, RECORD_OPTIONAL)
+
+static const struct record_field fields[] = {
+    FIELD(version, 1, 63, 0),
+    FIELD(session, 1, 255, RECORD_OPTIONAL),
+    FIELD(endpoint, 1, 255, RECORD_OPTIONAL),
+    KEY(server_key),
+    KEY(public_key),
+    KEY(secret_key),
+    {0},
+};
+
+int connection_write(const struct connection *c, const char *path, struct error *e)
+{
+    struct file_writer *w;
+    if (file_writer_create(&w, path, e))
+        return -1;
+    if (fchmod(fileno(file_writer_stream(w)), 0600)) {
+        error_errno(e, errno, "%s: cannot be made private", path);
+        file_writer_destroy(&w);
+        return -1;
+    }
+    struct json *j = record_to_json(fields, c);
+    char *text = json_print(j, true);
+    fprintf(file_writer_stream(w), "%s\n", text);
+    free(text);
+    json_destroy(&j);
+    return file_writer_commit(&w, e);
+}
+
+static int check(const struct connection *c, struct error *e)
+{
+    if (c->endpoint && !(c->server_key && c->public_key && c->secret_key))
+        return error_set(e, ERROR_FAILED, "a key is missing");
+    return 0;
+}
+
+int connection_read(struct connection *ret, const char *path, struct error *e)
+{
+    struct connection c = {0};
+    struct json *j;
+    if (json_read(&j, path, e)) {
+        e->kind = ERROR_FAILED;
+        return -1;
+    }
+    const char *version = json_text(json_get(j, "version"));
+    int result = version && version_check(version, "muster", e) ? -1 : record_from_json(&c, fields, j, NULL, e);
+    json_destroy(&j);
+    if (result || check(&c, e)) {
+        connection_free(&c);
+        return error_prefix(e, "%s: ", path);
+    }
+    *ret = c;
+    return 0;
+}
+
+void connection_free(struct connection *c)
+{
+    record_free(fields, c);
+}

@@ -1,0 +1,22 @@
+/* The connection file, <run folder>/connection.json, mode 0600: how a worker finds the coordinator and proves that it may. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stdint.h>
+
+#define CONNECTION_FILE "connection.json"
+#define CONNECTION_KEY 41 /* a CURVE key in Z85 text, with NUL */
+
+struct connection {
+    char *version;
+    char *session;                 /* of the MPI job that the coordinator was started under; NULL if none */
+    char *endpoint;                /* "tcp://127.0.0.1:40713"; NULL: no work is left, a worker that waits for some ends with 0 */
+    char *server_key;              /* public key of the coordinator; NULL with endpoint NULL, as the next two */
+    char *public_key, *secret_key; /* of every worker of this run */
+};
+
+int connection_write(const struct connection *c, const char *path, struct error *e); /* atomically; never readable by others */
+/* ERROR_FAILED: missing, damaged, or of another version (naming both). */
+int connection_read(struct connection *ret, const char *path, struct error *e);
+void connection_free(struct connection *c);

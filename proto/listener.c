@@ -1,0 +1,233 @@
+/* Owns zmq.h in the coordinator. */
+#include "proto/listener.h"
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "proto/message.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+struct listener {
+    void *context, *socket, *gate;
+    pthread_t keeper;
+    bool kept; /* the keeper runs */
+    char server_public[CONNECTION_KEY], server_secret[CONNECTION_KEY], worker_public[CONNECTION_KEY],
+        worker_secret[CONNECTION_KEY];
+    char endpoint[256];
+    zmq_msg_t message;
+};
+
+/* The gate keeper answers libzmq's question "may this key come in?" (RFC 27, ZAP): version, request id, domain, address,
+ * identity, mechanism, 32 bytes of public key; the answer is version, request id, status, words, user, metadata. */
+enum { ZAP_VERSION, ZAP_ID, ZAP_DOMAIN, ZAP_ADDRESS, ZAP_IDENTITY, ZAP_MECHANISM, ZAP_KEY, ZAP_FRAMES };
+
+struct frame {
+    char bytes[256];
+    int size;
+};
+
+/* Number of frames of the request, or -1 when the context ends. */
+static int receive_request(void *gate, struct frame frames[ZAP_FRAMES])
+{
+    for (int i = 0;; i++) {
+        struct frame spare, *f = i < ZAP_FRAMES ? &frames[i] : &spare;
+        f->size = zmq_recv(gate, f->bytes, sizeof f->bytes - 1, 0);
+        if (f->size < 0 && errno == EINTR) {
+            i--;
+            continue;
+        }
+        if (f->size < 0)
+            return -1;
+        if (f->size > (int)sizeof f->bytes - 1)
+            f->size = 0; /* cut by zmq_recv: no field of a good request is this long */
+        f->bytes[f->size] = 0;
+        int more;
+        size_t more_size = sizeof more;
+        if (zmq_getsockopt(gate, ZMQ_RCVMORE, &more, &more_size) || !more)
+            return i + 1;
+    }
+}
+
+static bool may_enter(const struct listener *l, const struct frame frames[ZAP_FRAMES], int count)
+{
+    char key[CONNECTION_KEY];
+    return count == ZAP_FRAMES && !strcmp(frames[ZAP_MECHANISM].bytes, "CURVE") && frames[ZAP_KEY].size == 32 &&
+           zmq_z85_encode(key, (const uint8_t *)frames[ZAP_KEY].bytes, 32) && !strcmp(key, l->worker_public);
+}
+
+static void *keep_gate(void *argument)
+{
+    struct listener *l = argument;
+    struct frame frames[ZAP_FRAMES];
+    for (int count; (count = receive_request(l->gate, frames)) >= 0;) {
+        bool good = may_enter(l, frames, count);
+        zmq_send(l->gate, "1.0", 3, ZMQ_SNDMORE);
+        zmq_send(l->gate, frames[ZAP_ID].bytes, count > ZAP_ID ? (size_t)frames[ZAP_ID].size : 0, ZMQ_SNDMORE);
+        zmq_send(l->gate, good ? "200" : "400", 3, ZMQ_SNDMORE);
+        zmq_send(l->gate, good ? "OK" : "not a key of this run", good ? 2 : 21, ZMQ_SNDMORE);
+        zmq_send(l->gate, "", 0, ZMQ_SNDMORE);
+        zmq_send(l->gate, "", 0, 0);
+        if (!good)
+            log_warn("a peer without the key of this run was turned away");
+    }
+    zmq_close(l->gate); /* by its own thread: a socket has one at a time */
+    return NULL;
+}
+
+static int start_keeper(struct listener *l, struct error *e)
+{
+    l->gate = zmq_socket(l->context, ZMQ_REP);
+    if (!l->gate || zmq_bind(l->gate, "inproc://zeromq.zap.01")) {
+        error_set(e, ERROR_FAILED, "control connection: no gate keeper: %s", zmq_strerror(errno));
+        if (l->gate)
+            zmq_close(l->gate);
+        return -1;
+    }
+    int number = pthread_create(&l->keeper, NULL, keep_gate, l);
+    if (number) {
+        zmq_close(l->gate);
+        return error_errno(e, number, "control connection: no gate keeper");
+    }
+    l->kept = true;
+    return 0;
+}
+
+static int set_numbers(void *socket)
+{
+    static const struct {
+        int option, value;
+    } numbers[] = {
+        {ZMQ_CURVE_SERVER, 1},          {ZMQ_ROUTER_HANDOVER, 1}, /* a worker that reconnects keeps its name */
+        {ZMQ_ROUTER_MANDATORY, 1},      {ZMQ_LINGER, 1000},
+        {ZMQ_HEARTBEAT_IVL, 2000}, /* so that both sides notice a dead network; a busy coordinator's library still answers */
+        {ZMQ_HEARTBEAT_TIMEOUT, 10000}, {ZMQ_HANDSHAKE_IVL, 10000},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (zmq_setsockopt(socket, numbers[i].option, &numbers[i].value, sizeof numbers[i].value))
+            return -1;
+    int64_t limit = MESSAGE_LIMIT;
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
+}
+
+static int open_socket(struct listener *l, struct error *e)
+{
+    size_t size = sizeof l->endpoint;
+    l->socket = zmq_socket(l->context, ZMQ_ROUTER);
+    if (!l->socket || set_numbers(l->socket) || zmq_setsockopt(l->socket, ZMQ_ZAP_DOMAIN, "muster", 6) ||
+        zmq_setsockopt(l->socket, ZMQ_CURVE_SECRETKEY, l->server_secret, CONNECTION_KEY))
+        return error_set(e, ERROR_FAILED, "control connection: the socket cannot be made: %s", zmq_strerror(errno));
+    if (zmq_bind(l->socket, "tcp://127.0.0.1:*") || zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->endpoint, &size))
+        return error_set(e, ERROR_FAILED, "control connection: no port of 127.0.0.1 can be had: %s", zmq_strerror(errno));
+    return 0;
+}
+
+int listener_create(struct listener **ret, struct error *e)
+{
+    struct listener *l = allocate(1, sizeof *l);
+    zmq_msg_init(&l->message);
+    l->context = zmq_ctx_new();
+    if (!l->context || zmq_curve_keypair(l->server_public, l->server_secret) ||
+        zmq_curve_keypair(l->worker_public, l->worker_secret)) {
+        error_set(e, ERROR_FAILED, "control connection: no keys: %s (is this libzmq built with CURVE?)", zmq_strerror(errno));
+        goto fail;
+    }
+    if (start_keeper(l, e) || open_socket(l, e)) /* the keeper first: without one libzmq lets everybody in */
+        goto fail;
+    *ret = l;
+    return 0;
+fail:
+    listener_destroy(&l);
+    return -1;
+}
+
+void listener_destroy(struct listener **listener)
+{
+    struct listener *l = listener ? *listener : NULL;
+    if (!l)
+        return;
+    zmq_msg_close(&l->message);
+    if (l->socket)
+        zmq_close(l->socket);
+    if (l->context)
+        zmq_ctx_shutdown(l->context);
+    if (l->kept)
+        pthread_join(l->keeper, NULL);
+    if (l->context)
+        zmq_ctx_term(l->context);
+    explicit_bzero(l, sizeof *l);
+    free(l);
+    *listener = NULL;
+}
+
+void listener_connection(const struct listener *l, struct connection *ret)
+{
+    *ret = (struct connection){
+        .endpoint = (char *)(uintptr_t)l->endpoint,
+        .server_key = (char *)(uintptr_t)l->server_public,
+        .public_key = (char *)(uintptr_t)l->worker_public,
+        .secret_key = (char *)(uintptr_t)l->worker_secret,
+    };
+}
+
+void listener_wait(struct listener *l, int descriptor, double seconds)
+{
+    zmq_pollitem_t items[] = {{l->socket, 0, ZMQ_POLLIN, 0}, {NULL, descriptor, ZMQ_POLLIN, 0}};
+    zmq_poll(items, descriptor < 0 ? 1 : 2, (long)(seconds * 1000));
+}
+
+static bool printable(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (text[i] <= ' ' || text[i] > '~')
+            return false;
+    return size > 0;
+}
+
+/* Frames of one message: name, body. 1: taken; 0: nothing there; -1: broken. A message of another form is eaten and not reported.
+ */
+static int receive_now(struct listener *l, char peer[PEER_NAME], struct error *e)
+{
+    for (;;) {
+        char name[256];
+        int size = zmq_recv(l->socket, name, sizeof name, ZMQ_DONTWAIT), frames = 1, more = 0;
+        size_t more_size = sizeof more;
+        if (size < 0 && (errno == EAGAIN || errno == EINTR))
+            return 0;
+        if (size < 0)
+            return error_set(e, ERROR_FAILED, "control connection: receiving failed: %s", zmq_strerror(errno));
+        while (!zmq_getsockopt(l->socket, ZMQ_RCVMORE, &more, &more_size) && more) {
+            if (zmq_msg_recv(&l->message, l->socket, ZMQ_DONTWAIT) < 0)
+                break;
+            frames++;
+        }
+        if (frames != 2 || size >= PEER_NAME || !printable(name, (size_t)size))
+            continue;
+        memcpy(peer, name, (size_t)size);
+        peer[size] = 0;
+        return 1;
+    }
+}
+
+int listener_receive(struct listener *l, char peer[PEER_NAME], const char **bytes, size_t *size, double seconds, struct error *e)
+{
+    int taken = receive_now(l, peer, e);
+    if (!taken && seconds > 0) {
+        listener_wait(l, -1, seconds);
+        taken = receive_now(l, peer, e);
+    }
+    if (taken == 1) {
+        *bytes = zmq_msg_data(&l->message);
+        *size = zmq_msg_size(&l->message);
+    }
+    return taken;
+}
+
+bool listener_send(struct listener *l, const char *peer, const char *text)
+{
+    return zmq_send(l->socket, peer, strlen(peer), ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+           zmq_send(l->socket, text, strlen(text), ZMQ_DONTWAIT) >= 0;
+}

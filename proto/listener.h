@@ -1,0 +1,25 @@
+/* The coordinator's end of the control connection: a ZeroMQ ROUTER on a free port of the loopback interface, encrypted and
+ * authenticated by CURVE with keys made for this run. A peer without the run's key never gets a byte through. Connections are
+ * answered by threads of its own, also while the owner does something else; all calls come from one thread. */
+#pragma once
+
+#include "proto/connection.h"
+
+#include <stddef.h>
+
+#define PEER_NAME 64 /* with NUL; a worker's name is the token of its group */
+
+struct listener;
+
+int listener_create(struct listener **ret, struct error *e);
+void listener_destroy(struct listener **l); /* gives what was sent one second to leave */
+/* What a worker needs; texts are borrowed until destroy, version and session stay NULL. */
+void listener_connection(const struct listener *l, struct connection *ret);
+
+/* One message. 1: *bytes (borrowed until the next call), *size and the peer's name are set; 0: none came within `seconds`
+ * (or a signal did). -1: the socket is broken. */
+int listener_receive(struct listener *l, char peer[PEER_NAME], const char **bytes, size_t *size, double seconds, struct error *e);
+/* Also wakes when `descriptor` (-1: none) can be read. */
+void listener_wait(struct listener *l, int descriptor, double seconds);
+/* false: the peer is not connected now. */
+bool listener_send(struct listener *l, const char *peer, const char *text);

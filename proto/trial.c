@@ -1,0 +1,65 @@
+/* Owns the table of a trial's fields. */
+#include "proto/trial.h"
+
+#include "proto/fields.h"
+
+#include <stddef.h>
+
+#define PATH_MOST 4096.0
+#define ROWS_MOST 4294967295.0
+
+static const char *const kind_names[] = {"train", "score", NULL};
+
+#define FIELD(member, ...)                                                                                                       \
+    {                                                                                                                            \
+        .name = #member, .offset = offsetof(struct trial, member), __VA_ARGS__                                                   \
+    }
+
+const struct record_field trial_fields[] = {
+    FIELD(kind, .type = RECORD_CHOICE, .detail = kind_names),
+    FIELD(key, .type = RECORD_TEXT, .min = 1, .max = 255),
+    FIELD(folder, .type = RECORD_TEXT, .min = 1, .max = PATH_MOST),
+    FIELD(dataset, .type = RECORD_TEXT, .min = 1, .max = PATH_MOST),
+    FIELD(split, .type = RECORD_TEXT, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
+    FIELD(model, .type = RECORD_TEXT, .min = 1, .max = PATH_MOST),
+    FIELD(weights, .type = RECORD_TEXT, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
+    FIELD(score_train, .type = RECORD_BOOLEAN),
+    FIELD(score_validation, .type = RECORD_BOOLEAN),
+    FIELD(score_test, .type = RECORD_BOOLEAN),
+    FIELD(multi, .type = RECORD_BOOLEAN),
+    FIELD(labels, .type = RECORD_U32, .min = 1, .max = 1e6),
+    FIELD(weights_by_class, .type = RECORD_LIST, .flags = RECORD_OPTIONAL, .min = 0, .max = 1e12,
+          .count = offsetof(struct trial, labels)),
+    FIELD(seed, .type = RECORD_U64),
+    FIELD(lr, .type = RECORD_DOUBLE, .min = 0, .max = 1e3),
+    FIELD(weight_decay, .type = RECORD_DOUBLE, .min = 0, .max = 1e3),
+    FIELD(clip, .type = RECORD_DOUBLE, .min = 0, .max = 1e12),
+    FIELD(warmup, .type = RECORD_DOUBLE, .min = 0, .max = 1),
+    FIELD(dropout, .type = RECORD_DOUBLE, .min = -1, .max = 1),
+    FIELD(epochs, .type = RECORD_U32, .min = 0, .max = 65535),
+    FIELD(batch, .type = RECORD_U32, .min = 0, .max = ROWS_MOST),
+    FIELD(micro_batch, .type = RECORD_U32, .min = 0, .max = ROWS_MOST),
+    FIELD(max_length, .type = RECORD_U32, .min = 0, .max = 1e6),
+    FIELD(precision, .type = RECORD_WORD, .min = 1, .max = 7),
+    FIELD(resume, .type = RECORD_INT, .min = 0, .max = 1),
+    {0},
+};
+
+void trial_free(struct trial *t)
+{
+    record_free(trial_fields, t);
+}
+
+struct json *trial_to_json(const struct trial *t)
+{
+    return record_to_json(trial_fields, t);
+}
+
+int trial_from_json(struct trial *ret, const struct json *j, struct error *e)
+{
+    struct trial t = {0};
+    if (record_from_json(&t, trial_fields, j, NULL, e))
+        return error_prefix(e, "trial: ");
+    *ret = t;
+    return 0;
+}
