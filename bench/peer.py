@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW, transformers'
+inference, the `tokenizers` library. Prints one JSON line: tokens a second (padding not counted) and peak resident memory.
+`rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit.
+
+Needs PyTorch, transformers, accelerate. Rows come from a JSON Lines file of pairs (fields as the demo's), in file order; or, with
+--fixed N, rows of exactly N tokens.
+"""
+import argparse
+import json
+import os
+import resource
+import time
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows"))
+parser.add_argument("--model", required=True, help="Hugging Face model folder")
+parser.add_argument("--rows", help="JSON Lines file of pairs")
+parser.add_argument("--fixed", type=int, help="rows of exactly this many tokens instead")
+parser.add_argument("--base", action="store_true", help="BERT-base's shape, random weights, instead of the model's")
+parser.add_argument("--max-length", type=int, default=256)
+parser.add_argument("--batch", type=int, default=8)
+parser.add_argument("--steps", type=int, default=24)
+parser.add_argument("--warm", type=int, default=4, help="steps before the clock starts")
+parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
+parser.add_argument("--threads", type=int, default=2)
+given = parser.parse_args()
+os.environ.update(OMP_NUM_THREADS=str(given.threads), RAYON_NUM_THREADS=str(given.threads), HF_HUB_OFFLINE="1",
+                  TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true" if given.threads > 1 else "false")
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+torch.set_num_threads(given.threads)
+transformers.utils.logging.disable_progress_bar()
+tokenizer = transformers.AutoTokenizer.from_pretrained(given.model)
+
+
+def texts():
+    first, second, labels = [], [], []
+    for line in open(given.rows):
+        row = json.loads(line)
+        parts = (row["ref_paper_title"], row["ref_paper_authors"], row["ref_paper_text"])
+        first.append(" ".join(row["sentence"].split()))
+        second.append(". ".join(" ".join(part.split()) for part in parts if part and part.strip()))
+        labels.append(row["label"])
+    return first, second, labels
+
+
+def rows(count):
+    """`count` rows as dicts of lists, repeating the file where it is too short."""
+    if given.fixed:
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(1000, 30000, (count, given.fixed), generator=generator).tolist()
+        return [{"input_ids": r, "token_type_ids": [0] * len(r), "attention_mask": [1] * len(r), "labels": i % 2} for i, r in enumerate(ids)]
+    first, second, labels = texts()
+    first, second, labels = first[:count], second[:count], labels[:count]
+    encoded = tokenizer(first, second, truncation="only_second", max_length=given.max_length)
+    found = [{key: encoded[key][i] for key in ("input_ids", "token_type_ids", "attention_mask")} | {"labels": labels[i]}
+             for i in range(len(first))]
+    return [found[i % len(found)] for i in range(count)]
+
+
+def load():
+    if given.base:
+        config = transformers.BertConfig(vocab_size=tokenizer.vocab_size, num_labels=2)
+        return transformers.BertForSequenceClassification(config)
+    return transformers.AutoModelForSequenceClassification.from_pretrained(given.model, num_labels=2)
+
+
+def report(tokens, seconds, **more):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"mode": given.mode, "precision": given.precision, "threads": given.threads, "tokens_per_second": round(tokens / seconds, 1),
+                      "peak_MB": round(peak), "torch": torch.__version__, "transformers": transformers.__version__} | more))
+
+
+def collate(batch):
+    padded = tokenizer.pad([{k: v for k, v in row.items() if k != "labels"} for row in batch], return_tensors="pt")
+    padded["labels"] = torch.tensor([row["labels"] for row in batch])
+    return padded
+
+
+def trainer():
+    sizes, clock = [], []
+
+    def counting(batch):
+        sizes.append(sum(len(row["input_ids"]) for row in batch))
+        return collate(batch)
+
+    class InOrder(transformers.Trainer):
+        def _get_train_sampler(self, *_):
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    class Clock(transformers.TrainerCallback):
+        def on_step_end(self, *_, **__):
+            clock.append(time.perf_counter())
+
+    options = transformers.TrainingArguments(
+        output_dir="/tmp/peer-trainer", per_device_train_batch_size=given.batch, max_steps=given.steps, learning_rate=2e-5, weight_decay=0.01,
+        max_grad_norm=1.0, bf16=given.precision == "bf16", use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
+        disable_tqdm=True, seed=42)
+    InOrder(model=load(), args=options, train_dataset=rows(given.batch * given.steps), data_collator=counting, callbacks=[Clock()]).train()
+    report(sum(sizes[given.warm:given.steps]), clock[-1] - clock[given.warm - 1])
+
+
+def loop():
+    model = load().train()
+    decayed = [p for n, p in model.named_parameters() if not (n.endswith("bias") or "LayerNorm" in n)]
+    others = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0}], lr=2e-5, fused=True)
+    found, tokens, start = rows(given.batch * given.steps), 0, 0
+    for step in range(given.steps):
+        if step == given.warm:
+            tokens, start = 0, time.perf_counter()
+        batch = found[step * given.batch:(step + 1) * given.batch]
+        tokens += sum(len(row["input_ids"]) for row in batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=given.precision == "bf16"):
+            loss = model(**collate(batch)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    report(tokens, time.perf_counter() - start)
+
+
+def infer():
+    model = load().eval()
+    found, tokens, start = rows(32 * given.steps), 0, 0
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=given.precision == "bf16"):
+        for step in range(given.steps):
+            if step == given.warm:
+                tokens, start = 0, time.perf_counter()
+            batch = found[step * 32:(step + 1) * 32]
+            tokens += sum(len(row["input_ids"]) for row in batch)
+            model(**{k: v for k, v in collate(batch).items() if k != "labels"})
+    report(tokens, time.perf_counter() - start)
+
+
+def tokenize():
+    first, second, _ = texts()
+    size, backend, best = sum(len(t.encode()) for t in first + second), tokenizer.backend_tokenizer, 1e9
+    pairs = list(zip(first, second))
+    backend.enable_truncation(given.max_length, strategy="only_second")
+    backend.no_padding()
+    for _ in range(5):
+        start = time.perf_counter()
+        encoded = backend.encode_batch(pairs)
+        best = min(best, time.perf_counter() - start)
+    report(sum(len(e.ids) for e in encoded), best, MB_per_second=round(size / best / 1e6, 2))
+
+
+def usable_rows():
+    for line in open(given.rows):
+        if len(tokenizer(" ".join(json.loads(line)["sentence"].split()))["input_ids"]) < given.max_length - 8:
+            print(line, end="")
+
+
+{"rows": usable_rows, "trainer": trainer, "loop": loop, "infer": infer, "tokenize": tokenize}[given.mode]()

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Makes a folder to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
+can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
+
+usage: tiny.py FOLDER [rows]
+"""
+import json
+import os
+import random
+import struct
+import sys
+
+folder, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 240
+chance = random.Random(7)
+width, inner, layers, heads, positions = 20, 36, 2, 5, 64
+words = [f"word{i}" for i in range(60)] + ["linked", "apart"]
+vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."] + words + ["##s"]
+
+
+def tensor(*shape, scale=0.05, start=0.0):
+    count = 1
+    for n in shape:
+        count *= n
+    return shape, struct.pack(f"<{count}f", *(start + chance.gauss(0, scale) for _ in range(count)))
+
+
+def weights():
+    yield "embeddings.word_embeddings.weight", tensor(len(vocabulary), width, scale=0.5)
+    yield "embeddings.position_embeddings.weight", tensor(positions, width)
+    yield "embeddings.token_type_embeddings.weight", tensor(2, width)
+    blocks = ["embeddings.LayerNorm"]
+    for i in range(layers):
+        layer = f"encoder.layer.{i}"
+        for name, out, into in (("attention.self.query", width, width), ("attention.self.key", width, width), ("attention.self.value", width, width),
+                                ("attention.output.dense", width, width), ("intermediate.dense", inner, width), ("output.dense", width, inner)):
+            yield f"{layer}.{name}.weight", tensor(out, into, scale=0.2)
+            yield f"{layer}.{name}.bias", tensor(out)
+        blocks += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+    for block in blocks:
+        yield f"{block}.weight", tensor(width, start=1.0)
+        yield f"{block}.bias", tensor(width)
+    yield "pooler.dense.weight", tensor(width, width, scale=0.2)
+    yield "pooler.dense.bias", tensor(width)
+
+
+def write_safetensors(path, tensors):
+    header, at = {"__metadata__": {"format": "pt"}}, 0
+    for name, (shape, data) in tensors:
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(data for _, (_, data) in tensors))
+
+
+def write_json(path, value):
+    with open(path, "w") as file:
+        json.dump(value, file, indent=2)
+
+
+model = f"{folder}/model"
+os.makedirs(model, exist_ok=True)
+write_safetensors(f"{model}/model.safetensors", list(weights()))
+with open(f"{model}/vocab.txt", "w") as file:
+    file.write("".join(word + "\n" for word in vocabulary))
+write_json(f"{model}/tokenizer_config.json", {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": positions})
+write_json(f"{model}/config.json", {
+    "architectures": ["BertModel"], "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": width, "num_hidden_layers": layers,
+    "num_attention_heads": heads, "intermediate_size": inner, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1, "max_position_embeddings": positions, "type_vocab_size": 2, "initializer_range": 0.02,
+    "layer_norm_eps": 1e-12, "pad_token_id": 0})
+with open(f"{folder}/rows.jsonl", "w") as file:
+    for i in range(rows):
+        label = int(chance.random() < 0.4)
+        a = [chance.choice(words[:60]) for _ in range(chance.randint(1, 9))]
+        b = [chance.choice(words[:60]) for _ in range(chance.randint(1, 14))]
+        b.insert(chance.randrange(len(b) + 1), "linked" if label else "apart")
+        file.write(json.dumps({"id": f"row{i}", "group": f"group{i // 3}", "a": " ".join(a), "title": chance.choice([None, "", "word1"]), "b": " ".join(b),
+                               "label": label}) + "\n")
+write_json(f"{folder}/job.json", {
+    "name": "tiny", "out": f"{folder}/run", "model": model, "seed": 42, "task": "single_label_classification",
+    "data": {"path": f"{folder}/rows.jsonl", "id": "id", "group": "group", "label": "label", "text_a": ["a"], "text_b": ["title", "b"],
+             "required": ["a", "b"], "labels": ["NO", "YES"], "positive": "YES"},
+    "train": {"lr": 5e-3, "epochs": 3, "batch": 8, "micro_batch": 2, "max_length": 32},
+    "sweep": {"lr": [2e-3, 5e-3], "epochs": [2, 3]},
+    "cluster": {"threads": 1}})
