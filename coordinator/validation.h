@@ -1,0 +1,37 @@
+/* The validation part as tuning sees it: its labels, and what a trial's logits say on it. Everything that picks an epoch or a
+ * threshold is handed this type and nothing else, so that test data cannot get there (architecture.md, rule 6). */
+#pragma once
+
+#include "common/format/results.h"
+#include "common/score/threshold.h"
+
+struct validation;
+
+/* positive: class index that thresholds are for. Copies the labels; *d and *s need not outlive it. */
+void validation_create(struct validation **ret, const struct dataset *d, const struct split *s, int positive);
+void validation_destroy(struct validation **v);
+
+/* What the weights after an epoch are worth. `positive`: class `positive` against the rest at p >= 0.5. */
+struct epoch_score {
+    uint32_t epoch; /* 1-based */
+    double loss;
+    struct binary_metrics positive;
+    struct averaged_metrics all;
+};
+
+/* ERROR_DATA if the logits are of another split, or of other rows or labels than this part has. */
+int validation_score_epoch(struct epoch_score *ret, const struct validation *v, const char *logits, uint32_t epoch,
+                           struct error *e);
+/* Softmax probability of the positive class (rows); caller frees. */
+int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch, struct error *e);
+struct validation_scores validation_scores(const struct validation *v, const double *probability);
+/* How far the logits in two files are apart, at most: a check that weights are the ones that earned a trial's figures. */
+int validation_distance(double *ret, const struct validation *v, const char *logits, uint32_t epoch, const char *other,
+                        uint32_t other_epoch, struct error *e);
+
+/* Which epoch is best so far, by the job's train.select; an epoch must be strictly better to replace an earlier one. */
+struct selection {
+    uint32_t best;     /* 1-based */
+    bool latest, stop; /* the last one is the best; `patience` (0: never) epochs went by without a better one */
+};
+void select_epoch(struct selection *ret, const struct epoch_score *epochs, uint32_t count, const char *select, uint32_t patience);
