@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The whole way on a tiny model: run, predict, evaluate, status; nothing twice; the same bits on 1, 2 and 4 ranks.
+. "$(dirname "$0")/common.sh"
+python3 "$here/tiny.py" "$scratch"
+
+say "run"
+expect 0 'bundle' muster run job.json
+for file in job.json events.jsonl split.json check.json results.h5 tune.json table.json table.md bundle/config.json bundle/model.safetensors \
+  bundle/tokenizer.json bundle/vocab.txt bundle/tokenizer_config.json bundle/special_tokens_map.json bundle/inference_config.json bundle/README.md \
+  tiny.zip trials/lr-0.005_epochs-3/metrics.jsonl trials/lr-0.005_epochs-3/logits.h5 trials/lr-0.002_epochs-2/logits.h5; do
+  [ -s "run/$file" ] || fail "run/$file is missing or empty"
+done
+python3 -m zipfile -t run/tiny.zip >/dev/null || fail "tiny.zip is damaged"
+[ -z "$(find run -name '*.tmp')" ] || fail "temporary files are left: $(find run -name '*.tmp')"
+python3 - <<'PY' || fail "the bundle's decision rule or metrics are not as promised"
+import json
+c = json.load(open("run/bundle/inference_config.json"))
+for key in ("threshold", "temperature", "rule", "model_name", "max_length", "id2label", "label2id", "learning_rate", "num_epochs", "batch_size"):
+    assert key in c, key
+assert 0.1 <= c["threshold"] <= 0.9 and c["id2label"] == {"0": "NO", "1": "YES"}
+table = json.load(open("run/table.json"))
+PY
+
+say "again: nothing is trained or scored twice"
+leases() { grep -c '"event": *"lease"' run/events.jsonl; }
+before=$(leases)
+cp run/bundle/model.safetensors first.safetensors
+expect 0 'bundle' muster run job.json
+[ "$(leases)" = "$before" ] || fail "a finished trial was leased again"
+same_bytes first.safetensors run/bundle/model.safetensors
+
+say "predict, evaluate, status"
+head -3 run/../rows.jsonl >three.jsonl
+expect 0 '"id": *"row0"' muster predict run/bundle three.jsonl -o predicted.jsonl
+[ "$(wc -l <predicted.jsonl)" = 3 ] || { cat "$scratch/said"; [ "$(muster predict run/bundle three.jsonl | wc -l)" = 3 ] || fail "not one line a row"; }
+expect 0 'f1|F1' muster evaluate run/bundle rows.jsonl
+expect 4 'gate|below|min-f1' muster evaluate run/bundle rows.jsonl --min-f1 1.01
+expect 0 'lr-0.005_epochs-3' muster status run
+expect 0 '"trials"|"trial"' muster status run --json
+
+say "the same bits on 1, 2 and 4 ranks, however they are started"
+expect 0 'bundle' muster run job.json out="$scratch/run2" cluster.ranks_per_group=2
+expect 0 'bundle' mpirun --oversubscribe --bind-to none -np 4 muster run job.json out="$scratch/run4"
+for trial in lr-0.005_epochs-3 lr-0.002_epochs-2; do
+  for ranks in 2 4; do
+    same_bytes "run/trials/$trial/best.safetensors" "run$ranks/trials/$trial/best.safetensors"
+    python3 - "run/trials/$trial/metrics.jsonl" "run$ranks/trials/$trial/metrics.jsonl" <<'PY' || fail "losses differ between 1 and $ranks ranks"
+import json, sys
+a, b = ([json.loads(line) for line in open(path)] for path in sys.argv[1:])
+keys = ("step", "epoch", "loss", "lr", "grad_norm")
+assert [[r.get(k) for k in keys] for r in a] == [[r.get(k) for k in keys] for r in b]
+PY
+  done
+done
+same_bytes run/bundle/model.safetensors run4/bundle/model.safetensors

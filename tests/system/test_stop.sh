@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Stopped by signal, killed, bereaved of a worker: the same command goes on, and the end is byte for byte that of a run left alone.
+. "$(dirname "$0")/common.sh"
+python3 "$here/tiny.py" "$scratch" 400
+set_key job.json train.epochs 6
+set_key job.json sweep.epochs '[6]'
+set_key job.json cluster.ranks_per_group 2
+expect 0 'bundle' muster run job.json out="$scratch/calm"
+
+steps() { cat "$1"/trials/*/metrics.jsonl 2>/dev/null | wc -l; }
+# start OUT: in the background; waits until it has done some steps.
+start() {
+  local already
+  already=$(steps "$1")
+  muster run job.json out="$scratch/$1" >"$scratch/said" 2>&1 &
+  pid=$!
+  for _ in $(seq 600); do
+    [ "$(steps "$1")" -gt $((already + 40)) ] && return
+    kill -0 $pid 2>/dev/null || return 0
+    sleep 0.05
+  done
+  fail "no step was made"
+}
+finished() { wait $pid && found=0 || found=$?; }
+
+say "SIGTERM: exit 75, then on"
+start stopped
+kill -TERM $pid; finished
+[ $found = 75 ] || fail "SIGTERM gave exit $found, expected 75"
+expect 0 'bundle' muster run job.json out="$scratch/stopped"
+
+say "kill -9 of a worker: its trial goes on from its checkpoint in the same run"
+start bereaved
+pkill -9 -n -f "muster-worker.*$scratch/bereaved" || true
+finished
+[ $found = 0 ] || fail "the run ended with $found after a worker's death"
+
+say "kill -9 of the coordinator: no worker is left behind, then on"
+start killed
+kill -9 $pid; finished
+for _ in $(seq 100); do pgrep -f "muster-worker.*$scratch/killed" >/dev/null || break; sleep 0.2; done
+pgrep -f "muster-worker.*$scratch/killed" >/dev/null && fail "a worker outlived its coordinator"
+expect 0 'bundle' muster run job.json out="$scratch/killed"
+
+for run in stopped bereaved killed; do
+  same_bytes calm/bundle/model.safetensors $run/bundle/model.safetensors
+  same_bytes calm/table.md $run/table.md
+done

@@ -1,0 +1,151 @@
+/* Cleaning of the user's rows: what is kept, dropped and refused, and with which words. */
+#include "common/base/file.h"
+#include "coordinator/records.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#define PATH "test_records.jsonl"
+
+static char *text_a[] = {"a"}, *text_b[] = {"title", "b"}, *required[] = {"a", "b"}, *names[] = {"NO", "YES"};
+
+static struct input pairs(void)
+{
+    return (struct input){.id = "id",
+                          .group = "group",
+                          .label = "label",
+                          .text_a = {text_a, 1},
+                          .text_b = {text_b, 2},
+                          .required = {required, 2},
+                          .labels = {names, 2},
+                          .joiner = ". "};
+}
+
+static int read_text(struct records *r, const char *text, const struct input *in, bool keep_all, struct error *e)
+{
+    const char *path = PATH;
+    assert_int_equal(file_write(PATH, text, strlen(text), e), 0);
+    return records_read(r, &path, 1, in, keep_all, e);
+}
+
+static void rows_are_cleaned_as_W1_says(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e;
+    struct input in = pairs();
+    int result = read_text(&r,
+                           "{\"id\":\"x1\",\"group\":\"g\",\"a\":\" one\\t two \",\"title\":null,\"b\":\"three\",\"label\":1}\n"
+                           "\n"
+                           "{\"id\":\"x2\",\"group\":7,\"a\":\"one\",\"title\":\" T \",\"b\":\"three\\u00a0four\",\"label\":\"NO\"}\n"
+                           "{\"id\":\"x3\",\"group\":\"g\",\"a\":\" \\n \",\"title\":\"t\",\"b\":\"three\",\"label\":1}\n"
+                           "{\"id\":\"x4\",\"group\":\"g\",\"a\":\"one\",\"title\":\"t\",\"b\":NaN,\"label\":1}\n"
+                           "{\"id\":\"x5\",\"group\":\"g\",\"a\":\"one\",\"title\":\"t\",\"label\":1}\n"
+                           "{\"id\":\"x6\",\"group\":\"g\",\"a\":\"one\",\"title\":\"t\",\"b\":\"c\",\"label\":null}\n",
+                           &in, false, &e);
+    if (result)
+        print_error("%s\n", e.text);
+    assert_int_equal(result, 0);
+    assert_int_equal(r.read, 6);
+    assert_int_equal(r.count, 2);
+    assert_string_equal(r.rows[0].a, "one two");
+    assert_string_equal(r.rows[0].b, "three");
+    assert_string_equal(r.rows[1].b, "T. three four");
+    assert_string_equal(r.rows[1].group, "7");
+    assert_string_equal(r.rows[1].id, "x2");
+    assert_int_equal(r.rows[0].class, 1);
+    assert_int_equal(r.rows[1].class, 0);
+    assert_int_equal(r.rows[1].line, 3);
+    assert_int_equal(r.without_label, 1);
+    for (size_t i = 0; i < r.field_count; i++) {
+        int missing = !strcmp(r.fields[i].name, "a") ? 1 : !strcmp(r.fields[i].name, "b") ? 2 : 1;
+        assert_int_equal(r.fields[i].missing, missing);
+        assert_int_equal(r.dropped[i], !strcmp(r.fields[i].name, "title") ? 0 : missing);
+    }
+    records_free(&r);
+}
+
+static void labels_without_names_are_numbered_by_value(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e;
+    struct input in = pairs();
+    in.labels = (struct text_fields){0};
+    in.id = in.group = NULL;
+    assert_int_equal(read_text(&r, "{\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":\"zoo\"}\n{\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":\"ant\"}\n", &in, false, &e), 0);
+    assert_int_equal(r.label_count, 2);
+    assert_string_equal(r.labels[0], "ant");
+    assert_int_equal(r.rows[0].class, 1);
+    assert_string_equal(r.rows[1].id, "2");
+    records_free(&r);
+    assert_int_equal(read_text(&r, "{\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":2}\n", &in, false, &e), 0);
+    assert_int_equal(r.label_count, 3);
+    assert_string_equal(r.labels[2], "2");
+    records_free(&r);
+}
+
+static void many_labels_come_as_lists_or_objects(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e;
+    struct input in = pairs();
+    in.multi = true;
+    assert_int_equal(read_text(&r,
+                               "{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":[\"YES\"]}\n"
+                               "{\"id\":2,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":{\"YES\":null,\"NO\":1}}\n"
+                               "{\"id\":3,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":[]}\n",
+                               &in, false, &e),
+                     0);
+    static const float expected[3][2] = {{0, 1}, {1, 0}, {0, 0}};
+    for (int i = 0; i < 3; i++)
+        assert_memory_equal(r.rows[i].targets, expected[i], sizeof expected[i]);
+    records_free(&r);
+}
+
+static void each_wrong_row_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words;
+        bool keep_all;
+    } cases[] = {
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":2}\n", PATH ":1: field 'label': label 2 is out of range", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":-1}\n", "label -1 is out of range", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":0.5}\n", "label 0.5 is out of range", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":\"yes\"}\n", "label 'yes' is not one of data.labels; did you mean 'YES'?", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":[1]}\n", "field 'label' is a list", false},
+        {"{\"id\":1,\"group\":1,\"a\":{},\"title\":\"\",\"b\":\"2\",\"label\":1}\n", PATH ":1: field 'a' is", false},
+        {"{\"id\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", PATH ":1: field 'group' (data.group) is missing", false},
+        {"{\"id\":1,\"group\":1,\"A\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", "no row has a field 'a', which the job names; did you mean 'A'?", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\"}\n", "no row has a field 'label'", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", "no row is left of 1", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", PATH ":1: field 'a' is missing or blank", true},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n{\"id\":1", PATH ":2:", false},
+        {"", PATH, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct records r;
+        struct error e = {0};
+        struct input in = pairs();
+        assert_int_equal(read_text(&r, cases[i].text, &in, cases[i].keep_all, &e), -1);
+        assert_int_equal(e.kind, ERROR_DATA);
+        if (!strstr(e.text, cases[i].words))
+            print_error("expected: %s\nfound:    %s\n", cases[i].words, e.text);
+        assert_non_null(strstr(e.text, cases[i].words));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_cleaned_as_W1_says), cmocka_unit_test(labels_without_names_are_numbered_by_value),
+        cmocka_unit_test(many_labels_come_as_lists_or_objects), cmocka_unit_test(each_wrong_row_is_named)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
