@@ -20,16 +20,19 @@ struct token_row {
 int dataset_open(struct dataset **ret, const char *path, struct error *e);
 void dataset_close(struct dataset **d);
 uint32_t dataset_rows(const struct dataset *d);
-uint32_t dataset_labels(const struct dataset *d);     /* L; 0 when the rows carry no labels (predict) */
-bool dataset_is_multi(const struct dataset *d);       /* targets rather than classes */
-const char *dataset_sha256(const struct dataset *d);  /* of ids, groups, labels and tokens together */
+uint32_t dataset_labels(const struct dataset *d);    /* L; 0 when the rows carry no labels (predict) */
+bool dataset_is_multi(const struct dataset *d);      /* targets rather than classes */
+const char *dataset_sha256(const struct dataset *d); /* of ids, groups, labels and tokens together */
+/* Of ids, groups and labels: the same for every tokeniser and length, so that one frozen split serves a whole zoo of models. */
+const char *dataset_rows_sha256(const struct dataset *d);
 const char *dataset_id(const struct dataset *d, uint32_t row);
 const char *dataset_group(const struct dataset *d, uint32_t row);
-int32_t dataset_class(const struct dataset *d, uint32_t row);         /* single label; -1 without labels */
-const float *dataset_targets(const struct dataset *d, uint32_t row);  /* (L) 0 or 1; multi-label only */
+int32_t dataset_class(const struct dataset *d, uint32_t row);        /* single label; -1 without labels */
+const float *dataset_targets(const struct dataset *d, uint32_t row); /* (L) 0 or 1; multi-label only */
 struct token_row dataset_tokens(const struct dataset *d, uint32_t row);
 
-/* Writer: append rows in order, commit puts the file in place. */
+/* Writer: append rows in order, commit puts the file in place. An id that an earlier row has is ERROR_DATA. Tokens and targets go
+ * to disk at once; memory holds the ids and some 50 bytes a row. */
 struct dataset_writer;
 int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_t labels, bool multi, struct error *e);
 int dataset_writer_append(struct dataset_writer *w, const char *id, const char *group, int32_t class,

@@ -256,7 +256,9 @@ static int scan_word(struct scan *s)
             return refuse(s, s->at, "NaN and Infinity are not JSON; use null or a number");
         return 0;
     }
-    return *s->at == '-' || is_digit(s->at, s->end) ? scan_number(s) : refuse(s, s->at, "not a value");
+    if (*s->at == '-' || is_digit(s->at, s->end))
+        return scan_number(s);
+    return refuse(s, s->at, strchr(",]}:", *s->at) ? "a value is missing here" : "not a value; a text stands in quotes");
 }
 
 static int scan_value(struct scan *s, int depth);

@@ -1,5 +1,7 @@
-/* split.json: which row is in which part. Holds row ids (the user's), the data set's sha256, and its own sha256 over
- * parts and ids; read back against a data set, it becomes row numbers. */
+/* split.json: which row is in which part. Holds row ids (the user's), the sha256 of the data set's rows (dataset_rows_sha256: no
+ * tokens, so that models with different tokenisers share a split), and its own sha256 over parts and ids; read back against a
+ * data set, it becomes row numbers. The two hashes may be absent (a file made by other hands); every id is checked all the same.
+ */
 #pragma once
 
 #include "common/format/dataset.h"
@@ -12,8 +14,8 @@ struct split {
         uint32_t *rows; /* ascending */
         uint32_t count;
     } part[PART_COUNT];
-    char method[16];  /* "muster", "numpy", "file", "files" */
-    char sha256[65];  /* set by split_write and split_read */
+    char method[16]; /* "muster", "numpy", "file", "files" */
+    char sha256[65]; /* set by split_write and split_read */
 };
 
 int split_write(const char *path, struct split *s, const struct dataset *d, struct error *e);
