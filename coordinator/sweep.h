@@ -1,0 +1,35 @@
+/* The trials of a job: the baseline, and the grid that "sweep" spans. A grid point with the baseline's options is the baseline.
+ */
+#pragma once
+
+#include "coordinator/job.h"
+#include "coordinator/tune.h"
+
+enum trial_state { TRIAL_WAITING, TRIAL_DONE, TRIAL_FAILED };
+
+struct trial_run {
+    char *key;
+    struct json *values;  /* the sweep's values; NULL for the baseline */
+    struct json *options; /* all train options */
+    struct job job;       /* with these options; borrows from the run's */
+    bool baseline;
+
+    char identity[65]; /* sha256 of options, seed, data, split, model and class weights */
+    double *class_weights;
+    char *folder, *logits;
+
+    enum trial_state state;
+    char *why; /* it failed */
+    uint32_t epochs_done, best_epoch;
+    uint64_t steps, tokens;
+    double seconds;
+    char *weights;              /* of the best epoch */
+    struct epoch_score *epochs; /* (epochs_done) */
+
+    struct threshold_curve curve;
+    struct at_threshold own, at_baseline;
+};
+
+/* (*ret)[0] is the baseline; then the grid, the sweep's first key outermost. ERROR_USAGE for a grid of more than 10,000. */
+int sweep_plan(struct trial_run **ret, size_t *count, const struct job *j, struct error *e);
+void sweep_free(struct trial_run *trials, size_t count);

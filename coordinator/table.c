@@ -1,0 +1,166 @@
+/* Owns the table of trials. */
+#include "coordinator/table.h"
+
+#include "common/base/buffer.h"
+#include "common/base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct at_threshold *table_ranked_by(const struct trial_run *t, bool per_trial)
+{
+    return per_trial ? &t->own : &t->at_baseline;
+}
+
+static double worth(const struct trial_run *t, bool per_trial)
+{
+    const struct at_threshold *a = table_ranked_by(t, per_trial);
+    return t->state != TRIAL_DONE ? -2 : a->met ? a->score : -1;
+}
+
+/* Insertion: stable, and a sweep is short. */
+void table_rank(size_t *order, const struct trial_run *trials, size_t count, bool per_trial)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = i;
+        for (; at > 0 && worth(&trials[i], per_trial) > worth(&trials[order[at - 1]], per_trial); at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+}
+
+static const struct epoch_score *best_epoch(const struct trial_run *t)
+{
+    return &t->epochs[t->best_epoch - 1];
+}
+
+static struct json *row_to_json(const struct trial_run *t)
+{
+    struct json *row = json_object();
+    json_set_text(row, "trial", t->key);
+    json_set_boolean(row, "baseline", t->baseline);
+    json_set(row, "options", json_copy(t->options));
+    if (t->state != TRIAL_DONE) {
+        json_set_text(row, "failed", t->why ? t->why : "was not run");
+        return row;
+    }
+    const struct epoch_score *s = best_epoch(t);
+    json_set_number(row, "best_epoch", t->best_epoch);
+    json_set_number(row, "epochs_done", t->epochs_done);
+    json_set_number(row, "validation_loss", s->loss);
+    json_set(row, "validation_at_half", metrics_to_json(&s->positive));
+    json_set(row, "at_baseline_threshold", at_threshold_to_json(&t->at_baseline));
+    json_set(row, "at_own_threshold", at_threshold_to_json(&t->own));
+    json_set_number(row, "steps", (double)t->steps);
+    json_set_number(row, "seconds", t->seconds);
+    json_set(row, "tokens_per_second", t->seconds > 0 ? json_of_number((double)t->tokens / t->seconds) : json_null());
+    return row;
+}
+
+struct json *table_to_json(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
+{
+    struct json *table = json_object();
+    json_set(table, "rule", threshold_grid_to_json(&j->tune.grid));
+    json_set_text(table, "ranked_by", j->tune.per_trial ? "at_own_threshold" : "at_baseline_threshold");
+    struct json *rows = json_set(table, "trials", json_array());
+    for (size_t i = 0; i < count; i++)
+        json_append(rows, row_to_json(&trials[order[i]]));
+    return table;
+}
+
+/* "0.4500 | 0.4270 | 0.8820 | 0.5760" with the separator and widths asked for; dashes where the rule cannot be met. */
+static void add_figures(struct buffer *b, const struct at_threshold *a, const char *separator)
+{
+    if (!a->met) {
+        buffer_printf(b, "%s%7s%s%6s%s%6s%s%6s", separator, "-", separator, "-", separator, "-", separator, "-");
+        return;
+    }
+    buffer_printf(b, "%s%7.4f%s%6.4f%s%6.4f%s%6.4f", separator, a->threshold, separator, a->metrics.precision, separator,
+                  a->metrics.recall, separator, a->metrics.f1);
+}
+
+static void add_score(struct buffer *b, const struct trial_run *t, const struct job *j, const char *separator)
+{
+    const struct at_threshold *a = table_ranked_by(t, j->tune.per_trial);
+    if (j->tune.grid.rule == RULE_F1)
+        return;
+    if (a->met)
+        buffer_printf(b, "%s%6.4f", separator, a->score);
+    else
+        buffer_printf(b, "%s%6s", separator, "-");
+}
+
+static void add_rule(struct buffer *b, const struct job *j)
+{
+    const struct threshold_grid *g = &j->tune.grid;
+    buffer_printf(b, "rule %s", threshold_rule_names[g->rule]);
+    if (g->rule == RULE_F_BETA)
+        buffer_printf(b, " (beta %g)", g->beta);
+    if (g->rule == RULE_RECALL_AT_PRECISION)
+        buffer_printf(b, " (precision at least %g)", g->min_precision);
+    buffer_printf(b, ", ranked at %s", j->tune.per_trial ? "each trial's own threshold" : "the baseline's threshold");
+}
+
+char *table_to_markdown(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
+{
+    struct buffer b = {0};
+    bool scored = j->tune.grid.rule != RULE_F1;
+    buffer_printf(&b, "# %s: trials on validation\n\n", j->name);
+    add_rule(&b, j);
+    buffer_printf(
+        &b,
+        ".\n\n| trial | best epoch | loss | baseline's threshold | precision | recall | F1 | own threshold | precision | recall "
+        "| F1 |%s\n|---|---|---|---|---|---|---|---|---|---|---|%s\n",
+        scored ? " score |" : "", scored ? "---|" : "");
+    for (size_t i = 0; i < count; i++) {
+        const struct trial_run *t = &trials[order[i]];
+        buffer_printf(&b, "| %s%s ", t->key, t->baseline ? " (baseline)" : "");
+        if (t->state != TRIAL_DONE) {
+            buffer_printf(&b, "| failed: %s |\n", t->why ? t->why : "was not run");
+            continue;
+        }
+        buffer_printf(&b, "| %u of %u | %.4f ", t->best_epoch, t->epochs_done, best_epoch(t)->loss);
+        add_figures(&b, &t->at_baseline, "| ");
+        add_figures(&b, &t->own, " | ");
+        add_score(&b, t, j, " | ");
+        buffer_text(&b, " |\n");
+    }
+    return b.data;
+}
+
+static int widest_key(const struct trial_run *trials, size_t count)
+{
+    size_t width = 12;
+    for (size_t i = 0; i < count; i++)
+        if (strlen(trials[i].key) > width)
+            width = strlen(trials[i].key);
+    return (int)width;
+}
+
+void table_print(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
+{
+    struct buffer b = {0};
+    int width = widest_key(trials, count);
+    bool scored = j->tune.grid.rule != RULE_F1;
+    add_rule(&b, j);
+    printf("  %s\n", b.data);
+    printf("  %-*s  best             baseline's threshold              own threshold\n", width, "");
+    printf("  %-*s  epoch    loss     at   prec  recall      F1       at   prec  recall      F1%s\n", width, "trial",
+           scored ? "   score" : "");
+    for (size_t i = 0; i < count; i++) {
+        const struct trial_run *t = &trials[order[i]];
+        if (t->state != TRIAL_DONE) {
+            printf("  %-*s  failed: %s\n", width, t->key, t->why ? t->why : "was not run");
+            continue;
+        }
+        buffer_clear(&b);
+        buffer_printf(&b, "  %-*s  %2u/%-2u  %6.4f", width, t->key, t->best_epoch, t->epochs_done, best_epoch(t)->loss);
+        add_figures(&b, &t->at_baseline, " ");
+        buffer_text(&b, " ");
+        add_figures(&b, &t->own, " ");
+        add_score(&b, t, j, "  ");
+        printf("%s%s%s\n", b.data, i == 0 ? "  <- best" : "", t->baseline ? "  (baseline)" : "");
+    }
+    buffer_free(&b);
+}
