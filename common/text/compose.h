@@ -7,4 +7,5 @@
 #include <stdbool.h>
 
 bool text_is_blank(const char *text); /* NULL, "", only white space */
-void compose_text(struct buffer *to /* appended */, const char *const *fields /* NULL entries are skipped */, size_t count, const char *joiner);
+void compose_text(struct buffer *to /* appended */, const char *const *fields /* NULL entries are skipped */, size_t count,
+                  const char *joiner);

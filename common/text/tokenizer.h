@@ -11,10 +11,11 @@ struct tokenizer;
 
 int tokenizer_open(struct tokenizer **ret, const char *folder, struct error *e);
 void tokenizer_close(struct tokenizer **t);
-uint32_t tokenizer_size(const struct tokenizer *t);             /* of the vocabulary */
-int32_t tokenizer_special(const struct tokenizer *t, const char *name); /* "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"; -1 if absent */
+uint32_t tokenizer_size(const struct tokenizer *t); /* of the vocabulary */
+int32_t tokenizer_special(const struct tokenizer *t,
+                          const char *name); /* "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"; -1 if absent */
 const char *tokenizer_word(const struct tokenizer *t, int32_t id);
-const char *tokenizer_sha256(const struct tokenizer *t);        /* of vocabulary and settings */
+const char *tokenizer_sha256(const struct tokenizer *t); /* of vocabulary and settings */
 
 struct token_list {
     int32_t *ids;

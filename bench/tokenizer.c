@@ -1,0 +1,135 @@
+/* Tokenising speed: MB/s of one thread and of two, or with --ids the ids themselves, for tools/golden_text.py to compare.
+ *
+ *     bench_tokenizer MODEL RECORDS [--ids]
+ *
+ * RECORDS: texts, each a 32-bit little-endian size and that many bytes. */
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/text/pair.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUNDS 7
+
+struct texts {
+    char *memory;
+    char **text; /* NUL-terminated, for pair_encode_all */
+    size_t *size;
+    size_t count, bytes;
+};
+
+static int read_texts(struct texts *ret, const char *path, struct error *e)
+{
+    struct texts t = {0};
+    size_t total;
+    if (file_read(&t.memory, &total, path, e))
+        return -1;
+    t.text = allocate(total / 4 + 1, sizeof *t.text);
+    t.size = allocate(total / 4 + 1, sizeof *t.size);
+    for (size_t at = 0; at + 4 <= total;) {
+        uint32_t size;
+        memcpy(&size, t.memory + at, 4);
+        at += 4;
+        size = size > total - at ? (uint32_t)(total - at) : size;
+        t.text[t.count] = allocate(size + 1, 1);
+        memcpy(t.text[t.count], t.memory + at, size);
+        t.size[t.count++] = size;
+        t.bytes += size;
+        at += size;
+    }
+    *ret = t;
+    return 0;
+}
+
+static void free_texts(struct texts *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        free(t->text[i]);
+    free(t->text);
+    free(t->size);
+    free(t->memory);
+}
+
+static void print_ids(const struct tokenizer *t, const struct texts *texts)
+{
+    struct token_list l = {0};
+    for (size_t i = 0; i < texts->count; i++) {
+        l.count = 0;
+        tokenizer_encode(t, texts->text[i], texts->size[i], SIZE_MAX, &l);
+        for (size_t k = 0; k < l.count; k++)
+            printf("%s%d", k ? " " : "", l.ids[k]);
+        printf("\n");
+    }
+    token_list_free(&l);
+}
+
+static void measure_one(const struct tokenizer *t, const struct texts *texts)
+{
+    struct token_list l = {0};
+    double best = 1e30;
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = clock_seconds();
+        l.count = 0;
+        for (size_t i = 0; i < texts->count; i++)
+            tokenizer_encode(t, texts->text[i], texts->size[i], SIZE_MAX, &l);
+        double seconds = clock_seconds() - start;
+        best = seconds < best ? seconds : best;
+    }
+    printf("encode, 1 thread: %.1f MB/s (%zu texts, %.1f MB, %zu tokens)\n", 1e-6 * (double)texts->bytes / best, texts->count,
+           1e-6 * (double)texts->bytes, l.count);
+    token_list_free(&l);
+}
+
+static int measure_rows(const struct tokenizer *t, const struct texts *texts, int threads, struct error *e)
+{
+    struct pair *rows = allocate(texts->count, sizeof *rows);
+    double best = 1e30;
+    int result = 0;
+    for (int round = 0; round < ROUNDS && !result; round++) {
+        double start = clock_seconds();
+        result = pair_encode_all(rows, t, (const char *const *)texts->text, NULL, texts->count, 1000000, TRUNCATE_LONGEST_FIRST,
+                                 threads, e);
+        double seconds = clock_seconds() - start;
+        best = seconds < best ? seconds : best;
+        for (size_t i = 0; i < texts->count; i++)
+            token_list_free(&rows[i].tokens);
+    }
+    free(rows);
+    if (!result)
+        printf("rows, %d thread%s: %.1f MB/s\n", threads, threads > 1 ? "s" : "", 1e-6 * (double)texts->bytes / best);
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    struct error e = {0};
+    struct tokenizer *t = NULL;
+    struct texts texts = {0};
+    bool ids = argc == 4 && !strcmp(argv[3], "--ids");
+    if (argc != 3 && !ids) {
+        fprintf(stderr, "usage: bench_tokenizer MODEL RECORDS [--ids]\n");
+        return ERROR_USAGE;
+    }
+    double start = clock_seconds();
+    if (tokenizer_open(&t, argv[1], &e) || read_texts(&texts, argv[2], &e))
+        goto fail;
+    if (ids) {
+        print_ids(t, &texts);
+    } else {
+        printf("open: %.1f ms\n", 1e3 * (clock_seconds() - start));
+        measure_one(t, &texts);
+        if (measure_rows(t, &texts, 1, &e) || measure_rows(t, &texts, 2, &e))
+            goto fail;
+    }
+    free_texts(&texts);
+    tokenizer_close(&t);
+    return 0;
+fail:
+    fprintf(stderr, "bench_tokenizer: %s\n", e.text);
+    free_texts(&texts);
+    tokenizer_close(&t);
+    return (int)e.kind;
+}

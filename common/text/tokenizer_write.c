@@ -1,0 +1,202 @@
+/* Owns export: the tokenizer files of a bundle, as transformers 4 and 5 read them. */
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/format/json.h"
+#include "common/text/tokenizer_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const roles[][2] = {
+    {"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
+#define ROLES (sizeof roles / sizeof *roles)
+
+static struct json *added_json(const struct added_token *a, bool with_id)
+{
+    struct json *j = json_object();
+    if (with_id)
+        json_set_number(j, "id", a->id);
+    json_set_text(j, "content", a->content);
+    json_set_boolean(j, "single_word", a->single_word);
+    json_set_boolean(j, "lstrip", a->left);
+    json_set_boolean(j, "rstrip", a->right);
+    json_set_boolean(j, "normalized", a->normalized);
+    json_set_boolean(j, "special", a->special);
+    return j;
+}
+
+/* `tokenizers` wants added tokens in the order of their ids. */
+static const struct added_token *next_added(const struct tokenizer *t, int32_t above)
+{
+    const struct added_token *next = NULL;
+    for (size_t i = 0; i < t->added_count; i++)
+        if (t->added[i].id > above && (!next || t->added[i].id < next->id))
+            next = &t->added[i];
+    return next;
+}
+
+static void set_strip(const struct tokenizer *t, struct json *to)
+{
+    if (t->strip_follows_lower)
+        json_set(to, "strip_accents", json_null());
+    else
+        json_set_boolean(to, "strip_accents", t->settings.strip);
+}
+
+static struct json *piece(const char *kind, const char *id, double type)
+{
+    struct json *j = json_object(), *inner = json_set(j, kind, json_object());
+    json_set_text(inner, "id", id);
+    json_set_number(inner, "type_id", type);
+    return j;
+}
+
+static void add_sequence(struct json *list, const char *name, double type)
+{
+    json_append(list, piece("Sequence", name, type));
+    json_append(list, piece("SpecialToken", "[SEP]", type));
+}
+
+static void add_special(const struct tokenizer *t, struct json *specials, const char *name)
+{
+    struct json *j = json_set(specials, name, json_object());
+    json_set_text(j, "id", name);
+    json_append(json_set(j, "ids", json_array()), json_of_number(tokenizer_special(t, name)));
+    json_append(json_set(j, "tokens", json_array()), json_of_text(name));
+}
+
+static struct json *post_processor(const struct tokenizer *t)
+{
+    struct json *j = json_object();
+    json_set_text(j, "type", "TemplateProcessing");
+    struct json *single = json_set(j, "single", json_array());
+    json_append(single, piece("SpecialToken", "[CLS]", 0));
+    add_sequence(single, "A", 0);
+    struct json *pair = json_set(j, "pair", json_array());
+    json_append(pair, piece("SpecialToken", "[CLS]", 0));
+    add_sequence(pair, "A", 0);
+    add_sequence(pair, "B", 1);
+    struct json *specials = json_set(j, "special_tokens", json_object());
+    add_special(t, specials, "[CLS]");
+    add_special(t, specials, "[SEP]");
+    return j;
+}
+
+static struct json *normalizer_json(const struct tokenizer *t)
+{
+    struct json *j = json_object();
+    json_set_text(j, "type", "BertNormalizer");
+    json_set_boolean(j, "clean_text", t->settings.clean);
+    json_set_boolean(j, "handle_chinese_chars", t->settings.chinese);
+    set_strip(t, j);
+    json_set_boolean(j, "lowercase", t->settings.lower);
+    return j;
+}
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(((const struct vocabulary_entry *)a)->word, ((const struct vocabulary_entry *)b)->word);
+}
+
+static struct json *model_json(const struct tokenizer *t)
+{
+    struct json *j = json_object();
+    json_set_text(j, "type", "WordPiece");
+    json_set_text(j, "unk_token", "[UNK]");
+    json_set_text(j, "continuing_subword_prefix", t->prefix);
+    json_set_number(j, "max_input_chars_per_word", t->max_chars);
+    struct json *vocabulary = json_set(j, "vocab", json_object());
+    struct vocabulary_entry *entries = allocate(t->model_size, sizeof *entries);
+    size_t count = 0;
+    for (uint32_t i = 0; i < t->model_size; i++)
+        if (t->words[i])
+            entries[count++] = (struct vocabulary_entry){t->words[i], (int32_t)i};
+    qsort(entries, count, sizeof *entries, compare_words); /* json_set keeps an index by key: cheap at its end alone */
+    for (size_t i = 0; i < count; i++)
+        json_set_number(vocabulary, entries[i].word, entries[i].id);
+    free(entries);
+    return j;
+}
+
+static struct json *tokenizer_json(const struct tokenizer *t)
+{
+    struct json *j = json_object();
+    json_set_text(j, "version", "1.0");
+    json_set(j, "truncation", json_null());
+    json_set(j, "padding", json_null());
+    struct json *added = json_set(j, "added_tokens", json_array());
+    for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id))
+        json_append(added, added_json(a, true));
+    json_set(j, "normalizer", normalizer_json(t));
+    json_set_text(json_set(j, "pre_tokenizer", json_object()), "type", "BertPreTokenizer");
+    json_set(j, "post_processor", post_processor(t));
+    struct json *decoder = json_set(j, "decoder", json_object());
+    json_set_text(decoder, "type", "WordPiece");
+    json_set_text(decoder, "prefix", t->prefix);
+    json_set_boolean(decoder, "cleanup", true);
+    json_set(j, "model", model_json(t));
+    return j;
+}
+
+static struct json *config_json(const struct tokenizer *t, uint32_t max_length)
+{
+    struct json *j = json_object();
+    json_set_text(j, "tokenizer_class", "BertTokenizer");
+    json_set_boolean(j, "do_lower_case", t->settings.lower);
+    set_strip(t, j);
+    json_set_boolean(j, "tokenize_chinese_chars", t->settings.chinese);
+    json_set_number(j, "model_max_length", max_length);
+    json_set_boolean(j, "clean_up_tokenization_spaces", true);
+    for (size_t i = 0; i < ROLES; i++)
+        json_set_text(j, roles[i][0], roles[i][1]);
+    struct json *decoder = json_set(j, "added_tokens_decoder", json_object());
+    for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id)) {
+        char id[16];
+        snprintf(id, sizeof id, "%d", a->id);
+        json_set(decoder, id, added_json(a, false));
+    }
+    return j;
+}
+
+static struct json *special_tokens_json(void)
+{
+    struct json *j = json_object();
+    for (size_t i = 0; i < ROLES; i++)
+        json_set_text(j, roles[i][0], roles[i][1]);
+    return j;
+}
+
+static int write_json(const char *folder, const char *name, struct json *j, struct error *e)
+{
+    char *path = path_join(folder, name);
+    int result = json_write(path, j, e);
+    free(path);
+    json_destroy(&j);
+    return result;
+}
+
+/* One word a line, the line being the id; where the vocabulary has a gap stands a word that no text gives. */
+static int write_vocabulary(const struct tokenizer *t, const char *folder, struct error *e)
+{
+    struct buffer b = {0};
+    for (uint32_t i = 0; i < t->model_size; i++)
+        if (t->words[i])
+            buffer_printf(&b, "%s\n", t->words[i]);
+        else
+            buffer_printf(&b, "[gap %u]\n", i);
+    char *path = path_join(folder, "vocab.txt");
+    int result = file_write(path, b.data, b.size, e);
+    free(path);
+    buffer_free(&b);
+    return result;
+}
+
+int tokenizer_export(const struct tokenizer *t, const char *folder, uint32_t max_length, struct error *e)
+{
+    return write_vocabulary(t, folder, e) || write_json(folder, "tokenizer_config.json", config_json(t, max_length), e) ||
+                   write_json(folder, "special_tokens_map.json", special_tokens_json(), e) ||
+                   write_json(folder, "tokenizer.json", tokenizer_json(t), e)
+               ? -1
+               : 0;
+}
