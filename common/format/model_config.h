@@ -11,15 +11,15 @@ enum activation { ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_GELU_NEW, ACTIVAT
 
 struct model_config {
     uint32_t layers, width, heads, inner, vocabulary, positions, types, labels;
-    enum activation activation; /* of the feed-forward: gelu (erf), gelu_new (tanh form), relu */
-    float epsilon;              /* of LayerNorm */
+    enum activation activation;                                  /* of the feed-forward: gelu (erf), gelu_new (tanh form), relu */
+    float epsilon;                                               /* of LayerNorm */
     float hidden_dropout, attention_dropout, classifier_dropout; /* classifier: hidden_dropout where config has null */
     float initializer_range;
 };
 
 /* Resolves a job's "model": an existing folder is taken as it is; otherwise a hub name ("org/name") is looked up in the
- * local Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; refs/main -> snapshots/), never over the
- * network. Caller frees *ret. ERROR_USAGE when not there; the text gives the command that downloads it. */
+ * local Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; refs/main -> snapshots/), never over
+ * the network. Caller frees *ret. ERROR_USAGE when not there; the text gives the command that downloads it. */
 int model_folder_find(char **ret, const char *model, struct error *e);
 /* model.safetensors if there, else pytorch_model.bin; caller frees. */
 int model_folder_weights(char **ret, const char *folder, struct error *e);

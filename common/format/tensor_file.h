@@ -28,7 +28,7 @@ struct tensor_file;
 int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e);
 void tensor_file_close(struct tensor_file **f);
 size_t tensor_file_count(const struct tensor_file *f);
-const struct tensor *tensor_file_at(const struct tensor_file *f, size_t i); /* sorted by name */
+const struct tensor *tensor_file_at(const struct tensor_file *f, size_t i);           /* sorted by name */
 const struct tensor *tensor_file_find(const struct tensor_file *f, const char *name); /* NULL if absent */
 const char *tensor_file_metadata(const struct tensor_file *f, const char *key); /* safetensors __metadata__; NULL if absent */
 /* Converts to f32 (from f32, f16, bf16, f64); any other type is ERROR_DATA. `to` holds t->count. */
@@ -36,6 +36,7 @@ int tensor_to_f32(const struct tensor *t, float *to, struct error *e);
 /* First element that is NaN or infinite, or -1. */
 int64_t tensor_first_not_finite(const struct tensor *t);
 
-/* Writes safetensors (header padded to 8 bytes, tensors in the order given, atomically). metadata: NULL-terminated
+/* Writes safetensors (header padded to 8 bytes, tensors in the order given, atomically; put narrow types last, so that the
+ * others stay aligned for readers that need it). metadata: NULL-terminated
  * key, value, key, value list, or NULL. Same input, same bytes. */
 int safetensors_write(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata, struct error *e);

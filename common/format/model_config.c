@@ -1,0 +1,255 @@
+/* Owns config.json: which models are supported, and the defaults that transformers' BertConfig has. */
+#include "common/format/model_config.h"
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *key;
+    size_t offset;
+    double standard, least, most; /* standard: BertConfig's default, for an absent key */
+    bool whole;
+} numbers[] = {
+    {"num_hidden_layers", offsetof(struct model_config, layers), 12, 1, 1024, true},
+    {"hidden_size", offsetof(struct model_config, width), 768, 1, 65536, true},
+    {"num_attention_heads", offsetof(struct model_config, heads), 12, 1, 1024, true},
+    {"intermediate_size", offsetof(struct model_config, inner), 3072, 1, 262144, true},
+    {"vocab_size", offsetof(struct model_config, vocabulary), 30522, 1, 16777216, true},
+    {"max_position_embeddings", offsetof(struct model_config, positions), 512, 1, 131072, true},
+    {"type_vocab_size", offsetof(struct model_config, types), 2, 1, 1024, true},
+    {"layer_norm_eps", offsetof(struct model_config, epsilon), 1e-12, 0, 1, false},
+    {"hidden_dropout_prob", offsetof(struct model_config, hidden_dropout), 0.1, 0, 0.99, false},
+    {"attention_probs_dropout_prob", offsetof(struct model_config, attention_dropout), 0.1, 0, 0.99, false},
+    {"initializer_range", offsetof(struct model_config, initializer_range), 0.02, 0, 10, false},
+};
+
+static const struct {
+    const char *name;
+    enum activation value;
+} activations[] = {{"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_NEW}, {"relu", ACTIVATION_RELU}};
+
+/* Keys of the pretrained folder that would be wrong in a bundle: code or formats of other files, or said otherwise there. */
+static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task"};
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+#define LABEL_LIMIT 16384
+
+static const struct json *get_value(const struct json *j, const char *key)
+{
+    const struct json *value = json_get(j, key);
+    return value && json_type(value) != JSON_NULL ? value : NULL;
+}
+
+/* BERT's first configurations (2019, among them SciBERT's) had no model_type yet. */
+static int check_model_type(const struct json *j, const char *path, struct error *e)
+{
+    const struct json *type = get_value(j, "model_type"), *architectures = get_value(j, "architectures");
+    const char *first = architectures ? json_text(json_at(architectures, 0)) : NULL;
+    if (type && (!json_text(type) || strcmp(json_text(type), "bert")))
+        return error_set(e, ERROR_USAGE, "%s: model_type is %s; supported is: bert", path,
+                         json_text(type) ? json_text(type) : json_type_name(json_type(type)));
+    if (!type && first && strncmp(first, "Bert", 4))
+        return error_set(e, ERROR_USAGE, "%s: there is no model_type, and the architecture is %s; supported is: bert", path,
+                         first);
+    return 0;
+}
+
+static int check_kind(const struct json *j, const char *path, struct error *e)
+{
+    static const char *const must_be_false[] = {"is_decoder", "add_cross_attention"};
+    const struct json *position = get_value(j, "position_embedding_type"), *pruned = get_value(j, "pruned_heads");
+    if (check_model_type(j, path, e))
+        return -1;
+    if (position && (!json_text(position) || strcmp(json_text(position), "absolute")))
+        return error_set(e, ERROR_USAGE, "%s: position_embedding_type is %s; supported is: absolute", path,
+                         json_text(position) ? json_text(position) : json_type_name(json_type(position)));
+    for (size_t i = 0; i < LENGTH(must_be_false); i++) {
+        const struct json *value = get_value(j, must_be_false[i]);
+        if (value && (json_type(value) != JSON_BOOLEAN || json_boolean(value)))
+            return error_set(e, ERROR_USAGE, "%s: %s must be false: only encoders are supported", path, must_be_false[i]);
+    }
+    if (pruned && json_size(pruned))
+        return error_set(e, ERROR_USAGE, "%s: pruned_heads is not empty; models with pruned heads are not supported", path);
+    return 0;
+}
+
+static int read_number(double *ret, const struct json *j, size_t i, const char *path, struct error *e)
+{
+    const struct json *value = get_value(j, numbers[i].key);
+    double number = value ? json_number(value) : numbers[i].standard;
+    if (value && json_type(value) != JSON_NUMBER)
+        return error_set(e, ERROR_USAGE, "%s: %s is %s, not a number", path, numbers[i].key, json_type_name(json_type(value)));
+    if (numbers[i].whole && number != floor(number))
+        return error_set(e, ERROR_USAGE, "%s: %s is %g, not a whole number", path, numbers[i].key, number);
+    if (!(number >= numbers[i].least && number <= numbers[i].most))
+        return error_set(e, ERROR_USAGE, "%s: %s is %.12g; it must be within %g to %.12g", path, numbers[i].key, number,
+                         numbers[i].least, numbers[i].most);
+    *ret = number;
+    return 0;
+}
+
+static int read_numbers(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    for (size_t i = 0; i < LENGTH(numbers); i++) {
+        double number;
+        char *field = (char *)c + numbers[i].offset;
+        if (read_number(&number, j, i, path, e))
+            return -1;
+        if (numbers[i].whole)
+            memcpy(field, &(uint32_t){(uint32_t)number}, sizeof(uint32_t));
+        else
+            memcpy(field, &(float){(float)number}, sizeof(float));
+    }
+    if (c->width % c->heads)
+        return error_set(e, ERROR_USAGE, "%s: hidden_size %u is not a multiple of num_attention_heads %u", path, c->width,
+                         c->heads);
+    return 0;
+}
+
+static int read_classifier_dropout(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *value = get_value(j, "classifier_dropout");
+    c->classifier_dropout = value ? (float)json_number(value) : c->hidden_dropout;
+    if (value && (json_type(value) != JSON_NUMBER || !(json_number(value) >= 0 && json_number(value) <= 0.99)))
+        return error_set(e, ERROR_USAGE, "%s: classifier_dropout must be null or a number within 0 to 0.99", path);
+    return 0;
+}
+
+static int read_activation(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *value = get_value(j, "hidden_act");
+    const char *name = value ? json_text(value) : "gelu";
+    for (size_t i = 0; name && i < LENGTH(activations); i++)
+        if (!strcmp(name, activations[i].name)) {
+            c->activation = activations[i].value;
+            return 0;
+        }
+    return error_set(e, ERROR_USAGE, "%s: hidden_act is %s; supported are: gelu, gelu_new, relu", path,
+                     name ? name : json_type_name(json_type(value)));
+}
+
+static int read_labels(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *names = get_value(j, "id2label");
+    c->labels = 2;
+    if (!names)
+        return 0;
+    size_t count = json_size(names);
+    if (json_type(names) != JSON_OBJECT || count < 1 || count > LABEL_LIMIT)
+        return error_set(e, ERROR_USAGE, "%s: id2label must be an object with 1 to %d labels", path, LABEL_LIMIT);
+    for (size_t i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%zu", i);
+        if (!json_text(json_get(names, key)))
+            return error_set(e, ERROR_USAGE, "%s: id2label has %zu labels, but none is a text under the key \"%s\"", path, count,
+                             key);
+    }
+    c->labels = (uint32_t)count;
+    return 0;
+}
+
+static int read_config_file(struct json **ret, char **path, const char *folder, struct error *e)
+{
+    struct json *j;
+    char *name = path_join(folder, "config.json");
+    int result = 0;
+    if (!file_exists(name))
+        result = error_set(e, ERROR_USAGE, "%s: is not there; \"model\" must be a Hugging Face model folder or hub name", name);
+    else
+        result = json_read(&j, name, e);
+    if (!result && json_type(j) != JSON_OBJECT) {
+        json_destroy(&j);
+        result = error_set(e, ERROR_USAGE, "%s: is not a JSON object", name);
+    }
+    if (result) {
+        free(name);
+        return -1;
+    }
+    *ret = j;
+    *path = name;
+    return 0;
+}
+
+int model_config_read(struct model_config *ret, const char *folder, struct error *e)
+{
+    struct model_config c = {0};
+    struct json *j;
+    char *path;
+    if (read_config_file(&j, &path, folder, e))
+        return -1;
+    int result = check_kind(j, path, e);
+    if (!result)
+        result = read_numbers(&c, j, path, e) || read_classifier_dropout(&c, j, path, e) || read_activation(&c, j, path, e) ||
+                         read_labels(&c, j, path, e)
+                     ? -1
+                     : 0;
+    free(path);
+    json_destroy(&j);
+    if (!result)
+        *ret = c;
+    return result;
+}
+
+/* The number that people wrote, 0.1, rather than what float makes of it, 0.10000000149. */
+static double shortest(float value)
+{
+    char text[32];
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return strtod(text, NULL);
+}
+
+static bool belongs_in_bundle(const char *key)
+{
+    for (size_t i = 0; i < LENGTH(not_for_bundle); i++)
+        if (!strcmp(key, not_for_bundle[i]))
+            return false;
+    return true;
+}
+
+static void set_labels(struct json *to, const char *const *names, uint32_t count)
+{
+    struct json *id2label = json_set(to, "id2label", json_object());
+    struct json *label2id = json_set(to, "label2id", json_object());
+    for (uint32_t i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%u", i);
+        json_set_text(id2label, key, names[i]);
+        json_set_number(label2id, names[i], i);
+    }
+}
+
+int model_config_for_bundle(struct json **ret, const char *folder, const struct model_config *c, const char *const *label_names,
+                            bool multi, struct error *e)
+{
+    struct json *from;
+    char *path;
+    if (read_config_file(&from, &path, folder, e))
+        return -1;
+    free(path);
+    struct json *to = json_object();
+    for (size_t i = 0; i < json_size(from); i++)
+        if (belongs_in_bundle(json_key(from, i)))
+            json_set(to, json_key(from, i), json_copy(json_at(from, i)));
+    json_destroy(&from);
+    json_set_text(to, "model_type", "bert");
+    json_append(json_set(to, "architectures", json_array()), json_of_text("BertForSequenceClassification"));
+    json_set_text(to, "problem_type", multi ? "multi_label_classification" : "single_label_classification");
+    json_set_text(to, "dtype", "float32");
+    json_set_text(to, "torch_dtype", "float32"); /* the same for transformers before 4.56 */
+    json_set_number(to, "hidden_dropout_prob", shortest(c->hidden_dropout));
+    json_set_number(to, "attention_probs_dropout_prob", shortest(c->attention_dropout));
+    json_set_number(to, "classifier_dropout", shortest(c->classifier_dropout));
+    set_labels(to, label_names, c->labels);
+    *ret = to;
+    return 0;
+}

@@ -1,0 +1,161 @@
+/* Owns the list of named tensors of an open file, and which reader a file gets. */
+#include "common/format/tensor_file.h"
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/format/safetensors.h"
+#include "common/format/torch_pickle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are handed out as they lie in the file");
+
+struct tensor_file {
+    struct file_map map;
+    struct tensor *tensors;
+    size_t count, capacity;
+    void **blocks;
+    size_t block_count, block_capacity;
+    char **metadata; /* key, value, key, value */
+    size_t metadata_count, metadata_capacity;
+};
+
+static const struct {
+    bool (*recognise)(const void *bytes, size_t size);
+    int (*read)(struct tensor_file *f, const void *bytes, size_t size, const char *place, struct error *e);
+} formats[] = {
+    {safetensors_recognise, safetensors_read},
+    {torch_zip_recognise, torch_zip_read},
+    {torch_legacy_recognise, torch_legacy_read},
+};
+
+static const struct {
+    const char *name;
+    size_t size;
+} types[] = {
+    [TENSOR_F32] = {"F32", 4}, [TENSOR_F16] = {"F16", 2}, [TENSOR_BF16] = {"BF16", 2}, [TENSOR_F64] = {"F64", 8},
+    [TENSOR_I64] = {"I64", 8}, [TENSOR_I32] = {"I32", 4}, [TENSOR_U8] = {"U8", 1},     [TENSOR_OTHER] = {"other", 0},
+};
+
+size_t tensor_type_size(enum tensor_type type)
+{
+    return types[type].size;
+}
+
+const char *tensor_type_name(enum tensor_type type)
+{
+    return types[type].name;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
+}
+
+static int sort_by_name(struct tensor_file *f, const char *place, struct error *e)
+{
+    if (f->count)
+        qsort(f->tensors, f->count, sizeof *f->tensors, compare_names);
+    for (size_t i = 1; i < f->count; i++)
+        if (!strcmp(f->tensors[i - 1].name, f->tensors[i].name))
+            return error_set(e, ERROR_DATA, "%s: tensor %s is there twice; the file is damaged, get it again", place,
+                             f->tensors[i].name);
+    return 0;
+}
+
+int tensor_file_parse(struct tensor_file **ret, const void *bytes, size_t size, const char *place, struct error *e)
+{
+    size_t format = 0, count = sizeof formats / sizeof *formats;
+    while (format < count && !formats[format].recognise(bytes, size))
+        format++;
+    if (format == count)
+        return error_set(e, ERROR_DATA, "%s: is neither safetensors nor a file of torch.save%s; get the model's weights again",
+                         place, size ? "" : " (it is empty)");
+    struct tensor_file *f = allocate(1, sizeof *f);
+    if (formats[format].read(f, bytes, size, place, e) || sort_by_name(f, place, e)) {
+        tensor_file_close(&f);
+        return -1;
+    }
+    *ret = f;
+    return 0;
+}
+
+int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e)
+{
+    struct file_map map;
+    if (file_map(&map, path, e))
+        return -1;
+    if (tensor_file_parse(ret, map.data, map.size, path, e)) {
+        file_unmap(&map);
+        return -1;
+    }
+    (*ret)->map = map;
+    return 0;
+}
+
+void tensor_file_close(struct tensor_file **file)
+{
+    struct tensor_file *f = file ? *file : NULL;
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->block_count; i++)
+        free(f->blocks[i]);
+    free(f->blocks);
+    free(f->tensors);
+    free(f->metadata);
+    file_unmap(&f->map);
+    free(f);
+    *file = NULL;
+}
+
+void tensor_file_keep(struct tensor_file *f, void *block)
+{
+    f->blocks = grow(f->blocks, &f->block_capacity, f->block_count + 1, sizeof *f->blocks);
+    f->blocks[f->block_count++] = block;
+}
+
+static char *keep_text(struct tensor_file *f, const char *text)
+{
+    char *copy = duplicate(text);
+    tensor_file_keep(f, copy);
+    return copy;
+}
+
+void tensor_file_add(struct tensor_file *f, const struct tensor *t)
+{
+    f->tensors = grow(f->tensors, &f->capacity, f->count + 1, sizeof *f->tensors);
+    f->tensors[f->count] = *t;
+    f->tensors[f->count++].name = keep_text(f, t->name);
+}
+
+void tensor_file_set_metadata(struct tensor_file *f, const char *key, const char *value)
+{
+    f->metadata = grow(f->metadata, &f->metadata_capacity, f->metadata_count + 2, sizeof *f->metadata);
+    f->metadata[f->metadata_count++] = keep_text(f, key);
+    f->metadata[f->metadata_count++] = keep_text(f, value);
+}
+
+size_t tensor_file_count(const struct tensor_file *f)
+{
+    return f->count;
+}
+
+const struct tensor *tensor_file_at(const struct tensor_file *f, size_t i)
+{
+    return &f->tensors[i];
+}
+
+const struct tensor *tensor_file_find(const struct tensor_file *f, const char *name)
+{
+    struct tensor wanted = {.name = name};
+    return f->count ? bsearch(&wanted, f->tensors, f->count, sizeof wanted, compare_names) : NULL;
+}
+
+const char *tensor_file_metadata(const struct tensor_file *f, const char *key)
+{
+    for (size_t i = 0; i < f->metadata_count; i += 2)
+        if (!strcmp(f->metadata[i], key))
+            return f->metadata[i + 1];
+    return NULL;
+}
