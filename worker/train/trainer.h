@@ -7,22 +7,23 @@
 #include "worker/device/device.h"
 
 struct step_report {
-    uint64_t step, steps; /* of the whole trial, 1-based */
+    uint64_t step, steps;   /* of the whole trial, 1-based */
     uint32_t epoch, epochs; /* 1-based */
-    double loss;          /* of this step: sum of weighted losses / sum of weights, over all ranks */
+    double loss;            /* of this step: sum of weighted losses / sum of weights, over all ranks */
     double lr, grad_norm, tokens_per_second, examples_per_second;
     const char *operation; /* "train", "validate", "save", "load" */
 };
 
 struct epoch_report {
     uint32_t epoch;
-    double train_loss;      /* over the epoch, same definition */
-    const char *logits;     /* path of logits.h5, already holding the validation logits of this epoch */
+    double train_loss;  /* over the epoch, same definition */
+    const char *logits; /* path of logits.h5, already holding the validation logits of this epoch */
 };
 
 struct verdict {
-    bool best; /* keep this epoch's weights as the trial's result */
-    bool stop; /* no further epoch */
+    bool best;     /* keep this epoch's weights as the trial's result */
+    bool stop;     /* no further epoch */
+    char *metrics; /* JSON text for the epoch's line in metrics.jsonl ("validation"), or NULL; allocated, freed by the trainer */
 };
 
 /* Called on rank 0 only, on the training thread. */
@@ -40,7 +41,7 @@ struct trainer_result {
 };
 
 /* stop_requested() on any rank: all ranks save at the same step and return ERROR_STOPPED. */
-int trainer_run(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c, const struct observer *o,
-                struct error *e);
+int trainer_run(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c,
+                const struct observer *o, struct error *e);
 /* TRIAL_SCORE: writes folder/logits.h5 with epoch 1 (or `epoch` of the weights) for each part asked for. */
 int scorer_run(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);

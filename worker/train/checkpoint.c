@@ -1,0 +1,214 @@
+/* Owns the checkpoint's folder. */
+#include "worker/train/checkpoint.h"
+
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/sha256.h"
+#include "common/format/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VERSION = 1 };
+
+static const char *const tensor_files[] = {"model.safetensors", "optimizer.safetensors"};
+
+/* A crash can leave the set under any of these names; the first whole one is the newest. */
+static const char *const places[] = {"checkpoint", "checkpoint.new", "checkpoint.old"};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* One table for writing and reading. */
+struct number {
+    const char *name;
+    double (*get)(const struct progress *s);
+    void (*set)(struct progress *s, double value);
+};
+
+#define NUMBER(field, cast)                                                                                                      \
+    static double get_##field(const struct progress *s)                                                                          \
+    {                                                                                                                            \
+        return (double)s->field;                                                                                                 \
+    }                                                                                                                            \
+    static void set_##field(struct progress *s, double value)                                                                    \
+    {                                                                                                                            \
+        s->field = cast value;                                                                                                   \
+    }
+NUMBER(epoch, (uint32_t)(uint64_t))
+NUMBER(step, (uint64_t))
+NUMBER(finished, (bool))
+NUMBER(epochs_done, (uint32_t)(uint64_t))
+NUMBER(best_epoch, (uint32_t)(uint64_t))
+NUMBER(steps, (uint64_t))
+NUMBER(tokens, (uint64_t))
+NUMBER(loss_sum, )
+NUMBER(weight_sum, )
+NUMBER(seconds, )
+
+#define ROW(field)                                                                                                               \
+    {                                                                                                                            \
+#field, get_##field, set_##field                                                                                         \
+    }
+static const struct number numbers[] = {ROW(epoch), ROW(step),   ROW(finished), ROW(epochs_done), ROW(best_epoch),
+                                        ROW(steps), ROW(tokens), ROW(loss_sum), ROW(weight_sum),  ROW(seconds)};
+
+static int sync_folder(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    if (fd < 0 || (fsync(fd) && errno != EINVAL))
+        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+static int write_state(const char *folder, const struct progress *s, const char *trial, struct error *e)
+{
+    struct json *j = json_object();
+    json_set_number(j, "version", VERSION);
+    json_set_text(j, "trial", trial);
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        json_set_number(j, numbers[i].name, numbers[i].get(s));
+    int result = 0;
+    for (size_t i = 0; i < COUNT(tensor_files) && !result; i++) {
+        char digest[SHA256_TEXT], *path = path_join(folder, tensor_files[i]);
+        result = sha256_file(path, digest, e);
+        if (!result)
+            json_set_text(j, tensor_files[i], digest);
+        free(path);
+    }
+    char *path = path_join(folder, "state.json");
+    if (!result)
+        result = json_write(path, j, e);
+    free(path);
+    json_destroy(&j);
+    return result;
+}
+
+static int move(const char *from, const char *to, struct error *e)
+{
+    return rename(from, to) ? error_errno(e, errno, "%s: cannot be renamed to %s", from, to) : 0;
+}
+
+/* checkpoint.new -> checkpoint, by way of checkpoint.old. */
+static int swap(const char *folder, const char *fresh, const char *current, const char *old, struct error *e)
+{
+    if (folder_remove(old, e) || (folder_exists(current) && move(current, old, e)) || move(fresh, current, e) ||
+        sync_folder(folder, e))
+        return -1;
+    return folder_remove(old, e);
+}
+
+int checkpoint_save(const char *folder, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
+{
+    char *path[COUNT(places)], *tensors[COUNT(tensor_files)];
+    for (size_t i = 0; i < COUNT(places); i++)
+        path[i] = path_join(folder, places[i]);
+    for (size_t i = 0; i < COUNT(tensor_files); i++)
+        tensors[i] = path_join(path[1], tensor_files[i]);
+    int result = -1;
+    if (!folder_remove(path[1], e) && !folder_create(path[1], e) && !parameters_save(p, tensors[0], e) &&
+        !parameters_save_moments(p, tensors[1], e) && !write_state(path[1], s, trial, e))
+        result = swap(folder, path[1], path[0], path[2], e);
+    for (size_t i = 0; i < COUNT(places); i++)
+        free(path[i]);
+    for (size_t i = 0; i < COUNT(tensor_files); i++)
+        free(tensors[i]);
+    return result;
+}
+
+static int damaged(struct error *e, const char *folder, const char *what)
+{
+    return error_set(e, ERROR_DATA, "%s: the checkpoint is damaged (%s)", folder, what);
+}
+
+/* Checks the set in `folder` whole, and reads its state. A state of another trial is ERROR_USAGE, all else ERROR_DATA. */
+static int read_state(const char *folder, const char *trial, struct progress *ret, struct error *e)
+{
+    char *path = path_join(folder, "state.json");
+    struct json *j = NULL;
+    struct progress s = {0};
+    int result = json_read(&j, path, e);
+    free(path);
+    if (result)
+        return -1;
+    const char *of = json_text(json_get(j, "trial"));
+    if (!of || json_number(json_get(j, "version")) != VERSION) {
+        result = damaged(e, folder, "state.json is not of this version");
+    } else if (strcmp(of, trial)) {
+        result = error_set(
+            e, ERROR_USAGE,
+            "%s: is a checkpoint of a trial with other options or data; remove that folder to start anew, or choose another run "
+            "folder",
+            folder);
+    }
+    for (size_t i = 0; i < COUNT(numbers) && !result; i++) {
+        const struct json *value = json_get(j, numbers[i].name);
+        if (!value || json_type(value) != JSON_NUMBER || !(json_number(value) >= 0 && json_number(value) < 1e15))
+            result = damaged(e, folder, numbers[i].name);
+        else
+            numbers[i].set(&s, json_number(value));
+    }
+    for (size_t i = 0; i < COUNT(tensor_files) && !result; i++) {
+        const char *expected = json_text(json_get(j, tensor_files[i]));
+        char digest[SHA256_TEXT];
+        path = path_join(folder, tensor_files[i]);
+        result = sha256_file(path, digest, e);
+        if (!result && (!expected || strcmp(digest, expected)))
+            result = damaged(e, folder, tensor_files[i]);
+        free(path);
+    }
+    json_destroy(&j);
+    if (!result)
+        *ret = s;
+    return result;
+}
+
+static int load_tensors(const char *folder, struct parameters *p, struct error *e)
+{
+    char *model = path_join(folder, tensor_files[0]), *moments = path_join(folder, tensor_files[1]);
+    int result = parameters_load(p, model, e) || parameters_load_moments(p, moments, e) ? -1 : 0;
+    free(model);
+    free(moments);
+    return result;
+}
+
+int checkpoint_load(const char *folder, struct parameters *p, struct progress *ret, bool *found, const char *trial,
+                    struct error *e)
+{
+    *found = false;
+    int result = 0;
+    for (size_t i = 0; i < COUNT(places) && !*found && !result; i++) {
+        char *path = path_join(folder, places[i]);
+        struct progress s;
+        struct error why = {0};
+        int bad = folder_exists(path) ? read_state(path, trial, &s, &why) : 0;
+        if (bad && why.kind == ERROR_DATA)
+            log_warn("%s; it is not used", why.text);
+        if (bad && why.kind != ERROR_DATA)
+            result = error_set(e, why.kind, "%s", why.text);
+        if (!bad && folder_exists(path)) {
+            result = load_tensors(path, p, e); /* whole, by its hash: what does not fit now never will */
+            *found = !result;
+            *ret = s;
+        }
+        free(path);
+    }
+    return result;
+}
+
+int checkpoint_remove(const char *folder, struct error *e)
+{
+    int result = 0;
+    for (size_t i = 0; i < COUNT(places) && !result; i++) {
+        char *path = path_join(folder, places[i]);
+        result = folder_remove(path, e);
+        free(path);
+    }
+    return result;
+}

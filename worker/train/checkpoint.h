@@ -1,0 +1,24 @@
+/* folder/checkpoint/{model,optimizer}.safetensors + state.json: where a trial stands. The set is replaced as one: written beside,
+ * then swapped by renames with the old one kept until the new one is in place. World-size free: whole tensors, no shards by rank.
+ */
+#pragma once
+
+#include "worker/nn/parameters.h"
+
+struct progress {
+    uint32_t epoch;                   /* under way, 1-based */
+    uint64_t step;                    /* of its steps, how many are done; all: its validation is what comes next */
+    bool finished;                    /* nothing is left to do */
+    uint32_t epochs_done, best_epoch; /* best 0: none yet */
+    uint64_t steps, tokens;           /* of the whole trial */
+    double loss_sum, weight_sum;      /* of this epoch so far */
+    double seconds;
+};
+
+/* Rank 0 only. trial: hash of what the trial is (any text without quotes). */
+int checkpoint_save(const char *folder, struct parameters *p, const struct progress *s, const char *trial, struct error *e);
+/* All ranks. *found false: there is none, or only damaged ones (said as a warning): start from the beginning. A checkpoint of
+ * another trial is ERROR_USAGE. */
+int checkpoint_load(const char *folder, struct parameters *p, struct progress *ret, bool *found, const char *trial,
+                    struct error *e);
+int checkpoint_remove(const char *folder, struct error *e); /* rank 0 only; none is fine */

@@ -1,0 +1,123 @@
+/* Owns metrics.jsonl. */
+#include "worker/train/metrics_file.h"
+
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/format/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct metrics_file {
+    char *path;
+    int fd;
+};
+
+/* A line is kept if it is whole and of the past: steps that are done, and epochs whose verdict is in. */
+static bool counts(const char *line, size_t size, uint64_t steps, uint32_t epochs)
+{
+    struct json *j;
+    if (json_parse(&j, line, size, "metrics", NULL))
+        return false;
+    const struct json *step = json_get(j, "step"), *epoch = json_get(j, "epoch");
+    bool of_epoch = json_get(j, "train_loss") != NULL;
+    bool result = step && epoch && json_number(step) <= (double)steps && (!of_epoch || json_number(epoch) <= epochs);
+    json_destroy(&j);
+    return result;
+}
+
+static int drop_future(const char *path, uint64_t steps, uint32_t epochs, struct error *e)
+{
+    char *text;
+    size_t size;
+    if (!file_exists(path))
+        return 0;
+    if (file_read(&text, &size, path, e))
+        return -1;
+    struct buffer kept = {0};
+    for (char *line = text, *end; (end = memchr(line, '\n', size - (size_t)(line - text))); line = end + 1)
+        if (counts(line, (size_t)(end - line), steps, epochs))
+            buffer_append(&kept, line, (size_t)(end - line) + 1);
+    int result = kept.size == size ? 0 : file_write(path, kept.data, kept.size, e);
+    buffer_free(&kept);
+    free(text);
+    return result;
+}
+
+int metrics_file_open(struct metrics_file **ret, const char *folder, uint64_t steps, uint32_t epochs, struct error *e)
+{
+    struct metrics_file *f = allocate(1, sizeof *f);
+    f->path = path_join(folder, "metrics.jsonl");
+    f->fd = -1;
+    if (drop_future(f->path, steps, epochs, e))
+        goto fail;
+    f->fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (f->fd < 0) {
+        error_errno(e, errno, "%s: cannot be written", f->path);
+        goto fail;
+    }
+    *ret = f;
+    return 0;
+fail:
+    metrics_file_close(&f);
+    return -1;
+}
+
+void metrics_file_close(struct metrics_file **file)
+{
+    struct metrics_file *f = file ? *file : NULL;
+    if (!f)
+        return;
+    if (f->fd >= 0)
+        close(f->fd);
+    free(f->path);
+    free(f);
+    *file = NULL;
+}
+
+static int append(struct metrics_file *f, const char *line, size_t size, struct error *e)
+{
+    ssize_t written = write(f->fd, line, size);
+    if (written == (ssize_t)size)
+        return 0;
+    return error_errno(e, written < 0 ? errno : ENOSPC, "%s: cannot be written", f->path);
+}
+
+int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, struct error *e)
+{
+    char line[512];
+    int size = snprintf(line, sizeof line,
+                        "{\"step\":%llu,\"epoch\":%u,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"tokens_per_second\":%.1f,"
+                        "\"examples_per_second\":%.2f}\n",
+                        (unsigned long long)s->step, s->epoch, s->loss, s->lr, s->grad_norm, s->tokens_per_second,
+                        s->examples_per_second);
+    return append(f, line, (size_t)size, e);
+}
+
+int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, struct error *e)
+{
+    struct json *j = json_object(), *metrics = NULL;
+    if (s->metrics && json_parse(&metrics, s->metrics, strlen(s->metrics), "metrics of the verdict", e)) {
+        json_destroy(&j);
+        return -1;
+    }
+    json_set_number(j, "step", (double)s->step);
+    json_set_number(j, "epoch", s->epoch);
+    json_set_number(j, "train_loss", s->train_loss);
+    json_set_number(j, "validation_loss", s->validation_loss);
+    json_set_boolean(j, "best", s->best);
+    if (metrics)
+        json_set(j, "validation", metrics);
+    char *text = json_print(j, false);
+    char *line = format_text("%s\n", text);
+    int result = append(f, line, strlen(line), e);
+    free(line);
+    free(text);
+    json_destroy(&j);
+    return result;
+}

@@ -1,0 +1,30 @@
+/* A trial's metrics.jsonl: one line a step, one line an epoch. Written as it comes and not synced: the checkpoint says what of it
+ * counts. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct metrics_file;
+
+struct metrics_step {
+    uint64_t step;
+    uint32_t epoch;
+    double loss, lr, grad_norm, tokens_per_second, examples_per_second;
+};
+
+struct metrics_epoch {
+    uint64_t step;
+    uint32_t epoch;
+    double train_loss, validation_loss;
+    bool best;
+    const char *metrics; /* JSON text of the verdict, or NULL */
+};
+
+/* Drops what was written after `steps` steps and `epochs` epochs (a resumed trial repeats that), then appends. */
+int metrics_file_open(struct metrics_file **ret, const char *folder, uint64_t steps, uint32_t epochs, struct error *e);
+void metrics_file_close(struct metrics_file **f);
+int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, struct error *e); /* allocates nothing */
+int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, struct error *e);

@@ -1,0 +1,83 @@
+/* Owns which ranges of the arenas AdamW walks, and with which decay. */
+#include "worker/train/optimizer.h"
+
+#include "common/base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Neighbours in the table with the same decay are one range; the gaps between them hold zeros and stay zero. */
+struct span {
+    size_t offset, count;
+    bool decays;
+};
+
+struct optimizer {
+    struct parameters *parameters;
+    struct device *device;
+    double weight_decay, clip;
+    struct span *spans;
+    size_t count, capacity;
+    const struct parameter *words;
+};
+
+void optimizer_create(struct optimizer **ret, struct parameters *p, struct device *d, double weight_decay, double clip)
+{
+    struct optimizer *o = allocate(1, sizeof *o);
+    *o = (struct optimizer){.parameters = p, .device = d, .weight_decay = weight_decay, .clip = clip};
+    for (size_t i = 0; i < parameters_count(p); i++) {
+        const struct parameter *row = parameters_at(p, i);
+        if (row->is_words) {
+            o->words = row;
+            continue;
+        }
+        struct span *last = o->count ? &o->spans[o->count - 1] : NULL;
+        if (!last || last->decays != row->decays) {
+            o->spans = grow(o->spans, &o->capacity, o->count + 1, sizeof *o->spans);
+            last = &o->spans[o->count++];
+            *last = (struct span){.offset = row->offset, .decays = row->decays};
+        }
+        last->count = row->offset + row->count - last->offset;
+    }
+    *ret = o;
+}
+
+void optimizer_destroy(struct optimizer **o)
+{
+    if (*o)
+        free((*o)->spans);
+    free(*o);
+    *o = NULL;
+}
+
+double optimizer_norm(struct optimizer *o, device_memory gradient, size_t U, double divisor)
+{
+    size_t count = parameters_dense(o->parameters) + U * o->words->shape[1];
+    return sqrt(o->device->run->sum_of_squares(o->device, gradient, count)) / divisor;
+}
+
+void optimizer_apply(struct optimizer *o, device_memory gradient, device_memory slot_of, double lr, uint64_t t, double divisor,
+                     double norm)
+{
+    double coefficient = o->clip > 0 ? o->clip / (norm + 1e-6) : 1;
+    struct adamw a = {.learning_rate = (float)lr, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
+    a.scale = (float)((coefficient < 1 ? coefficient : 1) / divisor);
+    a.correction1 = (float)(1 - pow(0.9, (double)t));
+    a.correction2 = (float)(1 - pow(0.999, (double)t));
+    struct device *d = o->device;
+    device_memory value = parameters_value(o->parameters), shadow = parameters_shadow(o->parameters);
+    device_memory m = parameters_first_moment(o->parameters), v = parameters_second_moment(o->parameters);
+    bool shadowed = d->precision != PRECISION_F32;
+    for (size_t i = 0; i < o->count; i++) {
+        size_t at = o->spans[i].offset * sizeof(float);
+        device_memory rounded = shadowed ? device_at(shadow, o->spans[i].offset * precision_bytes(d->precision)) : DEVICE_NOTHING;
+        a.decay = o->spans[i].decays ? (float)o->weight_decay : 0;
+        d->run->adamw(d, device_at(value, at), rounded, device_at(gradient, at), device_at(m, at), device_at(v, at), &a,
+                      o->spans[i].count);
+    }
+    const struct parameter *w = o->words;
+    size_t at = w->offset * sizeof(float), compact = parameters_dense(o->parameters) * sizeof(float);
+    a.decay = w->decays ? (float)o->weight_decay : 0;
+    d->run->adamw_rows(d, device_at(value, at), device_at(gradient, compact), device_at(m, at), device_at(v, at),
+                       parameters_seen(o->parameters), slot_of, &a, w->shape[0], w->shape[1]);
+}

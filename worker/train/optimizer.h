@@ -1,0 +1,16 @@
+/* One step of AdamW over the whole table of parameters: clips the global norm (torch.nn.utils.clip_grad_norm_), decays what the
+ * table says. */
+#pragma once
+
+#include "worker/nn/parameters.h"
+
+struct optimizer;
+
+void optimizer_create(struct optimizer **ret, struct parameters *p /* borrowed, made for training */, struct device *d,
+                      double weight_decay, double clip /* 0 or less: none */);
+void optimizer_destroy(struct optimizer **o);
+/* The norm of gradient / divisor, over the dense arena and the U rows of words behind it. Waits for the device. */
+double optimizer_norm(struct optimizer *o, device_memory gradient, size_t U, double divisor);
+/* Applies gradient / divisor, clipped by `norm`. t: number of this step, 1-based. slot_of: i32 (V), of adamw_rows. */
+void optimizer_apply(struct optimizer *o, device_memory gradient, device_memory slot_of, double lr, uint64_t t, double divisor,
+                     double norm);

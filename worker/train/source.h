@@ -1,0 +1,18 @@
+/* What a trial works on: data set, parts and the model's configuration, opened and checked against each other. */
+#pragma once
+
+#include "common/format/model_config.h"
+#include "common/format/split.h"
+#include "proto/trial.h"
+
+struct source {
+    struct dataset *data;
+    struct split split;         /* without a file: all rows are PART_TEST */
+    struct model_config config; /* of the trial's model, with the trial's labels and dropout */
+};
+
+/* ERROR_DATA naming the row: a word the model does not have, more tokens than it has positions, a class out of range. */
+int source_open(struct source *ret, const struct trial *t, struct error *e);
+void source_close(struct source *s);
+/* Weight of a row in a loss: of its class, or the number of labels when multi-label. */
+double source_weight(const struct source *s, const struct trial *t, uint32_t row);

@@ -1,0 +1,390 @@
+/* Owns the course of a trial: load or resume, epochs of steps, validation, verdict, checkpoint. */
+#include "worker/train/trainer.h"
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/sha256.h"
+#include "common/format/results.h"
+#include "worker/train/checkpoint.h"
+#include "worker/train/evaluate.h"
+#include "worker/train/group.h"
+#include "worker/train/metrics_file.h"
+#include "worker/train/plan.h"
+#include "worker/train/schedule.h"
+#include "worker/train/step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct trainer {
+    const struct trial *trial;
+    struct device *device;
+    struct communicator *communicator;
+    const struct observer *observer;
+    struct source source;
+    struct parameters *parameters;
+    struct model *model;
+    struct plan *plan;
+    struct schedule schedule;
+    struct stepper *stepper;
+    struct evaluator *evaluator;
+    struct metrics_file *metrics; /* rank 0 */
+    struct progress progress;
+    uint64_t steps_per_epoch;
+    double started, seconds_before; /* clock at the start; seconds of earlier runs of this trial */
+    char hash[SHA256_TEXT];
+    char *best, *logits;  /* paths */
+    float *values;        /* rank 0: validation logits */
+    struct error failure; /* of rank 0's metrics.jsonl: told to the others in the next step */
+};
+
+/* ---- what the trial is ---- */
+
+/* Everything that the result depends on, and nothing else: no paths, so that a run folder can be moved. */
+static void hash_trial(char hash[SHA256_TEXT], const struct trial *t, const struct source *s)
+{
+    const struct model_config *c = &s->config;
+    char *text = format_text(
+        "%s %s seed %llu lr %.17g decay %.17g clip %.17g warmup %.17g epochs %u batch %u micro %u %s multi %d labels %u "
+        "model %u %u %u %u %u %u %u dropout %.9g %.9g %.9g weights",
+        dataset_sha256(s->data), s->split.sha256, (unsigned long long)t->seed, t->lr, t->weight_decay, t->clip, t->warmup,
+        t->epochs, t->batch, t->micro_batch, t->precision, t->multi, t->labels, c->layers, c->width, c->heads, c->inner,
+        c->vocabulary, c->positions, c->types, (double)c->hidden_dropout, (double)c->attention_dropout,
+        (double)c->classifier_dropout);
+    struct sha256 *digest;
+    sha256_create(&digest);
+    sha256_update(digest, text, strlen(text));
+    if (t->weights_by_class)
+        sha256_update(digest, t->weights_by_class, t->labels * sizeof *t->weights_by_class);
+    sha256_finish(&digest, hash);
+    free(text);
+}
+
+static int check_trial(const struct trial *t, const struct device *d, struct error *e)
+{
+    if (strcmp(t->precision, precision_names[d->precision]))
+        return error_set(e, ERROR_FAILED, "the trial wants precision %s, the device was made with %s", t->precision,
+                         precision_names[d->precision]);
+    if (!t->epochs || !t->labels || !(t->lr >= 0) || !(t->warmup >= 0 && t->warmup <= 1) || t->dropout >= 1)
+        return error_set(e, ERROR_USAGE, "trial %s: epochs %u, labels %u, lr %g, warmup %g, dropout %g: out of range", t->key,
+                         t->epochs, t->labels, t->lr, t->warmup, t->dropout);
+    return 0;
+}
+
+/* ---- start ---- */
+
+static void report(const struct trainer *r, const char *operation)
+{
+    if (r->communicator->rank || !r->observer->step)
+        return;
+    const struct progress *s = &r->progress;
+    struct step_report words = {.step = s->steps,
+                                .steps = r->steps_per_epoch * r->trial->epochs,
+                                .epoch = s->epoch,
+                                .epochs = r->trial->epochs,
+                                .loss = s->weight_sum > 0 ? s->loss_sum / s->weight_sum : NAN,
+                                .lr = schedule_at(&r->schedule, s->steps),
+                                .operation = operation};
+    r->observer->step(r->observer->context, &words);
+}
+
+/* Everything that holds memory, sized before step 1. One model serves steps and evaluation. */
+static int create_all(struct trainer *r, struct error *e)
+{
+    const struct trial *t = r->trial;
+    const struct model_config *c = &r->source.config;
+    const struct split *s = &r->source.split;
+    struct batch_limits limits = batch_limits(r->source.data, c->vocabulary, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count,
+                                              t->batch, t->micro_batch);
+    struct model_limits sizes = {.max_tokens = limits.tokens, .max_rows = limits.rows, .training = true};
+    evaluator_limits(&r->source, &sizes.evaluation_tokens, &sizes.evaluation_rows);
+    if (parameters_create(&r->parameters, r->device, c, true, e) || model_create(&r->model, r->parameters, c, &sizes, e))
+        return -1;
+    if (stepper_create(&r->stepper, t, &r->source, r->device, r->communicator, r->parameters, r->model, &limits, e))
+        return -1;
+    return evaluator_create(&r->evaluator, r->device, r->communicator, r->model, &r->source, e);
+}
+
+/* What this rank can find out alone. */
+static int open_all(struct trainer *r, struct error *e)
+{
+    const struct trial *t = r->trial;
+    if (check_trial(t, r->device, e) || source_open(&r->source, t, e))
+        return -1;
+    const struct split *s = &r->source.split;
+    if (!s->part[PART_VALIDATION].count)
+        return error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be judged; check data and split");
+    if (plan_create(&r->plan, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count, t->seed, t->batch, t->micro_batch, e))
+        return -1;
+    r->steps_per_epoch = plan_steps_per_epoch(r->plan);
+    r->schedule = schedule_create(t->lr, t->warmup, r->steps_per_epoch * t->epochs);
+    hash_trial(r->hash, t, &r->source);
+    r->best = path_join(t->folder, "best.safetensors");
+    r->logits = path_join(t->folder, "logits.h5");
+    if (create_all(r, e))
+        return -1;
+    if (r->communicator->rank)
+        return 0;
+    r->values = allocate((size_t)s->part[PART_VALIDATION].count * t->labels, sizeof *r->values);
+    return folder_create(t->folder, e);
+}
+
+static int load_pretrained(struct trainer *r, struct error *e)
+{
+    char *path, *words = NULL;
+    if (model_folder_weights(&path, r->trial->model, e))
+        return -1;
+    int result = parameters_load_pretrained(r->parameters, path, r->trial->seed, &words, e);
+    if (!result && !r->communicator->rank)
+        log_info("%s: %s", r->trial->key, words);
+    free(words);
+    free(path);
+    return result;
+}
+
+/* From the pretrained weights, with nothing of an earlier run left over. */
+static int start_anew(struct trainer *r, struct error *e)
+{
+    const struct model_config *c = &r->source.config;
+    size_t bytes = (parameters_dense(r->parameters) + (size_t)c->vocabulary * c->width) * sizeof(float);
+    r->device->run->zero(r->device, parameters_first_moment(r->parameters), bytes);
+    r->device->run->zero(r->device, parameters_second_moment(r->parameters), bytes);
+    r->device->run->zero(r->device, parameters_seen(r->parameters), c->vocabulary);
+    r->progress = (struct progress){.epoch = 1};
+    if (load_pretrained(r, e))
+        return -1;
+    if (r->communicator->rank)
+        return 0;
+    unlink(r->best);
+    unlink(r->logits);
+    return checkpoint_remove(r->trial->folder, e);
+}
+
+/* A state that this trial cannot be in, or whose best weights are gone, is of no use. */
+static bool usable(const struct trainer *r, const struct progress *s)
+{
+    bool possible = s->epoch >= 1 && s->epoch <= r->trial->epochs + 1 && s->step <= r->steps_per_epoch &&
+                    s->best_epoch <= s->epochs_done && s->epochs_done <= r->trial->epochs;
+    if (possible && (!s->best_epoch || file_exists(r->best)))
+        return true;
+    log_warn("%s: the checkpoint is not used: %s", r->trial->folder,
+             possible ? "best.safetensors is gone" : "its state.json is damaged");
+    return false;
+}
+
+/* Rank 0 says where the trial stands; every rank reads the same files for itself. */
+static int load_or_resume(struct trainer *r, struct error *e)
+{
+    struct communicator *c = r->communicator;
+    struct {
+        struct progress progress;
+        bool found;
+    } mine, first;
+    memset(&mine, 0, sizeof mine);
+    int result = 0;
+    if (r->trial->resume)
+        result = checkpoint_load(r->trial->folder, r->parameters, &mine.progress, &mine.found, r->hash, e);
+    if (!result && mine.found && !c->rank)
+        mine.found = usable(r, &mine.progress);
+    if (group_agree(c, result, e))
+        return -1;
+    first = mine;
+    if (c->run->broadcast(c, &first, sizeof first, 0, e))
+        return -1;
+    bool same = !first.found ||
+                (mine.found && mine.progress.steps == first.progress.steps && mine.progress.epoch == first.progress.epoch);
+    if (!same)
+        error_set(e, ERROR_FAILED, "%s: another checkpoint here than on rank 0; the run folder must be on a shared file system",
+                  r->trial->folder);
+    if (group_agree(c, !same, e))
+        return -1;
+    r->progress = first.progress;
+    result = first.found ? 0 : start_anew(r, e);
+    r->seconds_before = r->progress.seconds;
+    if (!result && !c->rank)
+        result = metrics_file_open(&r->metrics, r->trial->folder, r->progress.steps, r->progress.epochs_done, e);
+    if (!result && !c->rank && first.found)
+        log_info("%s: goes on at step %llu of epoch %u", r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
+    return group_agree(c, result, e);
+}
+
+/* ---- steps ---- */
+
+static void after_step(struct trainer *r, const struct step_input *in, const struct step_output *out, double seconds)
+{
+    struct progress *s = &r->progress;
+    s->step++;
+    s->steps++;
+    s->tokens += out->tokens;
+    s->loss_sum += out->loss_sum;
+    s->weight_sum += out->weight_sum;
+    s->seconds = r->seconds_before + clock_seconds() - r->started;
+    if (r->communicator->rank)
+        return;
+    struct metrics_step line = {.step = s->steps,
+                                .epoch = s->epoch,
+                                .loss = out->loss_sum / out->weight_sum,
+                                .lr = in->lr,
+                                .grad_norm = out->grad_norm,
+                                .tokens_per_second = (double)out->tokens / seconds,
+                                .examples_per_second = in->count / seconds};
+    metrics_file_step(r->metrics, &line, &r->failure);
+    if (!r->observer->step)
+        return;
+    struct step_report words = {.step = line.step,
+                                .steps = r->steps_per_epoch * r->trial->epochs,
+                                .epoch = line.epoch,
+                                .epochs = r->trial->epochs,
+                                .loss = line.loss,
+                                .lr = line.lr,
+                                .grad_norm = line.grad_norm,
+                                .tokens_per_second = line.tokens_per_second,
+                                .examples_per_second = line.examples_per_second,
+                                .operation = "train"};
+    r->observer->step(r->observer->context, &words);
+}
+
+static int save(struct trainer *r, struct error *e)
+{
+    report(r, "save");
+    int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->folder, r->parameters, &r->progress, r->hash, e);
+    return group_agree(r->communicator, result, e);
+}
+
+static int save_and_stop(struct trainer *r, struct error *e)
+{
+    if (save(r, e))
+        return -1;
+    return error_set(e, ERROR_STOPPED, "%s: stopped on request at step %llu of epoch %u, saved; the same command resumes",
+                     r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
+}
+
+static int train_epoch(struct trainer *r, struct error *e)
+{
+    struct progress *s = &r->progress;
+    while (s->step < r->steps_per_epoch) {
+        double start = clock_seconds();
+        struct step_input in = {
+            .epoch = s->epoch, .t = s->steps + 1, .lr = schedule_at(&r->schedule, s->steps), .failure = &r->failure};
+        struct step_output out;
+        in.rows = plan_step(r->plan, s->epoch, s->step, &in.count);
+        if (stepper_run(r->stepper, &in, &out, e))
+            return -1;
+        after_step(r, &in, &out, clock_seconds() - start);
+        if (out.stop)
+            return save_and_stop(r, e);
+    }
+    return 0;
+}
+
+/* ---- the end of an epoch ---- */
+
+static void on_batch(void *context, uint64_t done, uint64_t all)
+{
+    (void)done, (void)all;
+    report(context, "validate");
+}
+
+static int write_logits(struct trainer *r, double *loss, struct error *e)
+{
+    const struct trial *t = r->trial;
+    const struct split *s = &r->source.split;
+    const uint32_t *rows = s->part[PART_VALIDATION].rows;
+    uint32_t count = s->part[PART_VALIDATION].count;
+    struct logits l = {
+        .part = PART_VALIDATION, .epoch = (int)r->progress.epoch, .rows = count, .labels = t->labels, .values = r->values};
+    l.loss = *loss = evaluate_loss(&r->source, t, rows, count, r->values);
+    memcpy(l.split_sha256, s->sha256, sizeof l.split_sha256);
+    if (!isfinite(l.loss))
+        return error_set(e, ERROR_FAILED,
+                         "epoch %u: the validation loss is %g: training has diverged; lower train.lr (now %g) or set train.clip",
+                         r->progress.epoch, l.loss, t->lr);
+    return logits_append(r->logits, &l, e);
+}
+
+/* Rank 0: logits, verdict, best weights and the epoch's line, in this order. */
+static int judge(struct trainer *r, struct verdict *v, struct error *e)
+{
+    struct progress *s = &r->progress;
+    double validation_loss;
+    if (r->failure.kind) {
+        *e = r->failure;
+        return -1;
+    }
+    if (write_logits(r, &validation_loss, e))
+        return -1;
+    struct epoch_report words = {.epoch = s->epoch, .train_loss = s->loss_sum / s->weight_sum, .logits = r->logits};
+    if (r->observer->epoch(r->observer->context, &words, v, e))
+        return -1;
+    if (v->best && parameters_save(r->parameters, r->best, e))
+        return -1;
+    struct metrics_epoch line = {.step = s->steps,
+                                 .epoch = s->epoch,
+                                 .train_loss = words.train_loss,
+                                 .validation_loss = validation_loss,
+                                 .best = v->best,
+                                 .metrics = v->metrics};
+    return metrics_file_epoch(r->metrics, &line, e);
+}
+
+static int finish_epoch(struct trainer *r, struct error *e)
+{
+    struct communicator *c = r->communicator;
+    struct progress *s = &r->progress;
+    const struct split *parts = &r->source.split;
+    struct verdict v = {0};
+    if (evaluator_run(r->evaluator, parts->part[PART_VALIDATION].rows, parts->part[PART_VALIDATION].count, r->values, on_batch, r,
+                      e))
+        return e->kind == ERROR_STOPPED ? save_and_stop(r, e) : -1;
+    int result = group_agree(c, c->rank ? 0 : judge(r, &v, e), e);
+    free(v.metrics);
+    bool said[2] = {v.best, v.stop};
+    if (result || c->run->broadcast(c, said, sizeof said, 0, e))
+        return -1;
+    s->epochs_done = s->epoch;
+    if (said[0])
+        s->best_epoch = s->epoch;
+    s->finished = said[1] || s->epoch == r->trial->epochs;
+    s->epoch++;
+    s->step = 0;
+    s->loss_sum = s->weight_sum = 0;
+    s->seconds = r->seconds_before + clock_seconds() - r->started;
+    return save(r, e);
+}
+
+static void close_all(struct trainer *r)
+{
+    metrics_file_close(&r->metrics);
+    evaluator_destroy(&r->evaluator);
+    stepper_destroy(&r->stepper);
+    model_destroy(&r->model);
+    parameters_destroy(&r->parameters);
+    plan_destroy(&r->plan);
+    source_close(&r->source);
+    free(r->best);
+    free(r->logits);
+    free(r->values);
+}
+
+int trainer_run(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c,
+                const struct observer *o, struct error *e)
+{
+    struct trainer r = {.trial = t, .device = d, .communicator = c, .observer = o, .started = clock_seconds()};
+    struct progress *s = &r.progress;
+    int result = group_agree(c, open_all(&r, e), e) || load_or_resume(&r, e) ? -1 : 0;
+    while (!result && !s->finished)
+        result = train_epoch(&r, e) || finish_epoch(&r, e) ? -1 : 0;
+    if (!result)
+        *ret = (struct trainer_result){.epochs_done = s->epochs_done,
+                                       .best_epoch = s->best_epoch,
+                                       .steps = s->steps,
+                                       .tokens = s->tokens,
+                                       .seconds = s->seconds,
+                                       .best_weights = s->best_epoch ? duplicate(r.best) : NULL};
+    close_all(&r);
+    return result;
+}
