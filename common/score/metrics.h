@@ -11,6 +11,7 @@ struct binary_metrics {
 
 /* prediction[i] = probability[i] >= threshold; truth[i] 0 or 1. */
 void binary_metrics(struct binary_metrics *ret, const double *probability, const int32_t *truth, size_t count, double threshold);
+void binary_metrics_of_counts(struct binary_metrics *m); /* the four ratios, from the four counts that are set */
 double f_beta(double precision, double recall, double beta);
 
 /* softmax over L logits, in double; p (L) may not alias logits. */
@@ -25,7 +26,8 @@ struct class_metrics {
 struct averaged_metrics {
     double accuracy, micro_precision, micro_recall, micro_f1, macro_precision, macro_recall, macro_f1, weighted_f1;
 };
-/* Single label: predicted and truth are class indexes. per_class (L), may be NULL. */
+/* Single label: predicted and truth are class indexes. per_class (L), may be NULL. A class that is neither predicted nor true
+ * takes no part in the macro averages, as in scikit-learn without `labels`. */
 void class_metrics(struct averaged_metrics *ret, struct class_metrics *per_class, const int32_t *predicted, const int32_t *truth,
                    size_t rows, size_t labels);
 

@@ -2,8 +2,8 @@
  * holds a validation set can build one. prediction is p >= t. */
 #pragma once
 
-#include "common/score/metrics.h"
 #include "common/base/error.h"
+#include "common/score/metrics.h"
 
 /* Probabilities of the positive class on the validation part, and nothing else. */
 struct validation_scores {
