@@ -1,5 +1,12 @@
 /* BERT for sequence classification (Devlin et al., 2019; transformers' BertForSequenceClassification), forward and backward,
- * on packed batches. Activations for backward are kept in an arena sized at creation for max_tokens and max_rows. */
+ * on packed batches. All activations live in one arena sized at creation. A batch with U > 0 is one of training: what backward
+ * needs is kept. A batch with U = 0 is one of evaluation: nothing is kept, and the same arena holds far more tokens.
+ *
+ * Behind the last attention only the first token of each row matters to the classifier, so the rest of the last layer is computed
+ * for first tokens alone.
+ *
+ * Dropout sites (philox.h): layer * 4 + one of the first three below; the fourth of layer 0 is that of the embeddings, the fourth
+ * of layer 1 (also where there is no such layer) that of the pooled vectors, at position 0 of their row. */
 #pragma once
 
 #include "worker/nn/packed.h"
@@ -7,14 +14,20 @@
 
 struct model;
 
+enum dropout_site { SITE_ATTENTION, SITE_ATTENTION_OUTPUT, SITE_FEED_FORWARD_OUTPUT, SITE_EMBEDDINGS, SITE_POOLED = 7 };
+
 struct model_limits {
-    size_t max_tokens, max_rows; /* of one packed batch */
-    bool training;               /* false: no activations kept, backward not allowed */
+    size_t max_tokens, max_rows;               /* of one packed batch */
+    bool training;                             /* false: no activations kept, backward not allowed */
+    size_t evaluation_tokens, evaluation_rows; /* of one batch with U = 0, where more than the above; 0: the above */
 };
 
-int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits, struct error *e);
+/* `p` is borrowed and must outlive the model. */
+int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits,
+                 struct error *e);
 void model_destroy(struct model **m);
-size_t model_bytes(const struct model_config *c, const struct model_limits *limits, enum precision precision); /* of activations, before creation */
+/* Of activations, before creation; parameters_bytes tells the rest. */
+size_t model_bytes(const struct model_config *c, const struct model_limits *limits, enum precision precision);
 
 struct model_dropout {
     bool on;
@@ -24,13 +37,16 @@ struct model_dropout {
 
 /* Logits f32 (B,L), in device memory, valid until the next call. */
 device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout);
-/* Hidden states of the last layer, act (T,C), valid until the next call. For tests. */
-device_memory model_hidden(const struct model *m);
+/* Hidden states that a layer (0-based) gave in the last forward of a training batch, act (T,C); of the last layer those of first
+ * tokens, act (B,C). Valid until the next call. For tests. */
+device_memory model_hidden(const struct model *m, uint32_t layer);
 
 /* Loss of each row f32 (B), weighted, not divided (device memory); prepares dlogits for backward if the model is training.
  * weights f32 (L): class weights, or pos_weight when multi (DEVICE_NOTHING allowed then). */
 device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi);
 
-/* After forward and loss of the same batch: writes ("=") all gradients into `gradient`, an arena of parameters_dense + (U,C) floats. ready(context,
- * bucket) is called when a bucket's gradient is complete, last layer first; the words (bucket = parameters_buckets) come last. */
-void model_backward(struct model *m, const struct packed *b, device_memory gradient, void (*ready)(void *context, int bucket), void *context);
+/* After forward and loss of the same training batch: writes ("=") all gradients into `gradient`, an arena of parameters_dense +
+ * (U,C) floats. ready(context, bucket), unless NULL, is called when a bucket's gradient is complete (asked for, where the device
+ * works later), last layer first; the words (bucket = parameters_buckets) come last. */
+void model_backward(struct model *m, const struct packed *b, device_memory gradient, void (*ready)(void *context, int bucket),
+                    void *context);

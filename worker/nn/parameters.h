@@ -1,10 +1,11 @@
 /* All weights of a network as ONE table over flat arenas. A row of the table names a tensor as Hugging Face does, with its
  * shape, place and whether AdamW decays it; loader, checkpoint, optimiser, all-reduce and tests walk the table.
  *
- * Arenas hold the parameters in table order, each aligned to 64 bytes (gaps are zero in every arena), grouped in buckets that
- * are contiguous: bucket 0 = embeddings other than words, 1..layers = encoder layers, layers+1 = pooler and classifier; word embeddings
- * stand apart at the end ("words"), since their gradient is compact (U,C). Query, key, value weights of a layer are adjacent, so (3C,C) is
- * one matrix; so are their biases. */
+ * Arenas hold the parameters in table order, each aligned to 64 bytes (gaps are zero in every arena: whoever makes a gradient
+ * arena zeroes it once, backward never writes a gap), grouped in buckets that are contiguous: bucket 0 = embeddings other than
+ * words, 1..layers = encoder layers, layers+1 = pooler and classifier; word embeddings stand apart at the end ("words"), since
+ * their gradient is compact (U,C). Query, key, value weights of a layer are adjacent without gaps, so (3C,C) is one matrix; so
+ * are their biases. */
 #pragma once
 
 #include "worker/device/device.h"
@@ -15,35 +16,44 @@ struct parameter {
     size_t shape[2];
     size_t offset, count; /* elements in the arenas */
     int bucket;
-    bool decays;  /* not biases, not LayerNorm */
+    bool decays; /* not biases, not LayerNorm */
     bool is_words;
 };
 
 struct parameters;
 
+/* training: with moments. All arenas start as zeros. `d` is borrowed and must outlive the parameters. */
 int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e);
 void parameters_destroy(struct parameters **p);
+/* Device memory before creation: of the arenas here and, when training, of one gradient arena for up to max_words. */
+size_t parameters_bytes(const struct model_config *c, bool training, enum precision precision, size_t max_words);
+struct device *parameters_device(const struct parameters *p);
+float parameters_initializer_range(const struct parameters *p); /* standard deviation of new weights */
 size_t parameters_count(const struct parameters *p);
 const struct parameter *parameters_at(const struct parameters *p, size_t i);
 const struct parameter *parameters_find(const struct parameters *p, const char *name);
-int parameters_buckets(const struct parameters *p);
+int parameters_buckets(const struct parameters *p); /* layers + 2 */
 void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count);
 size_t parameters_dense(const struct parameters *p); /* elements before the words; words: (V,C) from there on */
 
-/* Device arenas, f32 unless said; borrowed. gradient: (dense) + (U,C) compact words behind it; sized for U up to max_words. */
+/* Device arenas, f32 unless said; borrowed. Moments and seen: DEVICE_NOTHING unless training. A gradient arena is the trainer's:
+ * (dense) + (U,C) compact words behind it, for U up to max_words. */
 device_memory parameters_value(const struct parameters *p);
 device_memory parameters_shadow(const struct parameters *p); /* act (dense); the value itself in f32 */
 device_memory parameters_first_moment(const struct parameters *p);
 device_memory parameters_second_moment(const struct parameters *p);
-device_memory parameters_seen(const struct parameters *p);   /* u8 (V) */
-void parameters_refresh(struct parameters *p);               /* shadow = rounded values, after loading */
+device_memory parameters_seen(const struct parameters *p); /* u8 (V) */
+void parameters_refresh(struct parameters *p);             /* shadow = rounded values, after loading */
 
-/* Loads pretrained weights from model.safetensors or pytorch_model.bin: with or without "bert.", "gamma"/"beta" for LayerNorm's weight/bias;
- * extra heads (cls.*) and position_ids are ignored; a missing classifier (and pooler) is made new: normal(0, initializer_range), biases 0, by
- * seed. Any other missing tensor, wrong shape or non-finite value is ERROR_DATA by name. *report (freed by caller): one line: used, new, ignored. */
+/* Loads pretrained weights from model.safetensors or pytorch_model.bin: with or without "bert.", "gamma"/"beta" for LayerNorm's
+ * weight/bias; other tensors (heads such as cls.*, position_ids) are ignored; a missing classifier (and pooler) is made new:
+ * normal(0, initializer_range), biases 0, by seed. Any other missing tensor, wrong shape or non-finite value is ERROR_DATA by
+ * name, and leaves the parameters as they were. *report (freed by caller): one line: used, new, ignored. Loading refreshes the
+ * shadow. */
 int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e);
-/* A file of this program's own (checkpoint, bundle): every tensor must be there. */
+/* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
-int parameters_save(struct parameters *p, const char *path, struct error *e);            /* safetensors, metadata format=pt */
-int parameters_save_moments(struct parameters *p, const char *path, struct error *e);    /* "<name>.exp_avg", "<name>.exp_avg_sq", "seen" */
+int parameters_save(struct parameters *p, const char *path, struct error *e); /* safetensors, metadata format=pt */
+/* "<name>.exp_avg", "<name>.exp_avg_sq", "seen". */
+int parameters_save_moments(struct parameters *p, const char *path, struct error *e);
 int parameters_load_moments(struct parameters *p, const char *path, struct error *e);

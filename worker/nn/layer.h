@@ -1,0 +1,148 @@
+/* The parts that the network is assembled of, for model.c alone: where each finds its parameters, what it keeps for its
+ * backward, and its two directions. act, T, B, C, H, F, L as in device.h; N vectors (all tokens, or first tokens of rows). */
+#pragma once
+
+#include "worker/nn/model.h"
+
+/* Places in the arenas, in elements. */
+struct linear {
+    size_t weight, bias;
+};
+
+struct norm {
+    size_t gamma, beta;
+};
+
+/* What a forward or backward works on. */
+struct pass {
+    struct device *d;
+    const struct model_config *c;
+    const struct packed *b;
+    struct model_dropout dropout;
+    bool keep; /* for a backward */
+    device_memory value, shadow, gradient;
+};
+
+struct vectors {
+    size_t N;
+    device_memory rows, positions;
+};
+
+static inline struct vectors all_tokens(const struct pass *s)
+{
+    return (struct vectors){s->b->T, s->b->rows, s->b->positions};
+}
+
+static inline struct vectors first_tokens(const struct pass *s)
+{
+    return (struct vectors){s->b->B, s->b->row_of, s->b->zeros};
+}
+
+static inline struct dropout pass_dropout(const struct pass *s, float probability, uint32_t site, struct vectors of)
+{
+    return (struct dropout){s->dropout.on ? probability : 0, s->dropout.seed, s->dropout.epoch, site, of.rows, of.positions};
+}
+
+static inline device_memory pass_value(const struct pass *s, size_t place)
+{
+    return device_at(s->value, place * sizeof(float));
+}
+
+static inline device_memory pass_gradient(const struct pass *s, size_t place)
+{
+    return device_at(s->gradient, place * sizeof(float));
+}
+
+static inline device_memory pass_weight(const struct pass *s, size_t place) /* act */
+{
+    return device_at(s->shadow, place * precision_bytes(s->d->precision));
+}
+
+/* y (N,O) = activation(pre), pre = x (N,K) w^T + bias. */
+static inline void pass_linear(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
+                               enum activation activation, size_t N, size_t K, size_t O)
+{
+    s->d->run->linear_forward(s->d, y, pre, x, pass_weight(s, w.weight), pass_value(s, w.bias), activation, N, K, O);
+}
+
+static inline void pass_linear_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x,
+                                        struct linear w, bool add_dx, size_t N, size_t K, size_t O)
+{
+    s->d->run->linear_backward(s->d, dx, pass_gradient(s, w.weight), pass_gradient(s, w.bias), dy, x, pass_weight(s, w.weight),
+                               add_dx, N, K, O);
+}
+
+/* Shared by all backwards, reused from layer to layer. */
+struct scratch {
+    device_memory wide;    /* act (T,max(F,3C)); also of the forward */
+    device_memory inner;   /* act (T,max(F,C)) */
+    device_memory dz;      /* act (T,C) */
+    device_memory d_first; /* act (B,C) */
+};
+
+struct embedding {
+    size_t word, position, type;
+    struct norm norm;
+};
+
+struct embedding_kept {
+    device_memory y, sum; /* act (T,C) */
+    device_memory statistics;
+};
+
+void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_kept *k);
+void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_kept *k,
+                        device_memory dy /* act (T,C), used as scratch */);
+
+struct attention {
+    struct linear qkv, output;
+    struct norm norm;
+    uint32_t layer;
+    bool last; /* behind it, only first tokens go on */
+};
+
+struct attention_kept {
+    device_memory qkv;                  /* act (T,3C) */
+    device_memory mixed, log_sum;       /* act (T,C), f32 (H,T) */
+    device_memory first_x, first_mixed; /* act (B,C); of the last layer */
+    device_memory sum, statistics, y;   /* act (N,C), f32 (N,2), act (N,C) */
+};
+
+void attention_forward(const struct pass *s, const struct attention *w, const struct attention_kept *k,
+                       device_memory x /* act (T,C) */);
+/* dx may not be dy, except in layers other than the last, where it must be. */
+void attention_backward(const struct pass *s, const struct attention *w, const struct attention_kept *k, const struct scratch *t,
+                        device_memory dx /* act (T,C) = */, device_memory dy /* act (N,C), used as scratch */, device_memory x);
+
+struct feed_forward {
+    struct linear inner, output;
+    struct norm norm;
+    uint32_t layer;
+};
+
+struct feed_forward_kept {
+    device_memory pre;                /* act (N,F); DEVICE_NOTHING in evaluation */
+    device_memory sum, statistics, y; /* act (N,C), f32 (N,2), act (N,C) */
+};
+
+void feed_forward_forward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
+                          const struct scratch *t, device_memory x /* act (N,C) */, struct vectors of);
+void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
+                           const struct scratch *t, device_memory dy /* act (N,C): becomes dx */, device_memory x,
+                           struct vectors of);
+
+struct head {
+    struct linear pooler, classifier;
+};
+
+struct head_kept {
+    device_memory pooled, dropped; /* act (B,C) */
+    device_memory logits, dlogits; /* f32 (B,L) */
+    device_memory loss;            /* f32 (B) */
+};
+
+void head_forward(const struct pass *s, const struct head *w, const struct head_kept *k, device_memory x /* act (B,C) */);
+void head_backward(const struct pass *s, const struct head *w, const struct head_kept *k, const struct scratch *t,
+                   device_memory dx /* act (B,C) = */, device_memory x);
+/* loss and dlogits from logits. */
+void head_loss(const struct pass *s, const struct head_kept *k, device_memory weights, bool multi);

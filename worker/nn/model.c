@@ -1,0 +1,329 @@
+/* Owns the network as a whole: places of its parameters, the arena of activations, the order of its parts. */
+#include "worker/nn/model.h"
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "worker/nn/layer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct layer {
+    struct attention attention;
+    struct feed_forward feed_forward;
+};
+
+struct layer_kept {
+    struct attention_kept attention;
+    struct feed_forward_kept feed_forward;
+};
+
+/* All that a forward leaves, by where it lies in the arena. In evaluation the layers share one place. */
+struct activations {
+    struct embedding_kept embedding;
+    struct layer_kept *layers;
+    struct head_kept head;
+    struct scratch scratch;
+    device_memory dy; /* act (T,C) */
+};
+
+struct model {
+    struct device *d;
+    struct parameters *p;
+    struct model_config c;
+    struct model_limits limits;
+    struct embedding embedding;
+    struct layer *layers;
+    struct head head;
+    device_memory arena;
+    struct activations training, evaluation;
+    struct pass pass; /* of the last forward */
+};
+
+/* Hands out places one behind the other; with base 0 it only counts. */
+struct layout {
+    device_memory base;
+    size_t used, act;
+};
+
+static device_memory take_bytes(struct layout *l, size_t bytes)
+{
+    device_memory ret = device_at(l->base, l->used);
+    l->used += (bytes + 63) / 64 * 64;
+    return ret;
+}
+
+static device_memory take(struct layout *l, size_t elements)
+{
+    return take_bytes(l, elements * l->act);
+}
+
+static device_memory take_f32(struct layout *l, size_t elements)
+{
+    return take_bytes(l, elements * sizeof(float));
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void lay_out_head(struct layout *l, struct head_kept *k, const struct model_config *c, size_t B)
+{
+    k->pooled = take(l, B * c->width);
+    k->dropped = take(l, B * c->width);
+    k->logits = take_f32(l, B * c->labels);
+    k->dlogits = take_f32(l, B * c->labels);
+    k->loss = take_f32(l, B);
+}
+
+static struct layer_kept lay_out_layer(struct layout *l, const struct model_config *c, size_t T, size_t B, bool last)
+{
+    size_t C = c->width, N = last ? B : T;
+    struct layer_kept k = {0};
+    k.attention.qkv = take(l, 3 * C * T);
+    k.attention.mixed = take(l, C * T);
+    k.attention.log_sum = take_f32(l, c->heads * T);
+    if (last) {
+        k.attention.first_x = take(l, C * B);
+        k.attention.first_mixed = take(l, C * B);
+    }
+    k.attention.sum = take(l, C * N);
+    k.attention.statistics = take_f32(l, 2 * N);
+    k.attention.y = take(l, C * N);
+    k.feed_forward.pre = take(l, c->inner * N);
+    k.feed_forward.sum = take(l, C * N);
+    k.feed_forward.statistics = take_f32(l, 2 * N);
+    k.feed_forward.y = take(l, C * N);
+    return k;
+}
+
+static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
+{
+    size_t C = c->width, inner = c->inner * (c->layers > 1 ? T : B);
+    a->embedding = (struct embedding_kept){take(l, C * T), take(l, C * T), take_f32(l, 2 * T)};
+    for (uint32_t i = 0; i < c->layers; i++) {
+        struct layer_kept k = lay_out_layer(l, c, T, B, i + 1 == c->layers);
+        if (a->layers)
+            a->layers[i] = k;
+    }
+    lay_out_head(l, &a->head, c, B);
+    a->scratch.wide = take(l, larger(3 * C * T, inner));
+    a->scratch.inner = take(l, larger(C * T, inner));
+    a->scratch.dz = take(l, C * T);
+    a->scratch.d_first = take(l, C * B);
+    a->dy = take(l, C * T);
+}
+
+/* x and mixed alternate as input and output of the parts of a layer; qkv and the inner vectors are never there at once. */
+static void lay_out_evaluation(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
+{
+    size_t C = c->width;
+    device_memory x = take(l, C * T), mixed = take(l, C * T), sum = take(l, C * T);
+    device_memory wide = take(l, larger(3 * C, c->inner) * T);
+    device_memory statistics = take_f32(l, 2 * T), log_sum = take_f32(l, c->heads * T);
+    device_memory first_x = take(l, C * B), first_mixed = take(l, C * B);
+    lay_out_head(l, &a->head, c, B);
+    a->scratch.wide = wide;
+    a->embedding = (struct embedding_kept){x, sum, statistics};
+    struct layer_kept k = {{wide, mixed, log_sum, first_x, first_mixed, sum, statistics, mixed},
+                           {DEVICE_NOTHING, sum, statistics, x}};
+    for (uint32_t i = 0; a->layers && i < c->layers; i++)
+        a->layers[i] = k;
+}
+
+/* Either set of activations fills the same arena. */
+static size_t lay_out(struct activations *training, struct activations *evaluation, device_memory base,
+                      const struct model_config *c, const struct model_limits *limits, enum precision precision)
+{
+    struct layout kept = {base, 0, precision_bytes(precision)}, passing = kept;
+    if (limits->training)
+        lay_out_training(&kept, training, c, limits->max_tokens, limits->max_rows);
+    lay_out_evaluation(&passing, evaluation, c, larger(limits->max_tokens, limits->evaluation_tokens),
+                       larger(limits->max_rows, limits->evaluation_rows));
+    return larger(kept.used, passing.used);
+}
+
+size_t model_bytes(const struct model_config *c, const struct model_limits *limits, enum precision precision)
+{
+    struct activations training = {0}, evaluation = {0};
+    return lay_out(&training, &evaluation, DEVICE_NOTHING, c, limits, precision);
+}
+
+static size_t place(const struct parameters *p, const char *format, uint32_t layer)
+{
+    char *name = format_text("bert.%s", format);
+    char *number = strchr(name, '#');
+    if (number) {
+        *number = 0;
+        char *whole = format_text("%s%u%s", name, layer, number + 1);
+        free(name);
+        name = whole;
+    }
+    const struct parameter *found = parameters_find(p, name);
+    assert(found); /* both tables are this folder's */
+    free(name);
+    return found->offset;
+}
+
+static void place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last)
+{
+    struct attention *a = &to->attention;
+    a->layer = i;
+    a->last = last;
+    a->qkv.weight = place(p, "encoder.layer.#.attention.self.query.weight", i);
+    a->qkv.bias = place(p, "encoder.layer.#.attention.self.query.bias", i);
+    a->output.weight = place(p, "encoder.layer.#.attention.output.dense.weight", i);
+    a->output.bias = place(p, "encoder.layer.#.attention.output.dense.bias", i);
+    a->norm.gamma = place(p, "encoder.layer.#.attention.output.LayerNorm.weight", i);
+    a->norm.beta = place(p, "encoder.layer.#.attention.output.LayerNorm.bias", i);
+    struct feed_forward *f = &to->feed_forward;
+    f->layer = i;
+    f->inner.weight = place(p, "encoder.layer.#.intermediate.dense.weight", i);
+    f->inner.bias = place(p, "encoder.layer.#.intermediate.dense.bias", i);
+    f->output.weight = place(p, "encoder.layer.#.output.dense.weight", i);
+    f->output.bias = place(p, "encoder.layer.#.output.dense.bias", i);
+    f->norm.gamma = place(p, "encoder.layer.#.output.LayerNorm.weight", i);
+    f->norm.beta = place(p, "encoder.layer.#.output.LayerNorm.bias", i);
+}
+
+static void place_all(struct model *m)
+{
+    const struct parameters *p = m->p;
+    m->embedding.word = place(p, "embeddings.word_embeddings.weight", 0);
+    m->embedding.position = place(p, "embeddings.position_embeddings.weight", 0);
+    m->embedding.type = place(p, "embeddings.token_type_embeddings.weight", 0);
+    m->embedding.norm.gamma = place(p, "embeddings.LayerNorm.weight", 0);
+    m->embedding.norm.beta = place(p, "embeddings.LayerNorm.bias", 0);
+    for (uint32_t i = 0; i < m->c.layers; i++)
+        place_layer(&m->layers[i], p, i, i + 1 == m->c.layers);
+    m->head.pooler.weight = place(p, "pooler.dense.weight", 0);
+    m->head.pooler.bias = place(p, "pooler.dense.bias", 0);
+    m->head.classifier.weight = parameters_find(p, "classifier.weight")->offset;
+    m->head.classifier.bias = parameters_find(p, "classifier.bias")->offset;
+}
+
+int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits,
+                 struct error *e)
+{
+    struct model *m = allocate(1, sizeof *m);
+    m->d = parameters_device(p);
+    m->p = p;
+    m->c = *c;
+    m->limits = *limits;
+    m->layers = allocate(c->layers, sizeof *m->layers);
+    m->training.layers = allocate(c->layers, sizeof *m->training.layers);
+    m->evaluation.layers = allocate(c->layers, sizeof *m->evaluation.layers);
+    place_all(m);
+    size_t bytes = model_bytes(c, limits, m->d->precision);
+    if (m->d->run->allocate(m->d, &m->arena, bytes, e) < 0) {
+        error_prefix(e, "activations of %zu tokens: ", limits->max_tokens);
+        m->arena = DEVICE_NOTHING;
+        model_destroy(&m);
+        return -1;
+    }
+    lay_out(&m->training, &m->evaluation, m->arena, c, limits, m->d->precision);
+    *ret = m;
+    return 0;
+}
+
+void model_destroy(struct model **m)
+{
+    if (!*m)
+        return;
+    if ((*m)->arena.address)
+        (*m)->d->run->release((*m)->d, (*m)->arena);
+    free((*m)->layers);
+    free((*m)->training.layers);
+    free((*m)->evaluation.layers);
+    free(*m);
+    *m = NULL;
+}
+
+static const struct activations *activations_of(const struct model *m)
+{
+    return m->pass.keep ? &m->training : &m->evaluation;
+}
+
+/* A batch that does not fit was packed for another model: a mistake of the caller that would write past the arena. */
+static void check_limits(const struct model *m, const struct packed *b)
+{
+    size_t tokens = m->limits.max_tokens, rows = m->limits.max_rows;
+    if (b->U == 0) {
+        tokens = larger(tokens, m->limits.evaluation_tokens);
+        rows = larger(rows, m->limits.evaluation_rows);
+    }
+    if (b->T > tokens || b->B > rows || (b->U > 0 && !m->limits.training)) {
+        log_warn("model: a batch of %zu tokens, %zu rows, %zu words exceeds the model's limits (a bug, please report)", b->T,
+                 b->B, b->U);
+        abort();
+    }
+}
+
+device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout)
+{
+    check_limits(m, b);
+    m->pass = (struct pass){.d = m->d,
+                            .c = &m->c,
+                            .b = b,
+                            .dropout = dropout,
+                            .keep = b->U > 0,
+                            .value = parameters_value(m->p),
+                            .shadow = parameters_shadow(m->p)};
+    const struct activations *a = activations_of(m);
+    embedding_forward(&m->pass, &m->embedding, &a->embedding);
+    device_memory x = a->embedding.y;
+    for (uint32_t i = 0; i < m->c.layers; i++) {
+        const struct layer *w = &m->layers[i];
+        const struct layer_kept *k = &a->layers[i];
+        attention_forward(&m->pass, &w->attention, &k->attention, x);
+        feed_forward_forward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, k->attention.y,
+                             w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
+        x = k->feed_forward.y;
+    }
+    head_forward(&m->pass, &m->head, &a->head, x);
+    return a->head.logits;
+}
+
+device_memory model_hidden(const struct model *m, uint32_t layer)
+{
+    return activations_of(m)->layers[layer].feed_forward.y;
+}
+
+device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi)
+{
+    const struct activations *a = activations_of(m);
+    m->pass.b = b;
+    head_loss(&m->pass, &a->head, weights, multi);
+    return a->head.loss;
+}
+
+void model_backward(struct model *m, const struct packed *b, device_memory gradient, void (*ready)(void *context, int bucket),
+                    void *context)
+{
+    const struct activations *a = &m->training;
+    int bucket = parameters_buckets(m->p);
+    m->pass.b = b;
+    m->pass.gradient = gradient;
+    device_memory dy = a->scratch.d_first;
+    head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy, a->layers[m->c.layers - 1].feed_forward.y);
+    if (ready)
+        ready(context, bucket - 1);
+    for (uint32_t i = m->c.layers; i-- > 0;) {
+        const struct layer *w = &m->layers[i];
+        const struct layer_kept *k = &a->layers[i];
+        feed_forward_backward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, dy, k->attention.y,
+                              w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
+        attention_backward(&m->pass, &w->attention, &k->attention, &a->scratch, a->dy, dy,
+                           i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.y);
+        dy = a->dy;
+        if (ready)
+            ready(context, (int)i + 1);
+    }
+    embedding_backward(&m->pass, &m->embedding, &a->embedding, dy);
+    if (ready) {
+        ready(context, 0);
+        ready(context, bucket);
+    }
+}

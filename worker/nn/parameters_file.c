@@ -1,0 +1,327 @@
+/* Owns the way of parameters and moments between arenas and files. */
+#include "worker/nn/parameters.h"
+
+#include "common/base/buffer.h"
+#include "common/base/memory.h"
+#include "common/base/philox.h"
+#include "common/format/tensor_file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OWN_PREFIX "bert."
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static const struct tensor *find_spelled(const struct tensor_file *f, const char *name)
+{
+    const struct tensor *t = tensor_file_find(f, name);
+    return t || strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) != 0 ? t : tensor_file_find(f, name + strlen(OWN_PREFIX));
+}
+
+/* As checkpoints in circulation name it: "bert." left out, LayerNorm's parameters by their names in TensorFlow. */
+static const struct tensor *find_pretrained(const struct tensor_file *f, const char *name)
+{
+    static const char *const old[][2] = {{"LayerNorm.weight", "gamma"}, {"LayerNorm.bias", "beta"}};
+    const struct tensor *t = find_spelled(f, name);
+    for (size_t i = 0; !t && i < sizeof old / sizeof *old; i++)
+        if (ends_with(name, old[i][0])) {
+            char *spelled = format_text("%.*s.%s", (int)(strrchr(name, '.') - name), name, old[i][1]);
+            t = find_spelled(f, spelled);
+            free(spelled);
+        }
+    return t;
+}
+
+static const struct tensor *find_own(const struct tensor_file *f, const struct parameter *p, const char *suffix)
+{
+    char *name = format_text("%s%s", p->name, suffix);
+    const struct tensor *t = tensor_file_find(f, name);
+    free(name);
+    return t;
+}
+
+static bool is_head(const struct parameter *p)
+{
+    return strncmp(p->name, "classifier.", 11) == 0 || strncmp(p->name, "bert.pooler.", 12) == 0;
+}
+
+static void shape_text(struct buffer *to, const int64_t *shape, int dimensions)
+{
+    buffer_text(to, "(");
+    for (int i = 0; i < dimensions; i++)
+        buffer_printf(to, "%s%lld", i ? ", " : "", (long long)shape[i]);
+    buffer_text(to, ")");
+}
+
+static int refuse_shape(const struct tensor *t, const struct parameter *p, const char *path, struct error *e)
+{
+    struct buffer found = {0}, wanted = {0};
+    const int64_t shape[2] = {(int64_t)p->shape[0], (int64_t)p->shape[1]};
+    shape_text(&found, t->shape, t->dimensions);
+    shape_text(&wanted, shape, p->dimensions);
+    const char *hint = strncmp(p->name, "classifier.", 11) == 0 ? "; the model has another number of labels than the job" : "";
+    error_set(e, ERROR_DATA, "%s: tensor %s has shape %s, but config.json makes it %s%s", path, t->name, found.data, wanted.data,
+              hint);
+    buffer_free(&found);
+    buffer_free(&wanted);
+    return -1;
+}
+
+static int check_tensor(const struct tensor *t, const struct parameter *p, const char *path, struct error *e)
+{
+    bool same = t->dimensions == p->dimensions;
+    for (int i = 0; same && i < t->dimensions; i++)
+        same = t->shape[i] == (int64_t)p->shape[i];
+    if (!same)
+        return refuse_shape(t, p, path, e);
+    if (t->type != TENSOR_F32 && t->type != TENSOR_F16 && t->type != TENSOR_BF16 && t->type != TENSOR_F64)
+        return error_set(e, ERROR_DATA, "%s: tensor %s is not of floating-point numbers", path, t->name);
+    int64_t bad = tensor_first_not_finite(t);
+    if (bad >= 0)
+        return error_set(e, ERROR_DATA,
+                         "%s: tensor %s is not finite at element %lld; the file is damaged or its training diverged", path,
+                         t->name, (long long)bad);
+    return 0;
+}
+
+/* found[i]: the tensor of parameter i, checked; NULL where a head is to be made new. */
+static int collect(const struct tensor **found, const struct parameters *p, const struct tensor_file *f, bool pretrained,
+                   const char *suffix, const char *path, struct error *e)
+{
+    for (size_t i = 0; i < parameters_count(p); i++) {
+        const struct parameter *of = parameters_at(p, i);
+        found[i] = pretrained ? find_pretrained(f, of->name) : find_own(f, of, suffix);
+        if (!found[i] && !(pretrained && is_head(of)))
+            return error_set(e, ERROR_DATA, "%s: tensor %s%s is missing; the file does not fit config.json", path, of->name,
+                             suffix);
+        if (found[i] && check_tensor(found[i], of, path, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Box, Muller, 1958: two uniform numbers in (0,1] and [0,1) make two normal ones. */
+static void normal_pair(double ret[2], uint32_t a, uint32_t b)
+{
+    double radius = sqrt(-2 * log(((double)a + 1) * 0x1p-32)), angle = 2 * M_PI * (b * 0x1p-32);
+    ret[0] = radius * cos(angle);
+    ret[1] = radius * sin(angle);
+}
+
+static void initialize(float *to, size_t count, float deviation, uint64_t seed, uint32_t index)
+{
+    for (size_t i = 0; i < count; i += 4) {
+        struct philox_block r = philox(seed, RANDOM_INITIALIZE, (uint32_t)(i / 4), 0, index, 0);
+        double normal[4];
+        normal_pair(normal, r.word[0], r.word[1]);
+        normal_pair(normal + 2, r.word[2], r.word[3]);
+        for (size_t k = 0; k < 4 && i + k < count; k++)
+            to[i + k] = (float)(deviation * normal[k]);
+    }
+}
+
+/* Puts the tensors into an arena, and what is missing as transformers makes it: weights normal, biases zero. */
+static int store(const struct tensor *const *found, struct parameters *p, device_memory arena, uint64_t seed, struct error *e)
+{
+    struct device *d = parameters_device(p);
+    float deviation = parameters_initializer_range(p);
+    int ret = 0;
+    for (size_t i = 0; ret == 0 && i < parameters_count(p); i++) {
+        const struct parameter *of = parameters_at(p, i);
+        device_memory at = device_at(arena, of->offset * sizeof(float));
+        float *host = d->run->host_begin(d, at, of->count * sizeof(float));
+        if (found[i])
+            ret = tensor_to_f32(found[i], host, e);
+        else
+            initialize(host, of->count, of->dimensions == 1 ? 0 : deviation, seed, (uint32_t)i);
+        d->run->host_end(d, host, at, of->count * sizeof(float));
+    }
+    return ret;
+}
+
+/* "a, b and 7 more": enough to see what they are. */
+struct name_list {
+    struct buffer text;
+    size_t count;
+};
+
+static void name_list_add(struct name_list *l, const char *name)
+{
+    if (l->count++ < 4)
+        buffer_printf(&l->text, "%s%s", l->count > 1 ? ", " : "", name);
+}
+
+static void name_list_print(struct name_list *l, struct buffer *to, const char *what)
+{
+    buffer_printf(to, "; %zu %s", l->count, what);
+    if (l->count)
+        buffer_printf(to, " (%s", l->text.data);
+    if (l->count > 4)
+        buffer_printf(to, " and %zu more", l->count - 4);
+    buffer_text(to, l->count ? ")" : "");
+    buffer_free(&l->text);
+}
+
+static char *describe(const struct tensor *const *found, const struct parameters *p, const struct tensor_file *f)
+{
+    struct name_list made = {0}, ignored = {0};
+    struct buffer ret = {0};
+    for (size_t i = 0; i < parameters_count(p); i++)
+        if (!found[i])
+            name_list_add(&made, parameters_at(p, i)->name);
+    for (size_t i = 0; i < tensor_file_count(f); i++) {
+        bool used = false;
+        for (size_t k = 0; k < parameters_count(p); k++)
+            used |= found[k] == tensor_file_at(f, i);
+        if (!used)
+            name_list_add(&ignored, tensor_file_at(f, i)->name);
+    }
+    buffer_printf(&ret, "%zu tensors used", parameters_count(p) - made.count);
+    name_list_print(&made, &ret, "made new");
+    name_list_print(&ignored, &ret, "ignored");
+    return ret.data;
+}
+
+int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e)
+{
+    struct tensor_file *f = NULL;
+    const struct tensor **found = allocate(parameters_count(p), sizeof *found);
+    int ret = -1;
+    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, true, "", path, e) < 0)
+        goto end;
+    if (store(found, p, parameters_value(p), seed, e) < 0)
+        goto end;
+    parameters_refresh(p);
+    if (parameters_device(p)->run->finish(parameters_device(p), e) < 0)
+        goto end;
+    *report = describe(found, p, f);
+    ret = 0;
+end:
+    free(found);
+    tensor_file_close(&f);
+    return ret;
+}
+
+int parameters_load(struct parameters *p, const char *path, struct error *e)
+{
+    struct tensor_file *f = NULL;
+    const struct tensor **found = allocate(parameters_count(p), sizeof *found);
+    int ret = -1;
+    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, false, "", path, e) < 0)
+        goto end;
+    if (store(found, p, parameters_value(p), 0, e) < 0)
+        goto end;
+    parameters_refresh(p);
+    ret = parameters_device(p)->run->finish(parameters_device(p), e);
+end:
+    free(found);
+    tensor_file_close(&f);
+    return ret;
+}
+
+/* Rows of a file to be written, in table order, with their data in a host view of an arena. */
+static size_t list_arena(struct tensor *to, const struct parameters *p, const float *host, const char *suffix)
+{
+    for (size_t i = 0; i < parameters_count(p); i++) {
+        const struct parameter *of = parameters_at(p, i);
+        to[i] = (struct tensor){.name = format_text("%s%s", of->name, suffix),
+                                .type = TENSOR_F32,
+                                .dimensions = of->dimensions,
+                                .shape = {(int64_t)of->shape[0], (int64_t)of->shape[1]},
+                                .count = of->count,
+                                .data = host + of->offset,
+                                .size = of->count * sizeof(float)};
+    }
+    return parameters_count(p);
+}
+
+static size_t arena_bytes(const struct parameters *p)
+{
+    const struct parameter *words = parameters_at(p, parameters_count(p) - 1);
+    return (words->offset + words->count) * sizeof(float);
+}
+
+static int write_tensors(const char *path, struct tensor *tensors, size_t count, struct error *e)
+{
+    static const char *const metadata[] = {"format", "pt", NULL};
+    int ret = safetensors_write(path, tensors, count, metadata, e);
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)tensors[i].name);
+    free(tensors);
+    return ret;
+}
+
+int parameters_save(struct parameters *p, const char *path, struct error *e)
+{
+    struct device *d = parameters_device(p);
+    if (d->run->finish(d, e) < 0)
+        return -1;
+    float *host = d->run->host_begin(d, parameters_value(p), arena_bytes(p));
+    struct tensor *tensors = allocate(parameters_count(p), sizeof *tensors);
+    int ret = write_tensors(path, tensors, list_arena(tensors, p, host, ""), e);
+    d->run->host_end(d, host, parameters_value(p), arena_bytes(p));
+    return ret;
+}
+
+static int need_moments(const struct parameters *p, const char *path, struct error *e)
+{
+    return parameters_seen(p).address ? 0 : error_set(e, ERROR_FAILED, "%s: these parameters have no moments", path);
+}
+
+int parameters_save_moments(struct parameters *p, const char *path, struct error *e)
+{
+    struct device *d = parameters_device(p);
+    if (need_moments(p, path, e) < 0 || d->run->finish(d, e) < 0)
+        return -1;
+    size_t V = parameters_at(p, parameters_count(p) - 1)->shape[0];
+    float *first = d->run->host_begin(d, parameters_first_moment(p), arena_bytes(p));
+    float *second = d->run->host_begin(d, parameters_second_moment(p), arena_bytes(p));
+    uint8_t *seen = d->run->host_begin(d, parameters_seen(p), V);
+    struct tensor *tensors = allocate(2 * parameters_count(p) + 1, sizeof *tensors);
+    size_t count = list_arena(tensors, p, first, ".exp_avg");
+    count += list_arena(tensors + count, p, second, ".exp_avg_sq");
+    tensors[count++] = (struct tensor){.name = duplicate("seen"),
+                                       .type = TENSOR_U8,
+                                       .dimensions = 1,
+                                       .shape = {(int64_t)V},
+                                       .count = V,
+                                       .data = seen,
+                                       .size = V};
+    int ret = write_tensors(path, tensors, count, e);
+    d->run->host_end(d, seen, parameters_seen(p), V);
+    d->run->host_end(d, second, parameters_second_moment(p), arena_bytes(p));
+    d->run->host_end(d, first, parameters_first_moment(p), arena_bytes(p));
+    return ret;
+}
+
+int parameters_load_moments(struct parameters *p, const char *path, struct error *e)
+{
+    struct tensor_file *f = NULL;
+    size_t count = parameters_count(p), V = parameters_at(p, count - 1)->shape[0];
+    const struct tensor **first = allocate(2 * count, sizeof *first), **second = first + count;
+    struct device *d = parameters_device(p);
+    int ret = -1;
+    if (need_moments(p, path, e) < 0 || tensor_file_open(&f, path, e) < 0)
+        goto end;
+    if (collect(first, p, f, false, ".exp_avg", path, e) < 0 || collect(second, p, f, false, ".exp_avg_sq", path, e) < 0)
+        goto end;
+    const struct tensor *seen = tensor_file_find(f, "seen");
+    if (!seen || seen->type != TENSOR_U8 || seen->count != V) {
+        error_set(e, ERROR_DATA, "%s: tensor seen is missing or not one byte for each of %zu words", path, V);
+        goto end;
+    }
+    if (store(first, p, parameters_first_moment(p), 0, e) < 0 || store(second, p, parameters_second_moment(p), 0, e) < 0)
+        goto end;
+    d->run->upload(d, parameters_seen(p), seen->data, V);
+    ret = d->run->finish(d, e);
+end:
+    free(first);
+    tensor_file_close(&f);
+    return ret;
+}
