@@ -302,7 +302,21 @@ def golden_sentences(t, paths):
     rng = random.Random(10)
     found = sorted(set(descriptions(paths)))
     rows = [b for b in rng.sample(found, 2000) if 40 < len(b) < 260][:400]
-    return {**MADE, "rows": [[b.hex(), t.encode(b.decode(errors="replace"), add_special_tokens=False).ids] for b in rows]}
+    return {**MADE, "rows": [[b.decode(), t.encode(b.decode(), add_special_tokens=False).ids] for b in rows]}
+
+
+def golden_compose():
+    spaces = "".join(chr(c) for c in CODES if chr(c).isspace())
+    near = "\u200b\u180e\u2060\ufeff\u00ad\u0008\u000e\u001b\u0084\u2007\u202e"
+    rng = random.Random(11)
+    rows = []
+    cases = [([s], ". ") for s in spaces + near] + [(["a" + s + s + "b" + s], ". ") for s in spaces + near]
+    cases += [([], ", "), ([None, ""], ", "), (["a", None, " ", "b\n c"], ". "), (["", "x", ""], "--"), (["x", "y"], "")]
+    cases += [(["".join(rng.choice(spaces + near + "abc\u00e9\u4e2d") for _ in range(rng.randrange(9))) for _ in range(rng.randrange(4))], " | ") for _ in range(60)]
+    for fields, joiner in cases:
+        parts = [" ".join(f.split()) for f in fields if f]
+        rows.append([[f if f is None else f.encode().hex() for f in fields], joiner, joiner.join(p for p in parts if p).encode().hex()])
+    return {"tool": "tools/golden_text.py", "python": sys.version.split()[0], "rows": rows}
 
 
 def write_golden(folder, model, paths):
@@ -316,7 +330,7 @@ def write_golden(folder, model, paths):
     values = {"traps": golden_traps(small), "long": golden_long(small), "pairs": golden_pairs(small), "sentences": golden_sentences(small, paths)}
     with open(os.path.join(folder, "text_vocab.txt"), "w", encoding="utf-8") as out:
         out.write("".join(w + "\n" for w in kept))
-    for name, value in {**values, "cased": golden_cased(), "added": golden_added()}.items():
+    for name, value in {**values, "cased": golden_cased(), "added": golden_added(), "compose": golden_compose()}.items():
         write_json(os.path.join(folder, "text_%s.json" % name), value)
 
 
