@@ -8,9 +8,11 @@
 
 struct evaluator;
 
+/* Tokens and rows of its largest batch: what the model must be made for. */
+void evaluator_limits(const struct source *s, size_t *tokens, size_t *rows);
 /* All borrowed, as long as the evaluator lives. */
-int evaluator_create(struct evaluator **ret, struct device *d, struct communicator *c, struct parameters *p,
-                     const struct source *s, struct error *e);
+int evaluator_create(struct evaluator **ret, struct device *d, struct communicator *c, struct model *m, const struct source *s,
+                     struct error *e);
 void evaluator_destroy(struct evaluator **ev);
 /* All ranks. logits f32 (count,L), in the order of `rows`: written on rank 0 (others may pass NULL). batch (NULL allowed) is
  * called after each round with the batches that are done. A stop asked on any rank is ERROR_STOPPED on all. */
