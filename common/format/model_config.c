@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/format/inference_config.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -216,18 +217,6 @@ static bool belongs_in_bundle(const char *key)
     return true;
 }
 
-static void set_labels(struct json *to, const char *const *names, uint32_t count)
-{
-    struct json *id2label = json_set(to, "id2label", json_object());
-    struct json *label2id = json_set(to, "label2id", json_object());
-    for (uint32_t i = 0; i < count; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "%u", i);
-        json_set_text(id2label, key, names[i]);
-        json_set_number(label2id, names[i], i);
-    }
-}
-
 int model_config_for_bundle(struct json **ret, const char *folder, const struct model_config *c, const char *const *label_names,
                             bool multi, struct error *e)
 {
@@ -249,7 +238,7 @@ int model_config_for_bundle(struct json **ret, const char *folder, const struct 
     json_set_number(to, "hidden_dropout_prob", shortest(c->hidden_dropout));
     json_set_number(to, "attention_probs_dropout_prob", shortest(c->attention_dropout));
     json_set_number(to, "classifier_dropout", shortest(c->classifier_dropout));
-    set_labels(to, label_names, c->labels);
+    label_names_write(to, label_names, c->labels);
     *ret = to;
     return 0;
 }

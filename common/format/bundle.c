@@ -1,0 +1,313 @@
+/* Owns the bundle folder: what is in it, and that it is put in place whole. */
+#include "common/format/bundle.h"
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/format/tensor_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct bundle {
+    struct model_config model;
+    struct label_set labels;
+    struct decision decision;
+    struct json *inference;
+    char *weights;
+};
+
+static bool folder_holds(const char *folder, const char *name)
+{
+    char *path = path_join(folder, name);
+    bool found = file_exists(path);
+    free(path);
+    return found;
+}
+
+static bool folder_is_empty(const char *path)
+{
+    DIR *folder = opendir(path);
+    int entries = 0;
+    while (folder && readdir(folder))
+        entries++;
+    if (folder)
+        closedir(folder);
+    return entries == 2; /* . and .. */
+}
+
+/* Replacing a folder removes it: that must not happen to anything but a bundle. */
+static int check_replaceable(const char *path, struct error *e)
+{
+    if (folder_exists(path) ? folder_holds(path, BUNDLE_INFERENCE) || folder_is_empty(path) : access(path, F_OK) != 0)
+        return 0;
+    return error_set(e, ERROR_USAGE, "%s: is there and is no bundle; remove it, or choose another place for the bundle", path);
+}
+
+static int check_label_names(const struct bundle_parts *parts, struct error *e)
+{
+    for (uint32_t i = 0; i < parts->model->labels; i++) {
+        if (!parts->label_names[i][0])
+            return error_set(e, ERROR_USAGE, "label %u has an empty name; name the labels in data.labels", i);
+        for (uint32_t j = 0; j < i; j++)
+            if (!strcmp(parts->label_names[i], parts->label_names[j]))
+                return error_set(e, ERROR_USAGE, "labels %u and %u have the same name %s; names must differ", j, i,
+                                 parts->label_names[i]);
+    }
+    return 0;
+}
+
+static int check_weights(const struct bundle_parts *parts, struct error *e)
+{
+    struct tensor_file *f;
+    if (tensor_file_open(&f, parts->weights, e))
+        return -1;
+    const struct tensor *t = tensor_file_find(f, "classifier.weight");
+    const char *format = tensor_file_metadata(f, "format");
+    int result = 0;
+    if (!format || strcmp(format, "pt"))
+        result = error_set(e, ERROR_DATA, "%s: is no safetensors file with metadata format=pt, which transformers needs",
+                           parts->weights);
+    else if (!t || t->dimensions != 2 || t->shape[0] != parts->model->labels || t->shape[1] != parts->model->width)
+        result = error_set(e, ERROR_DATA, "%s: has no classifier.weight of %u labels and width %u", parts->weights,
+                           parts->model->labels, parts->model->width);
+    tensor_file_close(&f);
+    return result;
+}
+
+static int write_config(const char *folder, const struct bundle_parts *parts, struct error *e)
+{
+    struct json *config;
+    if (model_config_for_bundle(&config, parts->model_folder, parts->model, parts->label_names, parts->multi, e))
+        return -1;
+    char *path = path_join(folder, "config.json");
+    int result = json_write(path, config, e);
+    free(path);
+    json_destroy(&config);
+    return result;
+}
+
+static int write_inference(const char *folder, const struct bundle_parts *parts, struct error *e)
+{
+    struct json *inference = json_copy(parts->inference);
+    label_names_write(inference, parts->label_names, parts->model->labels);
+    char *path = path_join(folder, BUNDLE_INFERENCE);
+    int result = json_write(path, inference, e);
+    free(path);
+    json_destroy(&inference);
+    return result;
+}
+
+static int write_card(const char *folder, const char *card, struct error *e)
+{
+    char *path = path_join(folder, "README.md");
+    int result = file_write(path, card, strlen(card), e);
+    free(path);
+    return result;
+}
+
+static int copy_weights(const char *folder, const char *from, struct error *e)
+{
+    char *path = path_join(folder, BUNDLE_WEIGHTS);
+    int result = file_copy(from, path, e);
+    free(path);
+    return result;
+}
+
+static int fill(const char *folder, const struct bundle_parts *parts, struct error *e)
+{
+    struct bundle *check;
+    uint32_t max_length = (uint32_t)json_number(json_get(parts->inference, "max_length"));
+    if (folder_create(folder, e) || write_config(folder, parts, e) || write_inference(folder, parts, e) ||
+        write_card(folder, parts->card, e) || copy_weights(folder, parts->weights, e) ||
+        tokenizer_export(parts->tokenizer, folder, max_length, e) || bundle_open(&check, folder, e))
+        return -1;
+    bundle_close(&check);
+    return 0;
+}
+
+static int sync_folder(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    if (fd < 0 || (fsync(fd) && errno != EINVAL))
+        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+/* Where the file system cannot exchange two names (NFS), the old bundle steps aside for the moment of a rename. */
+static int replace_by_two_renames(const char *temporary, const char *path, struct error *e)
+{
+    char *old = format_text("%s.old-%d", path, (int)getpid());
+    int result = 0;
+    if (rename(path, old))
+        result = error_errno(e, errno, "%s: cannot be replaced", path);
+    else if (rename(temporary, path)) {
+        result = error_errno(e, errno, "%s: cannot be put in place", path);
+        rename(old, path);
+    } else
+        result = folder_remove(old, e);
+    free(old);
+    return result;
+}
+
+static int put_in_place(const char *temporary, const char *path, struct error *e)
+{
+    if (!folder_exists(path))
+        return rename(temporary, path) ? error_errno(e, errno, "%s: cannot be put in place", path) : 0;
+    if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE))
+        return folder_remove(temporary, e);
+    if (errno == EINVAL || errno == ENOSYS)
+        return replace_by_two_renames(temporary, path, e);
+    return error_errno(e, errno, "%s: cannot be replaced", path);
+}
+
+/* Without slashes at the end, and with links followed: what is replaced is the folder, not a link to it. */
+static char *real_place(const char *path)
+{
+    char *real = realpath(path, NULL);
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    return real ? real : format_text("%.*s", (int)size, path);
+}
+
+static int sync_parent(const char *path, struct error *e)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? format_text("%.*s", slash == path ? 1 : (int)(slash - path), path) : duplicate(".");
+    int result = sync_folder(parent, e);
+    free(parent);
+    return result;
+}
+
+int bundle_write(const char *path, const struct bundle_parts *parts, struct error *e)
+{
+    char *place = real_place(path), *temporary = format_text("%s.tmp-%d", place, (int)getpid());
+    int result = -1;
+    if (check_replaceable(place, e) || check_label_names(parts, e) || check_weights(parts, e) || folder_remove(temporary, e))
+        goto done;
+    if (fill(temporary, parts, e) || sync_folder(temporary, e) || put_in_place(temporary, place, e)) {
+        folder_remove(temporary, NULL);
+        goto done;
+    }
+    result = sync_parent(place, e);
+done:
+    free(place);
+    free(temporary);
+    return result;
+}
+
+static int check_is_bundle(const char *path, struct error *e)
+{
+    if (!folder_exists(path))
+        return error_set(e, ERROR_DATA, "%s: is not there, or is no folder; name the folder of a bundle", path);
+    if (!folder_holds(path, BUNDLE_INFERENCE))
+        return error_set(e, ERROR_DATA,
+                         "%s: is no bundle: it holds no " BUNDLE_INFERENCE "; name a folder that 'muster publish' made", path);
+    if (!folder_holds(path, BUNDLE_WEIGHTS))
+        return error_set(e, ERROR_DATA, "%s: holds no " BUNDLE_WEIGHTS "; publish the bundle again", path);
+    return 0;
+}
+
+static int read_config(struct bundle *b, const char *path, struct error *e)
+{
+    struct json *config;
+    char *name = path_join(path, "config.json");
+    int result = model_config_read(&b->model, path, e) || json_read(&config, name, e) ? -1 : 0;
+    if (!result) {
+        result = label_set_read(&b->labels, config, name, e);
+        json_destroy(&config);
+    }
+    free(name);
+    return result;
+}
+
+/* The decision of `inference` or, where that is NULL, of the file. */
+static int read_inference(struct bundle *b, const char *path, const struct json *inference, struct error *e)
+{
+    char *name = path_join(path, BUNDLE_INFERENCE);
+    int result = 0;
+    if (inference)
+        b->inference = json_copy(inference);
+    else
+        result = json_read(&b->inference, name, e);
+    if (!result)
+        result = decision_read(&b->decision, b->inference, &b->labels, b->model.positions, name, e);
+    free(name);
+    return result;
+}
+
+static int open_with(struct bundle **ret, const char *path, const struct json *inference, struct error *e)
+{
+    struct bundle *b = allocate(1, sizeof *b);
+    if (check_is_bundle(path, e) || read_config(b, path, e) || read_inference(b, path, inference, e)) {
+        if (e && e->kind == ERROR_USAGE)
+            e->kind = ERROR_DATA; /* here the model is not what a job names but what a bundle holds */
+        bundle_close(&b);
+        return -1;
+    }
+    b->weights = path_join(path, BUNDLE_WEIGHTS);
+    *ret = b;
+    return 0;
+}
+
+int bundle_open(struct bundle **ret, const char *path, struct error *e)
+{
+    return open_with(ret, path, NULL, e);
+}
+
+void bundle_close(struct bundle **bundle)
+{
+    struct bundle *b = bundle ? *bundle : NULL;
+    if (!b)
+        return;
+    label_set_free(&b->labels);
+    decision_free(&b->decision);
+    json_destroy(&b->inference);
+    free(b->weights);
+    free(b);
+    *bundle = NULL;
+}
+
+const struct model_config *bundle_model(const struct bundle *b)
+{
+    return &b->model;
+}
+
+const struct label_set *bundle_labels(const struct bundle *b)
+{
+    return &b->labels;
+}
+
+const struct decision *bundle_decision(const struct bundle *b)
+{
+    return &b->decision;
+}
+
+const struct json *bundle_inference(const struct bundle *b)
+{
+    return b->inference;
+}
+
+const char *bundle_weights(const struct bundle *b)
+{
+    return b->weights;
+}
+
+int bundle_set_inference(const char *path, const struct json *inference, struct error *e)
+{
+    struct bundle *check;
+    if (open_with(&check, path, inference, e))
+        return -1;
+    bundle_close(&check);
+    char *name = path_join(path, BUNDLE_INFERENCE);
+    int result = json_write(name, inference, e);
+    free(name);
+    return result;
+}

@@ -1,0 +1,42 @@
+/* A bundle: a folder that transformers loads (config.json, model.safetensors, tokenizer.json, vocab.txt,
+ * tokenizer_config.json, special_tokens_map.json) and that carries its own decision rule (inference_config.json) and model
+ * card (README.md). It appears whole or not at all. */
+#pragma once
+
+#include "common/format/inference_config.h"
+#include "common/format/model_config.h"
+#include "common/text/tokenizer.h"
+
+#define BUNDLE_WEIGHTS "model.safetensors"
+#define BUNDLE_INFERENCE "inference_config.json"
+
+/* What a bundle is made of; all borrowed. */
+struct bundle_parts {
+    const char *weights;              /* the trained safetensors: metadata format=pt, names as in transformers */
+    const char *model_folder;         /* pretrained; for config.json */
+    const struct model_config *model; /* as trained: dropouts, labels */
+    const char *const *label_names;   /* (model->labels), all different */
+    bool multi;
+    const struct tokenizer *tokenizer;
+    const struct json *inference; /* as inference_config.h says; id2label and label2id are put in here */
+    const char *card;             /* text of README.md */
+};
+
+/* Builds "<path>.tmp-<pid>" and renames it to `path`; a bundle that is there is exchanged for the new one at the end. ERROR_USAGE
+ * if `path` is something else than a bundle; nothing is changed by a failure. */
+int bundle_write(const char *path, const struct bundle_parts *parts, struct error *e);
+
+struct bundle;
+
+/* Reads all but the weights, checked; ERROR_DATA. A folder without inference_config.json is said to be no bundle. */
+int bundle_open(struct bundle **ret, const char *path, struct error *e);
+void bundle_close(struct bundle **b);
+/* Borrowed until the bundle is closed. */
+const struct model_config *bundle_model(const struct bundle *b);
+const struct label_set *bundle_labels(const struct bundle *b);
+const struct decision *bundle_decision(const struct bundle *b);
+const struct json *bundle_inference(const struct bundle *b);
+const char *bundle_weights(const struct bundle *b); /* path */
+
+/* Replaces the inference_config.json of the bundle at `path`, checked as bundle_open does, atomically. */
+int bundle_set_inference(const char *path, const struct json *inference, struct error *e);

@@ -1,0 +1,308 @@
+/* config.json of model folders: what is read, which defaults hold, what is refused and how; and the places where a hub name
+ * is looked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/format/model_config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *folder; /* of this test, absolute */
+
+static void put(const char *name, const char *text)
+{
+    struct error e = {0};
+    char *path = path_join(folder, name), *slash = strrchr(path, '/');
+    *slash = 0;
+    if (folder_create(path, &e))
+        fail_msg("%s", e.text);
+    *slash = '/';
+    if (file_write(path, text, strlen(text), &e))
+        fail_msg("%s", e.text);
+    free(path);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    char name[] = "/tmp/muster-test-XXXXXX";
+    folder = mkdtemp(name) ? duplicate(name) : NULL;
+    return folder ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    struct error e;
+    int result = folder_remove(folder, &e);
+    free(folder);
+    return result;
+}
+
+static struct model_config read_config(const char *text)
+{
+    struct model_config c;
+    struct error e = {0};
+    put("config.json", text);
+    if (model_config_read(&c, folder, &e))
+        fail_msg("expected %s to be read, found: %s", text, e.text);
+    return c;
+}
+
+static void reads_a_whole_config(void **state)
+{
+    (void)state;
+    struct model_config c = read_config(
+        "{\"model_type\":\"bert\",\"vocab_size\":31090,\"hidden_size\":384,\"num_hidden_layers\":6,\"num_attention_heads\":12,"
+        "\"intermediate_size\":1536,\"hidden_act\":\"gelu_new\",\"hidden_dropout_prob\":0.2,\"attention_probs_dropout_prob\":0,"
+        "\"classifier_dropout\":0.5,\"max_position_embeddings\":128,\"type_vocab_size\":1,\"initializer_range\":0.01,"
+        "\"layer_norm_eps\":1e-5,\"position_embedding_type\":\"absolute\",\"is_decoder\":false,"
+        "\"id2label\":{\"0\":\"a\",\"1\":\"b\",\"2\":\"c\"}}");
+    assert_int_equal(c.vocabulary, 31090);
+    assert_int_equal(c.width, 384);
+    assert_int_equal(c.layers, 6);
+    assert_int_equal(c.heads, 12);
+    assert_int_equal(c.inner, 1536);
+    assert_int_equal(c.activation, ACTIVATION_GELU_NEW);
+    assert_true(c.hidden_dropout == 0.2f && c.attention_dropout == 0 && c.classifier_dropout == 0.5f);
+    assert_int_equal(c.positions, 128);
+    assert_int_equal(c.types, 1);
+    assert_true(c.initializer_range == 0.01f && c.epsilon == 1e-5f);
+    assert_int_equal(c.labels, 3);
+}
+
+/* transformers.BertConfig() of 4.30 and of 5: the values that an absent key has. */
+static void absent_keys_have_the_defaults_of_transformers(void **state)
+{
+    (void)state;
+    struct model_config c = read_config("{\"model_type\":\"bert\",\"classifier_dropout\":null,\"hidden_dropout_prob\":0.3}");
+    assert_int_equal(c.vocabulary, 30522);
+    assert_int_equal(c.width, 768);
+    assert_int_equal(c.layers, 12);
+    assert_int_equal(c.heads, 12);
+    assert_int_equal(c.inner, 3072);
+    assert_int_equal(c.positions, 512);
+    assert_int_equal(c.types, 2);
+    assert_int_equal(c.labels, 2);
+    assert_int_equal(c.activation, ACTIVATION_GELU);
+    assert_true(c.attention_dropout == 0.1f && c.initializer_range == 0.02f && c.epsilon == 1e-12f);
+    assert_true(c.classifier_dropout == 0.3f);
+}
+
+static void an_old_config_without_model_type_is_a_bert(void **state)
+{
+    (void)state;
+    assert_int_equal(read_config("{\"vocab_size\":31090}").vocabulary, 31090);
+    assert_int_equal(read_config("{\"vocab_size\":7,\"architectures\":[\"BertForMaskedLM\"]}").vocabulary, 7);
+}
+
+static void refuses_what_is_not_supported(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"{\"model_type\":\"roberta\"}", "model_type is roberta; supported is: bert"},
+        {"{\"model_type\":3}", "model_type is a number"},
+        {"{\"architectures\":[\"RobertaModel\"]}", "the architecture is RobertaModel"},
+        {"{\"model_type\":\"bert\",\"hidden_act\":\"swish\"}", "hidden_act is swish; supported are: gelu, gelu_new, relu"},
+        {"{\"model_type\":\"bert\",\"position_embedding_type\":\"relative_key\"}", "position_embedding_type is relative_key"},
+        {"{\"model_type\":\"bert\",\"is_decoder\":true}", "is_decoder must be false"},
+        {"{\"model_type\":\"bert\",\"add_cross_attention\":true}", "add_cross_attention must be false"},
+        {"{\"model_type\":\"bert\",\"hidden_size\":770}", "hidden_size 770 is not a multiple of num_attention_heads 12"},
+        {"{\"model_type\":\"bert\",\"hidden_size\":1000000000}", "hidden_size is 1000000000; it must be within"},
+        {"{\"model_type\":\"bert\",\"vocab_size\":0}", "vocab_size is 0"},
+        {"{\"model_type\":\"bert\",\"num_hidden_layers\":-1}", "num_hidden_layers is -1"},
+        {"{\"model_type\":\"bert\",\"num_hidden_layers\":1.5}", "num_hidden_layers is 1.5, not a whole number"},
+        {"{\"model_type\":\"bert\",\"num_hidden_layers\":\"6\"}", "num_hidden_layers is a"},
+        {"{\"model_type\":\"bert\",\"hidden_dropout_prob\":1}", "hidden_dropout_prob is 1"},
+        {"{\"model_type\":\"bert\",\"classifier_dropout\":-0.1}", "classifier_dropout must be"},
+        {"{\"model_type\":\"bert\",\"id2label\":{\"1\":\"a\"}}", "id2label"},
+        {"{\"model_type\":\"bert\",\"id2label\":[\"a\"]}", "id2label"},
+        {"{\"model_type\":\"bert\",\"pruned_heads\":{\"1\":[0]}}", "pruned_heads"},
+        {"[]", "is not a JSON object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model_config c;
+        struct error e = {0};
+        put("config.json", cases[i].text);
+        if (!model_config_read(&c, folder, &e))
+            fail_msg("expected %s to be refused", cases[i].text);
+        if (e.kind != ERROR_USAGE || !strstr(e.text, cases[i].words) || !strstr(e.text, "config.json"))
+            fail_msg("for %s\nexpected kind 2 and '%s'\n   found kind %d, '%s'", cases[i].text, cases[i].words, e.kind, e.text);
+    }
+    struct model_config c;
+    struct error e = {0};
+    put("config.json", "{\"model_type\":");
+    assert_int_equal(model_config_read(&c, folder, &e), -1);
+    assert_int_equal(e.kind, ERROR_DATA);
+}
+
+static void a_bundle_config_keeps_the_rest(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"NO", "YES", "\"both\""};
+    struct model_config c = read_config(
+        "{\"architectures\":[\"BertForMaskedLM\"],\"hidden_size\":24,\"num_attention_heads\":2,\"pad_token_id\":0,\"torch_"
+        "dtype\":\"float16\","
+        "\"auto_map\":{\"AutoModel\":\"x--y.Z\"},\"num_labels\":7,\"id2label\":{\"0\":\"old\"},\"label2id\":{\"old\":0}}");
+    struct json *j;
+    struct error e = {0};
+    c.labels = 3;
+    c.hidden_dropout = 0.1f;
+    c.classifier_dropout = 0.25f;
+    if (model_config_for_bundle(&j, folder, &c, names, true, &e))
+        fail_msg("%s", e.text);
+    static const char expected[] =
+        "{\"architectures\":[\"BertForSequenceClassification\"],\"hidden_size\":24,\"num_attention_heads\":2,\"pad_token_id\":0,"
+        "\"torch_dtype\":\"float32\",\"id2label\":{\"0\":\"NO\",\"1\":\"YES\",\"2\":\"\\\"both\\\"\"},"
+        "\"label2id\":{\"NO\":0,\"YES\":1,\"\\\"both\\\"\":2},\"model_type\":\"bert\","
+        "\"problem_type\":\"multi_label_classification\",\"dtype\":\"float32\",\"hidden_dropout_prob\":0.1,"
+        "\"attention_probs_dropout_prob\":0.1,\"classifier_dropout\":0.25}";
+    struct json *wanted;
+    assert_int_equal(json_parse(&wanted, expected, sizeof expected - 1, "expected", &e), 0);
+    char *text = json_print(j, false), *wanted_text = json_print(wanted, false);
+    assert_string_equal(text, wanted_text);
+    free(text);
+    free(wanted_text);
+    json_destroy(&j);
+    json_destroy(&wanted);
+}
+
+/* --- finding a model --- */
+
+static void clear_environment(void)
+{
+    static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    setenv("HOME", folder, 1);
+}
+
+static void expect_found(const char *model, const char *below)
+{
+    char *found, *expected = *below ? path_join(folder, below) : duplicate(folder);
+    struct error e = {0};
+    if (model_folder_find(&found, model, &e))
+        fail_msg("expected %s, found: %s", expected, e.text);
+    assert_string_equal(found, expected);
+    free(found);
+    free(expected);
+}
+
+static void expect_not_found(const char *model, const char *words)
+{
+    char *found;
+    struct error e = {0};
+    if (!model_folder_find(&found, model, &e))
+        fail_msg("expected \"%s\" not to be found, found %s", model, found);
+    if (e.kind != ERROR_USAGE || !strstr(e.text, words))
+        fail_msg("expected kind 2 and '%s', found kind %d, '%s'", words, e.kind, e.text);
+}
+
+#define COMMIT "24f92d32b1bfb0bcaf9ab193ff3ad01e87732fc1"
+
+static void finds_hub_names_in_each_cache(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *value, *hub;
+    } places[] = {
+        {NULL, NULL, ".cache/huggingface/hub"}, {"XDG_CACHE_HOME", "xdg", "xdg/huggingface/hub"},
+        {"HF_HOME", "home", "home/hub"},        {"HUGGINGFACE_HUB_CACHE", "old", "old"},
+        {"HF_HUB_CACHE", "new", "new"},
+    };
+    clear_environment();
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) { /* each has precedence over those before it */
+        char *value = places[i].value ? path_join(folder, places[i].value) : NULL;
+        if (value)
+            setenv(places[i].variable, value, 1);
+        free(value);
+        expect_not_found("allenai/scibert_scivocab_uncased", "hf download allenai/scibert_scivocab_uncased");
+        char *repository = path_join(places[i].hub, "models--allenai--scibert_scivocab_uncased");
+        char *ref = path_join(repository, "refs/main"), *snapshot = path_join(repository, "snapshots/" COMMIT);
+        char *config = path_join(snapshot, "config.json"), *other = path_join(repository, "snapshots/0123abcd/config.json");
+        put(ref, COMMIT);
+        expect_not_found("allenai/scibert_scivocab_uncased", "holds no complete download");
+        put(config, "{}");
+        put(other, "{}");
+        expect_found("allenai/scibert_scivocab_uncased", snapshot);
+        free(repository);
+        free(ref);
+        free(snapshot);
+        free(config);
+        free(other);
+    }
+}
+
+static void finds_the_only_snapshot_without_a_ref(void **state)
+{
+    (void)state;
+    clear_environment();
+    put(".cache/huggingface/hub/models--bert-base-uncased/snapshots/" COMMIT "/config.json", "{}");
+    expect_found("bert-base-uncased", ".cache/huggingface/hub/models--bert-base-uncased/snapshots/" COMMIT);
+    put(".cache/huggingface/hub/models--bert-base-uncased/snapshots/0123abcd/config.json", "{}");
+    expect_not_found("bert-base-uncased", "holds 2 snapshots and no refs/main");
+    put(".cache/huggingface/hub/models--a--evil/refs/main", "../../../secret");
+    put(".cache/huggingface/hub/secret/config.json", "{}");
+    expect_not_found("a/evil", "holds no complete download");
+}
+
+static void names_that_are_no_models(void **state)
+{
+    (void)state;
+    clear_environment();
+    put("file", "x");
+    char *file = path_join(folder, "file");
+    expect_not_found(file, "is a file");
+    free(file);
+    static const char *const names[] = {"", "/no/such/folder", "./x/y", "a/b/c", "../x", "a//b", "a/", "a b", "x/..y", "-a/b"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        expect_not_found(names[i], "no such folder");
+    expect_found(folder, "");
+}
+
+static void finds_the_weights(void **state)
+{
+    (void)state;
+    char *path;
+    struct error e = {0};
+    assert_int_equal(model_folder_weights(&path, folder, &e), -1);
+    assert_non_null(strstr(e.text, "holds no weights"));
+    put("model.safetensors.index.json", "{}");
+    assert_int_equal(model_folder_weights(&path, folder, &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    assert_non_null(strstr(e.text, "split over several files"));
+    put("pytorch_model.bin", "");
+    assert_int_equal(model_folder_weights(&path, folder, &e), 0);
+    assert_non_null(strstr(path, "/pytorch_model.bin"));
+    free(path);
+    put("model.safetensors", "");
+    assert_int_equal(model_folder_weights(&path, folder, &e), 0);
+    assert_non_null(strstr(path, "/model.safetensors"));
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(reads_a_whole_config, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(absent_keys_have_the_defaults_of_transformers, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(an_old_config_without_model_type_is_a_bert, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(finds_hub_names_in_each_cache, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(finds_the_only_snapshot_without_a_ref, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(names_that_are_no_models, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(finds_the_weights, make_folder, remove_folder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
