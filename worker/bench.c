@@ -1,0 +1,394 @@
+/* Owns the measuring of whole steps and of inference, on rows of given lengths or of a data set. */
+#include "worker/bench.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/near.h"
+#include "common/base/philox.h"
+#include "worker/train/evaluate.h"
+#include "worker/train/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum option {
+    OPTION_MODE,
+    OPTION_SHAPE,
+    OPTION_MODEL,
+    OPTION_ROWS,
+    OPTION_LENGTH,
+    OPTION_BATCH,
+    OPTION_MICRO_BATCH,
+    OPTION_STEPS,
+    OPTION_WARM,
+    OPTION_PRECISION,
+    OPTION_THREADS,
+    OPTION_DEVICE,
+    OPTION_COMM,
+    OPTION_COUNT
+};
+
+static const struct {
+    const char *name, *value, *help;
+} options[OPTION_COUNT] = {
+    [OPTION_MODE] = {"mode", "train", "train or infer"},
+    [OPTION_SHAPE] = {"shape", "minilm", "minilm (6 layers, 384 wide) or base (12 layers, 768 wide), with random weights"},
+    [OPTION_MODEL] = {"model", "", "take the shape of this model folder instead"},
+    [OPTION_ROWS] = {"rows", "", "take the rows of this file (tokens/*.rows of a run folder), in its order"},
+    [OPTION_LENGTH] = {"length", "0",
+                       "rows of exactly this many tokens; 0: lengths as of real pairs, mean near 180, at most 256"},
+    [OPTION_BATCH] = {"batch", "8", "rows of a step, over all ranks; infer: not used"},
+    [OPTION_MICRO_BATCH] = {"micro-batch", "0", "rows of a micro-batch; 0: batch / ranks"},
+    [OPTION_STEPS] = {"steps", "20", "steps (infer: 32 rows each) that are timed"},
+    [OPTION_WARM] = {"warm", "4", "steps before the clock starts"},
+    [OPTION_PRECISION] = {"precision", "f32", "f32 or bf16"},
+    [OPTION_THREADS] = {"threads", "0", "threads a rank; 0: all cores / ranks"},
+    [OPTION_DEVICE] = {"device", "auto", "auto, cpu, cpu_reference or guarded"},
+    [OPTION_COMM] = {"comm", "self", "self, or mpi under mpirun"},
+};
+
+static const struct {
+    const char *name;
+    struct model_config config;
+} shapes[] = {
+    {"minilm", {.layers = 6, .width = 384, .heads = 12, .inner = 1536}},
+    {"base", {.layers = 12, .width = 768, .heads = 12, .inner = 3072}},
+};
+
+struct bench {
+    const char *given[OPTION_COUNT];
+    struct trial trial;
+    struct source source;
+    struct device *device;
+    struct communicator *communicator;
+    struct parameters *parameters;
+    struct model *model;
+    uint32_t *rows; /* of all steps, one after the other */
+    uint32_t rows_a_step, steps, warm;
+    double seconds, flops;
+    uint64_t tokens; /* over all ranks */
+};
+
+void bench_help(void)
+{
+    printf("usage: muster bench [--option value ...]\n\nMeasures training steps or inference of a BERT on this machine.\n\n");
+    for (int i = 0; i < OPTION_COUNT; i++)
+        printf("  --%-12s %s (default: %s)\n", options[i].name, options[i].help, options[i].value[0] ? options[i].value : "none");
+}
+
+static int read_options(struct bench *b, int count, char *const *arguments, struct error *e)
+{
+    const char *names[OPTION_COUNT];
+    char hint[64];
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        b->given[i] = options[i].value;
+        names[i] = options[i].name;
+    }
+    for (int a = 0; a < count; a += 2) {
+        int i = 0;
+        const char *name = strncmp(arguments[a], "--", 2) ? arguments[a] : arguments[a] + 2;
+        while (i < OPTION_COUNT && strcmp(options[i].name, name))
+            i++;
+        if (i == OPTION_COUNT)
+            return error_set(e, ERROR_USAGE, "bench: unknown option '%s'%s; see muster bench --help", arguments[a],
+                             near_hint(hint, sizeof hint, name, names, OPTION_COUNT));
+        if (a + 1 == count)
+            return error_set(e, ERROR_USAGE, "bench: option '%s' needs a value", arguments[a]);
+        b->given[i] = arguments[a + 1];
+    }
+    return 0;
+}
+
+static int whole_number(uint32_t *ret, const struct bench *b, enum option o, uint32_t from, struct error *e)
+{
+    char *end;
+    unsigned long value = strtoul(b->given[o], &end, 10);
+    if (end == b->given[o] || *end || value < from || value > 1000000)
+        return error_set(e, ERROR_USAGE, "bench: --%s is '%s'; expected a whole number from %u on", options[o].name, b->given[o],
+                         from);
+    *ret = (uint32_t)value;
+    return 0;
+}
+
+static int one_of(int *ret, const struct bench *b, enum option o, const char *const *words, struct error *e)
+{
+    for (int i = 0; words[i]; i++)
+        if (!strcmp(words[i], b->given[o])) {
+            *ret = i;
+            return 0;
+        }
+    return error_set(e, ERROR_USAGE, "bench: --%s is '%s'; expected %s or %s", options[o].name, b->given[o], words[0], words[1]);
+}
+
+/* ---- rows ---- */
+
+/* Lengths like those of real pairs: two thirds of the rows spread around the middle, a third cut at the limit. */
+static uint32_t random_length(uint32_t row)
+{
+    struct philox_block r = philox(7, RANDOM_EXAMPLES, row, 0, 0, 0);
+    if (r.word[0] % 3 == 0)
+        return 256;
+    return 60 + r.word[1] % 98 + r.word[2] % 98;
+}
+
+static int write_random_rows(const char *path, uint32_t count, uint32_t length, uint32_t vocabulary, struct error *e)
+{
+    struct dataset_writer *w;
+    if (dataset_writer_create(&w, path, 2, false, e))
+        return -1;
+    int32_t ids[4096];
+    for (uint32_t row = 0; row < count; row++) {
+        uint32_t tokens = length ? length : random_length(row);
+        char id[16];
+        snprintf(id, sizeof id, "%u", row);
+        for (uint32_t i = 0; i < tokens; i++) { /* half of a text is made of some 2000 frequent words */
+            struct philox_block r = philox(7, RANDOM_EXAMPLES, row, i, 1, 0);
+            ids[i] = (int32_t)(1000 + r.word[0] % (r.word[1] % 2 ? 2000 : vocabulary - 1000));
+        }
+        struct token_row tokens_of = {ids, tokens, (tokens + 1) / 2};
+        if (dataset_writer_append(w, id, id, (int32_t)(row % 2), NULL, tokens_of, e)) {
+            dataset_writer_destroy(&w);
+            return -1;
+        }
+    }
+    return dataset_writer_commit(&w, e);
+}
+
+static int open_rows(struct bench *b, struct error *e)
+{
+    uint32_t length, needed = (b->steps + b->warm) * b->rows_a_step;
+    if (whole_number(&length, b, OPTION_LENGTH, 0, e))
+        return -1;
+    if (length > b->source.config.positions)
+        return error_set(e, ERROR_USAGE, "bench: --length is %u; the model takes at most %u tokens", length,
+                         b->source.config.positions);
+    if (b->given[OPTION_ROWS][0]) {
+        if (dataset_open(&b->source.data, b->given[OPTION_ROWS], e))
+            return -1;
+    } else {
+        char path[64];
+        snprintf(path, sizeof path, "/tmp/muster-bench.%d", (int)getpid());
+        int result = write_random_rows(path, needed < 4096 ? needed : 4096, length, b->source.config.vocabulary, e);
+        if (!result)
+            result = dataset_open(&b->source.data, path, e);
+        unlink(path);
+        if (result)
+            return -1;
+    }
+    b->rows = allocate(needed, sizeof *b->rows);
+    for (uint32_t i = 0; i < needed; i++)
+        b->rows[i] = i % dataset_rows(b->source.data);
+    for (int part = 0; part < PART_COUNT; part++) {
+        struct split *s = &b->source.split;
+        s->part[part].count = dataset_rows(b->source.data) < needed ? dataset_rows(b->source.data) : needed;
+        s->part[part].rows = allocate(needed, sizeof *b->rows);
+        memcpy(s->part[part].rows, b->rows, s->part[part].count * sizeof *b->rows);
+    }
+    return 0;
+}
+
+/* ---- the engine ---- */
+
+static int choose_config(struct bench *b, struct error *e)
+{
+    static const char *const names[] = {"minilm", "base", NULL};
+    struct model_config *c = &b->source.config;
+    int shape;
+    if (b->given[OPTION_MODEL][0]) {
+        char *folder;
+        if (model_folder_find(&folder, b->given[OPTION_MODEL], e))
+            return -1;
+        int result = model_config_read(c, folder, e);
+        free(folder);
+        c->labels = 2;
+        return result;
+    }
+    if (one_of(&shape, b, OPTION_SHAPE, names, e))
+        return -1;
+    *c = shapes[shape].config;
+    c->vocabulary = 30522;
+    c->positions = 512;
+    c->types = c->labels = 2;
+    c->activation = ACTIVATION_GELU;
+    c->epsilon = 1e-12f;
+    c->hidden_dropout = c->attention_dropout = c->classifier_dropout = 0.1f;
+    c->initializer_range = 0.02f;
+    return 0;
+}
+
+static int choose_engine(struct bench *b, struct error *e)
+{
+    int precision;
+    uint32_t threads;
+    if (one_of(&precision, b, OPTION_PRECISION, precision_names, e) || whole_number(&threads, b, OPTION_THREADS, 0, e) ||
+        communicator_create(&b->communicator, b->given[OPTION_COMM], 60, e))
+        return -1;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (!threads)
+        threads = cores > b->communicator->size ? (uint32_t)(cores / b->communicator->size) : 1;
+    strcpy(b->trial.precision, precision_names[precision]);
+    return device_create(&b->device, b->given[OPTION_DEVICE], (enum precision)precision, (int)threads, e);
+}
+
+/* Small normal weights: all that speed depends on. LayerNorm's scales too, which does no harm. */
+static void fill_parameters(struct bench *b)
+{
+    size_t count = parameters_dense(b->parameters) + (size_t)b->source.config.vocabulary * b->source.config.width;
+    device_memory value = parameters_value(b->parameters);
+    float *p = b->device->run->host_begin(b->device, value, count * sizeof *p);
+    for (size_t i = 0; p && i < count; i++) {
+        struct philox_block r = philox(7, RANDOM_EXAMPLES, (uint32_t)i, (uint32_t)(i >> 32), 2, 0);
+        p[i] = 0.04f * ((float)r.word[0] / 4294967296.0f - 0.5f);
+    }
+    b->device->run->host_end(b->device, p, value, count * sizeof *p);
+    parameters_refresh(b->parameters);
+}
+
+static int make_model(struct bench *b, const struct batch_limits *limits, struct error *e)
+{
+    struct model_limits sizes = {
+        .max_tokens = limits->tokens, .max_rows = limits->rows, .training = b->trial.kind == TRIAL_TRAIN};
+    if (!sizes.training)
+        evaluator_limits(&b->source, &sizes.max_tokens, &sizes.max_rows);
+    if (parameters_create(&b->parameters, b->device, &b->source.config, sizes.training, e) ||
+        model_create(&b->model, b->parameters, &b->source.config, &sizes, e))
+        return -1;
+    fill_parameters(b);
+    return 0;
+}
+
+static uint64_t tokens_of(const struct bench *b, const uint32_t *rows, uint32_t count)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < count; i++)
+        tokens += dataset_tokens(b->source.data, rows[i]).length;
+    return tokens;
+}
+
+static int train(struct bench *b, struct error *e)
+{
+    struct batch_limits limits = batch_limits(b->source.data, b->source.config.vocabulary, b->source.split.part[PART_TRAIN].rows,
+                                              b->source.split.part[PART_TRAIN].count, b->trial.batch, b->trial.micro_batch);
+    struct stepper *stepper = NULL;
+    int result = -1;
+    if (make_model(b, &limits, e) ||
+        stepper_create(&stepper, &b->trial, &b->source, b->device, b->communicator, b->parameters, b->model, &limits, e))
+        goto done;
+    const struct error well = {0};
+    double start = 0, flops = 0;
+    for (uint32_t s = 0; s < b->warm + b->steps; s++) {
+        struct step_input in = {.rows = b->rows + (size_t)s * b->rows_a_step,
+                                .count = b->rows_a_step,
+                                .epoch = 1,
+                                .t = s + 1,
+                                .lr = 1e-5,
+                                .failure = &well};
+        struct step_output out;
+        if (s == b->warm) {
+            start = clock_seconds();
+            flops = device_flops(b->device);
+        }
+        if (stepper_run(stepper, &in, &out, e))
+            goto done;
+        if (s >= b->warm)
+            b->tokens += out.tokens;
+    }
+    b->seconds = clock_seconds() - start;
+    b->flops = device_flops(b->device) - flops;
+    result = 0;
+done:
+    stepper_destroy(&stepper);
+    return result;
+}
+
+static int infer(struct bench *b, struct error *e)
+{
+    struct evaluator *evaluator = NULL;
+    const struct batch_limits none = {0};
+    const uint32_t *timed = b->rows + (size_t)b->warm * b->rows_a_step, count = b->steps * b->rows_a_step;
+    float *logits = allocate((size_t)b->source.config.labels * (count + b->warm * b->rows_a_step), sizeof *logits);
+    int result = -1;
+    if (make_model(b, &none, e) || evaluator_create(&evaluator, b->device, b->communicator, b->model, &b->source, e) ||
+        (b->warm && evaluator_run(evaluator, b->rows, b->warm * b->rows_a_step, logits, NULL, NULL, e)))
+        goto done;
+    double start = clock_seconds(), flops = device_flops(b->device);
+    if (evaluator_run(evaluator, timed, count, logits, NULL, NULL, e))
+        goto done;
+    b->seconds = clock_seconds() - start;
+    b->flops = device_flops(b->device) - flops;
+    b->tokens = tokens_of(b, timed, count);
+    result = 0;
+done:
+    evaluator_destroy(&evaluator);
+    free(logits);
+    return result;
+}
+
+static void print_result(struct bench *b)
+{
+    char device[128];
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    double rate = device_gemm_rate(b->device), achieved = b->flops / b->seconds / 1e9;
+    device_describe(b->device, device, sizeof device);
+    log_info("%s %s: %.0f tokens/s a run of %d rank(s), %.0f of %.0f GFLOPS a rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
+             b->given[OPTION_MODE], b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved, rate,
+             rate > 0 ? 100 * achieved / rate : 0, (double)usage.ru_maxrss / 1024, device);
+    printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
+           "%.1f, "
+           "\"gemm_gflops\": %.1f, \"gemm_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, \"device\": \"%s\"}\n",
+           b->given[OPTION_MODE], b->trial.precision, b->communicator->size, b->device->threads, (double)b->tokens / b->seconds,
+           achieved, rate, rate > 0 ? achieved / rate : 0, (double)b->tokens / (b->steps * (double)b->rows_a_step),
+           (double)usage.ru_maxrss / 1024, device);
+}
+
+static int prepare(struct bench *b, struct error *e)
+{
+    static const char *const modes[] = {"train", "infer", NULL};
+    int mode;
+    struct trial *t = &b->trial;
+    if (one_of(&mode, b, OPTION_MODE, modes, e) || whole_number(&t->batch, b, OPTION_BATCH, 1, e) ||
+        whole_number(&t->micro_batch, b, OPTION_MICRO_BATCH, 0, e) || whole_number(&b->steps, b, OPTION_STEPS, 1, e) ||
+        whole_number(&b->warm, b, OPTION_WARM, 0, e) || choose_config(b, e) || choose_engine(b, e))
+        return -1;
+    t->kind = mode ? TRIAL_SCORE : TRIAL_TRAIN;
+    t->labels = 2;
+    t->seed = 42;
+    t->lr = 1e-5;
+    t->weight_decay = 0.01;
+    t->clip = 1;
+    t->epochs = 1;
+    if (!t->micro_batch)
+        t->micro_batch = t->batch / (uint32_t)b->communicator->size;
+    if (!t->micro_batch)
+        return error_set(e, ERROR_USAGE, "bench: %d ranks cannot share a batch of %u rows; raise --batch", b->communicator->size,
+                         t->batch);
+    b->rows_a_step = mode ? 32 : t->batch;
+    return open_rows(b, e);
+}
+
+int bench_run(int count, char *const *arguments, struct error *e)
+{
+    struct bench b = {0};
+    int result = -1;
+    if (read_options(&b, count, arguments, e) || prepare(&b, e) || (b.trial.kind == TRIAL_SCORE ? infer(&b, e) : train(&b, e)))
+        goto done;
+    if (!b.communicator->rank)
+        print_result(&b);
+    result = 0;
+done:
+    model_destroy(&b.model);
+    parameters_destroy(&b.parameters);
+    source_close(&b.source);
+    free(b.rows);
+    if (b.device)
+        b.device->run->destroy(b.device);
+    if (b.communicator)
+        b.communicator->run->destroy(b.communicator);
+    return result;
+}
