@@ -318,7 +318,8 @@ int dataset_writer_append(struct dataset_writer *w, const char *id, const char *
         return error_set(e, ERROR_DATA, "row \"%.200s\": has no labels", id);
     FILE *stream = file_writer_stream(w->file);
     uint32_t number = w->header.rows, row_targets = w->header.multi ? w->header.labels : 0;
-    fwrite(targets, sizeof *targets, row_targets, stream);
+    if (row_targets)
+        fwrite(targets, sizeof *targets, row_targets, stream);
     if (tokens.length)
         fwrite(tokens.ids, sizeof *tokens.ids, tokens.length, stream);
     if (ferror(stream))

@@ -396,13 +396,23 @@ static void sort_members(struct json *object)
     qsort(object->sorted, object->count, sizeof *object->sorted, compare_keys);
 }
 
-/* A member of `object` whose key another member has too, or NULL. */
+/* The last member of `object` that has this key; there is one. */
+static const struct json *last_of_key(const struct json *object, const struct json *member)
+{
+    size_t i = object->count;
+    do {
+        i--;
+    } while (compare_keys(&object->items[i], &member));
+    return object->items[i];
+}
+
+/* A member of `object` whose key an earlier member has too, or NULL. */
 static const struct json *repeated_member(const struct json *object)
 {
     if (object->sorted) {
         for (size_t i = 1; i < object->count; i++)
             if (!compare_keys(&object->sorted[i - 1], &object->sorted[i]))
-                return object->sorted[i];
+                return last_of_key(object, object->sorted[i]);
         return NULL;
     }
     for (size_t i = 1; i < object->count; i++)
