@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What the user gave: dotted keys with values, and which of them came from the command line. */
 struct given {
@@ -469,6 +470,16 @@ static void follow_stored_micro_batch(struct job *j, const struct json *stored)
     resolve(j);
 }
 
+/* A folder in which no stage has ended yet (the data was refused, say) binds nobody. */
+static bool has_work(const char *folder)
+{
+    struct stat about;
+    char *path = path_join(folder, "events.jsonl");
+    bool work = stat(path, &about) == 0 && about.st_size > 0;
+    free(path);
+    return work;
+}
+
 int job_claim_folder(struct job *j, struct error *e)
 {
     struct json *stored = NULL;
@@ -476,7 +487,7 @@ int job_claim_folder(struct job *j, struct error *e)
     int status = -1;
     if (folder_create(j->out, e) != 0)
         goto done;
-    if (file_exists(path)) {
+    if (file_exists(path) && has_work(j->out)) {
         if (json_read(&stored, path, e) != 0)
             goto done;
         follow_stored_micro_batch(j, stored);

@@ -314,6 +314,15 @@ static void a_run_folder_belongs_to_one_job(void **state)
     assert_int_equal(job_claim_folder(&j, &e), 0);
     job_free(&j);
 
+    /* Nothing was done there yet: what was mistyped may be put right. */
+    accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", "train.lr=1e-4", NULL});
+    assert_int_equal(job_claim_folder(&j, &e), 0);
+    job_free(&j);
+    accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", NULL});
+    assert_int_equal(job_claim_folder(&j, &e), 0);
+    job_free(&j);
+    assert_int_equal(file_write("folder/events.jsonl", "{}\n", 3, &e), 0);
+
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", "train.lr=1e-4", "train.epochs=9", NULL});
     assert_int_equal(job_claim_folder(&j, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
@@ -328,6 +337,7 @@ static void a_run_folder_belongs_to_one_job(void **state)
     job_free(&j);
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=other", "cluster.ranks_per_group=2", NULL});
     assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(file_write("other/events.jsonl", "{}\n", 3, &e), 0);
     job_free(&j);
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=other", NULL});
     assert_int_equal(job_claim_folder(&j, &e), 0);

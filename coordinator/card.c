@@ -1,0 +1,128 @@
+/* Owns the model card (README.md of a bundle). */
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "coordinator/publish.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* YAML takes a JSON text as it is. */
+static void add_quoted(struct buffer *b, const char *text)
+{
+    struct json *j = json_of_text(text);
+    char *quoted = json_print(j, false);
+    buffer_text(b, quoted);
+    free(quoted);
+    json_destroy(&j);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void add_metric(struct buffer *b, const char *type, const char *name, double value)
+{
+    buffer_printf(b, "    - type: %s\n      value: %.6f\n      name: ", type, value);
+    add_quoted(b, name);
+    buffer_text(b, "\n");
+}
+
+static void add_front_matter(struct buffer *b, const struct run *r)
+{
+    const struct job *j = r->job;
+    const struct binary_metrics *m = &r->final.test.metrics;
+    buffer_text(b, "---\nlibrary_name: transformers\npipeline_tag: text-classification\n");
+    if (!folder_exists(j->model)) {
+        buffer_text(b, "base_model: ");
+        add_quoted(b, j->model);
+        buffer_text(b, "\n");
+    }
+    buffer_text(
+        b, "tags:\n- text-classification\n- muster\nmetrics:\n- f1\n- precision\n- recall\n- accuracy\nmodel-index:\n- name: ");
+    add_quoted(b, j->name);
+    buffer_text(b, "\n  results:\n  - task:\n      type: text-classification\n    dataset:\n      name: ");
+    add_quoted(b, base_name(j->data.path ? j->data.path : j->data.test_path));
+    buffer_text(b, "\n      type: json\n      split: test\n    metrics:\n");
+    add_metric(b, "f1", "F1 of the positive label", m->f1);
+    add_metric(b, "precision", "Precision of the positive label", m->precision);
+    add_metric(b, "recall", "Recall of the positive label", m->recall);
+    add_metric(b, "accuracy", "Accuracy", m->accuracy);
+    buffer_text(b, "---\n\n");
+}
+
+static void add_row(struct buffer *b, const char *name, const struct part_figures *p)
+{
+    const struct binary_metrics *m = &p->metrics;
+    buffer_printf(b, "| %s | %u | %.4f | %.4f | %.4f | %.4f | %.4f |\n", name, p->rows, p->loss, m->accuracy, m->precision,
+                  m->recall, m->f1);
+}
+
+static void add_fields(struct buffer *b, const char *name, const struct text_fields *f, const char *joiner)
+{
+    if (f->count == 0)
+        return;
+    buffer_printf(b, "- %s: ", name);
+    for (size_t i = 0; i < f->count; i++)
+        buffer_printf(b, "%s`%s`", i ? ", " : "", f->names[i]);
+    if (f->count > 1)
+        buffer_printf(b, ", the non-empty ones joined with `%s`", joiner);
+    buffer_text(b, "\n");
+}
+
+static void add_usage(struct buffer *b, const struct run *r)
+{
+    bool pair = r->job->data.text_b.count > 0;
+    buffer_printf(
+        b,
+        "## Use\n\n```python\nimport json, torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
+        "folder = \"bundle\"\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
+        "model = AutoModelForSequenceClassification.from_pretrained(folder).eval()\n"
+        "rule = json.load(open(f\"{folder}/inference_config.json\"))\n\n"
+        "inputs = tokenizer(%s, truncation=\"%s\", max_length=rule[\"max_length\"], return_tensors=\"pt\")\n"
+        "with torch.no_grad():\n    logits = model(**inputs).logits\n"
+        "probability = torch.softmax(logits / rule[\"temperature\"], -1)[0, %d].item()\n"
+        "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n```\n\n"
+        "Or without Python: `muster predict bundle rows.jsonl`.\n",
+        pair ? "text_a, text_b" : "text_a", truncation_names[r->job->train.truncation], r->positive, r->positive,
+        1 - r->positive);
+}
+
+char *model_card(const struct run *r, const struct json *inference)
+{
+    const struct job *j = r->job;
+    const struct trial_run *t = &r->trials[r->order[0]];
+    struct buffer b = {0};
+    add_front_matter(&b, r);
+    buffer_printf(&b, "# %s\n\nA text classifier, fine-tuned from `%s`. Labels: ", j->name, j->model);
+    for (uint32_t c = 0; c < r->labels; c++)
+        buffer_printf(&b, "%s`%s`", c ? ", " : "", r->label_names[c]);
+    buffer_printf(&b,
+                  ".\n\n## Decision rule\n\nA row is `%s` if its probability (softmax) is at least **%.6g**, the threshold that "
+                  "the rule `%s` "
+                  "chose on the validation part. The test part chose nothing.\n\n",
+                  r->label_names[r->positive], r->threshold, threshold_rule_names[j->tune.grid.rule]);
+    buffer_printf(&b,
+                  "## Metrics\n\nPrecision, recall and F1 of `%s` at that threshold.\n\n| part | rows | loss | accuracy | "
+                  "precision | recall "
+                  "| F1 |\n|---|---|---|---|---|---|---|\n",
+                  r->label_names[r->positive]);
+    add_row(&b, "validation", &r->final.validation);
+    add_row(&b, "test", &r->final.test);
+    buffer_printf(&b, "\n## Input\n\nAt most %u tokens, truncation `%s`; white space is collapsed.\n\n", j->train.max_length,
+                  truncation_names[j->train.truncation]);
+    add_fields(&b, "text A", &j->data.text_a, j->data.joiner);
+    add_fields(&b, "text B", &j->data.text_b, j->data.joiner);
+    buffer_text(&b, "\n");
+    add_usage(&b, r);
+    buffer_printf(&b,
+                  "\n## Training\n\nTrial `%s`, epoch %u of %u: learning rate %g, batch %u, weight decay %g, %s, seed "
+                  "%.0f.\nData sha256 `%s`, "
+                  "split sha256 `%s`. Made by muster %s.\n",
+                  t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
+                  t->job.train.precision, (double)j->seed, dataset_sha256(r->data), r->split.sha256,
+                  json_text(json_get(json_get(inference, "versions"), "muster")));
+    return b.data;
+}

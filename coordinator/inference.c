@@ -1,0 +1,78 @@
+/* Owns inference_config.json: all that predicting needs beyond the weights, and what the numbers rest on. */
+#include "common/base/version.h"
+#include "coordinator/publish.h"
+
+static struct json *texts(const struct text_fields *f)
+{
+    struct json *list = json_array();
+    for (size_t i = 0; i < f->count; i++)
+        json_append(list, json_of_text(f->names[i]));
+    return list;
+}
+
+static struct json *label_list(const struct run *r)
+{
+    struct json *list = json_array();
+    for (uint32_t c = 0; c < r->labels; c++)
+        json_append(list, json_of_text(r->label_names[c]));
+    return list;
+}
+
+/* How a row becomes text A and text B. */
+static struct json *input(const struct run *r)
+{
+    const struct job *j = r->job;
+    struct json *o = json_object();
+    json_set(o, "text_a", texts(&j->data.text_a));
+    json_set(o, "text_b", texts(&j->data.text_b));
+    json_set_text(o, "joiner", j->data.joiner);
+    json_set(o, "required", texts(&j->data.required));
+    json_set_text(o, "id", j->data.id);
+    json_set_text(o, "label", j->data.label);
+    json_set(o, "labels", label_list(r));
+    json_set_text(o, "positive", r->label_names[r->positive]);
+    return o;
+}
+
+static struct json *part(const struct part_figures *p)
+{
+    struct json *o = metrics_to_json(&p->metrics);
+    json_set_number(o, "rows", p->rows);
+    json_set_number(o, "loss", p->loss);
+    return o;
+}
+
+struct json *inference_config(const struct run *r)
+{
+    const struct job *j = r->job;
+    const struct trial_run *t = &r->trials[r->order[0]];
+    struct json *o = json_object();
+    json_set_text(o, "name", j->name);
+    json_set_text(o, "task", j->task);
+    json_set_number(o, "threshold", r->threshold);
+    json_set_number(o, "temperature", 1);
+    struct json *rule = json_set(o, "rule", threshold_grid_to_json(&j->tune.grid));
+    json_set_text(rule, "per", j->tune.per);
+    json_set_text(o, "positive", r->label_names[r->positive]);
+    json_set(o, "input", input(r));
+    json_set_number(o, "max_length", j->train.max_length);
+    json_set_text(o, "truncation", truncation_names[j->train.truncation]);
+    json_set_text(o, "model_name", j->model);
+    json_set_text(o, "trial", t->key);
+    json_set_number(o, "learning_rate", t->job.train.lr);
+    json_set_number(o, "num_epochs", t->job.train.epochs);
+    json_set_number(o, "best_epoch", t->best_epoch);
+    json_set_number(o, "batch_size", t->job.train.batch);
+    json_set_number(o, "seed", (double)j->seed);
+    json_set(o, "options", json_copy(t->options));
+    struct json *metrics = json_set(o, "metrics", json_object());
+    json_set(metrics, "validation", part(&r->final.validation));
+    json_set(metrics, "test", part(&r->final.test));
+    json_set_text(o, "data_sha256", dataset_sha256(r->data));
+    json_set_text(o, "split_sha256", r->split.sha256);
+    json_set_text(o, "split_method", r->split.method);
+    json_set_text(o, "trial_sha256", t->identity);
+    struct json *versions = json_set(o, "versions", json_object());
+    json_set_text(versions, "muster", MUSTER_VERSION);
+    return o;
+}

@@ -1,0 +1,377 @@
+/* Owns the order of the stages of a run. */
+#include "coordinator/run.h"
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/stop.h"
+#include "common/format/model_config.h"
+#include "coordinator/gather.h"
+#include "coordinator/publish.h"
+#include "coordinator/table.h"
+#include "coordinator/trials.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void heading(const char *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void heading(const char *stage, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("\n== %s: ", stage);
+    vprintf(format, arguments);
+    printf("\n");
+    fflush(stdout);
+    va_end(arguments);
+}
+
+/* A row of text on the job's own inputs: stage_done, unless the log says so already. */
+static int remember(struct run *r, const char *stage, const char *made_from, struct error *e)
+{
+    const struct json *done = event_log_last(r->log, "stage_done", "stage", stage);
+    const char *before = json_text(json_get(done, "made_from"));
+    if (before && strcmp(before, made_from) == 0)
+        return 0;
+    struct json *event = json_object();
+    json_set_text(event, "stage", stage);
+    json_set_text(event, "made_from", made_from);
+    return event_log_append(r->log, "stage_done", event, e);
+}
+
+static char *absolute(const char *path, struct error *e)
+{
+    char *full = realpath(path, NULL);
+    if (!full)
+        error_errno(e, errno, "%s: cannot be found", path);
+    return full;
+}
+
+/* ---- check ---- */
+
+static int read_labels(struct run *r, struct error *e)
+{
+    const struct json *labels = json_get(r->check, "labels");
+    const char *positive = r->job->data.positive;
+    r->labels = dataset_labels(r->data);
+    if (r->labels != 2 || json_size(labels) != 2)
+        return error_set(e, ERROR_DATA, "field '%s' has %u labels; this version tells two apart: merge or drop the others",
+                         r->job->data.label, r->labels);
+    r->label_names = allocate(r->labels, sizeof(char *));
+    r->positive = (int)r->labels - 1;
+    for (uint32_t c = 0; c < r->labels; c++) {
+        r->label_names[c] = json_text(json_get(json_at(labels, c), "name"));
+        if (positive && strcmp(positive, r->label_names[c]) == 0)
+            r->positive = (int)c;
+    }
+    if (positive && strcmp(positive, r->label_names[r->positive]) != 0)
+        return error_set(e, ERROR_USAGE, "data.positive: the data has no label \"%s\"; it has \"%s\" and \"%s\"", positive,
+                         r->label_names[0], r->label_names[1]);
+    return 0;
+}
+
+static int check_length(const struct run *r, struct error *e)
+{
+    struct model_config model;
+    if (model_config_read(&model, r->model, e) != 0)
+        return -1;
+    if (r->job->train.max_length > model.positions)
+        return error_set(e, ERROR_USAGE, "train.max_length: %u tokens are more than the %u that %s takes",
+                         r->job->train.max_length, model.positions, r->job->model);
+    return 0;
+}
+
+static int find_rows(struct run *r, struct error *e)
+{
+    /* data.h keeps the rows of the hash `made_from` under its first digits. */
+    char *path = format_text("%s/tokens/%.16s.rows", r->folder, json_text(json_get(r->check, "made_from")));
+    r->rows = absolute(path, e);
+    free(path);
+    return r->rows ? 0 : -1;
+}
+
+static int stage_check(struct run *r, struct error *e)
+{
+    char *found = NULL;
+    heading("check", "%s", r->job->data.path ? r->job->data.path : r->job->data.train_path);
+    if (model_folder_find(&found, r->job->model, e) != 0)
+        return -1;
+    r->model = absolute(found, e);
+    free(found);
+    if (!r->model || check_length(r, e) != 0 || data_open(&r->data, &r->check, r->job, e) != 0 || find_rows(r, e) != 0)
+        return -1;
+    data_print_check(r->check);
+    return remember(r, "check", dataset_sha256(r->data), e);
+}
+
+/* ---- split ---- */
+
+static void print_part(const struct run *r, enum part part)
+{
+    uint32_t rows = r->split.part[part].count, positive = 0;
+    for (uint32_t i = 0; i < rows; i++)
+        positive += dataset_class(r->data, r->split.part[part].rows[i]) == r->positive;
+    printf("  %-12s %8u rows  %5.1f %%   %s %8u  (%.2f %%)\n", part_names[part], rows, 100.0 * rows / dataset_rows(r->data),
+           r->label_names[r->positive], positive, rows ? 100.0 * positive / rows : 0);
+}
+
+static int stage_split(struct run *r, struct error *e)
+{
+    if (data_split(&r->split, r->job, r->data, r->check, e) != 0)
+        return -1;
+    char *path = path_join(r->folder, "split.json");
+    r->split_path = absolute(path, e);
+    free(path);
+    if (!r->split_path || read_labels(r, e) != 0)
+        return -1;
+    heading("split", "method %s, seed %.0f, by %s", r->split.method, (double)r->job->seed,
+            r->job->data.group ? r->job->data.group : "row");
+    for (int p = 0; p < PART_COUNT; p++)
+        print_part(r, (enum part)p);
+    validation_create(&r->validation, r->data, &r->split, r->positive);
+    return remember(r, "split", r->split.sha256, e);
+}
+
+/* ---- train: the baseline ---- */
+
+static void print_class_weights(const struct run *r)
+{
+    printf("  class weights");
+    for (uint32_t c = 0; c < r->labels; c++)
+        printf("%s %s %.4f", c ? "," : "", r->label_names[c], r->trials[0].class_weights[c]);
+    printf("\n");
+}
+
+static void print_taken_up(const struct trial_run *t)
+{
+    const struct epoch_score *s = t->epochs ? &t->epochs[t->best_epoch - 1] : NULL;
+    if (s)
+        printf("  %s  done before: best epoch %u of %u  loss %.4f  F1 %.4f\n", t->key, t->best_epoch, t->epochs_done, s->loss,
+               s->positive.f1);
+}
+
+static int plan_trials(struct run *r, struct error *e)
+{
+    return sweep_plan(&r->trials, &r->trial_count, r->job, e) == 0 ? trials_prepare(r, e) : -1;
+}
+
+/* Own threshold, and figures at the baseline's. The baseline has been through this when others come. */
+static int tune_trial(struct run *r, struct trial_run *t, struct error *e)
+{
+    double *p;
+    if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, e) != 0)
+        return -1;
+    struct validation_scores scores = validation_scores(r->validation, p);
+    const struct at_threshold *baseline = &r->trials[0].own;
+    threshold_curve_free(&t->curve);
+    int status = tune_sweep(&t->own, &t->curve, &r->job->tune.grid, scores, e);
+    if (status == 0 && baseline->met)
+        tune_apply(&t->at_baseline, &r->job->tune.grid, scores, baseline->threshold);
+    else if (status == 0)
+        t->at_baseline = *baseline;
+    free(p);
+    return status;
+}
+
+static int stage_train(struct run *r, struct error *e)
+{
+    if (plan_trials(r, e) != 0)
+        return -1;
+    struct trial_run *t = &r->trials[0];
+    const struct job *j = r->job;
+    heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->key, r->split.part[PART_TRAIN].count,
+            j->train.batch, j->train.precision, j->train.select);
+    print_class_weights(r);
+    if (t->state == TRIAL_DONE)
+        print_taken_up(t);
+    if (trials_train(r, 0, 1, e) != 0 || tune_trial(r, t, e) != 0)
+        return -1;
+    printf("  thresholds on validation\n");
+    tune_print_curve(&j->tune.grid, &t->curve);
+    if (!t->own.met)
+        printf("  no threshold: %s\n", t->own.why);
+    return 0;
+}
+
+/* ---- sweep: the grid ---- */
+
+static int stage_sweep(struct run *r, struct error *e)
+{
+    size_t done = 0;
+    if (r->trial_count == 1)
+        return 0;
+    for (size_t i = 1; i < r->trial_count; i++)
+        done += r->trials[i].state == TRIAL_DONE;
+    heading("sweep", "%zu trials besides the baseline, %zu done before", r->trial_count - 1, done);
+    for (size_t i = 1; i < r->trial_count; i++)
+        print_taken_up(&r->trials[i]);
+    return trials_train(r, 1, r->trial_count - 1, e);
+}
+
+/* ---- tune: thresholds, table, winner ---- */
+
+static struct json *tuned_to_json(const struct trial_run *t)
+{
+    struct json *o = json_object();
+    json_set_text(o, "trial", t->key);
+    json_set_boolean(o, "baseline", t->baseline);
+    json_set_number(o, "best_epoch", t->best_epoch);
+    json_set(o, "at_own_threshold", at_threshold_to_json(&t->own));
+    json_set(o, "at_baseline_threshold", at_threshold_to_json(&t->at_baseline));
+    json_set(o, "points", threshold_curve_to_json(&t->curve));
+    return o;
+}
+
+static int write_tune(const struct run *r, struct error *e)
+{
+    struct json *tune = json_object();
+    json_set(tune, "rule", threshold_grid_to_json(&r->job->tune.grid));
+    json_set_text(tune, "per", r->job->tune.per);
+    json_set_text(tune, "part", part_names[PART_VALIDATION]);
+    json_set_text(tune, "split_sha256", r->split.sha256);
+    json_set_text(tune, "chosen", r->trials[r->order[0]].key);
+    json_set_number(tune, "threshold", r->threshold);
+    struct json *trials = json_set(tune, "trials", json_array());
+    for (size_t i = 0; i < r->trial_count; i++)
+        if (r->trials[i].state == TRIAL_DONE)
+            json_append(trials, tuned_to_json(&r->trials[i]));
+    char *path = path_join(r->folder, "tune.json");
+    int status = json_write(path, tune, e);
+    free(path);
+    json_destroy(&tune);
+    return status;
+}
+
+static int write_table(const struct run *r, struct error *e)
+{
+    struct json *table = table_to_json(r->trials, r->order, r->trial_count, r->job);
+    char *text = table_to_markdown(r->trials, r->order, r->trial_count, r->job);
+    char *json_path = path_join(r->folder, "table.json"), *path = path_join(r->folder, "table.md");
+    int status = json_write(json_path, table, e) == 0 ? file_write(path, text, strlen(text), e) : -1;
+    free(path);
+    free(json_path);
+    free(text);
+    json_destroy(&table);
+    return status;
+}
+
+static int choose(struct run *r, struct error *e)
+{
+    r->order = allocate(r->trial_count, sizeof *r->order);
+    table_rank(r->order, r->trials, r->trial_count, r->job->tune.per_trial);
+    const struct trial_run *winner = &r->trials[r->order[0]];
+    const struct at_threshold *figures = table_ranked_by(winner, r->job->tune.per_trial);
+    if (!figures->met)
+        return error_set(e, ERROR_FAILED, "no trial meets the rule %s: %s; change tune.rule or its bounds",
+                         threshold_rule_names[r->job->tune.grid.rule], figures->why);
+    r->threshold = figures->threshold;
+    return 0;
+}
+
+static int stage_tune(struct run *r, struct error *e)
+{
+    for (size_t i = 1; i < r->trial_count; i++)
+        if (r->trials[i].state == TRIAL_DONE && tune_trial(r, &r->trials[i], e) != 0)
+            return -1;
+    if (choose(r, e) != 0)
+        return -1;
+    heading("tune", "%zu trial%s on validation", r->trial_count, r->trial_count == 1 ? "" : "s");
+    table_print(r->trials, r->order, r->trial_count, r->job);
+    printf("  chosen: %s at threshold %.4f\n", r->trials[r->order[0]].key, r->threshold);
+    return write_tune(r, e) == 0 && write_table(r, e) == 0 ? gather(r, e) : -1;
+}
+
+/* ---- publish: test figures, bundle ---- */
+
+static int stage_publish(struct run *r, struct error *e)
+{
+    bool made;
+    const struct trial_run *winner = &r->trials[r->order[0]];
+    heading("final", "%s, epoch %u, at threshold %.4f", winner->key, winner->best_epoch, r->threshold);
+    if (final_score(&r->final, r, winner, r->threshold, e) != 0 || gather(r, e) != 0)
+        return -1;
+    final_print(&r->final);
+    if (publish(r, &made, e) != 0)
+        return -1;
+    heading("publish", "%s", made ? "done" : "done before");
+    printf("  bundle  %s/bundle\n  zip     %s/%s.zip\n  table   %s/table.md\n  next    muster predict %s/bundle FILE.jsonl\n",
+           r->job->out, r->job->out, r->job->name, r->job->out, r->job->out);
+    return 0;
+}
+
+static int (*const stages[])(struct run *r, struct error *e) = {stage_check, stage_split, stage_train,
+                                                                stage_sweep, stage_tune,  stage_publish};
+
+static void fill_workers(struct run *r, const struct dispatch_options *given)
+{
+    const struct job *j = r->job;
+    r->workers = *given;
+    r->workers.folder = r->folder;
+    r->workers.device = j->cluster.device;
+    r->workers.hostfile = j->cluster.hostfile;
+    r->workers.threads = (int)j->cluster.threads;
+    r->workers.heartbeat_timeout = j->cluster.heartbeat_timeout;
+    r->workers.restarts = (int)j->cluster.restarts;
+    if (r->workers.launcher)
+        return;
+    r->workers.launcher = j->cluster.launcher;
+    r->workers.groups = (int)j->cluster.groups;
+    r->workers.ranks_per_group = (int)j->cluster.ranks_per_group;
+}
+
+static void run_free(struct run *r)
+{
+    dispatch_destroy(&r->dispatch, r->exit_code);
+    final_free(&r->final);
+    free(r->order);
+    sweep_free(r->trials, r->trial_count);
+    validation_destroy(&r->validation);
+    split_free(&r->split);
+    free(r->label_names);
+    dataset_close(&r->data);
+    json_destroy(&r->check);
+    event_log_close(&r->log);
+    free(r->model);
+    free(r->split_path);
+    free(r->rows);
+    free(r->folder);
+}
+
+static void warn_of_failures(const struct run *r)
+{
+    size_t failed = 0;
+    for (size_t i = 0; i < r->trial_count; i++)
+        failed += r->trials[i].state == TRIAL_FAILED;
+    if (failed > 0)
+        log_warn("%zu of %zu trials failed; the same command tries them again", failed, r->trial_count);
+}
+
+int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e)
+{
+    struct run r = {.job = j};
+    double start = clock_seconds();
+    int status = job_claim_folder(j, e);
+    if (status == 0 && !(r.folder = absolute(j->out, e)))
+        status = -1;
+    if (status == 0)
+        status = event_log_open(&r.log, r.folder, e);
+    if (status == 0)
+        fill_workers(&r, workers);
+    for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
+        status = stop_check(e);
+        if (status == 0)
+            status = stages[stage](&r, e);
+    }
+    warn_of_failures(&r);
+    if (status == 0)
+        printf("\n%.1f s\n", clock_seconds() - start);
+    else if (e)
+        r.exit_code = (int)e->kind;
+    run_free(&r);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* A run: the only caller of stages. Each verb runs the stages up to its own, in order; a stage whose output is there and was made
+ * from the same inputs is not done again (events.jsonl says so). */
+#pragma once
+
+#include "coordinator/data.h"
+#include "coordinator/dispatch.h"
+#include "coordinator/final.h"
+#include "coordinator/sweep.h"
+
+enum stage { STAGE_CHECK, STAGE_SPLIT, STAGE_TRAIN, STAGE_SWEEP, STAGE_TUNE, STAGE_PUBLISH };
+
+/* What stages hand on to each other; owned by run_until. */
+struct run {
+    struct job *job;
+    char *folder, *rows, *split_path, *model; /* absolute */
+    struct event_log *log;
+    struct json *check;
+    struct dataset *data;
+    struct split split;
+    const char **label_names; /* (labels), borrowed from check */
+    uint32_t labels;
+    int positive; /* class index */
+    struct validation *validation;
+    struct dispatch_options workers;
+    struct dispatch *dispatch; /* NULL until something has to be computed */
+    struct trial_run *trials;
+    size_t trial_count;
+    size_t *order;    /* of trials, best first */
+    double threshold; /* of order[0], by the job's rule */
+    struct final final;
+    int exit_code; /* that the workers are told */
+};
+
+/* workers: launcher and paths are filled in from the job where NULL. */
+int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e);

@@ -1,0 +1,370 @@
+/* Owns the training of trials: leases out, verdicts, and what is remembered of them in events.jsonl. */
+#include "coordinator/trials.h"
+
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/sha256.h"
+#include "common/format/model_config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *trials_path(const struct run *r, const char *key)
+{
+    return format_text("%s/trials/%s", r->folder, key);
+}
+
+/* ---- identity: a trial made from other things is another trial ---- */
+
+static int hash_model(char text[SHA256_TEXT], const struct run *r, struct error *e)
+{
+    char config[SHA256_TEXT], weights[SHA256_TEXT], *path = path_join(r->model, "config.json"), *weights_path = NULL;
+    int status = sha256_file(path, config, e);
+    if (status == 0)
+        status = model_folder_weights(&weights_path, r->model, e);
+    if (status == 0)
+        status = sha256_file(weights_path, weights, e);
+    if (status == 0) {
+        char both[2 * SHA256_TEXT];
+        snprintf(both, sizeof both, "%s %s", config, weights);
+        sha256_bytes(both, strlen(both), text);
+    }
+    free(path);
+    free(weights_path);
+    return status;
+}
+
+static void identify(struct trial_run *t, const struct run *r, const char *model)
+{
+    struct json *made_from = json_object();
+    json_set(made_from, "options", json_copy(t->options));
+    json_set_number(made_from, "seed", (double)r->job->seed);
+    json_set_text(made_from, "data", dataset_sha256(r->data));
+    json_set_text(made_from, "split", r->split.sha256);
+    json_set_text(made_from, "model", model);
+    struct json *weights = json_set(made_from, "class_weights", json_array());
+    for (uint32_t c = 0; c < r->labels; c++)
+        json_append(weights, json_of_number(t->class_weights[c]));
+    char *text = json_print(made_from, false);
+    sha256_bytes(text, strlen(text), t->identity);
+    free(text);
+    json_destroy(&made_from);
+}
+
+/* ---- what events.jsonl knows ---- */
+
+/* Last event of this name about the trial; NULL if it speaks of a trial made from other things. */
+static const struct json *event_of(const struct run *r, const struct trial_run *t, const char *event)
+{
+    const struct json *found = event_log_last(r->log, event, "trial", t->key);
+    const char *identity = json_text(json_get(found, "identity"));
+    return identity && strcmp(identity, t->identity) == 0 ? found : NULL;
+}
+
+static int score_epochs(struct trial_run *t, const struct run *r, uint32_t count, struct error *e)
+{
+    struct epoch_score *epochs = allocate(count, sizeof *epochs);
+    for (uint32_t i = 0; i < count; i++)
+        if (validation_score_epoch(&epochs[i], r->validation, t->logits, i + 1, e) != 0) {
+            free(epochs);
+            return -1;
+        }
+    free(t->epochs);
+    t->epochs = epochs;
+    return 0;
+}
+
+/* A trial whose end is in the log is done, if its logits and weights are still what was left. */
+static void take_up(struct trial_run *t, const struct run *r)
+{
+    const struct json *done = event_of(r, t, "trial_done");
+    struct error e = {0};
+    if (!done)
+        return;
+    char *weights = path_join(r->folder, json_text(json_get(done, "weights")) ? json_text(json_get(done, "weights")) : "");
+    uint32_t epochs = (uint32_t)json_number(json_get(done, "epochs_done")),
+             best = (uint32_t)json_number(json_get(done, "best_epoch"));
+    if (!file_exists(weights))
+        error_set(&e, ERROR_DATA, "%s: is gone", weights);
+    if (e.kind || epochs == 0 || best == 0 || best > epochs || score_epochs(t, r, epochs, &e) != 0) {
+        log_warn("trial %s is trained again: %s", t->key, e.kind ? e.text : "its record is damaged");
+        free(weights);
+        return;
+    }
+    t->state = TRIAL_DONE;
+    t->epochs_done = epochs;
+    t->best_epoch = best;
+    t->weights = weights;
+    t->steps = (uint64_t)json_number(json_get(done, "steps"));
+    t->tokens = (uint64_t)json_number(json_get(done, "tokens"));
+    t->seconds = json_number(json_get(done, "seconds"));
+}
+
+/* A folder that another trial of this name left (other data, another model) must not be resumed from. */
+static int clear_strange_folder(const struct trial_run *t, const struct run *r, struct error *e)
+{
+    const struct json *started = event_log_last(r->log, "trial_started", "trial", t->key);
+    const char *identity = json_text(json_get(started, "identity"));
+    if (!folder_exists(t->folder) || (identity && strcmp(identity, t->identity) == 0))
+        return 0;
+    log_warn("trial %s was made from other data or another model: its folder is made anew", t->key);
+    return folder_remove(t->folder, e);
+}
+
+int trials_prepare(struct run *r, struct error *e)
+{
+    char model[SHA256_TEXT];
+    if (hash_model(model, r, e) != 0)
+        return -1;
+    for (size_t i = 0; i < r->trial_count; i++) {
+        struct trial_run *t = &r->trials[i];
+        t->class_weights = allocate(r->labels, sizeof(double));
+        if (data_class_weights(t->class_weights, &t->job, r->data, &r->split, r->check, e) != 0)
+            return -1;
+        t->folder = trials_path(r, t->key);
+        t->logits = path_join(t->folder, "logits.h5");
+        identify(t, r, model);
+        take_up(t, r);
+    }
+    return 0;
+}
+
+/* ---- leases ---- */
+
+void trials_lease(struct trial *ret, const struct run *r, const struct trial_run *t, bool score)
+{
+    const struct job *j = &t->job;
+    char *score_key = format_text("score-%s", t->key);
+    *ret = (struct trial){.kind = score ? TRIAL_SCORE : TRIAL_TRAIN,
+                          .key = duplicate(score ? score_key : t->key),
+                          .folder = score ? trials_path(r, score_key) : duplicate(t->folder),
+                          .dataset = duplicate(r->rows),
+                          .split = duplicate(r->split_path),
+                          .model = duplicate(r->model),
+                          .weights = score ? duplicate(t->weights) : NULL,
+                          .score_validation = score,
+                          .score_test = score,
+                          .labels = r->labels,
+                          .seed = j->seed,
+                          .lr = j->train.lr,
+                          .weight_decay = j->train.weight_decay,
+                          .clip = j->train.clip,
+                          .warmup = j->train.warmup,
+                          .dropout = j->train.dropout,
+                          .epochs = j->train.epochs,
+                          .batch = j->train.batch,
+                          .micro_batch = j->train.micro_batch,
+                          .max_length = j->train.max_length,
+                          .resume = !score};
+    ret->weights_by_class = allocate(r->labels, sizeof(double));
+    memcpy(ret->weights_by_class, t->class_weights, r->labels * sizeof(double));
+    snprintf(ret->precision, sizeof ret->precision, "%s", j->train.precision);
+    free(score_key);
+}
+
+int trials_need_dispatch(struct run *r, struct error *e)
+{
+    return r->dispatch ? 0 : dispatch_create(&r->dispatch, &r->workers, r->log, e);
+}
+
+/* ---- the observer ---- */
+
+struct training {
+    struct run *run;
+    size_t *index; /* of dispatch's trials in run->trials */
+};
+
+static void add_figures(struct json *to, const struct epoch_score *s, double train_loss)
+{
+    json_set_number(to, "epoch", s->epoch);
+    json_set_number(to, "train_loss", train_loss);
+    json_set_number(to, "validation_loss", s->loss);
+    json_set_number(to, "accuracy", s->positive.accuracy);
+    json_set_number(to, "precision", s->positive.precision);
+    json_set_number(to, "recall", s->positive.recall);
+    json_set_number(to, "f1", s->positive.f1);
+    json_set_number(to, "micro_f1", s->all.micro_f1);
+    json_set_number(to, "macro_f1", s->all.macro_f1);
+}
+
+static int log_epoch(const struct run *r, const struct trial_run *t, const struct epoch_score *s, double train_loss, bool best,
+                     bool stop, struct error *e)
+{
+    struct json *event = json_object();
+    json_set_text(event, "trial", t->key);
+    json_set_text(event, "identity", t->identity);
+    add_figures(event, s, train_loss);
+    json_set_number(event, "epochs", t->job.train.epochs);
+    json_set_boolean(event, "best", best);
+    json_set_boolean(event, "stop", stop);
+    return event_log_append(r->log, "validated", event, e);
+}
+
+static void print_epoch(const struct trial_run *t, const struct epoch_score *s, double train_loss, const struct selection *chosen)
+{
+    log_status_line(NULL);
+    printf("  %s  epoch %u/%u  loss %.4f train %.4f validation  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f%s%s\n",
+           t->key, s->epoch, t->job.train.epochs, train_loss, s->loss, s->positive.accuracy, s->positive.precision,
+           s->positive.recall, s->positive.f1, chosen->latest ? "  best" : "",
+           chosen->stop ? "  (no better one for long: stops)" : "");
+    fflush(stdout);
+}
+
+/* The verdict is a function of the logits of all epochs so far, so that it is the same after a restart. */
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
+                    struct json **metrics, struct error *e)
+{
+    struct training *training = context;
+    struct run *r = training->run;
+    struct trial_run *t = &r->trials[training->index[i]];
+    struct selection chosen;
+    (void)logits;
+    if (score_epochs(t, r, epoch, e) != 0)
+        return -1;
+    select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);
+    const struct epoch_score *latest = &t->epochs[epoch - 1];
+    if (log_epoch(r, t, latest, train_loss, chosen.latest, chosen.stop, e) != 0)
+        return -1;
+    print_epoch(t, latest, train_loss, &chosen);
+    *metrics = json_object();
+    add_figures(*metrics, latest, train_loss);
+    *best = chosen.latest;
+    *stop = chosen.stop;
+    return 0;
+}
+
+static const char *inside(const struct run *r, const char *path)
+{
+    size_t size = strlen(r->folder);
+    return strncmp(path, r->folder, size) == 0 && path[size] == '/' ? path + size + 1 : path;
+}
+
+static int remember_failure(struct run *r, struct trial_run *t, const struct error *why, struct error *e)
+{
+    free(t->why);
+    t->why = duplicate(why && why->text[0] ? why->text : "no reason given");
+    t->state = TRIAL_FAILED;
+    log_warn("trial %s failed: %s", t->key, t->why);
+    struct json *event = json_object();
+    json_set_text(event, "trial", t->key);
+    json_set_text(event, "identity", t->identity);
+    json_set_text(event, "why", t->why);
+    return event_log_append(r->log, "trial_failed", event, e);
+}
+
+static int remember_success(struct run *r, struct trial_run *t, const struct dispatch_result *result, struct error *e)
+{
+    struct selection chosen;
+    if (result->epochs_done == 0 || !result->best_weights)
+        return error_set(e, ERROR_FAILED, "trial %s: its worker reports %u epochs and %s weights", t->key, result->epochs_done,
+                         result->best_weights ? "some" : "no");
+    if (score_epochs(t, r, result->epochs_done, e) != 0)
+        return -1;
+    select_epoch(&chosen, t->epochs, result->epochs_done, t->job.train.select, t->job.train.patience);
+    if (chosen.best != result->best_epoch)
+        return error_set(e, ERROR_FAILED, "trial %s: its worker kept epoch %u, the best one is %u; remove %s and run again",
+                         t->key, result->best_epoch, chosen.best, t->folder);
+    struct json *event = json_object();
+    json_set_text(event, "trial", t->key);
+    json_set_text(event, "identity", t->identity);
+    json_set_number(event, "epochs_done", result->epochs_done);
+    json_set_number(event, "best_epoch", result->best_epoch);
+    json_set_number(event, "steps", (double)result->steps);
+    json_set_number(event, "tokens", (double)result->tokens);
+    json_set_number(event, "seconds", result->seconds);
+    json_set_text(event, "weights", inside(r, result->best_weights));
+    if (event_log_append(r->log, "trial_done", event, e) != 0)
+        return -1;
+    t->state = TRIAL_DONE;
+    t->epochs_done = result->epochs_done;
+    t->best_epoch = result->best_epoch;
+    t->steps = result->steps;
+    t->tokens = result->tokens;
+    t->seconds = result->seconds;
+    free(t->weights);
+    t->weights = duplicate(result->best_weights);
+    return 0;
+}
+
+static int on_end(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e)
+{
+    struct training *training = context;
+    struct trial_run *t = &training->run->trials[training->index[i]];
+    if (!result)
+        return remember_failure(training->run, t, why, e);
+    if (remember_success(training->run, t, result, e) != 0)
+        return -1;
+    log_status_line(NULL);
+    printf("  %s  done: best epoch %u of %u, %.1f s, %.0f tokens/s\n", t->key, t->best_epoch, t->epochs_done, t->seconds,
+           t->seconds > 0 ? (double)t->tokens / t->seconds : 0);
+    fflush(stdout);
+    return 0;
+}
+
+static int announce(struct run *r, const struct trial_run *t, struct error *e)
+{
+    if (clear_strange_folder(t, r, e) != 0)
+        return -1;
+    if (event_of(r, t, "trial_started"))
+        return folder_create(t->folder, e);
+    struct json *event = json_object();
+    json_set_text(event, "trial", t->key);
+    json_set_text(event, "identity", t->identity);
+    json_set(event, "options", json_copy(t->options));
+    return event_log_append(r->log, "trial_started", event, e) == 0 ? folder_create(t->folder, e) : -1;
+}
+
+/* What to say when nothing came of any of them. */
+static int none_done(const struct run *r, size_t first, size_t count, const struct error *words, struct error *e)
+{
+    for (size_t i = first; i < first + count; i++)
+        if (r->trials[i].state == TRIAL_DONE)
+            return 0;
+    for (size_t i = first; i < first + count; i++)
+        if (r->trials[i].why)
+            return error_set(e, words->kind ? words->kind : ERROR_FAILED, "trial %s failed: %s", r->trials[i].key,
+                             r->trials[i].why);
+    *e = *words;
+    return -1;
+}
+
+static bool any_waiting(const struct run *r, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        if (r->trials[i].state == TRIAL_WAITING)
+            return true;
+    return false;
+}
+
+int trials_train(struct run *r, size_t first, size_t count, struct error *e)
+{
+    struct training training = {.run = r, .index = allocate(count, sizeof(size_t))};
+    struct trial *leases = allocate(count, sizeof *leases);
+    struct dispatch_observer observer = {.context = &training, .epoch = on_epoch, .ended = on_end};
+    struct error words = {0};
+    size_t wanted = 0;
+    int status = 0;
+    for (size_t i = first; i < first + count && status == 0; i++) {
+        if (r->trials[i].state == TRIAL_DONE)
+            continue;
+        status = announce(r, &r->trials[i], e);
+        trials_lease(&leases[wanted], r, &r->trials[i], false);
+        training.index[wanted++] = i;
+    }
+    if (status == 0 && wanted > 0)
+        status = trials_need_dispatch(r, e);
+    if (status == 0 && wanted > 0 && dispatch_run(r->dispatch, leases, wanted, &observer, &words) != 0) {
+        /* Trials that failed are no reason to lose the others; a stop, or an end before all had theirs, is. */
+        status = words.kind == ERROR_STOPPED || any_waiting(r, first, count) ? -1 : none_done(r, first, count, &words, e);
+        if (status != 0 && (words.kind == ERROR_STOPPED || any_waiting(r, first, count)))
+            *e = words;
+    }
+    for (size_t i = 0; i < wanted; i++)
+        trial_free(&leases[i]);
+    free(leases);
+    free(training.index);
+    return status;
+}
