@@ -197,7 +197,7 @@ def bert(vocabulary, lower, strip=None, chinese=True, added=()):
 
 def cased_vocabulary():
     """Single characters, so that every difference in a normalised text shows in the ids, and a few words."""
-    chars = [chr(c) for c in range(0x21, 0x7F)] + [chr(c) for c in range(0xC0, 0x180)] + list("\u0301\u0308\u0307\u0345\u302e\u1bf2\u4e2d\u6587\u0416\u0436\u0419\u0439\u03a3\u03c3\u03c2\u00df\u1e9e\u200d\u2122\u20ac\ufb01")
+    chars = [chr(c) for c in range(0x21, 0x7F)] + [chr(c) for c in range(0xC0, 0x180)] + list("\u0301\u0308\u0307\u0345\u302e\u1bf2\u4e2d\u6587\u0416\u0436\u0419\u0439\u03a3\u03c3\u03c2\u00df\u1e9e\u200d\u2122\u20ac\ufb01\u0c3c\u1c8a\ua7cd\u019b\U00010d70\U00016ebb\U00011938\U00011935\U00011930")
     words = ["Hello", "hello", "Cafe", "caf", "the", "The", "ing", "New", "##ing", "##llo", "##York", "\u4e2d\u6587"]
     return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + list(dict.fromkeys(chars + ["##" + c for c in chars] + words))
 
@@ -244,18 +244,18 @@ def golden_cased():
 
 
 def golden_added():
-    flags = [dict(normalized=True), dict(normalized=False), dict(lstrip=True, normalized=False), dict(rstrip=True, normalized=True),
+    flags = [dict(normalized=True), dict(normalized=False), dict(lstrip=True, normalized=False), dict(rstrip=True, normalized=False),
              dict(single_word=True, normalized=False), dict(single_word=True, normalized=True), dict(lstrip=True, rstrip=True, normalized=True)]
-    names = ["NewTok", "caf\u00e9", "<x>", "<x>y", "ab", "a", "[SEP]2", "\u4e2d"]
+    names = ["NewTok", "caf\u00e9", "<x>", "<x>y", "ab", " ab", "[SEP]2", "\u4e2d", "y "]
     texts = ["newtok NewTok xNewToky NEWTOK", "caf\u00e9 Caf\u00e9 cafe\u0301 xcaf\u00e9", " <x> <x>y a<x>b <x><x> \u00a0<x>\u3000<x>y  z", "ab a b aab abab _ab ab_ ab. \u00e9ab ab\u0301 a\u200dab",
-             "[SEP]2 [SEP] 2[SEP]2[SEP]", "\u4e2d\u6587\u4e2d a\u4e2db", "hello  a  hello", "\u0301ab \u24b6ab ab\u24d0 \u203fab", "a[SEP]ab [CLS]a"]
+             "[SEP]2 [SEP] 2[SEP]2[SEP]", "\u4e2d\u6587\u4e2d a\u4e2db", "<x> ab <x>\u3000ab [SEP]2 ab y  ab y y <x>", "\u0301ab \u24b6ab ab\u24d0 \u203fab", "a[SEP]ab [CLS]a"]
     rng = random.Random(9)
     parts = names + [" ", " ", "\u00a0", "\t", "x", ".", "\u00e9", "Hello", "[SEP]", "\u0301", "B"]
     texts += ["".join(rng.choice(parts) for _ in range(rng.randrange(2, 14))) for _ in range(40)]
     cases = []
     vocabulary = cased_vocabulary()
     for i in range(24):
-        added = [AddedToken(n, special=rng.random() < 0.3, **rng.choice(flags)) for n in rng.sample(names, 4)]
+        added = [AddedToken(n, special=rng.random() < 0.3, **rng.choice(flags)) for n in rng.sample(names, 5)]
         t = bert(vocabulary, i % 2 == 0, None, True, added)
         tokens = json.loads(t.to_str())["added_tokens"]
         cases.append({"lowercase": i % 2 == 0, "added_tokens": tokens, "ids": [t.encode(s, add_special_tokens=False).ids for s in texts]})

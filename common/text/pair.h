@@ -13,7 +13,9 @@ struct pair {
     bool first_too_long; /* only_second could not fit: B is dropped whole and A is cut last */
 };
 
-/* b NULL: a single text. Tokens as `tokenizers` gives them with the same truncation. */
+/* b NULL: a single text, which every truncation cuts. Tokens as `tokenizers` gives them with the same truncation; where that
+ * one fails (only_second and A fills the row, only_first and B does) the text that should give goes whole, the other is cut to
+ * fit. Never more than max_length tokens, if that is at least 3. */
 void pair_encode(struct pair *ret, const struct tokenizer *t, const char *a, size_t a_size, const char *b, size_t b_size,
                  uint32_t max_length, enum truncation truncation);
 

@@ -9,13 +9,14 @@
 
 struct tokenizer;
 
+/* ERROR_USAGE: no such folder or files, or a tokeniser that is not BERT's (named); ERROR_DATA: a broken vocabulary. */
 int tokenizer_open(struct tokenizer **ret, const char *folder, struct error *e);
 void tokenizer_close(struct tokenizer **t);
-uint32_t tokenizer_size(const struct tokenizer *t); /* of the vocabulary */
-int32_t tokenizer_special(const struct tokenizer *t,
-                          const char *name); /* "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"; -1 if absent */
-const char *tokenizer_word(const struct tokenizer *t, int32_t id);
-const char *tokenizer_sha256(const struct tokenizer *t); /* of vocabulary and settings */
+uint32_t tokenizer_size(const struct tokenizer *t); /* highest id + 1, added tokens too */
+/* The id of "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]" or any word; -1 if absent. */
+int32_t tokenizer_special(const struct tokenizer *t, const char *name);
+const char *tokenizer_word(const struct tokenizer *t, int32_t id); /* borrowed; NULL for an id without a word */
+const char *tokenizer_sha256(const struct tokenizer *t);           /* of vocabulary and settings */
 
 struct token_list {
     int32_t *ids;
@@ -24,8 +25,10 @@ struct token_list {
 void token_list_free(struct token_list *l);
 
 /* Appends the tokens of `text` (no special ones added; special ones in the text are recognised as `tokenizers` does) to
- * *l, and stops early once `limit` tokens were appended (SIZE_MAX: never). Invalid UTF-8 bytes count as U+FFFD. */
+ * *l, and stops early once `limit` tokens were appended (SIZE_MAX: never). Invalid UTF-8 counts as U+FFFD,
+ * as Python's errors="replace" has it. */
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, size_t limit, struct token_list *l);
 
-/* bundle: writes tokenizer.json, vocab.txt, tokenizer_config.json, special_tokens_map.json into `folder`. */
+/* For a bundle, read alike by transformers 4 and 5: writes tokenizer.json, vocab.txt, tokenizer_config.json,
+ * special_tokens_map.json into `folder`. */
 int tokenizer_export(const struct tokenizer *t, const char *folder, uint32_t max_length, struct error *e);

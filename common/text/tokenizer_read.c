@@ -429,7 +429,7 @@ static void set_digest(struct tokenizer *t)
     buffer_printf(&b, "wordpiece %d %d %d %d %u %s\n", t->settings.clean, t->settings.chinese, t->settings.strip,
                   t->settings.lower, t->max_chars, t->prefix);
     for (uint32_t i = 0; i < t->size; i++)
-        buffer_printf(&b, "%s\n", t->words[i] ? t->words[i] : "");
+        buffer_printf(&b, "%zu %s\n", t->words[i] ? strlen(t->words[i]) : 0, t->words[i] ? t->words[i] : "");
     for (size_t i = 0; i < t->added_count; i++) {
         const struct added_token *a = &t->added[i];
         buffer_printf(&b, "%d %d%d%d%d%d %s\n", a->id, a->special, a->normalized, a->left, a->right, a->single_word, a->content);

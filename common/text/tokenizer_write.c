@@ -139,10 +139,18 @@ static struct json *tokenizer_json(const struct tokenizer *t)
     return j;
 }
 
+/* transformers 5 builds BertTokenizer anew from the vocabulary and do_lower_case, strip_accents, tokenize_chinese_chars; what
+ * these do not say stays only in tokenizer.json, which PreTrainedTokenizerFast reads. */
+static const char *tokenizer_class(const struct tokenizer *t)
+{
+    bool usual = t->settings.clean && t->max_chars == 100 && !strcmp(t->prefix, "##");
+    return usual ? "BertTokenizer" : "PreTrainedTokenizerFast";
+}
+
 static struct json *config_json(const struct tokenizer *t, uint32_t max_length)
 {
     struct json *j = json_object();
-    json_set_text(j, "tokenizer_class", "BertTokenizer");
+    json_set_text(j, "tokenizer_class", tokenizer_class(t));
     json_set_boolean(j, "do_lower_case", t->settings.lower);
     set_strip(t, j);
     json_set_boolean(j, "tokenize_chinese_chars", t->settings.chinese);
