@@ -1,6 +1,6 @@
 /* Gives trials to worker groups as leases and follows them to their end. Owns the ROUTER socket (CURVE), the connection file
- * (<run folder>/connection.json, 0600), the roster of groups (liveness by heartbeat) and, through cluster/, the processes it started.
- * Single-threaded: everything happens inside dispatch_run. */
+ * (<run folder>/connection.json, 0600), the roster of groups (liveness by heartbeat) and, through cluster/, the processes it
+ * started. Single-threaded: everything happens inside dispatch_run. */
 #pragma once
 
 #include "coordinator/event_log.h"
@@ -9,14 +9,14 @@
 #include <stdint.h>
 
 struct dispatch_options {
-    const char *folder;        /* run folder, absolute; where connection.json goes */
-    const char *worker;        /* path of muster-worker */
-    const char *launcher;      /* "local", "mpirun", "srun", "none": a row of cluster/launcher.h */
-    const char *device;        /* "auto", "cpu", "cpu_reference", "guarded" */
-    const char *hostfile;      /* or NULL */
+    const char *folder;                   /* run folder, absolute; where connection.json goes */
+    const char *worker;                   /* path of muster-worker */
+    const char *launcher;                 /* "local", "mpirun", "srun", "none": a row of cluster/launcher.h */
+    const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded" */
+    const char *hostfile;                 /* or NULL */
     int groups, ranks_per_group, threads; /* threads a rank; 0: cores of this machine / (groups * ranks_per_group), at least 1 */
-    double heartbeat_timeout;  /* seconds */
-    int restarts;              /* of a trial whose group died, before it is given up */
+    double heartbeat_timeout;             /* seconds */
+    int restarts;                         /* of a trial whose group died, before it is given up */
 };
 
 struct dispatch_result {
@@ -29,10 +29,10 @@ void dispatch_result_free(struct dispatch_result *r);
 
 struct dispatch_observer {
     void *context;
-    /* After an epoch of trials[i]: its validation logits are in `logits`. The observer computes metrics, decides, and gives the metrics (an object,
-     * consumed; may be NULL) that the worker adds to the trial's metrics.jsonl. */
-    int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop, struct json **metrics,
-                 struct error *e);
+    /* After an epoch of trials[i]: its validation logits are in `logits`. The observer computes metrics, decides, and gives the
+     * metrics (an object, consumed; may be NULL) that the worker adds to the trial's metrics.jsonl. */
+    int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
+                 struct json **metrics, struct error *e);
     /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own (words in why). */
     int (*ended)(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e);
 };
@@ -40,10 +40,12 @@ struct dispatch_observer {
 struct dispatch;
 
 /* Starts nothing yet: groups are started by the first dispatch_run that needs them and live until destroy. */
-int dispatch_create(struct dispatch **ret, const struct dispatch_options *options, struct event_log *log /* borrowed, may be NULL (predict) */,
-                    struct error *e);
-/* Runs all trials (each once; up to `groups` at a time, in order), until all have ended. ERROR_STOPPED after stop_requested(): all workers have saved.
- * A trial that fails does not end the others; only if every trial failed is it an error (the first one's words). */
-int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, const struct dispatch_observer *o, struct error *e);
+int dispatch_create(struct dispatch **ret, const struct dispatch_options *options,
+                    struct event_log *log /* borrowed, may be NULL (predict) */, struct error *e);
+/* Runs all trials (each once; up to `groups` at a time, in order), until all have ended. ERROR_STOPPED after stop_requested():
+ * all workers have saved. A trial that fails does not end the others; only if every trial failed is it an error (the first one's
+ * words). */
+int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, const struct dispatch_observer *o,
+                 struct error *e);
 /* Tells the workers to end with `exit_code`, waits for processes it started (10 s, then kills), removes connection.json. */
 void dispatch_destroy(struct dispatch **d, int exit_code);

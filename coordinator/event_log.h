@@ -1,6 +1,6 @@
-/* events.jsonl of a run folder, the truth of a run: log first, act second. One JSON object a line with "time" and "event", appended with
- * one write and fsync. Restart = replay; applying an event twice is harmless. A cut last line (a crash while writing) is dropped
- * with a warning; damage anywhere else is ERROR_FAILED with the line.
+/* events.jsonl of a run folder, the truth of a run: log first, act second. One JSON object a line with "time" and "event",
+ * appended with one write and fsync. Restart = replay; applying an event twice is harmless. A cut last line (a crash while
+ * writing) is dropped with a warning; damage anywhere else is ERROR_FAILED with the line.
  *
  * Also the lock of the run folder: a second coordinator on the same folder is refused with host and pid of the first. */
 #pragma once

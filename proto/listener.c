@@ -173,12 +173,6 @@ void listener_connection(const struct listener *l, struct connection *ret)
     };
 }
 
-void listener_wait(struct listener *l, int descriptor, double seconds)
-{
-    zmq_pollitem_t items[] = {{l->socket, 0, ZMQ_POLLIN, 0}, {NULL, descriptor, ZMQ_POLLIN, 0}};
-    zmq_poll(items, descriptor < 0 ? 1 : 2, (long)(seconds * 1000));
-}
-
 static bool printable(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -216,7 +210,8 @@ int listener_receive(struct listener *l, char peer[PEER_NAME], const char **byte
 {
     int taken = receive_now(l, peer, e);
     if (!taken && seconds > 0) {
-        listener_wait(l, -1, seconds);
+        zmq_pollitem_t item = {l->socket, 0, ZMQ_POLLIN, 0};
+        zmq_poll(&item, 1, (long)(seconds * 1000));
         taken = receive_now(l, peer, e);
     }
     if (taken == 1) {

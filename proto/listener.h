@@ -19,7 +19,5 @@ void listener_connection(const struct listener *l, struct connection *ret);
 /* One message. 1: *bytes (borrowed until the next call), *size and the peer's name are set; 0: none came within `seconds`
  * (or a signal did). -1: the socket is broken. */
 int listener_receive(struct listener *l, char peer[PEER_NAME], const char **bytes, size_t *size, double seconds, struct error *e);
-/* Also wakes when `descriptor` (-1: none) can be read. */
-void listener_wait(struct listener *l, int descriptor, double seconds);
 /* false: the peer is not connected now. */
 bool listener_send(struct listener *l, const char *peer, const char *text);

@@ -9,6 +9,9 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2))); /*
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2))); /* with -v */
 
-/* Replaces the line at the bottom of a terminal (a progress bar); other lines are written above it. NULL removes it.
- * Does nothing when standard error is not a terminal. */
+/* A line of another program, as it is. */
+void log_pass(const char *line);
+
+/* Replaces the lines at the bottom of a terminal (progress bars; parted by "\n", none wider than the terminal); other lines are
+ * written above them. NULL removes them. Does nothing when standard error is not a terminal. */
 void log_status_line(const char *text);

@@ -1,0 +1,78 @@
+/* Owns the output of started groups. */
+#include "cluster/output.h"
+
+#include "common/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MOST 4096 /* longer lines are passed on in pieces */
+
+void output_open(struct output *o, int descriptor)
+{
+    *o = (struct output){.descriptor = descriptor, .lost_rank = -1};
+}
+
+/* "mpirun noticed that process rank 1 with PID 0 on node n7 exited on signal 9 (Killed)." */
+static void note_death(struct output *o, const char *line)
+{
+    const char *at = strstr(line, "process rank ");
+    int rank, signal;
+    char host[256];
+    if (at && o->lost_rank < 0 &&
+        sscanf(at, "process rank %d with PID %*d on node %255s exited on signal %d", &rank, host, &signal) == 3) {
+        o->lost_rank = rank;
+        o->signal = signal;
+        memcpy(o->lost_host, host, sizeof host);
+    }
+}
+
+static void pass_line(struct output *o)
+{
+    note_death(o, o->line.data);
+    log_pass(o->line.data);
+    buffer_clear(&o->line);
+}
+
+static void take(struct output *o, const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != '\n')
+            buffer_append(&o->line, &bytes[i], 1);
+        else if (!o->line.size)
+            buffer_text(&o->line, "");
+        if (bytes[i] == '\n' || o->line.size >= LINE_MOST)
+            pass_line(o);
+    }
+}
+
+void output_relay(struct output *o)
+{
+    char bytes[4096];
+    while (o->descriptor >= 0) {
+        ssize_t size = read(o->descriptor, bytes, sizeof bytes);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0 && errno == EAGAIN)
+            return;
+        if (size > 0) {
+            take(o, bytes, (size_t)size);
+            continue;
+        }
+        if (o->line.size)
+            pass_line(o);
+        close(o->descriptor);
+        o->descriptor = -1;
+    }
+}
+
+void output_close(struct output *o)
+{
+    output_relay(o);
+    if (o->descriptor >= 0)
+        close(o->descriptor);
+    o->descriptor = -1;
+    buffer_free(&o->line);
+}

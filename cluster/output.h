@@ -1,0 +1,16 @@
+/* What the processes of a group print: passed on line by line, as it is, to our standard error; and mpirun's note of who died. */
+#pragma once
+
+#include "common/base/buffer.h"
+
+struct output {
+    int descriptor; /* -1: closed */
+    struct buffer line;
+    int lost_rank; /* that mpirun says was ended by a signal; -1: none */
+    int signal;    /* which */
+    char lost_host[256];
+};
+
+void output_open(struct output *o, int descriptor); /* takes the descriptor */
+void output_relay(struct output *o);                /* what is there now; never blocks */
+void output_close(struct output *o);

@@ -1,0 +1,35 @@
+/* Being started under an MPI launcher: `mpirun -np N muster run JOB`. All N processes are muster; rank 0's stays the coordinator
+ * (it never calls MPI) and starts a worker as its child, the others become workers as soon as the coordinator's connection file
+ * is there.
+ *
+ * In main, after the job was read and before anything is written:
+ *     struct attach a;
+ *     if (attach_find(&a, j.cluster.groups, &e)) ...
+ *     if (a.ranks && a.rank > 0) { attach_become_worker(&a, &options, &exit_code, &e) ... return exit_code; }
+ *     if (a.ranks) { options.launcher = "attached"; options.groups = a.groups; options.ranks_per_group = a.ranks_per_group; }
+ *     ... the whole run, dispatch_destroy ...
+ *     attach_finish(&a, folder);  // also when there was nothing to do, and after an error
+ * The exit code of mpirun is then the coordinator's. */
+#pragma once
+
+#include "coordinator/dispatch.h"
+
+struct attach {
+    int ranks; /* 0: not started under an MPI launcher, or under one with a single process: run as always */
+    int rank;
+    int groups, ranks_per_group; /* one group of all ranks, or as many groups of one rank */
+};
+
+/* groups: of the job; 1: one group of all ranks, = number of ranks: groups of one. Anything else, or several hosts: ERROR_USAGE.
+ */
+int attach_find(struct attach *ret, int groups, struct error *e);
+
+/* Waits for <folder>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
+ * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal. */
+int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e);
+
+/* Rank 0, last: tells ranks that still wait that no work will come. */
+void attach_finish(const struct attach *a, const char *folder);
+
+char *attach_session(
+    void); /* name of the MPI job that we are in, so that a file left by another is not believed; NULL: none. Caller frees */

@@ -1,0 +1,25 @@
+/* The leases of one dispatch: for each trial, where it stands. A lease has a number of its own; what a group says under an older
+ * number is not heard. */
+#pragma once
+
+#include "proto/state.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct lease {
+    int state; /* enum lease_state */
+    uint64_t number;
+    uint32_t attempts; /* leases given for this trial, those of earlier runs of the program too */
+    int deaths;        /* of groups that had it */
+};
+
+struct leases {
+    struct lease *items; /* by trial */
+    size_t count;
+};
+
+void leases_create(struct leases *l, size_t count);
+void leases_free(struct leases *l);
+bool leases_next(const struct leases *l, size_t *trial); /* the first that is queued */
+size_t leases_in(const struct leases *l, enum lease_state state);
