@@ -1,0 +1,321 @@
+/* Owns the life of a worker group: orders from rank 0 to the others, leases, devices, reports. */
+#include "worker/agent.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/stop.h"
+#include "worker/link.h"
+#include "worker/train/group.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define IDLE_TURN 1.0 /* seconds: idle ranks hear from rank 0 at least this often, long before a deadline */
+#define PATIENCE 4.0  /* heartbeat timeouts that a rank waits for another: rank 0 may be waiting for a verdict */
+#define PRECISIONS 2
+
+const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe};
+
+struct agent {
+    const struct agent_options *options;
+    const struct agent_work *work;
+    struct communicator *communicator;
+    struct link *link;                  /* rank 0 */
+    struct device *devices[PRECISIONS]; /* made when first needed */
+    uint64_t lease;                     /* the one at work, rank 0 */
+    bool said_stopped;
+};
+
+/* What rank 0 tells the others between leases. */
+enum order_kind { ORDER_WAIT, ORDER_LEASE, ORDER_END };
+
+struct order {
+    uint32_t kind;
+    int32_t exit_code;
+    uint64_t size;  /* of the trial's text that follows */
+    double timeout; /* of the communicator */
+};
+
+/* ---- devices ---- */
+
+static int find_device(struct device **ret, struct agent *a, const char *precision, struct error *e)
+{
+    for (int i = 0; i < PRECISIONS && precision_names[i]; i++) {
+        if (strcmp(precision_names[i], precision))
+            continue;
+        if (!a->devices[i] && a->work->open(&a->devices[i], a->options->device, (enum precision)i, a->options->threads, e))
+            return -1;
+        *ret = a->devices[i];
+        return 0;
+    }
+    return error_set(e, ERROR_USAGE, "train.precision: \"%s\" is not known", precision);
+}
+
+static void close_devices(struct agent *a)
+{
+    for (int i = 0; i < PRECISIONS; i++)
+        if (a->devices[i])
+            a->devices[i]->run->destroy(a->devices[i]);
+}
+
+/* ---- reports, rank 0 ---- */
+
+static void report_step(void *context, const struct step_report *r)
+{
+    struct agent *a = context;
+    struct message_beat b = {.lease = a->lease,
+                             .step = r->step,
+                             .steps = r->steps,
+                             .epoch = r->epoch,
+                             .epochs = r->epochs,
+                             .loss = r->loss,
+                             .lr = r->lr,
+                             .grad_norm = r->grad_norm,
+                             .tokens_per_second = r->tokens_per_second,
+                             .examples_per_second = r->examples_per_second,
+                             .operation = (char *)(uintptr_t)r->operation};
+    link_report(a->link, &b);
+}
+
+static int report_epoch(void *context, const struct epoch_report *r, struct verdict *ret, struct error *e)
+{
+    struct agent *a = context;
+    struct message answer,
+        question = {
+            .kind = MESSAGE_EPOCH,
+            .epoch = {.lease = a->lease, .epoch = r->epoch, .train_loss = r->train_loss, .logits = (char *)(uintptr_t)r->logits}};
+    if (link_ask(a->link, &question, &answer, e))
+        return -1;
+    const struct message_verdict *v = &answer.verdict;
+    *ret = (struct verdict){v->best, v->stop, v->metrics ? json_print(v->metrics, false) : NULL};
+    message_free(&answer);
+    return 0;
+}
+
+static void send_or_warn(struct agent *a, const struct message *m)
+{
+    struct error e;
+    if (link_send(a->link, m, &e))
+        log_warn("%s", e.text);
+}
+
+static void send_result(struct agent *a, const struct trainer_result *r)
+{
+    struct message m = {.kind = MESSAGE_RESULT,
+                        .result = {a->lease, r->epochs_done, r->best_epoch, r->steps, r->tokens, r->seconds, r->best_weights}};
+    send_or_warn(a, &m);
+}
+
+static void send_failed(struct agent *a, const struct error *why, bool healthy)
+{
+    struct message m = {.kind = MESSAGE_FAILED, .failed = {a->lease, why->kind ? (int)why->kind : ERROR_FAILED, NULL, healthy}};
+    char words[sizeof why->text];
+    snprintf(words, sizeof words, "%s", why->text);
+    m.failed.words = words;
+    send_or_warn(a, &m);
+}
+
+static void send_stopped(struct agent *a, bool leaving)
+{
+    struct message m = {.kind = MESSAGE_STOPPED, .stopped = {a->lease, leaving}};
+    send_or_warn(a, &m);
+    a->said_stopped = true;
+}
+
+/* ---- one lease, all ranks ---- */
+
+static int carry_out(struct trainer_result *ret, struct agent *a, const struct trial *t, struct error *e)
+{
+    struct observer o = {a, report_step, report_epoch};
+    const struct observer *observer = a->communicator->rank ? NULL : &o;
+    struct device *d;
+    if (group_agree(a->communicator, find_device(&d, a, t->precision, e), e))
+        return -1;
+    if (t->kind == TRIAL_TRAIN)
+        return a->work->train(ret, t, d, a->communicator, observer, e);
+    double start = clock_seconds();
+    int result = a->work->score(t, d, a->communicator, observer, e);
+    ret->seconds = clock_seconds() - start;
+    return result;
+}
+
+/* 0: the group is well, whatever became of the lease, which is reported. -1: its ranks have lost each other. */
+static int do_lease(struct agent *a, const struct trial *t, struct error *e)
+{
+    struct trainer_result r = {0};
+    struct error why = {0}, broken;
+    int result = carry_out(&r, a, t, &why);
+    bool healthy = !group_agree(a->communicator, 0, &broken);
+    bool stopped = result && why.kind == ERROR_STOPPED && healthy;
+    if (!a->communicator->rank) {
+        struct link_news news;
+        link_look(a->link, &news);
+        if (!result && healthy)
+            send_result(a, &r);
+        else if (stopped)
+            send_stopped(a, !news.stop && !news.goodbye);
+        else
+            send_failed(a, result ? &why : &broken, healthy);
+        link_report(a->link, &(struct message_beat){0});
+    }
+    free(r.best_weights);
+    a->lease = 0;
+    if (!healthy && e)
+        *e = result ? why : broken;
+    return healthy ? 0 : -1;
+}
+
+/* ---- ranks that follow ---- */
+
+static int follow_lease(struct agent *a, uint64_t size, struct error *e)
+{
+    char *text = allocate(size + 1, 1);
+    struct json *j = NULL;
+    struct trial t = {0};
+    int result = a->communicator->run->broadcast(a->communicator, text, size, 0, e);
+    if (!result && !(result = json_parse(&j, text, size, "lease", e)))
+        result = trial_from_json(&t, j, e);
+    json_destroy(&j);
+    free(text);
+    if (!result)
+        result = do_lease(a, &t, e);
+    trial_free(&t);
+    return result;
+}
+
+static int follow(struct agent *a, int *exit_code, struct error *e)
+{
+    for (;;) {
+        struct order order;
+        if (a->communicator->run->broadcast(a->communicator, &order, sizeof order, 0, e))
+            return -1;
+        a->communicator->timeout = order.timeout;
+        if (order.kind == ORDER_END) {
+            *exit_code = order.exit_code;
+            return 0;
+        }
+        if (order.kind == ORDER_LEASE && follow_lease(a, order.size, e))
+            return -1;
+    }
+}
+
+/* ---- rank 0, which leads ---- */
+
+static int give_order(struct agent *a, enum order_kind kind, int exit_code, const char *text, struct error *e)
+{
+    struct communicator *c = a->communicator;
+    struct order order = {kind, exit_code, text ? strlen(text) : 0, c->timeout};
+    if (c->size == 1)
+        return 0;
+    if (c->run->broadcast(c, &order, sizeof order, 0, e))
+        return -1;
+    return text ? c->run->broadcast(c, (void *)(uintptr_t)text, order.size, 0, e) : 0;
+}
+
+static int lead_lease(struct agent *a, const struct message_lease *lease, struct error *e)
+{
+    struct json *j = trial_to_json(&lease->trial);
+    char *text = json_print(j, false);
+    json_destroy(&j);
+    a->lease = lease->lease;
+    link_report(a->link, &(struct message_beat){.lease = a->lease});
+    log_debug("lease %llu: trial %s, attempt %u", (unsigned long long)lease->lease, lease->trial.key, lease->attempt);
+    int result = give_order(a, ORDER_LEASE, 0, text, e);
+    free(text);
+    return result ? -1 : do_lease(a, &lease->trial, e);
+}
+
+/* True: it is time to end. */
+static bool judge(struct agent *a, const struct link_news *news, int *exit_code)
+{
+    *exit_code = news->goodbye ? news->exit_code : ERROR_STOPPED;
+    if (news->goodbye)
+        return true;
+    if (news->lost) {
+        log_warn("%s; ending", news->why);
+        return true;
+    }
+    if (stop_requested() && !a->said_stopped)
+        send_stopped(a, !news->stop);
+    return stop_requested() && !news->stop;
+}
+
+static int lead(struct agent *a, int *exit_code, struct error *e)
+{
+    struct link_news news = {0};
+    for (;;) {
+        struct message lease;
+        bool came = link_wait(a->link, IDLE_TURN, &lease, &news);
+        bool ends = judge(a, &news, exit_code);
+        int result;
+        if (ends)
+            result = give_order(a, ORDER_END, *exit_code, NULL, e);
+        else if (came && !news.stop)
+            result = lead_lease(a, &lease.lease, e);
+        else
+            result = give_order(a, ORDER_WAIT, 0, NULL, e);
+        if (came)
+            message_free(&lease);
+        if (result || ends)
+            return result;
+    }
+}
+
+/* ---- the whole ---- */
+
+static void make_token(char *text, size_t size)
+{
+    uint32_t chance[2] = {(uint32_t)getpid(), 0};
+    if (getrandom(chance, sizeof chance, 0) < 0)
+        log_debug("no random token; the process number has to do");
+    snprintf(text, size, "worker-%08x%08x", chance[0], chance[1]);
+}
+
+static int connect_agent(struct agent *a, struct error *e)
+{
+    char device[256] = "", host[256] = "?", token[64];
+    gethostname(host, sizeof host - 1);
+    make_token(token, sizeof token);
+    a->work->describe(a->devices[PRECISION_F32], device, sizeof device);
+    struct message_hello hello = {.host = host,
+                                  .device = device,
+                                  .pid = getpid(),
+                                  .ranks = (uint32_t)a->communicator->size,
+                                  .threads = (uint32_t)a->options->threads,
+                                  .group = a->options->group ? (char *)(uintptr_t)a->options->group : token};
+    if (link_create(&a->link, a->options->connection, &hello, e))
+        return -1;
+    a->communicator->timeout = PATIENCE * link_heartbeat_timeout(a->link);
+    return 0;
+}
+
+/* Nothing can be agreed on any more, not even the end. */
+static void end_broken(struct agent *a, const struct error *e)
+{
+    log_warn("%s", e->text);
+    link_destroy(&a->link);
+    a->communicator->run->abort(a->communicator, ERROR_FAILED);
+}
+
+int agent_run(int *exit_code, const struct agent_options *o, const struct agent_work *w, struct communicator *c, struct error *e)
+{
+    struct agent a = {.options = o, .work = w, .communicator = c};
+    struct device *first;
+    int result = find_device(&first, &a, precision_names[PRECISION_F32],
+                             e); /* a device that is not there is said before any work is taken */
+    if (!result && !c->rank)
+        result = connect_agent(&a, e);
+    result = group_agree(c, result, e);
+    if (!result) {
+        result = c->rank ? follow(&a, exit_code, e) : lead(&a, exit_code, e);
+        if (result)
+            end_broken(&a, e);
+    }
+    link_destroy(&a.link);
+    close_devices(&a);
+    return result;
+}

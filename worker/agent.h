@@ -1,0 +1,29 @@
+/* A worker group at work: rank 0 takes leases from the coordinator, all ranks carry them out together, until it is told to end. A
+ * lease that fails is reported and the next one taken, as long as the ranks of the group still hear each other. */
+#pragma once
+
+#include "worker/train/trainer.h"
+
+#include <stddef.h>
+
+/* What a lease is carried out with. */
+struct agent_work {
+    int (*train)(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c,
+                 const struct observer *o, struct error *e);
+    int (*score)(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);
+    int (*open)(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
+    void (*describe)(const struct device *d, char *text, size_t size);
+};
+extern const struct agent_work agent_training; /* trainer_run, scorer_run, device_create, device_describe */
+
+struct agent_options {
+    const char *connection; /* path of the connection file */
+    const char *device;     /* name for device_create */
+    const char *group;      /* token; NULL: one is made */
+    int threads;            /* of this rank */
+};
+
+/* All ranks. 0 and *exit_code: ended as told (75 if stopped by a signal of its own, or left by the coordinator). -1: the group
+ * could not start, on all ranks. When its ranks have lost each other it says so, to the coordinator too, and ends them
+ * (communicator abort). */
+int agent_run(int *exit_code, const struct agent_options *o, const struct agent_work *w, struct communicator *c, struct error *e);
