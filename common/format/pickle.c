@@ -242,12 +242,13 @@ static int push_tuple(struct machine *m, size_t count)
 {
     if (count > m->count)
         return refuse(m, "takes a value that is not there");
-    struct pickle_value **items = m->stack + m->count - count, *value = new_value(m, PICKLE_TUPLE);
-    for (size_t i = 0; i < count; i++)
-        if (!items[i])
-            return refuse(m, "takes a value that is not there");
-    add_items(value, items, count);
     m->count -= count;
+    for (size_t i = 0; i < count; i++)
+        if (!m->stack[m->count + i])
+            return refuse(m, "takes a value that is not there");
+    struct pickle_value *value = new_value(m, PICKLE_TUPLE);
+    if (count)
+        add_items(value, m->stack + m->count, count);
     return push(m, value);
 }
 

@@ -149,7 +149,11 @@ static int describe_storage(struct reader *r, const struct pickle_value *v, stru
     int64_t count = id->items[4]->integer;
     if (count < 0 || !multiply_sizes((size_t)count, storage_types[i].size, &bytes) || bytes > SIZE_MAX / 2)
         return refuse(r, "the size of a storage in its pickle is impossible");
-    *ret = (struct storage){id->items[2]->text, id->items[2]->size, storage_types[i].type, storage_types[i].size, (size_t)count};
+    *ret = (struct storage){.key = id->items[2]->text,
+                            .key_size = id->items[2]->size,
+                            .type = storage_types[i].type,
+                            .element = storage_types[i].size,
+                            .count = (size_t)count};
     return 0;
 }
 
