@@ -115,7 +115,7 @@ int arguments_read(struct arguments *ret, const struct verb *v, int argc, char *
     struct arguments a = {.verb = v, .positional = allocate((size_t)argc + 1, sizeof(char *))};
     bool options_end = false;
     for (int i = 0; i < argc; i++) {
-        if (options_end || argv[i][0] != '-' || !argv[i][1])
+        if (options_end || v->passes_on || argv[i][0] != '-' || !argv[i][1])
             a.positional[a.count++] = argv[i];
         else if (strcmp(argv[i], "--") == 0)
             options_end = true;

@@ -24,6 +24,7 @@ struct verb {
     size_t least, most;           /* of positional arguments */
     const struct option *options; /* ended by a row without a name; NULL: none of its own */
     bool takes_job;               /* positional: a job file and overrides */
+    bool passes_on;               /* another program reads its arguments, --help too: all are positional */
     int (*run)(const struct arguments *a, struct error *e);
 };
 

@@ -18,8 +18,8 @@ static const struct option options[] = {
 };
 
 static const struct verb verbs[] = {
-    {"predict", "BUNDLE IN.jsonl", "labels", 2, 2, options, false, NULL},
-    {"run", "JOB [key=value ...]", "all", 1, 100, NULL, true, NULL},
+    {"predict", "BUNDLE IN.jsonl", "labels", 2, 2, options, .run = NULL},
+    {"run", "JOB [key=value ...]", "all", 1, 100, NULL, .takes_job = true},
     {NULL},
 };
 

@@ -1,0 +1,196 @@
+/* Owns the way from a bundle and a file to logits: tokenise, one score lease on one local rank. */
+#include "coordinator/scoring.h"
+
+#include "cluster/launcher.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/format/results.h"
+#include "common/score/metrics.h"
+#include "coordinator/data.h"
+#include "coordinator/dispatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything that has to be whole for a lease, in a folder that goes away. */
+struct place {
+    char *folder, *rows, *logits, *model;
+};
+
+static int place_create(struct place *ret, const char *bundle, struct error *e)
+{
+    const char *base = getenv("TMPDIR");
+    char *folder = format_text("%s/muster.XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(folder)) {
+        error_errno(e, errno, "%s: no temporary folder can be made (TMPDIR)", folder);
+        free(folder);
+        return -1;
+    }
+    char *model = realpath(bundle, NULL);
+    *ret = (struct place){folder, path_join(folder, "rows"), path_join(folder, "logits.h5"), model ? model : duplicate(bundle)};
+    return 0;
+}
+
+static void place_destroy(struct place *p)
+{
+    struct error e = {0};
+    if (p->folder && folder_remove(p->folder, &e) != 0)
+        log_warn("%s", e.text);
+    free(p->folder);
+    free(p->rows);
+    free(p->logits);
+    free(p->model);
+}
+
+static int tokenize(const struct place *p, const struct bundle *b, const char *input, bool need_labels, struct error *e)
+{
+    struct tokenizer *t;
+    if (tokenizer_open(&t, p->model, e) != 0)
+        return -1;
+    int status = data_tokenize_file(input, bundle_inference(b), t, p->rows, need_labels, e);
+    tokenizer_close(&t);
+    return status;
+}
+
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
+                    struct json **metrics, struct error *e)
+{
+    (void)context, (void)i, (void)epoch, (void)train_loss, (void)logits, (void)best, (void)stop, (void)metrics;
+    return error_set(e, ERROR_FAILED, "the worker reports an epoch while it scores");
+}
+
+static int on_end(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e)
+{
+    (void)i, (void)e;
+    if (!result)
+        *(struct error *)context = *why;
+    return 0;
+}
+
+static void make_lease(struct trial *ret, const struct place *p, const struct bundle *b)
+{
+    const char *precision = json_text(json_get(json_get(bundle_inference(b), "options"), "precision"));
+    *ret = (struct trial){.kind = TRIAL_SCORE,
+                          .key = duplicate("score"),
+                          .folder = duplicate(p->folder),
+                          .dataset = duplicate(p->rows),
+                          .model = duplicate(p->model),
+                          .score_test = true,
+                          .labels = bundle_labels(b)->count,
+                          .dropout = -1,
+                          .epochs = 1,
+                          .batch = 1,
+                          .micro_batch = 1,
+                          .max_length = bundle_decision(b)->max_length};
+    snprintf(ret->precision, sizeof ret->precision, "%s", precision && strcmp(precision, "bf16") == 0 ? "bf16" : "f32");
+}
+
+static int score(const struct place *p, const struct bundle *b, const struct scoring_options *o, struct error *e)
+{
+    char *worker = NULL;
+    struct dispatch *d = NULL;
+    struct error why = {0};
+    struct dispatch_observer observer = {.context = &why, .epoch = on_epoch, .ended = on_end};
+    if (launcher_worker_path(&worker, e) != 0)
+        return -1;
+    struct dispatch_options options = {.folder = p->folder,
+                                       .worker = worker,
+                                       .launcher = "local",
+                                       .device = o->device,
+                                       .groups = 1,
+                                       .ranks_per_group = 1,
+                                       .threads = o->threads,
+                                       .heartbeat_timeout = 30};
+    struct trial lease;
+    make_lease(&lease, p, b);
+    int status = dispatch_create(&d, &options, NULL, e);
+    if (status == 0)
+        status = dispatch_run(d, &lease, 1, &observer, e);
+    dispatch_destroy(&d, status == 0 ? 0 : (int)e->kind);
+    if (status == 0 && why.kind) {
+        *e = why;
+        status = -1;
+    }
+    trial_free(&lease);
+    free(worker);
+    return status;
+}
+
+static int take_logits(struct scoring *s, const struct place *p, struct error *e)
+{
+    struct logits l;
+    if (logits_read(&l, p->logits, PART_TEST, 1, e) != 0)
+        return -1;
+    if (l.rows != s->rows || l.labels != s->labels) {
+        logits_free(&l);
+        return error_set(e, ERROR_FAILED, "the worker scored %u rows and %u labels of %u and %u", l.rows, l.labels, s->rows,
+                         s->labels);
+    }
+    double *p_of_class = allocate(s->rows, sizeof(double));
+    s->probability = allocate((size_t)s->rows * s->labels, sizeof(double));
+    for (uint32_t c = 0; c < s->labels; c++) {
+        probabilities_of_class(p_of_class, l.values, s->rows, s->labels, c, bundle_decision(s->bundle)->temperature);
+        for (uint32_t i = 0; i < s->rows; i++)
+            s->probability[(size_t)i * s->labels + c] = p_of_class[i];
+    }
+    free(p_of_class);
+    s->logits = l.values;
+    l.values = NULL;
+    logits_free(&l);
+    return 0;
+}
+
+int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool need_labels, const struct scoring_options *o,
+                struct error *e)
+{
+    struct scoring s = {0};
+    struct place p = {0};
+    int status = bundle_open(&s.bundle, bundle, e);
+    if (status == 0 && bundle_labels(s.bundle)->multi)
+        status = error_set(e, ERROR_DATA, "%s: a multi-label bundle, which this version cannot apply", bundle);
+    if (status == 0)
+        status = place_create(&p, bundle, e);
+    if (status == 0)
+        status = tokenize(&p, s.bundle, input, need_labels, e);
+    if (status == 0)
+        status = dataset_open(&s.data, p.rows, e);
+    if (status == 0) {
+        s.rows = dataset_rows(s.data);
+        s.labels = bundle_labels(s.bundle)->count;
+        status = score(&p, s.bundle, o, e);
+    }
+    if (status == 0)
+        status = take_logits(&s, &p, e);
+    place_destroy(&p); /* the rows stay mapped */
+    if (status == 0)
+        *ret = s;
+    else
+        scoring_free(&s);
+    return status;
+}
+
+void scoring_free(struct scoring *s)
+{
+    free(s->logits);
+    free(s->probability);
+    dataset_close(&s->data);
+    bundle_close(&s->bundle);
+    memset(s, 0, sizeof *s);
+}
+
+/* Two labels: the positive one from its threshold on. More: the most probable one. */
+uint32_t scoring_predict(const struct scoring *s, uint32_t i)
+{
+    const struct decision *d = bundle_decision(s->bundle);
+    const double *p = s->probability + (size_t)i * s->labels;
+    uint32_t best = 0;
+    if (s->labels == 2)
+        return p[d->positive] >= d->thresholds[d->positive] ? d->positive : 1 - d->positive;
+    for (uint32_t c = 1; c < s->labels; c++)
+        if (p[c] > p[best])
+            best = c;
+    return best;
+}

@@ -1,0 +1,103 @@
+/* The verbs that take a job: run up to a stage, on workers of our own or as part of an MPI job. */
+#include "cluster/launcher.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "coordinator/attach.h"
+#include "coordinator/run.h"
+#include "coordinator/verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *verb;
+    enum stage last;
+} stages[] = {{"run", STAGE_PUBLISH}, {"check", STAGE_CHECK}, {"split", STAGE_SPLIT},    {"train", STAGE_TRAIN},
+              {"sweep", STAGE_SWEEP}, {"tune", STAGE_TUNE},   {"publish", STAGE_PUBLISH}};
+
+static enum stage stage_of(const char *verb)
+{
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
+        if (strcmp(stages[i].verb, verb) == 0)
+            return stages[i].last;
+    return STAGE_CHECK;
+}
+
+/* Under mpirun the MPI job says how many ranks there are; the job file's figure stands for groups that we start. */
+static int read_job(struct job *j, const struct attach *at, const struct arguments *a, struct error *e)
+{
+    if (!at->ranks)
+        return job_read(j, a->positional[0], a->positional + 1, a->count - 1, e);
+    char *ranks = format_text("cluster.ranks_per_group=%d", at->ranks_per_group);
+    const char **overrides = allocate(a->count, sizeof *overrides);
+    for (size_t i = 1; i < a->count; i++)
+        overrides[i - 1] = a->positional[i];
+    overrides[a->count - 1] = ranks;
+    int status = job_read(j, a->positional[0], overrides, a->count, e);
+    free(overrides);
+    free(ranks);
+    return status;
+}
+
+static char *absolute(const char *folder)
+{
+    char here[4096];
+    return folder[0] == '/' || !getcwd(here, sizeof here) ? duplicate(folder) : path_join(here, folder);
+}
+
+/* A rank that only computes: waits for the coordinator, which is rank 0's process. */
+static int be_worker(const struct attach *at, const struct dispatch_options *given, const struct job *j, struct error *e)
+{
+    struct dispatch_options o = *given;
+    int exit_code = 0;
+    char *folder = absolute(j->out);
+    o.folder = folder;
+    o.device = j->cluster.device;
+    o.threads = (int)j->cluster.threads;
+    o.heartbeat_timeout = j->cluster.heartbeat_timeout;
+    int status = attach_become_worker(at, &o, &exit_code, e);
+    free(folder);
+    if (status == 0 && exit_code != 0)
+        exit(exit_code); /* rank 0 has said why */
+    return status;
+}
+
+static int run_attached(const struct attach *at, struct job *j, enum stage last, struct dispatch_options *o, struct error *e)
+{
+    o->launcher = "attached";
+    o->groups = at->groups;
+    o->ranks_per_group = at->ranks_per_group;
+    if (at->rank > 0)
+        return be_worker(at, o, j, e);
+    int status = run_until(j, last, o, e);
+    char *folder = absolute(j->out);
+    attach_finish(at, folder);
+    free(folder);
+    return status;
+}
+
+int verb_job(const struct arguments *a, struct error *e)
+{
+    struct job j;
+    struct attach at = {0};
+    struct dispatch_options o = {0};
+    char *worker = NULL;
+    if (job_read(&j, a->positional[0], a->positional + 1, a->count - 1, e) != 0)
+        return -1;
+    int status = attach_find(&at, (int)j.cluster.groups, e);
+    if (status == 0 && at.ranks) {
+        job_free(&j);
+        if (read_job(&j, &at, a, e) != 0)
+            return -1;
+    }
+    enum stage last = stage_of(a->verb->name);
+    if (status == 0 && last >= STAGE_TRAIN)
+        status = launcher_worker_path(&worker, e);
+    o.worker = worker;
+    if (status == 0)
+        status = at.ranks ? run_attached(&at, &j, last, &o, e) : run_until(&j, last, &o, e);
+    free(worker);
+    job_free(&j);
+    return status;
+}

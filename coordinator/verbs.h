@@ -1,0 +1,13 @@
+/* The verbs of the command line; one file each. All return -1 with the error that main prints. */
+#pragma once
+
+#include "coordinator/options.h"
+
+int verb_job(const struct arguments *a, struct error *e); /* run, check, split, train, sweep, tune, publish */
+int verb_predict(const struct arguments *a, struct error *e);
+int verb_evaluate(const struct arguments *a, struct error *e);
+int verb_status(const struct arguments *a, struct error *e);
+int verb_doctor(const struct arguments *a, struct error *e);
+int verb_bench(const struct arguments *a, struct error *e);
+
+extern const struct option predict_options[], evaluate_options[], status_options[];
