@@ -43,7 +43,7 @@ static int drop_future(const char *path, uint64_t steps, uint32_t epochs, struct
     for (char *line = text, *end; (end = memchr(line, '\n', size - (size_t)(line - text))); line = end + 1)
         if (counts(line, (size_t)(end - line), steps, epochs))
             buffer_append(&kept, line, (size_t)(end - line) + 1);
-    int result = kept.size == size ? 0 : file_write(path, kept.data, kept.size, e);
+    int result = kept.size == size ? 0 : file_write(path, kept.size ? kept.data : "", kept.size, e);
     buffer_free(&kept);
     free(text);
     return result;
