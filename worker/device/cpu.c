@@ -1,18 +1,77 @@
-/* Owns the fast device of the host: its table and its threads. */
+/* Owns the fast device of the host: its table, memory for its own use, failures, the small operations. */
 #include "worker/device/cpu.h"
 
 #include "common/base/memory.h"
+#include "worker/device/cpu_device.h"
 #include "worker/device/cpu_reference.h"
 #include "worker/device/host_memory.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void cpu_destroy(struct device *d)
+void cpu_fail(struct cpu *c, const char *format, ...)
 {
-    free(d);
+    if (c->failure.kind != ERROR_NONE)
+        return;
+    char text[sizeof c->failure.text];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    error_set(&c->failure, ERROR_FAILED, "%s", text);
 }
 
+void *cpu_scratch(struct cpu *c, int use, size_t bytes)
+{
+    device_memory m;
+    if (c->failure.kind != ERROR_NONE)
+        return NULL;
+    if (c->scratch[use].memory && bytes <= c->scratch[use].bytes)
+        return c->scratch[use].memory;
+    bytes += bytes / 4; /* batches differ a little from step to step */
+    if (host_allocate(&c->base, &m, bytes, &c->failure) != 0)
+        return NULL;
+    free(c->scratch[use].memory);
+    c->scratch[use].memory = host_pointer(m);
+    c->scratch[use].bytes = bytes;
+    return c->scratch[use].memory;
+}
+
+static int cpu_finish(struct device *d, struct error *e)
+{
+    struct cpu *c = cpu_of(d);
+    if (c->failure.kind == ERROR_NONE)
+        return 0;
+    error_set(e, c->failure.kind, "%s", c->failure.text);
+    c->failure = (struct error){0};
+    return -1;
+}
+
+static void cpu_destroy(struct device *d)
+{
+    struct cpu *c = cpu_of(d);
+    for (int i = 0; i < SCRATCH_COUNT; i++)
+        free(c->scratch[i].memory);
+    matmul_destroy(&c->matmul);
+    free(c);
+}
+
+static void cpu_classifier_forward(struct device *d, device_memory logits, device_memory x, device_memory w, device_memory bias,
+                                   size_t B, size_t C, size_t L)
+{
+    cpu_of(d)->kernels->classifier(host_f32(logits), host_pointer(x), host_f32(w), host_f32(bias), B, C, L);
+}
+
+static void cpu_classifier_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias,
+                                    device_memory dlogits, device_memory x, device_memory w, size_t B, size_t C, size_t L)
+{
+    const struct kernels *k = cpu_of(d)->kernels;
+    k->classifier_weight(host_f32(dw), host_f32(dbias), host_f32(dlogits), host_pointer(x), B, C, L);
+    k->classifier_input(host_pointer(dx), host_f32(dlogits), host_f32(w), B, C, L);
+}
+
+/* What is small or only copies is the reference's. */
 static const struct device_operations operations = {
     .name = "cpu",
     .allocate = host_allocate,
@@ -23,41 +82,54 @@ static const struct device_operations operations = {
     .copy = host_copy,
     .host_begin = host_begin,
     .host_end = host_end,
-    .finish = host_finish,
+    .finish = cpu_finish,
     .destroy = cpu_destroy,
-    .embedding_forward = reference_embedding_forward,
-    .embedding_backward = reference_embedding_backward,
-    .linear_forward = reference_linear_forward,
-    .linear_backward = reference_linear_backward,
-    .activation_backward = reference_activation_backward,
-    .attention_forward = reference_attention_forward,
-    .attention_backward = reference_attention_backward,
-    .normalize_forward = reference_normalize_forward,
-    .normalize_backward = reference_normalize_backward,
+    .embedding_forward = cpu_embedding_forward,
+    .embedding_backward = cpu_embedding_backward,
+    .linear_forward = cpu_linear_forward,
+    .linear_backward = cpu_linear_backward,
+    .activation_backward = cpu_activation_backward,
+    .attention_forward = cpu_attention_forward,
+    .attention_backward = cpu_attention_backward,
+    .normalize_forward = cpu_normalize_forward,
+    .normalize_backward = cpu_normalize_backward,
     .first_tokens = reference_first_tokens,
     .first_tokens_backward = reference_first_tokens_backward,
-    .dropout_apply = reference_dropout_apply,
-    .classifier_forward = reference_classifier_forward,
-    .classifier_backward = reference_classifier_backward,
+    .dropout_apply = cpu_dropout_apply,
+    .classifier_forward = cpu_classifier_forward,
+    .classifier_backward = cpu_classifier_backward,
     .cross_entropy = reference_cross_entropy,
     .binary_cross_entropy = reference_binary_cross_entropy,
-    .add = reference_add,
-    .sum_of_squares = reference_sum_of_squares,
-    .adamw = reference_adamw,
-    .adamw_rows = reference_adamw_rows,
-    .round_to_activation = reference_round_to_activation,
+    .add = cpu_add,
+    .sum_of_squares = cpu_sum_of_squares,
+    .adamw = cpu_adamw,
+    .adamw_rows = cpu_adamw_rows,
+    .round_to_activation = cpu_round_to_activation,
 };
 
 int cpu_create(struct device **ret, enum precision precision, int threads, struct error *e)
 {
-    (void)e;
-    struct device *d = allocate(1, sizeof *d);
-    *d = (struct device){.run = &operations, .precision = precision, .threads = threads};
-    *ret = d;
+    const char *isa = getenv("MUSTER_ISA");
+    const struct kernels *k = kernels_find(precision, isa && *isa ? isa : NULL);
+    if (!k)
+        return error_set(
+            e, ERROR_USAGE,
+            "MUSTER_ISA: \"%s\" is not known or not what this machine has; use baseline, avx2, avx512 or avx512_bf16",
+            isa ? isa : "");
+    struct cpu *c = allocate(1, sizeof *c);
+    c->base = (struct device){.run = &operations, .precision = precision, .threads = threads};
+    c->kernels = k;
+    if (matmul_create(&c->matmul, c, e) != 0) {
+        free(c);
+        return -1;
+    }
+    *ret = &c->base;
     return 0;
 }
 
 void cpu_describe(const struct device *d, char *text, size_t size)
 {
-    snprintf(text, size, "cpu (%s), %d thread%s", precision_names[d->precision], d->threads, d->threads == 1 ? "" : "s");
+    char version[64];
+    snprintf(text, size, "cpu (%s, %s), %d thread%s, %s", ((const struct cpu *)d)->kernels->words, precision_names[d->precision],
+             d->threads, d->threads == 1 ? "" : "s", matmul_version(version, sizeof version));
 }

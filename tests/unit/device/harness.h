@@ -1,0 +1,224 @@
+/* Runs the same case on two devices and compares everything that it recorded. */
+#pragma once
+
+#include "common/base/memory.h"
+#include "worker/device/bf16.h"
+#include "worker/device/device.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum type { F32, ACT };
+
+struct array {
+    char name[64];
+    float *values;
+    size_t count;
+    enum type type;
+};
+
+/* A device under test, its memory, and what cases record. */
+struct bench {
+    struct device *d;
+    uint64_t random;
+    device_memory memory[64];
+    size_t memory_count;
+    struct array arrays[64];
+    size_t array_count;
+};
+
+static inline void bench_open(struct bench *b, const char *name, enum precision precision, int threads)
+{
+    struct error e = {0};
+    *b = (struct bench){.random = 1};
+    if (device_create(&b->d, name, precision, threads, &e) != 0)
+        fail_msg("%s", e.text);
+}
+
+static inline void bench_clear(struct bench *b) /* between cases */
+{
+    while (b->memory_count)
+        b->d->run->release(b->d, b->memory[--b->memory_count]);
+    while (b->array_count)
+        free(b->arrays[--b->array_count].values);
+    b->random = 1;
+}
+
+static inline void bench_close(struct bench *b)
+{
+    bench_clear(b);
+    b->d->run->destroy(b->d);
+}
+
+static inline float random_value(struct bench *b) /* about normal */
+{
+    float sum = -6;
+    for (int i = 0; i < 12; i++) {
+        b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+        sum += (float)(b->random >> 40) / 16777216.0f;
+    }
+    return sum;
+}
+
+static inline device_memory room(struct bench *b, size_t bytes) /* filled with NaN, so that what is not written shows */
+{
+    struct error e = {0};
+    device_memory ret;
+    if (b->d->run->allocate(b->d, &ret, bytes, &e) != 0)
+        fail_msg("%s", e.text);
+    assert_true(b->memory_count < 64);
+    assert_int_equal(ret.address % 64, 0);
+    b->memory[b->memory_count++] = ret;
+    unsigned char *fill = malloc(bytes + 1);
+    memset(fill, 0xff, bytes);
+    b->d->run->upload(b->d, ret, fill, bytes);
+    free(fill);
+    return ret;
+}
+
+static inline size_t type_bytes(const struct bench *b, enum type type)
+{
+    return type == F32 ? 4 : precision_bytes(b->d->precision);
+}
+
+static inline device_memory space(struct bench *b, enum type type, size_t count)
+{
+    return room(b, count * type_bytes(b, type));
+}
+
+/* `precision` of the values: both devices of a comparison have the same. */
+static inline device_memory put_values(struct bench *b, enum type type, const float *values, size_t count)
+{
+    device_memory ret = space(b, type, count);
+    bf16 *halves = malloc(count * sizeof *halves + 1);
+    for (size_t i = 0; i < count; i++)
+        halves[i] = bf16_from_float(values[i]);
+    b->d->run->upload(b->d, ret, type_bytes(b, type) == 2 ? (const void *)halves : values, count * type_bytes(b, type));
+    free(halves);
+    return ret;
+}
+
+static inline device_memory put_random(struct bench *b, enum type type, size_t count, float scale)
+{
+    float *values = malloc(count * sizeof *values + 1);
+    for (size_t i = 0; i < count; i++)
+        values[i] = random_value(b) * scale;
+    device_memory ret = put_values(b, type, values, count);
+    free(values);
+    return ret;
+}
+
+static inline device_memory put_integers(struct bench *b, const int32_t *values, size_t count)
+{
+    device_memory ret = room(b, count * 4);
+    b->d->run->upload(b->d, ret, values, count * 4);
+    return ret;
+}
+
+static inline device_memory put_choices(struct bench *b, size_t count, size_t below)
+{
+    int32_t *values = malloc(count * sizeof *values + 1);
+    for (size_t i = 0; i < count; i++) {
+        random_value(b);
+        values[i] = (int32_t)((b->random >> 33) % below);
+    }
+    device_memory ret = put_integers(b, values, count);
+    free(values);
+    return ret;
+}
+
+static inline float *take_values(struct bench *b, device_memory m, enum type type, size_t count)
+{
+    float *ret = malloc(count * sizeof *ret + 1);
+    if (type_bytes(b, type) == 4) {
+        b->d->run->download(b->d, ret, m, count * 4);
+        return ret;
+    }
+    bf16 *halves = malloc(count * sizeof *halves + 1);
+    b->d->run->download(b->d, halves, m, count * 2);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = bf16_to_float(halves[i]);
+    free(halves);
+    return ret;
+}
+
+static inline void record(struct bench *b, const char *name, enum type type, device_memory m, size_t count)
+{
+    assert_true(b->array_count < 64);
+    struct array *a = &b->arrays[b->array_count++];
+    snprintf(a->name, sizeof a->name, "%s", name);
+    *a = (struct array){.values = take_values(b, m, type, count), .count = count, .type = type};
+    snprintf(a->name, sizeof a->name, "%s", name);
+}
+
+/* Tokens of rows of these lengths: offsets, positions, rows (numbers 1000, 1007, ...). */
+struct rows {
+    size_t T, B;
+    device_memory offsets, positions, rows;
+};
+
+static inline struct rows put_rows(struct bench *b, const size_t *lengths, size_t B, uint32_t first_row)
+{
+    struct rows r = {.B = B};
+    for (size_t i = 0; i < B; i++)
+        r.T += lengths[i];
+    int32_t *offsets = calloc(B + 1, 4), *positions = calloc(r.T + 1, 4), *rows = calloc(r.T + 1, 4);
+    for (size_t i = 0, t = 0; i < B; i++) {
+        for (size_t k = 0; k < lengths[i]; k++, t++) {
+            positions[t] = (int32_t)k;
+            rows[t] = (int32_t)(first_row + 7 * i);
+        }
+        offsets[i + 1] = (int32_t)t;
+    }
+    r.offsets = put_integers(b, offsets, B + 1);
+    r.positions = put_integers(b, positions, r.T);
+    r.rows = put_integers(b, rows, r.T);
+    free(offsets);
+    free(positions);
+    free(rows);
+    return r;
+}
+
+static inline struct dropout dropout_of(const struct rows *r, float probability, uint32_t site)
+{
+    return (struct dropout){probability, 0x123456789abcdefull, 3, site, r->rows, r->positions};
+}
+
+/* Largest difference relative to the largest value. */
+static inline double difference(const struct array *expected, const struct array *found, size_t *at)
+{
+    double most = 0, scale = 1e-30;
+    for (size_t i = 0; i < expected->count; i++)
+        scale = fmax(scale, fabs(expected->values[i]));
+    for (size_t i = 0; i < expected->count; i++) {
+        double off = fabs((double)expected->values[i] - found->values[i]) / scale;
+        if (!(off <= most)) {
+            most = isnan(off) ? INFINITY : off;
+            *at = i;
+        }
+    }
+    return most;
+}
+
+static inline void compare(const char *device, const char *what, const struct bench *expected, const struct bench *found,
+                           const double tolerance[2])
+{
+    assert_int_equal(expected->array_count, found->array_count);
+    for (size_t i = 0; i < expected->array_count; i++) {
+        const struct array *a = &expected->arrays[i], *b = &found->arrays[i];
+        size_t at = 0;
+        double off = difference(a, b, &at);
+        if (off > tolerance[a->type])
+            fail_msg("%s: %s: %s[%zu] of %zu: expected %g, found %g; off by %g of the largest, allowed %g", device, what, a->name,
+                     at, a->count, a->values[at], b->values[at], off, tolerance[a->type]);
+    }
+}

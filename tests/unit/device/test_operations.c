@@ -1,0 +1,328 @@
+/* Every operation of every device, at every instruction set of this machine, against the reference; bits from run to run. */
+#include "harness.h"
+
+struct shape {
+    size_t lengths[8], B, C, F, H, D, L;
+    float dropout;
+};
+
+/* Tails that divide by nothing; one of the real width. */
+static const struct shape shapes[] = {
+    {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0},       {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0.1f}, {{511, 1}, 2, 24, 96, 3, 8, 1, 0.3f},
+    {{17, 65, 3}, 3, 64, 130, 2, 32, 7, 0.1f}, {{129}, 1, 128, 33, 2, 64, 2, 0},       {{40, 23}, 2, 90, 77, 1, 90, 2, 0.5f},
+};
+
+static void case_linear(struct bench *b, const struct shape *s, enum activation activation)
+{
+    const struct device_operations *run = b->d->run;
+    size_t N = 37 + s->lengths[0], K = s->C, O = s->F;
+    device_memory x = put_random(b, ACT, N * K, 1), w = put_random(b, ACT, O * K, 0.3f), bias = put_random(b, F32, O, 1);
+    device_memory y = space(b, ACT, N * O), pre = space(b, ACT, N * O), bare = space(b, ACT, N * O);
+    run->linear_forward(b->d, y, activation == ACTIVATION_NONE ? y : pre, x, w, bias, activation, N, K, O);
+    run->linear_forward(b->d, bare, DEVICE_NOTHING, x, w, bias, activation, N, K, O);
+    record(b, "y", ACT, y, N * O);
+    record(b, "y without pre", ACT, bare, N * O);
+    if (activation != ACTIVATION_NONE)
+        record(b, "pre", ACT, pre, N * O);
+    device_memory dy = put_random(b, ACT, N * O, 1), dx = space(b, ACT, N * K), sum = put_random(b, ACT, N * K, 1);
+    device_memory dw = space(b, F32, O * K), dbias = space(b, F32, O);
+    run->linear_backward(b->d, dx, dw, dbias, dy, x, w, 0, N, K, O);
+    record(b, "dx", ACT, dx, N * K);
+    record(b, "dw", F32, dw, O * K);
+    record(b, "dbias", F32, dbias, O);
+    run->linear_backward(b->d, sum, dw, dbias, dy, x, w, 1, N, K, O);
+    record(b, "dx +=", ACT, sum, N * K);
+    run->linear_backward(b->d, DEVICE_NOTHING, dw, dbias, dy, x, w, 0, N, K, O);
+    record(b, "dw without dx", F32, dw, O * K);
+}
+
+static void linear_none(struct bench *b, const struct shape *s)
+{
+    case_linear(b, s, ACTIVATION_NONE);
+}
+
+static void linear_gelu(struct bench *b, const struct shape *s)
+{
+    case_linear(b, s, ACTIVATION_GELU);
+}
+
+static void linear_others(struct bench *b, const struct shape *s)
+{
+    static const enum activation all[] = {ACTIVATION_GELU_NEW, ACTIVATION_RELU, ACTIVATION_TANH};
+    for (int i = 0; i < 3; i++)
+        case_linear(b, s, all[i]);
+}
+
+static void activation_backward(struct bench *b, const struct shape *s)
+{
+    static const enum activation all[] = {ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_GELU_NEW, ACTIVATION_RELU,
+                                          ACTIVATION_TANH};
+    const struct device_operations *run = b->d->run;
+    for (int i = 0; i < 5; i++) {
+        size_t n = 37 * s->F + 5;
+        device_memory dy = put_random(b, ACT, n, 1), pre = put_random(b, ACT, n, all[i] == ACTIVATION_TANH ? 0.2f : 2);
+        device_memory dpre = space(b, ACT, n), y = space(b, ACT, n);
+        run->activation_backward(b->d, dpre, y, dy, pre, all[i], n);
+        record(b, "dpre", ACT, dpre, n);
+        record(b, "y", ACT, y, n);
+        run->activation_backward(b->d, dy, DEVICE_NOTHING, dy, pre, all[i], n);
+        record(b, "dpre in place of dy", ACT, dy, n);
+        run->activation_backward(b->d, pre, DEVICE_NOTHING, dpre, pre, all[i], n);
+        record(b, "dpre in place of pre", ACT, pre, n);
+    }
+}
+
+static void attention(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->H * s->D;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 5);
+    device_memory qkv = put_random(b, ACT, r.T * 3 * C, 1), y = space(b, ACT, r.T * C), log_sum = space(b, F32, s->H * r.T);
+    run->attention_forward(b->d, y, log_sum, qkv, r.offsets, &p, r.B, r.T, s->H, s->D);
+    record(b, "y", ACT, y, r.T * C);
+    record(b, "log_sum", F32, log_sum, s->H * r.T);
+    device_memory dy = put_random(b, ACT, r.T * C, 1), dqkv = space(b, ACT, r.T * 3 * C);
+    run->attention_backward(b->d, dqkv, dy, y, qkv, log_sum, r.offsets, &p, r.B, r.T, s->H, s->D);
+    record(b, "dqkv", ACT, dqkv, r.T * 3 * C);
+}
+
+static void normalize(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->C;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 6);
+    size_t n = r.T * C;
+    device_memory x = put_random(b, ACT, n, 1), z = put_random(b, ACT, n, 1), gamma = put_random(b, F32, C, 1),
+                  beta = put_random(b, F32, C, 1);
+    device_memory y = space(b, ACT, n), sum = space(b, ACT, n), statistics = space(b, F32, 2 * r.T);
+    run->normalize_forward(b->d, y, sum, statistics, x, z, gamma, beta, 1e-12f, &p, r.T, C);
+    record(b, "y", ACT, y, n);
+    record(b, "sum", ACT, sum, n);
+    record(b, "statistics", F32, statistics, 2 * r.T);
+    device_memory dy = put_random(b, ACT, n, 1), dx = space(b, ACT, n), dz = space(b, ACT, n), dgamma = space(b, F32, C),
+                  dbeta = space(b, F32, C);
+    run->normalize_backward(b->d, dx, dz, dgamma, dbeta, dy, sum, statistics, gamma, &p, r.T, C);
+    record(b, "dx", ACT, dx, n);
+    record(b, "dz", ACT, dz, n);
+    record(b, "dgamma", F32, dgamma, C);
+    record(b, "dbeta", F32, dbeta, C);
+    run->normalize_backward(b->d, dy, dz, dgamma, dbeta, dy, sum, statistics, gamma, &p, r.T, C);
+    record(b, "dx in place of dy", ACT, dy, n);
+    run->normalize_forward(b->d, y, z, statistics, x, z, gamma, beta, 1e-12f, &p, r.T, C);
+    record(b, "sum in place of z", ACT, z, n);
+}
+
+static void embedding(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->C, V = 41, P = 600, U = 13, types = 2;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 7);
+    device_memory ids = put_choices(b, r.T, V), slots = put_choices(b, r.T, U), type_ids = put_choices(b, r.T, types);
+    device_memory word = put_random(b, F32, V * C, 1), position = put_random(b, F32, P * C, 1),
+                  type = put_random(b, F32, types * C, 1);
+    device_memory gamma = put_random(b, F32, C, 1), beta = put_random(b, F32, C, 1);
+    device_memory y = space(b, ACT, r.T * C), sum = space(b, ACT, r.T * C), statistics = space(b, F32, 2 * r.T);
+    run->embedding_forward(b->d, y, sum, statistics, ids, r.positions, type_ids, word, position, type, gamma, beta, 1e-12f, &p,
+                           r.T, C);
+    record(b, "y", ACT, y, r.T * C);
+    record(b, "sum", ACT, sum, r.T * C);
+    record(b, "statistics", F32, statistics, 2 * r.T);
+    device_memory dy = put_random(b, ACT, r.T * C, 1), dword = space(b, F32, U * C), dposition = space(b, F32, P * C),
+                  dtype = space(b, F32, types * C), dgamma = space(b, F32, C), dbeta = space(b, F32, C);
+    run->embedding_backward(b->d, dword, dposition, dtype, dgamma, dbeta, dy, sum, statistics, slots, r.positions, type_ids,
+                            gamma, &p, r.T, C, U, P, types);
+    record(b, "dword", F32, dword, U * C);
+    record(b, "dposition", F32, dposition, P * C);
+    record(b, "dtype", F32, dtype, types * C);
+    record(b, "dgamma", F32, dgamma, C);
+    record(b, "dbeta", F32, dbeta, C);
+}
+
+static void head(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->C, L = s->L, B = s->B;
+    struct rows r = put_rows(b, s->lengths, B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 8);
+    device_memory x = put_random(b, ACT, r.T * C, 1), first = space(b, ACT, B * C), back = space(b, ACT, r.T * C);
+    device_memory dropped = space(b, ACT, r.T * C);
+    run->first_tokens(b->d, first, x, r.offsets, B, C);
+    run->first_tokens_backward(b->d, back, first, r.offsets, B, r.T, C);
+    run->dropout_apply(b->d, dropped, x, &p, r.T, C);
+    record(b, "first tokens", ACT, first, B * C);
+    record(b, "first tokens back", ACT, back, r.T * C);
+    record(b, "dropout", ACT, dropped, r.T * C);
+    device_memory w = put_random(b, F32, L * C, 1), bias = put_random(b, F32, L, 1), logits = space(b, F32, B * L);
+    device_memory classes = put_choices(b, B, L), weights = put_values(b, F32, (const float[]){1, 2, 3, 4, 5, 6, 7}, L);
+    device_memory loss = space(b, F32, B), dlogits = space(b, F32, B * L), targets = put_random(b, F32, B * L, 1);
+    device_memory dx = space(b, ACT, B * C), dw = space(b, F32, L * C), dbias = space(b, F32, L);
+    run->classifier_forward(b->d, logits, first, w, bias, B, C, L);
+    record(b, "logits", F32, logits, B * L);
+    run->cross_entropy(b->d, loss, dlogits, logits, classes, weights, B, L);
+    record(b, "cross entropy", F32, loss, B);
+    record(b, "its dlogits", F32, dlogits, B * L);
+    run->classifier_backward(b->d, dx, dw, dbias, dlogits, first, w, B, C, L);
+    record(b, "dx", ACT, dx, B * C);
+    record(b, "dw", F32, dw, L * C);
+    record(b, "dbias", F32, dbias, L);
+    run->binary_cross_entropy(b->d, loss, dlogits, logits, targets, weights, B, L);
+    record(b, "binary cross entropy", F32, loss, B);
+    record(b, "its dlogits", F32, dlogits, B * L);
+    run->binary_cross_entropy(b->d, loss, DEVICE_NOTHING, logits, targets, DEVICE_NOTHING, B, L);
+    record(b, "without weights", F32, loss, B);
+}
+
+static void optimizer(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t n = 40000 + s->F, V = 37, U = 5, C = s->C;
+    struct adamw a = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.37f, 0.1f, 0.001f};
+    device_memory p = put_random(b, F32, n, 1), g = put_random(b, F32, n, 1), m = put_random(b, F32, n, 0.1f),
+                  x = put_random(b, F32, n, 1);
+    device_memory v = space(b, F32, n), shadow = space(b, ACT, n), seen = room(b, V), sum = space(b, F32, 1);
+    run->zero(b->d, v, n * 4);
+    run->adamw(b->d, p, shadow, g, m, v, &a, n);
+    run->adamw(b->d, p, DEVICE_NOTHING, g, m, v, &a, n);
+    record(b, "shadow", ACT, shadow, n);
+    record(b, "p", F32, p, n);
+    record(b, "m", F32, m, n);
+    record(b, "v", F32, v, n);
+    float squares = (float)run->sum_of_squares(b->d, p, n);
+    run->upload(b->d, sum, &squares, 4);
+    record(b, "sum of squares", F32, sum, 1);
+    run->add(b->d, x, p, n);
+    record(b, "add", F32, x, n);
+    run->round_to_activation(b->d, shadow, x, n);
+    record(b, "rounded", ACT, shadow, n);
+    int32_t slots[37];
+    for (int row = 0; row < 37; row++)
+        slots[row] = row % 9 == 3 ? row / 9 : -1;
+    device_memory table = put_random(b, F32, V * C, 1), words = put_random(b, F32, U * C, 1), first = space(b, F32, V * C),
+                  second = space(b, F32, V * C);
+    run->zero(b->d, first, V * C * 4);
+    run->zero(b->d, second, V * C * 4);
+    run->zero(b->d, seen, V);
+    for (int step = 0; step < 3; step++) {
+        slots[20 + step] = 4;
+        run->adamw_rows(b->d, table, words, first, second, seen, put_integers(b, slots, V), &a, V, C);
+        slots[20 + step] = -1;
+    }
+    record(b, "rows p", F32, table, V * C);
+    record(b, "rows m", F32, first, V * C);
+    record(b, "rows v", F32, second, V * C);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct bench *b, const struct shape *s);
+} cases[] = {
+    {"linear", linear_none},
+    {"linear gelu", linear_gelu},
+    {"linear, other activations", linear_others},
+    {"activation backward", activation_backward},
+    {"attention", attention},
+    {"normalize", normalize},
+    {"embedding", embedding},
+    {"head", head},
+    {"optimizer", optimizer},
+};
+
+static const struct candidate {
+    const char *device, *isa;
+    enum precision precision;
+    int threads;
+} candidates[] = {
+    {"cpu", "baseline", PRECISION_F32, 2},     {"cpu", "avx2", PRECISION_F32, 2},  {"cpu", "avx512", PRECISION_F32, 2},
+    {"cpu", "baseline", PRECISION_BF16, 2},    {"cpu", "avx2", PRECISION_BF16, 2}, {"cpu", "avx512", PRECISION_BF16, 2},
+    {"cpu", "avx512_bf16", PRECISION_BF16, 2}, {"cpu", "", PRECISION_F32, 1},      {"cpu", "", PRECISION_BF16, 3},
+    {"guarded", "", PRECISION_F32, 2},         {"guarded", "", PRECISION_BF16, 2},
+};
+
+static bool available(const struct candidate *c)
+{
+    struct device *d;
+    struct error e = {0};
+    setenv("MUSTER_ISA", c->isa, 1);
+    if (device_create(&d, c->device, c->precision, c->threads, &e) != 0) {
+        assert_int_equal(e.kind, ERROR_USAGE);
+        print_message("not on this machine: %s\n", e.text);
+        return false;
+    }
+    d->run->destroy(d);
+    return true;
+}
+
+/* f32: rounding of sums of a few hundred terms. bf16: act arrays are stored with 8 bits, and others are made from such. */
+static const double tolerances[][2] = {[PRECISION_F32] = {1e-5, 1e-5}, [PRECISION_BF16] = {8e-3, 1.2e-2}};
+
+static void test_against_reference(void **state)
+{
+    (void)state;
+    struct bench expected, found;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        const struct candidate *c = &candidates[i];
+        if (!available(c))
+            continue;
+        char device[128];
+        bench_open(&expected, "cpu_reference", c->precision, 1);
+        bench_open(&found, c->device, c->precision, c->threads);
+        device_describe(found.d, device, sizeof device);
+        print_message("%s\n", device);
+        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+                char what[128];
+                snprintf(what, sizeof what, "%s, shape %zu", cases[k].name, s);
+                cases[k].run(&expected, &shapes[s]);
+                cases[k].run(&found, &shapes[s]);
+                compare(device, what, &expected, &found, tolerances[c->precision]);
+                struct error e = {0};
+                assert_int_equal(found.d->run->finish(found.d, &e), 0);
+                if (cases[k].run != optimizer)
+                    assert_true(expected.d->flops == found.d->flops);
+                bench_clear(&expected);
+                bench_clear(&found);
+            }
+        bench_close(&expected);
+        bench_close(&found);
+    }
+}
+
+static void assert_same_bits(const char *what, const struct bench *a, const struct bench *b)
+{
+    for (size_t i = 0; i < a->array_count; i++)
+        if (memcmp(a->arrays[i].values, b->arrays[i].values, a->arrays[i].count * sizeof(float)) != 0)
+            fail_msg("%s: %s: expected the same bits again", what, a->arrays[i].name);
+}
+
+static void test_same_bits_again(void **state)
+{
+    (void)state;
+    setenv("MUSTER_ISA", "", 1);
+    for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++)
+        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+                struct bench a, b;
+                bench_open(&a, "cpu", (enum precision)precision, 3);
+                bench_open(&b, "cpu", (enum precision)precision, 3);
+                cases[k].run(&a, &shapes[s]);
+                for (int again = 0; again < 3; again++) {
+                    bench_clear(&b);
+                    cases[k].run(&b, &shapes[s]);
+                    assert_same_bits(cases[k].name, &a, &b);
+                }
+                bench_close(&a);
+                bench_close(&b);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_reference),
+        cmocka_unit_test(test_same_bits_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

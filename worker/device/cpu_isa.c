@@ -1,0 +1,57 @@
+/* Owns the choice of kernels by what this machine can carry out. */
+#include "worker/device/kernels/kernels.h"
+
+#include <string.h>
+
+extern const struct kernels kernels_baseline_f32, kernels_baseline_bf16;
+
+static bool always(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+extern const struct kernels kernels_avx2_f32, kernels_avx2_bf16, kernels_avx512_f32, kernels_avx512_bf16,
+    kernels_avx512_bf16_bf16;
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+}
+
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+static bool has_avx512_bf16(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
+#endif
+
+static const struct {
+    const struct kernels *kernels;
+    bool (*can_run)(void);
+} variants[] = {
+#if defined(__x86_64__)
+    {&kernels_avx512_bf16_bf16, has_avx512_bf16},
+    {&kernels_avx512_f32, has_avx512},
+    {&kernels_avx512_bf16, has_avx512},
+    {&kernels_avx2_f32, has_avx2},
+    {&kernels_avx2_bf16, has_avx2},
+#endif
+    {&kernels_baseline_f32, always},
+    {&kernels_baseline_bf16, always},
+};
+
+const struct kernels *kernels_find(enum precision precision, const char *isa)
+{
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        const struct kernels *k = variants[i].kernels;
+        if (k->precision == precision && (!isa || strcmp(isa, k->isa) == 0) && variants[i].can_run())
+            return k;
+    }
+    return NULL;
+}

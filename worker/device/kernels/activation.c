@@ -1,0 +1,226 @@
+/* Owns what happens to a linear map's product on its way to memory, and activations backward. */
+#include "worker/device/kernels/names.h"
+#include "worker/device/kernels/vector.h"
+
+#include <math.h>
+
+#define LOG2E 1.44269504088896341f
+
+/* Phi(x), the normal distribution's, and with it e^(-x^2 / 2). Abramowitz and Stegun, 7.1.26: absolute error below 1e-7. */
+struct normal {
+    vector cumulative, exponential;
+};
+
+INLINE struct normal normal(vector x)
+{
+    vector z = minimum(magnitude(x) * splat(0.70710678118654752f), splat(12));
+    vector e = exp2_of(z * z * splat(-LOG2E)), t = splat(1) / multiply_add(z, splat(0.3275911f), splat(1));
+    vector p = multiply_add(splat(0.5f * 1.061405429f), t, splat(0.5f * -1.453152027f));
+    p = multiply_add(p, t, splat(0.5f * 1.421413741f));
+    p = multiply_add(p, t, splat(0.5f * -0.284496736f));
+    p = multiply_add(p, t, splat(0.5f * 0.254829592f));
+    vector tail = p * t * e;
+    return (struct normal){where_not_negative(x, splat(1) - tail, tail), e};
+}
+
+/* Also for a NaN, which minimum() may lose. */
+INLINE vector keep_nan(vector x, vector y)
+{
+    return y + (x - x);
+}
+
+INLINE vector identity(vector x)
+{
+    return x;
+}
+
+INLINE vector one(vector x)
+{
+    (void)x;
+    return splat(1);
+}
+
+INLINE vector gelu(vector x)
+{
+    return x * normal(x).cumulative;
+}
+
+INLINE vector gelu_slope(vector x)
+{
+    struct normal n = normal(x);
+    return multiply_add(x * splat(0.39894228040143268f), n.exponential, n.cumulative);
+}
+
+/* x / (1 + e^(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3); the exponent bounded where 2^x is 0 anyway. */
+INLINE vector gelu_new_gate(vector x)
+{
+    vector u = x * multiply_add(x * x, splat(0.044715f * 0.79788456080286536f), splat(0.79788456080286536f));
+    return splat(1) / (splat(1) + exp2_of(minimum(u * splat(-2 * LOG2E), splat(126))));
+}
+
+INLINE vector gelu_new(vector x)
+{
+    return x * gelu_new_gate(x);
+}
+
+INLINE vector gelu_new_slope(vector x)
+{
+    vector gate = gelu_new_gate(x);
+    vector u =
+        multiply_add(minimum(x * x, splat(1e6f)), splat(3 * 0.044715f * 0.79788456080286536f), splat(0.79788456080286536f));
+    return multiply_add(x * splat(2) * u, gate * (splat(1) - gate), gate);
+}
+
+INLINE vector relu(vector x)
+{
+    return keep_nan(x, maximum(x, splat(0)));
+}
+
+INLINE vector relu_slope(vector x)
+{
+    return (vector)((vector_int)splat(1) & (x > splat(0)));
+}
+
+INLINE vector hyperbolic(vector x) /* of pooled vectors only: few, and exact near 0 */
+{
+    float each[LANES];
+    store(each, x);
+    for (int i = 0; i < LANES; i++)
+        each[i] = tanhf(each[i]);
+    return load(each);
+}
+
+INLINE vector hyperbolic_slope(vector y)
+{
+    return splat(1) - y * y;
+}
+
+struct epilogue {
+    act *y, *pre;
+    const float *product, *bias;
+    size_t rows, O;
+};
+
+INLINE void epilogue_part(const struct epilogue *p, size_t at, size_t o, size_t n, vector (*activation)(vector))
+{
+    vector v = act_round(load_most(p->product + at, n) + load_most(p->bias + o, n));
+    if (p->pre)
+        act_store_most(p->pre + at, v, n);
+    if (p->y != p->pre)
+        act_store_most(p->y + at, activation(v), n);
+}
+
+INLINE void epilogue(struct epilogue p, vector (*activation)(vector))
+{
+    for (size_t row = 0; row < p.rows; row++) {
+        size_t o = 0, at = row * p.O;
+        for (; o + LANES <= p.O; o += LANES)
+            epilogue_part(&p, at + o, o, LANES, activation);
+        if (o < p.O)
+            epilogue_part(&p, at + o, o, p.O - o, activation);
+    }
+}
+
+struct slope {
+    act *dpre, *y;
+    const act *dy, *pre;
+    size_t n;
+};
+
+INLINE void slope_part(const struct slope *p, size_t i, size_t n, vector (*activation)(vector), vector (*derivative)(vector))
+{
+    vector x = act_load_most(p->pre + i, n), g = act_load_most(p->dy + i, n);
+    act_store_most(p->dpre + i, g * derivative(x), n);
+    if (p->y)
+        act_store_most(p->y + i, activation(x), n);
+}
+
+INLINE void slope(struct slope p, vector (*activation)(vector), vector (*derivative)(vector))
+{
+    size_t i = 0;
+    for (; i + LANES <= p.n; i += LANES)
+        slope_part(&p, i, LANES, activation, derivative);
+    if (i < p.n)
+        slope_part(&p, i, p.n - i, activation, derivative);
+}
+
+#define ACTIVATION(name, forward, again, derivative)                                                                             \
+    static void name##_epilogue(struct epilogue p)                                                                               \
+    {                                                                                                                            \
+        epilogue(p, forward);                                                                                                    \
+    }                                                                                                                            \
+    static void name##_backward(struct slope p)                                                                                  \
+    {                                                                                                                            \
+        slope(p, again, derivative);                                                                                             \
+    }
+
+ACTIVATION(none, identity, identity, one)
+ACTIVATION(gelu, gelu, gelu, gelu_slope)
+ACTIVATION(gelu_new, gelu_new, gelu_new, gelu_new_slope)
+ACTIVATION(relu, relu, relu, relu_slope)
+ACTIVATION(tanh, hyperbolic, identity, hyperbolic_slope) /* its backward is given the output */
+
+static const struct {
+    void (*epilogue)(struct epilogue p);
+    void (*backward)(struct slope p);
+} activations[] = {
+    [ACTIVATION_NONE] = {none_epilogue, none_backward},
+    [ACTIVATION_GELU] = {gelu_epilogue, gelu_backward},
+    [ACTIVATION_GELU_NEW] = {gelu_new_epilogue, gelu_new_backward},
+    [ACTIVATION_RELU] = {relu_epilogue, relu_backward},
+    [ACTIVATION_TANH] = {tanh_epilogue, tanh_backward},
+};
+
+void KERNEL(bias_activation)(void *y, void *pre, const float *product, const float *bias, enum activation activation, size_t rows,
+                             size_t O)
+{
+    activations[activation].epilogue((struct epilogue){y, pre, product, bias, rows, O});
+}
+
+void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n)
+{
+    activations[activation].backward((struct slope){dpre, y, dy, pre, n});
+}
+
+void KERNEL(store_product)(void *y, const float *product, int add, size_t n)
+{
+    act *to = y;
+    for (size_t i = 0; i < n; i += LANES) {
+        vector v = load_most(product + i, n - i);
+        act_store_most(to + i, add ? v + act_load_most(to + i, n - i) : v, n - i);
+    }
+}
+
+void KERNEL(widen)(float *y, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES)
+        store_most(y + i, act_load_most((const act *)x + i, n - i), n - i);
+}
+
+void KERNEL(round)(void *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES)
+        act_store_most((act *)y + i, load_most(x + i, n - i), n - i);
+}
+
+INLINE vector row_part(const act *x, size_t row, size_t columns, size_t c, size_t n)
+{
+    return act_load_most(x + row * columns + c, n);
+}
+
+/* Four rows at a time, for fewer passes over the sums. */
+void KERNEL(column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to)
+{
+    size_t row = 0;
+    memset(sums + from, 0, (to - from) * sizeof *sums);
+    for (; row + 4 <= rows; row += 4)
+        for (size_t c = from; c < to; c += LANES) {
+            size_t n = to - c;
+            vector low = row_part(x, row, columns, c, n) + row_part(x, row + 1, columns, c, n);
+            vector high = row_part(x, row + 2, columns, c, n) + row_part(x, row + 3, columns, c, n);
+            store_most(sums + c, load_most(sums + c, n) + (low + high), n);
+        }
+    for (; row < rows; row++)
+        for (size_t c = from; c < to; c += LANES)
+            store_most(sums + c, load_most(sums + c, to - c) + row_part(x, row, columns, c, to - c), to - c);
+}

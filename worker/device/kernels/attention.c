@@ -1,0 +1,340 @@
+/* Owns attention: one head of one row of the batch at a time. A block of queries is scored against all keys of the row, and
+ * scores live only until the next block: a few ten KB, in the near caches (Dao et al., 2022, FlashAttention, for rows short
+ * enough that their scores need no second level of blocks). Backward computes them again from the logarithm of the sum. */
+#include "worker/device/kernels/mask.h"
+#include "worker/device/kernels/names.h"
+#include "worker/device/kernels/tile.h"
+
+#include <math.h>
+
+#define QUERIES 24
+#define LOG2E 1.44269504088896341f
+
+/* One head of one row. wide: D up to whole vectors of units; tall: n up to whole vectors. */
+struct head {
+    const struct attention *a;
+    size_t first, n, tall, D, wide, C, head;
+    float scale;
+    /* packed; as factors b of products with depth over D (transposed) or over tokens (pairs of rows where a unit holds two) */
+    cell *rows;
+    unit *keys_across, *values_across, *keys, *values;
+    /* of a block of queries */
+    cell *queries, *outputs, *weights, *slopes;
+    unit *queries_down, *outputs_down, *weights_down, *slopes_down;
+    float *scores, *products, *result, *dkeys, *dvalues;
+    uint8_t *bits;
+};
+
+static size_t up(size_t n, size_t step)
+{
+    return (n + step - 1) / step * step;
+}
+
+struct cursor {
+    char *base;
+    size_t at;
+};
+
+static void *take(struct cursor *c, size_t bytes)
+{
+    void *ret = c->base ? c->base + c->at : NULL;
+    c->at += up(bytes, 64);
+    return ret;
+}
+
+/* Sets the arrays of h, whose sizes are known, into memory at `base`; returns the bytes they need. */
+static size_t head_lay_out(struct head *h, void *base)
+{
+    struct cursor c = {base, 0};
+    size_t block = QUERIES * h->wide, wall = h->tall * h->wide, scores = QUERIES * h->tall;
+    h->rows = take(&c, wall * sizeof(cell));
+    h->keys_across = take(&c, wall * sizeof(cell));
+    h->values_across = take(&c, wall * sizeof(cell));
+    h->keys = take(&c, wall * sizeof(cell));
+    h->values = take(&c, wall * sizeof(cell));
+    h->queries = take(&c, block * sizeof(cell));
+    h->outputs = take(&c, block * sizeof(cell));
+    h->queries_down = take(&c, block * sizeof(cell));
+    h->outputs_down = take(&c, block * sizeof(cell));
+    h->scores = take(&c, scores * sizeof(float));
+    h->products = take(&c, scores * sizeof(float));
+    h->weights = take(&c, scores * sizeof(cell));
+    h->slopes = take(&c, scores * sizeof(cell));
+    h->weights_down = take(&c, scores * sizeof(cell));
+    h->slopes_down = take(&c, scores * sizeof(cell));
+    h->result = take(&c, block * sizeof(float));
+    h->dkeys = take(&c, wall * sizeof(float));
+    h->dvalues = take(&c, wall * sizeof(float));
+    h->bits = take(&c, h->tall / 8 + MASK_SLACK + 8);
+    return c.at;
+}
+
+static struct head head_sizes(size_t n, size_t D)
+{
+    return (struct head){.n = n, .tall = up(n, LANES), .D = D, .wide = up(D, LANES * UNIT_HOLDS)};
+}
+
+size_t KERNEL(attention_scratch)(size_t n, size_t D)
+{
+    struct head h = head_sizes(n, D);
+    return head_lay_out(&h, NULL);
+}
+
+static struct head head_open(const struct attention *a, size_t row, size_t head, void *scratch)
+{
+    struct head h = head_sizes((size_t)(a->offsets[row + 1] - a->offsets[row]), a->D);
+    h.a = a;
+    h.first = (size_t)a->offsets[row];
+    h.head = head;
+    h.C = a->H * a->D;
+    h.scale = 1 / sqrtf((float)a->D);
+    head_lay_out(&h, scratch);
+    return h;
+}
+
+/* `count` vectors of D act elements, `stride` apart, as rows of `wide` cells; zeros up to `rows` rows. */
+INLINE void pack(cell *to, size_t wide, const act *from, size_t stride, size_t D, size_t count, size_t rows)
+{
+    for (size_t i = 0; i < count; i++, from += stride, to += wide) {
+#if UNIT_HOLDS == 2
+        memcpy(to, from, D * sizeof *to);
+        if (D < wide)
+            memset(to + D, 0, (wide - D) * sizeof *to);
+#else
+        for (size_t c = 0; c < wide; c += LANES)
+            store(to + c, c < D ? act_load_most(from + c, D - c) : splat(0));
+#endif
+    }
+    memset(to, 0, (rows - count) * wide * sizeof *to);
+}
+
+static const act *part_of(const struct head *h, size_t token, size_t part) /* 0 q, 1 k, 2 v */
+{
+    return (const act *)h->a->qkv + (token * 3 + part) * h->C + h->head * h->D;
+}
+
+/* Rows of cells as a factor b with depth over D. */
+static void across(unit *to, const cell *rows, const struct head *h)
+{
+    size_t units = h->wide / UNIT_HOLDS;
+    for (size_t i = 0; i < h->tall; i += LANES)
+        for (size_t j = 0; j < units; j += LANES)
+            transpose_square(to + j * h->tall + i, h->tall, (const unit *)rows + i * units + j, units);
+}
+
+/* Rows of cells as a factor b with depth over rows; rows: even where a unit holds two. Returns where it is. */
+INLINE const unit *down(unit *to, const cell *from, size_t rows, size_t wide)
+{
+#if UNIT_HOLDS == 2
+    for (size_t i = 0; i < rows; i += 2)
+        for (size_t c = 0; c < wide; c += LANES) {
+            const cell *at = from + i * wide + c;
+            __m512i even = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)at));
+            __m512i odd = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(at + wide)));
+            _mm512_storeu_si512(to + i / 2 * wide + c, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+        }
+    return to;
+#else
+    (void)to;
+    (void)rows;
+    (void)wide;
+    return from;
+#endif
+}
+
+/* c (rows, columns) = a b with a's rows of `a_cells` cells and depth of `depth` cells. */
+static void multiply_rows(float *c, const cell *a, size_t a_cells, const unit *b, size_t depth, size_t rows, size_t columns)
+{
+    multiply((struct product){.c = c,
+                              .a = (const unit *)a,
+                              .b = b,
+                              .c_row = columns,
+                              .a_row = a_cells / UNIT_HOLDS,
+                              .a_step = 1,
+                              .b_step = columns,
+                              .depth = (depth + UNIT_HOLDS - 1) / UNIT_HOLDS},
+             rows, columns);
+}
+
+/* c (keys, wide) += a^T b, a: block of queries x keys. */
+static void multiply_down(float *c, const unit *a, const unit *b, const struct head *h, size_t queries)
+{
+    multiply((struct product){.c = c,
+                              .a = a,
+                              .b = b,
+                              .c_row = h->wide,
+                              .a_row = 1,
+                              .a_step = h->tall,
+                              .b_step = h->wide,
+                              .depth = (queries + UNIT_HOLDS - 1) / UNIT_HOLDS,
+                              .add = 1},
+             h->n, h->wide);
+}
+
+static const uint8_t *bits_of(const struct head *h, size_t token)
+{
+    if (!h->a->mask)
+        return NULL;
+    mask_bits(h->bits, h->a->mask, token, (uint32_t)h->head << 16, (h->n + 7) / 8);
+    return h->bits;
+}
+
+/* Scores of a block of queries; behind the last key they are -infinity, whose weight is 0. */
+static void score(const struct head *h, size_t queries)
+{
+    multiply_rows(h->scores, h->queries, h->wide, h->keys_across, h->D, queries, h->tall);
+    for (size_t i = 0; i < queries; i++)
+        for (size_t j = h->n; j < h->tall; j++)
+            h->scores[i * h->tall + j] = -INFINITY;
+}
+
+/* Weights of query i, not divided by their sum; returns what the product with the values is to be multiplied by. */
+static float soften(const struct head *h, size_t i, size_t token)
+{
+    const float *s = h->scores + i * h->tall;
+    cell *p = h->weights + i * h->tall;
+    const uint8_t *bits = bits_of(h, token);
+    vector most = splat(-INFINITY), total = splat(0), factor = splat(h->scale * LOG2E);
+    for (size_t j = 0; j < h->tall; j += LANES)
+        most = maximum(most, load(s + j));
+    float top = maximum_lane(most);
+    vector shift = splat(-top) * factor;
+    for (size_t j = 0; j < h->tall; j += LANES) {
+        vector e = exp2_of(multiply_add(load(s + j), factor, shift));
+        total += e;
+        if (bits)
+            e = mask_keep(bits, j, e);
+#if UNIT_HOLDS == 2
+        *(half_unaligned *)(p + j) = half_round(e);
+#else
+        store(p + j, e);
+#endif
+    }
+    float sum = sum_lanes(total);
+    h->a->log_sum[h->head * h->a->T + token] = top * h->scale + logf(sum);
+    return (bits ? h->a->mask->scale : 1) / sum;
+}
+
+INLINE void put(act *to, const float *from, size_t D, float factor)
+{
+    for (size_t c = 0; c < D; c += LANES)
+        act_store_most(to + c, load_most(from + c, D - c) * splat(factor), D - c);
+}
+
+void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch)
+{
+    struct head h = head_open(a, row, head, scratch);
+    pack(h.rows, h.wide, part_of(&h, h.first, 1), 3 * h.C, h.D, h.n, h.tall);
+    across(h.keys_across, h.rows, &h);
+    pack(h.rows, h.wide, part_of(&h, h.first, 2), 3 * h.C, h.D, h.n, h.tall);
+    const unit *values = down(h.values, h.rows, h.tall, h.wide);
+    for (size_t q = 0; q < h.n; q += QUERIES) {
+        size_t queries = h.n - q < QUERIES ? h.n - q : QUERIES;
+        float factors[QUERIES];
+        pack(h.queries, h.wide, part_of(&h, h.first + q, 0), 3 * h.C, h.D, queries, queries);
+        score(&h, queries);
+        for (size_t i = 0; i < queries; i++)
+            factors[i] = soften(&h, i, h.first + q + i);
+        multiply_rows(h.result, h.weights, h.tall, values, h.n, queries, h.wide);
+        for (size_t i = 0; i < queries; i++)
+            put((act *)a->y + (h.first + q + i) * h.C + head * h.D, h.result + i * h.wide, h.D, factors[i]);
+    }
+}
+
+static float delta_of(const struct head *h, size_t token)
+{
+    size_t at = token * h->C + h->head * h->D;
+    const act *dy = (const act *)h->a->dy + at, *y = (const act *)h->a->y + at;
+    vector sum = splat(0);
+    for (size_t c = 0; c < h->D; c += LANES)
+        sum = multiply_add(act_load_most(dy + c, h->D - c), act_load_most(y + c, h->D - c), sum);
+    return sum_lanes(sum);
+}
+
+/* Query i's weights behind dropout and the slopes of its scores (but for scale), in place of scores and products. */
+static void slopes_of(const struct head *h, size_t i, size_t token)
+{
+    float *s = h->scores + i * h->tall, *dp = h->products + i * h->tall;
+    const uint8_t *bits = bits_of(h, token);
+    vector factor = splat(h->scale * LOG2E), shift = splat(-h->a->log_sum[h->head * h->a->T + token] * LOG2E);
+    vector delta = splat(delta_of(h, token)), kept = splat(bits ? h->a->mask->scale : 1);
+    for (size_t j = 0; j < h->tall; j += LANES) {
+        vector p = exp2_of(multiply_add(load(s + j), factor, shift)), d = load(dp + j) * kept, w = p * kept;
+        if (bits) {
+            d = mask_keep(bits, j, d);
+            w = mask_keep(bits, j, w);
+        }
+        store(s + j, w);
+        store(dp + j, p * (d - delta));
+    }
+}
+
+#if UNIT_HOLDS == 2
+INLINE __m512i halves(vector v)
+{
+    return _mm512_cvtepu16_epi32((__m256i)half_round(v));
+}
+
+/* Rows of floats as rows of cells (unless NULL) and as units of two rows. */
+static void narrow(cell *rows, unit *pairs, const float *from, size_t queries, size_t tall)
+{
+    for (size_t i = 0; i < queries; i += 2)
+        for (size_t j = 0; j < tall; j += LANES) {
+            const float *at = from + i * tall + j;
+            __m512i even = halves(load(at)), odd = i + 1 < queries ? halves(load(at + tall)) : _mm512_setzero_si512();
+            _mm512_storeu_si512(pairs + i / 2 * tall + j, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+            if (!rows)
+                continue;
+            _mm256_storeu_si256((void *)(rows + i * tall + j), _mm512_cvtepi32_epi16(even));
+            if (i + 1 < queries)
+                _mm256_storeu_si256((void *)(rows + (i + 1) * tall + j), _mm512_cvtepi32_epi16(odd));
+        }
+}
+#endif
+
+static void backward_block(struct head *h, const unit *keys, size_t q, size_t queries)
+{
+    const struct attention *a = h->a;
+    size_t even = up(queries, UNIT_HOLDS);
+    pack(h->queries, h->wide, part_of(h, h->first + q, 0), 3 * h->C, h->D, queries, even);
+    pack(h->outputs, h->wide, (const act *)a->dy + (h->first + q) * h->C + h->head * h->D, h->C, h->D, queries, even);
+    const unit *queries_down = down(h->queries_down, h->queries, even, h->wide);
+    const unit *outputs_down = down(h->outputs_down, h->outputs, even, h->wide);
+    score(h, queries);
+    multiply_rows(h->products, h->outputs, h->wide, h->values_across, h->D, queries, h->tall);
+    for (size_t i = 0; i < queries; i++)
+        slopes_of(h, i, h->first + q + i);
+#if UNIT_HOLDS == 2
+    narrow(NULL, h->weights_down, h->scores, queries, h->tall);
+    narrow(h->slopes, h->slopes_down, h->products, queries, h->tall);
+    const unit *weights_down = h->weights_down, *slopes_down = h->slopes_down;
+    const cell *slopes = h->slopes;
+#else
+    const unit *weights_down = h->scores, *slopes_down = h->products;
+    const cell *slopes = h->products;
+#endif
+    multiply_rows(h->result, slopes, h->tall, keys, h->n, queries, h->wide);
+    multiply_down(h->dvalues, weights_down, outputs_down, h, queries);
+    multiply_down(h->dkeys, slopes_down, queries_down, h, queries);
+    for (size_t i = 0; i < queries; i++)
+        put((act *)a->dqkv + (h->first + q + i) * 3 * h->C + h->head * h->D, h->result + i * h->wide, h->D, h->scale);
+}
+
+void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch)
+{
+    struct head h = head_open(a, row, head, scratch);
+    pack(h.rows, h.wide, part_of(&h, h.first, 2), 3 * h.C, h.D, h.n, h.tall);
+    across(h.values_across, h.rows, &h);
+    pack(h.rows, h.wide, part_of(&h, h.first, 1), 3 * h.C, h.D, h.n, h.tall);
+    across(h.keys_across, h.rows, &h);
+    const unit *keys = down(h.keys, h.rows, h.tall, h.wide);
+    memset(h.dkeys, 0, h.tall * h.wide * sizeof(float));
+    memset(h.dvalues, 0, h.tall * h.wide * sizeof(float));
+    for (size_t q = 0; q < h.n; q += QUERIES)
+        backward_block(&h, keys, q, h.n - q < QUERIES ? h.n - q : QUERIES);
+    for (size_t i = 0; i < h.n; i++) {
+        act *to = (act *)a->dqkv + (h.first + i) * 3 * h.C + head * h.D;
+        put(to + h.C, h.dkeys + i * h.wide, h.D, h.scale);
+        put(to + 2 * h.C, h.dvalues + i * h.wide, h.D, 1);
+    }
+}

@@ -1,0 +1,92 @@
+/* The inner loops of the cpu device. They are compiled once for each instruction set and act type (room.cmake), one thread
+ * each; who calls them divides the work. Sources see ISA and ACT_IS_BF16; KERNEL(x) is x with both in its name. */
+#pragma once
+
+#include "worker/device/device.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KERNEL_WIDTH_MAX 65536 /* of a vector that is normalised or dropped from: C */
+
+/* Dropout made ready: the key of philox.h's RANDOM_DROPOUT but for what belongs to a vector. */
+struct mask {
+    uint64_t seed;
+    uint32_t epoch_site, bound;
+    float scale;
+    const int32_t *rows, *positions;
+};
+
+/* One call's attention. mask: NULL without dropout. */
+struct attention {
+    const void *qkv;
+    void *y; /* forward: written; backward: read */
+    const void *dy;
+    void *dqkv;
+    float *log_sum;
+    const int32_t *offsets;
+    const struct mask *mask;
+    size_t T, H, D;
+};
+
+struct layer_norm {
+    void *y, *sum;
+    float *statistics;
+    const float *gamma, *beta;
+    float epsilon;
+    const struct mask *mask;
+    size_t C;
+};
+
+struct norm_gradient {
+    void *dx, *dz;
+    const void *dy, *sum;
+    const float *statistics, *gamma;
+    const struct mask *before; /* dropout of z, in front of the norm */
+    const struct mask *behind; /* dropout of the norm's output */
+    size_t C;
+};
+
+struct kernels {
+    const char *isa; /* as MUSTER_ISA names it */
+    const char *words;
+    enum precision precision;
+
+    /* pre = product + bias; y = activation(pre). product f32 (rows,O), may be y or pre where act is float; pre may be NULL. */
+    void (*bias_activation)(void *y, void *pre, const float *product, const float *bias, enum activation activation, size_t rows,
+                            size_t O);
+    void (*activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
+    void (*store_product)(void *y, const float *product, int add, size_t n); /* y = or += product */
+    void (*column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
+    void (*widen)(float *y, const void *x, size_t n); /* act to float */
+    void (*round)(void *y, const float *x, size_t n); /* float to act */
+    void (*dropout)(void *y, const void *x, const struct mask *mask, size_t from, size_t to, size_t C);
+
+    /* Vectors from..to-1. */
+    void (*normalize)(const struct layer_norm *l, const void *x, const void *z, size_t from, size_t to);
+    void (*embed)(const struct layer_norm *l, const int32_t *const ids[3], const float *const tables[3], size_t from, size_t to);
+    void (*normalize_backward)(const struct norm_gradient *g, float *dgamma /* += */, float *dbeta /* += */, size_t from,
+                               size_t to);
+    /* y[places[t]] += x[t] for channels from..to-1, tokens in order. */
+    void (*scatter_add)(float *y, const void *x, const int32_t *places, size_t T, size_t C, size_t from, size_t to);
+
+    size_t (*attention_scratch)(size_t n, size_t D); /* bytes, for rows up to n */
+    void (*attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch);
+    void (*attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch);
+
+    void (*classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);
+    void (*classifier_input)(void *dx, const float *dlogits, const float *w, size_t B, size_t C, size_t L);
+    void (*classifier_weight)(float *dw, float *dbias, const float *dlogits, const void *x, size_t B, size_t C, size_t L);
+
+    void (*add)(float *y, const float *x, size_t n);
+    double (*sum_of_squares)(const float *x, size_t n);
+    void (*adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, size_t n); /* g NULL: zero */
+    void (*scale)(float *p, float factor, size_t n);
+};
+
+/* The best of this machine, or the one named (NULL: best; NULL is returned where it is not known or the machine lacks it). */
+const struct kernels *kernels_find(enum precision precision, const char *isa);
+
+#define KERNEL_NAME(name, isa, precision) name##_##isa##_##precision
+#define KERNEL_EXPAND(name, isa, precision) KERNEL_NAME(name, isa, precision)
+#define KERNEL(name) KERNEL_EXPAND(name, ISA, ACT)

@@ -1,0 +1,27 @@
+/* Declarations of this instruction set's and act type's kernels, for the table that names them. */
+#pragma once
+
+#include "worker/device/kernels/kernels.h"
+
+void KERNEL(bias_activation)(void *y, void *pre, const float *product, const float *bias, enum activation activation, size_t rows,
+                             size_t O);
+void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
+void KERNEL(store_product)(void *y, const float *product, int add, size_t n);
+void KERNEL(column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
+void KERNEL(widen)(float *y, const void *x, size_t n);
+void KERNEL(round)(void *y, const float *x, size_t n);
+void KERNEL(dropout)(void *y, const void *x, const struct mask *mask, size_t from, size_t to, size_t C);
+void KERNEL(normalize)(const struct layer_norm *l, const void *x, const void *z, size_t from, size_t to);
+void KERNEL(embed)(const struct layer_norm *l, const int32_t *const ids[3], const float *const tables[3], size_t from, size_t to);
+void KERNEL(normalize_backward)(const struct norm_gradient *g, float *dgamma, float *dbeta, size_t from, size_t to);
+void KERNEL(scatter_add)(float *y, const void *x, const int32_t *places, size_t T, size_t C, size_t from, size_t to);
+size_t KERNEL(attention_scratch)(size_t n, size_t D);
+void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch);
+void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch);
+void KERNEL(classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);
+void KERNEL(classifier_input)(void *dx, const float *dlogits, const float *w, size_t B, size_t C, size_t L);
+void KERNEL(classifier_weight)(float *dw, float *dbias, const float *dlogits, const void *x, size_t B, size_t C, size_t L);
+void KERNEL(add)(float *y, const float *x, size_t n);
+double KERNEL(sum_of_squares)(const float *x, size_t n);
+void KERNEL(adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, size_t n);
+void KERNEL(scale)(float *p, float factor, size_t n);

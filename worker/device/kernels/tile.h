@@ -1,0 +1,136 @@
+/* Small matrix products inside caches, for attention: c (rows x columns) = or += a (rows x depth) b (depth x columns), sums in
+ * float. Elements of a and b are units of 32 bits: a float, or, where there is a bf16 dot product, two bf16 that are neighbours
+ * in depth. Columns are whole vectors; a is walked with any strides, so that it may be the transpose of what is stored. */
+#pragma once
+
+#include "worker/device/kernels/vector.h"
+
+#if ACT_IS_BF16 && LANES == 16 && defined(__AVX512BF16__)
+#define UNIT_HOLDS 2
+typedef uint32_t __attribute__((may_alias)) unit;
+typedef bf16 cell; /* what a unit is made of */
+#else
+#define UNIT_HOLDS 1
+typedef float __attribute__((may_alias)) unit;
+typedef float cell;
+#endif
+
+struct product {
+    float *c;
+    const unit *a, *b;
+    size_t c_row, a_row, a_step, b_step; /* strides: of rows, and of steps in depth */
+    size_t depth;
+    int add;
+};
+
+#define TILE_ROWS 6
+#if LANES == 16
+#define TILE_VECTORS 4 /* 24 sums, 4 of b, 1 of a in 32 registers */
+#else
+#define TILE_VECTORS 2 /* 12 sums, 2 of b, 1 of a in 16 registers */
+#endif
+
+INLINE vector unit_step(vector sum, const unit *a, const unit *b)
+{
+#if UNIT_HOLDS == 2
+    return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32((int)*a), (__m512bh)_mm512_loadu_si512(b));
+#else
+    return multiply_add(splat(*a), load(b), sum);
+#endif
+}
+
+INLINE void tile(const struct product *p, const int rows, const int vectors)
+{
+    vector sums[TILE_ROWS][TILE_VECTORS];
+    const unit *a[TILE_ROWS], *b = p->b;
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+        a[r] = p->a + (size_t)r * p->a_row;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            sums[r][v] = p->add ? load(p->c + (size_t)r * p->c_row + (size_t)v * LANES) : splat(0);
+    }
+    for (size_t k = 0, at = 0; k < p->depth; k++, at += p->a_step, b += p->b_step)
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+                sums[r][v] = unit_step(sums[r][v], a[r] + at, b + v * LANES);
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            store(p->c + (size_t)r * p->c_row + (size_t)v * LANES, sums[r][v]);
+}
+
+#define TILE(rows, vectors)                                                                                                      \
+    static void tile_##rows##_##vectors(const struct product *p)                                                                 \
+    {                                                                                                                            \
+        tile(p, rows, vectors);                                                                                                  \
+    }
+#define TILES(vectors) TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
+#define TILE_LIST(vectors)                                                                                                       \
+    {                                                                                                                            \
+        tile_1_##vectors, tile_2_##vectors, tile_3_##vectors, tile_4_##vectors, tile_5_##vectors, tile_6_##vectors               \
+    }
+
+TILES(1)
+TILES(2)
+#if TILE_VECTORS == 4
+TILES(3)
+TILES(4)
+static void (*const tiles[TILE_VECTORS][TILE_ROWS])(const struct product *p) = {TILE_LIST(1), TILE_LIST(2), TILE_LIST(3),
+                                                                                TILE_LIST(4)};
+#else
+static void (*const tiles[TILE_VECTORS][TILE_ROWS])(const struct product *p) = {TILE_LIST(1), TILE_LIST(2)};
+#endif
+
+/* The whole product: a panel of b stays in the nearest cache while rows of a go by. */
+INLINE void multiply(struct product p, size_t rows, size_t columns)
+{
+    for (size_t c = 0; c < columns; c += TILE_VECTORS * LANES) {
+        size_t vectors = (columns - c) / LANES;
+        vectors = vectors < TILE_VECTORS ? vectors : TILE_VECTORS;
+        for (size_t r = 0; r < rows; r += TILE_ROWS) {
+            size_t count = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
+            struct product part = p;
+            part.c += r * p.c_row + c;
+            part.a += r * p.a_row;
+            part.b += c;
+            tiles[vectors - 1][count - 1](&part);
+        }
+    }
+}
+
+/* to[j][i] = from[i][j] for LANES x LANES units. */
+INLINE void transpose_square(unit *to, size_t to_row, const unit *from, size_t from_row)
+{
+#if LANES == 16
+    __m512i x[16], y[16];
+    for (size_t i = 0; i < 16; i++)
+        x[i] = _mm512_loadu_si512(from + i * from_row);
+    for (int i = 0; i < 16; i += 2) {
+        y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            x[i + 2 * j] = _mm512_unpacklo_epi64(y[i + j], y[i + j + 2]);
+            x[i + 2 * j + 1] = _mm512_unpackhi_epi64(y[i + j], y[i + j + 2]);
+        }
+    for (int i = 0; i < 4; i++) { /* x[4 q + i] holds, in quarter h, column 4 h + i of rows 4 q .. 4 q + 3 */
+        __m512i low = _mm512_shuffle_i32x4(x[i], x[4 + i], 0x44), low2 = _mm512_shuffle_i32x4(x[8 + i], x[12 + i], 0x44);
+        __m512i high = _mm512_shuffle_i32x4(x[i], x[4 + i], 0xee), high2 = _mm512_shuffle_i32x4(x[8 + i], x[12 + i], 0xee);
+        y[i] = _mm512_shuffle_i32x4(low, low2, 0x88);
+        y[4 + i] = _mm512_shuffle_i32x4(low, low2, 0xdd);
+        y[8 + i] = _mm512_shuffle_i32x4(high, high2, 0x88);
+        y[12 + i] = _mm512_shuffle_i32x4(high, high2, 0xdd);
+    }
+    for (size_t i = 0; i < 16; i++)
+        _mm512_storeu_si512(to + i * to_row, y[i]);
+#else
+    for (size_t i = 0; i < LANES; i++)
+        for (size_t j = 0; j < LANES; j++)
+            to[j * to_row + i] = from[i * from_row + j];
+#endif
+}
