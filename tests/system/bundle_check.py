@@ -88,10 +88,10 @@ def check_logits(model, tokenizer, inference, rows, predictions, tolerance):
         worst = max(abs(a - b) for a, b in zip(wanted, prediction["logits"]))
         if len(wanted) != len(prediction["logits"]) or not worst <= tolerance:
             faults.append(f"row {line}: PyTorch's logits {wanted}, ours {prediction['logits']}: {worst:g} apart, more than {tolerance:g}")
-        check_probabilities(line, prediction, inference)
+        check_probabilities(line, prediction, inference, model.config.problem_type == "multi_label_classification")
 
 
-def check_probabilities(line, prediction, inference):
+def check_probabilities(line, prediction, inference, multi):
     """`probabilities` is a list in order of labels, or an object by label name."""
     found = prediction.get("probabilities")
     if found is None:
@@ -99,7 +99,7 @@ def check_probabilities(line, prediction, inference):
     labels = [inference["id2label"][str(i)] for i in range(len(inference["id2label"]))]
     values = [found[label] for label in labels] if isinstance(found, dict) else found
     scaled = [v / inference.get("temperature", 1.0) for v in prediction["logits"]]
-    if inference.get("problem_type") == "multi_label_classification":
+    if multi:
         wanted = [1 / (1 + math.exp(-v)) for v in scaled]
     else:
         powers = [math.exp(v - max(scaled)) for v in scaled]
