@@ -23,7 +23,7 @@ set_key job.json train.lr '"fast"'; refused 2 'train.lr.*number'
 set_key job.json train.batch -8; refused 2 'train.batch'
 set_key job.json task '"regression"'; refused 2 'task'
 refused 2 'train.lrr' train.lrr=1
-expect 2 'job' muster run nowhere.json
+expect 2 'nowhere.json: cannot be read' muster run nowhere.json
 expect 2 'run|usage|help' muster rnu job.json
 expect 2 'ranks|micro' muster train job.json cluster.ranks_per_group=16
 rm -rf run

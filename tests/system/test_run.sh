@@ -30,9 +30,11 @@ expect 0 'bundle' muster run job.json
 same_bytes first.safetensors run/bundle/model.safetensors
 
 say "predict, evaluate, status"
-head -3 run/../rows.jsonl >three.jsonl
-expect 0 '"id": *"row0"' muster predict run/bundle three.jsonl -o predicted.jsonl
-[ "$(wc -l <predicted.jsonl)" = 3 ] || { cat "$scratch/said"; [ "$(muster predict run/bundle three.jsonl | wc -l)" = 3 ] || fail "not one line a row"; }
+head -3 rows.jsonl >three.jsonl
+expect 0 'predicted.jsonl: 3 rows' muster predict run/bundle three.jsonl -o predicted.jsonl
+[ "$(grep -c '"id": *"row[012]"' predicted.jsonl)" = 3 ] || fail "predicted.jsonl does not name the three rows"
+muster predict run/bundle three.jsonl 2>/dev/null | cmp - predicted.jsonl || fail "standard output and -o differ"
+expect 0 '3 rows' muster predict run/bundle three.jsonl -o predicted.h5
 expect 0 'f1|F1' muster evaluate run/bundle rows.jsonl
 expect 4 'gate|below|min-f1' muster evaluate run/bundle rows.jsonl --min-f1 1.01
 expect 0 'lr-0.005_epochs-3' muster status run

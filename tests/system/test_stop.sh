@@ -2,12 +2,12 @@
 # Stopped by signal, killed, bereaved of a worker: the same command goes on, and the end is byte for byte that of a run left alone.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch" 400
-set_key job.json train.epochs 6
-set_key job.json sweep.epochs '[6]'
+set_key job.json train.epochs 20
+set_key job.json sweep '{"lr": [2e-3]}'
 set_key job.json cluster.ranks_per_group 2
 expect 0 'bundle' muster run job.json out="$scratch/calm"
 
-steps() { cat "$1"/trials/*/metrics.jsonl 2>/dev/null | wc -l; }
+steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
 # start OUT: in the background; waits until it has done some steps.
 start() {
   local already
@@ -34,6 +34,7 @@ start bereaved
 pkill -9 -n -f "muster-worker.*$scratch/bereaved" || true
 finished
 [ $found = 0 ] || fail "the run ended with $found after a worker's death"
+grep -q '"group_died"' bereaved/events.jsonl || fail "the worker's death is not in events.jsonl"
 
 say "kill -9 of the coordinator: no worker is left behind, then on"
 start killed
