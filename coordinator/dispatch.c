@@ -257,10 +257,13 @@ static int return_trial(struct dispatch *d, struct group *g, const struct error 
         return 0;
     if (!d->stopping && lease->deaths++ >= d->options.restarts) {
         struct error words;
-        error_set(&words, ERROR_FAILED, "given up after %d deaths of its worker group; the last one: %.800s", lease->deaths,
-                  why->text);
+        error_set(&words, ERROR_FAILED, "given up after %d death%s of its worker group; the last one: %.800s", lease->deaths,
+                  lease->deaths == 1 ? "" : "s", why->text);
         return fail_trial(d, i, &words, e);
     }
+    if (!d->stopping)
+        log_info("trial %s: another group takes it up from its last checkpoint (try %d of %d)", d->trials[i].key,
+                 lease->deaths + 1, d->options.restarts + 1);
     return state_move(&lease_states, &lease->state, LEASE_QUEUED, e);
 }
 

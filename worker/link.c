@@ -145,7 +145,8 @@ static bool send_all(struct link *l)
     while (sent < l->outgoing && dialer_send(l->dialer, l->outbox[sent]))
         free(l->outbox[sent++]);
     l->outgoing -= sent;
-    memmove(l->outbox, l->outbox + sent, l->outgoing * sizeof *l->outbox);
+    if (sent && l->outgoing)
+        memmove(l->outbox, l->outbox + sent, l->outgoing * sizeof *l->outbox);
     bool empty = !l->outgoing;
     pthread_mutex_unlock(&l->lock);
     return empty;
