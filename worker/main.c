@@ -3,6 +3,7 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "worker/agent.h"
+#include "worker/bench.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -115,12 +116,27 @@ static int run_worker(int argc, char **argv)
     return work(&s, &exit_code, &e) ? (int)e.kind : exit_code;
 }
 
+static int run_bench(int argc, char **argv)
+{
+    struct error e = {0};
+    log_setup("muster", LOG_INFO);
+    if (argc > 1 && !strcmp(argv[1], "--help")) {
+        bench_help();
+        return 0;
+    }
+    if (!bench_run(argc - 1, argv + 1, &e))
+        return 0;
+    fprintf(stderr, "muster: %s\n", e.text);
+    return (int)e.kind;
+}
+
 /* Entries by first word. */
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } entries[] = {
     {"work", run_worker},
+    {"bench", run_bench},
 };
 
 int main(int argc, char **argv)
