@@ -31,12 +31,16 @@ static void heading(const char *stage, const char *format, ...)
     va_end(arguments);
 }
 
-/* A row of text on the job's own inputs: stage_done, unless the log says so already. */
-static int remember(struct run *r, const char *stage, const char *made_from, struct error *e)
+static bool was_done(const struct run *r, const char *stage, const char *made_from)
 {
     const struct json *done = event_log_last(r->log, "stage_done", "stage", stage);
     const char *before = json_text(json_get(done, "made_from"));
-    if (before && strcmp(before, made_from) == 0)
+    return before && strcmp(before, made_from) == 0;
+}
+
+static int remember(struct run *r, const char *stage, const char *made_from, struct error *e)
+{
+    if (was_done(r, stage, made_from))
         return 0;
     struct json *event = json_object();
     json_set_text(event, "stage", stage);
@@ -105,7 +109,10 @@ static int stage_check(struct run *r, struct error *e)
     free(found);
     if (!r->model || check_length(r, e) != 0 || data_open(&r->data, &r->check, r->job, e) != 0 || find_rows(r, e) != 0)
         return -1;
-    data_print_check(r->check);
+    if (r->last == STAGE_CHECK || !was_done(r, "check", dataset_sha256(r->data)))
+        data_print_check(r->check);
+    else
+        printf("  done before: %u rows\n", dataset_rows(r->data));
     return remember(r, "check", dataset_sha256(r->data), e);
 }
 
@@ -353,7 +360,7 @@ static void warn_of_failures(const struct run *r)
 
 int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e)
 {
-    struct run r = {.job = j};
+    struct run r = {.job = j, .last = last};
     double start = clock_seconds();
     int status = job_claim_folder(j, e);
     if (status == 0 && !(r.folder = absolute(j->out, e)))

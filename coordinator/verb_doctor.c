@@ -138,14 +138,14 @@ int verb_doctor(const struct arguments *a, struct error *e)
 {
     char *worker;
     (void)a;
-    line("muster", MUSTER_VERSION ", compiled by " __VERSION__);
+    line("muster", MUSTER_VERSION ", compiler " __VERSION__);
     show_machine();
+    show_programs();
     if (launcher_worker_path(&worker, e) != 0)
         return -1;
     line("worker", "%s", worker);
     size_t missing = show_libraries(worker);
     free(worker);
-    show_programs();
     if (missing > 0)
         return error_set(e, ERROR_FAILED, "doctor: %zu libraries are missing, see above; muster-worker cannot start", missing);
     return 0;
