@@ -6,6 +6,7 @@
 Weights of the tiny models are not stored: both sides compute them from Philox (seed, RANDOM_EXAMPLES, element, name).
 Logits and gradients are computed in double precision, each row alone, so that no padding takes part; the optimiser's
 run and the MiniLM in single precision, as PyTorch's users have them."""
+import json
 import sys
 
 import numpy
@@ -13,7 +14,7 @@ import safetensors.numpy
 import torch
 import transformers
 
-PURPOSE_EXAMPLES = 5
+PURPOSE_DROPOUT, PURPOSE_EXAMPLES = 4, 5
 LENGTHS = [1, 37, 2, 13, 17, 5, 29]
 CASES = {
     "gelu": dict(width=20, heads=5, inner=31, layers=2, vocabulary=97, positions=40, types=2, labels=2, activation="gelu"),
@@ -126,6 +127,18 @@ def metadata(**more):
             "numpy": numpy.__version__, **{k: str(v) for k, v in more.items()}}
 
 
+def save(path, tensors, about):
+    """Same tensors, same bytes: the library leaves the order of metadata to chance."""
+    whole = safetensors.numpy.save(tensors, about)
+    size = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(size - 8)
+    assert len(text) == size - 8
+    with open(path, "wb") as file:
+        file.write(whole[:8] + text + whole[size:])
+
+
 def add_gradients(out, prefix, model, loss):
     model.zero_grad()
     loss.backward()
@@ -154,7 +167,61 @@ def golden_tiny(folder, name, case, seed):
         logits, targets, pos_weight=torch.from_numpy(positive).double(), reduction="none")
     out["bce_loss"] = f32(loss.sum(1))
     add_gradients(out, "bce", model, loss.sum())
-    safetensors.numpy.save_file(out, f"{folder}/nn_{name}.safetensors", metadata(seed=seed, **case))
+    save(f"{folder}/nn_{name}.safetensors", out, metadata(seed=seed, **case))
+
+
+class Masks:
+    """torch's dropout replaced by masks of philox.h; the calls of one row's forward come in a known order of sites."""
+
+    def __init__(self, seed, epoch, layers):
+        self.seed, self.epoch = seed, epoch
+        self.sites = [3] + [4 * layer + which for layer in range(layers) for which in range(3)] + [7]
+
+    def start(self, row):
+        self.row, self.calls = row, 0
+
+    def __call__(self, x, p=0.5, training=True, inplace=False):
+        site = self.sites[self.calls]
+        self.calls += 1
+        if x.dim() == 4:  # (1, heads, queries, keys)
+            head, position, key = numpy.indices(x.shape[1:])
+            element = head << 19 | key
+        elif x.dim() == 3:  # (1, tokens, width)
+            position, element = numpy.indices(x.shape[1:])
+        else:  # (1, width)
+            position, element = numpy.zeros(x.shape[1:], dtype=int), numpy.arange(x.shape[1])
+        words = philox(self.seed, PURPOSE_DROPOUT, (element // 8).astype(numpy.uint64), position, self.row,
+                       self.epoch << 16 | site)
+        word = numpy.take_along_axis(words, (element % 8 // 2)[..., None], axis=-1)[..., 0]
+        half = word >> (element % 2 * 16).astype(numpy.uint64) & numpy.uint64(0xFFFF)
+        bound = int(numpy.float32(p) * 65536 + 0.5)
+        return x * torch.from_numpy((half >= bound) * (65536 / (65536 - bound)))[None]
+
+
+def golden_dropout(folder, case, seed):
+    """Loss and gradients with dropout of 0.2, 0.3 (attention), 0.4 (classifier); rows are numbered 5, 8, 11, ..."""
+    random = numpy.random.RandomState(seed)
+    rows = make_rows(case, random)
+    model = make_model(case, seed).double().train()
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.4 if name == "dropout" else 0.3 if name.endswith("self.dropout") else 0.2
+    weights = random.uniform(0.5, 2.0, case["labels"]).astype(numpy.float32)
+    masks, plain = Masks(0x123456789ABCDEF, 3, case["layers"]), torch.nn.functional.dropout
+    torch.nn.functional.dropout = masks
+    logits = []
+    for b, row in enumerate(rows):
+        masks.start(5 + 3 * b)
+        logits.append(run_rows(model, [row])[0])
+        assert masks.calls == len(masks.sites)
+    torch.nn.functional.dropout = plain
+    logits = torch.cat(logits)
+    classes = torch.tensor([r["class_"] for r in rows])
+    loss = torch.nn.functional.cross_entropy(logits, classes, torch.from_numpy(weights).double(), reduction="none")
+    out = batch_tensors(rows, True)
+    out.update(class_weights=weights, logits=f32(logits), ce_loss=f32(loss))
+    add_gradients(out, "ce", model, loss.sum())
+    save(f"{folder}/nn_dropout.safetensors", out, metadata(seed=seed, **case))
 
 
 def golden_steps(folder, case, seed):
@@ -185,7 +252,7 @@ def golden_steps(folder, case, seed):
     for name in ("classifier.weight", "bert.embeddings.word_embeddings.weight",
                  "bert.encoder.layer.0.attention.self.value.weight", "bert.encoder.layer.1.output.LayerNorm.weight"):
         out["final." + name] = f32(parameters[name])
-    safetensors.numpy.save_file(out, f"{folder}/nn_steps.safetensors", metadata(seed=seed, **case))
+    save(f"{folder}/nn_steps.safetensors", out, metadata(seed=seed, **case))
 
 
 def golden_minilm(folder, model_folder):
@@ -207,7 +274,7 @@ def golden_minilm(folder, model_folder):
     for i in (0, 4):
         out[f"hidden.{i}"] = f32(hidden[i][::19])
     out["hidden.5"] = f32(hidden[5])
-    safetensors.numpy.save_file(out, f"{folder}/nn_minilm.safetensors", metadata(seed=7, every=19))
+    save(f"{folder}/nn_minilm.safetensors", out, metadata(seed=7, every=19))
 
 
 def main():
@@ -215,6 +282,7 @@ def main():
     folder = sys.argv[1]
     for i, (name, case) in enumerate(CASES.items()):
         golden_tiny(folder, name, case, 100 + i)
+    golden_dropout(folder, CASES["gelu"], 300)
     golden_steps(folder, CASES["gelu"], 200)
     if len(sys.argv) > 2:
         golden_minilm(folder, sys.argv[2])
