@@ -46,10 +46,10 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     buffer_text(b, "\n  results:\n  - task:\n      type: text-classification\n    dataset:\n      name: ");
     add_quoted(b, base_name(j->data.path ? j->data.path : j->data.test_path));
     buffer_text(b, "\n      type: json\n      split: test\n    metrics:\n");
-    add_metric(b, "f1", "F1 of the positive label", m->f1);
-    add_metric(b, "precision", "Precision of the positive label", m->precision);
-    add_metric(b, "recall", "Recall of the positive label", m->recall);
-    add_metric(b, "accuracy", "Accuracy", m->accuracy);
+    add_metric(b, "f1", "F1 at the bundle's threshold", m->f1);
+    add_metric(b, "precision", "Precision at the bundle's threshold", m->precision);
+    add_metric(b, "recall", "Recall at the bundle's threshold", m->recall);
+    add_metric(b, "accuracy", "Accuracy at the bundle's threshold", m->accuracy);
     buffer_text(b, "---\n\n");
 }
 

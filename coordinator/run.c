@@ -194,12 +194,14 @@ static int stage_train(struct run *r, struct error *e)
     heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->key, r->split.part[PART_TRAIN].count,
             j->train.batch, j->train.precision, j->train.select);
     print_class_weights(r);
-    if (t->state == TRIAL_DONE)
-        print_taken_up(t);
+    bool before = t->state == TRIAL_DONE;
+    print_taken_up(t);
     if (trials_train(r, 0, 1, e) != 0 || tune_trial(r, t, e) != 0)
         return -1;
-    printf("  thresholds on validation\n");
-    tune_print_curve(&j->tune.grid, &t->curve);
+    if (!before || r->last == STAGE_TRAIN) {
+        printf("  thresholds on validation\n");
+        tune_print_curve(&j->tune.grid, &t->curve);
+    }
     if (!t->own.met)
         printf("  no threshold: %s\n", t->own.why);
     return 0;

@@ -120,8 +120,8 @@ char *table_to_markdown(const struct trial_run *trials, const size_t *order, siz
             buffer_printf(&b, "| failed: %s |\n", t->why ? t->why : "was not run");
             continue;
         }
-        buffer_printf(&b, "| %u of %u | %.4f ", t->best_epoch, t->epochs_done, best_epoch(t)->loss);
-        add_figures(&b, &t->at_baseline, "| ");
+        buffer_printf(&b, "| %u of %u | %.4f", t->best_epoch, t->epochs_done, best_epoch(t)->loss);
+        add_figures(&b, &t->at_baseline, " | ");
         add_figures(&b, &t->own, " | ");
         add_score(&b, t, j, " | ");
         buffer_text(&b, " |\n");

@@ -54,7 +54,7 @@ static void identify(struct trial_run *t, const struct run *r, const char *model
     json_destroy(&made_from);
 }
 
-/* ---- what events.jsonl knows ---- */
+/* ---- what events.jsonl knows: trial_started and trial_finished are ours, the rest of a trial's life is dispatch's ---- */
 
 /* Last event of this name about the trial; NULL if it speaks of a trial made from other things. */
 static const struct json *event_of(const struct run *r, const struct trial_run *t, const char *event)
@@ -80,7 +80,7 @@ static int score_epochs(struct trial_run *t, const struct run *r, uint32_t count
 /* A trial whose end is in the log is done, if its logits and weights are still what was left. */
 static void take_up(struct trial_run *t, const struct run *r)
 {
-    const struct json *done = event_of(r, t, "trial_done");
+    const struct json *done = event_of(r, t, "trial_finished");
     struct error e = {0};
     if (!done)
         return;
@@ -190,19 +190,6 @@ static void add_figures(struct json *to, const struct epoch_score *s, double tra
     json_set_number(to, "macro_f1", s->all.macro_f1);
 }
 
-static int log_epoch(const struct run *r, const struct trial_run *t, const struct epoch_score *s, double train_loss, bool best,
-                     bool stop, struct error *e)
-{
-    struct json *event = json_object();
-    json_set_text(event, "trial", t->key);
-    json_set_text(event, "identity", t->identity);
-    add_figures(event, s, train_loss);
-    json_set_number(event, "epochs", t->job.train.epochs);
-    json_set_boolean(event, "best", best);
-    json_set_boolean(event, "stop", stop);
-    return event_log_append(r->log, "validated", event, e);
-}
-
 static void print_epoch(const struct trial_run *t, const struct epoch_score *s, double train_loss, const struct selection *chosen)
 {
     log_status_line(NULL);
@@ -226,8 +213,6 @@ static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, 
         return -1;
     select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);
     const struct epoch_score *latest = &t->epochs[epoch - 1];
-    if (log_epoch(r, t, latest, train_loss, chosen.latest, chosen.stop, e) != 0)
-        return -1;
     print_epoch(t, latest, train_loss, &chosen);
     *metrics = json_object();
     add_figures(*metrics, latest, train_loss);
@@ -242,17 +227,12 @@ static const char *inside(const struct run *r, const char *path)
     return strncmp(path, r->folder, size) == 0 && path[size] == '/' ? path + size + 1 : path;
 }
 
-static int remember_failure(struct run *r, struct trial_run *t, const struct error *why, struct error *e)
+static void take_failure(struct trial_run *t, const struct error *why)
 {
     free(t->why);
     t->why = duplicate(why && why->text[0] ? why->text : "no reason given");
     t->state = TRIAL_FAILED;
     log_warn("trial %s failed: %s", t->key, t->why);
-    struct json *event = json_object();
-    json_set_text(event, "trial", t->key);
-    json_set_text(event, "identity", t->identity);
-    json_set_text(event, "why", t->why);
-    return event_log_append(r->log, "trial_failed", event, e);
 }
 
 static int remember_success(struct run *r, struct trial_run *t, const struct dispatch_result *result, struct error *e)
@@ -276,7 +256,7 @@ static int remember_success(struct run *r, struct trial_run *t, const struct dis
     json_set_number(event, "tokens", (double)result->tokens);
     json_set_number(event, "seconds", result->seconds);
     json_set_text(event, "weights", inside(r, result->best_weights));
-    if (event_log_append(r->log, "trial_done", event, e) != 0)
+    if (event_log_append(r->log, "trial_finished", event, e) != 0)
         return -1;
     t->state = TRIAL_DONE;
     t->epochs_done = result->epochs_done;
@@ -293,8 +273,10 @@ static int on_end(void *context, size_t i, const struct dispatch_result *result,
 {
     struct training *training = context;
     struct trial_run *t = &training->run->trials[training->index[i]];
-    if (!result)
-        return remember_failure(training->run, t, why, e);
+    if (!result) {
+        take_failure(t, why);
+        return 0;
+    }
     if (remember_success(training->run, t, result, e) != 0)
         return -1;
     log_status_line(NULL);

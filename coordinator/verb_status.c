@@ -26,12 +26,13 @@ static struct json *find_trial(struct json *trials, const char *key)
 
 /* Keys that the events of a trial bring, and what they say of its state. */
 static const struct {
-    const char *event, *state, *keys[8];
+    const char *event, *state, *inside /* the object that holds the keys; NULL: the event */, *keys[4];
 } trial_events[] = {
-    {"trial_started", "training", {NULL}},
-    {"validated", "training", {"epoch", "epochs", "validation_loss", "f1"}},
-    {"trial_done", "done", {"best_epoch", "epochs_done", "seconds", "tokens"}},
-    {"trial_failed", "failed", {"why"}},
+    {"trial_started", "waiting", "options", {"epochs"}},
+    {"lease", "at work", NULL, {"attempt"}},
+    {"epoch", "at work", "metrics", {"epoch", "validation_loss", "f1"}},
+    {"trial_done", "done", NULL, {"best_epoch", "epochs_done", "seconds", "tokens"}},
+    {"trial_failed", "failed", NULL, {"why"}},
 };
 
 /* trials: key -> what is known of it. An event later in the log overrides. */
@@ -44,8 +45,9 @@ static void take_trial_event(struct json *trials, const struct json *event)
         find_trial(trials, key);
         struct json *known = json_copy(json_get(trials, key));
         json_set_text(known, "state", trial_events[i].state);
-        for (size_t k = 0; k < 8 && trial_events[i].keys[k]; k++) {
-            const struct json *value = json_get(event, trial_events[i].keys[k]);
+        const struct json *from = trial_events[i].inside ? json_get(event, trial_events[i].inside) : event;
+        for (size_t k = 0; k < 4 && trial_events[i].keys[k]; k++) {
+            const struct json *value = json_get(from, trial_events[i].keys[k]);
             if (value)
                 json_set(known, trial_events[i].keys[k], json_copy(value));
         }
@@ -85,7 +87,7 @@ static void add_progress(struct json *trials, const char *folder)
         struct json *known = json_copy(json_at(trials, i));
         char *key = duplicate(json_key(trials, i));
         const char *state = json_text(json_get(known, "state"));
-        struct json *metrics = state && strcmp(state, "training") == 0 ? last_metrics(folder, key) : NULL;
+        struct json *metrics = state && strcmp(state, "at work") == 0 ? last_metrics(folder, key) : NULL;
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
             if (json_get(metrics, keys[k]))
                 json_set(known, keys[k], json_copy(json_get(metrics, keys[k])));
@@ -127,7 +129,8 @@ static void print_trial(const char *key, const struct json *trial)
 {
     const char *state = json_text(json_get(trial, "state"));
     printf("  %-32s %-9s", key, state ? state : "");
-    print_number(trial, "best_epoch", " best epoch %.0f");
+    if (json_number(json_get(trial, "best_epoch")) > 0) /* a score has none */
+        print_number(trial, "best_epoch", " best epoch %.0f");
     if (json_get(trial, "why")) {
         printf(" %s\n", json_text(json_get(trial, "why")));
         return;

@@ -433,7 +433,7 @@ static void patience_stops_a_trial(void **state)
     struct error e = {0};
     assert_int_equal(event_log_read(&events, "run", &e), 0);
     for (size_t i = 0; i < json_size(events); i++)
-        if (strcmp(json_text(json_get(json_at(events, i), "event")), "trial_done") == 0) {
+        if (strcmp(json_text(json_get(json_at(events, i), "event")), "trial_finished") == 0) {
             assert_int_equal((int)json_number(json_get(json_at(events, i), "epochs_done")), 3);
             assert_int_equal((int)json_number(json_get(json_at(events, i), "best_epoch")), 1);
         }
