@@ -151,7 +151,7 @@ def main(folder):
     plain = {"multi": False, "weights": [0.7, 1.5, 1.1], "lr": 2e-3, "weight_decay": 0.01, "clip": 1.0, "warmup": 0.1, "batch": 8,
              "epochs": 2}
     runs = [run(model_folder, rows, train, validation, plain),
-            run(model_folder, rows, train, validation, {**plain, "multi": True, "weights": [1.0, 3.0, 2.0], "clip": 0.3}),
+            run(model_folder, rows, train, validation, {**plain, "multi": True, "weights": [1.0, 3.0, 2.0], "clip": 0.3, "weight_decay": 3.0}),
             run(model_folder, rows, train, validation, {**plain, "batch": 45, "warmup": 0.0, "clip": 1e9, "weight_decay": 0.1})]
     write(folder, "train_runs.json", {"seed": SEED, "rows": rows, "train": train, "validation": validation, "test": test, "runs": runs})
 

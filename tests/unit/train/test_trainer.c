@@ -333,7 +333,7 @@ static void losses_are_those_of_pytorch(void **state)
 {
     (void)state;
     against_pytorch(0, "plain", "");
-    against_pytorch(1, "multi", "multi=1 w0=1 w1=3 w2=2 clip=0.3");
+    against_pytorch(1, "multi", "multi=1 w0=1 w1=3 w2=2 clip=0.3 decay=3");
     against_pytorch(2, "whole", "batch=45 micro=45 warmup=0 clip=1e9 decay=0.1");
     against_pytorch(0, "plain_cpu", "device=cpu");
 }
@@ -356,6 +356,22 @@ static void accumulation_equals_the_big_batch(void **state)
                 fail_msg("%s, step %d: expected loss %.9g, found %.9g", words, s + 1, a.loss[s], b.loss[s]);
         free(words);
     }
+}
+
+/* With a learning rate of 0 and all rows in one step, only the masks tell the epochs apart. */
+static void masks_change_with_the_epoch(void **state)
+{
+    (void)state;
+    run_well(1, "no_masks", "batch=45 micro=45 lr=0");
+    run_well(1, "masks", "batch=45 micro=45 lr=0 dropout=0.3");
+    struct metrics without = read_metrics("no_masks"), with = read_metrics("masks");
+    if (!(fabs(without.loss[0] - without.loss[1]) < 1e-5) || !(fabs(with.loss[0] - with.loss[1]) > 1e-3))
+        fail_msg("losses of two epochs: without dropout %.9g and %.9g, with dropout %.9g and %.9g", without.loss[0],
+                 without.loss[1], with.loss[0], with.loss[1]);
+    struct logits a = read_logits("masks", PART_VALIDATION, 1), b = read_logits("no_masks", PART_VALIDATION, 2);
+    assert_memory_equal(a.values, b.values, a.rows * LABELS * sizeof(float)); /* none in evaluation */
+    logits_free(&a);
+    logits_free(&b);
 }
 
 /* The last step of an epoch has 5 rows: 3 micro-batches of 2, fewer than 4 ranks. */
@@ -658,6 +674,7 @@ int main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_those_of_pytorch),
         cmocka_unit_test(accumulation_equals_the_big_batch),
+        cmocka_unit_test(masks_change_with_the_epoch),
         cmocka_unit_test(ranks_do_not_change_a_bit),
         cmocka_unit_test(too_many_ranks_are_refused),
         cmocka_unit_test(a_stopped_trial_resumes_to_the_same_bytes),
