@@ -29,7 +29,7 @@ void buffer_printf(struct buffer *b, const char *format, ...)
     va_copy(again, arguments);
     int size = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    if (size > 0) {
+    if (size >= 0) {
         b->data = grow(b->data, &b->capacity, b->size + (size_t)size + 1, 1);
         vsnprintf(b->data + b->size, (size_t)size + 1, format, again);
         b->size += (size_t)size;

@@ -21,7 +21,7 @@ struct file_writer {
 /* An open descriptor of a regular file for reading, with its size. */
 static int open_for_reading(int *ret, size_t *size, const char *path, struct error *e)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, rather than waited for */
     struct stat facts;
     if (fd < 0 || fstat(fd, &facts)) {
         int number = errno;
@@ -141,8 +141,12 @@ const char *file_writer_path(const struct file_writer *w)
 int file_writer_commit(struct file_writer **writer, struct error *e)
 {
     struct file_writer *w = *writer;
-    if (ferror(w->stream) || fflush(w->stream) || fsync(fileno(w->stream))) {
+    if (fflush(w->stream) || fsync(fileno(w->stream))) {
         error_errno(e, errno, "%s: cannot be written", w->path);
+        goto fail;
+    }
+    if (ferror(w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
+        error_errno(e, ENOSPC, "%s: cannot be written", w->path);
         goto fail;
     }
     if (rename(w->temporary, w->path)) {
@@ -201,10 +205,14 @@ int file_append_line(const char *path, const char *line, bool durable, struct er
     ssize_t written = write(fd, bytes, size);
     int number = written < 0 ? errno : ENOSPC, result = 0;
     free(bytes);
-    if (written != (ssize_t)size)
+    if (written != (ssize_t)size) {
+        struct stat facts; /* half a line would be taken for a record: it is cut off again */
+        if (written > 0 && !fstat(fd, &facts) && ftruncate(fd, facts.st_size - written))
+            number = errno;
         result = error_errno(e, number, "%s: cannot be written", path);
-    else if (durable && fsync(fd))
+    } else if (durable && fsync(fd)) {
         result = error_errno(e, errno, "%s: cannot be synced to disk", path);
+    }
     if (close(fd) && !result)
         result = error_errno(e, errno, "%s: cannot be written", path);
     return result;
@@ -271,5 +279,5 @@ char *path_join(const char *folder, const char *name)
     if (name[0] == '/')
         return duplicate(name);
     size_t size = strlen(folder);
-    return format_text("%s%s%s", folder, size && folder[size - 1] == '/' ? "" : "/", name);
+    return format_text("%s%s%s", folder, !size || folder[size - 1] == '/' ? "" : "/", name);
 }

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t requested;
+static volatile sig_atomic_t requested, signals; /* a stop may be asked for by message and by the scheduler's signal, both once */
 
 static void on_signal(int number)
 {
     (void)number;
-    if (requested++)
+    requested = 1;
+    if (signals++)
         _exit(ERROR_STOPPED);
 }
 

@@ -6,4 +6,4 @@
 void stop_install(void); /* handlers; once, in main */
 bool stop_requested(void);
 int stop_check(struct error *e); /* 0, or -1 with ERROR_STOPPED */
-void stop_request(void);         /* as if signalled (tests; a STOP message) */
+void stop_request(void);         /* by message, or in tests; a signal after it does not count as the second */
