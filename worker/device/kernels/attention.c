@@ -13,7 +13,7 @@
 /* One head of one row. wide: D up to whole vectors of units; tall: n up to whole vectors. */
 struct head {
     const struct attention *a;
-    size_t first, n, tall, D, wide, C, head;
+    size_t first, n, tall, D, wide, C, head, mask_row;
     float scale;
     /* packed; as factors b of products with depth over D (transposed) or over tokens (pairs of rows where a unit holds two) */
     cell *rows;
@@ -65,13 +65,13 @@ static size_t head_lay_out(struct head *h, void *base)
     h->result = take(&c, block * sizeof(float));
     h->dkeys = take(&c, wall * sizeof(float));
     h->dvalues = take(&c, wall * sizeof(float));
-    h->bits = take(&c, h->tall / 8 + MASK_SLACK + 8);
+    h->bits = take(&c, QUERIES * h->mask_row + MASK_SLACK);
     return c.at;
 }
 
 static struct head head_sizes(size_t n, size_t D)
 {
-    return (struct head){.n = n, .tall = up(n, LANES), .D = D, .wide = up(D, LANES * UNIT_HOLDS)};
+    return (struct head){.n = n, .tall = up(n, LANES), .D = D, .wide = up(D, LANES * UNIT_HOLDS), .mask_row = (n + 7) / 8};
 }
 
 size_t KERNEL(attention_scratch)(size_t n, size_t D)
@@ -92,14 +92,20 @@ static struct head head_open(const struct attention *a, size_t row, size_t head,
     return h;
 }
 
+#if UNIT_HOLDS == 2
+INLINE __m512i load_halves(const act *p, size_t n) /* n < 32 */
+{
+    return _mm512_maskz_loadu_epi16((__mmask32)((1u << n) - 1), p);
+}
+#endif
+
 /* `count` vectors of D act elements, `stride` apart, as rows of `wide` cells; zeros up to `rows` rows. */
 INLINE void pack(cell *to, size_t wide, const act *from, size_t stride, size_t D, size_t count, size_t rows)
 {
     for (size_t i = 0; i < count; i++, from += stride, to += wide) {
 #if UNIT_HOLDS == 2
-        memcpy(to, from, D * sizeof *to);
-        if (D < wide)
-            memset(to + D, 0, (wide - D) * sizeof *to);
+        for (size_t c = 0; c < wide; c += 32)
+            _mm512_storeu_si512(to + c, c + 32 <= D ? _mm512_loadu_si512(from + c) : load_halves(from + c, c < D ? D - c : 0));
 #else
         for (size_t c = 0; c < wide; c += LANES)
             store(to + c, c < D ? act_load_most(from + c, D - c) : splat(0));
@@ -171,12 +177,16 @@ static void multiply_down(float *c, const unit *a, const unit *b, const struct h
              h->n, h->wide);
 }
 
-static const uint8_t *bits_of(const struct head *h, size_t token)
+/* Dropout of a block of queries: h->mask_row bytes each. */
+static void draw_mask(const struct head *h, size_t first, size_t queries)
 {
-    if (!h->a->mask)
-        return NULL;
-    mask_bits(h->bits, h->a->mask, token, (uint32_t)h->head << 16, (h->n + 7) / 8);
-    return h->bits;
+    if (h->a->mask)
+        mask_block(h->bits, h->a->mask, first, queries, (uint32_t)h->head << 16, h->mask_row);
+}
+
+static const uint8_t *bits_of(const struct head *h, size_t i)
+{
+    return h->a->mask ? h->bits + i * h->mask_row : NULL;
 }
 
 /* Scores of a block of queries; behind the last key they are -infinity, whose weight is 0. */
@@ -193,7 +203,7 @@ static float soften(const struct head *h, size_t i, size_t token)
 {
     const float *s = h->scores + i * h->tall;
     cell *p = h->weights + i * h->tall;
-    const uint8_t *bits = bits_of(h, token);
+    const uint8_t *bits = bits_of(h, i);
     vector most = splat(-INFINITY), total = splat(0), factor = splat(h->scale * LOG2E);
     for (size_t j = 0; j < h->tall; j += LANES)
         most = maximum(most, load(s + j));
@@ -233,6 +243,7 @@ void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t hea
         float factors[QUERIES];
         pack(h.queries, h.wide, part_of(&h, h.first + q, 0), 3 * h.C, h.D, queries, queries);
         score(&h, queries);
+        draw_mask(&h, h.first + q, queries);
         for (size_t i = 0; i < queries; i++)
             factors[i] = soften(&h, i, h.first + q + i);
         multiply_rows(h.result, h.weights, h.tall, values, h.n, queries, h.wide);
@@ -251,44 +262,73 @@ static float delta_of(const struct head *h, size_t token)
     return sum_lanes(sum);
 }
 
-/* Query i's weights behind dropout and the slopes of its scores (but for scale), in place of scores and products. */
-static void slopes_of(const struct head *h, size_t i, size_t token)
+/* A query's way from scores to slopes, with the factor of dropout folded in: w = kept p by a shift of the exponent, and
+ * ds = p (kept dp - delta) = w (dp - delta / kept) where dp and w are kept. */
+struct slope {
+    const uint8_t *bits;
+    float *scores, *products;
+    vector shift, delta;
+};
+
+static struct slope slope_open(const struct head *h, size_t i, size_t token)
 {
-    float *s = h->scores + i * h->tall, *dp = h->products + i * h->tall;
-    const uint8_t *bits = bits_of(h, token);
-    vector factor = splat(h->scale * LOG2E), shift = splat(-h->a->log_sum[h->head * h->a->T + token] * LOG2E);
-    vector delta = splat(delta_of(h, token)), kept = splat(bits ? h->a->mask->scale : 1);
-    for (size_t j = 0; j < h->tall; j += LANES) {
-        vector p = exp2_of(multiply_add(load(s + j), factor, shift)), d = load(dp + j) * kept, w = p * kept;
-        if (bits) {
-            d = mask_keep(bits, j, d);
-            w = mask_keep(bits, j, w);
-        }
-        store(s + j, w);
-        store(dp + j, p * (d - delta));
-    }
+    float kept = h->a->mask ? h->a->mask->scale : 1;
+    return (struct slope){bits_of(h, i), h->scores + i * h->tall, h->products + i * h->tall,
+                          splat((logf(kept) - h->a->log_sum[h->head * h->a->T + token]) * LOG2E),
+                          splat(delta_of(h, token) / kept)};
+}
+
+struct weight {
+    vector weight, slope;
+};
+
+INLINE struct weight weight_at(const struct slope *s, size_t j, vector factor)
+{
+    vector p = exp2_of(multiply_add(load(s->scores + j), factor, s->shift)), d = load(s->products + j);
+    if (!s->bits)
+        return (struct weight){p, p * (d - s->delta)};
+    return (struct weight){mask_keep(s->bits, j, p), p * (mask_keep(s->bits, j, d) - s->delta)};
 }
 
 #if UNIT_HOLDS == 2
-INLINE __m512i halves(vector v)
+INLINE __m512i interleaved(__m512bh halves) /* elements 0, 16, 1, 17, ... */
 {
-    return _mm512_cvtepu16_epi32((__m256i)half_round(v));
+    const __m512i order =
+        _mm512_add_epi32(_mm512_set1_epi32(0x00100000),
+                         _mm512_mullo_epi32(_mm512_set1_epi32(0x00010001),
+                                            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+    return _mm512_permutexvar_epi16(order, (__m512i)halves);
 }
 
-/* Rows of floats as rows of cells (unless NULL) and as units of two rows. */
-static void narrow(cell *rows, unit *pairs, const float *from, size_t queries, size_t tall)
+/* Of queries i and i + 1, which is none where i is the last. */
+static void slopes_of(const struct head *h, size_t i, size_t token, size_t queries)
 {
-    for (size_t i = 0; i < queries; i += 2)
-        for (size_t j = 0; j < tall; j += LANES) {
-            const float *at = from + i * tall + j;
-            __m512i even = halves(load(at)), odd = i + 1 < queries ? halves(load(at + tall)) : _mm512_setzero_si512();
-            _mm512_storeu_si512(pairs + i / 2 * tall + j, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
-            if (!rows)
-                continue;
-            _mm256_storeu_si256((void *)(rows + i * tall + j), _mm512_cvtepi32_epi16(even));
-            if (i + 1 < queries)
-                _mm256_storeu_si256((void *)(rows + (i + 1) * tall + j), _mm512_cvtepi32_epi16(odd));
-        }
+    bool both = i + 1 < queries;
+    struct slope even = slope_open(h, i, token), odd = both ? slope_open(h, i + 1, token + 1) : even;
+    vector factor = splat(h->scale * LOG2E);
+    for (size_t j = 0; j < h->tall; j += LANES) {
+        struct weight a = weight_at(&even, j, factor), b = {splat(0), splat(0)};
+        if (both)
+            b = weight_at(&odd, j, factor);
+        __m512bh weights = _mm512_cvtne2ps_pbh(b.weight, a.weight), slopes = _mm512_cvtne2ps_pbh(b.slope, a.slope);
+        _mm512_storeu_si512(h->weights_down + i / 2 * h->tall + j, interleaved(weights));
+        _mm512_storeu_si512(h->slopes_down + i / 2 * h->tall + j, interleaved(slopes));
+        _mm256_storeu_si256((void *)(h->slopes + i * h->tall + j), _mm512_castsi512_si256((__m512i)slopes));
+        _mm256_storeu_si256((void *)(h->slopes + (i + 1) * h->tall + j), _mm512_extracti64x4_epi64((__m512i)slopes, 1));
+    }
+}
+#else
+/* In place of scores and products. */
+static void slopes_of(const struct head *h, size_t i, size_t token, size_t queries)
+{
+    (void)queries;
+    struct slope s = slope_open(h, i, token);
+    vector factor = splat(h->scale * LOG2E);
+    for (size_t j = 0; j < h->tall; j += LANES) {
+        struct weight w = weight_at(&s, j, factor);
+        store(s.scores + j, w.weight);
+        store(s.products + j, w.slope);
+    }
 }
 #endif
 
@@ -302,11 +342,10 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     const unit *outputs_down = down(h->outputs_down, h->outputs, even, h->wide);
     score(h, queries);
     multiply_rows(h->products, h->outputs, h->wide, h->values_across, h->D, queries, h->tall);
-    for (size_t i = 0; i < queries; i++)
-        slopes_of(h, i, h->first + q + i);
+    draw_mask(h, h->first + q, queries);
+    for (size_t i = 0; i < queries; i += UNIT_HOLDS)
+        slopes_of(h, i, h->first + q + i, queries);
 #if UNIT_HOLDS == 2
-    narrow(NULL, h->weights_down, h->scores, queries, h->tall);
-    narrow(h->slopes, h->slopes_down, h->products, queries, h->tall);
     const unit *weights_down = h->weights_down, *slopes_down = h->slopes_down;
     const cell *slopes = h->slopes;
 #else

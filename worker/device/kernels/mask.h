@@ -72,25 +72,30 @@ INLINE void mask_compare(uint8_t *bits, const mask_words c[4], uint32_t bound)
 #define mask_splat(x) _mm256_set1_epi64x(x)
 #endif
 
+#ifdef MASK_STEP
+INLINE void mask_draw(uint8_t *bits, const struct mask *m, mask_words c0, mask_words c1, mask_words c2)
+{
+    uint32_t low = (uint32_t)m->seed, high = (uint32_t)(m->seed >> 32) ^ RANDOM_DROPOUT;
+    mask_words c[4] = {c0, c1, c2, mask_splat(m->epoch_site)};
+#pragma GCC unroll 10
+    for (uint32_t round = 0; round < 10; round++) {
+        mask_words a = mask_product(c[0], PHILOX_M0), b = mask_product(c[2], PHILOX_M1);
+        c[0] = mask_mix(b, c[1], low + round * PHILOX_W0);
+        c[1] = b;
+        c[2] = mask_mix(a, c[3], high + round * PHILOX_W1);
+        c[3] = a;
+    }
+    mask_compare(bits, c, m->bound);
+}
+#endif
+
 /* Bits of blocks first..first + blocks - 1 of vector `v`. */
 INLINE void mask_bits(uint8_t *bits, const struct mask *m, size_t v, uint32_t first, size_t blocks)
 {
     uint32_t row = (uint32_t)m->rows[v], position = (uint32_t)m->positions[v];
 #ifdef MASK_STEP
-    uint32_t low = (uint32_t)m->seed, high = (uint32_t)(m->seed >> 32) ^ RANDOM_DROPOUT;
-    for (size_t block = 0; block < blocks; block += MASK_STEP) {
-        mask_words c[4] = {mask_counters(first + (uint32_t)block), mask_splat(position), mask_splat(row),
-                           mask_splat(m->epoch_site)};
-#pragma GCC unroll 10
-        for (uint32_t round = 0; round < 10; round++) {
-            mask_words a = mask_product(c[0], PHILOX_M0), b = mask_product(c[2], PHILOX_M1);
-            c[0] = mask_mix(b, c[1], low + round * PHILOX_W0);
-            c[1] = b;
-            c[2] = mask_mix(a, c[3], high + round * PHILOX_W1);
-            c[3] = a;
-        }
-        mask_compare(bits + block, c, m->bound);
-    }
+    for (size_t block = 0; block < blocks; block += MASK_STEP)
+        mask_draw(bits + block, m, mask_counters(first + (uint32_t)block), mask_splat(position), mask_splat(row));
 #else
     for (size_t block = 0; block < blocks; block++) {
         struct philox_block p = philox(m->seed, RANDOM_DROPOUT, first + (uint32_t)block, position, row, m->epoch_site);
@@ -99,6 +104,33 @@ INLINE void mask_bits(uint8_t *bits, const struct mask *m, size_t v, uint32_t fi
             bits[block] |= (uint8_t)((p.word[i / 2] >> (i % 2 * 16) & 0xffff) >= m->bound) << i;
     }
 #endif
+}
+
+/* The same for `count` vectors from v, each mask right behind the one before. */
+INLINE void mask_block(uint8_t *bits, const struct mask *m, size_t v, size_t count, uint32_t first, size_t blocks)
+{
+#if LANES == 16
+    if (blocks >= MASK_STEP) { /* a step may end a vector and begin the next, so that no lane is idle */
+        __m512i block = mask_counters(0), size = _mm512_set1_epi64((long long)blocks), start = _mm512_set1_epi64(first);
+        size_t last = v + count - 1;
+        for (size_t at = 0, end = count * blocks, next = blocks; at < end; at += MASK_STEP) {
+            size_t behind = v < last ? v + 1 : last;
+            __mmask8 over = _mm512_cmpge_epu64_mask(block, size);
+            __m512i position = _mm512_mask_set1_epi64(mask_splat(m->positions[v]), over, m->positions[behind]);
+            __m512i row = _mm512_mask_set1_epi64(mask_splat(m->rows[v]), over, m->rows[behind]);
+            mask_draw(bits + at, m, _mm512_add_epi64(start, _mm512_mask_sub_epi64(block, over, block, size)), position, row);
+            block = _mm512_add_epi64(block, _mm512_set1_epi64(MASK_STEP));
+            if (at + MASK_STEP >= next) {
+                block = _mm512_sub_epi64(block, size);
+                next += blocks;
+                v = behind;
+            }
+        }
+        return;
+    }
+#endif
+    for (size_t i = 0; i < count; i++)
+        mask_bits(bits + i * blocks, m, v + i, first, blocks);
 }
 
 /* v where the mask has a bit, else 0; i: v's first element, a multiple of LANES. */
