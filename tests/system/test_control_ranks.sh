@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Groups of two ranks: one is killed, one falls silent, mpirun starts muster itself and passes on a stop; strangers at the door.
+. "$(dirname "$0")/common.sh"
+export ASAN_OPTIONS=detect_leaks=0 # Open MPI's components are unloaded when leaks are looked for: no suppression can name them
+python3 "$here/tiny.py" "$scratch" 400
+set_key job.json train.epochs 20
+set_key job.json sweep '{"lr": [2e-3]}'
+set_key job.json cluster.ranks_per_group 2
+set_key job.json cluster.heartbeat_timeout 2
+expect 0 'bundle' muster run job.json out="$scratch/calm" cluster.ranks_per_group=1
+
+steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
+start() { # OUT COMMAND...: in the background, until some steps are done
+  local out=$1
+  shift
+  "$@" out="$scratch/$out" >"$scratch/said" 2>&1 &
+  pid=$!
+  for _ in $(seq 600); do
+    [ "$(steps "$out")" -gt 40 ] && return
+    kill -0 $pid 2>/dev/null || fail "it ended before any step"
+    sleep 0.05
+  done
+  fail "no step was made"
+}
+finished() { wait $pid && found=0 || found=$?; }
+# worker_of OUT RANK: the process of that rank.
+worker_of() {
+  local p
+  for p in $(pgrep -x muster-worker); do
+    if tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null | grep -q "$scratch/$1/" &&
+      tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then
+      echo "$p"
+      return
+    fi
+  done
+}
+none_left() {
+  for _ in $(seq 100); do
+    [ -z "$(worker_of "$1" 0)$(worker_of "$1" 1)" ] && return
+    sleep 0.1
+  done
+  fail "a worker of $1 is left behind"
+}
+
+say "kill -9 of rank 1: named, and the trial goes on"
+start killed muster run job.json
+kill -9 "$(worker_of killed 1)"
+finished
+[ $found = 0 ] || fail "the run ended with $found"
+grep '"group_died"' killed/events.jsonl | grep -q '"rank": *1' || fail "rank 1 is not named: $(grep group_died killed/events.jsonl)"
+none_left killed
+
+say "rank 1 falls silent: the group is given up, the trial goes on, the silent one is ended"
+start silent muster run job.json
+kill -STOP "$(worker_of silent 1)"
+finished
+[ $found = 0 ] || fail "the run ended with $found"
+grep '"group_died"' silent/events.jsonl | grep -q 'rank 1' || fail "rank 1 is not named: $(grep group_died silent/events.jsonl)"
+none_left silent
+
+say "muster under mpirun"
+expect 0 'bundle' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/attached"
+expect 0 '' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/attached" # nothing left to do: no rank waits for ever
+expect 2 'must be 1 .* or 2, not 3' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/refused" cluster.groups=3
+
+say "SIGUSR1 to mpirun: all save, exit 75, then on"
+start stopped mpirun -np 2 --oversubscribe muster run job.json
+kill -USR1 $pid
+finished
+[ $found = 75 ] || fail "SIGUSR1 gave exit $found, expected 75"
+grep -q '"group_died"' stopped/events.jsonl && fail "a stop is no death: $(grep group_died stopped/events.jsonl)"
+none_left stopped
+expect 0 'bundle' muster run job.json out="$scratch/stopped"
+
+for run in killed silent attached stopped; do
+  same_bytes calm/bundle/model.safetensors $run/bundle/model.safetensors
+done
+
+say "strangers"
+start door muster run job.json
+[ "$(stat -c %a door/connection.json)" = 600 ] || fail "connection.json can be read by others"
+endpoint=$(grep -o 'tcp://[0-9.:]*' door/connection.json)
+[[ $endpoint == tcp://127.0.0.1:* ]] || fail "listens at $endpoint"
+cp door/connection.json good.json
+sed 's/"version": *"[^"]*"/"version": "9.9.9"/' good.json >other_version.json
+expect 1 'version 9.9.9 of muster does not work with version' muster-worker --connection other_version.json
+expect 1 'this run starts its worker groups itself' muster-worker --connection good.json
+kill -TERM $pid
+finished
+start other muster run job.json
+sed "s|tcp://[0-9.:]*|$(grep -o 'tcp://[0-9.:]*' other/connection.json)|; s|\"server_key\".*|$(grep -o '"server_key".*' other/connection.json)|" good.json >other_key.json
+expect 1 'does not accept the key' muster-worker --connection other_key.json
+kill -TERM $pid
+finished
+[ $found = 75 ] || fail "SIGTERM gave exit $found, expected 75"
+expect 1 'no coordinator .* answers' muster-worker --connection good.json
+expect 1 'missing.json: cannot be read' muster-worker --connection missing.json
+expect 2 '.--connection FILE is needed' muster-worker
+expect 2 'threads: a number from 1' muster-worker --connection good.json --threads 0
