@@ -1,0 +1,37 @@
+/* Any bytes as a JSON Lines file: every line is a row or an error with its place, and the walk ends. */
+#include "common/format/jsonl.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char path[64];
+    int fd = memfd_create("fuzz", 0), result;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (write(fd, data, size) != (ssize_t)size)
+        abort();
+    struct error e = {0};
+    struct jsonl *f;
+    if (!jsonl_open(&f, path, &e)) {
+        const struct json *row;
+        size_t line = 0, last = 0, calls = 0;
+        while ((result = jsonl_next(f, &row, &line, &e)) != 0) {
+            if (++calls > size || (result > 0 && (json_type(row) != JSON_OBJECT || line <= last)))
+                abort();
+            if (result < 0 && (e.kind != ERROR_DATA || strncmp(e.text, path, strlen(path))))
+                abort();
+            last = line;
+        }
+        jsonl_close(&f);
+    } else if (e.kind != ERROR_DATA) {
+        abort();
+    }
+    close(fd);
+    return 0;
+}
