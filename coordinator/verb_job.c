@@ -77,23 +77,30 @@ static int run_attached(const struct attach *at, struct job *j, enum stage last,
     return status;
 }
 
+/* Of the ranks of an MPI job, which all read the same job, one tells what is wrong with it. */
+static int refuse(const struct attach *at, const struct error *e)
+{
+    if (at->rank > 0)
+        exit((int)e->kind);
+    return -1;
+}
+
 int verb_job(const struct arguments *a, struct error *e)
 {
     struct job j;
     struct attach at = {0};
     struct dispatch_options o = {0};
     char *worker = NULL;
-    if (job_read(&j, a->positional[0], a->positional + 1, a->count - 1, e) != 0)
-        return -1;
-    int status = attach_find(&at, (int)j.cluster.groups, e);
-    if (status == 0 && at.ranks) {
+    if (attach_find(&at, 1, e) != 0 || read_job(&j, &at, a, e) != 0)
+        return refuse(&at, e);
+    uint32_t groups = j.cluster.groups;
+    if (at.ranks && groups > 1) { /* then a group has fewer ranks, and the job other micro-batches */
         job_free(&j);
-        if (read_job(&j, &at, a, e) != 0)
-            return -1;
+        if (attach_find(&at, (int)groups, e) != 0 || read_job(&j, &at, a, e) != 0)
+            return refuse(&at, e);
     }
     enum stage last = stage_of(a->verb->name);
-    if (status == 0 && last >= STAGE_TRAIN)
-        status = launcher_worker_path(&worker, e);
+    int status = last >= STAGE_TRAIN ? launcher_worker_path(&worker, e) : 0;
     o.worker = worker;
     if (status == 0)
         status = at.ranks ? run_attached(&at, &j, last, &o, e) : run_until(&j, last, &o, e);

@@ -128,7 +128,7 @@ static void print_number(const struct json *trial, const char *key, const char *
 static void print_trial(const char *key, const struct json *trial)
 {
     const char *state = json_text(json_get(trial, "state"));
-    printf("  %-32s %-9s", key, state ? state : "");
+    printf("  %-32s %-8s", key, state ? state : "");
     if (json_number(json_get(trial, "best_epoch")) > 0) /* a score has none */
         print_number(trial, "best_epoch", " best epoch %.0f");
     if (json_get(trial, "why")) {
@@ -137,7 +137,7 @@ static void print_trial(const char *key, const struct json *trial)
     }
     if (!json_get(trial, "best_epoch")) {
         print_number(trial, "epoch", " epoch %.0f");
-        print_number(trial, "epochs", "/%.0f");
+        print_number(trial, "epochs", " of %.0f");
         print_number(trial, "step", "  step %.0f");
         print_number(trial, "loss", "  loss %.4f");
         print_number(trial, "tokens_per_second", "  %.0f tokens/s");
