@@ -101,37 +101,45 @@ static void test_round_trip(void **state)
     check_round_trip(0, false);
 }
 
-static void test_hashes(void **state)
+enum change { NOTHING, TOKEN, TOKENS_OF_FIRST, ID, GROUP, LABEL, CHANGES };
+
+/* Both hashes of the rows with one thing changed in one of them. */
+static void hashes_with(enum change change, char all[65], char rows[65])
 {
-    (void)state;
     struct error e;
     struct dataset_writer *w;
-    char all[65], rows[65];
-    write_rows(ROWS, false);
+    assert_int_equal(dataset_writer_create(&w, PATH, LABELS, false, &e), 0);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct expected x = expected_row(i);
+        enum change here = i == 500 ? change : NOTHING;
+        x.tokens[3] += here == TOKEN;
+        x.id[0] = here == ID ? 'R' : x.id[0];
+        x.group[0] = here == GROUP ? 'G' : x.group[0];
+        x.class = here == LABEL ? (x.class + 1) % LABELS : x.class;
+        struct token_row tokens = {x.tokens, x.length, x.first + (here == TOKENS_OF_FIRST)};
+        assert_int_equal(dataset_writer_append(w, x.id, x.group, x.class, NULL, tokens, &e), 0);
+    }
+    assert_int_equal(dataset_writer_commit(&w, &e), 0);
     struct dataset *d = open_rows();
     strcpy(all, dataset_sha256(d));
     strcpy(rows, dataset_rows_sha256(d));
     dataset_close(&d);
-    assert_int_equal(strlen(all), 64);
-    assert_string_not_equal(all, rows);
+}
 
-    write_rows(ROWS, false); /* the same once more */
-    d = open_rows();
-    assert_string_equal(dataset_sha256(d), all);
-    assert_string_equal(dataset_rows_sha256(d), rows);
-    dataset_close(&d);
-
-    assert_int_equal(dataset_writer_create(&w, PATH, LABELS, false, &e), 0); /* one token longer, as by another tokeniser */
-    for (uint32_t i = 0; i < ROWS; i++) {
-        struct expected x = expected_row(i);
-        struct token_row tokens = {x.tokens, x.length + (i == 500), x.first};
-        assert_int_equal(dataset_writer_append(w, x.id, x.group, x.class, NULL, tokens, &e), 0);
+static void test_hashes(void **state)
+{
+    (void)state;
+    char all[65], rows[65], first_all[65], first_rows[65];
+    hashes_with(NOTHING, first_all, first_rows);
+    assert_int_equal(strlen(first_all), 64);
+    assert_string_not_equal(first_all, first_rows);
+    for (int change = NOTHING; change < CHANGES; change++) {
+        hashes_with((enum change)change, all, rows);
+        if ((strcmp(all, first_all) == 0) != (change == NOTHING))
+            fail_msg("change %d: expected %s hash of all", change, change == NOTHING ? "the same" : "another");
+        if ((strcmp(rows, first_rows) == 0) != (change < ID)) /* tokens are not the rows' own */
+            fail_msg("change %d: expected %s hash of the rows", change, change < ID ? "the same" : "another");
     }
-    assert_int_equal(dataset_writer_commit(&w, &e), 0);
-    d = open_rows();
-    assert_string_not_equal(dataset_sha256(d), all);
-    assert_string_equal(dataset_rows_sha256(d), rows);
-    dataset_close(&d);
 }
 
 static void test_refused_rows(void **state)
@@ -188,6 +196,9 @@ static void test_damage(void **state)
     bytes[12]++; /* one row more than the sections hold */
     refused(bytes, size, "is damaged");
     bytes[12]--;
+    bytes[size - 1] = 'x'; /* the NUL of the last group */
+    refused(bytes, size, "an id or group");
+    bytes[size - 1] = 0;
     /* Any byte of the header turned over: refused, or still a file whose every row can be read. */
     for (size_t i = 0; i < 256; i++)
         for (int bit = 0; bit < 8; bit += 7) {

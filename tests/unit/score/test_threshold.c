@@ -88,8 +88,14 @@ static void test_sweep(void **state)
         int best = -1;
         if (threshold_sweep(found, &best, &grid, (struct validation_scores){r.probability, r.truth, r.count}, &e))
             fail_msg("%s: %s", kind, e.text);
-        for (int k = 0; k < POINTS; k++)
-            check_point(&found[k], json_at(points, (size_t)k), json_number(json_at(json_get(c, "grid"), (size_t)k)), kind, k);
+        for (int k = 0; k < POINTS; k++) {
+            const struct json *expected = json_at(points, (size_t)k);
+            double threshold = json_number(json_at(json_get(c, "grid"), (size_t)k));
+            struct threshold_point alone = {.threshold = threshold};
+            binary_metrics(&alone.metrics, r.probability, r.truth, r.count, threshold);
+            check_point(&found[k], expected, threshold, kind, k);
+            check_point(&alone, expected, threshold, "one threshold alone", k);
+        }
         rows_free(&r);
     }
     json_destroy(&root);
