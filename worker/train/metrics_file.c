@@ -93,9 +93,9 @@ int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, stru
     char line[512];
     int size = snprintf(line, sizeof line,
                         "{\"step\":%llu,\"epoch\":%u,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"tokens_per_second\":%.1f,"
-                        "\"examples_per_second\":%.2f}\n",
+                        "\"examples_per_second\":%.2f,\"gflops\":%.1f}\n",
                         (unsigned long long)s->step, s->epoch, s->loss, s->lr, s->grad_norm, s->tokens_per_second,
-                        s->examples_per_second);
+                        s->examples_per_second, s->gflops);
     return append(f, line, (size_t)size, e);
 }
 

@@ -13,6 +13,7 @@ struct metrics_step {
     uint64_t step;
     uint32_t epoch;
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
+    double gflops; /* of matrix products, by rank 0; muster bench tells the machine's rate */
 };
 
 struct metrics_epoch {

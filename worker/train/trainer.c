@@ -39,6 +39,7 @@ struct trainer {
     char hash[SHA256_TEXT];
     char *best, *logits;  /* paths */
     float *values;        /* rank 0: validation logits */
+    double flops;         /* device_flops before the step */
     struct error failure; /* of rank 0's metrics.jsonl: told to the others in the next step */
 };
 
@@ -130,6 +131,10 @@ static int open_all(struct trainer *r, struct error *e)
     if (r->communicator->rank)
         return 0;
     r->values = allocate((size_t)s->part[PART_VALIDATION].count * t->labels, sizeof *r->values);
+    int size = r->communicator->size;
+    if (size & (size - 1))
+        log_info("%s: %d ranks are no power of two: sums are right, but their last bits differ from those on 1, 2 or 4 ranks",
+                 t->key, size);
     return folder_create(t->folder, e);
 }
 
@@ -186,6 +191,7 @@ static int load_or_resume(struct trainer *r, struct error *e)
     } mine, first;
     memset(&mine, 0, sizeof mine);
     int result = 0;
+    report(r, "load");
     if (r->trial->resume)
         result = checkpoint_load(r->trial->folder, r->parameters, &mine.progress, &mine.found, r->hash, e);
     if (!result && mine.found && !c->rank)
@@ -231,7 +237,8 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .lr = in->lr,
                                 .grad_norm = out->grad_norm,
                                 .tokens_per_second = (double)out->tokens / seconds,
-                                .examples_per_second = in->count / seconds};
+                                .examples_per_second = in->count / seconds,
+                                .gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9};
     metrics_file_step(r->metrics, &line, &r->failure);
     if (!r->observer->step)
         return;
@@ -271,6 +278,7 @@ static int train_epoch(struct trainer *r, struct error *e)
         struct step_input in = {
             .epoch = s->epoch, .t = s->steps + 1, .lr = schedule_at(&r->schedule, s->steps), .failure = &r->failure};
         struct step_output out;
+        r->flops = device_flops(r->device);
         in.rows = plan_step(r->plan, s->epoch, s->step, &in.count);
         if (stepper_run(r->stepper, &in, &out, e))
             return -1;

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,6 +178,10 @@ static int be_a_rank(const char *folder)
     struct communicator *c = NULL;
     if (__sanitizer_install_malloc_and_free_hooks && number("count", 0) != 0)
         __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+    rlim_t limit = (rlim_t)number("limit", 0); /* of a file, in bytes */
+    signal(SIGXFSZ, SIG_IGN);
+    if (limit && (!getenv("OMPI_COMM_WORLD_RANK") || !strcmp(getenv("OMPI_COMM_WORLD_RANK"), "0")))
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
     enum precision precision = strcmp(option("precision", "f32"), "bf16") ? PRECISION_F32 : PRECISION_BF16;
     int result = communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self", 60, &e);
     if (!result)
@@ -527,6 +532,21 @@ static void half_swapped_checkpoints_are_found(void **state)
     }
 }
 
+/* A disk that is full in the middle of a checkpoint: said, and the checkpoint before it still counts. */
+static void a_failed_save_loses_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, "full", "micro=2 dropout=0.1 stop=8"), ERROR_STOPPED);
+    assert_int_equal(run(1, "full", "micro=2 dropout=0.1 stop=10 limit=60000"), ERROR_FAILED);
+    assert_said("optimizer.safetensors");
+    run_well(1, "full", "micro=2 dropout=0.1");
+    assert_said("goes on at step 3 of epoch 2");
+    assert_same_result("whole_way", "full");
+    int code = run(2, "full2", "micro=2 dropout=0.1 limit=60000"); /* every rank hears of it */
+    assert_int_not_equal(code, 0);
+    assert_said("rank 1: kind 1: rank 0: ");
+}
+
 static void a_checkpoint_of_another_trial_is_refused(void **state)
 {
     (void)state;
@@ -707,6 +727,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(an_early_stop_ends_the_trial),
         cmocka_unit_test(damaged_checkpoints_are_said_and_not_used),
         cmocka_unit_test(half_swapped_checkpoints_are_found),
+        cmocka_unit_test(a_failed_save_loses_nothing),
         cmocka_unit_test(a_checkpoint_of_another_trial_is_refused),
         cmocka_unit_test(device_memory_is_touched_by_the_device_alone),
         cmocka_unit_test(every_row_is_scored_once),
