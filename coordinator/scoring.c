@@ -143,12 +143,36 @@ static int take_logits(struct scoring *s, const struct place *p, struct error *e
     return 0;
 }
 
+static int check_device(const char *name, struct error *e)
+{
+    static const char *const known[] = {"auto", "cpu", "cpu_reference", "guarded"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i], name) == 0)
+            return 0;
+    return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference or guarded, found \"%s\"", name);
+}
+
+/* A run folder is often meant to be its bundle. */
+static int open_bundle(struct bundle **ret, const char *path, struct error *e)
+{
+    if (bundle_open(ret, path, e) == 0)
+        return 0;
+    char *inside = path_join(path, "bundle"), *rule = path_join(inside, BUNDLE_INFERENCE),
+         *own = path_join(path, BUNDLE_INFERENCE);
+    if (file_exists(rule) && !file_exists(own))
+        error_set(e, ERROR_DATA, "%s: is a run folder; did you mean %s?", path, inside);
+    free(own);
+    free(rule);
+    free(inside);
+    return -1;
+}
+
 int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool need_labels, const struct scoring_options *o,
                 struct error *e)
 {
     struct scoring s = {0};
     struct place p = {0};
-    int status = bundle_open(&s.bundle, bundle, e);
+    int status = check_device(o->device, e) == 0 ? open_bundle(&s.bundle, bundle, e) : -1;
     if (status == 0 && bundle_labels(s.bundle)->multi)
         status = error_set(e, ERROR_DATA, "%s: a multi-label bundle, which this version cannot apply", bundle);
     if (status == 0)

@@ -59,10 +59,27 @@ static int write_logits(const char *path, const struct scoring *s, struct error 
     return logits_append(path, &l, e);
 }
 
+static bool is_standard_output(const char *path)
+{
+    return !path || strcmp(path, "-") == 0;
+}
+
+/* Before the work, not after it. */
+static int check_writable(const char *path, struct error *e)
+{
+    struct file_writer *w;
+    if (is_standard_output(path))
+        return 0;
+    if (file_writer_create(&w, path, e) != 0)
+        return -1;
+    file_writer_destroy(&w);
+    return 0;
+}
+
 static int write_output(const char *path, const struct scoring *s, struct error *e)
 {
     const char *suffix = path ? strrchr(path, '.') : NULL;
-    if (!path || strcmp(path, "-") == 0) {
+    if (is_standard_output(path)) {
         print_rows(stdout, s);
         return 0;
     }
@@ -76,7 +93,7 @@ int verb_predict(const struct arguments *a, struct error *e)
 {
     struct scoring s;
     struct scoring_options o = {.device = argument(a, "device")};
-    if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
+    if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 || check_writable(argument(a, "output"), e) != 0 ||
         scoring_run(&s, a->positional[0], a->positional[1], false, &o, e) != 0)
         return -1;
     int status = write_output(argument(a, "output"), &s, e);
