@@ -193,10 +193,9 @@ static void add_figures(struct json *to, const struct epoch_score *s, double tra
 static void print_epoch(const struct trial_run *t, const struct epoch_score *s, double train_loss, const struct selection *chosen)
 {
     log_status_line(NULL);
-    printf("  %s  epoch %u/%u  loss %.4f train %.4f validation  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f%s%s\n",
-           t->key, s->epoch, t->job.train.epochs, train_loss, s->loss, s->positive.accuracy, s->positive.precision,
-           s->positive.recall, s->positive.f1, chosen->latest ? "  best" : "",
-           chosen->stop ? "  (no better one for long: stops)" : "");
+    printf("  %s  epoch %u/%u  loss %.4f train, %.4f validation  acc. %.4f  prec. %.4f  recall %.4f  F1 %.4f%s%s\n", t->key,
+           s->epoch, t->job.train.epochs, train_loss, s->loss, s->positive.accuracy, s->positive.precision, s->positive.recall,
+           s->positive.f1, chosen->latest ? "  best" : "", chosen->stop ? "  patience is over" : "");
     fflush(stdout);
 }
 
