@@ -12,7 +12,7 @@ enum stage { STAGE_CHECK, STAGE_SPLIT, STAGE_TRAIN, STAGE_SWEEP, STAGE_TUNE, STA
 /* What stages hand on to each other; owned by run_until. */
 struct run {
     struct job *job;
-    enum stage last; /* that was asked for */
+    enum stage last;                          /* that was asked for */
     char *folder, *rows, *split_path, *model; /* absolute */
     struct event_log *log;
     struct json *check;
