@@ -78,12 +78,14 @@ void dialer_destroy(struct dialer **dialer)
     if (!d)
         return;
     zmq_msg_close(&d->message);
+    int none = 0;
     if (d->socket) {
+        if (d->line != LINE_UP) /* nobody to give the rest to */
+            zmq_setsockopt(d->socket, ZMQ_LINGER, &none, sizeof none);
         zmq_socket_monitor(d->socket, NULL, 0);
         zmq_close(d->socket);
     }
     if (d->monitor) {
-        int none = 0;
         zmq_setsockopt(d->monitor, ZMQ_LINGER, &none, sizeof none);
         zmq_close(d->monitor);
     }

@@ -16,7 +16,7 @@ enum line_state {
 
 /* name: of this peer, the group's token. */
 int dialer_create(struct dialer **ret, const struct connection *c, const char *name, struct error *e);
-void dialer_destroy(struct dialer **d); /* gives what was sent two seconds to leave */
+void dialer_destroy(struct dialer **d); /* gives what was sent two seconds to leave, if the line is up */
 
 /* Sleeps until a message may be there, the line changes, `descriptor` (-1: none) can be read, or `seconds` are over. */
 void dialer_wait(struct dialer *d, int descriptor, double seconds);

@@ -206,7 +206,7 @@ static void *speak(void *argument)
         bool empty = send_all(l);
         if (flushed_by == INFINITY && told_to_end(l))
             flushed_by = now + FLUSH_WITHIN;
-        if (flushed_by < INFINITY && (empty || now >= flushed_by))
+        if (flushed_by < INFINITY && (empty || now >= flushed_by || dialer_line(l->dialer, NULL) != LINE_UP))
             break;
         dialer_wait(l->dialer, l->wake, empty && flushed_by == INFINITY ? fmax(next - now, 0.001) : 0.02);
         uint64_t count;
