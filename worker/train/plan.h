@@ -2,7 +2,7 @@
  *
  * Epoch order: rows of the train part sorted by philox(seed, RANDOM_SHUFFLE, row, 0, 0, epoch) (64 bits: word 1 above word 0;
  * ties by row; epochs count from 1). A step takes the next `batch` rows; the last step of an epoch may be shorter. Its
- * micro-batches are runs of `micro_batch` rows, numbered j = 0..M-1.
+ * rows are dealt out to micro-batches of `micro_batch` rows, numbered j = 0..M-1, so that each has about as many tokens (deal.h).
  *
  * Order of summation (architecture.md rule 5): micro-batch j is leaf j of a binary tree whose levels are the BITS of j, high bit
  * nearest the leaves: with P = M rounded up to a power of two, sum(bits fixed: low b) = sum(next bit 0) + sum(next bit 1); an

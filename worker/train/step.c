@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/stop.h"
+#include "worker/train/deal.h"
 #include "worker/train/group.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/plan.h"
@@ -34,6 +35,9 @@ struct stepper {
     float *host_losses;
     double *shared; /* per micro-batch its loss; then stop, failures */
     struct span *spans;
+    uint32_t *rows; /* of the step, dealt out */
+    struct dealt *dealt;
+    struct hand *hands;
     size_t width, U;       /* of the words; distinct words of this step */
     struct plan_turn turn; /* under way */
     bool last;             /* of this rank's micro-batches */
@@ -88,7 +92,7 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     const struct model_config *c = &s->source->config;
     uint32_t first = s->turn.micro_batch * t->micro_batch, left = in->count - first;
     uint32_t count = left < t->micro_batch ? left : t->micro_batch;
-    const struct packed *b = batch_pack(s->batch, in->rows + first, count);
+    const struct packed *b = batch_pack(s->batch, s->rows + first, count);
     bool drops = c->hidden_dropout > 0 || c->attention_dropout > 0 || c->classifier_dropout > 0;
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
     device_memory loss = model_loss(s->model, b, s->weights, t->multi);
@@ -168,6 +172,9 @@ int stepper_run(struct stepper *s, const struct step_input *in, struct step_outp
     struct plan_turns turns = plan_turns(micro_batches, c->rank, c->size);
     struct step_output out = {0};
     s->lost = 0;
+    for (uint32_t i = 0; i < in->count; i++)
+        s->dealt[i] = (struct dealt){in->rows[i], dataset_tokens(s->source->data, in->rows[i]).length};
+    deal(s->rows, s->dealt, in->count, s->trial->micro_batch, s->hands);
     s->U = batch_words(s->batch, in->rows, in->count);
     for (uint32_t i = 0; i < turns.count; i++) {
         s->turn = plan_turn(micro_batches, c->rank, c->size, i);
@@ -251,6 +258,9 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
     s->width = source->config.width;
     s->host_losses = allocate(t->batch, sizeof *s->host_losses);
     s->shared = allocate((size_t)t->batch + 2, sizeof *s->shared);
+    s->rows = allocate(t->batch, sizeof *s->rows);
+    s->dealt = allocate(t->batch, sizeof *s->dealt);
+    s->hands = allocate(t->batch / t->micro_batch, sizeof *s->hands);
     s->spans = allocate((size_t)parameters_buckets(p) + 1, sizeof *s->spans);
     optimizer_create(&s->optimizer, p, d, t->weight_decay, t->clip);
     if (batch_create(&s->batch, d, source->data, source->config.vocabulary, limits, e) || allocate_device(s, limits, e)) {
@@ -281,6 +291,9 @@ void stepper_destroy(struct stepper **stepper)
     free(s->host_losses);
     free(s->shared);
     free(s->spans);
+    free(s->rows);
+    free(s->dealt);
+    free(s->hands);
     free(s);
     *stepper = NULL;
 }

@@ -8,6 +8,7 @@
 
 #include "common/base/memory.h"
 #include "common/format/json.h"
+#include "worker/train/deal.h"
 #include "worker/train/plan.h"
 #include "worker/train/schedule.h"
 
@@ -176,6 +177,23 @@ static void impossible_plans_are_refused(void **state)
     assert_null(p);
 }
 
+static void rows_are_dealt_out_evenly(void **state)
+{
+    (void)state;
+    struct dealt items[11];
+    struct hand hands[3];
+    uint32_t found[11];
+    static const uint32_t lengths[11] = {10, 200, 30, 30, 180, 90, 100, 20, 60, 50, 40};
+    for (uint32_t i = 0; i < 11; i++)
+        items[i] = (struct dealt){100 + i, lengths[i]};
+    deal(found, items, 11, 4, hands);
+    static const uint32_t expected[11] = {101, 110, 102, 107, 104, 108, 103, 100, 106, 105, 109}; /* worked out by hand */
+    for (int i = 0; i < 11; i++)
+        if (found[i] != expected[i])
+            fail_msg("place %d: expected row %u, found %u", i, expected[i], found[i]);
+    assert_true(hands[0].tokens == 290 && hands[1].tokens == 280 && hands[2].tokens == 240);
+}
+
 static void the_schedule_is_that_of_transformers(void **state)
 {
     (void)state;
@@ -207,6 +225,7 @@ int main(void)
         cmocka_unit_test(sums_have_one_order_on_any_number_of_ranks),
         cmocka_unit_test(few_arenas_are_needed),
         cmocka_unit_test(impossible_plans_are_refused),
+        cmocka_unit_test(rows_are_dealt_out_evenly),
         cmocka_unit_test(the_schedule_is_that_of_transformers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
