@@ -8,9 +8,7 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "coordinator/attach.h"
-#include "coordinator/lease.h"
-#include "coordinator/progress.h"
-#include "coordinator/roster.h"
+#include "coordinator/dispatch_state.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -19,70 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TURN 0.1           /* seconds between looks at processes and clocks */
 #define HELLO_WITHIN 120.0 /* seconds that a started group has to say HELLO */
 #define SAVE_WITHIN 120.0  /* seconds that groups have to save and say STOPPED */
 #define END_WITHIN 10.0    /* seconds that processes have to end after GOODBYE */
 #define REMIND_EVERY 30.0
 
-struct dispatch {
-    struct dispatch_options options; /* texts are owned */
-    const struct launcher *launcher;
-    struct listener *listener;
-    struct event_log *log;
-    char *connection; /* path of the connection file */
-    char run_name[9]; /* makes tokens of this dispatch differ from those of others */
-    struct roster roster;
-    uint64_t last_lease;
-    int started, failed_starts; /* groups started ever; those in a row that never said HELLO */
-    double reminded;
-    /* while dispatch_run is at work */
-    const struct trial *trials;
-    struct leases leases;
-    const struct dispatch_observer *observer;
-    struct progress *progress;
-    bool stopping;
-    double stop_since;
-    struct error first_failure;
-};
-
 void dispatch_result_free(struct dispatch_result *r)
 {
     free(r->best_weights);
     *r = (struct dispatch_result){0};
-}
-
-/* Log first. Consumes fields. */
-static int note(struct dispatch *d, const char *event, struct json *fields, struct error *e)
-{
-    if (d->log)
-        return event_log_append(d->log, event, fields, e);
-    json_destroy(&fields);
-    return 0;
-}
-
-static bool send_message(struct dispatch *d, const struct group *g, const struct message *m)
-{
-    char *text;
-    struct error e;
-    if (message_encode(&text, m, &e)) {
-        log_warn("group %s: %s", g->token, e.text);
-        return false;
-    }
-    bool sent = listener_send(d->listener, g->token, text);
-    free(text);
-    return sent;
-}
-
-static void send_goodbye(struct dispatch *d, const char *peer, int exit_code)
-{
-    struct message m = {.kind = MESSAGE_GOODBYE, .goodbye = {.exit_code = exit_code}};
-    struct error e;
-    char *text;
-    if (message_encode(&text, &m, &e))
-        return;
-    listener_send(d->listener, peer, text);
-    free(text);
 }
 
 /* ---- making and ending ---- */
@@ -179,12 +122,6 @@ static void wait_for_processes(struct dispatch *d, double seconds)
         clock_sleep(0.02);
 }
 
-/* A worker's exit code matters to whoever started it; mpirun would only complain of one that is not 0. */
-static int goodbye_code(const struct dispatch *d, int exit_code)
-{
-    return d->launcher->start ? 0 : exit_code;
-}
-
 static void send_all_away(struct dispatch *d, int exit_code)
 {
     for (size_t i = 0; i < d->roster.count; i++) {
@@ -192,7 +129,7 @@ static void send_all_away(struct dispatch *d, int exit_code)
         if (g->state == GROUP_STARTING)
             group_kill(g, SIGTERM);
         else
-            send_goodbye(d, g->token, goodbye_code(d, exit_code));
+            dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, exit_code));
     }
     wait_for_processes(d, END_WITHIN);
     for (size_t i = 0; i < d->roster.count; i++)
@@ -214,300 +151,6 @@ void dispatch_destroy(struct dispatch **dispatch, int exit_code)
     free_options(&d->options);
     free(d);
     *dispatch = NULL;
-}
-
-/* ---- trials and their ends ---- */
-
-static struct lease *lease_of(struct dispatch *d, const struct group *g)
-{
-    return g->lease && d->trials && g->trial < d->leases.count && d->leases.items[g->trial].number == g->lease
-               ? &d->leases.items[g->trial]
-               : NULL;
-}
-
-static int end_trial(struct dispatch *d, size_t i, enum lease_state state, const struct dispatch_result *result,
-                     const struct error *why, struct error *e)
-{
-    if (state_move(&lease_states, &d->leases.items[i].state, state, e))
-        return -1;
-    return d->observer->ended ? d->observer->ended(d->observer->context, i, result, why, e) : 0;
-}
-
-static int fail_trial(struct dispatch *d, size_t i, const struct error *why, struct error *e)
-{
-    struct json *fields = json_object();
-    json_set_text(fields, "trial", d->trials[i].key);
-    json_set_number(fields, "kind", why->kind);
-    json_set_text(fields, "why", why->text);
-    if (note(d, "trial_failed", fields, e))
-        return -1;
-    log_warn("trial %s: %s", d->trials[i].key, why->text);
-    if (!d->first_failure.kind)
-        d->first_failure = *why;
-    return end_trial(d, i, LEASE_FAILED, NULL, why, e);
-}
-
-/* The trial of a group that is no more: back to the queue, or given up. */
-static int return_trial(struct dispatch *d, struct group *g, const struct error *why, struct error *e)
-{
-    struct lease *lease = lease_of(d, g);
-    size_t i = g->trial;
-    g->lease = 0;
-    if (!lease)
-        return 0;
-    if (!d->stopping && lease->deaths++ >= d->options.restarts) {
-        struct error words;
-        error_set(&words, ERROR_FAILED, "given up after %d death%s of its worker group; the last one: %.800s", lease->deaths,
-                  lease->deaths == 1 ? "" : "s", why->text);
-        return fail_trial(d, i, &words, e);
-    }
-    if (!d->stopping)
-        log_info("trial %s: another group takes it up from its last checkpoint (try %d of %d)", d->trials[i].key,
-                 lease->deaths + 1, d->options.restarts + 1);
-    return state_move(&lease_states, &lease->state, LEASE_QUEUED, e);
-}
-
-/* "group 1: host n7, rank 2, step 31, train: why" */
-static void describe_death(struct error *ret, const struct group *g, int rank, const char *host, const char *why)
-{
-    char place[128] = "";
-    if (rank >= 0)
-        snprintf(place, sizeof place, ", rank %d", rank);
-    if (g->lease && g->beat.steps)
-        snprintf(place + strlen(place), sizeof place - strlen(place), ", step %" PRIu64, g->beat.step);
-    if (g->lease && g->operation[0])
-        snprintf(place + strlen(place), sizeof place - strlen(place), ", %.40s", g->operation);
-    error_set(ret, ERROR_FAILED, "worker group %s: host %s%s: %.700s", g->token, host, place, why);
-}
-
-static struct json *death_fields(const struct dispatch *d, const struct group *g, int rank, const char *host, const char *why)
-{
-    struct json *fields = json_object();
-    json_set_text(fields, "group", g->token);
-    json_set_text(fields, "host", host);
-    json_set(fields, "rank", rank >= 0 ? json_of_number(rank) : json_null());
-    json_set(fields, "step", g->lease && g->beat.steps ? json_of_number((double)g->beat.step) : json_null());
-    json_set_text(fields, "operation", g->lease && g->operation[0] ? g->operation : NULL);
-    json_set_text(fields, "trial", g->lease && d->trials ? d->trials[g->trial].key : NULL);
-    json_set_text(fields, "why", why);
-    return fields;
-}
-
-static int count_failed_start(struct dispatch *d, const char *why, struct error *e)
-{
-    if (d->failed_starts++ < d->options.restarts)
-        return 0;
-    return error_set(e, ERROR_FAILED, "no worker group came up in %d tries: %.800s; its own words are above", d->failed_starts,
-                     why);
-}
-
-static int group_dies(struct dispatch *d, struct group *g, const char *why, struct error *e)
-{
-    bool early = g->state == GROUP_STARTING;
-    char local[256] = "?";
-    gethostname(local, sizeof local - 1);
-    int rank = g->output.lost_rank >= 0 ? g->output.lost_rank : d->options.ranks_per_group == 1 ? 0 : -1;
-    const char *host = g->output.lost_rank >= 0 ? g->output.lost_host : g->hello.host ? g->hello.host : local;
-    struct error death;
-    describe_death(&death, g, rank, host, why);
-    if (note(d, "group_died", death_fields(d, g, rank, host, why), e) || state_move(&group_states, &g->state, GROUP_GONE, e))
-        return -1;
-    log_warn("%s", death.text);
-    group_kill(g, SIGKILL);
-    if (early && !d->stopping && count_failed_start(d, why, e))
-        return -1;
-    return return_trial(d, g, &death, e);
-}
-
-/* ---- what workers say ---- */
-
-static void refuse(struct dispatch *d, const char *peer, const char *words)
-{
-    struct message m = {.kind = MESSAGE_REFUSED, .refused = {.words = (char *)(uintptr_t)words}};
-    struct error e;
-    char *text;
-    if (message_encode(&text, &m, &e))
-        return;
-    listener_send(d->listener, peer, text);
-    free(text);
-    log_warn("worker group %s was turned away: %s", peer, words);
-}
-
-static int note_hello(struct dispatch *d, const struct group *g, struct error *e)
-{
-    struct json *fields = json_object();
-    json_set_text(fields, "group", g->token);
-    json_set_text(fields, "host", g->hello.host);
-    json_set_number(fields, "pid", g->hello.pid);
-    json_set_number(fields, "ranks", g->hello.ranks);
-    json_set_number(fields, "threads", g->hello.threads);
-    json_set_text(fields, "device", g->hello.device);
-    return note(d, "group_started", fields, e);
-}
-
-static int on_hello(struct dispatch *d, struct group *g, const char *peer, struct message *m, struct error *e)
-{
-    if (!g && !d->launcher->strangers) {
-        refuse(d, peer, "this run starts its worker groups itself; it does not know this one");
-        return 0;
-    }
-    if (g && g->state != GROUP_STARTING) {
-        refuse(d, peer, "a group of this name is or was already there; start the worker with another --group");
-        return 0;
-    }
-    if (!g)
-        g = roster_add(&d->roster, peer);
-    g->hello = m->hello;
-    m->hello = (struct message_hello){0};
-    g->heard = clock_seconds();
-    if (note_hello(d, g, e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
-        return -1;
-    d->failed_starts = 0;
-    log_debug("group %s: host %s, %u ranks, %s", g->token, g->hello.host, g->hello.ranks, g->hello.device);
-    struct message welcome = {
-        .kind = MESSAGE_WELCOME,
-        .welcome = {.version = (char *)(uintptr_t)MUSTER_VERSION, .heartbeat_timeout = d->options.heartbeat_timeout}};
-    send_message(d, g, &welcome);
-    return 0;
-}
-
-static int on_beat(struct dispatch *d, struct group *g, struct message *m, struct error *e)
-{
-    (void)d;
-    (void)e;
-    if (m->beat.lease == g->lease)
-        group_note_beat(g, &m->beat);
-    return 0;
-}
-
-static int note_epoch(struct dispatch *d, const char *trial, const struct message *m, const struct message *verdict,
-                      struct error *e)
-{
-    struct json *fields = json_object();
-    json_set_text(fields, "trial", trial);
-    json_set_number(fields, "epoch", m->epoch.epoch);
-    json_set_number(fields, "train_loss", m->epoch.train_loss);
-    json_set_boolean(fields, "best", verdict->verdict.best);
-    json_set_boolean(fields, "stop", verdict->verdict.stop);
-    json_set(fields, "metrics", verdict->verdict.metrics ? json_copy(verdict->verdict.metrics) : json_null());
-    return note(d, "epoch", fields, e);
-}
-
-static int on_epoch(struct dispatch *d, struct group *g, struct message *m, struct error *e)
-{
-    if (!lease_of(d, g) || m->epoch.lease != g->lease)
-        return 0;
-    struct message verdict = {.kind = MESSAGE_VERDICT, .verdict = {.lease = g->lease, .epoch = m->epoch.epoch}};
-    struct message_verdict *v = &verdict.verdict;
-    int result = 0;
-    if (d->observer->epoch)
-        result = d->observer->epoch(d->observer->context, g->trial, m->epoch.epoch, m->epoch.train_loss, m->epoch.logits,
-                                    &v->best, &v->stop, &v->metrics, e);
-    if (!result)
-        result = note_epoch(d, d->trials[g->trial].key, m, &verdict, e);
-    if (!result)
-        send_message(d, g, &verdict);
-    message_free(&verdict);
-    return result;
-}
-
-static struct json *result_fields(const struct dispatch *d, const struct group *g, const struct message_result *r)
-{
-    struct json *fields = json_object();
-    json_set_text(fields, "trial", d->trials[g->trial].key);
-    json_set_text(fields, "group", g->token);
-    json_set_number(fields, "lease", (double)g->lease);
-    json_set_number(fields, "epochs_done", r->epochs_done);
-    json_set_number(fields, "best_epoch", r->best_epoch);
-    json_set_number(fields, "steps", (double)r->steps);
-    json_set_number(fields, "tokens", (double)r->tokens);
-    json_set_number(fields, "seconds", r->seconds);
-    json_set_text(fields, "best_weights", r->best_weights);
-    return fields;
-}
-
-static int on_result(struct dispatch *d, struct group *g, struct message *m, struct error *e)
-{
-    const struct message_result *r = &m->result;
-    if (!lease_of(d, g) || r->lease != g->lease)
-        return 0;
-    if (note(d, "trial_done", result_fields(d, g, r), e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
-        return -1;
-    g->lease = 0;
-    struct dispatch_result result = {r->epochs_done, r->best_epoch, r->steps, r->tokens, r->seconds, r->best_weights};
-    return end_trial(d, g->trial, LEASE_DONE, &result, NULL, e);
-}
-
-static int on_failed(struct dispatch *d, struct group *g, struct message *m, struct error *e)
-{
-    if (!lease_of(d, g) || m->failed.lease != g->lease)
-        return 0;
-    if (!m->failed.healthy)
-        return group_dies(d, g, m->failed.words, e);
-    struct error why;
-    error_set(&why, (enum error_kind)m->failed.kind, "%s", m->failed.words);
-    if (state_move(&group_states, &g->state, GROUP_IDLE, e))
-        return -1;
-    g->lease = 0;
-    return fail_trial(d, g->trial, &why, e);
-}
-
-static int on_stopped(struct dispatch *d, struct group *g, struct message *m, struct error *e)
-{
-    if (g->state == GROUP_STOPPED)
-        return 0;
-    if (m->stopped.leaving || !d->stopping)
-        return group_dies(d, g, "it was stopped by a signal of its own", e);
-    struct error why = {ERROR_STOPPED, "stopped"};
-    if (state_move(&group_states, &g->state, GROUP_STOPPED, e))
-        return -1;
-    return return_trial(d, g, &why, e);
-}
-
-static int (*const handlers[MESSAGE_KINDS])(struct dispatch *d, struct group *g, struct message *m, struct error *e) = {
-    [MESSAGE_BEAT] = on_beat,     [MESSAGE_EPOCH] = on_epoch,     [MESSAGE_RESULT] = on_result,
-    [MESSAGE_FAILED] = on_failed, [MESSAGE_STOPPED] = on_stopped,
-};
-
-static int handle(struct dispatch *d, const char *peer, struct message *m, struct error *e)
-{
-    struct group *g = roster_find(&d->roster, peer);
-    if (m->kind == MESSAGE_HELLO)
-        return on_hello(d, g, peer, m, e);
-    if (!g || g->state == GROUP_STARTING)
-        return 0;                 /* not introduced */
-    if (g->state == GROUP_GONE) { /* given up, yet alive: its lease may be somebody else's by now */
-        send_goodbye(d, peer, goodbye_code(d, ERROR_FAILED));
-        return 0;
-    }
-    g->heard = clock_seconds();
-    return handlers[m->kind](d, g, m, e);
-}
-
-static int take_bytes(struct dispatch *d, const char *peer, const char *bytes, size_t size, struct error *e)
-{
-    struct message m;
-    struct error words;
-    if (message_decode(&m, bytes, size, SIDE_WORKER, &words)) {
-        refuse(d, peer, words.text);
-        return 0;
-    }
-    int result = handle(d, peer, &m, e);
-    message_free(&m);
-    return result;
-}
-
-/* Waits one turn for a first message, then takes all there are: only then may silence be judged. */
-static int take_messages(struct dispatch *d, struct error *e)
-{
-    char peer[PEER_NAME];
-    const char *bytes;
-    size_t size;
-    double wait = TURN;
-    for (int taken; (taken = listener_receive(d->listener, peer, &bytes, &size, wait, e)); wait = 0)
-        if (taken < 0 || take_bytes(d, peer, bytes, size, e))
-            return -1;
-    return 0;
 }
 
 /* ---- starting, giving, watching ---- */
@@ -585,7 +228,7 @@ static int give_lease(struct dispatch *d, struct group *g, size_t i, struct erro
     json_set_text(fields, "group", g->token);
     json_set_number(fields, "lease", (double)lease->number);
     json_set_number(fields, "attempt", lease->attempts);
-    if (note(d, "lease", fields, e) || state_move(&lease_states, &lease->state, LEASE_GIVEN, e) ||
+    if (dispatch_note(d, "lease", fields, e) || state_move(&lease_states, &lease->state, LEASE_GIVEN, e) ||
         state_move(&group_states, &g->state, GROUP_BUSY, e))
         return -1;
     g->lease = lease->number;
@@ -595,8 +238,8 @@ static int give_lease(struct dispatch *d, struct group *g, size_t i, struct erro
                         .lease = {.lease = lease->number, .attempt = lease->attempts, .trial = d->trials[i]}};
     if (lease->deaths)
         m.lease.trial.resume = 1; /* what the dead group saved is ours */
-    if (!send_message(d, g, &m))
-        return group_dies(d, g, "its connection is gone", e);
+    if (!dispatch_send(d, g, &m))
+        return dispatch_group_dies(d, g, "its connection is gone", e);
     return 0;
 }
 
@@ -618,15 +261,15 @@ static int watch_group(struct dispatch *d, struct group *g, struct error *e)
         return 0;
     double silence = clock_seconds() - g->heard;
     if (ended || (g->state != GROUP_STARTING && group_vanished(g)))
-        return group_dies(d, g, ended ? g->ending : "its process is gone", e);
+        return dispatch_group_dies(d, g, ended ? g->ending : "its process is gone", e);
     if (g->state == GROUP_STARTING && silence > HELLO_WITHIN) {
         snprintf(why, sizeof why, "it has not come up within %.0f s", HELLO_WITHIN);
-        return group_dies(d, g, why, e);
+        return dispatch_group_dies(d, g, why, e);
     }
     if (g->state != GROUP_STARTING && silence > d->options.heartbeat_timeout) {
         snprintf(why, sizeof why, "not heard of for %.1f s (cluster.heartbeat_timeout is %g s)", silence,
                  d->options.heartbeat_timeout);
-        return group_dies(d, g, why, e);
+        return dispatch_group_dies(d, g, why, e);
     }
     return 0;
 }
@@ -665,7 +308,7 @@ static void ask_to_stop(struct dispatch *d)
         if (g->state == GROUP_STARTING)
             group_kill(g, SIGTERM);
         else if (live(g))
-            send_message(d, g, &stop);
+            dispatch_send(d, g, &stop);
     }
 }
 
@@ -680,7 +323,8 @@ static int stop_turn(struct dispatch *d, struct error *e)
         return 0;
     for (size_t i = 0; i < d->roster.count; i++) {
         struct group *g = d->roster.groups[i];
-        if ((g->state == GROUP_BUSY || g->state == GROUP_IDLE) && group_dies(d, g, "it did not save and stop in time", e))
+        if ((g->state == GROUP_BUSY || g->state == GROUP_IDLE) &&
+            dispatch_group_dies(d, g, "it did not save and stop in time", e))
             return -1;
     }
     return 0;
@@ -694,7 +338,7 @@ static int turn(struct dispatch *d, struct error *e)
         ask_to_stop(d);
     if (d->stopping ? stop_turn(d, e) : start_groups(d, e) || give_leases(d, e))
         return -1;
-    if (take_messages(d, e) || watch_groups(d, e))
+    if (dispatch_listen(d, e) || watch_groups(d, e))
         return -1;
     show_progress(d);
     return 0;
@@ -714,7 +358,7 @@ static void abandon(struct dispatch *d, const struct error *e)
         struct group *g = d->roster.groups[i];
         if (g->state != GROUP_BUSY)
             continue;
-        send_goodbye(d, g->token, goodbye_code(d, e->kind));
+        dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, e->kind));
         g->state = GROUP_GONE;
         g->lease = 0;
     }

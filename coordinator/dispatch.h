@@ -11,7 +11,7 @@
 struct dispatch_options {
     const char *folder;                   /* run folder, absolute; where connection.json goes */
     const char *worker;                   /* path of muster-worker */
-    const char *launcher;                 /* "local", "mpirun", "srun", "none": a row of cluster/launcher.h */
+    const char *launcher;                 /* "local", "none", "attached" (attach.h): a row of cluster/launcher.h */
     const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded" */
     const char *hostfile;                 /* or NULL */
     int groups, ranks_per_group, threads; /* threads a rank; 0: cores of this machine / (groups * ranks_per_group), at least 1 */
@@ -29,8 +29,9 @@ void dispatch_result_free(struct dispatch_result *r);
 
 struct dispatch_observer {
     void *context;
-    /* After an epoch of trials[i]: its validation logits are in `logits`. The observer computes metrics, decides, and gives the
-     * metrics (an object, consumed; may be NULL) that the worker adds to the trial's metrics.jsonl. */
+    /* After an epoch of trials[i]: its validation logits are in `logits`. May come again for an epoch judged before (its group
+     * died before it could save): the logits are then the same. The observer computes metrics, decides, and gives the metrics (an
+     * object, consumed; may be NULL) that the worker adds to the trial's metrics.jsonl. */
     int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
                  struct json **metrics, struct error *e);
     /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own (words in why). */

@@ -138,7 +138,7 @@ static int read_number(double *ret, const struct record_field *f, const struct j
 
 static int read_whole(double *ret, const struct record_field *f, double low, double high, const struct json *j, struct error *e)
 {
-    double value;
+    double value = 0;
     if (read_number(&value, f, j, e))
         return -1;
     if (!(value >= low && value <= high) || value != floor(value))
@@ -160,7 +160,7 @@ static int read_u64(uint64_t *ret, const struct record_field *f, const struct js
         *ret = value;
         return 0;
     }
-    double value;
+    double value = 0;
     if (read_whole(&value, f, 0, EXACT, j, e))
         return -1;
     *ret = (uint64_t)value;
@@ -186,8 +186,8 @@ static int read_list(double **ret, const struct record_field *f, uint32_t count,
 static int field_from_json(void *record, const struct record_field *f, const struct json *j, struct error *e)
 {
     void *at = place(record, f->offset);
-    const char *text;
-    double value;
+    const char *text = "";
+    double value = 0;
     switch (f->type) {
     case RECORD_TEXT:
         if (read_text(&text, f, j, e))

@@ -1,0 +1,38 @@
+/* The inside of dispatch, shared by its two files: dispatch.c (groups and leases) and dispatch_peers.c (what workers say). */
+#pragma once
+
+#include "coordinator/dispatch.h"
+#include "coordinator/lease.h"
+#include "coordinator/progress.h"
+#include "coordinator/roster.h"
+
+#define DISPATCH_TURN 0.1 /* seconds between looks at processes and clocks */
+
+struct dispatch {
+    struct dispatch_options options; /* texts are owned */
+    const struct launcher *launcher;
+    struct listener *listener;
+    struct event_log *log;
+    char *connection; /* path of the connection file */
+    char run_name[9]; /* makes tokens of this dispatch differ from those of others */
+    struct roster roster;
+    uint64_t last_lease;
+    int started, failed_starts; /* groups started ever; those in a row that never said HELLO */
+    double reminded;
+    /* while dispatch_run is at work */
+    const struct trial *trials;
+    struct leases leases;
+    const struct dispatch_observer *observer;
+    struct progress *progress;
+    bool stopping;
+    double stop_since;
+    struct error first_failure;
+};
+
+int dispatch_note(struct dispatch *d, const char *event, struct json *fields, struct error *e); /* log first; consumes fields */
+bool dispatch_send(struct dispatch *d, const struct group *g, const struct message *m);
+void dispatch_dismiss(struct dispatch *d, const char *peer, int exit_code); /* GOODBYE */
+int dispatch_goodbye_code(const struct dispatch *d, int exit_code);
+/* Logs the death, kills what is left, and puts its trial back into the queue or gives it up. */
+int dispatch_group_dies(struct dispatch *d, struct group *g, const char *why, struct error *e);
+int dispatch_listen(struct dispatch *d, struct error *e);
