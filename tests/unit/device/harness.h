@@ -34,6 +34,7 @@ struct bench {
     size_t memory_count;
     struct array arrays[64];
     size_t array_count;
+    bool poison; /* random values hold NaN and infinities */
 };
 
 static inline void bench_open(struct bench *b, const char *name, enum precision precision, int threads)
@@ -112,6 +113,8 @@ static inline device_memory put_random(struct bench *b, enum type type, size_t c
     float *values = malloc(count * sizeof *values + 1);
     for (size_t i = 0; i < count; i++)
         values[i] = random_value(b) * scale;
+    for (size_t i = 0; b->poison && i < count; i += 97)
+        values[i] = i % 2 ? INFINITY : i % 3 ? NAN : -INFINITY;
     device_memory ret = put_values(b, type, values, count);
     free(values);
     return ret;

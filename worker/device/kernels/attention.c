@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#define QUERIES 24
+#define QUERIES 48
 #define LOG2E 1.44269504088896341f
 
 /* One head of one row. wide: D up to whole vectors of units; tall: n up to whole vectors. */

@@ -20,7 +20,8 @@ INLINE mask_words mask_product(mask_words a, uint32_t b)
 
 INLINE mask_words mask_mix(mask_words product, mask_words c, uint32_t key)
 {
-    return _mm512_ternarylogic_epi64(_mm512_srli_epi64(product, 32), c, _mm512_set1_epi64(key), 0x96);
+    __m512i high = (__m512i)_mm512_movehdup_ps((__m512)product); /* cheaper than a shift */
+    return _mm512_ternarylogic_epi64(high, c, _mm512_set1_epi64(key), 0x96);
 }
 
 INLINE mask_words mask_counters(uint32_t first) /* in the order that mask_compare undoes */
@@ -73,19 +74,28 @@ INLINE void mask_compare(uint8_t *bits, const mask_words c[4], uint32_t bound)
 #endif
 
 #ifdef MASK_STEP
-INLINE void mask_draw(uint8_t *bits, const struct mask *m, mask_words c0, mask_words c1, mask_words c2)
+#define MASK_CHAINS 3 /* steps at a time: one alone waits for its own products */
+
+struct mask_counter {
+    mask_words word[4];
+};
+
+INLINE void mask_draw(uint8_t *bits, const struct mask *m, struct mask_counter c[MASK_CHAINS])
 {
     uint32_t low = (uint32_t)m->seed, high = (uint32_t)(m->seed >> 32) ^ RANDOM_DROPOUT;
-    mask_words c[4] = {c0, c1, c2, mask_splat(m->epoch_site)};
 #pragma GCC unroll 10
-    for (uint32_t round = 0; round < 10; round++) {
-        mask_words a = mask_product(c[0], PHILOX_M0), b = mask_product(c[2], PHILOX_M1);
-        c[0] = mask_mix(b, c[1], low + round * PHILOX_W0);
-        c[1] = b;
-        c[2] = mask_mix(a, c[3], high + round * PHILOX_W1);
-        c[3] = a;
-    }
-    mask_compare(bits, c, m->bound);
+    for (uint32_t round = 0; round < 10; round++)
+#pragma GCC unroll 3
+        for (int i = 0; i < MASK_CHAINS; i++) {
+            mask_words *w = c[i].word, a = mask_product(w[0], PHILOX_M0), b = mask_product(w[2], PHILOX_M1);
+            w[0] = mask_mix(b, w[1], low + round * PHILOX_W0);
+            w[1] = b;
+            w[2] = mask_mix(a, w[3], high + round * PHILOX_W1);
+            w[3] = a;
+        }
+#pragma GCC unroll 3
+    for (int i = 0; i < MASK_CHAINS; i++)
+        mask_compare(bits + i * MASK_STEP, c[i].word, m->bound);
 }
 #endif
 
@@ -94,8 +104,13 @@ INLINE void mask_bits(uint8_t *bits, const struct mask *m, size_t v, uint32_t fi
 {
     uint32_t row = (uint32_t)m->rows[v], position = (uint32_t)m->positions[v];
 #ifdef MASK_STEP
-    for (size_t block = 0; block < blocks; block += MASK_STEP)
-        mask_draw(bits + block, m, mask_counters(first + (uint32_t)block), mask_splat(position), mask_splat(row));
+    for (size_t block = 0; block < blocks; block += MASK_CHAINS * MASK_STEP) {
+        struct mask_counter c[MASK_CHAINS];
+        for (size_t i = 0; i < MASK_CHAINS; i++)
+            c[i] = (struct mask_counter){{mask_counters(first + (uint32_t)(block + i * MASK_STEP)), mask_splat(position),
+                                          mask_splat(row), mask_splat(m->epoch_site)}};
+        mask_draw(bits + block, m, c);
+    }
 #else
     for (size_t block = 0; block < blocks; block++) {
         struct philox_block p = philox(m->seed, RANDOM_DROPOUT, first + (uint32_t)block, position, row, m->epoch_site);
@@ -106,25 +121,49 @@ INLINE void mask_bits(uint8_t *bits, const struct mask *m, size_t v, uint32_t fi
 #endif
 }
 
+#if LANES == 16
+/* Counters of the blocks of several vectors in a row; a step may end a vector and begin the next, so that no lane is idle. */
+struct mask_walk {
+    const struct mask *m;
+    size_t v, last;          /* vectors: now, the last one */
+    size_t at, next, blocks; /* blocks: done, where the next vector begins, of a vector */
+    __m512i block;
+    uint32_t first;
+};
+
+INLINE struct mask_counter mask_step(struct mask_walk *w)
+{
+    const struct mask *m = w->m;
+    size_t behind = w->v < w->last ? w->v + 1 : w->last;
+    __m512i size = _mm512_set1_epi64((long long)w->blocks);
+    __mmask8 over = _mm512_cmpge_epu64_mask(w->block, size);
+    struct mask_counter ret = {{_mm512_add_epi64(mask_splat(w->first), _mm512_mask_sub_epi64(w->block, over, w->block, size)),
+                                _mm512_mask_set1_epi64(mask_splat(m->positions[w->v]), over, m->positions[behind]),
+                                _mm512_mask_set1_epi64(mask_splat(m->rows[w->v]), over, m->rows[behind]),
+                                mask_splat(m->epoch_site)}};
+    w->block = _mm512_add_epi64(w->block, _mm512_set1_epi64(MASK_STEP));
+    w->at += MASK_STEP;
+    if (w->at >= w->next) {
+        w->block = _mm512_sub_epi64(w->block, size);
+        w->next += w->blocks;
+        w->v = behind;
+    }
+    return ret;
+}
+#endif
+
 /* The same for `count` vectors from v, each mask right behind the one before. */
 INLINE void mask_block(uint8_t *bits, const struct mask *m, size_t v, size_t count, uint32_t first, size_t blocks)
 {
 #if LANES == 16
-    if (blocks >= MASK_STEP) { /* a step may end a vector and begin the next, so that no lane is idle */
-        __m512i block = mask_counters(0), size = _mm512_set1_epi64((long long)blocks), start = _mm512_set1_epi64(first);
-        size_t last = v + count - 1;
-        for (size_t at = 0, end = count * blocks, next = blocks; at < end; at += MASK_STEP) {
-            size_t behind = v < last ? v + 1 : last;
-            __mmask8 over = _mm512_cmpge_epu64_mask(block, size);
-            __m512i position = _mm512_mask_set1_epi64(mask_splat(m->positions[v]), over, m->positions[behind]);
-            __m512i row = _mm512_mask_set1_epi64(mask_splat(m->rows[v]), over, m->rows[behind]);
-            mask_draw(bits + at, m, _mm512_add_epi64(start, _mm512_mask_sub_epi64(block, over, block, size)), position, row);
-            block = _mm512_add_epi64(block, _mm512_set1_epi64(MASK_STEP));
-            if (at + MASK_STEP >= next) {
-                block = _mm512_sub_epi64(block, size);
-                next += blocks;
-                v = behind;
-            }
+    if (blocks >= MASK_STEP) {
+        struct mask_walk w = {m, v, v + count - 1, 0, blocks, blocks, mask_counters(0), first};
+        while (w.at < count * blocks) {
+            uint8_t *to = bits + w.at;
+            struct mask_counter c[MASK_CHAINS];
+            for (int i = 0; i < MASK_CHAINS; i++)
+                c[i] = mask_step(&w);
+            mask_draw(to, m, c);
         }
         return;
     }

@@ -1,0 +1,314 @@
+/* Each operation of the cpu device at the shapes of an encoder layer: time, GFLOPS or GB/s, its share of what the machine's
+ * matrix products or memory reach, and the share of products in a whole layer. Best of several runs; run it on a quiet machine:
+ *     cmake --build build --target bench_kernels && build/bench/bench_kernels [f32|bf16] [threads] */
+#include "common/base/clock.h"
+#include "worker/device/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct shape {
+    const char *name;
+    size_t B, n, C, F, H;
+};
+
+static const struct shape shapes[] = {
+    {"MiniLM-L6, 8 rows of 200", 8, 200, 384, 1536, 12},
+    {"BERT-base, 4 rows of 512", 4, 512, 768, 3072, 12},
+};
+
+enum { ARENA = 10 << 20 }; /* floats, of the optimiser's arrays */
+
+struct bench {
+    struct device *d;
+    const struct shape *s;
+    size_t T, C, F, act;
+    double rate, bandwidth; /* of the machine: GFLOPS, GB/s */
+    device_memory x, h, pre, dh, dx, qkv, dqkv, w, dw, bias, statistics, log_sum, offsets, rows, positions, slots, p, g, m, v;
+    struct dropout dropout;
+    double layer_seconds, layer_flops;
+};
+
+static void die(const struct error *e)
+{
+    fprintf(stderr, "bench_kernels: %s\n", e->text);
+    exit(e->kind);
+}
+
+static device_memory room(struct bench *b, size_t bytes)
+{
+    device_memory ret;
+    struct error e;
+    if (b->d->run->allocate(b->d, &ret, bytes, &e) != 0)
+        die(&e);
+    b->d->run->zero(b->d, ret, bytes);
+    return ret;
+}
+
+/* n values of about 1, as act or float. */
+static device_memory values(struct bench *b, size_t n, bool act)
+{
+    device_memory ret = room(b, n * sizeof(float));
+    float *host = malloc(n * sizeof *host);
+    for (size_t i = 0; i < n; i++)
+        host[i] = (float)(i * 2654435761u % 1000) / 500 - 1;
+    if (act) {
+        device_memory wide = room(b, n * sizeof(float));
+        b->d->run->upload(b->d, wide, host, n * sizeof *host);
+        b->d->run->round_to_activation(b->d, ret, wide, n);
+        b->d->run->release(b->d, wide);
+    } else {
+        b->d->run->upload(b->d, ret, host, n * sizeof *host);
+    }
+    free(host);
+    return ret;
+}
+
+static device_memory integers(struct bench *b, size_t n, int32_t (*of)(const struct bench *b, size_t i))
+{
+    device_memory ret = room(b, n * sizeof(int32_t));
+    int32_t *host = malloc(n * sizeof *host);
+    for (size_t i = 0; i < n; i++)
+        host[i] = of(b, i);
+    b->d->run->upload(b->d, ret, host, n * sizeof *host);
+    free(host);
+    return ret;
+}
+
+static int32_t offset_of(const struct bench *b, size_t i)
+{
+    return (int32_t)(i * b->s->n);
+}
+
+static int32_t row_of(const struct bench *b, size_t i)
+{
+    return (int32_t)(i / b->s->n);
+}
+
+static int32_t position_of(const struct bench *b, size_t i)
+{
+    return (int32_t)(i % b->s->n);
+}
+
+static void set_up(struct bench *b)
+{
+    size_t T = b->T = b->s->B * b->s->n, C = b->C = b->s->C, F = b->F = b->s->F;
+    b->act = precision_bytes(b->d->precision);
+    b->x = values(b, T * C, true);
+    b->dx = values(b, T * C, true);
+    b->h = values(b, T * F, true);
+    b->pre = values(b, T * F, true);
+    b->dh = values(b, T * F, true);
+    b->qkv = values(b, T * 3 * C, true);
+    b->dqkv = values(b, T * 3 * C, true);
+    b->w = values(b, C * F, true);
+    b->dw = values(b, C * F, false);
+    b->bias = values(b, F, false);
+    b->statistics = values(b, 2 * T, false);
+    b->log_sum = values(b, b->s->H * T, false);
+    b->offsets = integers(b, b->s->B + 1, offset_of);
+    b->rows = integers(b, T, row_of);
+    b->positions = integers(b, T, position_of);
+    b->p = values(b, ARENA, false);
+    b->g = values(b, ARENA, false);
+    b->m = values(b, ARENA, false);
+    b->v = room(b, ARENA * sizeof(float));
+    b->dropout = (struct dropout){0.1f, 42, 0, 1, b->rows, b->positions};
+}
+
+static void tear_down(struct bench *b)
+{
+    device_memory all[] = {b->x,          b->dx,      b->h,       b->pre,  b->dh,        b->qkv, b->dqkv, b->w, b->dw, b->bias,
+                           b->statistics, b->log_sum, b->offsets, b->rows, b->positions, b->p,   b->g,    b->m, b->v};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        b->d->run->release(b->d, all[i]);
+}
+
+static void forward(struct bench *b, device_memory y, device_memory pre, device_memory x, enum activation activation, size_t K,
+                    size_t O)
+{
+    b->d->run->linear_forward(b->d, y, pre, x, b->w, b->bias, activation, b->T, K, O);
+}
+
+static void qkv_forward(struct bench *b)
+{
+    forward(b, b->dqkv, b->dqkv, b->x, ACTIVATION_NONE, b->C, 3 * b->C);
+}
+
+static void attention_forward(struct bench *b)
+{
+    b->d->run->attention_forward(b->d, b->x, b->log_sum, b->qkv, b->offsets, &b->dropout, b->s->B, b->T, b->s->H, b->C / b->s->H);
+}
+
+static void output_forward(struct bench *b)
+{
+    forward(b, b->dx, b->dx, b->x, ACTIVATION_NONE, b->C, b->C);
+}
+
+static void normalize_forward(struct bench *b)
+{
+    b->d->run->normalize_forward(b->d, b->x, b->dx, b->statistics, b->x, b->dx, b->bias, b->bias, 1e-12f, &b->dropout, b->T,
+                                 b->C);
+}
+
+static void inner_forward(struct bench *b)
+{
+    forward(b, b->h, b->pre, b->x, ACTIVATION_GELU, b->C, b->F);
+}
+
+static void outer_forward(struct bench *b)
+{
+    forward(b, b->dx, b->dx, b->h, ACTIVATION_NONE, b->F, b->C);
+}
+
+static void normalize_backward(struct bench *b)
+{
+    b->d->run->normalize_backward(b->d, b->dx, b->h, b->bias, device_at(b->bias, b->C * 4), b->dx, b->x, b->statistics, b->bias,
+                                  &b->dropout, b->T, b->C);
+}
+
+static void outer_backward(struct bench *b)
+{
+    b->d->run->linear_backward(b->d, b->dh, b->dw, b->bias, b->dx, b->h, b->w, 0, b->T, b->F, b->C);
+}
+
+static void gelu_backward(struct bench *b)
+{
+    b->d->run->activation_backward(b->d, b->dh, DEVICE_NOTHING, b->dh, b->pre, ACTIVATION_GELU, b->T * b->F);
+}
+
+static void inner_backward(struct bench *b)
+{
+    b->d->run->linear_backward(b->d, b->dx, b->dw, b->bias, b->dh, b->x, b->w, 1, b->T, b->C, b->F);
+}
+
+static void output_backward(struct bench *b)
+{
+    b->d->run->linear_backward(b->d, b->h, b->dw, b->bias, b->dx, b->x, b->w, 0, b->T, b->C, b->C);
+}
+
+static void attention_backward(struct bench *b)
+{
+    b->d->run->attention_backward(b->d, b->dqkv, b->dx, b->x, b->qkv, b->log_sum, b->offsets, &b->dropout, b->s->B, b->T, b->s->H,
+                                  b->C / b->s->H);
+}
+
+static void qkv_backward(struct bench *b)
+{
+    b->d->run->linear_backward(b->d, b->dx, b->dw, b->bias, b->dqkv, b->x, b->w, 1, b->T, b->C, 3 * b->C);
+}
+
+static void adamw(struct bench *b)
+{
+    const struct adamw a = {1e-5f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.5f, 0.1f, 0.001f};
+    b->d->run->adamw(b->d, b->p, b->d->precision == PRECISION_BF16 ? b->h : DEVICE_NOTHING, b->g, b->m, b->v, &a,
+                     b->T * b->F < ARENA ? b->T * b->F : ARENA);
+}
+
+static void sum_of_squares(struct bench *b)
+{
+    b->d->run->sum_of_squares(b->d, b->g, ARENA);
+}
+
+static void add(struct bench *b)
+{
+    b->d->run->add(b->d, b->p, b->g, ARENA);
+}
+
+/* bytes of act and of float that must be moved, a token (0: the operation is counted in FLOP). */
+static const struct operation {
+    const char *name;
+    void (*run)(struct bench *b);
+    bool in_layer;
+    int times;                             /* in a layer */
+    double act_per_channel, act_per_inner; /* elements a token */
+    double f32_of_arena;                   /* elements, of ARENA */
+} operations[] = {
+    {"qkv forward", qkv_forward, true, 1, 0, 0, 0},
+    {"attention forward", attention_forward, true, 1, 0, 0, 0},
+    {"output forward", output_forward, true, 1, 0, 0, 0},
+    {"normalize forward", normalize_forward, true, 2, 4, 0, 0},
+    {"inner forward + gelu", inner_forward, true, 1, 0, 0, 0},
+    {"outer forward", outer_forward, true, 1, 0, 0, 0},
+    {"normalize backward", normalize_backward, true, 2, 4, 0, 0},
+    {"outer backward", outer_backward, true, 1, 0, 0, 0},
+    {"gelu backward", gelu_backward, true, 1, 0, 3, 0},
+    {"inner backward", inner_backward, true, 1, 0, 0, 0},
+    {"output backward", output_backward, true, 1, 0, 0, 0},
+    {"attention backward", attention_backward, true, 1, 0, 0, 0},
+    {"qkv backward", qkv_backward, true, 1, 0, 0, 0},
+    {"adamw", adamw, false, 0, 0, 0, 0},
+    {"sum of squares", sum_of_squares, false, 0, 0, 0, 1},
+};
+
+static double time_best(struct bench *b, void (*run)(struct bench *b), double seconds)
+{
+    double best = 1e9, until = clock_seconds() + seconds;
+    run(b);
+    do {
+        double start = clock_seconds();
+        run(b);
+        double took = clock_seconds() - start;
+        best = took < best ? took : best;
+    } while (clock_seconds() < until);
+    return best;
+}
+
+static void measure(struct bench *b, const struct operation *o)
+{
+    double flops = b->d->flops;
+    o->run(b);
+    flops = b->d->flops - flops;
+    double seconds = time_best(b, o->run, 0.06);
+    if (flops > 0) {
+        printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of products\n", o->name, seconds * 1e3, flops / seconds / 1e9,
+               flops / seconds / 1e7 / b->rate);
+    } else {
+        double n = b->T * b->F < ARENA ? (double)(b->T * b->F) : ARENA;
+        double bytes = (o->act_per_channel * (double)b->C + o->act_per_inner * (double)b->F) * (double)b->T * (double)b->act;
+        bytes += o->f32_of_arena * ARENA * 4;
+        if (o->run == adamw)
+            bytes = n * (7 * 4 + (b->act == 2 ? 2 : 0));
+        printf("  %-22s %8.3f ms %8.1f GB/s     %3.0f %% of memory\n", o->name, seconds * 1e3, bytes / seconds / 1e9,
+               bytes / seconds / 1e7 / b->bandwidth);
+    }
+    b->layer_seconds += seconds * o->times;
+    b->layer_flops += flops * o->times;
+}
+
+static void bench_shape(enum precision precision, int threads, const struct shape *s)
+{
+    struct error e;
+    struct bench b = {.s = s};
+    char words[256];
+    if (device_create(&b.d, "cpu", precision, threads, &e) != 0)
+        die(&e);
+    device_describe(b.d, words, sizeof words);
+    set_up(&b);
+    b.rate = device_gemm_rate(b.d);
+    b.bandwidth = 3.0 * ARENA * 4 / time_best(&b, add, 0.2) / 1e9;
+    printf("%s; %s: products %.0f GFLOPS, memory %.0f GB/s\n", words, s->name, b.rate, b.bandwidth);
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+        measure(&b, &operations[i]);
+    double rate = device_gemm_rate(b.d);
+    b.rate = rate > b.rate ? rate : b.rate;
+    printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of products: a layer, forward and backward\n", "layer",
+           b.layer_seconds * 1e3, b.layer_flops / b.layer_seconds / 1e9, b.layer_flops / b.layer_seconds / 1e7 / b.rate);
+    tear_down(&b);
+    b.d->run->destroy(b.d);
+}
+
+int main(int count, char **arguments)
+{
+    int only = -1, threads = count > 2 ? atoi(arguments[2]) : 0;
+    for (int i = 0; count > 1 && precision_names[i]; i++)
+        if (strcmp(arguments[1], precision_names[i]) == 0)
+            only = i;
+    for (int precision = 0; precision_names[precision]; precision++)
+        for (int t = 1; t <= 2; t++)
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+                if ((only < 0 || only == precision) && (threads == 0 || threads == t))
+                    bench_shape((enum precision)precision, t, &shapes[s]);
+    return 0;
+}
