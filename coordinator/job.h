@@ -24,11 +24,14 @@ struct job {
         char *id, *group, *label;                            /* fields; id and group may be NULL */
         struct text_fields text_a, text_b, required, labels; /* text_b may be empty; labels: names, empty = as found */
         char *joiner;
-        char *positive; /* label name of the positive class; NULL: the last of two */
+        char *positive;        /* label name of the positive class; NULL: the last of two */
+        char *label_separator; /* of the labels in a cell of CSV or TSV, multi-label */
+        uint32_t min_label_count, min_words;
+        struct text_fields accept; /* problems by name, see checks.h */
     } data;
     struct {
         double train, validation;
-        const char *method; /* "muster", "numpy" */
+        const char *method; /* "muster", "numpy", "stratified" */
         char *file;         /* a frozen split.json, or NULL */
     } split;
     struct {

@@ -28,7 +28,7 @@ const struct job_field job_fields[] = {
     {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task), WORDS("single_label_classification"),
      .help = "what is learned"},
 
-    {"data.path", JOB_TEXT, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, one object a line"},
+    {"data.path", JOB_TEXT, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, CSV or TSV; also .gz, .zst"},
     {"data.train_path", JOB_TEXT, JOB_NULL, "null", AT(data.train_path), .help = "data that comes split: in place of data.path"},
     {"data.validation_path", JOB_TEXT, JOB_NULL, "null", AT(data.validation_path), .help = "the same, validation part"},
     {"data.test_path", JOB_TEXT, JOB_NULL, "null", AT(data.test_path), .help = "the same, test part"},
@@ -45,12 +45,19 @@ const struct job_field job_fields[] = {
      .help = "label names by index; empty: as found"},
     {"data.positive", JOB_TEXT, JOB_NULL, "null", AT(data.positive), .also = "positive_label",
      .help = "name of the label that the threshold is for; null: the last"},
+    {"data.label_separator", JOB_TEXT, 0, "\";\"", AT(data.label_separator),
+     .help = "between the labels of a CSV or TSV cell, where a row has many"},
+    {"data.min_label_count", JOB_COUNT, 0, "0", 0, 1000000000, AT(data.min_label_count),
+     .help = "labels of fewer rows are dropped, then rows without a label left"},
+    {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "rows of fewer words are dropped"},
+    {"data.accept", JOB_TEXTS, JOB_FREE, "[]", AT(data.accept), WORDS("leaks", "conflicting_duplicates", "shared_groups"),
+     .help = "problems of the data that are known and shall not stop the run"},
 
     {"split.train", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.7", 0, 1, AT(split.train), .help = "share of the groups that train"},
     {"split.validation", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.15", 0, 1, AT(split.validation), .also = "val valid",
      .help = "share of the groups that validate; the rest tests"},
-    {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy"),
-     .help = "numpy: the split that RandomState(seed).shuffle gives"},
+    {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy", "stratified"),
+     .help = "numpy: the split that RandomState(seed).shuffle gives; stratified: the labels' shares alike in all parts"},
     {"split.file", JOB_TEXT, JOB_NULL, "null", AT(split.file), .help = "a frozen split.json to use"},
 
     {"train.lr", JOB_NUMBER, JOB_ABOVE | JOB_SWEPT, "2e-05", 0, 1, AT(train.lr), .also = "learning_rate",
@@ -248,6 +255,8 @@ static int read_texts(struct text_fields *ret, const struct job_field *f, const 
         for (size_t k = 0; k < i; k++)
             if (strcmp(text, json_text(json_at(value, k))) == 0)
                 return error_set(e, ERROR_USAGE, "%s: \"%s\" is in the list twice", f->key, text);
+        if (f->words && word_index(f, json_at(value, i), e) < 0)
+            return -1;
     }
     struct text_fields list = {.names = allocate(count, sizeof(char *)), .count = count};
     for (size_t i = 0; i < count; i++)
