@@ -5,6 +5,7 @@
 #include "coordinator/job.h"
 #include "coordinator/verbs.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +68,9 @@ static int run_verb(const struct verb *v, int argc, char **argv, struct error *e
 /* What was printed has to have got somewhere: a full disk under `muster predict > FILE` is a failure. */
 static int finish_output(struct error *e)
 {
-    if (fflush(stdout) != 0 || ferror(stdout))
+    errno = 0;
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    if (failed && errno != EPIPE) /* who reads may have seen enough: muster run --help | head */
         return error_set(e, ERROR_FAILED, "standard output cannot be written (disk full, or closed)");
     return 0;
 }
