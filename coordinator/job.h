@@ -53,6 +53,10 @@ struct job {
         bool per_trial; /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
     } tune;
     struct {
+        bool baseline; /* TF-IDF and logistic regression beside the transformer */
+        double agreement;
+    } report;
+    struct {
         const char *launcher, *device;
         char *hostfile;
         uint32_t groups, ranks_per_group, threads, restarts;

@@ -106,6 +106,11 @@ const struct job_field job_fields[] = {
     {"tune.per", JOB_WORD, JOB_FREE, "\"trial\"", AT(tune.per), WORDS("trial", "baseline"),
      .help = "trial: each trial by its own threshold; baseline: all by the baseline's"},
 
+    {"report.baseline", JOB_BOOLEAN, JOB_FREE, "true", AT(report.baseline), .also = "tfidf",
+     .help = "a linear model on TF-IDF is made and scored beside the transformer"},
+    {"report.agreement", JOB_NUMBER, JOB_FREE, "0.63", 0, 1, AT(report.agreement), .also = "automatable min_f1",
+     .help = "F1 from which a label counts as automatable: how far people agree on it"},
+
     {"cluster.launcher", JOB_WORD, JOB_FREE, "\"local\"", AT(cluster.launcher), WORDS("local", "none"),
      .help = "local: muster starts them; none: somebody else does, with the run folder's connection.json"},
     {"cluster.groups", JOB_COUNT, JOB_FREE, "1", 1, 1024, AT(cluster.groups), .help = "trials trained at the same time"},
@@ -411,6 +416,11 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
         return read_class_weights(f, j, value, e);
     case JOB_SWEEP:
         return read_sweep(to, f, value, e);
+    case JOB_BOOLEAN:
+        if (json_type(value) != JSON_BOOLEAN)
+            return expected(f, "true or false", value, e);
+        *(bool *)to = json_boolean(value);
+        return 0;
     case JOB_ABSENT:
         return error_set(e, ERROR_USAGE, "%s: %s; leave it out", f->key, f->help);
     default:
@@ -459,6 +469,8 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
         for (size_t i = 0; i < ((const struct text_fields *)from)->count; i++)
             json_append(list, json_of_text(((const struct text_fields *)from)->names[i]));
         return list;
+    case JOB_BOOLEAN:
+        return json_of_boolean(*(const bool *)from);
     case JOB_CLASS_WEIGHTS:
         return class_weights_value(j);
     case JOB_SWEEP:

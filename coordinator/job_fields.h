@@ -12,6 +12,7 @@ enum job_type {
     JOB_COUNT,  /* uint32_t */
     JOB_POINTS, /* int */
     JOB_SEED,   /* uint64_t */
+    JOB_BOOLEAN,
     JOB_TEXTS,
     JOB_CLASS_WEIGHTS,
     JOB_SWEEP,
