@@ -77,7 +77,7 @@ for run in killed silent attached stopped; do
 done
 
 say "strangers"
-start door muster run job.json
+start door muster run job.json train.epochs=2000 # lasts until it is stopped
 [ "$(stat -c %a door/connection.json)" = 600 ] || fail "connection.json can be read by others"
 endpoint=$(grep -o 'tcp://[0-9.:]*' door/connection.json)
 [[ $endpoint == tcp://127.0.0.1:* ]] || fail "listens at $endpoint"
@@ -87,7 +87,7 @@ expect 1 'version 9.9.9 of muster does not work with version' muster-worker --co
 expect 1 'this run starts its worker groups itself' muster-worker --connection good.json
 kill -TERM $pid
 finished
-start other muster run job.json
+start other muster run job.json train.epochs=2000
 sed "s|tcp://[0-9.:]*|$(grep -o 'tcp://[0-9.:]*' other/connection.json)|; s|\"server_key\".*|$(grep -o '"server_key".*' other/connection.json)|" good.json >other_key.json
 expect 1 'does not accept the key' muster-worker --connection other_key.json
 kill -TERM $pid
