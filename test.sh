@@ -30,8 +30,7 @@ ctest --test-dir build/dev --output-on-failure -j 2
 echo "== threaded parts under ThreadSanitizer"
 cmake --preset tsan >/dev/null
 cmake --build --preset tsan -- --quiet
-TSAN_OPTIONS="suppressions=$PWD/tests/threads.supp ignore_noninstrumented_modules=1" \
-  ctest --test-dir build/tsan --output-on-failure -L threads
+ctest --test-dir build/tsan --output-on-failure -L threads
 
 echo "== fuzzing, a bounded minute"
 cmake --preset fuzz >/dev/null

@@ -179,7 +179,8 @@ int file_write(const char *path, const void *bytes, size_t size, struct error *e
     struct file_writer *w;
     if (file_writer_create(&w, path, e))
         return -1;
-    fwrite(bytes, 1, size, w->stream);
+    if (size) /* an empty file has no bytes to point at */
+        fwrite(bytes, 1, size, w->stream);
     return file_writer_commit(&w, e);
 }
 

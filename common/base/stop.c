@@ -2,10 +2,11 @@
 #include "common/base/stop.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t requested, signals; /* a stop may be asked for by message and by the scheduler's signal, both once */
+static atomic_int requested, signals; /* a stop may be asked for by message and by the scheduler's signal, both once */
 
 static void on_signal(int number)
 {
