@@ -1,17 +1,18 @@
 /* Owns the walk over the lines of a JSON Lines file. */
 #include "common/format/jsonl.h"
 
-#include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/format/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct jsonl {
     char *path;
-    struct file_map map;
-    const char *at, *end;
-    size_t line; /* of `at`, from 0 */
+    struct stream *stream;
+    size_t line;       /* the last one read, from 1 */
+    const char *first; /* line, read by open */
+    size_t first_size;
     struct json *row;
 };
 
@@ -22,47 +23,33 @@ static bool is_blank(const char *p, const char *end)
     return p == end;
 }
 
-/* The next line with something on it, without its line feed; false at the end. */
-static bool next_line(struct jsonl *f, const char **start, const char **end)
+/* The next line with something on it, without its line feed: 1, 0 at the end, or -1. */
+static int next_line(struct jsonl *f, const char **start, size_t *size, struct error *e)
 {
-    while (f->at < f->end) {
-        const char *feed = memchr(f->at, '\n', (size_t)(f->end - f->at));
-        *start = f->at;
-        *end = feed ? feed : f->end;
-        f->at = feed ? feed + 1 : f->end;
-        f->line++;
-        if (!is_blank(*start, *end))
-            return true;
+    int more;
+    while ((more = stream_line(f->stream, start, size, e)) > 0) {
+        if (f->line++ == 0 && *size >= 3 && !memcmp(*start, "\xef\xbb\xbf", 3)) {
+            *start += 3;
+            *size -= 3;
+        }
+        if (!is_blank(*start, *start + *size))
+            return 1;
     }
-    return false;
-}
-
-static void rewind_file(struct jsonl *f)
-{
-    f->at = f->map.data;
-    f->end = f->at + f->map.size;
-    f->line = 0;
-    if (f->map.size >= 3 && !memcmp(f->at, "\xef\xbb\xbf", 3))
-        f->at += 3;
+    return more;
 }
 
 int jsonl_open(struct jsonl **ret, const char *path, struct error *e)
 {
     struct jsonl *f = allocate(1, sizeof *f);
-    const char *start, *end;
-    if (file_map(&f->map, path, e))
-        goto fail;
     f->path = duplicate(path);
-    if (!f->map.size) {
-        error_set(e, ERROR_DATA, "%s: is empty; one JSON object a line is expected", path);
+    if (stream_open(&f->stream, path, e))
         goto fail;
-    }
-    rewind_file(f);
-    if (!next_line(f, &start, &end)) {
-        error_set(e, ERROR_DATA, "%s: has only blank lines; one JSON object a line is expected", path);
+    int more = next_line(f, &f->first, &f->first_size, e);
+    if (more == 0)
+        error_set(e, ERROR_DATA, "%s: %s; one JSON object a line is expected", path,
+                  f->line ? "has only blank lines" : "is empty");
+    if (more <= 0)
         goto fail;
-    }
-    rewind_file(f);
     *ret = f;
     return 0;
 fail:
@@ -76,7 +63,7 @@ void jsonl_close(struct jsonl **file)
     if (!f)
         return;
     json_destroy(&f->row);
-    file_unmap(&f->map);
+    stream_close(&f->stream);
     free(f->path);
     free(f);
     *file = NULL;
@@ -84,11 +71,14 @@ void jsonl_close(struct jsonl **file)
 
 int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct error *e)
 {
-    const char *start, *end;
+    const char *start = f->first;
+    size_t size = f->first_size;
     json_destroy(&f->row);
-    if (!next_line(f, &start, &end))
-        return 0;
-    if (json_parse_line(&f->row, start, (size_t)(end - start), f->path, f->line, e))
+    int more = start ? 1 : next_line(f, &start, &size, e);
+    f->first = NULL;
+    if (more <= 0)
+        return more;
+    if (json_parse_line(&f->row, start, size, f->path, f->line, e))
         return -1;
     enum json_type type = json_type(f->row);
     if (type != JSON_OBJECT)

@@ -1,5 +1,5 @@
-/* JSON Lines: one object a line, mapped and parsed one row at a time. Blank lines, CRLF, a BOM and the NaN and Infinity that
- * Python writes (read as null) are accepted. */
+/* JSON Lines: one object a line, read and parsed one row at a time, out of .gz and .zst too (stream.h). Blank lines, CRLF, a BOM
+ * and the NaN and Infinity that Python writes (read as null) are accepted. */
 #pragma once
 
 #include "common/base/error.h"

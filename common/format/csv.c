@@ -1,0 +1,312 @@
+/* Owns the reading of CSV and TSV. */
+#include "common/format/csv.h"
+
+#include "common/base/buffer.h"
+#include "common/base/memory.h"
+#include "common/base/table.h"
+#include "common/format/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_MOST 100000
+
+struct csv {
+    char *path, separator;
+    struct stream *stream;
+    size_t line;         /* that the next row starts on */
+    struct buffer bytes; /* of the row's cells, each with a NUL behind */
+    size_t *starts, cells, capacity;
+    char **names;
+    size_t columns;
+    struct json *row;
+};
+
+/* A walk over the stream's window that makes it longer where it ends. */
+struct cursor {
+    struct stream *stream;
+    const char *data;
+    size_t at, size;
+    bool failed;
+};
+
+/* The byte at the cursor, or -1 at the end or on failure. */
+static int peek(struct cursor *c, struct error *e)
+{
+    if (c->at == c->size && !c->failed) {
+        c->failed = stream_more(c->stream, e) < 0;
+        c->data = stream_data(c->stream, &c->size);
+    }
+    return c->at < c->size && !c->failed ? (unsigned char)c->data[c->at] : -1;
+}
+
+static int refuse(const struct csv *f, size_t line, const char *what, struct error *e)
+{
+    return error_set(e, ERROR_DATA, "%s:%zu: %s", f->path, line, what);
+}
+
+static bool ends_line(struct cursor *c, struct error *e)
+{
+    int byte = peek(c, e);
+    if (byte != '\r')
+        return byte == '\n' || byte < 0;
+    c->at++;
+    int next = peek(c, e);
+    bool ends = next == '\n' || next < 0;
+    c->at -= !ends;
+    return ends;
+}
+
+/* The inside of a quoted cell; the cursor is behind the first quote and ends behind the last. */
+static int read_quoted(struct csv *f, struct cursor *c, size_t *feeds, struct error *e)
+{
+    for (;;) {
+        if (peek(c, e) < 0)
+            return c->failed ? -1 : refuse(f, f->line + *feeds, "a cell's quote is never closed", e);
+        const char *start = c->data + c->at, *quote = memchr(start, '"', c->size - c->at);
+        size_t run = quote ? (size_t)(quote - start) : c->size - c->at;
+        for (const char *p = start; (p = memchr(p, '\n', (size_t)(start + run - p))); p++)
+            ++*feeds;
+        buffer_append(&f->bytes, start, run);
+        c->at += run;
+        if (!quote)
+            continue;
+        c->at++;
+        if (peek(c, e) != '"')
+            return c->failed ? -1 : 0;
+        buffer_append(&f->bytes, "\"", 1);
+        c->at++;
+    }
+}
+
+static void read_plain(struct csv *f, struct cursor *c, struct error *e)
+{
+    int byte;
+    while ((byte = peek(c, e)) >= 0 && byte != f->separator && !ends_line(c, e)) {
+        buffer_append(&f->bytes, &c->data[c->at], 1);
+        c->at++;
+    }
+}
+
+/* Behind a refused row: on to the next line. */
+static int skip_line(struct csv *f, struct cursor *c, size_t feeds)
+{
+    struct error ignored;
+    int byte;
+    while (!c->failed && (byte = peek(c, &ignored)) >= 0 && byte != '\n')
+        c->at++;
+    c->at += c->at < c->size;
+    stream_take(f->stream, c->at);
+    f->line += feeds + 1;
+    return -1;
+}
+
+/* One record into f->bytes and f->starts: 1, 0 at the end, -1. */
+static int read_record(struct csv *f, size_t *line, struct error *e)
+{
+    struct cursor c = {.stream = f->stream};
+    size_t feeds = 0;
+    c.data = stream_data(f->stream, &c.size);
+    buffer_clear(&f->bytes);
+    f->cells = 0;
+    *line = f->line;
+    if (peek(&c, e) < 0)
+        return c.failed ? -1 : 0;
+    for (;;) {
+        f->starts = grow(f->starts, &f->capacity, f->cells + 1, sizeof *f->starts);
+        f->starts[f->cells++] = f->bytes.size;
+        if (peek(&c, e) == '"') {
+            c.at++;
+            if (read_quoted(f, &c, &feeds, e))
+                return skip_line(f, &c, feeds);
+            if (peek(&c, e) != f->separator && !ends_line(&c, e) && !c.failed) {
+                refuse(f, f->line + feeds, "text behind a cell's closing quote; a quote inside a cell is written twice", e);
+                return skip_line(f, &c, feeds);
+            }
+        } else {
+            read_plain(f, &c, e);
+        }
+        buffer_append(&f->bytes, "", 1);
+        if (c.failed)
+            return -1;
+        if (peek(&c, e) != f->separator)
+            break;
+        if (f->cells == COLUMNS_MOST) {
+            refuse(f, f->line, "more than 100000 cells", e);
+            return skip_line(f, &c, feeds);
+        }
+        c.at++;
+    }
+    c.at += peek(&c, e) >= 0; /* the line feed */
+    stream_take(f->stream, c.at);
+    f->line += feeds + 1;
+    return c.failed ? -1 : 1;
+}
+
+static const char *cell(const struct csv *f, size_t i)
+{
+    return f->bytes.data + f->starts[i];
+}
+
+/* A NUL in the data cuts a cell off. */
+static size_t cell_size(const struct csv *f, size_t i)
+{
+    return (i + 1 < f->cells ? f->starts[i + 1] : f->bytes.size) - f->starts[i] - 1;
+}
+
+static bool is_blank_line(const struct csv *f)
+{
+    return f->cells == 1 && !cell_size(f, 0);
+}
+
+/* Records with something in them. */
+static int next_record(struct csv *f, size_t *line, struct error *e)
+{
+    int more;
+    while ((more = read_record(f, line, e)) > 0 && is_blank_line(f))
+        ;
+    return more;
+}
+
+static bool is_utf8(const unsigned char *p, size_t size)
+{
+    for (size_t i = 0; i < size;) {
+        size_t n = p[i] < 0x80                   ? 1
+                   : p[i] >= 0xC2 && p[i] < 0xE0 ? 2
+                   : p[i] >= 0xE0 && p[i] < 0xF0 ? 3
+                   : p[i] >= 0xF0 && p[i] < 0xF5 ? 4
+                                                 : 0;
+        if (!n || !p[i] || size - i < n)
+            return false;
+        unsigned low = p[i] == 0xE0 ? 0xA0 : p[i] == 0xF0 ? 0x90 : 0x80, high = p[i] == 0xED ? 0x9F : p[i] == 0xF4 ? 0x8F : 0xBF;
+        for (size_t k = 1; k < n; k++, low = 0x80, high = 0xBF)
+            if (p[i + k] < low || p[i + k] > high)
+                return false;
+        i += n;
+    }
+    return true;
+}
+
+static int check_text(const struct csv *f, size_t line, struct error *e)
+{
+    for (size_t i = 0; i < f->cells; i++)
+        if (!is_utf8((const unsigned char *)cell(f, i), cell_size(f, i)))
+            return error_set(e, ERROR_DATA, "%s:%zu: cell %zu is not valid UTF-8%s; save the file as UTF-8", f->path, line, i + 1,
+                             memchr(cell(f, i), 0, cell_size(f, i)) ? " (it has a zero byte)" : "");
+    return 0;
+}
+
+/* The header's separator, where the caller names none: it stands outside quotes. */
+static char find_separator(const char *header, size_t size)
+{
+    size_t commas = 0, semicolons = 0, tabs = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < size && (quoted || header[i] != '\n'); i++) {
+        quoted ^= header[i] == '"';
+        commas += !quoted && header[i] == ',';
+        semicolons += !quoted && header[i] == ';';
+        tabs += !quoted && header[i] == '\t';
+    }
+    return commas ? ',' : semicolons ? ';' : tabs ? '\t' : ',';
+}
+
+static char *trimmed(const char *name)
+{
+    while (*name == ' ')
+        name++;
+    char *copy = duplicate(name);
+    for (size_t n = strlen(copy); n > 0 && copy[n - 1] == ' '; n--)
+        copy[n - 1] = 0;
+    return copy;
+}
+
+static int name_columns(struct csv *f, size_t line, struct error *e)
+{
+    struct table *seen;
+    int result = 0;
+    table_create(&seen);
+    f->names = allocate(f->cells, sizeof *f->names);
+    for (; f->columns < f->cells && !result; f->columns++) {
+        char *name = f->names[f->columns] = trimmed(cell(f, f->columns));
+        if (table_add(seen, name) != f->columns)
+            result =
+                error_set(e, ERROR_DATA, "%s:%zu: the header has the column \"%.100s\" twice; rename one", f->path, line, name);
+    }
+    table_destroy(&seen);
+    return result;
+}
+
+static int read_header(struct csv *f, struct error *e)
+{
+    size_t size, line;
+    int more = stream_more(f->stream, e);
+    if (more < 0)
+        return -1;
+    const char *data = stream_data(f->stream, &size);
+    if (size >= 2 && (!memcmp(data, "\xff\xfe", 2) || !memcmp(data, "\xfe\xff", 2)))
+        return error_set(e, ERROR_DATA, "%s: is UTF-16; save it as UTF-8", f->path);
+    if (size >= 3 && !memcmp(data, "\xef\xbb\xbf", 3))
+        stream_take(f->stream, 3);
+    data = stream_data(f->stream, &size);
+    if (!f->separator)
+        f->separator = find_separator(data, size);
+    more = next_record(f, &line, e);
+    if (more == 0)
+        return error_set(e, ERROR_DATA, "%s: is empty; a header line with the columns' names is expected", f->path);
+    return more < 0 || check_text(f, line, e) ? -1 : name_columns(f, line, e);
+}
+
+int csv_open(struct csv **ret, const char *path, char separator, struct error *e)
+{
+    struct csv *f = allocate(1, sizeof *f);
+    f->path = duplicate(path);
+    f->separator = separator;
+    f->line = 1;
+    if (stream_open(&f->stream, path, e) || read_header(f, e)) {
+        csv_close(&f);
+        return -1;
+    }
+    *ret = f;
+    return 0;
+}
+
+void csv_close(struct csv **file)
+{
+    struct csv *f = file ? *file : NULL;
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->columns; i++)
+        free(f->names[i]);
+    free(f->names);
+    free(f->starts);
+    buffer_free(&f->bytes);
+    json_destroy(&f->row);
+    stream_close(&f->stream);
+    free(f->path);
+    free(f);
+    *file = NULL;
+}
+
+int csv_next(struct csv *f, const struct json **row, size_t *line, struct error *e)
+{
+    json_destroy(&f->row);
+    int more = next_record(f, line, e);
+    if (more <= 0)
+        return more;
+    if (f->cells != f->columns)
+        return error_set(e, ERROR_DATA,
+                         "%s:%zu: the row has %zu cells, the header %zu columns; put cells that hold '%s' in quotes", f->path,
+                         *line, f->cells, f->columns, f->separator == '\t' ? "tab" : (char[2]){f->separator, 0});
+    if (check_text(f, *line, e))
+        return -1;
+    f->row = json_object();
+    for (size_t i = 0; i < f->columns; i++)
+        json_set(f->row, f->names[i], cell_size(f, i) ? json_of_text(cell(f, i)) : json_null());
+    *row = f->row;
+    return 1;
+}
+
+char csv_separator(const struct csv *f)
+{
+    return f->separator;
+}

@@ -1,0 +1,24 @@
+/* A file's bytes from front to back, through a window that moves: as they are, or out of gzip or Zstandard, which is told by the
+ * first bytes, not by the name. Memory: the window, which grows to the longest piece that a reader has not taken yet (1 GiB at
+ * most), whatever the size of the file. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+
+struct stream;
+
+int stream_open(struct stream **ret, const char *path, struct error *e); /* ERROR_DATA: missing, no file, named .gz but is not */
+void stream_close(struct stream **s);
+
+/* What is read and not taken yet; borrowed until the next call of stream_more. */
+const char *stream_data(const struct stream *s, size_t *size);
+void stream_take(struct stream *s, size_t size);
+/* Reads on: 1 with a longer window, 0 at the end, -1: ERROR_DATA "path: ..." (damaged, cut off, a piece too long). */
+int stream_more(struct stream *s, struct error *e);
+/* The next line without its line feed, taken (and borrowed until stream_more or the next line): 1, 0 at the end, or -1. */
+int stream_line(struct stream *s, const char **line, size_t *size, struct error *e);
+
+/* `path` without .gz or .zst ends here: "rows.csv.gz" gives 8. */
+size_t stream_name_size(const char *path);
