@@ -27,7 +27,7 @@ function(muster_room folder target)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
   list(FILTER sources EXCLUDE REGEX "/main\\.c$")
   if(target STREQUAL "format") # json is below text, in the same folder
-    list(FILTER sources EXCLUDE REGEX "/json\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/json(_scan)?\\.c$")
   endif()
   if(NOT sources)
     add_library(${target} INTERFACE)
