@@ -98,7 +98,7 @@ static int read_number(double *ret, const struct json *j, size_t i, const char *
 static int read_numbers(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     for (size_t i = 0; i < LENGTH(numbers); i++) {
-        double number;
+        double number = 0;
         char *field = (char *)c + numbers[i].offset;
         if (read_number(&number, j, i, path, e))
             return -1;
