@@ -14,7 +14,7 @@
 
 #define JOB_VERB(verb, words)                                                                                                    \
     {                                                                                                                            \
-        verb, "JOB [key=value ...]", words, 1, MANY, .takes_job = true, .run = verb_job                                          \
+        verb, "JOB [key=value ...]", words, 1, MANY, job_options, .takes_job = true, .run = verb_job                             \
     }
 
 static const struct verb verbs[] = {

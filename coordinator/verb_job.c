@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+const struct option job_options[] = {
+    {"trace", 0, "FILE", NULL, "what each rank does when, in Chrome's trace format, for Perfetto (of group 2: FILE with .2)"},
+    {NULL},
+};
+
 static const struct {
     const char *verb;
     enum stage last;
@@ -85,13 +90,26 @@ static int refuse(const struct attach *at, const struct error *e)
     return -1;
 }
 
+/* Workers find it in their environment, however they are started. */
+static int hand_on_trace(const struct arguments *a, struct error *e)
+{
+    if (!argument_given(a, "trace"))
+        return 0;
+    char *path = absolute(argument(a, "trace"));
+    int status = !*argument(a, "trace") ? error_set(e, ERROR_USAGE, "%s: --trace needs the name of a file", a->verb->name)
+                 : setenv("MUSTER_TRACE", path, 1) ? error_set(e, ERROR_FAILED, "--trace: no memory")
+                                                   : 0;
+    free(path);
+    return status;
+}
+
 int verb_job(const struct arguments *a, struct error *e)
 {
     struct job j;
     struct attach at = {0};
     struct dispatch_options o = {0};
     char *worker = NULL;
-    if (attach_find(&at, 1, e) != 0 || read_job(&j, &at, a, e) != 0)
+    if (hand_on_trace(a, e) != 0 || attach_find(&at, 1, e) != 0 || read_job(&j, &at, a, e) != 0)
         return refuse(&at, e);
     uint32_t groups = j.cluster.groups;
     if (at.ranks && groups > 1) { /* then a group has fewer ranks, and the job other micro-batches */

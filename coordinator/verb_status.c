@@ -82,7 +82,7 @@ static struct json *last_metrics(const char *folder, const char *key)
 
 static void add_progress(struct json *trials, const char *folder)
 {
-    static const char *const keys[] = {"step", "epoch", "loss", "tokens_per_second"};
+    static const char *const keys[] = {"step", "epoch", "loss", "tokens_per_second", "gemm_share"};
     for (size_t i = 0; i < json_size(trials); i++) {
         struct json *known = json_copy(json_at(trials, i));
         char *key = duplicate(json_key(trials, i));
@@ -125,6 +125,13 @@ static void print_number(const struct json *trial, const char *key, const char *
         printf(format, json_number(value));
 }
 
+static void print_share(const struct json *trial)
+{
+    const struct json *share = json_get(trial, "gemm_share");
+    if (json_type(share) == JSON_NUMBER)
+        printf(" (%.0f %% of the GEMM rate)", 100 * json_number(share));
+}
+
 static void print_trial(const char *key, const struct json *trial)
 {
     const char *state = json_text(json_get(trial, "state"));
@@ -141,6 +148,7 @@ static void print_trial(const char *key, const struct json *trial)
         print_number(trial, "step", "  step %.0f");
         print_number(trial, "loss", "  loss %.4f");
         print_number(trial, "tokens_per_second", "  %.0f tokens/s");
+        print_share(trial);
     }
     print_number(trial, "validation_loss", "  validation loss %.4f");
     print_number(trial, "f1", "  F1 %.4f");

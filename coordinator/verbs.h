@@ -10,4 +10,4 @@ int verb_status(const struct arguments *a, struct error *e);
 int verb_doctor(const struct arguments *a, struct error *e);
 int verb_bench(const struct arguments *a, struct error *e);
 
-extern const struct option predict_options[], evaluate_options[], status_options[];
+extern const struct option job_options[], predict_options[], evaluate_options[], status_options[];

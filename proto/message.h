@@ -50,7 +50,8 @@ struct message_beat {
     uint64_t step, steps;
     uint32_t epoch, epochs;
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
-    char *operation; /* NULL while idle */
+    double gemm_share; /* 0: not measured */
+    char *operation;   /* NULL while idle */
 };
 
 struct message_epoch {

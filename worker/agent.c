@@ -7,6 +7,7 @@
 #include "common/base/stop.h"
 #include "worker/link.h"
 #include "worker/train/group.h"
+#include "worker/train/trace_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,13 @@
 #define PATIENCE 4.0  /* heartbeat timeouts that a rank waits for another: rank 0 may be waiting for a verdict */
 #define PRECISIONS 2
 
-const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe};
+/* The reference is there to be right: measuring it would take longer than the small work it is used for. */
+static double measure(struct device *d)
+{
+    return strcmp(d->run->name, "cpu_reference") ? device_gemm_rate(d) : 0;
+}
+
+const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe, measure};
 
 struct agent {
     const struct agent_options *options;
@@ -27,7 +34,7 @@ struct agent {
     struct link *link;                  /* rank 0 */
     struct device *devices[PRECISIONS]; /* made when first needed */
     uint64_t lease;                     /* the one at work, rank 0 */
-    bool said_stopped;
+    bool said_stopped, traces;
 };
 
 /* What rank 0 tells the others between leases. */
@@ -77,6 +84,7 @@ static void report_step(void *context, const struct step_report *r)
                              .grad_norm = r->grad_norm,
                              .tokens_per_second = r->tokens_per_second,
                              .examples_per_second = r->examples_per_second,
+                             .gemm_share = r->gemm_share,
                              .operation = (char *)(uintptr_t)r->operation};
     link_report(a->link, &b);
 }
@@ -135,6 +143,8 @@ static int carry_out(struct trainer_result *ret, struct agent *a, const struct t
     struct device *d;
     if (group_agree(a->communicator, find_device(&d, a, t->precision, e), e))
         return -1;
+    if (t->kind == TRIAL_TRAIN && a->work->measure && !d->gemm_rate)
+        d->gemm_rate = a->work->measure(d); /* all ranks at once, as they will train */
     if (t->kind == TRIAL_TRAIN)
         return a->work->train(ret, t, d, a->communicator, observer, e);
     double start = clock_seconds();
@@ -301,6 +311,40 @@ static void end_broken(struct agent *a, const struct error *e)
     a->communicator->run->abort(a->communicator, ERROR_FAILED);
 }
 
+/* ---- trace ---- */
+
+/* The coordinator counts its groups from 1 ("3-5f2c81d0"), those under an MPI launcher count from 0 ("attached-2"). */
+static char *trace_path(const struct agent_options *o)
+{
+    const char *digits = o->group ? strpbrk(o->group, "0123456789") : NULL, *dot = strrchr(o->trace, '.');
+    long number = digits ? strtol(digits, NULL, 10) + (digits != o->group) : 1;
+    if (number <= 1)
+        return duplicate(o->trace);
+    if (!dot || strchr(dot, '/'))
+        dot = o->trace + strlen(o->trace);
+    return format_text("%.*s.%ld%s", (int)(dot - o->trace), o->trace, number, dot);
+}
+
+static int begin_trace(struct agent *a, struct error *e)
+{
+    a->traces = !a->communicator->rank && a->options->trace;
+    if (a->communicator->run->broadcast(a->communicator, &a->traces, sizeof a->traces, 0, e))
+        return -1;
+    return a->traces ? trace_file_begin(a->communicator, e) : 0;
+}
+
+/* A trace that cannot be written is no reason for the run to fail. */
+static void end_trace(struct agent *a)
+{
+    struct error e;
+    if (!a->traces)
+        return;
+    char *path = a->communicator->rank ? NULL : trace_path(a->options);
+    if (trace_file_write(path, a->communicator, &e) && !a->communicator->rank)
+        log_warn("%s", e.text);
+    free(path);
+}
+
 int agent_run(int *exit_code, const struct agent_options *o, const struct agent_work *w, struct communicator *c, struct error *e)
 {
     struct agent a = {.options = o, .work = w, .communicator = c};
@@ -311,9 +355,11 @@ int agent_run(int *exit_code, const struct agent_options *o, const struct agent_
         result = connect_agent(&a, e);
     result = group_agree(c, result, e);
     if (!result) {
-        result = c->rank ? follow(&a, exit_code, e) : lead(&a, exit_code, e);
+        result = begin_trace(&a, e) || (c->rank ? follow(&a, exit_code, e) : lead(&a, exit_code, e)) ? -1 : 0;
         if (result)
             end_broken(&a, e);
+        else
+            end_trace(&a);
     }
     link_destroy(&a.link);
     close_devices(&a);

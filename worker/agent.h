@@ -13,14 +13,16 @@ struct agent_work {
     int (*score)(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);
     int (*open)(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
     void (*describe)(const struct device *d, char *text, size_t size);
+    double (*measure)(struct device *d); /* its GEMM rate, GFLOPS, once before it trains first; NULL: nobody asks */
 };
-extern const struct agent_work agent_training; /* trainer_run, scorer_run, device_create, device_describe */
+extern const struct agent_work agent_training; /* trainer_run, scorer_run, device_create, device_describe, device_gemm_rate */
 
 struct agent_options {
     const char *connection; /* path of the connection file */
     const char *device;     /* name for device_create */
     const char *group;      /* token; NULL: one is made */
     int threads;            /* of this rank */
+    const char *trace; /* rank 0: file for the group's trace (a group but the first puts its number in the name); NULL: none */
 };
 
 /* All ranks. 0 and *exit_code: ended as told (75 if stopped by a signal of its own, or left by the coordinator). -1: the group

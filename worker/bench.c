@@ -8,6 +8,7 @@
 #include "common/base/philox.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/step.h"
+#include "worker/train/trace_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ enum option {
     OPTION_THREADS,
     OPTION_DEVICE,
     OPTION_COMM,
+    OPTION_TRACE,
     OPTION_COUNT
 };
 
@@ -38,7 +40,7 @@ static const struct {
 } options[OPTION_COUNT] = {
     [OPTION_MODE] = {"mode", "train", "train or infer"},
     [OPTION_SHAPE] = {"shape", "minilm", "minilm (6 layers, 384 wide) or base (12 layers, 768 wide), with random weights"},
-    [OPTION_MODEL] = {"model", "", "take the shape of this model folder instead"},
+    [OPTION_MODEL] = {"model", "", "take this model folder instead, shape and weights"},
     [OPTION_ROWS] = {"rows", "", "take the rows of this file (tokens/*.rows of a run folder), in its order"},
     [OPTION_LENGTH] = {"length", "0",
                        "rows of exactly this many tokens; 0: lengths as of real pairs, mean near 180, at most 256"},
@@ -50,6 +52,7 @@ static const struct {
     [OPTION_THREADS] = {"threads", "0", "threads a rank; 0: all cores / ranks"},
     [OPTION_DEVICE] = {"device", "auto", "auto, cpu, cpu_reference or guarded"},
     [OPTION_COMM] = {"comm", "self", "self, or mpi under mpirun"},
+    [OPTION_TRACE] = {"trace", "", "write what each rank does when to this file, in Chrome's trace format, for Perfetto"},
 };
 
 static const struct {
@@ -62,6 +65,7 @@ static const struct {
 
 struct bench {
     const char *given[OPTION_COUNT];
+    char *folder; /* of the model; NULL: a shape */
     struct trial trial;
     struct source source;
     struct device *device;
@@ -72,6 +76,7 @@ struct bench {
     uint32_t rows_a_step, steps, warm;
     double seconds, flops;
     uint64_t tokens; /* over all ranks */
+    double peak;     /* resident memory of this process, MB, before anything but the work itself has been done */
 };
 
 void bench_help(void)
@@ -136,27 +141,32 @@ static uint32_t random_length(uint32_t row)
     return 60 + r.word[1] % 98 + r.word[2] % 98;
 }
 
-static int write_random_rows(const char *path, uint32_t count, uint32_t length, uint32_t vocabulary, struct error *e)
+static int write_random_rows(const char *path, uint32_t count, uint32_t length, const struct model_config *c, struct error *e)
 {
     struct dataset_writer *w;
     if (dataset_writer_create(&w, path, 2, false, e))
         return -1;
-    int32_t ids[4096];
-    for (uint32_t row = 0; row < count; row++) {
+    const uint32_t special = c->vocabulary > 2000 ? 1000 : 0, words = c->vocabulary - special,
+                   frequent = words < 2000 ? words : 2000;
+    int32_t *ids = allocate(length > 256 ? length : 256, sizeof *ids);
+    int result = 0;
+    for (uint32_t row = 0; row < count && !result; row++) {
         uint32_t tokens = length ? length : random_length(row);
+        tokens = tokens < c->positions ? tokens : c->positions;
         char id[16];
         snprintf(id, sizeof id, "%u", row);
         for (uint32_t i = 0; i < tokens; i++) { /* half of a text is made of some 2000 frequent words */
             struct philox_block r = philox(7, RANDOM_EXAMPLES, row, i, 1, 0);
-            ids[i] = (int32_t)(1000 + r.word[0] % (r.word[1] % 2 ? 2000 : vocabulary - 1000));
+            ids[i] = (int32_t)(special + r.word[0] % (r.word[1] % 2 ? frequent : words));
         }
         struct token_row tokens_of = {ids, tokens, (tokens + 1) / 2};
-        if (dataset_writer_append(w, id, id, (int32_t)(row % 2), NULL, tokens_of, e)) {
-            dataset_writer_destroy(&w);
-            return -1;
-        }
+        result = dataset_writer_append(w, id, id, (int32_t)(row % 2), NULL, tokens_of, e);
     }
-    return dataset_writer_commit(&w, e);
+    free(ids);
+    if (!result)
+        return dataset_writer_commit(&w, e);
+    dataset_writer_destroy(&w);
+    return -1;
 }
 
 static int open_rows(struct bench *b, struct error *e)
@@ -171,15 +181,18 @@ static int open_rows(struct bench *b, struct error *e)
         if (dataset_open(&b->source.data, b->given[OPTION_ROWS], e))
             return -1;
     } else {
-        char path[64];
-        snprintf(path, sizeof path, "/tmp/muster-bench.%d", (int)getpid());
-        int result = write_random_rows(path, needed < 4096 ? needed : 4096, length, b->source.config.vocabulary, e);
+        const char *folder = getenv("TMPDIR");
+        char *path = format_text("%s/muster-bench.%d", folder && *folder ? folder : "/tmp", (int)getpid());
+        int result = write_random_rows(path, needed < 4096 ? needed : 4096, length, &b->source.config, e);
         if (!result)
             result = dataset_open(&b->source.data, path, e);
         unlink(path);
+        free(path);
         if (result)
             return -1;
     }
+    if (!dataset_rows(b->source.data))
+        return error_set(e, ERROR_DATA, "%s: has no rows", b->given[OPTION_ROWS]);
     b->rows = allocate(needed, sizeof *b->rows);
     for (uint32_t i = 0; i < needed; i++)
         b->rows[i] = i % dataset_rows(b->source.data);
@@ -192,6 +205,18 @@ static int open_rows(struct bench *b, struct error *e)
     return 0;
 }
 
+/* Labels are the rows' own. */
+static int fit_rows(struct bench *b, struct error *e)
+{
+    struct trial *t = &b->trial;
+    const char *model = b->folder ? b->folder : b->given[OPTION_SHAPE];
+    t->labels = b->source.config.labels = dataset_labels(b->source.data) ? dataset_labels(b->source.data) : 2;
+    t->multi = dataset_is_multi(b->source.data);
+    t->dataset = (char *)(uintptr_t)(b->given[OPTION_ROWS][0] ? b->given[OPTION_ROWS] : "--length");
+    t->model = (char *)(uintptr_t)model;
+    return source_check(&b->source, t, e);
+}
+
 /* ---- the engine ---- */
 
 static int choose_config(struct bench *b, struct error *e)
@@ -200,13 +225,9 @@ static int choose_config(struct bench *b, struct error *e)
     struct model_config *c = &b->source.config;
     int shape;
     if (b->given[OPTION_MODEL][0]) {
-        char *folder;
-        if (model_folder_find(&folder, b->given[OPTION_MODEL], e))
+        if (model_folder_find(&b->folder, b->given[OPTION_MODEL], e))
             return -1;
-        int result = model_config_read(c, folder, e);
-        free(folder);
-        c->labels = 2;
-        return result;
+        return model_config_read(c, b->folder, e);
     }
     if (one_of(&shape, b, OPTION_SHAPE, names, e))
         return -1;
@@ -235,7 +256,18 @@ static int choose_engine(struct bench *b, struct error *e)
     return device_create(&b->device, b->given[OPTION_DEVICE], (enum precision)precision, (int)threads, e);
 }
 
-/* Small normal weights: all that speed depends on. LayerNorm's scales too, which does no harm. */
+static int load_parameters(struct bench *b, struct error *e)
+{
+    char *path, *words = NULL;
+    if (model_folder_weights(&path, b->folder, e))
+        return -1;
+    int result = parameters_load_pretrained(b->parameters, path, b->trial.seed, &words, e);
+    free(words);
+    free(path);
+    return result;
+}
+
+/* As new weights are: small, LayerNorm's scales 1. */
 static void fill_parameters(struct bench *b)
 {
     size_t count = parameters_dense(b->parameters) + (size_t)b->source.config.vocabulary * b->source.config.width;
@@ -244,6 +276,11 @@ static void fill_parameters(struct bench *b)
     for (size_t i = 0; p && i < count; i++) {
         struct philox_block r = philox(7, RANDOM_EXAMPLES, (uint32_t)i, (uint32_t)(i >> 32), 2, 0);
         p[i] = 0.04f * ((float)r.word[0] / 4294967296.0f - 0.5f);
+    }
+    for (size_t i = 0; p && i < parameters_count(b->parameters); i++) {
+        const struct parameter *one = parameters_at(b->parameters, i);
+        for (size_t k = 0; strstr(one->name, "LayerNorm.weight") && k < one->count; k++)
+            p[one->offset + k] = 1;
     }
     b->device->run->host_end(b->device, p, value, count * sizeof *p);
     parameters_refresh(b->parameters);
@@ -258,6 +295,8 @@ static int make_model(struct bench *b, const struct batch_limits *limits, struct
     if (parameters_create(&b->parameters, b->device, &b->source.config, sizes.training, e) ||
         model_create(&b->model, b->parameters, &b->source.config, &sizes, e))
         return -1;
+    if (b->folder)
+        return load_parameters(b, e);
     fill_parameters(b);
     return 0;
 }
@@ -332,19 +371,17 @@ done:
 static void print_result(struct bench *b)
 {
     char device[128];
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     double rate = device_gemm_rate(b->device), achieved = b->flops / b->seconds / 1e9;
     device_describe(b->device, device, sizeof device);
     log_info("%s %s: %.0f tokens/s a run of %d rank(s), %.0f of %.0f GFLOPS a rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
              b->given[OPTION_MODE], b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved, rate,
-             rate > 0 ? 100 * achieved / rate : 0, (double)usage.ru_maxrss / 1024, device);
+             rate > 0 ? 100 * achieved / rate : 0, b->peak, device);
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
            "%.1f, "
            "\"gemm_gflops\": %.1f, \"gemm_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, \"device\": \"%s\"}\n",
            b->given[OPTION_MODE], b->trial.precision, b->communicator->size, b->device->threads, (double)b->tokens / b->seconds,
-           achieved, rate, rate > 0 ? achieved / rate : 0, (double)b->tokens / (b->steps * (double)b->rows_a_step),
-           (double)usage.ru_maxrss / 1024, device);
+           achieved, rate, rate > 0 ? achieved / rate : 0, (double)b->tokens / (b->steps * (double)b->rows_a_step), b->peak,
+           device);
 }
 
 static int prepare(struct bench *b, struct error *e)
@@ -357,7 +394,6 @@ static int prepare(struct bench *b, struct error *e)
         whole_number(&b->warm, b, OPTION_WARM, 0, e) || choose_config(b, e) || choose_engine(b, e))
         return -1;
     t->kind = mode ? TRIAL_SCORE : TRIAL_TRAIN;
-    t->labels = 2;
     t->seed = 42;
     t->lr = 1e-5;
     t->weight_decay = 0.01;
@@ -369,14 +405,27 @@ static int prepare(struct bench *b, struct error *e)
         return error_set(e, ERROR_USAGE, "bench: %d ranks cannot share a batch of %u rows; raise --batch", b->communicator->size,
                          t->batch);
     b->rows_a_step = mode ? 32 : t->batch;
-    return open_rows(b, e);
+    return open_rows(b, e) || fit_rows(b, e) ? -1 : 0;
+}
+
+static int measure(struct bench *b, struct error *e)
+{
+    struct rusage usage;
+    const char *trace = b->given[OPTION_TRACE][0] ? b->given[OPTION_TRACE] : NULL;
+    if (trace && trace_file_begin(b->communicator, e))
+        return -1;
+    if (b->trial.kind == TRIAL_SCORE ? infer(b, e) : train(b, e))
+        return -1;
+    getrusage(RUSAGE_SELF, &usage);
+    b->peak = (double)usage.ru_maxrss / 1024;
+    return trace ? trace_file_write(trace, b->communicator, e) : 0;
 }
 
 int bench_run(int count, char *const *arguments, struct error *e)
 {
     struct bench b = {0};
     int result = -1;
-    if (read_options(&b, count, arguments, e) || prepare(&b, e) || (b.trial.kind == TRIAL_SCORE ? infer(&b, e) : train(&b, e)))
+    if (read_options(&b, count, arguments, e) || prepare(&b, e) || measure(&b, e))
         goto done;
     if (!b.communicator->rank)
         print_result(&b);
@@ -386,6 +435,7 @@ done:
     parameters_destroy(&b.parameters);
     source_close(&b.source);
     free(b.rows);
+    free(b.folder);
     if (b.device)
         b.device->run->destroy(b.device);
     if (b.communicator)

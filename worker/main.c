@@ -32,6 +32,7 @@ static const char *const help = "muster-worker " MUSTER_VERSION ": takes trials 
                                 "  --threads N         threads of this process (default 1)\n"
                                 "  --group TOKEN       name of this group in the run (default: made up)\n"
                                 "  -v                  say more\n"
+                                "MUSTER_TRACE=FILE in the environment: a trace of what each rank does when, for Perfetto.\n"
                                 "muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n";
 
 struct settings {
@@ -52,7 +53,7 @@ static int read_threads(int *ret, const char *text, struct error *e)
 
 static int read_options(struct settings *s, int argc, char **argv, struct error *e)
 {
-    *s = (struct settings){.agent = {.device = "auto", .threads = 1}, .comm = "self"};
+    *s = (struct settings){.agent = {.device = "auto", .threads = 1, .trace = getenv("MUSTER_TRACE")}, .comm = "self"};
     opterr = 0;
     for (int key; (key = getopt_long(argc, argv, "+:vh", long_options, NULL)) != -1;) {
         if (key == '?' || key == ':')

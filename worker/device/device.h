@@ -163,7 +163,8 @@ struct device {
     const struct device_operations *run; /* d->run->add(d, ...) */
     enum precision precision;
     int threads;
-    double flops; /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
+    double gemm_rate; /* GFLOPS, as whoever made the device had it measured; 0: not */
+    double flops;     /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
 };
 
 /* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one

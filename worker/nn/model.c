@@ -3,6 +3,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/trace.h"
 #include "worker/nn/layer.h"
 
 #include <assert.h>
@@ -272,17 +273,25 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
                             .value = parameters_value(m->p),
                             .shadow = parameters_shadow(m->p)};
     const struct activations *a = activations_of(m);
+    trace_begin("forward", -1);
+    trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);
+    trace_end();
     device_memory x = a->embedding.y;
     for (uint32_t i = 0; i < m->c.layers; i++) {
         const struct layer *w = &m->layers[i];
         const struct layer_kept *k = &a->layers[i];
+        trace_begin("forward layer", (int)i);
         attention_forward(&m->pass, &w->attention, &k->attention, x);
         feed_forward_forward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, k->attention.y,
                              w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
         x = k->feed_forward.y;
+        trace_end();
     }
+    trace_begin("forward head", -1);
     head_forward(&m->pass, &m->head, &a->head, x);
+    trace_end();
+    trace_end();
     return a->head.logits;
 }
 
@@ -307,23 +316,31 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
     m->pass.b = b;
     m->pass.gradient = gradient;
     device_memory dy = a->scratch.d_first;
+    trace_begin("backward", -1);
+    trace_begin("backward head", -1);
     head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy, a->layers[m->c.layers - 1].feed_forward.y);
+    trace_end();
     if (ready)
         ready(context, bucket - 1);
     for (uint32_t i = m->c.layers; i-- > 0;) {
         const struct layer *w = &m->layers[i];
         const struct layer_kept *k = &a->layers[i];
+        trace_begin("backward layer", (int)i);
         feed_forward_backward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, dy, k->attention.y,
                               w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
         attention_backward(&m->pass, &w->attention, &k->attention, &a->scratch, a->dy, dy,
                            i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.y);
         dy = a->dy;
+        trace_end();
         if (ready)
             ready(context, (int)i + 1);
     }
+    trace_begin("backward embeddings", -1);
     embedding_backward(&m->pass, &m->embedding, &a->embedding, dy);
+    trace_end();
     if (ready) {
         ready(context, 0);
         ready(context, bucket);
     }
+    trace_end();
 }

@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/stop.h"
+#include "common/base/trace.h"
 #include "worker/train/batch.h"
 #include "worker/train/group.h"
 
@@ -108,9 +109,13 @@ void evaluator_destroy(struct evaluator **evaluator)
 static void score(struct evaluator *ev, const struct composition *c, uint32_t i, float *to)
 {
     uint32_t count = c->first[i + 1] - c->first[i];
+    trace_begin("evaluation batch", (int)i);
+    trace_begin("input", -1);
     const struct packed *b = batch_pack(ev->batch, c->packed_rows + c->first[i], count);
+    trace_end();
     device_memory logits = model_forward(ev->model, b, (struct model_dropout){.on = false});
     ev->device->run->download(ev->device, to, logits, (size_t)count * ev->source->config.labels * sizeof(float));
+    trace_end();
 }
 
 /* All ranks know after each round whether any of them failed or was asked to stop. */

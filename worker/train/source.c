@@ -40,7 +40,7 @@ static int check_row(const struct source *s, const struct trial *t, uint32_t row
     return 0;
 }
 
-static int check(const struct source *s, const struct trial *t, struct error *e)
+int source_check(const struct source *s, const struct trial *t, struct error *e)
 {
     uint32_t labels = dataset_labels(s->data);
     if (!labels && t->kind == TRIAL_TRAIN)
@@ -73,7 +73,7 @@ int source_open(struct source *ret, const struct trial *t, struct error *e)
         goto fail;
     if (!t->split)
         take_all(&s.split, s.data);
-    if (check(&s, t, e))
+    if (source_check(&s, t, e))
         goto fail;
     *ret = s;
     return 0;

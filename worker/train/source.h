@@ -11,7 +11,9 @@ struct source {
     struct model_config config; /* of the trial's model, with the trial's labels and dropout */
 };
 
-/* ERROR_DATA naming the row: a word the model does not have, more tokens than it has positions, a class out of range. */
+/* Rows, labels and model against each other. ERROR_DATA naming the row: a word the model does not have, more tokens than it has
+ * positions, a class out of range. */
+int source_check(const struct source *s, const struct trial *t, struct error *e);
 int source_open(struct source *ret, const struct trial *t, struct error *e);
 void source_close(struct source *s);
 /* Weight of a row in a loss: of its class, or the number of labels when multi-label. */

@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/stop.h"
+#include "common/base/trace.h"
 #include "worker/train/deal.h"
 #include "worker/train/group.h"
 #include "worker/train/optimizer.h"
@@ -65,10 +66,12 @@ static void start_reduction(struct stepper *s, int bucket)
     struct communicator *c = s->communicator;
     if (c->size == 1 || s->lost)
         return;
+    trace_begin("all-reduce bucket", bucket);
     span->at = device_at(s->gradient[0], offset * sizeof(float));
     span->bytes = count * sizeof(float);
     span->host = s->device->run->host_begin(s->device, span->at, span->bytes);
     s->lost = c->run->all_reduce_start(c, span->host, count, &s->why) || c->run->progress(c, &s->why);
+    trace_end();
 }
 
 /* Backward has completed a bucket of the micro-batch under way: the sums that it completes in turn are added, newest first. */
@@ -92,7 +95,9 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     const struct model_config *c = &s->source->config;
     uint32_t first = s->turn.micro_batch * t->micro_batch, left = in->count - first;
     uint32_t count = left < t->micro_batch ? left : t->micro_batch;
+    trace_begin("input", -1);
     const struct packed *b = batch_pack(s->batch, s->rows + first, count);
+    trace_end();
     bool drops = c->hidden_dropout > 0 || c->attention_dropout > 0 || c->classifier_dropout > 0;
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
     device_memory loss = model_loss(s->model, b, s->weights, t->multi);
@@ -113,8 +118,10 @@ static void add_nothing(struct stepper *s)
 
 static int finish_reductions(struct stepper *s, struct error *e)
 {
+    trace_begin("all-reduce wait", -1);
     if (!s->lost)
         s->lost = s->communicator->run->wait(s->communicator, &s->why);
+    trace_end();
     for (int bucket = 0; bucket <= parameters_buckets(s->parameters); bucket++) {
         struct span *span = &s->spans[bucket];
         if (span->host)
@@ -165,17 +172,28 @@ static int diverged(const struct step_input *in, const char *what, double value,
                      (unsigned long long)in->t, in->epoch, what, value, in->lr);
 }
 
-int stepper_run(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
+static int update(struct stepper *s, const struct step_input *in, struct step_output *out, struct error *e)
+{
+    out->grad_norm = optimizer_norm(s->optimizer, s->gradient[0], s->U, out->weight_sum);
+    if (!isfinite(out->grad_norm))
+        return diverged(in, "norm of the gradient", out->grad_norm, e);
+    optimizer_apply(s->optimizer, s->gradient[0], batch_slot_of(s->batch), in->lr, in->t, out->weight_sum, out->grad_norm);
+    return 0;
+}
+
+static int run_step(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
 {
     struct communicator *c = s->communicator;
     uint32_t micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
     struct plan_turns turns = plan_turns(micro_batches, c->rank, c->size);
     struct step_output out = {0};
     s->lost = 0;
+    trace_begin("input", -1);
     for (uint32_t i = 0; i < in->count; i++)
         s->dealt[i] = (struct dealt){in->rows[i], dataset_tokens(s->source->data, in->rows[i]).length};
     deal(s->rows, s->dealt, in->count, s->trial->micro_batch, s->hands);
     s->U = batch_words(s->batch, in->rows, in->count);
+    trace_end();
     for (uint32_t i = 0; i < turns.count; i++) {
         s->turn = plan_turn(micro_batches, c->rank, c->size, i);
         s->last = i + 1 == turns.count;
@@ -191,12 +209,20 @@ int stepper_run(struct stepper *s, const struct step_input *in, struct step_outp
     }
     if (!isfinite(out.loss_sum))
         return diverged(in, "loss", out.loss_sum / out.weight_sum, e);
-    out.grad_norm = optimizer_norm(s->optimizer, s->gradient[0], s->U, out.weight_sum);
-    if (!isfinite(out.grad_norm))
-        return diverged(in, "norm of the gradient", out.grad_norm, e);
-    optimizer_apply(s->optimizer, s->gradient[0], batch_slot_of(s->batch), in->lr, in->t, out.weight_sum, out.grad_norm);
-    *ret = out;
-    return 0;
+    trace_begin("optimiser", -1);
+    int result = update(s, in, &out, e);
+    trace_end();
+    if (!result)
+        *ret = out;
+    return result;
+}
+
+int stepper_run(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
+{
+    trace_begin("step", (int)in->t);
+    int result = run_step(s, in, ret, e);
+    trace_end();
+    return result;
 }
 
 static int check_ranks(const struct trial *t, const struct communicator *c, struct error *e)
@@ -213,11 +239,11 @@ static int check_ranks(const struct trial *t, const struct communicator *c, stru
 }
 
 /* A short last step may need more of them than a whole one. */
-static uint32_t arenas_needed(const struct stepper *s)
+uint32_t stepper_arenas(const struct trial *t, const struct communicator *c)
 {
     uint32_t most = 1;
-    for (uint32_t m = 1; m <= s->trial->batch / s->trial->micro_batch; m++) {
-        uint32_t needed = plan_turns(m, s->communicator->rank, s->communicator->size).arenas;
+    for (uint32_t m = 1; m <= t->batch / t->micro_batch; m++) {
+        uint32_t needed = plan_turns(m, c->rank, c->size).arenas;
         most = needed > most ? needed : most;
     }
     return most;
@@ -227,7 +253,7 @@ static int allocate_device(struct stepper *s, const struct batch_limits *limits,
 {
     const struct device_operations *run = s->device->run;
     size_t bytes = (parameters_dense(s->parameters) + limits->words * s->width) * sizeof(float);
-    for (uint32_t i = 0; i < arenas_needed(s); i++) {
+    for (uint32_t i = 0; i < stepper_arenas(s->trial, s->communicator); i++) {
         if (run->allocate(s->device, &s->gradient[i], bytes, e))
             return -1;
         run->zero(s->device, s->gradient[i], bytes);

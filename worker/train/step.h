@@ -14,6 +14,8 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
                    struct parameters *p, struct model *m, const struct batch_limits *limits /* those the model was made for */,
                    struct error *e);
 void stepper_destroy(struct stepper **s);
+/* Gradient arenas that a stepper on this rank takes. */
+uint32_t stepper_arenas(const struct trial *t, const struct communicator *c);
 
 struct step_input {
     const uint32_t *rows; /* of the whole step */

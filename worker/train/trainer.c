@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
+#include "common/base/trace.h"
 #include "common/format/results.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/evaluate.h"
@@ -93,6 +94,20 @@ static void report(const struct trainer *r, const char *operation)
     r->observer->step(r->observer->context, &words);
 }
 
+static void say_memory(const struct trainer *r, const struct batch_limits *limits, const struct model_limits *sizes)
+{
+    const struct model_config *c = &r->source.config;
+    if (r->communicator->rank)
+        return;
+    size_t gradient = (parameters_dense(r->parameters) + limits->words * c->width) * sizeof(float);
+    size_t weights = parameters_bytes(c, true, r->device->precision, limits->words) +
+                     (stepper_arenas(r->trial, r->communicator) - 1) * gradient;
+    size_t activations = model_bytes(c, sizes, r->device->precision);
+    log_info("%s: a rank needs %.0f MB: weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch %u)",
+             r->trial->key, 1e-6 * (double)(weights + activations), 1e-6 * (double)weights, 1e-6 * (double)activations,
+             r->trial->micro_batch);
+}
+
 /* Everything that holds memory, sized before step 1. One model serves steps and evaluation. */
 static int create_all(struct trainer *r, struct error *e)
 {
@@ -103,7 +118,10 @@ static int create_all(struct trainer *r, struct error *e)
                                               t->batch, t->micro_batch);
     struct model_limits sizes = {.max_tokens = limits.tokens, .max_rows = limits.rows, .training = true};
     evaluator_limits(&r->source, &sizes.evaluation_tokens, &sizes.evaluation_rows);
-    if (parameters_create(&r->parameters, r->device, c, true, e) || model_create(&r->model, r->parameters, c, &sizes, e))
+    if (parameters_create(&r->parameters, r->device, c, true, e))
+        return -1;
+    say_memory(r, &limits, &sizes);
+    if (model_create(&r->model, r->parameters, c, &sizes, e))
         return -1;
     if (stepper_create(&r->stepper, t, &r->source, r->device, r->communicator, r->parameters, r->model, &limits, e))
         return -1;
@@ -231,6 +249,7 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
     s->seconds = r->seconds_before + clock_seconds() - r->started;
     if (r->communicator->rank)
         return;
+    double gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9, rate = r->device->gemm_rate;
     struct metrics_step line = {.step = s->steps,
                                 .epoch = s->epoch,
                                 .loss = out->loss_sum / out->weight_sum,
@@ -238,7 +257,8 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .grad_norm = out->grad_norm,
                                 .tokens_per_second = (double)out->tokens / seconds,
                                 .examples_per_second = in->count / seconds,
-                                .gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9};
+                                .gflops = gflops,
+                                .gemm_share = rate > 0 ? gflops / rate : 0};
     metrics_file_step(r->metrics, &line, &r->failure);
     if (!r->observer->step)
         return;
@@ -251,6 +271,7 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .grad_norm = line.grad_norm,
                                 .tokens_per_second = line.tokens_per_second,
                                 .examples_per_second = line.examples_per_second,
+                                .gemm_share = line.gemm_share,
                                 .operation = "train"};
     r->observer->step(r->observer->context, &words);
 }
@@ -258,7 +279,9 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
 static int save(struct trainer *r, struct error *e)
 {
     report(r, "save");
+    trace_begin("save", -1);
     int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->folder, r->parameters, &r->progress, r->hash, e);
+    trace_end();
     return group_agree(r->communicator, result, e);
 }
 

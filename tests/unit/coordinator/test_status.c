@@ -76,19 +76,19 @@ static void what_a_person_sees(void **state)
     int status;
     struct error e = {0};
     write_events(events);
-    assert_int_equal(file_write("run/trials/b/metrics.jsonl",
-                                "{\"step\": 1}\n{\"step\": 12, \"epoch\": 2, \"loss\": 0.75, \"tokens_per_second\": 900}\n{\"st",
-                                78, &e),
-                     0);
+    static const char metrics[] = "{\"step\": 1}\n{\"step\": 12, \"epoch\": 2, \"loss\": 0.75, \"tokens_per_second\": 900, "
+                                  "\"gemm_share\": 0.625}\n{\"st";
+    assert_int_equal(file_write("run/trials/b/metrics.jsonl", metrics, sizeof metrics - 1, &e), 0);
     char *text = status_of(&status, "run", false, &e);
     assert_int_equal(status, 0);
-    assert_string_equal(text,
-                        "stages done: check\n"
-                        "trials:\n"
-                        "  a                                done     best epoch 1  validation loss 0.5000  F1 0.2500  3.5 s\n"
-                        "  b                                at work  epoch 2 of 2  step 12  loss 0.7500  900 tokens/s\n"
-                        "  c                                failed   rank 1 died\n"
-                        "last event: trial_failed at T9\n");
+    assert_string_equal(
+        text,
+        "stages done: check\n"
+        "trials:\n"
+        "  a                                done     best epoch 1  validation loss 0.5000  F1 0.2500  3.5 s\n"
+        "  b                                at work  epoch 2 of 2  step 12  loss 0.7500  900 tokens/s (62 % of the GEMM rate)\n"
+        "  c                                failed   rank 1 died\n"
+        "last event: trial_failed at T9\n");
     free(text);
 }
 
