@@ -46,6 +46,13 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     buffer_text(b, "\n  results:\n  - task:\n      type: text-classification\n    dataset:\n      name: ");
     add_quoted(b, base_name(j->data.path ? j->data.path : j->data.test_path));
     buffer_text(b, "\n      type: json\n      split: test\n    metrics:\n");
+    if (r->kind != DECISION_BINARY) {
+        add_metric(b, "f1", "Micro F1 by the bundle's rule", r->final.test.all.micro_f1);
+        add_metric(b, "f1", "Macro F1 by the bundle's rule", r->final.test.all.macro_f1);
+        add_metric(b, "accuracy", "Accuracy by the bundle's rule", r->final.test.all.accuracy);
+        buffer_text(b, "---\n\n");
+        return;
+    }
     add_metric(b, "f1", "F1 at the bundle's threshold", m->f1);
     add_metric(b, "precision", "Precision at the bundle's threshold", m->precision);
     add_metric(b, "recall", "Recall at the bundle's threshold", m->recall);
@@ -53,11 +60,51 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     buffer_text(b, "---\n\n");
 }
 
-static void add_row(struct buffer *b, const char *name, const struct part_figures *p)
+static void add_row(struct buffer *b, const struct run *r, const char *name, const struct part_figures *p)
 {
     const struct binary_metrics *m = &p->metrics;
-    buffer_printf(b, "| %s | %u | %.4f | %.4f | %.4f | %.4f | %.4f |\n", name, p->rows, p->loss, m->accuracy, m->precision,
-                  m->recall, m->f1);
+    const struct averaged_metrics *all = &p->all;
+    if (r->kind == DECISION_BINARY)
+        buffer_printf(b, "| %s | %u | %.4f | %.4f | %.4f | %.4f | %.4f |\n", name, p->rows, p->loss, m->accuracy, m->precision,
+                      m->recall, m->f1);
+    else
+        buffer_printf(b, "| %s | %u | %.4f | %.4f | %.4f | %.4f | %.4f | %.4f |\n", name, p->rows, p->loss, all->accuracy,
+                      all->micro_precision, all->micro_recall, all->micro_f1, all->macro_f1);
+}
+
+static void add_metrics(struct buffer *b, const struct run *r)
+{
+    if (r->kind == DECISION_BINARY)
+        buffer_printf(b,
+                      "## Metrics\n\nPrecision, recall and F1 of `%s` at that threshold.\n\n| part | rows | loss | accuracy | "
+                      "precision | recall | F1 |\n|---|---|---|---|---|---|---|\n",
+                      r->label_names[r->positive]);
+    else
+        buffer_text(b, "## Metrics\n\nAccuracy is the share of rows that are all right; precision and recall are those of all "
+                       "labels together.\n\n| part | rows | loss | accuracy | precision | recall | micro F1 | macro F1 |\n"
+                       "|---|---|---|---|---|---|---|---|\n");
+    add_row(b, r, "validation", &r->final.validation);
+    add_row(b, r, "test", &r->final.test);
+}
+
+static void add_rule(struct buffer *b, const struct run *r)
+{
+    const char *rule = threshold_rule_names[r->job->tune.grid.rule];
+    buffer_text(b, "## Decision rule\n\n");
+    if (r->kind == DECISION_BINARY)
+        buffer_printf(
+            b,
+            "A row is `%s` if its probability (softmax) is at least **%.6g**, the threshold that the rule `%s` chose on "
+            "the validation part. The test part chose nothing.\n\n",
+            r->label_names[r->positive], r->threshold, rule);
+    else if (r->kind == DECISION_CLASS)
+        buffer_text(b, "A row is of the class that is the most probable.\n\n");
+    else
+        buffer_printf(b,
+                      "A row has a label if the label's probability (sigmoid) is at least its threshold (`thresholds` of "
+                      "inference_config.json; %.6g for labels too rare for one of their own), which the rule `%s` chose on the "
+                      "validation part. The test part chose nothing.\n\n",
+                      r->threshold, rule);
 }
 
 static void add_fields(struct buffer *b, const char *name, const struct text_fields *f, const char *joiner)
@@ -72,9 +119,23 @@ static void add_fields(struct buffer *b, const char *name, const struct text_fie
     buffer_text(b, "\n");
 }
 
+/* How a row's logits become a decision, in Python. */
+static char *decision_in_python(const struct run *r)
+{
+    if (r->kind == DECISION_CLASS)
+        return duplicate("print(rule[\"id2label\"][str(logits[0].argmax().item())])\n");
+    if (r->kind == DECISION_LABELS)
+        return duplicate("probability = torch.sigmoid(logits / rule[\"temperature\"])[0]\n"
+                         "print([l for i, l in rule[\"id2label\"].items() if probability[int(i)] >= rule[\"thresholds\"][l]])\n");
+    return format_text("probability = torch.softmax(logits / rule[\"temperature\"], -1)[0, %d].item()\n"
+                       "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n",
+                       r->positive, r->positive, 1 - r->positive);
+}
+
 static void add_usage(struct buffer *b, const struct run *r)
 {
     bool pair = r->job->data.text_b.count > 0;
+    char *decision = decision_in_python(r);
     buffer_printf(
         b,
         "## Use\n\n```python\nimport json, torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
@@ -82,12 +143,10 @@ static void add_usage(struct buffer *b, const struct run *r)
         "model = AutoModelForSequenceClassification.from_pretrained(folder).eval()\n"
         "rule = json.load(open(f\"{folder}/inference_config.json\"))\n\n"
         "inputs = tokenizer(%s, truncation=\"%s\", max_length=rule[\"max_length\"], return_tensors=\"pt\")\n"
-        "with torch.no_grad():\n    logits = model(**inputs).logits\n"
-        "probability = torch.softmax(logits / rule[\"temperature\"], -1)[0, %d].item()\n"
-        "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n```\n\n"
+        "with torch.no_grad():\n    logits = model(**inputs).logits\n%s```\n\n"
         "Or without Python: `muster predict bundle rows.jsonl`.\n",
-        pair ? "text_a, text_b" : "text_a", truncation_names[r->job->train.truncation], r->positive, r->positive,
-        1 - r->positive);
+        pair ? "text_a, text_b" : "text_a", truncation_names[r->job->train.truncation], decision);
+    free(decision);
 }
 
 char *model_card(const struct run *r, const struct json *inference)
@@ -99,18 +158,9 @@ char *model_card(const struct run *r, const struct json *inference)
     buffer_printf(&b, "# %s\n\nA text classifier, fine-tuned from `%s`. Labels: ", j->name, j->model);
     for (uint32_t c = 0; c < r->labels; c++)
         buffer_printf(&b, "%s`%s`", c ? ", " : "", r->label_names[c]);
-    buffer_printf(&b,
-                  ".\n\n## Decision rule\n\nA row is `%s` if its probability (softmax) is at least **%.6g**, the threshold that "
-                  "the rule `%s` "
-                  "chose on the validation part. The test part chose nothing.\n\n",
-                  r->label_names[r->positive], r->threshold, threshold_rule_names[j->tune.grid.rule]);
-    buffer_printf(&b,
-                  "## Metrics\n\nPrecision, recall and F1 of `%s` at that threshold.\n\n| part | rows | loss | accuracy | "
-                  "precision | recall "
-                  "| F1 |\n|---|---|---|---|---|---|---|\n",
-                  r->label_names[r->positive]);
-    add_row(&b, "validation", &r->final.validation);
-    add_row(&b, "test", &r->final.test);
+    buffer_text(&b, ".\n\n");
+    add_rule(&b, r);
+    add_metrics(&b, r);
     buffer_printf(&b, "\n## Input\n\nAt most %u tokens, truncation `%s`; white space is collapsed.\n\n", j->train.max_length,
                   truncation_names[j->train.truncation]);
     add_fields(&b, "text A", &j->data.text_a, j->data.joiner);

@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "coordinator/figures.h"
 #include "coordinator/trials.h"
 
 #include <stdio.h>
@@ -12,8 +13,7 @@
 
 #define SCORE_EPOCH 1 /* under which a score's logits are written */
 
-static int read_part(struct part_figures *ret, const struct run *r, const char *path, enum part part, double threshold,
-                     struct error *e)
+static int read_part(struct part_figures *ret, const struct run *r, const char *path, enum part part, struct error *e)
 {
     struct logits l;
     if (logits_read(&l, path, part, SCORE_EPOCH, e) != 0)
@@ -23,24 +23,25 @@ static int read_part(struct part_figures *ret, const struct run *r, const char *
         logits_free(&l);
         return error_set(e, ERROR_DATA, "%s: does not belong to this run's split; remove its folder and run again", path);
     }
-    double *p = allocate(rows, sizeof *p);
-    int32_t *truth = allocate(rows, sizeof *truth);
-    for (uint32_t i = 0; i < rows; i++)
-        truth[i] = dataset_class(r->data, r->split.part[part].rows[i]) == r->positive;
-    struct part_figures figures = {.rows = rows, .loss = l.loss};
-    probabilities_of_class(p, l.values, rows, r->labels, (size_t)r->positive, 1);
-    binary_metrics(&figures.metrics, p, truth, rows, threshold);
-    free(truth);
-    free(p);
+    struct truth truth;
+    struct figures f;
+    double *temperatures = allocate(r->labels, sizeof *temperatures);
+    for (uint32_t c = 0; c < r->labels; c++)
+        temperatures[c] = 1;
+    truth_read(&truth, r->data, r->split.part[part].rows, rows, (uint32_t)r->positive);
+    figures_make(&f, &truth, l.values, temperatures, r->thresholds);
+    *ret = (struct part_figures){.rows = rows, .loss = l.loss, .metrics = f.pooled, .all = f.all};
+    figures_free(&f);
+    truth_free(&truth);
+    free(temperatures);
     logits_free(&l);
-    *ret = figures;
     return 0;
 }
 
-static int read_parts(struct final *f, const struct run *r, double threshold, struct error *e)
+static int read_parts(struct final *f, const struct run *r, struct error *e)
 {
-    return read_part(&f->validation, r, f->logits, PART_VALIDATION, threshold, e) == 0 &&
-                   read_part(&f->test, r, f->logits, PART_TEST, threshold, e) == 0
+    return read_part(&f->validation, r, f->logits, PART_VALIDATION, e) == 0 &&
+                   read_part(&f->test, r, f->logits, PART_TEST, e) == 0
                ? 0
                : -1;
 }
@@ -106,7 +107,7 @@ static int check_weights(const struct final *f, const struct run *r, const struc
     return 0;
 }
 
-int final_score(struct final *ret, struct run *r, const struct trial_run *winner, double threshold, struct error *e)
+int final_score(struct final *ret, struct run *r, const struct trial_run *winner, struct error *e)
 {
     char *key = format_text("score-%s", winner->key), *folder = trials_path(r, key);
     struct final f = {.logits = path_join(folder, "logits.h5"), .epoch = SCORE_EPOCH};
@@ -114,11 +115,11 @@ int final_score(struct final *ret, struct run *r, const struct trial_run *winner
     free(key);
     free(folder);
     bool there = was_scored(r, winner, f.logits);
-    if (there && read_parts(&f, r, threshold, &words) != 0) {
+    if (there && read_parts(&f, r, &words) != 0) {
         log_warn("scored again: %s", words.text);
         there = false;
     }
-    if ((!there && (score(r, winner, e) != 0 || read_parts(&f, r, threshold, e) != 0)) || check_weights(&f, r, winner, e) != 0) {
+    if ((!there && (score(r, winner, e) != 0 || read_parts(&f, r, e) != 0)) || check_weights(&f, r, winner, e) != 0) {
         final_free(&f);
         return -1;
     }
@@ -132,16 +133,27 @@ void final_free(struct final *f)
     memset(f, 0, sizeof *f);
 }
 
-static void print_part(const char *name, const struct part_figures *p)
+static void print_binary(const char *name, const struct part_figures *p)
 {
     const struct binary_metrics *m = &p->metrics;
     printf("  %-12s %7u  %7.4f  %8.4f  %9.4f  %6.4f  %6.4f\n", name, p->rows, p->loss, m->accuracy, m->precision, m->recall,
            m->f1);
 }
 
-void final_print(const struct final *f)
+static void print_many(const char *name, const struct part_figures *p)
 {
-    printf("  part            rows     loss  accuracy  precision  recall      F1\n");
-    print_part("validation", &f->validation);
-    print_part("test", &f->test);
+    const struct averaged_metrics *m = &p->all;
+    printf("  %-12s %7u  %7.4f  %8.4f  %9.4f  %6.4f  %8.4f  %8.4f  %11.4f\n", name, p->rows, p->loss, m->accuracy,
+           m->micro_precision, m->micro_recall, m->micro_f1, m->macro_f1, m->weighted_f1);
+}
+
+void final_print(const struct run *r)
+{
+    const struct final *f = &r->final;
+    bool binary = r->kind == DECISION_BINARY;
+    void (*print)(const char *name, const struct part_figures *p) = binary ? print_binary : print_many;
+    printf(binary ? "  part            rows     loss  accuracy  precision  recall      F1\n"
+                  : "  part            rows     loss  accuracy  precision  recall  micro F1  macro F1  weighted F1\n");
+    print("validation", &f->validation);
+    print("test", &f->test);
 }

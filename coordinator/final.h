@@ -1,14 +1,17 @@
-/* The last word on the chosen trial: its weights scored on validation and TEST at the final threshold, which is given and never
- * changed here. */
+/* The last word on the chosen trial: its weights scored on validation and TEST at the run's thresholds, which are never changed
+ * here. */
 #pragma once
 
 #include "common/base/error.h"
 #include "common/score/metrics.h"
 
+#include <stdint.h>
+
 struct part_figures {
     uint32_t rows;
     double loss;
-    struct binary_metrics metrics;
+    struct binary_metrics metrics; /* of the positive label of two; else of all labels together */
+    struct averaged_metrics all;
 };
 
 struct final {
@@ -21,6 +24,6 @@ struct run;
 struct trial_run;
 
 /* Scores unless that was done. */
-int final_score(struct final *ret, struct run *r, const struct trial_run *winner, double threshold, struct error *e);
+int final_score(struct final *ret, struct run *r, const struct trial_run *winner, struct error *e);
 void final_free(struct final *f);
-void final_print(const struct final *f);
+void final_print(const struct run *r);

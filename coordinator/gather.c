@@ -21,13 +21,20 @@ static char *print_and_destroy(struct json *j)
     return text;
 }
 
+static char *figures(const struct binary_metrics *m, const struct averaged_metrics *all)
+{
+    struct json *o = metrics_to_json(m);
+    averages_to_json(o, all);
+    return print_and_destroy(o);
+}
+
 static void prepare(struct results_trial *to, struct trial_texts *texts, const struct trial_run *t)
 {
     texts->options = json_print(t->options, false);
     texts->epochs = t->epochs_done;
     texts->metrics = allocate(t->epochs_done, sizeof(char *));
     for (uint32_t i = 0; i < t->epochs_done; i++)
-        texts->metrics[i] = print_and_destroy(metrics_to_json(&t->epochs[i].positive));
+        texts->metrics[i] = figures(&t->epochs[i].positive, &t->epochs[i].all);
     *to = (struct results_trial){.key = t->key,
                                  .logits_path = t->logits,
                                  .options = texts->options,
@@ -43,7 +50,7 @@ static void prepare_score(struct results_trial *to, struct trial_texts *texts, c
     texts->score_key = format_text("score-%s", t->key);
     texts->epochs = 1;
     texts->metrics = allocate(1, sizeof(char *));
-    texts->metrics[0] = print_and_destroy(metrics_to_json(&r->final.validation.metrics));
+    texts->metrics[0] = figures(&r->final.validation.metrics, &r->final.validation.all);
     *to = (struct results_trial){.key = texts->score_key,
                                  .logits_path = r->final.logits,
                                  .options = texts->options,

@@ -30,13 +30,33 @@ static struct json *input(const struct run *r)
     json_set_text(o, "id", j->data.id);
     json_set_text(o, "label", j->data.label);
     json_set(o, "labels", label_list(r));
-    json_set_text(o, "positive", r->label_names[r->positive]);
+    json_set_boolean(o, "multi", j->multi);
+    if (r->kind == DECISION_BINARY)
+        json_set_text(o, "positive", r->label_names[r->positive]);
     return o;
 }
 
-static struct json *part(const struct part_figures *p)
+/* The thresholds that decide: one of two labels; one for all and each label's own; none where the most probable class is taken.
+ */
+static void add_thresholds(struct json *to, const struct run *r)
+{
+    if (r->kind == DECISION_CLASS)
+        return;
+    json_set_number(to, "threshold", r->threshold);
+    if (r->kind != DECISION_LABELS)
+        return;
+    struct json *each = json_set(to, "thresholds", json_object());
+    for (uint32_t l = 0; l < r->labels; l++)
+        json_set_number(each, r->label_names[l], r->thresholds[l]);
+}
+
+static struct json *part(const struct run *r, const struct part_figures *p)
 {
     struct json *o = metrics_to_json(&p->metrics);
+    if (r->kind != DECISION_BINARY) {
+        averages_to_json(o, &p->all);
+        json_set_number(o, "accuracy", p->all.accuracy);
+    }
     json_set_number(o, "rows", p->rows);
     json_set_number(o, "loss", p->loss);
     return o;
@@ -49,11 +69,12 @@ struct json *inference_config(const struct run *r)
     struct json *o = json_object();
     json_set_text(o, "name", j->name);
     json_set_text(o, "task", j->task);
-    json_set_number(o, "threshold", r->threshold);
+    add_thresholds(o, r);
     json_set_number(o, "temperature", 1);
     struct json *rule = json_set(o, "rule", threshold_grid_to_json(&j->tune.grid));
     json_set_text(rule, "per", j->tune.per);
-    json_set_text(o, "positive", r->label_names[r->positive]);
+    if (r->kind == DECISION_BINARY)
+        json_set_text(o, "positive", r->label_names[r->positive]);
     json_set(o, "input", input(r));
     json_set_number(o, "max_length", j->train.max_length);
     json_set_text(o, "truncation", truncation_names[j->train.truncation]);
@@ -66,8 +87,8 @@ struct json *inference_config(const struct run *r)
     json_set_number(o, "seed", (double)j->seed);
     json_set(o, "options", json_copy(t->options));
     struct json *metrics = json_set(o, "metrics", json_object());
-    json_set(metrics, "validation", part(&r->final.validation));
-    json_set(metrics, "test", part(&r->final.test));
+    json_set(metrics, "validation", part(r, &r->final.validation));
+    json_set(metrics, "test", part(r, &r->final.test));
     json_set_text(o, "data_sha256", dataset_sha256(r->data));
     json_set_text(o, "split_sha256", r->split.sha256);
     json_set_text(o, "split_method", r->split.method);

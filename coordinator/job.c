@@ -156,6 +156,24 @@ static int store_all(struct job *j, const struct given *g, struct error *e)
     return 0;
 }
 
+/* The grids of W1 and W2, where the job names none. */
+static void derive_tune(struct job *j)
+{
+    struct threshold_grid *g = &j->tune.grid;
+    j->multi = strcmp(j->task, "multi_label_classification") == 0;
+    j->tune.per_trial = strcmp(j->tune.per, "trial") == 0;
+    j->tune.per_class = strcmp(j->tune.per_class_word, "true") == 0    ? PER_CLASS_TRUE
+                        : strcmp(j->tune.per_class_word, "false") == 0 ? PER_CLASS_FALSE
+                                                                       : PER_CLASS_AUTO;
+    g->exact = strcmp(j->tune.kind, "exact") == 0;
+    g->from = g->from >= 0 ? g->from : j->multi ? 0.05 : 0.1;
+    g->to = g->to >= 0 ? g->to : j->multi ? 0.95 : 0.9;
+    g->points = g->points > 0 ? g->points : j->multi ? 91 : 33;
+    double hundredths = 100 * (g->to - g->from) / (g->points - 1);
+    if (j->multi && fabs(hundredths - round(hundredths)) < 1e-6)
+        g->decimals = 2; /* as W2 writes thresholds */
+}
+
 /* What follows from other values: names, the micro-batch. */
 static void derive(struct job *j, const char *path)
 {
@@ -168,7 +186,7 @@ static void derive(struct job *j, const char *path)
     }
     if (!j->out)
         j->out = format_text("runs/%s", j->name);
-    j->tune.per_trial = strcmp(j->tune.per, "trial") == 0;
+    derive_tune(j);
     j->train.micro_batch_follows = j->train.micro_batch == 0;
 }
 
@@ -223,6 +241,19 @@ static int check_names(const struct job *j, struct error *e)
     return 0;
 }
 
+static int check_task(const struct job *j, struct error *e)
+{
+    if (j->multi && strcmp(j->train.select, "f1") == 0)
+        return error_set(e, ERROR_USAGE, "train.select: f1 is of one label; with many a row use micro_f1 or macro_f1");
+    if (j->multi && j->train.class_weight_count > 0)
+        return error_set(e, ERROR_USAGE, "train.class_weights are of one label a row; with many use train.pos_weight");
+    if (!j->multi && j->train.pos_weight_low > 0)
+        return error_set(e, ERROR_USAGE, "train.pos_weight is of many labels a row; with one use train.class_weights");
+    if (j->tune.grid.rule == RULE_COST && j->tune.grid.false_positive_cost + j->tune.grid.false_negative_cost <= 0)
+        return error_set(e, ERROR_USAGE, "tune.rule cost: tune.false_positive_cost and tune.false_negative_cost are both 0");
+    return 0;
+}
+
 static int check_shares(const struct job *j, struct error *e)
 {
     if (j->split.train + j->split.validation >= 1)
@@ -258,7 +289,8 @@ static int check_ranks(const struct job *j, struct error *e)
 /* What no single key can say. */
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
-    if (check_sources(j, e) != 0 || check_names(j, e) != 0 || check_shares(j, e) != 0 || check_ranks(j, e) != 0)
+    if (check_sources(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 || check_shares(j, e) != 0 ||
+        check_ranks(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }

@@ -7,6 +7,9 @@
 #include "common/score/threshold.h"
 #include "common/text/pair.h"
 
+/* true: each label its own threshold; auto: those with rows enough; false: one for all. */
+enum per_class { PER_CLASS_AUTO, PER_CLASS_TRUE, PER_CLASS_FALSE };
+
 struct text_fields {
     char **names;
     size_t count;
@@ -42,15 +45,19 @@ struct job {
         double *class_weight_list; /* as many as class_weight_count */
         size_t class_weight_count;
         const char *precision, *select;
-        uint32_t patience;            /* 0: none */
-        const char *checkpoint_every; /* "epoch" */
-        bool micro_batch_follows;     /* micro_batch is not in the file: batch / ranks_per_group */
+        double pos_weight_low, pos_weight_high; /* bounds of neg / pos, many labels a row; 0, 0: no weights */
+        uint32_t patience;                      /* 0: none */
+        const char *checkpoint_every;           /* "epoch" */
+        bool micro_batch_follows;               /* micro_batch is not in the file: batch / ranks_per_group */
     } train;
     struct json *sweep; /* object: train key -> list of values; NULL: no sweep */
     struct {
         struct threshold_grid grid;
         const char *per;
         bool per_trial; /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
+        const char *kind, *per_class_word;
+        enum per_class per_class; /* many labels a row: a threshold for each of them, or one for all */
+        uint32_t min_positives;
     } tune;
     struct {
         bool baseline; /* TF-IDF and logistic regression beside the transformer */

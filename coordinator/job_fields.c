@@ -25,8 +25,8 @@ const struct job_field job_fields[] = {
     {"model", JOB_TEXT, JOB_REQUIRED, "null", AT(model), .also = "model_name model_path pretrained",
      .help = "folder of a Hugging Face model, or a hub name that is in the local cache"},
     {"seed", JOB_SEED, 0, "42", 0, LARGEST_EXACT, AT(seed), .help = "of split, shuffles, new weights and dropout"},
-    {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task), WORDS("single_label_classification"),
-     .help = "what is learned"},
+    {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task),
+     WORDS("single_label_classification", "multi_label_classification"), .help = "what is learned"},
 
     {"data.path", JOB_TEXT, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, CSV or TSV; also .gz, .zst"},
     {"data.train_path", JOB_TEXT, JOB_NULL, "null", AT(data.train_path), .help = "data that comes split: in place of data.path"},
@@ -74,7 +74,8 @@ const struct job_field job_fields[] = {
      .help = "what is cut from a long row"},
     {"train.class_weights", JOB_CLASS_WEIGHTS, JOB_SWEPT, "\"balanced\"", AT(train.class_weights), WORDS("balanced", "none"),
      .help = "of the loss; balanced: N / (L n_c) of the train part; or a list"},
-    {"train.pos_weight", JOB_ABSENT, 0, "null", .help = "of multi-label tasks, which this version does not have"},
+    {"train.pos_weight", JOB_BOUNDS, JOB_NULL, "null", 0, 1e9, AT(train.pos_weight_low),
+     .help = "multi-label: [low, high] weighs a label's positive rows by negative / positive of the train part, within these"},
     {"train.weight_decay", JOB_NUMBER, JOB_SWEPT, "0.01", 0, 1, AT(train.weight_decay),
      .help = "of AdamW; not on biases and LayerNorm"},
     {"train.clip", JOB_NUMBER, JOB_NULL | JOB_SWEPT, "1", 0, 1e9, .none = 0, AT(train.clip), .also = "max_grad_norm grad_clip",
@@ -97,12 +98,23 @@ const struct job_field job_fields[] = {
 
     {"tune.rule", JOB_RULE, JOB_FREE, "\"f1\"", AT(tune.grid.rule), .words = threshold_rule_names,
      .help = "what the threshold maximises on validation"},
-    {"tune.from", JOB_NUMBER, JOB_FREE, "0.1", 0, 1, AT(tune.grid.from), .help = "lowest threshold"},
-    {"tune.to", JOB_NUMBER, JOB_FREE, "0.9", 0, 1, AT(tune.grid.to), .help = "highest threshold"},
-    {"tune.points", JOB_POINTS, JOB_FREE, "33", 2, 100001, AT(tune.grid.points),
-     .help = "thresholds, evenly spaced, ends included"},
+    {"tune.from", JOB_NUMBER, JOB_NULL | JOB_FREE, "null", 0, 1, .none = -1, AT(tune.grid.from),
+     .help = "lowest threshold; null: 0.1, multi-label 0.05"},
+    {"tune.to", JOB_NUMBER, JOB_NULL | JOB_FREE, "null", 0, 1, .none = -1, AT(tune.grid.to),
+     .help = "highest threshold; null: 0.9, multi-label 0.95"},
+    {"tune.points", JOB_POINTS, JOB_NULL | JOB_FREE, "null", 2, 100001, .none = 0, AT(tune.grid.points),
+     .help = "thresholds, evenly spaced, ends included; null: 33, multi-label 91"},
+    {"tune.kind", JOB_WORD, JOB_FREE, "\"grid\"", AT(tune.kind), WORDS("grid", "exact"),
+     .help = "exact: all probabilities that occur are tried too"},
+    {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
+     .help = "multi-label: a threshold for each label; auto: where validation has tune.min_positives rows of it"},
+    {"tune.min_positives", JOB_COUNT, JOB_FREE, "10", 0, 1000000000, AT(tune.min_positives),
+     .help = "labels of fewer positive validation rows take the threshold of all"},
     {"tune.beta", JOB_NUMBER, JOB_ABOVE | JOB_FREE, "1", 0, 100, AT(tune.grid.beta), .help = "of f_beta; above 1 favours recall"},
     {"tune.min_precision", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_precision), .help = "of recall_at_precision"},
+    {"tune.min_recall", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_recall), .help = "of precision_at_recall"},
+    {"tune.false_positive_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_positive_cost), .help = "of cost"},
+    {"tune.false_negative_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_negative_cost), .help = "of cost"},
     {"tune.per", JOB_WORD, JOB_FREE, "\"trial\"", AT(tune.per), WORDS("trial", "baseline"),
      .help = "trial: each trial by its own threshold; baseline: all by the baseline's"},
 
@@ -218,10 +230,13 @@ static int unknown_word(const struct job_field *f, const struct json *value, str
     return -1;
 }
 
+/* true and false are words too. */
 static int word_index(const struct job_field *f, const struct json *value, struct error *e)
 {
-    for (int i = 0; json_text(value) && f->words[i]; i++)
-        if (strcmp(f->words[i], json_text(value)) == 0)
+    bool boolean = json_type(value) == JSON_BOOLEAN;
+    const char *word = boolean ? (json_boolean(value) ? "true" : "false") : json_text(value);
+    for (int i = 0; word && f->words[i]; i++)
+        if (strcmp(f->words[i], word) == 0)
             return i;
     return unknown_word(f, value, e);
 }
@@ -295,6 +310,28 @@ static int read_class_weights(const struct job_field *f, struct job *j, const st
     for (size_t i = 0; i < count; i++)
         j->train.class_weight_list[i] = json_number(json_at(value, i));
     return 0;
+}
+
+static int read_bounds(double ret[2], const struct job_field *f, const struct json *value, struct error *e)
+{
+    const struct json *low = json_at(value, 0), *high = json_at(value, 1);
+    if (json_type(value) != JSON_ARRAY || json_size(value) != 2 || json_type(low) != JSON_NUMBER ||
+        json_type(high) != JSON_NUMBER || !(json_number(low) > 0) || json_number(high) < json_number(low) ||
+        json_number(high) > f->high)
+        return expected(f, "two bounds such as [1, 50], the lower one first and above 0", value, e);
+    ret[0] = json_number(low);
+    ret[1] = json_number(high);
+    return 0;
+}
+
+static struct json *bounds_value(const double bounds[2])
+{
+    if (!(bounds[0] > 0))
+        return json_null();
+    struct json *list = json_array();
+    json_append(list, json_of_number(bounds[0]));
+    json_append(list, json_of_number(bounds[1]));
+    return list;
 }
 
 /* Values of a sweep are stored into a scratch job, by the same table that reads "train". */
@@ -375,7 +412,7 @@ static int store_null(const struct job_field *f, struct job *j, struct error *e)
         return 0;
     if (f->flags & JOB_REQUIRED)
         return error_set(e, ERROR_USAGE, "\"%s\" is missing: %s", f->key, f->help);
-    if (f->type == JOB_NUMBER || f->type == JOB_COUNT)
+    if (f->type == JOB_NUMBER || f->type == JOB_COUNT || f->type == JOB_POINTS)
         return store_number(f, j, f->none);
     return 0; /* texts and sweep: NULL already */
 }
@@ -388,7 +425,7 @@ static bool null_allowed(const struct job_field *f)
 int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
 {
     void *to = place(f, j);
-    double number;
+    double number = 0;
     int index;
     if (json_type(value) == JSON_NULL && null_allowed(f))
         return store_null(f, j, e);
@@ -414,6 +451,8 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
         return read_texts(to, f, value, e);
     case JOB_CLASS_WEIGHTS:
         return read_class_weights(f, j, value, e);
+    case JOB_BOUNDS:
+        return read_bounds(to, f, value, e);
     case JOB_SWEEP:
         return read_sweep(to, f, value, e);
     case JOB_BOOLEAN:
@@ -473,6 +512,8 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
         return json_of_boolean(*(const bool *)from);
     case JOB_CLASS_WEIGHTS:
         return class_weights_value(j);
+    case JOB_BOUNDS:
+        return bounds_value(from);
     case JOB_SWEEP:
         return j->sweep ? json_copy(j->sweep) : json_null();
     default:

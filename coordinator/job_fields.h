@@ -15,6 +15,7 @@ enum job_type {
     JOB_BOOLEAN,
     JOB_TEXTS,
     JOB_CLASS_WEIGHTS,
+    JOB_BOUNDS, /* null or [low, high]; two doubles */
     JOB_SWEEP,
     JOB_ABSENT /* known, but only null is taken by this version */
 };

@@ -13,13 +13,15 @@
 
 static void add_history(struct json *inference)
 {
+    static const char *const kept[] = {"threshold", "thresholds", "temperature"};
     char time[32];
     struct json *entry = json_append(json_set(inference, "history", json_array()), json_object());
     clock_timestamp(time, sizeof time);
     json_set_text(entry, "time", time);
     json_set_text(entry, "event", "published");
-    json_set(entry, "threshold", json_copy(json_get(inference, "threshold")));
-    json_set(entry, "temperature", json_copy(json_get(inference, "temperature")));
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        if (json_get(inference, kept[i]))
+            json_set(entry, kept[i], json_copy(json_get(inference, kept[i])));
 }
 
 static int write_bundle(const char *path, const struct run *r, const struct json *inference, struct error *e)
@@ -68,7 +70,7 @@ static int remember(const struct run *r, const char *hash, struct error *e)
     json_set_text(event, "stage", "publish");
     json_set_text(event, "made_from", hash);
     json_set_text(event, "trial", r->trials[r->order[0]].key);
-    json_set_number(event, "threshold", r->threshold);
+    json_set(event, "threshold", json_of_number(r->threshold));
     return event_log_append(r->log, "stage_done", event, e);
 }
 

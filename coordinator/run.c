@@ -7,6 +7,8 @@
 #include "common/base/memory.h"
 #include "common/base/stop.h"
 #include "common/format/model_config.h"
+#include "coordinator/decide.h"
+#include "coordinator/figures.h"
 #include "coordinator/gather.h"
 #include "coordinator/publish.h"
 #include "coordinator/table.h"
@@ -63,9 +65,10 @@ static int read_labels(struct run *r, struct error *e)
     const struct json *labels = json_get(r->check, "labels");
     const char *positive = r->job->data.positive;
     r->labels = dataset_labels(r->data);
-    if (r->labels != 2 || json_size(labels) != 2)
-        return error_set(e, ERROR_DATA, "field '%s' has %u labels; this version tells two apart: merge or drop the others",
-                         r->job->data.label, r->labels);
+    r->kind = decision_kind_of(r->job->multi, r->labels);
+    if (json_size(labels) != r->labels)
+        return error_set(e, ERROR_DATA, "check.json names %zu labels, the rows have %u; remove it and run again",
+                         json_size(labels), r->labels);
     r->label_names = allocate(r->labels, sizeof(char *));
     r->positive = (int)r->labels - 1;
     for (uint32_t c = 0; c < r->labels; c++) {
@@ -73,6 +76,11 @@ static int read_labels(struct run *r, struct error *e)
         if (positive && strcmp(positive, r->label_names[c]) == 0)
             r->positive = (int)c;
     }
+    if (positive && r->kind != DECISION_BINARY)
+        return error_set(e, ERROR_USAGE, "data.positive is for two labels, one of them a row; leave it out");
+    if (r->kind != DECISION_BINARY && strcmp(r->job->train.select, "f1") == 0)
+        return error_set(e, ERROR_USAGE, "train.select: f1 is of two labels, the data has %u; use micro_f1 or macro_f1",
+                         r->labels);
     if (positive && strcmp(positive, r->label_names[r->positive]) != 0)
         return error_set(e, ERROR_USAGE, "data.positive: the data has no label \"%s\"; it has \"%s\" and \"%s\"", positive,
                          r->label_names[0], r->label_names[1]);
@@ -118,13 +126,37 @@ static int stage_check(struct run *r, struct error *e)
 
 /* ---- split ---- */
 
+/* Of more than two labels, how many the part has rows of: one without is worth knowing before training. */
+static void print_labels_of_part(const struct run *r, const uint32_t *rows, uint32_t count)
+{
+    uint64_t *of_label = allocate(r->labels, sizeof *of_label), all = 0;
+    uint32_t absent = 0, first = 0;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t l = 0; l < r->labels; l++)
+            of_label[l] += r->job->multi ? dataset_targets(r->data, rows[i])[l] > 0 : dataset_class(r->data, rows[i]) == (int)l;
+    for (uint32_t l = r->labels; l-- > 0;) {
+        all += of_label[l];
+        absent += of_label[l] == 0;
+        first = of_label[l] == 0 ? l : first;
+    }
+    printf("   %.2f labels a row", count ? (double)all / count : 0);
+    if (absent > 0)
+        printf("; no row of %u of them, the first is %s", absent, r->label_names[first]);
+    printf("\n");
+    free(of_label);
+}
+
 static void print_part(const struct run *r, enum part part)
 {
     uint32_t rows = r->split.part[part].count, positive = 0;
+    printf("  %-12s %8u rows  %5.1f %%", part_names[part], rows, 100.0 * rows / dataset_rows(r->data));
+    if (r->kind != DECISION_BINARY) {
+        print_labels_of_part(r, r->split.part[part].rows, rows);
+        return;
+    }
     for (uint32_t i = 0; i < rows; i++)
         positive += dataset_class(r->data, r->split.part[part].rows[i]) == r->positive;
-    printf("  %-12s %8u rows  %5.1f %%   %s %8u  (%.2f %%)\n", part_names[part], rows, 100.0 * rows / dataset_rows(r->data),
-           r->label_names[r->positive], positive, rows ? 100.0 * positive / rows : 0);
+    printf("   %s %8u  (%.2f %%)\n", r->label_names[r->positive], positive, rows ? 100.0 * positive / rows : 0);
 }
 
 static int stage_split(struct run *r, struct error *e)
@@ -148,41 +180,27 @@ static int stage_split(struct run *r, struct error *e)
 
 static void print_class_weights(const struct run *r)
 {
-    printf("  class weights");
-    for (uint32_t c = 0; c < r->labels; c++)
-        printf("%s %s %.4f", c ? "," : "", r->label_names[c], r->trials[0].class_weights[c]);
-    printf("\n");
+    const double *weights = r->trials[0].class_weights;
+    uint32_t shown = r->labels < 6 ? r->labels : 6;
+    if (r->job->multi && !(r->job->train.pos_weight_low > 0))
+        return;
+    printf("  %s weights", r->job->multi ? "positive" : "class");
+    for (uint32_t c = 0; c < shown; c++)
+        printf("%s %s %.4f", c ? "," : "", r->label_names[c], weights[c]);
+    printf(shown < r->labels ? ", and %u more\n" : "\n", r->labels - shown);
 }
 
 static void print_taken_up(const struct trial_run *t)
 {
     const struct epoch_score *s = t->epochs ? &t->epochs[t->best_epoch - 1] : NULL;
     if (s)
-        printf("  %s  done before: best epoch %u of %u  loss %.4f  F1 %.4f\n", t->key, t->best_epoch, t->epochs_done, s->loss,
-               s->positive.f1);
+        printf("  %s  done before: best epoch %u of %u  loss %.4f  F1 %.4f  macro F1 %.4f\n", t->key, t->best_epoch,
+               t->epochs_done, s->loss, s->positive.f1, s->all.macro_f1);
 }
 
 static int plan_trials(struct run *r, struct error *e)
 {
     return sweep_plan(&r->trials, &r->trial_count, r->job, e) == 0 ? trials_prepare(r, e) : -1;
-}
-
-/* Own threshold, and figures at the baseline's. The baseline has been through this when others come. */
-static int tune_trial(struct run *r, struct trial_run *t, struct error *e)
-{
-    double *p;
-    if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, e) != 0)
-        return -1;
-    struct validation_scores scores = validation_scores(r->validation, p);
-    const struct at_threshold *baseline = &r->trials[0].own;
-    threshold_curve_free(&t->curve);
-    int status = tune_sweep(&t->own, &t->curve, &r->job->tune.grid, scores, e);
-    if (status == 0 && baseline->met)
-        tune_apply(&t->at_baseline, &r->job->tune.grid, scores, baseline->threshold);
-    else if (status == 0)
-        t->at_baseline = *baseline;
-    free(p);
-    return status;
 }
 
 static int stage_train(struct run *r, struct error *e)
@@ -196,12 +214,10 @@ static int stage_train(struct run *r, struct error *e)
     print_class_weights(r);
     bool before = t->state == TRIAL_DONE;
     print_taken_up(t);
-    if (trials_train(r, 0, 1, e) != 0 || tune_trial(r, t, e) != 0)
+    if (trials_train(r, 0, 1, e) != 0 || decide_trial(r, t, e) != 0)
         return -1;
-    if (!before || r->last == STAGE_TRAIN) {
-        printf("  thresholds on validation\n");
-        tune_print_curve(&j->tune.grid, &t->curve);
-    }
+    if (!before || r->last == STAGE_TRAIN)
+        decide_print(r, t);
     if (!t->own.met)
         printf("  no threshold: %s\n", t->own.why);
     return 0;
@@ -224,38 +240,6 @@ static int stage_sweep(struct run *r, struct error *e)
 
 /* ---- tune: thresholds, table, winner ---- */
 
-static struct json *tuned_to_json(const struct trial_run *t)
-{
-    struct json *o = json_object();
-    json_set_text(o, "trial", t->key);
-    json_set_boolean(o, "baseline", t->baseline);
-    json_set_number(o, "best_epoch", t->best_epoch);
-    json_set(o, "at_own_threshold", at_threshold_to_json(&t->own));
-    json_set(o, "at_baseline_threshold", at_threshold_to_json(&t->at_baseline));
-    json_set(o, "points", threshold_curve_to_json(&t->curve));
-    return o;
-}
-
-static int write_tune(const struct run *r, struct error *e)
-{
-    struct json *tune = json_object();
-    json_set(tune, "rule", threshold_grid_to_json(&r->job->tune.grid));
-    json_set_text(tune, "per", r->job->tune.per);
-    json_set_text(tune, "part", part_names[PART_VALIDATION]);
-    json_set_text(tune, "split_sha256", r->split.sha256);
-    json_set_text(tune, "chosen", r->trials[r->order[0]].key);
-    json_set_number(tune, "threshold", r->threshold);
-    struct json *trials = json_set(tune, "trials", json_array());
-    for (size_t i = 0; i < r->trial_count; i++)
-        if (r->trials[i].state == TRIAL_DONE)
-            json_append(trials, tuned_to_json(&r->trials[i]));
-    char *path = path_join(r->folder, "tune.json");
-    int status = json_write(path, tune, e);
-    free(path);
-    json_destroy(&tune);
-    return status;
-}
-
 static int write_table(const struct run *r, struct error *e)
 {
     struct json *table = table_to_json(r->trials, r->order, r->trial_count, r->job);
@@ -269,30 +253,19 @@ static int write_table(const struct run *r, struct error *e)
     return status;
 }
 
-static int choose(struct run *r, struct error *e)
-{
-    r->order = allocate(r->trial_count, sizeof *r->order);
-    table_rank(r->order, r->trials, r->trial_count, r->job->tune.per_trial);
-    const struct trial_run *winner = &r->trials[r->order[0]];
-    const struct at_threshold *figures = table_ranked_by(winner, r->job->tune.per_trial);
-    if (!figures->met)
-        return error_set(e, ERROR_FAILED, "no trial meets the rule %s: %s; change tune.rule or its bounds",
-                         threshold_rule_names[r->job->tune.grid.rule], figures->why);
-    r->threshold = figures->threshold;
-    return 0;
-}
-
 static int stage_tune(struct run *r, struct error *e)
 {
     for (size_t i = 1; i < r->trial_count; i++)
-        if (r->trials[i].state == TRIAL_DONE && tune_trial(r, &r->trials[i], e) != 0)
+        if (r->trials[i].state == TRIAL_DONE && decide_trial(r, &r->trials[i], e) != 0)
             return -1;
-    if (choose(r, e) != 0)
+    if (decide_best(r, e) != 0)
         return -1;
     heading("tune", "%zu trial%s on validation", r->trial_count, r->trial_count == 1 ? "" : "s");
     table_print(r->trials, r->order, r->trial_count, r->job);
-    printf("  chosen: %s at threshold %.4f\n", r->trials[r->order[0]].key, r->threshold);
-    return write_tune(r, e) == 0 && write_table(r, e) == 0 ? gather(r, e) : -1;
+    char *words = decide_words(r);
+    printf("  chosen: %s, %s\n", r->trials[r->order[0]].key, words);
+    free(words);
+    return decide_write(r, e) == 0 && write_table(r, e) == 0 ? gather(r, e) : -1;
 }
 
 /* ---- publish: test figures, bundle ---- */
@@ -301,10 +274,12 @@ static int stage_publish(struct run *r, struct error *e)
 {
     bool made;
     const struct trial_run *winner = &r->trials[r->order[0]];
-    heading("final", "%s, epoch %u, at threshold %.4f", winner->key, winner->best_epoch, r->threshold);
-    if (final_score(&r->final, r, winner, r->threshold, e) != 0 || gather(r, e) != 0)
+    char *words = decide_words(r);
+    heading("final", "%s, epoch %u, %s", winner->key, winner->best_epoch, words);
+    free(words);
+    if (final_score(&r->final, r, winner, e) != 0 || gather(r, e) != 0)
         return -1;
-    final_print(&r->final);
+    final_print(r);
     if (publish(r, &made, e) != 0)
         return -1;
     heading("publish", "%s", made ? "done" : "done before");

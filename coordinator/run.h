@@ -21,13 +21,15 @@ struct run {
     const char **label_names; /* (labels), borrowed from check */
     uint32_t labels;
     int positive; /* class index */
+    enum decision_kind kind;
     struct validation *validation;
     struct dispatch_options workers;
     struct dispatch *dispatch; /* NULL until something has to be computed */
     struct trial_run *trials;
     size_t trial_count;
     size_t *order;    /* of trials, best first */
-    double threshold; /* of order[0], by the job's rule */
+    double threshold; /* of order[0], by the job's rule; of many labels a row the one for all; NaN where classes need none */
+    const double *thresholds; /* (labels), likewise; borrowed from a trial */
     struct final final;
     int exit_code; /* that the workers are told */
 };

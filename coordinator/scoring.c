@@ -6,7 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/format/results.h"
-#include "common/score/metrics.h"
+#include "common/score/labels.h"
 #include "coordinator/data.h"
 #include "coordinator/dispatch.h"
 
@@ -79,6 +79,7 @@ static void make_lease(struct trial *ret, const struct place *p, const struct bu
                           .dataset = duplicate(p->rows),
                           .model = duplicate(p->model),
                           .score_test = true,
+                          .multi = bundle_labels(b)->multi,
                           .labels = bundle_labels(b)->count,
                           .dropout = -1,
                           .epochs = 1,
@@ -119,6 +120,34 @@ static int score(const struct place *p, const struct bundle *b, const struct sco
     return status;
 }
 
+struct truth scoring_kind(const struct scoring *s)
+{
+    const struct label_set *l = bundle_labels(s->bundle);
+    return (struct truth){.kind = decision_kind_of(l->multi, l->count),
+                          .rows = s->rows,
+                          .labels = s->labels,
+                          .positive = bundle_decision(s->bundle)->positive};
+}
+
+static void fill_probabilities(struct scoring *s)
+{
+    s->probability = allocate((size_t)s->rows * s->labels, sizeof(double));
+    s->temperatures = allocate(s->labels, sizeof(double));
+    for (uint32_t c = 0; c < s->labels; c++)
+        s->temperatures[c] = bundle_decision(s->bundle)->temperature;
+    if (bundle_labels(s->bundle)->multi) {
+        label_probabilities(s->probability, s->logits, s->rows, s->labels, s->temperatures);
+        return;
+    }
+    double *p = allocate(s->rows, sizeof *p);
+    for (uint32_t c = 0; c < s->labels; c++) {
+        probabilities_of_class(p, s->logits, s->rows, s->labels, c, s->temperatures[c]);
+        for (uint32_t i = 0; i < s->rows; i++)
+            s->probability[(size_t)i * s->labels + c] = p[i];
+    }
+    free(p);
+}
+
 static int take_logits(struct scoring *s, const struct place *p, struct error *e)
 {
     struct logits l;
@@ -129,17 +158,12 @@ static int take_logits(struct scoring *s, const struct place *p, struct error *e
         return error_set(e, ERROR_FAILED, "the worker scored %u rows and %u labels of %u and %u", l.rows, l.labels, s->rows,
                          s->labels);
     }
-    double *p_of_class = allocate(s->rows, sizeof(double));
-    s->probability = allocate((size_t)s->rows * s->labels, sizeof(double));
-    for (uint32_t c = 0; c < s->labels; c++) {
-        probabilities_of_class(p_of_class, l.values, s->rows, s->labels, c, bundle_decision(s->bundle)->temperature);
-        for (uint32_t i = 0; i < s->rows; i++)
-            s->probability[(size_t)i * s->labels + c] = p_of_class[i];
-    }
-    free(p_of_class);
     s->logits = l.values;
     l.values = NULL;
     logits_free(&l);
+    fill_probabilities(s);
+    struct truth kind = scoring_kind(s);
+    s->decided = decisions_make(&kind, s->logits, s->temperatures, bundle_decision(s->bundle)->thresholds);
     return 0;
 }
 
@@ -173,8 +197,6 @@ int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool
     struct scoring s = {0};
     struct place p = {0};
     int status = check_device(o->device, e) == 0 ? open_bundle(&s.bundle, bundle, e) : -1;
-    if (status == 0 && bundle_labels(s.bundle)->multi)
-        status = error_set(e, ERROR_DATA, "%s: a multi-label bundle, which this version cannot apply", bundle);
     if (status == 0)
         status = place_create(&p, bundle, e);
     if (status == 0)
@@ -200,21 +222,17 @@ void scoring_free(struct scoring *s)
 {
     free(s->logits);
     free(s->probability);
+    free(s->decided);
+    free(s->temperatures);
     dataset_close(&s->data);
     bundle_close(&s->bundle);
     memset(s, 0, sizeof *s);
 }
 
-/* Two labels: the positive one from its threshold on. More: the most probable one. */
 uint32_t scoring_predict(const struct scoring *s, uint32_t i)
 {
-    const struct decision *d = bundle_decision(s->bundle);
-    const double *p = s->probability + (size_t)i * s->labels;
-    uint32_t best = 0;
-    if (s->labels == 2)
-        return p[d->positive] >= d->thresholds[d->positive] ? d->positive : 1 - d->positive;
-    for (uint32_t c = 1; c < s->labels; c++)
-        if (p[c] > p[best])
-            best = c;
-    return best;
+    uint32_t class = 0;
+    while (!s->decided[(size_t)i * s->labels + class])
+        class ++;
+    return class;
 }

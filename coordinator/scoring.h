@@ -3,12 +3,15 @@
 
 #include "common/format/bundle.h"
 #include "common/format/dataset.h"
+#include "coordinator/figures.h"
 
 struct scoring {
     struct bundle *bundle;
     struct dataset *data;
-    float *logits;       /* (rows, labels) */
-    double *probability; /* (rows, labels): softmax of logits / temperature */
+    float *logits;        /* (rows, labels) */
+    double *probability;  /* (rows, labels): softmax, or of many labels a row sigmoid, of logits / temperature */
+    uint8_t *decided;     /* (rows, labels): 1 where the bundle's rule gives the row the label */
+    double *temperatures; /* (labels) */
     uint32_t rows, labels;
 };
 
@@ -21,5 +24,7 @@ struct scoring_options {
 int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool need_labels, const struct scoring_options *o,
                 struct error *e);
 void scoring_free(struct scoring *s);
-/* Class that the bundle's rule gives row i. */
+/* Class that the bundle's rule gives row i, of a bundle with one label a row. */
 uint32_t scoring_predict(const struct scoring *s, uint32_t i);
+/* How the bundle decides; without labels of the rows. */
+struct truth scoring_kind(const struct scoring *s);

@@ -60,6 +60,7 @@ static void trial_run_free(struct trial_run *t)
     free(t->weights);
     free(t->epochs);
     threshold_curve_free(&t->curve);
+    label_thresholds_free(&t->by_label);
 }
 
 int sweep_plan(struct trial_run **ret, size_t *count, const struct job *j, struct error *e)

@@ -26,8 +26,9 @@ struct trial_run {
     char *weights;              /* of the best epoch */
     struct epoch_score *epochs; /* (epochs_done) */
 
-    struct threshold_curve curve;
+    struct threshold_curve curve; /* one label of two */
     struct at_threshold own, at_baseline;
+    struct label_thresholds by_label; /* thresholds for every kind of decision; the rest of many labels a row */
 };
 
 /* (*ret)[0] is the baseline; then the grid, the sweep's first key outermost. ERROR_USAGE for a grid of more than 10,000. */

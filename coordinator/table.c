@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,17 @@ void table_rank(size_t *order, const struct trial_run *trials, size_t count, boo
             order[at] = order[at - 1];
         order[at] = i;
     }
+}
+
+/* A column of its own: the score where the rule is not F1, the macro F1 of more than two labels. */
+static bool has_score(const struct trial_run *t, const struct job *j)
+{
+    return j->tune.grid.rule != RULE_F1 || isnan(t->own.threshold) || j->multi;
+}
+
+static const char *score_title(const struct job *j, const char *macro, const char *score)
+{
+    return j->tune.grid.rule == RULE_F1 ? macro : score;
 }
 
 static const struct epoch_score *best_epoch(const struct trial_run *t)
@@ -76,17 +88,21 @@ static void add_figures(struct buffer *b, const struct at_threshold *a, const ch
         buffer_printf(b, "%s%7s%s%6s%s%6s%s%6s", separator, "-", separator, "-", separator, "-", separator, "-");
         return;
     }
-    buffer_printf(b, "%s%7.4f%s%6.4f%s%6.4f%s%6.4f", separator, a->threshold, separator, a->metrics.precision, separator,
-                  a->metrics.recall, separator, a->metrics.f1);
+    if (isnan(a->threshold))
+        buffer_printf(b, "%s%7s", separator, "-");
+    else
+        buffer_printf(b, "%s%7.4f", separator, a->threshold);
+    buffer_printf(b, "%s%6.4f%s%6.4f%s%6.4f", separator, a->metrics.precision, separator, a->metrics.recall, separator,
+                  a->metrics.f1);
 }
 
 static void add_score(struct buffer *b, const struct trial_run *t, const struct job *j, const char *separator)
 {
     const struct at_threshold *a = table_ranked_by(t, j->tune.per_trial);
-    if (j->tune.grid.rule == RULE_F1)
+    if (!has_score(t, j))
         return;
     if (a->met)
-        buffer_printf(b, "%s%6.4f", separator, a->score);
+        buffer_printf(b, "%s%6.4f", separator, j->tune.grid.rule == RULE_F1 ? a->macro_f1 : a->score);
     else
         buffer_printf(b, "%s%6s", separator, "-");
 }
@@ -99,20 +115,24 @@ static void add_rule(struct buffer *b, const struct job *j)
         buffer_printf(b, " (beta %g)", g->beta);
     if (g->rule == RULE_RECALL_AT_PRECISION)
         buffer_printf(b, " (precision at least %g)", g->min_precision);
+    if (g->rule == RULE_PRECISION_AT_RECALL)
+        buffer_printf(b, " (recall at least %g)", g->min_recall);
+    if (g->rule == RULE_COST)
+        buffer_printf(b, " (false positive %g, false negative %g)", g->false_positive_cost, g->false_negative_cost);
     buffer_printf(b, ", ranked at %s", j->tune.per_trial ? "each trial's own threshold" : "the baseline's threshold");
 }
 
 char *table_to_markdown(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
 {
     struct buffer b = {0};
-    bool scored = j->tune.grid.rule != RULE_F1;
+    bool scored = count > 0 && has_score(&trials[order[0]], j);
     buffer_printf(&b, "# %s: trials on validation\n\n", j->name);
     add_rule(&b, j);
     buffer_printf(
         &b,
         ".\n\n| trial | best epoch | loss | baseline's threshold | precision | recall | F1 | own threshold | precision | recall "
         "| F1 |%s\n|---|---|---|---|---|---|---|---|---|---|---|%s\n",
-        scored ? " score |" : "", scored ? "---|" : "");
+        scored ? score_title(j, " macro F1 |", " score |") : "", scored ? "---|" : "");
     for (size_t i = 0; i < count; i++) {
         const struct trial_run *t = &trials[order[i]];
         buffer_printf(&b, "| %s%s ", t->key, t->baseline ? " (baseline)" : "");
@@ -142,12 +162,12 @@ void table_print(const struct trial_run *trials, const size_t *order, size_t cou
 {
     struct buffer b = {0};
     int width = widest_key(trials, count);
-    bool scored = j->tune.grid.rule != RULE_F1;
+    bool scored = count > 0 && has_score(&trials[order[0]], j);
     add_rule(&b, j);
     printf("  %s\n", b.data);
     printf("  %-*s  best             baseline's threshold              own threshold\n", width, "");
     printf("  %-*s  epoch    loss     at   prec  recall      F1       at   prec  recall      F1%s\n", width, "trial",
-           scored ? "   score" : "");
+           scored ? score_title(j, "  macro F1", "   score") : "");
     for (size_t i = 0; i < count; i++) {
         const struct trial_run *t = &trials[order[i]];
         if (t->state != TRIAL_DONE) {

@@ -114,6 +114,20 @@ static int clear_strange_folder(const struct trial_run *t, const struct run *r, 
     return folder_remove(t->folder, e);
 }
 
+/* W5: clip(negative / positive, low, high) of the train part. */
+static void positive_weights(double *weights, const struct run *r, const struct job *j)
+{
+    uint32_t rows = r->split.part[PART_TRAIN].count;
+    double low = j->train.pos_weight_low, high = j->train.pos_weight_high;
+    for (uint32_t l = 0; l < r->labels; l++) {
+        double positive = 0;
+        for (uint32_t i = 0; i < rows && low > 0; i++)
+            positive += dataset_targets(r->data, r->split.part[PART_TRAIN].rows[i])[l] > 0;
+        double weight = positive > 0 ? ((double)rows - positive) / positive : high;
+        weights[l] = low > 0 ? fmin(fmax(weight, low), high) : 1;
+    }
+}
+
 int trials_prepare(struct run *r, struct error *e)
 {
     char model[SHA256_TEXT];
@@ -122,7 +136,9 @@ int trials_prepare(struct run *r, struct error *e)
     for (size_t i = 0; i < r->trial_count; i++) {
         struct trial_run *t = &r->trials[i];
         t->class_weights = allocate(r->labels, sizeof(double));
-        if (data_class_weights(t->class_weights, &t->job, r->data, &r->split, r->check, e) != 0)
+        if (r->job->multi)
+            positive_weights(t->class_weights, r, &t->job);
+        else if (data_class_weights(t->class_weights, &t->job, r->data, &r->split, r->check, e) != 0)
             return -1;
         t->folder = trials_path(r, t->key);
         t->logits = path_join(t->folder, "logits.h5");
@@ -147,6 +163,7 @@ void trials_lease(struct trial *ret, const struct run *r, const struct trial_run
                           .weights = score ? duplicate(t->weights) : NULL,
                           .score_validation = score,
                           .score_test = score,
+                          .multi = r->job->multi,
                           .labels = r->labels,
                           .seed = j->seed,
                           .lr = j->train.lr,
@@ -190,12 +207,17 @@ static void add_figures(struct json *to, const struct epoch_score *s, double tra
     json_set_number(to, "macro_f1", s->all.macro_f1);
 }
 
-static void print_epoch(const struct trial_run *t, const struct epoch_score *s, double train_loss, const struct selection *chosen)
+static void print_epoch(const struct run *r, const struct trial_run *t, const struct epoch_score *s, double train_loss,
+                        const struct selection *chosen)
 {
     log_status_line(NULL);
-    printf("  %s  epoch %u/%u  loss %.4f train, %.4f validation  acc. %.4f  prec. %.4f  recall %.4f  F1 %.4f%s%s\n", t->key,
-           s->epoch, t->job.train.epochs, train_loss, s->loss, s->positive.accuracy, s->positive.precision, s->positive.recall,
-           s->positive.f1, chosen->latest ? "  best" : "", chosen->stop ? "  patience is over" : "");
+    printf("  %s  epoch %u/%u  loss %.4f train, %.4f validation  acc. %.4f  ", t->key, s->epoch, t->job.train.epochs, train_loss,
+           s->loss, s->all.accuracy);
+    if (r->kind == DECISION_BINARY)
+        printf("prec. %.4f  recall %.4f  F1 %.4f", s->positive.precision, s->positive.recall, s->positive.f1);
+    else
+        printf("micro F1 %.4f", s->all.micro_f1);
+    printf("  macro F1 %.4f%s%s\n", s->all.macro_f1, chosen->latest ? "  best" : "", chosen->stop ? "  patience is over" : "");
     fflush(stdout);
 }
 
@@ -212,7 +234,7 @@ static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, 
         return -1;
     select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);
     const struct epoch_score *latest = &t->epochs[epoch - 1];
-    print_epoch(t, latest, train_loss, &chosen);
+    print_epoch(r, t, latest, train_loss, &chosen);
     *metrics = json_object();
     add_figures(*metrics, latest, train_loss);
     *best = chosen.latest;

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double rule_score(const struct threshold_grid *g, const struct binary_metrics *m)
+/* The grid's best is what the exact search has to beat. */
+static void refine(struct at_threshold *a, const struct threshold_grid *grid, struct validation_scores scores)
 {
-    if (g->rule == RULE_F_BETA)
-        return f_beta(m->precision, m->recall, g->beta);
-    if (g->rule == RULE_RECALL_AT_PRECISION)
-        return m->precision >= g->min_precision ? m->recall : -1;
-    return m->f1;
+    struct threshold_point best;
+    struct error ignored;
+    if (threshold_exact(&best, grid, scores, &ignored) == 0 && best.score > a->score)
+        *a = (struct at_threshold){.met = true, .threshold = best.threshold, .score = best.score, .metrics = best.metrics};
 }
 
 int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const struct threshold_grid *grid,
@@ -25,6 +25,8 @@ int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const st
     if (threshold_sweep(c.points, &c.best, grid, scores, &local) == 0) {
         const struct threshold_point *best = &c.points[c.best];
         a = (struct at_threshold){.met = true, .threshold = best->threshold, .score = best->score, .metrics = best->metrics};
+        if (grid->exact)
+            refine(&a, grid, scores);
     } else if (local.kind == ERROR_FAILED) {
         c.best = -1;
         snprintf(a.why, sizeof a.why, "%.255s", local.text);
@@ -39,15 +41,22 @@ int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const st
     return 0;
 }
 
+static void say_unmet(struct at_threshold *a, const struct threshold_grid *grid)
+{
+    bool precision = grid->rule == RULE_RECALL_AT_PRECISION;
+    if (!a->met)
+        snprintf(a->why, sizeof a->why, "%s %.4f at threshold %.4g is below tune.min_%s %.4g", precision ? "precision" : "recall",
+                 precision ? a->metrics.precision : a->metrics.recall, a->threshold, precision ? "precision" : "recall",
+                 precision ? grid->min_precision : grid->min_recall);
+}
+
 void tune_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_scores scores, double threshold)
 {
     struct at_threshold a = {.threshold = threshold};
     binary_metrics(&a.metrics, scores.probability, scores.truth, scores.count, threshold);
-    a.score = rule_score(grid, &a.metrics);
+    a.score = threshold_score(grid, &a.metrics);
     a.met = a.score >= 0;
-    if (!a.met)
-        snprintf(a.why, sizeof a.why, "precision %.4f at threshold %.4g is below tune.min_precision %.4g", a.metrics.precision,
-                 threshold, grid->min_precision);
+    say_unmet(&a, grid);
     *ret = a;
 }
 
@@ -90,10 +99,23 @@ struct json *metrics_to_json(const struct binary_metrics *m)
     return o;
 }
 
+void averages_to_json(struct json *to, const struct averaged_metrics *m)
+{
+    json_set_number(to, "micro_precision", m->micro_precision);
+    json_set_number(to, "micro_recall", m->micro_recall);
+    json_set_number(to, "micro_f1", m->micro_f1);
+    json_set_number(to, "macro_precision", m->macro_precision);
+    json_set_number(to, "macro_recall", m->macro_recall);
+    json_set_number(to, "macro_f1", m->macro_f1);
+    json_set_number(to, "weighted_f1", m->weighted_f1);
+}
+
 struct json *at_threshold_to_json(const struct at_threshold *a)
 {
     struct json *o = json_object();
     json_set(o, "threshold", a->met || a->threshold > 0 ? json_of_number(a->threshold) : json_null());
+    if (a->macro_f1 > 0)
+        json_set_number(o, "macro_f1", a->macro_f1);
     json_set(o, "score", a->met ? json_of_number(a->score) : json_null());
     if (a->met)
         json_set(o, "metrics", metrics_to_json(&a->metrics));
@@ -128,5 +150,12 @@ struct json *threshold_grid_to_json(const struct threshold_grid *g)
         json_set_number(o, "beta", g->beta);
     if (g->rule == RULE_RECALL_AT_PRECISION)
         json_set_number(o, "min_precision", g->min_precision);
+    if (g->rule == RULE_PRECISION_AT_RECALL)
+        json_set_number(o, "min_recall", g->min_recall);
+    if (g->rule == RULE_COST) {
+        json_set_number(o, "false_positive_cost", g->false_positive_cost);
+        json_set_number(o, "false_negative_cost", g->false_negative_cost);
+    }
+    json_set_text(o, "kind", g->exact ? "exact" : "grid");
     return o;
 }

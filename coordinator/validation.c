@@ -2,17 +2,31 @@
 #include "coordinator/validation.h"
 
 #include "common/base/memory.h"
+#include "common/score/labels.h"
+#include "coordinator/figures.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct validation {
+    enum decision_kind kind;
     uint32_t rows, labels;
     int positive;
     int32_t *class, *is_positive;
+    uint8_t *targets; /* (rows, labels) of many labels a row; else NULL */
     char split_sha256[65];
 };
+
+static uint8_t *copy_targets(const struct dataset *d, const uint32_t *rows, uint32_t count)
+{
+    uint32_t labels = dataset_labels(d);
+    uint8_t *targets = allocate(count, labels);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t l = 0; l < labels; l++)
+            targets[(size_t)i * labels + l] = dataset_targets(d, rows[i])[l] > 0;
+    return targets;
+}
 
 void validation_create(struct validation **ret, const struct dataset *d, const struct split *s, int positive)
 {
@@ -20,6 +34,9 @@ void validation_create(struct validation **ret, const struct dataset *d, const s
     v->rows = s->part[PART_VALIDATION].count;
     v->labels = dataset_labels(d);
     v->positive = positive;
+    v->kind = decision_kind_of(dataset_is_multi(d), v->labels);
+    if (v->kind == DECISION_LABELS)
+        v->targets = copy_targets(d, s->part[PART_VALIDATION].rows, v->rows);
     v->class = allocate(v->rows, sizeof *v->class);
     v->is_positive = allocate(v->rows, sizeof *v->is_positive);
     for (uint32_t i = 0; i < v->rows; i++) {
@@ -36,6 +53,7 @@ void validation_destroy(struct validation **v)
         return;
     free((*v)->class);
     free((*v)->is_positive);
+    free((*v)->targets);
     free(*v);
     *v = NULL;
 }
@@ -57,53 +75,89 @@ static int read_logits(struct logits *ret, const struct validation *v, const cha
     return -1;
 }
 
-static double *positive_probabilities(const struct validation *v, const struct logits *l)
+static double *probabilities(const struct validation *v, const struct logits *l, const double *temperatures)
 {
-    double *p = allocate(v->rows, sizeof *p);
-    probabilities_of_class(p, l->values, v->rows, v->labels, (size_t)v->positive, 1);
+    bool each = v->kind == DECISION_LABELS;
+    double *p = allocate(v->rows, (each ? v->labels : 1) * sizeof *p);
+    if (each)
+        label_probabilities(p, l->values, v->rows, v->labels, temperatures);
+    else
+        probabilities_of_class(p, l->values, v->rows, v->labels, (size_t)v->positive, temperatures ? temperatures[0] : 1);
     return p;
 }
 
-/* Two labels: what p >= 0.5 says, so that all figures of an epoch speak of the same predictions. More: the largest logit. */
-static void predict(int32_t *predicted, const struct validation *v, const struct logits *l, const double *p)
+/* What p >= 0.5 says, so that all figures of an epoch speak of the same predictions. */
+static void score_binary(struct epoch_score *s, const struct validation *v, const struct logits *l)
 {
-    for (uint32_t i = 0; i < v->rows; i++) {
-        const float *row = l->values + (size_t)i * v->labels;
-        int32_t best = 0;
-        for (uint32_t c = 1; c < v->labels; c++)
-            if (row[c] > row[best])
-                best = (int32_t)c;
-        predicted[i] = v->labels == 2 ? (p[i] >= 0.5 ? v->positive : 1 - v->positive) : best;
-    }
+    double *p = probabilities(v, l, NULL);
+    int32_t *predicted = allocate(v->rows, sizeof *predicted);
+    for (uint32_t i = 0; i < v->rows; i++)
+        predicted[i] = p[i] >= 0.5 ? v->positive : 1 - v->positive;
+    binary_metrics(&s->positive, p, v->is_positive, v->rows, 0.5);
+    class_metrics(&s->all, NULL, predicted, v->class, v->rows, v->labels);
+    free(predicted);
+    free(p);
+}
+
+static void score_classes(struct epoch_score *s, const struct validation *v, const struct logits *l)
+{
+    int32_t *predicted = allocate(v->rows, sizeof *predicted);
+    for (uint32_t i = 0; i < v->rows; i++)
+        predicted[i] = (int32_t)highest_logit(l->values + (size_t)i * v->labels, v->labels);
+    class_metrics(&s->all, NULL, predicted, v->class, v->rows, v->labels);
+    class_counts(&s->positive, predicted, v->class, v->rows, v->labels);
+    free(predicted);
+}
+
+static void score_labels(struct epoch_score *s, const struct validation *v, const struct logits *l)
+{
+    double *p = probabilities(v, l, NULL), *half = allocate(v->labels, sizeof *half);
+    for (uint32_t c = 0; c < v->labels; c++)
+        half[c] = 0.5;
+    label_metrics(&s->all, NULL, &s->positive, p, v->targets, half, v->rows, v->labels);
+    free(half);
+    free(p);
 }
 
 int validation_score_epoch(struct epoch_score *ret, const struct validation *v, const char *logits, uint32_t epoch,
                            struct error *e)
 {
+    static void (*const score[])(struct epoch_score * s, const struct validation *v, const struct logits *l) = {
+        [DECISION_BINARY] = score_binary, [DECISION_CLASS] = score_classes, [DECISION_LABELS] = score_labels};
     struct logits l;
     if (read_logits(&l, v, logits, epoch, e) != 0)
         return -1;
-    double *p = positive_probabilities(v, &l);
-    int32_t *predicted = allocate(v->rows, sizeof *predicted);
-    struct epoch_score score = {.epoch = epoch, .loss = l.loss};
-    predict(predicted, v, &l, p);
-    binary_metrics(&score.positive, p, v->is_positive, v->rows, 0.5);
-    class_metrics(&score.all, NULL, predicted, v->class, v->rows, v->labels);
-    free(predicted);
-    free(p);
+    struct epoch_score s = {.epoch = epoch, .loss = l.loss};
+    score[v->kind](&s, v, &l);
     logits_free(&l);
-    *ret = score;
+    *ret = s;
     return 0;
 }
 
-int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch, struct error *e)
+enum decision_kind validation_kind(const struct validation *v)
+{
+    return v->kind;
+}
+
+uint32_t validation_rows(const struct validation *v)
+{
+    return v->rows;
+}
+
+int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch,
+                             const double *temperatures, struct error *e)
 {
     struct logits l;
     if (read_logits(&l, v, logits, epoch, e) != 0)
         return -1;
-    *ret = positive_probabilities(v, &l);
+    *ret = probabilities(v, &l, temperatures);
     logits_free(&l);
     return 0;
+}
+
+struct validation_labels validation_labels(const struct validation *v, const double *probability)
+{
+    return (struct validation_labels){.probability = probability, .truth = v->targets, .rows = v->rows, .labels = v->labels};
 }
 
 struct validation_scores validation_scores(const struct validation *v, const double *probability)

@@ -7,11 +7,12 @@
 
 struct validation;
 
-/* positive: class index that thresholds are for. Copies the labels; *d and *s need not outlive it. */
+/* positive: class index that thresholds are for, of two. Copies the labels; *d and *s need not outlive it. */
 void validation_create(struct validation **ret, const struct dataset *d, const struct split *s, int positive);
 void validation_destroy(struct validation **v);
 
-/* What the weights after an epoch are worth. `positive`: class `positive` against the rest at p >= 0.5. */
+/* What the weights after an epoch are worth, labels decided at 0.5 or, of many classes, by the highest probability. `positive`:
+ * the positive class of two; otherwise the counts of all labels together, so that its F1 is the micro F1. */
 struct epoch_score {
     uint32_t epoch; /* 1-based */
     double loss;
@@ -22,9 +23,14 @@ struct epoch_score {
 /* ERROR_DATA if the logits are of another split, or of other rows or labels than this part has. */
 int validation_score_epoch(struct epoch_score *ret, const struct validation *v, const char *logits, uint32_t epoch,
                            struct error *e);
-/* Softmax probability of the positive class (rows); caller frees. */
-int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch, struct error *e);
+enum decision_kind validation_kind(const struct validation *v);
+uint32_t validation_rows(const struct validation *v);
+/* Softmax probability of the positive class (rows), or sigmoid of each label (rows, labels); caller frees. temperatures (labels),
+ * all the same but for many labels a row; NULL: ones. */
+int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch,
+                             const double *temperatures, struct error *e);
 struct validation_scores validation_scores(const struct validation *v, const double *probability);
+struct validation_labels validation_labels(const struct validation *v, const double *probability);
 /* How far the logits in two files are apart, at most: a check that weights are the ones that earned a trial's figures. */
 int validation_distance(double *ret, const struct validation *v, const char *logits, uint32_t epoch, const char *other,
                         uint32_t other_epoch, struct error *e);

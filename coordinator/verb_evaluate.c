@@ -1,6 +1,5 @@
-/* muster evaluate: a bundle on labelled rows, at its own temperature and threshold; a gate for CI. */
+/* muster evaluate: a bundle on labelled rows, at its own temperature and thresholds; a gate for CI. */
 #include "common/base/memory.h"
-#include "common/score/metrics.h"
 #include "coordinator/scoring.h"
 #include "coordinator/tune.h"
 #include "coordinator/verbs.h"
@@ -10,98 +9,108 @@
 #include <string.h>
 
 const struct option evaluate_options[] = {
-    {"min-f1", 0, "X", NULL, "exit 4 if F1 (macro F1 with more than two labels) is below X"},
+    {"min-f1", 0, "X", NULL, "exit 4 if F1 is below X: of the positive label, or as --metric says"},
+    {"metric", 0, "NAME", NULL,
+     "what the gate looks at: f1, micro_f1, macro_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
     {"json", 0, NULL, NULL, "print the metrics as JSON"},
     {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };
 
-struct evaluation {
-    uint32_t rows;
-    double loss, f1; /* f1: what the gate looks at */
-    bool binary;
-    struct binary_metrics positive;
-    struct averaged_metrics all;
+static double pooled_f1(const struct figures *f)
+{
+    return f->pooled.f1;
+}
+
+static double micro_f1(const struct figures *f)
+{
+    return f->all.micro_f1;
+}
+
+static double macro_f1(const struct figures *f)
+{
+    return f->all.macro_f1;
+}
+
+static const struct {
+    const char *name, *words;
+    double (*of)(const struct figures *f);
+} gates[] = {{"f1", "F1", pooled_f1}, {"micro_f1", "micro F1", micro_f1}, {"macro_f1", "macro F1", macro_f1}};
+
+struct gate {
+    double least, found;
+    const char *words;
 };
 
-/* -log p of the true class, mean over rows: at the bundle's temperature, unweighted. */
-static double mean_loss(const struct scoring *s, const int32_t *truth)
+static int find_gate(size_t *ret, const char *name, enum decision_kind kind, struct error *e)
 {
-    float *scaled = allocate((size_t)s->rows * s->labels, sizeof(float));
-    for (size_t i = 0; i < (size_t)s->rows * s->labels; i++)
-        scaled[i] = (float)(s->logits[i] / bundle_decision(s->bundle)->temperature);
-    double loss = cross_entropy(scaled, truth, NULL, s->rows, s->labels);
-    free(scaled);
-    return loss;
+    static const size_t usual[] = {[DECISION_BINARY] = 0, [DECISION_LABELS] = 1, [DECISION_CLASS] = 2};
+    size_t i = 0;
+    while (name && i < sizeof gates / sizeof gates[0] && strcmp(gates[i].name, name) != 0)
+        i++;
+    if (i == sizeof gates / sizeof gates[0])
+        return error_set(e, ERROR_USAGE, "--metric: expected f1, micro_f1 or macro_f1, found \"%s\"", name);
+    i = name ? i : usual[kind];
+    if (i == 0 && kind != DECISION_BINARY)
+        return error_set(e, ERROR_USAGE, "--metric: f1 is of two labels; use micro_f1 or macro_f1");
+    *ret = i;
+    return 0;
 }
 
-static void evaluate(struct evaluation *ret, const struct scoring *s)
+static struct json *to_json(const struct figures *f, const struct scoring *s, const struct gate *gate)
 {
     const struct decision *d = bundle_decision(s->bundle);
-    int32_t *truth = allocate(s->rows, sizeof *truth), *predicted = allocate(s->rows, sizeof *predicted);
-    int32_t *positive = allocate(s->rows, sizeof *positive);
-    double *p = allocate(s->rows, sizeof *p);
-    for (uint32_t i = 0; i < s->rows; i++) {
-        truth[i] = dataset_class(s->data, i);
-        predicted[i] = (int32_t)scoring_predict(s, i);
-        positive[i] = truth[i] == (int32_t)d->positive;
-        p[i] = s->probability[(size_t)i * s->labels + d->positive];
-    }
-    struct evaluation v = {.rows = s->rows, .loss = mean_loss(s, truth), .binary = s->labels == 2};
-    class_metrics(&v.all, NULL, predicted, truth, s->rows, s->labels);
-    binary_metrics(&v.positive, p, positive, s->rows, d->thresholds[d->positive]);
-    v.f1 = v.binary ? v.positive.f1 : v.all.macro_f1;
-    free(p);
-    free(positive);
-    free(predicted);
-    free(truth);
-    *ret = v;
-}
-
-static struct json *to_json(const struct evaluation *v, const struct scoring *s)
-{
-    const struct decision *d = bundle_decision(s->bundle);
-    struct json *o = v->binary ? metrics_to_json(&v->positive) : json_object();
-    json_set_number(o, "accuracy", v->all.accuracy);
-    json_set_number(o, "f1", v->f1);
-    json_set_number(o, "micro_f1", v->all.micro_f1);
-    json_set_number(o, "macro_f1", v->all.macro_f1);
-    json_set_number(o, "rows", v->rows);
-    json_set_number(o, "loss", v->loss);
+    bool binary = scoring_kind(s).kind == DECISION_BINARY;
+    struct json *o = binary ? metrics_to_json(&f->pooled) : json_object();
+    averages_to_json(o, &f->all);
+    json_set_number(o, "accuracy", f->all.accuracy);
+    json_set_number(o, "f1", gate->found);
+    json_set_number(o, "rows", s->rows);
+    json_set_number(o, "loss", f->loss);
     json_set_number(o, "temperature", d->temperature);
-    if (v->binary) {
+    if (binary) {
         json_set_number(o, "threshold", d->thresholds[d->positive]);
         json_set_text(o, "positive", bundle_labels(s->bundle)->names[d->positive]);
     }
+    struct json *each = json_set(o, "labels", json_object());
+    for (uint32_t l = 0; l < s->labels; l++)
+        json_set(each, bundle_labels(s->bundle)->names[l], metrics_to_json(&f->each[l]));
     return o;
 }
 
-static void print_for_people(const struct evaluation *v, const struct scoring *s)
+static void print_binary(const struct figures *f, const struct scoring *s)
 {
     const struct decision *d = bundle_decision(s->bundle);
-    const struct binary_metrics *m = &v->positive;
-    if (!v->binary) {
-        printf("%u rows  loss %.4f  accuracy %.4f  micro F1 %.4f  macro F1 %.4f\n", v->rows, v->loss, v->all.accuracy,
-               v->all.micro_f1, v->all.macro_f1);
-        return;
-    }
+    const struct binary_metrics *m = &f->pooled;
     const char *name = bundle_labels(s->bundle)->names[d->positive];
-    printf("%u rows, %s from probability %.4g on, temperature %.4g\n", v->rows, name, d->thresholds[d->positive], d->temperature);
-    printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", v->loss, m->accuracy, m->precision, m->recall,
+    printf("%u rows, %s from probability %.4g on, temperature %.4g\n", s->rows, name, d->thresholds[d->positive], d->temperature);
+    printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", f->loss, m->accuracy, m->precision, m->recall,
            m->f1);
     printf("  predicted %s: %llu right, %llu wrong; not predicted: %llu right, %llu wrong\n", name,
            (unsigned long long)m->true_positive, (unsigned long long)m->false_positive, (unsigned long long)m->true_negative,
            (unsigned long long)m->false_negative);
 }
 
-static void print_result(const struct evaluation *v, const struct scoring *s, bool as_json)
+static void print_many(const struct figures *f, const struct scoring *s)
+{
+    uint32_t absent = 0;
+    for (uint32_t l = 0; l < s->labels; l++)
+        absent += f->each[l].true_positive + f->each[l].false_negative == 0;
+    printf("%u rows, %u labels, temperature %.4g\n", s->rows, s->labels, bundle_decision(s->bundle)->temperature);
+    printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
+           f->all.accuracy, f->all.micro_precision, f->all.micro_recall, f->all.micro_f1, f->all.macro_f1, f->all.weighted_f1);
+    if (absent > 0)
+        printf("  %u labels have no row here; their F1 counts as 0 in the macro F1\n", absent);
+}
+
+static void print_result(const struct figures *f, const struct scoring *s, const struct gate *gate, bool as_json)
 {
     if (!as_json) {
-        print_for_people(v, s);
+        (scoring_kind(s).kind == DECISION_BINARY ? print_binary : print_many)(f, s);
         return;
     }
-    struct json *o = to_json(v, s);
+    struct json *o = to_json(f, s, gate);
     char *text = json_print(o, true);
     printf("%s\n", text);
     free(text);
@@ -112,17 +121,28 @@ int verb_evaluate(const struct arguments *a, struct error *e)
 {
     struct scoring s;
     struct scoring_options o = {.device = argument(a, "device")};
-    double least = 0;
+    struct gate gate = {0};
+    size_t which;
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
-        (argument_given(a, "min-f1") && argument_number(&least, a, "min-f1", 0, 100, e) != 0) ||
+        (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
         scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
         return -1;
-    struct evaluation v;
-    evaluate(&v, &s);
-    print_result(&v, &s, argument_given(a, "json"));
+    if (find_gate(&which, argument(a, "metric"), scoring_kind(&s).kind, e) != 0) {
+        scoring_free(&s);
+        return -1;
+    }
+    struct truth truth;
+    struct figures f;
+    truth_read(&truth, s.data, NULL, s.rows, scoring_kind(&s).positive);
+    figures_make(&f, &truth, s.logits, s.temperatures, bundle_decision(s.bundle)->thresholds);
+    gate.found = gates[which].of(&f);
+    gate.words = gates[which].words;
+    print_result(&f, &s, &gate, argument_given(a, "json"));
+    figures_free(&f);
+    truth_free(&truth);
     scoring_free(&s);
-    if (v.f1 < least)
-        return error_set(e, ERROR_GATE, "%s: F1 %.4f on %s is below the gate --min-f1 %g", a->positional[0], v.f1,
-                         a->positional[1], least);
+    if (gate.found < gate.least)
+        return error_set(e, ERROR_GATE, "%s: %s %.4f on %s is below the gate --min-f1 %g", a->positional[0], gate.words,
+                         gate.found, a->positional[1], gate.least);
     return 0;
 }

@@ -112,6 +112,27 @@ void class_metrics(struct averaged_metrics *ret, struct class_metrics *per_class
     *ret = m;
 }
 
+void class_counts(struct binary_metrics *ret, const int32_t *predicted, const int32_t *truth, size_t rows, size_t labels)
+{
+    struct binary_metrics m = {0};
+    for (size_t i = 0; i < rows; i++)
+        m.true_positive += predicted[i] == truth[i];
+    m.false_positive = m.false_negative = rows - m.true_positive;
+    m.true_negative = rows * (labels - 1) - m.false_positive;
+    binary_metrics_of_counts(&m);
+    m.accuracy = ratio((double)m.true_positive, (double)rows);
+    *ret = m;
+}
+
+size_t highest_logit(const float *logits, size_t labels)
+{
+    size_t best = 0;
+    for (size_t l = 1; l < labels; l++)
+        if (logits[l] > logits[best])
+            best = l;
+    return best;
+}
+
 double cross_entropy(const float *logits, const int32_t *truth, const double *weights, size_t rows, size_t labels)
 {
     double loss = 0, total = 0;

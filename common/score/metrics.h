@@ -4,6 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How probabilities become decisions. */
+enum decision_kind {
+    DECISION_BINARY, /* one of two labels: the positive one from a threshold on */
+    DECISION_CLASS,  /* one of many: the most probable */
+    DECISION_LABELS  /* many a row: each from its threshold on */
+};
+
 struct binary_metrics {
     uint64_t true_positive, false_positive, true_negative, false_negative;
     double accuracy, precision, recall, f1;
@@ -30,6 +37,11 @@ struct averaged_metrics {
  * takes no part in the macro averages, as in scikit-learn without `labels`. */
 void class_metrics(struct averaged_metrics *ret, struct class_metrics *per_class, const int32_t *predicted, const int32_t *truth,
                    size_t rows, size_t labels);
+
+/* Decisions by class counted together, each class against the rest: precision, recall and F1 are the micro ones; accuracy is the
+ * share of right rows. */
+void class_counts(struct binary_metrics *ret, const int32_t *predicted, const int32_t *truth, size_t rows, size_t labels);
+size_t highest_logit(const float *logits, size_t labels); /* index; the first wins ties */
 
 /* Weighted cross entropy as PyTorch's mean: sum(w[y] * nll) / sum(w[y]); weights NULL = ones. */
 double cross_entropy(const float *logits, const int32_t *truth, const double *weights, size_t rows, size_t labels);

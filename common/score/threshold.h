@@ -12,24 +12,49 @@ struct validation_scores {
     size_t count;
 };
 
-enum threshold_rule { RULE_F1, RULE_F_BETA, RULE_RECALL_AT_PRECISION };
+/* The same of many labels: probabilities and truth (rows, labels), truth 0 or 1. */
+struct validation_labels {
+    const double *probability;
+    const uint8_t *truth;
+    size_t rows, labels;
+};
+
+enum threshold_rule { RULE_F1, RULE_F_BETA, RULE_RECALL_AT_PRECISION, RULE_PRECISION_AT_RECALL, RULE_COST };
 extern const char *const threshold_rule_names[]; /* NULL-terminated, job file spelling */
 
 struct threshold_grid {
     enum threshold_rule rule;
     double from, to;
-    int points;           /* evenly spaced as numpy.linspace, ends included */
-    double beta;          /* f_beta */
-    double min_precision; /* recall_at_precision */
+    int points;                                      /* evenly spaced as numpy.linspace, ends included */
+    double beta;                                     /* f_beta */
+    double min_precision;                            /* recall_at_precision */
+    double min_recall;                               /* precision_at_recall */
+    double false_positive_cost, false_negative_cost; /* cost; not both 0 */
+    int decimals;                                    /* that grid values are rounded to; 0: as linspace has them */
+    bool exact;                                      /* all probabilities that occur are tried, not the grid's values */
 };
 
 struct threshold_point {
     double threshold;
     struct binary_metrics metrics;
-    double score; /* what the rule maximises; recall_at_precision: recall, or -1 where precision is too low */
+    double score; /* what the rule maximises, as threshold_score says */
 };
+
+/* What the rule maximises: F; recall, or precision, -1 where the other is too low; cost: the share of the highest possible cost
+ * that is saved. */
+double threshold_score(const struct threshold_grid *grid, const struct binary_metrics *m);
+double threshold_value(const struct threshold_grid *grid, int i); /* of the grid */
 
 /* points[grid->points] filled; *best = index of the highest score, first one wins ties. recall_at_precision with no point that
  * reaches min_precision: ERROR_FAILED naming the highest precision found. NaN probabilities: ERROR_DATA with the row. */
 int threshold_sweep(struct threshold_point *points, int *best, const struct threshold_grid *grid, struct validation_scores scores,
                     struct error *e);
+/* The best of all probabilities that occur, by sorting once: the lowest one wins ties. Errors as threshold_sweep. */
+int threshold_exact(struct threshold_point *best, const struct threshold_grid *grid, struct validation_scores scores,
+                    struct error *e);
+/* The grid for every label and for all of them together, in one pass: points (labels + 1, grid->points), those of all labels
+ * together last. ERROR_DATA names a row and label whose probability is NaN. */
+int threshold_sweep_labels(struct threshold_point *points, const struct threshold_grid *grid, struct validation_labels labels,
+                           struct error *e);
+/* Index of the first point with the highest score; -1 if none has one above 0. */
+int threshold_best(const struct threshold_point *points, int count);

@@ -176,14 +176,30 @@ static const struct refusal refusals[] = {
      "command line: train.dropout: expected a number from 0 and below 1 or null, found 1 (a number)"},
     {"{" MINIMAL "}", "train.max_length=2",
      "command line: train.max_length: expected a whole number from 8 to 1048576, found 2 (a number)"},
-    {"{" MINIMAL "}", "tune.points=1", "command line: tune.points: expected a whole number from 2 to 100001, found 1 (a number)"},
+    {"{" MINIMAL "}", "tune.points=1",
+     "command line: tune.points: expected a whole number from 2 to 100001 or null, found 1 (a number)"},
     {"{" MINIMAL "}", "train.pos_weight=2",
-     "command line: train.pos_weight: of multi-label tasks, which this version does not have; leave it out"},
+     "command line: train.pos_weight: expected two bounds such as [1, 50], the lower one first and above 0 or null, found 2 (a "
+     "number)"},
+    {"{" MINIMAL "}", "train.pos_weight=[50,1]",
+     "command line: train.pos_weight: expected two bounds such as [1, 50], the lower one first and above 0 or null, found [50, "
+     "1] "
+     "(a list)"},
+    {"{" MINIMAL "}", "train.pos_weight=[1,50]",
+     "j.json: train.pos_weight is of many labels a row; with one use train.class_weights"},
+    {"{" MINIMAL ", \"train\": {\"select\": \"f1\"}}", "task=multi_label_classification",
+     "j.json: train.select: f1 is of one label; with many a row use micro_f1 or macro_f1"},
+    {"{" MINIMAL ", \"train\": {\"class_weights\": [1, 2]}}", "task=multi_label_classification",
+     "j.json: train.class_weights are of one label a row; with many use train.pos_weight"},
+    {"{" MINIMAL ", \"tune\": {\"rule\": \"cost\", \"false_positive_cost\": 0}}", "tune.false_negative_cost=0",
+     "j.json: tune.rule cost: tune.false_positive_cost and tune.false_negative_cost are both 0"},
     /* words */
     {"{" MINIMAL "}", "tune.rule=f1_score",
-     "command line: tune.rule: expected \"f1\", \"f_beta\" or \"recall_at_precision\", found \"f1_score\" (a text)"},
+     "command line: tune.rule: expected \"f1\", \"f_beta\", \"recall_at_precision\", \"precision_at_recall\" or \"cost\", found "
+     "\"f1_score\" (a text)"},
     {"{" MINIMAL "}", "tune.rule=fbeta",
-     "command line: tune.rule: expected \"f1\", \"f_beta\" or \"recall_at_precision\", found \"fbeta\" (a text); did you mean "
+     "command line: tune.rule: expected \"f1\", \"f_beta\", \"recall_at_precision\", \"precision_at_recall\" or \"cost\", found "
+     "\"fbeta\" (a text); did you mean "
      "\"f_beta\"?"},
     {"{" MINIMAL "}", "train.precision=fp32",
      "command line: train.precision: expected \"f32\" or \"bf16\", found \"fp32\" (a text); did you mean \"f32\"?"},
@@ -192,9 +208,9 @@ static const struct refusal refusals[] = {
      "you mean \"balanced\"?"},
     {"{" MINIMAL "}", "train.class_weights=[1,-2]",
      "command line: train.class_weights: expected a list of numbers above 0, found [1, -2] (a list)"},
-    {"{" MINIMAL "}", "task=multi_label_classification",
-     "command line: task: expected \"single_label_classification\", found \"multi_label_classification\" (a text); did you mean "
-     "\"single_label_classification\"?"},
+    {"{" MINIMAL "}", "task=multilabel_classification",
+     "command line: task: expected \"single_label_classification\" or \"multi_label_classification\", found "
+     "\"multilabel_classification\" (a text); did you mean \"multi_label_classification\"?"},
     /* what is missing, what does not go together */
     {"{\"data\": {\"path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
      "j.json: \"model\" is missing: folder of a Hugging Face model, or a hub name that is in the local cache"},
@@ -206,6 +222,8 @@ static const struct refusal refusals[] = {
      "j.json: \"data.validation_path\" is missing: data that comes split has train_path, validation_path and test_path"},
     {"{" MINIMAL "}", "split.validation=0.3",
      "j.json: split.train 0.7 and split.validation 0.3 leave nothing to test: their sum must be below 1"},
+    {"{" MINIMAL "}", "tune.per_class=0",
+     "command line: tune.per_class: expected \"auto\", \"true\" or \"false\", found 0 (a number)"},
     {"{" MINIMAL "}", "tune.from=0.9", "j.json: tune.from 0.9 must be below tune.to 0.9"},
     {"{" MINIMAL "}", "name=a/b",
      "j.json: name: \"a/b\" becomes a file name: expected letters, digits, '-', '_' and '.', the first a letter or digit"},
@@ -250,6 +268,24 @@ static void refusals_say_what_where_and_what_to_do(void **state)
         if (status != -1 || e.kind != ERROR_USAGE || strcmp(e.text, r->words) != 0)
             fail_msg("row %zu: expected (2) %s\n      found (%d) %s", i, r->words, status == 0 ? 0 : (int)e.kind, e.text);
     }
+}
+
+static void many_labels_a_row(void **state)
+{
+    (void)state;
+    struct job j;
+    struct error e = {0};
+    if (read_with(&j, "{" MINIMAL ", \"task\": \"multi_label_classification\", \"train\": {\"pos_weight\": [1, 50]}}",
+                  (const char *const[]){"tune.per_class=false", NULL}, &e) != 0)
+        fail_msg("%s", e.text);
+    const struct threshold_grid *g = &j.tune.grid;
+    assert_true(j.multi && j.train.pos_weight_low == 1 && j.train.pos_weight_high == 50);
+    assert_int_equal(j.tune.per_class, PER_CLASS_FALSE);
+    assert_true(g->from == 0.05 && g->to == 0.95 && g->points == 91 && g->decimals == 2);
+    /* W2: 0.05, 0.06 ... 0.95, the decimals themselves */
+    for (int i = 0; i < g->points; i++)
+        assert_true(threshold_value(g, i) == (5 + i) / 100.0);
+    job_free(&j);
 }
 
 static void broken_files(void **state)
@@ -434,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_of_w1),
         cmocka_unit_test(every_key),
+        cmocka_unit_test(many_labels_a_row),
         cmocka_unit_test(refusals_say_what_where_and_what_to_do),
         cmocka_unit_test(broken_files),
         cmocka_unit_test(overrides),
