@@ -5,6 +5,7 @@
 #include "worker/device/cpu_device.h"
 #include "worker/device/cpu_reference.h"
 #include "worker/device/host_memory.h"
+#include "worker/device/kernels/pieces.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
             e, ERROR_USAGE,
             "MUSTER_ISA: \"%s\" is not known or not what this machine has; use baseline, avx2, avx512 or avx512_bf16",
             isa ? isa : "");
+    pieces_prepare();
     struct cpu *c = allocate(1, sizeof *c);
     c->base = (struct device){.run = &operations, .precision = precision, .threads = threads};
     c->kernels = k;

@@ -59,10 +59,22 @@ static int primitive_create(dnnl_primitive_t *ret, dnnl_engine_t engine, int kin
     return status == dnnl_success ? 0 : -1;
 }
 
-/* oneDNN multiplies bf16 only with AVX-512; elsewhere, and where such kernels are not wanted, bf16 is widened first. */
-static bool has_bf16_products(const struct cpu *c)
+static void primitives_destroy(struct matmul *m)
 {
-    return c->base.precision == PRECISION_BF16 && strncmp(c->kernels->isa, "avx512", 6) == 0;
+    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
+        if (m->primitives[kind])
+            dnnl_primitive_destroy(m->primitives[kind]);
+    memset(m->primitives, 0, sizeof m->primitives);
+}
+
+/* oneDNN multiplies bf16 only with AVX-512 (and not where DNNL_MAX_CPU_ISA forbids it); elsewhere bf16 is widened first. */
+static void primitives_create(struct matmul *m)
+{
+    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
+        if (primitive_create(&m->primitives[kind], m->engine, kind) != 0) {
+            primitives_destroy(m);
+            return;
+        }
 }
 
 int matmul_create(struct matmul **ret, struct cpu *c, struct error *e)
@@ -72,9 +84,8 @@ int matmul_create(struct matmul **ret, struct cpu *c, struct error *e)
     if (dnnl_engine_create(&m->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&m->stream, m->engine, dnnl_stream_default_flags) != dnnl_success)
         goto fail;
-    for (int kind = 0; has_bf16_products(c) && kind < PRODUCT_KINDS; kind++)
-        if (primitive_create(&m->primitives[kind], m->engine, kind) != 0)
-            goto fail;
+    if (c->base.precision == PRECISION_BF16 && strncmp(c->kernels->isa, "avx512", 6) == 0)
+        primitives_create(m);
     *ret = m;
     return 0;
 fail:
@@ -86,9 +97,7 @@ void matmul_destroy(struct matmul **m)
 {
     if (!*m)
         return;
-    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
-        if ((*m)->primitives[kind])
-            dnnl_primitive_destroy((*m)->primitives[kind]);
+    primitives_destroy(*m);
     if ((*m)->stream)
         dnnl_stream_destroy((*m)->stream);
     if ((*m)->engine)

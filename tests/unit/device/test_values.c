@@ -45,6 +45,31 @@ static void activations(struct bench *b)
     }
 }
 
+/* gelu over its whole range: within a few units in the last place of the C library's. */
+static void gelu_everywhere(struct bench *b)
+{
+    enum { N = 40001 };
+    float *values = malloc(N * sizeof *values);
+    for (int i = 0; i < N; i++)
+        values[i] = (float)(i - N / 2) * 5e-4f;
+    device_memory x = put_values(b, F32, values, N), y = space(b, F32, N), slope = space(b, F32, N);
+    for (int i = 0; i < N; i++)
+        values[i] = 1;
+    device_memory dy = put_values(b, F32, values, N);
+    b->d->run->activation_backward(b->d, slope, y, dy, x, ACTIVATION_GELU, N);
+    float *found = take_values(b, y, F32, N), *found_slope = take_values(b, slope, F32, N);
+    for (int i = 0; i < N; i++) {
+        double at = (float)(i - N / 2) * 5e-4f, gate = 0.5 * erfc(-at / M_SQRT2), density = exp(-at * at / 2) / sqrt(2 * M_PI);
+        double allowed = 5e-7 * fmax(1, fabs(at));
+        if (!(fabs(found[i] - at * gate) <= allowed && fabs(found_slope[i] - (gate + at * density)) <= allowed))
+            fail_msg("gelu(%g): expected %.9g, slope %.9g; found %.9g, slope %.9g", at, at * gate, gate + at * density, found[i],
+                     found_slope[i]);
+    }
+    free(values);
+    free(found);
+    free(found_slope);
+}
+
 static void layer_norm(struct bench *b)
 {
     device_memory x = put_values(b, F32, (const float[]){1, 2, 4, 0}, 4), z = put_values(b, F32, (const float[]){0, 0, 0, 8}, 4);
@@ -80,12 +105,16 @@ static void attention(struct bench *b)
 static void test_values(void **state)
 {
     (void)state;
-    static const char *const devices[] = {"cpu_reference", "cpu"};
-    for (int i = 0; i < 2; i++) {
-        struct bench b;
-        bench_open(&b, devices[i], PRECISION_F32, 1);
+    static const char *const devices[] = {"cpu_reference", "cpu", "cpu", "cpu"}, *const isas[] = {"", "", "avx2", "baseline"};
+    for (int i = 0; i < 4; i++) {
+        struct bench b = {.random = 1};
+        struct error e;
+        setenv("MUSTER_ISA", isas[i], 1);
+        if (device_create(&b.d, devices[i], PRECISION_F32, 1, &e) != 0)
+            continue; /* not on this machine; test_operations says so */
         losses(&b);
         activations(&b);
+        gelu_everywhere(&b);
         layer_norm(&b);
         optimizer(&b);
         attention(&b);

@@ -1,11 +1,58 @@
 /* Owns what happens to a linear map's product on its way to memory, and activations backward. */
 #include "worker/device/kernels/names.h"
+#include "worker/device/kernels/pieces.h"
 #include "worker/device/kernels/vector.h"
 
 #include <math.h>
 
 #define LOG2E 1.44269504088896341f
 
+INLINE vector identity(vector x)
+{
+    return x;
+}
+
+INLINE vector one(vector x)
+{
+    (void)x;
+    return splat(1);
+}
+
+#if LANES == 16
+/* g(x) of pieces.h. */
+INLINE vector piecewise(const struct pieces *p, vector x)
+{
+    vector a = minimum(splat(PIECES - 0.001f), magnitude(x) * splat(PIECES / PIECES_END)); /* in this order a NaN stays one */
+    vector t = a - _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), sum = splat(0);
+    __m512i piece = _mm512_cvttps_epi32(a);
+#pragma GCC unroll 5
+    for (int i = PIECE_TERMS - 1; i >= 0; i--) {
+        vector term = _mm512_permutex2var_ps(load(p->terms[i]), piece, load(p->terms[i] + 16));
+        sum = i == PIECE_TERMS - 1 ? term : multiply_add(sum, t, term);
+    }
+    return where_not_negative(x, splat(1) - sum, sum);
+}
+
+INLINE vector gelu(vector x)
+{
+    return x * piecewise(&pieces[0][PIECES_GATE], x);
+}
+
+INLINE vector gelu_slope(vector x)
+{
+    return piecewise(&pieces[0][PIECES_SLOPE], x);
+}
+
+INLINE vector gelu_new(vector x)
+{
+    return x * piecewise(&pieces[1][PIECES_GATE], x);
+}
+
+INLINE vector gelu_new_slope(vector x)
+{
+    return piecewise(&pieces[1][PIECES_SLOPE], x);
+}
+#else
 /* Phi(x), the normal distribution's, and with it e^(-x^2 / 2). Abramowitz and Stegun, 7.1.26: absolute error below 1e-7. */
 struct normal {
     vector cumulative, exponential;
@@ -21,23 +68,6 @@ INLINE struct normal normal(vector x)
     p = multiply_add(p, t, splat(0.5f * 0.254829592f));
     vector tail = p * t * e;
     return (struct normal){where_not_negative(x, splat(1) - tail, tail), e};
-}
-
-/* Also for a NaN, which minimum() may lose. */
-INLINE vector keep_nan(vector x, vector y)
-{
-    return y + (x - x);
-}
-
-INLINE vector identity(vector x)
-{
-    return x;
-}
-
-INLINE vector one(vector x)
-{
-    (void)x;
-    return splat(1);
 }
 
 INLINE vector gelu(vector x)
@@ -70,10 +100,11 @@ INLINE vector gelu_new_slope(vector x)
         multiply_add(minimum(x * x, splat(1e6f)), splat(3 * 0.044715f * 0.79788456080286536f), splat(0.79788456080286536f));
     return multiply_add(x * splat(2) * u, gate * (splat(1) - gate), gate);
 }
+#endif
 
 INLINE vector relu(vector x)
 {
-    return keep_nan(x, maximum(x, splat(0)));
+    return maximum(splat(0), x); /* in this order a NaN stays one */
 }
 
 INLINE vector relu_slope(vector x)
