@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
      .run = verb_predict},
     {"evaluate", "BUNDLE IN.jsonl", "metrics of a bundle on labelled rows", 2, 2, evaluate_options, .run = verb_evaluate},
     {"status", "RUN", "how far the run in a folder is", 1, 1, status_options, .run = verb_status},
+    {"report", "RUN", "the page of a run: figures, pictures, errors, provenance", 1, 1, report_options, .run = verb_report},
     {"doctor", "", "what this build and this machine have, and what is missing", 0, 0, .run = verb_doctor},
     {"bench", "[option ...]", "tokens/s of this machine, and the share of its measured GEMM rate", 0, MANY, .passes_on = true,
      .run = verb_bench},

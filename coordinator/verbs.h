@@ -7,7 +7,8 @@ int verb_job(const struct arguments *a, struct error *e); /* run, check, split, 
 int verb_predict(const struct arguments *a, struct error *e);
 int verb_evaluate(const struct arguments *a, struct error *e);
 int verb_status(const struct arguments *a, struct error *e);
+int verb_report(const struct arguments *a, struct error *e);
 int verb_doctor(const struct arguments *a, struct error *e);
 int verb_bench(const struct arguments *a, struct error *e);
 
-extern const struct option job_options[], predict_options[], evaluate_options[], status_options[];
+extern const struct option job_options[], predict_options[], evaluate_options[], status_options[], report_options[];

@@ -1,0 +1,9 @@
+/* report.html: what a run did and what came of it, on one page that needs nothing else. */
+#pragma once
+
+#include "common/base/error.h"
+
+/* From the files of a run's folder alone, finished or not; pictures go to <folder>/pictures. file: NULL = <folder>/report.html.
+ * with_test: rows of the test part are shown among the errors too. Without gnuplot the page comes without pictures, and says so.
+ */
+int report_write(const char *folder, const char *file, bool with_test, struct error *e);
