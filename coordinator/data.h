@@ -6,15 +6,21 @@
 #include "common/format/split.h"
 #include "common/text/tokenizer.h"
 #include "coordinator/job.h"
+#include "coordinator/row_facts.h"
 
-/* check: reads, cleans (rows dropped are counted by reason), tokenises into <out>/tokens/<hash>.rows unless it is there, and
- * writes <out>/check.json: rows, label counts and shares, missing values a field, words and characters (mean, median, max), token
- * lengths and shares that fit 512..4096, rows where text A alone is too long, duplicate texts. Refuses what W1 and issue text
- * call wrong (ERROR_DATA). Polls stop_check. */
+/* check: reads, cleans (rows dropped are counted by reason), drops rare labels and short rows as the job says, tokenises into
+ * <out>/tokens/<hash>.rows, keeps what else is known of rows in <out>/tokens/<hash>.facts, unless they are there, and writes
+ * <out>/check.json: rows, label counts, shares and bands, labels a row, missing values a field, words, characters and tokens
+ * (mean, median, percentiles, max, bins), shares that fit 512..4096, rows where text A alone is too long, exact and near
+ * duplicates and whether their labels agree, the data's fingerprint. Stops for what checks.h names (ERROR_DATA). Polls
+ * stop_check. */
 int data_check(const struct job *j, struct error *e);
 void data_print_check(const struct json *check); /* the report for people, on standard output */
 /* Opens what data_check made (running it first if needed); label names as used, in order (strings borrowed from *check). */
 int data_open(struct dataset **ret, struct json **check, const struct job *j, struct error *e);
+
+/* What the check stage knows of the rows. Caller frees. */
+int data_facts(struct row_facts *ret, const struct job *j, const struct json *check, uint32_t rows, struct error *e);
 
 /* split: groups shuffled by seed (philox, or NumPy), int(train n), int(validation n), rest; or the frozen file; writes
  * <out>/split.json. */

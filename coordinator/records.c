@@ -5,7 +5,7 @@
 #include "common/base/near.h"
 #include "common/base/stop.h"
 #include "common/base/table.h"
-#include "common/format/jsonl.h"
+#include "common/format/table_file.h"
 #include "common/text/compose.h"
 
 #include <math.h>
@@ -28,6 +28,9 @@ struct reader {
     bool keep_all;
     const char *path;
     uint32_t file, line;
+    bool cells;                  /* all values are texts */
+    struct table *given;         /* labels that the input names */
+    struct table *ignored;       /* and those it passes over */
     struct table *names;         /* of labels, where the input names none */
     enum label_form form;        /* likewise: all rows agree */
     uint32_t index_count;        /* likewise: highest index + 1 */
@@ -36,6 +39,8 @@ struct reader {
     struct table *seen_fields; /* every key of every row, for "did you mean" */
     struct buffer composed, scratch;
 };
+
+#define LABEL_IGNORED UINT32_MAX
 
 static int refuse(struct reader *r, struct error *e, const char *what)
 {
@@ -146,11 +151,16 @@ static int compose(struct reader *r, const char **ret, const struct json *row, c
     return 0;
 }
 
+/* A number is an index, but where a label is named so ("1" of stars from 1 to 5) that label. */
 static int label_from_index(struct reader *r, uint32_t *ret, double value, struct error *e)
 {
     char text[160];
     size_t names = r->in->labels.count;
     uint32_t limit = names ? (uint32_t)names : MAX_LABELS;
+    snprintf(text, sizeof text, "%.17g", value);
+    *ret = table_find(r->given, text);
+    if (*ret != TABLE_ABSENT)
+        return 0;
     if (!(value >= 0) || value != floor(value) || value >= limit) {
         snprintf(text, sizeof text, "field '%.40s': label %.17g is out of range; expected a whole number from 0 to %u",
                  r->in->label, value, limit - 1);
@@ -165,20 +175,34 @@ static int label_from_index(struct reader *r, uint32_t *ret, double value, struc
     return 0;
 }
 
-static int label_from_name(struct reader *r, uint32_t *ret, const char *name, struct error *e)
+static int unknown_label(struct reader *r, const char *name, struct error *e)
 {
     const struct text_fields *names = &r->in->labels;
-    for (size_t i = 0; i < names->count && !r->names; i++)
-        if (!strcmp(names->names[i], name)) {
-            *ret = (uint32_t)i;
-            return 0;
-        }
-    if (names->count) {
-        char hint[128], text[400];
-        snprintf(text, sizeof text, "field '%.40s': label '%.80s' is not one of data.labels%s", r->in->label, name,
-                 near_hint(hint, sizeof hint, name, (const char *const *)names->names, names->count));
-        return refuse(r, e, text);
+    char hint[128], text[400];
+    snprintf(text, sizeof text, "field '%.40s': label '%.80s' is not one of data.labels%s", r->in->label, name,
+             near_hint(hint, sizeof hint, name, (const char *const *)names->names, names->count));
+    return refuse(r, e, text);
+}
+
+static bool whole_number(double *ret, const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    *ret = digits > 0 && digits < 10 && !text[digits] ? strtod(text, NULL) : -1;
+    return *ret >= 0;
+}
+
+static int label_from_name(struct reader *r, uint32_t *ret, const char *name, struct error *e)
+{
+    double index;
+    *ret = table_find(r->given, name);
+    if (*ret != TABLE_ABSENT)
+        return 0;
+    if (table_find(r->ignored, name) != TABLE_ABSENT) {
+        *ret = LABEL_IGNORED;
+        return 0;
     }
+    if (r->in->labels.count)
+        return r->cells && whole_number(&index, name) ? label_from_index(r, ret, index, e) : unknown_label(r, name, e);
     if (r->form == LABELS_INDEX)
         return refuse(r, e, "the label is a name, those before it are numbers; use one of the two");
     r->form = LABELS_NAME;
@@ -206,43 +230,97 @@ static int label_from_value(struct reader *r, uint32_t *ret, const struct json *
     }
 }
 
+static void take_label(struct found_labels *to, uint32_t number)
+{
+    if (number != LABEL_IGNORED)
+        to->number[to->count++] = number;
+}
+
 /* Multi-label: a list of names, or an object name -> 0, 1 or null, or one name. */
 static int labels_of_row(struct reader *r, struct found_labels *to, const struct json *value, struct error *e)
 {
     bool object = json_type(value) == JSON_OBJECT;
+    uint32_t number;
     if (!object && json_type(value) != JSON_ARRAY) {
-        to->count = 1;
-        return label_from_value(r, &to->number[0], value, e);
+        if (label_from_value(r, &number, value, e))
+            return -1;
+        take_label(to, number);
+        return 0;
     }
     for (size_t i = 0; i < json_size(value); i++) {
         const struct json *item = json_at(value, i);
-        uint32_t number;
         double on = object && json_type(item) == JSON_BOOLEAN ? json_boolean(item) : json_number(item);
         if (object && json_type(item) != JSON_NULL && on != 0 && on != 1)
             return refuse(r, e, "a label's value is not 0, 1 or null");
         if (object ? label_from_name(r, &number, json_key(value, i), e) : label_from_value(r, &number, item, e))
             return -1;
         if (!object || on == 1)
-            to->number[to->count++] = number;
+            take_label(to, number);
     }
     return 0;
 }
 
-/* *missing: the row has no label. */
-static int read_label(struct reader *r, struct found_labels **ret, bool *missing, const struct json *row, struct error *e)
+/* A cell as the list or text that it stands for: "[..]" and "{..}" are JSON, "a;b" is a list. */
+static int cell_value(struct reader *r, struct json **ret, const char *cell, struct error *e)
 {
-    const struct json *value = r->in->label ? json_get(row, r->in->label) : NULL;
-    *missing = !value || json_type(value) == JSON_NULL || (json_type(value) == JSON_TEXT && text_is_blank(json_text(value)));
-    struct found_labels *found = allocate(1, sizeof *found + (1 + (*missing ? 0 : json_size(value))) * sizeof found->number[0]);
-    int result = 0;
-    if (!*missing && r->in->multi)
+    const char *separator = r->in->label_separator && *r->in->label_separator ? r->in->label_separator : ";";
+    if (r->in->multi && (*cell == '[' || *cell == '{')) {
+        if (!json_parse(ret, cell, strlen(cell), r->in->label, e))
+            return 0;
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' opens a JSON list or object and is none: %.80s", r->path, r->line,
+                         r->in->label, cell);
+    }
+    struct json *list = json_array();
+    for (const char *at = cell, *end; at; at = end ? end + strlen(separator) : NULL) {
+        end = r->in->multi ? strstr(at, separator) : NULL;
+        size_t size = end ? (size_t)(end - at) : strlen(at);
+        while (size > 0 && strchr(" \t\r\n", *at))
+            at++, size--;
+        while (size > 0 && strchr(" \t\r\n", at[size - 1]))
+            size--;
+        char *name = format_text("%.*s", (int)size, at);
+        if (*name)
+            json_append(list, json_of_text(name));
+        free(name);
+    }
+    *ret = list;
+    return 0;
+}
+
+static int labels_of_value(struct reader *r, struct found_labels **ret, const struct json *value, struct error *e)
+{
+    struct found_labels *found = allocate(1, sizeof *found + (1 + json_size(value)) * sizeof found->number[0]);
+    uint32_t number;
+    int result;
+    if (r->in->multi) {
         result = labels_of_row(r, found, value, e);
-    else if (!*missing && !(result = label_from_value(r, &found->number[0], value, e)))
-        found->count = 1;
+    } else if (!(result = label_from_value(r, &number, value, e))) {
+        take_label(found, number);
+    }
     if (result)
         free(found);
     else
         *ret = found;
+    return result;
+}
+
+/* *ret NULL: the row has no label. */
+static int read_label(struct reader *r, struct found_labels **ret, const struct json *row, struct error *e)
+{
+    const struct json *value = r->in->label ? json_get(row, r->in->label) : NULL;
+    const char *text = json_text(value);
+    struct json *list = NULL;
+    *ret = NULL;
+    if (!value || json_type(value) == JSON_NULL || (text && text_is_blank(text)))
+        return 0;
+    if (text && r->cells && cell_value(r, &list, text, e))
+        return -1;
+    int result = labels_of_value(r, ret, !list ? value : r->in->multi ? list : json_at(list, 0), e);
+    json_destroy(&list);
+    if (!result && !r->in->multi && !(*ret)->count) { /* its only label is ignored */
+        free(*ret);
+        *ret = NULL;
+    }
     return result;
 }
 
@@ -280,12 +358,10 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
         return 0;
     }
     struct found_labels *found;
-    bool missing;
-    if (read_label(r, &found, &missing, row, e))
+    if (read_label(r, &found, row, e))
         return -1;
-    if (missing && r->in->label) {
+    if (!found && r->in->label) {
         out->without_label++;
-        free(found);
         return 0;
     }
     struct record new = {.line = r->line, .file = r->file, .class = -1};
@@ -322,9 +398,26 @@ static int check_fields(struct reader *r, struct error *e)
     return result;
 }
 
+/* Names by letters; if all are whole numbers, by value. */
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = strtod(*(const char *const *)a, NULL), y = strtod(*(const char *const *)b, NULL);
+    return x != y ? (x > y) - (x < y) : by_name(a, b);
+}
+
+static void sort_names(char **names, size_t count)
+{
+    bool numbers = true;
+    double ignored;
+    for (size_t i = 0; i < count && numbers; i++)
+        numbers = whole_number(&ignored, names[i]);
+    if (count)
+        qsort(names, count, sizeof *names, numbers ? by_value : by_name);
 }
 
 /* Names of the classes: as the input says, or all indexes up to the highest, or the names found, sorted. */
@@ -339,10 +432,27 @@ static void name_labels(struct reader *r)
                          : r->form == LABELS_NAME ? duplicate(table_key(r->names, (uint32_t)i))
                                                   : format_text("%zu", i);
     if (!given && r->form == LABELS_NAME)
-        qsort(out->labels, out->label_count, sizeof *out->labels, by_name);
+        sort_names(out->labels, out->label_count);
 }
 
-/* Classes and targets from the labels found, in the numbering of name_labels. */
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The labels of a row, ascending, each once, to `to`. */
+static void set_labels(struct record *row, struct found_labels *found, uint32_t *to)
+{
+    if (found->count)
+        qsort(found->number, found->count, sizeof *found->number, by_number);
+    row->labels = to;
+    for (uint32_t k = 0; k < found->count; k++)
+        if (!row->label_count || found->number[k] != to[row->label_count - 1])
+            to[row->label_count++] = found->number[k];
+}
+
+/* Classes and label lists from the labels found, in the numbering of name_labels. */
 static void number_labels(struct reader *r)
 {
     struct records *out = r->out;
@@ -351,41 +461,40 @@ static void number_labels(struct reader *r)
     for (size_t i = 0; i < out->label_count; i++)
         table_add(order, out->labels[i]);
     bool by_table = !r->in->labels.count && r->form == LABELS_NAME;
-    for (size_t i = 0; i < out->count; i++) {
+    size_t total = 0;
+    for (size_t i = 0; i < out->count && r->in->label; i++)
+        total += r->found[i]->count;
+    uint32_t *to = out->label_numbers = allocate(total, sizeof *to);
+    for (size_t i = 0; i < out->count && r->in->label; i++) {
         struct found_labels *found = r->found[i];
-        float *targets = NULL;
-        if (r->in->multi && r->in->label) {
-            size_t size = out->label_count * sizeof *targets; /* the arena aligns nothing: targets get memory of their own */
-            targets = allocate(1, size);
-            out->rows[i].targets = targets;
-        }
-        for (uint32_t k = 0; k < found->count; k++) {
-            uint32_t class = by_table ? table_find(order, table_key(r->names, found->number[k])) : found->number[k];
-            if (targets)
-                targets[class] = 1;
-            else
-                out->rows[i].class = (int32_t) class;
-        }
+        for (uint32_t k = 0; k < found->count && by_table; k++)
+            found->number[k] = table_find(order, table_key(r->names, found->number[k]));
+        if (r->in->multi)
+            set_labels(&out->rows[i], found, to);
+        else
+            out->rows[i].class = (int32_t)found->number[0];
+        to += out->rows[i].label_count;
     }
     table_destroy(&order);
 }
 
 static int read_file(struct reader *r, struct error *e)
 {
-    struct jsonl *lines = NULL;
-    if (jsonl_open(&lines, r->path, e))
+    struct table_file *lines = NULL;
+    if (table_file_open(&lines, r->path, e))
         return -1;
+    r->cells = table_file_has_cells(lines);
     const struct json *row;
     size_t line;
     int result;
-    while ((result = jsonl_next(lines, &row, &line, e)) > 0) {
+    while ((result = table_file_next(lines, &row, &line, e)) > 0) {
         r->line = (uint32_t)line;
         if (add_row(r, row, e) || (r->line % 1024 == 0 && stop_check(e))) {
             result = -1;
             break;
         }
     }
-    jsonl_close(&lines);
+    table_file_close(&lines);
     return result;
 }
 
@@ -394,10 +503,19 @@ static void end_reader(struct reader *r)
     for (size_t i = 0; i < r->out->count; i++)
         free(r->found[i]);
     free(r->found);
+    table_destroy(&r->given);
+    table_destroy(&r->ignored);
     table_destroy(&r->names);
     table_destroy(&r->seen_fields);
     buffer_free(&r->composed);
     buffer_free(&r->scratch);
+}
+
+static void name_table(struct table **ret, const struct text_fields *names)
+{
+    table_create(ret);
+    for (size_t i = 0; i < names->count; i++)
+        table_add(*ret, names->names[i]);
 }
 
 int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
@@ -407,8 +525,9 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
     struct reader r = {.in = in, .out = &out, .keep_all = keep_all};
     arena_create(&out.texts);
     table_create(&r.seen_fields);
-    if (!in->labels.count)
-        table_create(&r.names);
+    table_create(&r.names);
+    name_table(&r.given, &in->labels);
+    name_table(&r.ignored, &in->ignored);
     add_fields(&out, &in->text_a);
     add_fields(&out, &in->text_b);
     add_fields(&out, &in->required);
@@ -425,6 +544,10 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
         goto fail;
     }
     name_labels(&r);
+    if (in->label && !out.label_count) {
+        error_set(e, ERROR_DATA, "%s: no row has a label in field '%s': all its lists are empty", paths[0], in->label);
+        goto fail;
+    }
     number_labels(&r);
     end_reader(&r);
     *ret = out;
@@ -435,13 +558,18 @@ fail:
     return -1;
 }
 
+static void free_names(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 void records_free(struct records *r)
 {
-    for (size_t i = 0; i < r->count; i++)
-        free((void *)(uintptr_t)r->rows[i].targets);
-    for (size_t i = 0; i < r->label_count; i++)
-        free(r->labels[i]);
-    free(r->labels);
+    free_names(r->labels, r->label_count);
+    free_names(r->dropped_labels, r->dropped_label_count);
+    free(r->label_numbers);
     free(r->rows);
     free(r->fields);
     free(r->dropped);

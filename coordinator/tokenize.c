@@ -17,13 +17,24 @@ struct tokenizing {
     enum truncation truncation;
     struct dataset_writer *writer;
     struct token_lengths *lengths; /* NULL: not wanted */
+    float *targets;                /* (labels) of one row; NULL unless multi-label */
 };
+
+static const float *targets_of(const struct tokenizing *t, const struct record *row)
+{
+    if (!t->targets)
+        return NULL;
+    memset(t->targets, 0, t->records->label_count * sizeof *t->targets);
+    for (uint32_t k = 0; k < row->label_count; k++)
+        t->targets[row->labels[k]] = 1;
+    return t->targets;
+}
 
 static int write_row(const struct tokenizing *t, size_t i, const struct pair *p, struct error *e)
 {
     const struct record *row = &t->records->rows[i];
     struct token_row tokens = {p->tokens.ids, (uint32_t)p->tokens.count, p->first};
-    if (dataset_writer_append(t->writer, row->id, row->group, row->class, row->targets, tokens, e))
+    if (dataset_writer_append(t->writer, row->id, row->group, row->class, targets_of(t, row), tokens, e))
         return -1;
     if (!t->lengths)
         return 0;
@@ -63,18 +74,22 @@ static int tokenize_some(const struct tokenizing *t, size_t start, size_t count,
 int tokenize_records(const char *path, const struct records *r, const struct tokenizer *tokenizer, uint32_t max_length,
                      enum truncation truncation, uint32_t labels, bool multi, struct token_lengths *lengths, struct error *e)
 {
-    struct tokenizing t = {r, tokenizer, max_length, truncation, NULL, lengths};
+    struct tokenizing t = {r, tokenizer, max_length, truncation, NULL, lengths, NULL};
     int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (dataset_writer_create(&t.writer, path, labels, multi, e))
         return -1;
-    for (size_t start = 0; start < r->count; start += ROWS_AT_ONCE) {
+    if (multi && labels)
+        t.targets = allocate(r->label_count, sizeof *t.targets);
+    int result = 0;
+    for (size_t start = 0; start < r->count && !result; start += ROWS_AT_ONCE) {
         size_t left = r->count - start;
-        if (tokenize_some(&t, start, left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE, threads, e)) {
-            dataset_writer_destroy(&t.writer);
-            return -1;
-        }
+        result = tokenize_some(&t, start, left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE, threads, e);
     }
-    return dataset_writer_commit(&t.writer, e);
+    free(t.targets);
+    if (!result)
+        return dataset_writer_commit(&t.writer, e);
+    dataset_writer_destroy(&t.writer);
+    return -1;
 }
 
 /* ---- rows of any file, by a bundle's input composition ---- */
@@ -109,6 +124,8 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
                        .text_b = names_of(json_get(spec, "text_b")),
                        .required = names_of(json_get(spec, "required")),
                        .labels = names_of(json_get(spec, "labels")),
+                       .ignored = names_of(json_get(spec, "dropped_labels")),
+                       .label_separator = json_text(json_get(spec, "label_separator")),
                        .joiner = json_text(json_get(spec, "joiner")),
                        .multi = json_boolean(json_get(spec, "multi"))};
     struct records records = {0};
@@ -126,5 +143,6 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
     names_free(&in.text_b);
     names_free(&in.required);
     names_free(&in.labels);
+    names_free(&in.ignored);
     return result;
 }

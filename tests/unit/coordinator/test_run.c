@@ -195,7 +195,8 @@ static void write_rows(const char *flip)
         char name[16];
         snprintf(name, sizeof name, " row%d ", i);
         int label = (i * 7 % 10 < 4) ^ (flip && strstr(flip, name));
-        fprintf(f, "{\"id\": \"row%d\", \"g\": %d, \"a\": \"one two\", \"b\": \"two\", \"label\": %d}\n", i, i / 2, label);
+        fprintf(f, "{\"id\": \"row%d\", \"g\": %d, \"a\": \"one two\", \"b\": \"two %d\", \"label\": %d}\n", i, i / 2, i,
+                label);
     }
     fclose(f);
 }
