@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW, transformers'
 inference, the `tokenizers` library. Prints one JSON line: tokens a second (padding not counted) and peak resident memory.
-`rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit.
+`rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit. `records` writes
+their texts to standard output as bench_tokenizer reads them.
 
 Needs PyTorch, transformers, accelerate. Rows come from a JSON Lines file of pairs (fields as the demo's), in file order; or, with
 --fixed N, rows of exactly N tokens.
@@ -10,10 +11,13 @@ import argparse
 import json
 import os
 import resource
+import struct
+import sys
+import tempfile
 import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows"))
+parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows", "records"))
 parser.add_argument("--model", required=True, help="Hugging Face model folder")
 parser.add_argument("--rows", help="JSON Lines file of pairs")
 parser.add_argument("--fixed", type=int, help="rows of exactly this many tokens instead")
@@ -68,6 +72,11 @@ def load():
     return transformers.AutoModelForSequenceClassification.from_pretrained(given.model, num_labels=2)
 
 
+def mean_length(found):
+    timed = found[given.warm * (len(found) // given.steps):]
+    return round(sum(len(row["input_ids"]) for row in timed) / len(timed), 1)
+
+
 def report(tokens, seconds, **more):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"mode": given.mode, "precision": given.precision, "threads": given.threads, "tokens_per_second": round(tokens / seconds, 1),
@@ -96,11 +105,12 @@ def trainer():
             clock.append(time.perf_counter())
 
     options = transformers.TrainingArguments(
-        output_dir="/tmp/peer-trainer", per_device_train_batch_size=given.batch, max_steps=given.steps, learning_rate=2e-5, weight_decay=0.01,
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=given.batch, max_steps=given.steps, learning_rate=2e-5, weight_decay=0.01,
         max_grad_norm=1.0, bf16=given.precision == "bf16", use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
         disable_tqdm=True, seed=42)
-    InOrder(model=load(), args=options, train_dataset=rows(given.batch * given.steps), data_collator=counting, callbacks=[Clock()]).train()
-    report(sum(sizes[given.warm:given.steps]), clock[-1] - clock[given.warm - 1])
+    found = rows(given.batch * given.steps)
+    InOrder(model=load(), args=options, train_dataset=found, data_collator=counting, callbacks=[Clock()]).train()
+    report(sum(sizes[given.warm:given.steps]), clock[-1] - clock[given.warm - 1], mean_length=mean_length(found))
 
 
 def loop():
@@ -120,7 +130,7 @@ def loop():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    report(tokens, time.perf_counter() - start)
+    report(tokens, time.perf_counter() - start, mean_length=mean_length(found))
 
 
 def infer():
@@ -133,18 +143,19 @@ def infer():
             batch = found[step * 32:(step + 1) * 32]
             tokens += sum(len(row["input_ids"]) for row in batch)
             model(**{k: v for k, v in collate(batch).items() if k != "labels"})
-    report(tokens, time.perf_counter() - start)
+    report(tokens, time.perf_counter() - start, mean_length=mean_length(found))
 
 
 def tokenize():
+    """Every text alone, not cut, as bench_tokenizer does it; the best of some passes, as there."""
     first, second, _ = texts()
-    size, backend, best = sum(len(t.encode()) for t in first + second), tokenizer.backend_tokenizer, 1e9
-    pairs = list(zip(first, second))
-    backend.enable_truncation(given.max_length, strategy="only_second")
+    every, backend, best = first + second, tokenizer.backend_tokenizer, 1e9
+    size = sum(len(t.encode()) for t in every)
+    backend.no_truncation()
     backend.no_padding()
-    for _ in range(5):
+    for _ in range(7):
         start = time.perf_counter()
-        encoded = backend.encode_batch(pairs)
+        encoded = backend.encode_batch(every)
         best = min(best, time.perf_counter() - start)
     report(sum(len(e.ids) for e in encoded), best, MB_per_second=round(size / best / 1e6, 2))
 
@@ -155,4 +166,11 @@ def usable_rows():
             print(line, end="")
 
 
-{"rows": usable_rows, "trainer": trainer, "loop": loop, "infer": infer, "tokenize": tokenize}[given.mode]()
+def records():
+    first, second, _ = texts()
+    for text in first + second:
+        data = text.encode()
+        sys.stdout.buffer.write(struct.pack("<I", len(data)) + data)
+
+
+{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "infer": infer, "tokenize": tokenize}[given.mode]()

@@ -171,7 +171,7 @@ static int write_random_rows(const char *path, uint32_t count, uint32_t length, 
 
 static int open_rows(struct bench *b, struct error *e)
 {
-    uint32_t length, needed = (b->steps + b->warm) * b->rows_a_step;
+    uint32_t length = 0, needed = (b->steps + b->warm) * b->rows_a_step;
     if (whole_number(&length, b, OPTION_LENGTH, 0, e))
         return -1;
     if (length > b->source.config.positions)
@@ -223,7 +223,7 @@ static int choose_config(struct bench *b, struct error *e)
 {
     static const char *const names[] = {"minilm", "base", NULL};
     struct model_config *c = &b->source.config;
-    int shape;
+    int shape = 0;
     if (b->given[OPTION_MODEL][0]) {
         if (model_folder_find(&b->folder, b->given[OPTION_MODEL], e))
             return -1;
@@ -244,8 +244,8 @@ static int choose_config(struct bench *b, struct error *e)
 
 static int choose_engine(struct bench *b, struct error *e)
 {
-    int precision;
-    uint32_t threads;
+    int precision = 0;
+    uint32_t threads = 0;
     if (one_of(&precision, b, OPTION_PRECISION, precision_names, e) || whole_number(&threads, b, OPTION_THREADS, 0, e) ||
         communicator_create(&b->communicator, b->given[OPTION_COMM], 60, e))
         return -1;
@@ -387,7 +387,7 @@ static void print_result(struct bench *b)
 static int prepare(struct bench *b, struct error *e)
 {
     static const char *const modes[] = {"train", "infer", NULL};
-    int mode;
+    int mode = 0;
     struct trial *t = &b->trial;
     if (one_of(&mode, b, OPTION_MODE, modes, e) || whole_number(&t->batch, b, OPTION_BATCH, 1, e) ||
         whole_number(&t->micro_batch, b, OPTION_MICRO_BATCH, 0, e) || whole_number(&b->steps, b, OPTION_STEPS, 1, e) ||

@@ -201,7 +201,12 @@ static int run_step(struct stepper *s, const struct step_input *in, struct step_
     }
     if (!turns.count)
         add_nothing(s);
-    if (finish_reductions(s, e) || share(s, in, micro_batches, &out, e))
+    if (finish_reductions(s, e))
+        return -1;
+    trace_begin("all-reduce loss", -1);
+    int shared = share(s, in, micro_batches, &out, e);
+    trace_end();
+    if (shared)
         return -1;
     for (uint32_t i = 0; i < in->count; i++) {
         out.weight_sum += source_weight(s->source, s->trial, in->rows[i]);

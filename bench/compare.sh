@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Ours and what a user would pick instead, in turn on the same rows; prints ratios as a Markdown table for bench/LOG.md.
+#
+#     bench/compare.sh [WORD ...]      only the cases that have all these words, such as: train bf16 256 trainer
+#
+# Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full, trainer loop.
+# Environment: BUILD (the build folder, with the target bench_tokenizer built; default build/release), PYTHON (has PyTorch, transformers,
+# accelerate), MODEL (folder of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS (12), WARM (2),
+# THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+BUILD=${BUILD:-$root/build/release} PYTHON=${PYTHON:-python3} MODEL=${MODEL:-$root/runs/minilm} DATA=${DATA:-$root/runs/pairs.jsonl}
+ROUNDS=${ROUNDS:-3} STEPS=${STEPS:-12} WARM=${WARM:-2} THREADS=${THREADS:-$(nproc)} LOCK=${LOCK:-}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+words=" $* "
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+for needed in "$BUILD/muster" "$BUILD/muster-worker" "$BUILD/bench/bench_tokenizer" "$MODEL/config.json" "$DATA"; do
+  [ -e "$needed" ] || { echo "compare.sh: $needed is not there; build first, or run demo.sh, which fetches model and data" >&2; exit 2; }
+done
+: >"$scratch/results"
+
+locked() { if [ -n "$LOCK" ]; then flock "$LOCK" "$@"; else "$@"; fi; }
+
+# wanted TAG...: do the tags of a case hold every word asked for?
+wanted() {
+  local word
+  for word in $words; do [[ " $* " == *" $word "* ]] || return 1; done
+}
+
+# Like wanted, but words that choose the peer do not keep our own side from running.
+any_peer() { wanted "$@" trainer || wanted "$@" loop; }
+
+# run CASE SIDE ROUND COMMAND...: the last JSON line that it prints is kept.
+run() {
+  local case=$1 side=$2 round=$3 line
+  shift 3
+  if ! line=$(locked "$@" 2>"$scratch/said" | grep '^{' | tail -1) || [ -z "$line" ]; then
+    tail -5 "$scratch/said" >&2
+    echo "compare.sh: failed: $*" >&2
+    exit 1
+  fi
+  line="{\"case\": \"$case\", \"side\": \"$side\", \"round\": $round, ${line#\{}"
+  echo "$line" | tee -a "$scratch/results" >&2
+}
+
+# rows LENGTH: $scratch/LENGTH.jsonl and .rows, what both sides can take, once.
+rows() {
+  [ -e "$scratch/$1.rows" ] && return
+  "$PYTHON" "$here/peer.py" rows --model "$MODEL" --rows "$DATA" --max-length "$1" >"$scratch/$1.jsonl"
+  cat >"$scratch/$1.json" <<JOB
+{"name": "compare", "out": "$scratch/$1", "model": "$(realpath "$MODEL")", "seed": 1, "task": "single_label_classification",
+ "data": {"path": "$scratch/$1.jsonl", "group": "original_paper_id", "label": "label", "text_a": ["sentence"],
+          "text_b": ["ref_paper_title", "ref_paper_authors", "ref_paper_text"], "joiner": ". ",
+          "required": ["sentence", "ref_paper_text"], "labels": ["NOT_LINKED", "LINKED"], "positive": "LINKED"},
+ "train": {"max_length": $1}}
+JOB
+  "$BUILD/muster" check "$scratch/$1.json" >"$scratch/said" 2>&1 || { tail -3 "$scratch/said" >&2; exit 1; }
+  mv "$scratch/$1"/tokens/*.rows "$scratch/$1.rows"
+}
+
+ours() { local case=$1 side=$2 round=$3; shift 3; run "$case" "$side" "$round" "$BUILD/muster" bench --threads "$THREADS" "$@"; }
+peer() { local case=$1 side=$2 round=$3; shift 3; run "$case" "$side" "$round" "$PYTHON" "$here/peer.py" "$@" --model "$MODEL" --threads "$THREADS"; }
+
+# train NAME PRECISION LENGTH real|full BATCH STEPS WARM
+train() {
+  local shape=$1 precision=$2 length=$3 kind=$4 batch=$5 steps=$6 warm=$7 round tags our_model=(--model "$MODEL") their_model=() our_rows their_rows
+  tags="train $precision $shape $length $kind"
+  any_peer $tags || return 0
+  [ "$shape" = base ] && our_model=(--shape base) their_model=(--base)
+  our_rows=(--length "$length") their_rows=(--fixed "$length")
+  if [ "$kind" = real ]; then
+    rows "$length"
+    our_rows=(--rows "$scratch/$length.rows") their_rows=(--rows "$scratch/$length.jsonl" --max-length "$length")
+  fi
+  for round in $(seq "$ROUNDS"); do
+    ours "$tags" muster "$round" --mode train --precision "$precision" "${our_model[@]}" "${our_rows[@]}" --batch "$batch" --steps "$steps" --warm "$warm"
+    for side in trainer loop; do
+      wanted $tags $side || continue
+      peer "$tags" $side "$round" $side --precision "$precision" "${their_model[@]}" "${their_rows[@]}" --batch "$batch" --steps $((steps + warm)) --warm "$warm"
+    done
+  done
+}
+
+# infer PRECISION LENGTH
+infer() {
+  local tags="infer $1 minilm $2 real" round
+  wanted $tags || return 0
+  rows "$2"
+  for round in $(seq "$ROUNDS"); do
+    ours "$tags" muster "$round" --mode infer --precision "$1" --model "$MODEL" --rows "$scratch/$2.rows" --steps "$STEPS" --warm "$WARM"
+    peer "$tags" transformers "$round" infer --precision "$1" --rows "$scratch/$2.jsonl" --max-length "$2" --steps $((STEPS + WARM)) --warm "$WARM"
+  done
+}
+
+# tokenizer THREADS: texts one by one, not cut
+tokenizer() {
+  local tags="tokenizer $1 thread(s)" round speed
+  wanted tokenizer || return 0
+  [ -e "$scratch/records" ] || "$PYTHON" "$here/peer.py" records --model "$MODEL" --rows "$DATA" >"$scratch/records"
+  for round in $(seq "$ROUNDS"); do
+    speed=$(locked "$BUILD/bench/bench_tokenizer" "$MODEL" "$scratch/records" | sed -n "s/^rows, $1 thread.*: \([0-9.]*\) MB.*/\1/p")
+    run "$tags" muster "$round" echo "{\"MB_per_second\": $speed}"
+    run "$tags" tokenizers "$round" "$PYTHON" "$here/peer.py" tokenize --model "$MODEL" --rows "$DATA" --threads "$1"
+  done
+}
+
+# ranks PRECISION: a rank a core against one rank with all cores
+ranks() {
+  local tags="ranks $1 minilm 256 real" round cores=$THREADS common
+  wanted $tags || return 0
+  rows 256
+  common=(--mode train --precision "$1" --model "$MODEL" --rows "$scratch/256.rows" --steps "$STEPS" --warm "$WARM")
+  for round in $(seq "$ROUNDS"); do
+    run "$tags" muster "$round" mpirun -np "$cores" --bind-to none --oversubscribe "$BUILD/muster-worker" bench --comm mpi --threads 1 "${common[@]}"
+    ours "$tags" "1 rank" "$round" "${common[@]}"
+  done
+}
+
+for precision in f32 bf16; do
+  for length in 128 256; do
+    for kind in real full; do train minilm $precision $length $kind 8 "$STEPS" "$WARM"; done
+  done
+  train base $precision 512 full 2 3 1
+  train base $precision 512 real 4 3 1
+  infer $precision 128
+  infer $precision 256
+  ranks $precision
+done
+tokenizer 1
+tokenizer 2
+python3 "$here/table.py" "$scratch/results"

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Median ratios with their spread, as a Markdown table, from the lines that compare.sh collects (one JSON object a run)."""
+import json
+import statistics
+import sys
+
+# what ours / theirs has to reach at least, by the words of a case and the other side
+MARKS = [({"train", "f32"}, "trainer", 3.0), ({"train", "bf16"}, "trainer", 4.5), ({"train", "f32"}, "loop", 2.0), ({"train", "bf16"}, "loop", 2.6),
+         ({"infer"}, "transformers", 2.5), ({"tokenizer"}, "tokenizers", 8.0), ({"ranks"}, "1 rank", 0.95)]
+
+runs = [json.loads(line) for line in open(sys.argv[1])]
+
+
+def speed(run):
+    return run.get("MB_per_second") or run["tokens_per_second"]
+
+
+def median(values):
+    values = [v for v in values if v is not None]
+    return statistics.median(values) if values else None
+
+
+def shown(value, form):
+    return "" if value is None else form.format(value)
+
+
+print("| case | against | ours | theirs | ratio (spread) | mark | GEMM share | peak MB | tokens a row |")
+print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+for case in dict.fromkeys(run["case"] for run in runs):
+    ours = {run["round"]: run for run in runs if run["case"] == case and run["side"] == "muster"}
+    for side in dict.fromkeys(run["side"] for run in runs if run["case"] == case and run["side"] != "muster"):
+        theirs = {run["round"]: run for run in runs if run["case"] == case and run["side"] == side}
+        ratios = [speed(ours[r]) / speed(theirs[r]) for r in sorted(theirs) if r in ours]
+        mark = next((m for words, other, m in MARKS if other == side and words <= set(case.split())), None)
+        unit = " MB/s" if "tokenizer" in case else " tok/s"
+        form = "{:.1f}" if "tokenizer" in case else "{:.0f}"
+        verdict = "" if mark is None else f"{mark:g} {'reached' if median(ratios) >= mark else 'short'}"
+        peaks = [median(run.get("peak_MB") for run in group.values()) for group in (ours, theirs)]
+        lengths = [median(run.get("mean_length") for run in group.values()) for group in (ours, theirs)]
+        print(f"| {case} | {side} | {form.format(median(map(speed, ours.values())))}{unit} | {form.format(median(map(speed, theirs.values())))}{unit} | "
+              f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}, {len(ratios)} rounds) | {verdict} | "
+              f"{shown(median(run.get('gemm_share') for run in ours.values()), '{:.0%}')} | "
+              f"{' / '.join(shown(p, '{:.0f}') for p in peaks) if all(peaks) and 'tokenizer' not in case else ''} | "
+              f"{' / '.join(shown(n, '{:.0f}') for n in lengths) if any(lengths) else ''} |")
