@@ -35,7 +35,7 @@ char *attach_session(void)
     return NULL;
 }
 
-int attach_find(struct attach *ret, int groups, struct error *e)
+int attach_find(struct attach *ret, struct error *e)
 {
     struct attach a = {0};
     for (size_t i = 0; !a.ranks && i < sizeof environments / sizeof *environments; i++) {
@@ -48,13 +48,27 @@ int attach_find(struct attach *ret, int groups, struct error *e)
     }
     if (a.ranks <= 1)
         a = (struct attach){0};
-    if (a.ranks && groups != 1 && groups != a.ranks)
+    a.groups = a.ranks_per_group = 1;
+    *ret = a;
+    return 0;
+}
+
+int attach_divide(struct attach *a, int groups, struct error *e)
+{
+    if (groups != 1 && groups != a->ranks)
         return error_set(e, ERROR_USAGE,
                          "cluster.groups: under mpirun with %d processes it must be 1 (one group of all ranks) or %d, not %d",
-                         a.ranks, a.ranks, groups);
-    a.groups = groups;
-    a.ranks_per_group = a.ranks ? a.ranks / groups : 0;
-    *ret = a;
+                         a->ranks, a->ranks, groups);
+    int ranks = a->ranks / groups, below = 1;
+    while (below * 2 <= ranks)
+        below *= 2;
+    if (ranks != below)
+        return error_set(e, ERROR_USAGE,
+                         "mpirun: a trial runs on 1, 2, 4, ... ranks (a power of two), not on %d; start %d, or set "
+                         "cluster.groups=%d for groups of one rank",
+                         ranks, below, a->ranks);
+    a->groups = groups;
+    a->ranks_per_group = ranks;
     return 0;
 }
 

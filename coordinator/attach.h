@@ -2,9 +2,9 @@
  * (it never calls MPI) and starts a worker as its child, the others become workers as soon as the coordinator's connection file
  * is there.
  *
- * In main, after the job was read and before anything is written:
+ * In main, before anything is written:
  *     struct attach a;
- *     if (attach_find(&a, j.cluster.groups, &e)) ...
+ *     if (attach_find(&a, &e)) ... read the job ... if (a.ranks && attach_divide(&a, j.cluster.groups, &e)) ...
  *     if (a.ranks && a.rank > 0) { attach_become_worker(&a, &options, &exit_code, &e) ... return exit_code; }
  *     if (a.ranks) { options.launcher = "attached"; options.groups = a.groups; options.ranks_per_group = a.ranks_per_group; }
  *     ... the whole run, dispatch_destroy ...
@@ -20,9 +20,12 @@ struct attach {
     int groups, ranks_per_group; /* one group of all ranks, or as many groups of one rank */
 };
 
-/* groups: of the job; 1: one group of all ranks, = number of ranks: groups of one. Anything else, or several hosts: ERROR_USAGE.
- */
-int attach_find(struct attach *ret, int groups, struct error *e);
+/* Several hosts: ERROR_USAGE. One group of one rank until it is divided. */
+int attach_find(struct attach *ret, struct error *e);
+
+/* groups: of the job; 1: one group of all ranks, = number of ranks: groups of one. Anything else, or a group whose ranks are no
+ * power of two: ERROR_USAGE. */
+int attach_divide(struct attach *a, int groups, struct error *e);
 
 /* Waits for <folder>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
  * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal. */

@@ -301,7 +301,8 @@ static void ask_to_stop(struct dispatch *d)
 {
     d->stopping = true;
     d->stop_since = clock_seconds();
-    log_info("stopping: %zu worker groups save", roster_in(&d->roster, 1u << GROUP_BUSY));
+    size_t busy = roster_in(&d->roster, 1u << GROUP_BUSY);
+    log_info("stopping: %zu worker group%s first", busy, busy == 1 ? " saves" : "s save");
     struct message stop = {.kind = MESSAGE_STOP};
     for (size_t i = 0; i < d->roster.count; i++) {
         struct group *g = d->roster.groups[i];

@@ -109,12 +109,12 @@ int verb_job(const struct arguments *a, struct error *e)
     struct attach at = {0};
     struct dispatch_options o = {0};
     char *worker = NULL;
-    if (hand_on_trace(a, e) != 0 || attach_find(&at, 1, e) != 0 || read_job(&j, &at, a, e) != 0)
+    if (hand_on_trace(a, e) != 0 || attach_find(&at, e) != 0 || read_job(&j, &at, a, e) != 0)
         return refuse(&at, e);
-    uint32_t groups = j.cluster.groups;
-    if (at.ranks && groups > 1) { /* then a group has fewer ranks, and the job other micro-batches */
+    if (at.ranks) { /* the job says how many groups; that decides how many ranks one has, and so the micro-batches of the job */
+        uint32_t groups = j.cluster.groups;
         job_free(&j);
-        if (attach_find(&at, (int)groups, e) != 0 || read_job(&j, &at, a, e) != 0)
+        if (attach_divide(&at, (int)groups, e) != 0 || read_job(&j, &at, a, e) != 0)
             return refuse(&at, e);
     }
     enum stage last = stage_of(a->verb->name);

@@ -222,6 +222,8 @@ static int scan_word(struct scan *s)
     }
     if (*s->at == '-' || is_digit(s->at, s->end))
         return scan_number(s);
+    if (!scan_character(s->at, s->end))
+        return scan_refuse(s, s->at, "not valid UTF-8; convert the file to UTF-8");
     return scan_refuse(s, s->at, strchr(",]}:", *s->at) ? "a value is missing here" : "not a value; a text stands in quotes");
 }
 

@@ -62,6 +62,8 @@ say "muster under mpirun"
 expect 0 'bundle' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/attached"
 expect 0 '' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/attached" # nothing left to do: no rank waits for ever
 expect 2 'must be 1 .* or 2, not 3' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/refused" cluster.groups=3
+expect 2 'not on 3; start 2, or set cluster.groups=3' mpirun -np 3 --oversubscribe muster run job.json out="$scratch/refused"
+expect 0 'lr-0.005_epochs-1' mpirun -np 3 --oversubscribe muster train job.json out="$scratch/three" cluster.groups=3 train.epochs=1
 
 say "SIGUSR1 to mpirun: all save, exit 75, then on"
 start stopped mpirun -np 2 --oversubscribe muster run job.json

@@ -76,6 +76,7 @@ static void test_refused(void **state)
         {"[nul]", "not a value"},
         {"[True]", "not a value"},
         {"['a']", "not a value"},
+        {"\xff\xfe{\"", "t:1:1: not valid UTF-8; convert the file"},
         {"[1 2]", "t:1:4: a comma or ] is missing"},
         {"[1,]", "t:1:4: a value is missing"},
         {"[,1]", "t:1:2: a value is missing"},
