@@ -23,8 +23,11 @@ int data_open(struct dataset **ret, struct json **check, const struct job *j, st
 int data_facts(struct row_facts *ret, const struct job *j, const struct json *check, uint32_t rows, struct error *e);
 
 /* split: groups shuffled by seed (philox, or NumPy), int(train n), int(validation n), rest; or the frozen file; writes
- * <out>/split.json. */
+ * <out>/split.json. "stratified": shares of rows, and of each label's rows (stratify.h). Examined in <out>/split_check.json;
+ * stops for what checks.h names. */
 int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e);
+/* The labels' shares, labels absent from a part, near leaks; from split_check.json, on standard output. */
+int data_print_split(const struct job *j, const struct json *check, struct error *e);
 /* balanced: N / (L n_c) from the train part; ERROR_DATA naming a class absent from train. weights (L). */
 int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,
                        const struct json *check, struct error *e);

@@ -5,6 +5,8 @@
 #include "common/base/philox.h"
 #include "common/base/table.h"
 #include "coordinator/data.h"
+#include "coordinator/split_check.h"
+#include "coordinator/stratify.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +69,33 @@ static int refuse_empty_part(const struct split *s, const struct job *j, uint32_
     return 0;
 }
 
+/* Shares are of rows, as near as whole groups allow. */
+static void deal_evenly(enum part *part_of, const struct job *j, const struct dataset *d, const uint32_t *group_of,
+                        uint32_t groups)
+{
+    const double share[PART_COUNT] = {j->split.train, j->split.validation, 1 - j->split.train - j->split.validation};
+    uint32_t *order = allocate(groups, sizeof *order), *rank = allocate(groups, sizeof *rank);
+    shuffle_by_philox(order, groups, j->seed);
+    for (uint32_t i = 0; i < groups; i++)
+        rank[order[i]] = i;
+    stratify(part_of, d, group_of, groups, rank, share);
+    free(rank);
+    free(order);
+}
+
+static void deal_by_shuffle(enum part *part_of, const struct job *j, uint32_t groups)
+{
+    uint32_t *order = allocate(groups, sizeof *order);
+    if (!strcmp(j->split.method, "numpy"))
+        shuffle_by_numpy(order, groups, j->seed);
+    else
+        shuffle_by_philox(order, groups, j->seed);
+    uint32_t train = (uint32_t)(j->split.train * groups), validation = (uint32_t)(j->split.validation * groups);
+    for (uint32_t i = 0; i < groups; i++)
+        part_of[order[i]] = i < train ? PART_TRAIN : i < train + validation ? PART_VALIDATION : PART_TEST;
+    free(order);
+}
+
 static int split_by_group(struct split *s, const struct job *j, const struct dataset *d, struct error *e)
 {
     uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of);
@@ -74,15 +103,12 @@ static int split_by_group(struct split *s, const struct job *j, const struct dat
     table_create(&groups);
     for (uint32_t i = 0; i < rows; i++)
         group_of[i] = table_add(groups, dataset_group(d, i));
-    uint32_t count = (uint32_t)table_count(groups), *order = allocate(count, sizeof *order);
+    uint32_t count = (uint32_t)table_count(groups);
     enum part *part_of = allocate(count, sizeof *part_of);
-    if (!strcmp(j->split.method, "numpy"))
-        shuffle_by_numpy(order, count, j->seed);
+    if (!strcmp(j->split.method, "stratified"))
+        deal_evenly(part_of, j, d, group_of, count);
     else
-        shuffle_by_philox(order, count, j->seed);
-    uint32_t train = (uint32_t)(j->split.train * count), validation = (uint32_t)(j->split.validation * count);
-    for (uint32_t i = 0; i < count; i++)
-        part_of[order[i]] = i < train ? PART_TRAIN : i < train + validation ? PART_VALIDATION : PART_TEST;
+        deal_by_shuffle(part_of, j, count);
     for (uint32_t i = 0; i < rows; i++)
         give_row(s, part_of[group_of[i]], i);
     int result =
@@ -91,7 +117,6 @@ static int split_by_group(struct split *s, const struct job *j, const struct dat
                               count, j->data.group ? j->data.group : "every row its own")
                   : refuse_empty_part(s, j, count, e);
     free(part_of);
-    free(order);
     table_destroy(&groups);
     free(group_of);
     return result;
@@ -108,6 +133,16 @@ static int split_by_file(struct split *s, const struct job *j, const struct data
     return refuse_empty_part(s, j, dataset_rows(d), e);
 }
 
+static int examine(struct split *s, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
+{
+    struct row_facts facts;
+    if (data_facts(&facts, j, check, dataset_rows(d), e))
+        return -1;
+    int result = split_check(s, j, d, &facts, check, e);
+    row_facts_free(&facts);
+    return result;
+}
+
 int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
 {
     struct split s = {0};
@@ -120,6 +155,8 @@ int data_split(struct split *ret, const struct job *j, const struct dataset *d, 
         strcpy(s.method, j->data.path ? j->split.method : "files");
         result = j->data.path ? split_by_group(&s, j, d, e) : split_by_file(&s, j, d, check, e);
     }
+    if (!result)
+        result = examine(&s, j, d, check, e);
     if (!result)
         result = split_write(path, &s, d, e);
     free(path);

@@ -13,7 +13,7 @@
 
 const char *const part_names[PART_COUNT] = {"train", "validation", "test"};
 
-static const char *const keys[] = {"method", "rows", "data_sha256", "sha256", "counts", "parts"};
+static const char *const keys[] = {"method", "rows", "data_sha256", "sha256", "fingerprints", "counts", "parts"};
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* Lengths are hashed with the texts, so that no two splits share their bytes. */
@@ -41,6 +41,11 @@ int split_write(const char *path, struct split *s, const struct dataset *d, stru
     json_set_number(root, "rows", dataset_rows(d));
     json_set_text(root, "data_sha256", dataset_rows_sha256(d));
     json_set_text(root, "sha256", sha256);
+    if (s->fingerprint[0][0]) {
+        struct json *fingerprints = json_set(root, "fingerprints", json_object());
+        for (int p = 0; p < PART_COUNT; p++)
+            json_set_text(fingerprints, part_names[p], s->fingerprint[p]);
+    }
     struct json *counts = json_set(root, "counts", json_object()), *parts = json_set(root, "parts", json_object());
     for (int p = 0; p < PART_COUNT; p++) {
         json_set_number(counts, part_names[p], s->part[p].count);

@@ -14,8 +14,9 @@ struct split {
         uint32_t *rows; /* ascending */
         uint32_t count;
     } part[PART_COUNT];
-    char method[16]; /* "muster", "numpy", "file", "files" */
-    char sha256[65]; /* set by split_write and split_read */
+    char method[16];                  /* "muster", "numpy", "stratified", "file", "files" */
+    char sha256[65];                  /* set by split_write and split_read */
+    char fingerprint[PART_COUNT][65]; /* of the parts' texts and labels; written if there, not read */
 };
 
 int split_write(const char *path, struct split *s, const struct dataset *d, struct error *e);

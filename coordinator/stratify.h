@@ -1,0 +1,11 @@
+/* Iterative stratification (Sechidis, Tsoumakas, Vlahavas: "On the stratification of multi-label data", ECML 2011) of whole
+ * groups: the label with the fewest rows left is dealt out first, each group to the part that lacks most of that label. With one
+ * label a row it is plain stratification. */
+#pragma once
+
+#include "common/format/split.h"
+
+/* group_of (rows): 0 .. groups - 1; rank (groups): the place of a group among those that are alike, from the seed; share: of each
+ * part, sum 1. part_of (groups) is the result. */
+void stratify(enum part *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
+              const double share[PART_COUNT]);
