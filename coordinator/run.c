@@ -172,6 +172,8 @@ static int stage_split(struct run *r, struct error *e)
             r->job->data.group ? r->job->data.group : "row");
     for (int p = 0; p < PART_COUNT; p++)
         print_part(r, (enum part)p);
+    if (data_print_split(r->job, r->check, e) != 0)
+        return -1;
     validation_create(&r->validation, r->data, &r->split, r->positive);
     return remember(r, "split", r->split.sha256, e);
 }
