@@ -150,19 +150,21 @@ static void add_axes(struct buffer *b, const struct picture *p)
     add_range(b, "y", p->y_from, p->y_to);
     add_label(b, "x", p->x_label);
     add_label(b, "y", p->y_label);
-    buffer_text(b, "set key textcolor rgb '" INK "' outside bottom center horizontal Left reverse samplen 2\n");
+    buffer_text(b, "set key textcolor rgb '" INK "' tmargin left horizontal Left reverse samplen 2 width -2\n");
     if (p->bare)
-        buffer_text(b, "unset border\nunset tics\nset margins 1,1,2,2\n");
+        buffer_text(b, "unset border\nunset tics\nset margins 0,0,1,2\n");
     else
-        buffer_text(b, "set border 3 linecolor rgb '" INK "'\nset tics nomirror out scale 0.5 textcolor rgb '" INK "'\n"
-                       "set format '%g'\nset grid ytics linewidth 0.5 linetype 1 linecolor rgb '#888888'\n");
+        buffer_text(b,
+                    "set border 3 linecolor rgb '" INK
+                    "'\nset lmargin 8\nset rmargin 2\nset bmargin 3.2\nset tics nomirror out scale 0.4 textcolor rgb '" INK "'\n"
+                    "set format '%g'\nset grid ytics linewidth 0.5 linetype 1 linecolor rgb '#888888'\n");
     if (p->whole_x)
         buffer_printf(b, "set xtics %.0f\n", fmax(1, ceil((p->x_to - p->x_from) / 10)));
 }
 
 static void add_texts(struct buffer *b, const struct picture *p)
 {
-    static const char *const sides[] = {"right", "center", "left"};
+    static const char *const sides[] = {"right offset -0.4,0.6", "center", "left"}; /* on the left, lines come in */
     for (size_t i = 0; i < p->text_count; i++) {
         const struct picture_text *t = &p->texts[i];
         buffer_text(b, "set label ");
@@ -331,7 +333,7 @@ static size_t surplus_at(const char *text)
 /* Length of text that is written as it is not; writes what stands for it. */
 static size_t replace_at(struct buffer *b, const char *text, const char *id)
 {
-    static const char canvas[] = "id=\"gnuplot_canvas\"", link[] = "xlink:href";
+    static const char canvas[] = "id=\"gnuplot_canvas\"", link[] = "xlink:href", black[] = " color=\"black\"";
     size_t length = surplus_at(text);
     if (length > 0)
         return length;
@@ -347,6 +349,8 @@ static size_t replace_at(struct buffer *b, const char *text, const char *id)
         buffer_printf(b, "id=\"%s_canvas\"", id);
         return sizeof canvas - 1;
     }
+    if (strncmp(text, black, sizeof black - 1) == 0) /* it would hide the page's colour */
+        return sizeof black - 1;
     if (strncmp(text, link, sizeof link - 1) == 0) {
         buffer_text(b, "href");
         return sizeof link - 1;

@@ -89,9 +89,9 @@ void html_table(struct buffer *b, const char *caption, const char *columns, bool
 {
     buffer_text(b, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"");
     html_text(b, caption);
-    buffer_printf(b, "\"><table%s>\n<caption>", sortable ? " class=\"sortable\"" : "");
+    buffer_printf(b, "\"><table%s>\n<caption><span>", sortable ? " class=\"sortable\"" : "");
     html_text(b, caption);
-    buffer_text(b, "</caption>\n<thead><tr>");
+    buffer_text(b, "</span></caption>\n<thead><tr>");
     for (const char *at = columns; at;) {
         const char *end = strchr(at, '|');
         bool number = *at == '#';

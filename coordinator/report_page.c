@@ -375,16 +375,22 @@ static void add_points(struct report_page *p)
     html_details_end(b);
 }
 
+/* "f1, from 0.1, to 0.9, points 33" */
 static void add_rule(struct report_page *p)
 {
     const struct json *rule = json_get(p->run->tune, "rule");
-    char *text = rule ? json_print(rule, false) : NULL;
-    if (!text)
+    struct buffer *b = &p->html;
+    if (json_size(rule) == 0)
         return;
-    buffer_text(&p->html, "<p class=\"soft\">Rule: <code>");
-    html_text(&p->html, text);
-    buffer_text(&p->html, "</code></p>\n");
-    free(text);
+    buffer_text(b, "<p class=\"soft\">Chosen on validation by ");
+    for (size_t i = 0; i < json_size(rule); i++) {
+        const struct json *value = json_at(rule, i);
+        const char *key = json_key(rule, i);
+        char *text = json_type(value) == JSON_TEXT ? duplicate(json_text(value)) : json_print(value, false);
+        html_printf(b, i == 0 ? "the %s %s" : ", %s %s", key, text);
+        free(text);
+    }
+    buffer_text(b, ".</p>\n");
 }
 
 /* A picture for each of the labels that do worst: a list to pick from that works without a script. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CURVES_MOST PICTURE_COLOURS /* trials in one picture */
-#define LOSS_POINTS 100
+#define LOSS_POINTS 50
 
 static struct picture *add(struct report_pictures *p, struct picture *picture)
 {
@@ -63,6 +63,7 @@ static void draw_loss(struct report_pictures *p, const struct report_metrics *m)
     if (m->epochs)
         picture_add(picture, "validation, after each epoch", at, loss, m->epochs, MARK_LINE_POINTS, 1);
     picture->x_from = 0;
+    picture->x_to = m->step[m->steps - 1];
     free(at);
     free(loss);
 }
@@ -170,8 +171,8 @@ static double place_on_axis(const struct axis *a, const struct json *value)
 
 static void draw_axis(struct picture *p, double x, const char *name, const struct axis *a, int side)
 {
-    picture_line(p, NULL, x, 0, x, 1, PICTURE_GREY);
-    picture_write(p, x, 1.1, 0, name);
+    picture_add(p, NULL, (double[]){x, x}, (double[]){0, 1}, 2, MARK_LINE, PICTURE_GREY)->width = 1;
+    picture_write(p, x, 1.2, 0, name);
     for (size_t i = 0; a && i < a->count; i++)
         picture_write(p, x + side * 0.03, a->count > 1 ? (double)i / (double)(a->count - 1) : 0.5, side, a->texts[i]);
 }
@@ -200,7 +201,7 @@ static void draw_trial(struct picture *p, const struct report_run *r, const stru
     }
     x[count] = (double)count;
     y[count] = bounds[1] > bounds[0] ? (score - bounds[0]) / (bounds[1] - bounds[0]) : 0.5;
-    picture_add(p, chosen ? "chosen" : NULL, x, y, count + 1, MARK_LINE_POINTS, chosen ? 1 : 0)->width = chosen ? 3 : 1.2;
+    picture_add(p, chosen ? "chosen" : NULL, x, y, count + 1, MARK_LINE_POINTS, chosen ? 1 : 0)->width = chosen ? 3 : 1;
 }
 
 /* The keys that differ between trials; at most 8. */
@@ -250,11 +251,11 @@ static void draw_trials(struct report_pictures *p, const struct report_run *r)
                                                     "score on validation; the chosen one is thick",
                                                     NULL, NULL));
     picture->bare = true;
-    picture->width = count > 3 ? 960 : 720;
+    picture->width = count > 3 ? 960 : 760;
     picture->x_from = -0.3;
     picture->x_to = (double)count + 0.3;
     picture->y_from = -0.06;
-    picture->y_to = 1.16;
+    picture->y_to = 1.26;
     for (size_t i = 0; i < json_size(trials); i++)
         draw_trial(picture, r, json_at(trials, json_size(trials) - 1 - i), axes, count, bounds); /* the best on top */
     for (size_t i = 0; i < count; i++) {
@@ -282,9 +283,9 @@ static void draw_threshold(struct report_pictures *p, const struct report_scores
     char *title = format_text("F1, precision and recall by threshold: %s", s->run->labels[label]), chosen[48];
     scores_curve(&c, s, label);
     struct picture *picture = add(p, picture_create(id, title, title, "threshold", NULL));
+    picture_add(picture, "F1", c.threshold, c.f1, CURVE_POINTS, MARK_LINE, 0)->width = 2.8;
     picture_add(picture, "precision", c.threshold, c.precision, CURVE_POINTS, MARK_LINE, 2)->width = 1.4;
     picture_add(picture, "recall", c.threshold, c.recall, CURVE_POINTS, MARK_LINE, 3)->width = 1.4;
-    picture_add(picture, "F1", c.threshold, c.f1, CURVE_POINTS, MARK_LINE, 0)->width = 2.8;
     picture_line(picture, "0.5", 0.5, 0, 0.5, 1, PICTURE_GREY);
     snprintf(chosen, sizeof chosen, "chosen, %.4g", threshold);
     if (s->run->decided)

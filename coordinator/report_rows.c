@@ -77,11 +77,8 @@ void page_labels(struct report_page *p)
     if (!p->validation)
         buffer_text(b, "<p>There are no predictions yet.</p>\n");
     else if (p->validation->kind != KIND_MANY_LABELS) {
-        buffer_text(b, "<div class=\"figures\">\n<div>");
         add_class_table(p, p->validation, "Validation, by the rule");
-        buffer_text(b, "</div><div>");
         add_class_table(p, p->test, "Test, by the rule");
-        buffer_text(b, "</div></div>\n");
     } else {
         html_table(b, "Validation, by the rule; in the last column test",
                    "Label|#Rows|#F1 at 0.5|#Threshold|#Precision|#Recall|#F1|#Wrongly given|#Missed|#Average precision|#Test F1",
@@ -102,9 +99,9 @@ static void add_confusion(struct report_page *p, const struct report_scores *s, 
         return;
     struct buffer *b = &p->html;
     uint64_t *confusion = scores_confusion(s);
-    buffer_text(b, "<div class=\"matrix\"><div class=\"scroll\"><table>\n<caption>");
+    buffer_text(b, "<div class=\"matrix\"><div class=\"scroll\"><table>\n<caption><span>");
     html_text(b, caption);
-    buffer_text(b, "</caption>\n<thead><tr><th scope=\"col\">True label</th>");
+    buffer_text(b, "</span></caption>\n<thead><tr><th scope=\"col\">True label</th>");
     for (uint32_t c = 0; c < labels; c++) {
         buffer_text(b, "<th scope=\"col\">predicted ");
         html_short(b, p->run->labels[c], 40);
