@@ -11,6 +11,7 @@
 #include "coordinator/figures.h"
 #include "coordinator/gather.h"
 #include "coordinator/publish.h"
+#include "coordinator/report.h"
 #include "coordinator/table.h"
 #include "coordinator/trials.h"
 
@@ -284,9 +285,12 @@ static int stage_publish(struct run *r, struct error *e)
     final_print(r);
     if (publish(r, &made, e) != 0)
         return -1;
+    if (report_write(r->job->out, NULL, false, e) != 0)
+        return -1;
     heading("publish", "%s", made ? "done" : "done before");
-    printf("  bundle  %s/bundle\n  zip     %s/%s.zip\n  table   %s/table.md\n  next    muster predict %s/bundle FILE.jsonl\n",
-           r->job->out, r->job->out, r->job->name, r->job->out, r->job->out);
+    printf("  bundle  %s/bundle\n  zip     %s/%s.zip\n  table   %s/table.md\n  report  %s/report.html\n"
+           "  next    muster predict %s/bundle FILE.jsonl\n",
+           r->job->out, r->job->out, r->job->name, r->job->out, r->job->out, r->job->out);
     return 0;
 }
 
