@@ -22,12 +22,6 @@
 #define END_WITHIN 10.0    /* seconds that processes have to end after GOODBYE */
 #define REMIND_EVERY 30.0
 
-void dispatch_result_free(struct dispatch_result *r)
-{
-    free(r->best_weights);
-    *r = (struct dispatch_result){0};
-}
-
 /* ---- making and ending ---- */
 
 static void copy_options(struct dispatch_options *to, const struct dispatch_options *from)

@@ -23,9 +23,8 @@ struct dispatch_result {
     uint32_t epochs_done, best_epoch;
     uint64_t steps, tokens;
     double seconds;
-    char *best_weights; /* absolute path; NULL for a score */
+    char *best_weights; /* absolute path, borrowed; NULL for a score */
 };
-void dispatch_result_free(struct dispatch_result *r);
 
 struct dispatch_observer {
     void *context;

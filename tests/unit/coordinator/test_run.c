@@ -112,11 +112,6 @@ void dispatch_destroy(struct dispatch **d, int exit_code)
     *d = NULL;
 }
 
-void dispatch_result_free(struct dispatch_result *r)
-{
-    free(r->best_weights);
-}
-
 static int train(const struct trial *t, size_t i, const struct script *s, const struct dispatch_observer *o, struct error *e)
 {
     struct dispatch_result result = {.steps = 10, .tokens = 1000, .seconds = 2};
@@ -135,7 +130,7 @@ static int train(const struct trial *t, size_t i, const struct script *s, const 
     write_weights(t);
     result.best_weights = path_join(t->folder, "best.safetensors");
     int status = o->ended(o->context, i, &result, NULL, e);
-    dispatch_result_free(&result);
+    free(result.best_weights);
     return status;
 }
 
