@@ -77,6 +77,7 @@ struct bench {
     double seconds, flops;
     uint64_t tokens; /* over all ranks */
     double peak;     /* resident memory of this process, MB, before anything but the work itself has been done */
+    double rate;     /* GEMM, GFLOPS of this rank, while all ranks measure theirs */
 };
 
 void bench_help(void)
@@ -371,7 +372,7 @@ done:
 static void print_result(struct bench *b)
 {
     char device[128];
-    double rate = device_gemm_rate(b->device), achieved = b->flops / b->seconds / 1e9;
+    double rate = b->rate, achieved = b->flops / b->seconds / 1e9;
     device_describe(b->device, device, sizeof device);
     log_info("%s %s: %.0f tokens/s a run of %d rank(s), %.0f of %.0f GFLOPS a rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
              b->given[OPTION_MODE], b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved, rate,
@@ -418,6 +419,9 @@ static int measure(struct bench *b, struct error *e)
         return -1;
     getrusage(RUSAGE_SELF, &usage);
     b->peak = (double)usage.ru_maxrss / 1024;
+    if (b->communicator->run->barrier(b->communicator, e))
+        return -1;
+    b->rate = device_gemm_rate(b->device); /* all ranks at once: they share what cores share */
     return trace ? trace_file_write(trace, b->communicator, e) : 0;
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/base/stop.h"
+#include "common/base/trace.h"
 #include "common/format/json.h"
 #include "common/format/results.h"
 #include "worker/train/trainer.h"
@@ -176,6 +177,8 @@ static int be_a_rank(const char *folder)
     struct error e = {0};
     struct device *d = NULL;
     struct communicator *c = NULL;
+    if (number("trace", 0) != 0)
+        trace_start();
     if (__sanitizer_install_malloc_and_free_hooks && number("count", 0) != 0)
         __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
     rlim_t limit = (rlim_t)number("limit", 0); /* of a file, in bytes */
@@ -638,6 +641,8 @@ static void a_step_allocates_nothing(void **state)
     if (!__sanitizer_install_malloc_and_free_hooks)
         skip(); /* counted by the address sanitizer's hooks */
     run_well(1, "counted", "count=1 batch=4 micro=2 dropout=0.1 epochs=1 device=cpu");
+    assert_said("allocations 0\n");
+    run_well(1, "traced", "count=1 trace=1 batch=4 micro=2 dropout=0.1 epochs=1 device=cpu");
     assert_said("allocations 0\n");
 }
 
