@@ -67,8 +67,11 @@ int decide_trial(struct run *r, struct trial_run *t, struct error *e)
     if (!t->by_label.thresholds) {
         t->by_label.labels = r->labels;
         t->by_label.thresholds = allocate(r->labels, sizeof(double));
+        t->temperatures = allocate(r->labels, sizeof(double));
+        for (uint32_t l = 0; l < r->labels; l++)
+            t->temperatures[l] = 1;
     }
-    if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, NULL, e) != 0)
+    if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, t->temperatures, e) != 0)
         return -1;
     int status = decide[r->kind](r, t, p, e);
     free(p);
@@ -146,6 +149,7 @@ int decide_best(struct run *r, struct error *e)
                          threshold_rule_names[r->job->tune.grid.rule], figures->why);
     r->threshold = figures->threshold;
     r->thresholds = rule_giver(r)->by_label.thresholds;
+    r->temperatures = r->trials[r->order[0]].temperatures;
     return 0;
 }
 
@@ -170,7 +174,7 @@ static int add_labels(struct json *to, const struct run *r, struct error *e)
     const struct label_options o = label_options(r);
     struct label_thresholds whole;
     double *p;
-    if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, NULL, e) != 0)
+    if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, t->temperatures, e) != 0)
         return -1;
     int status = tune_labels(&whole, &o, validation_labels(r->validation, p), e);
     free(p);

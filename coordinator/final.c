@@ -25,15 +25,11 @@ static int read_part(struct part_figures *ret, const struct run *r, const char *
     }
     struct truth truth;
     struct figures f;
-    double *temperatures = allocate(r->labels, sizeof *temperatures);
-    for (uint32_t c = 0; c < r->labels; c++)
-        temperatures[c] = 1;
     truth_read(&truth, r->data, r->split.part[part].rows, rows, (uint32_t)r->positive);
-    figures_make(&f, &truth, l.values, temperatures, r->thresholds);
+    figures_make(&f, &truth, l.values, r->temperatures, r->thresholds);
     *ret = (struct part_figures){.rows = rows, .loss = l.loss, .metrics = f.pooled, .all = f.all};
     figures_free(&f);
     truth_free(&truth);
-    free(temperatures);
     logits_free(&l);
     return 0;
 }

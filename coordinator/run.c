@@ -8,6 +8,7 @@
 #include "common/base/stop.h"
 #include "common/format/model_config.h"
 #include "coordinator/decide.h"
+#include "coordinator/evaluation.h"
 #include "coordinator/figures.h"
 #include "coordinator/gather.h"
 #include "coordinator/publish.h"
@@ -283,6 +284,8 @@ static int stage_publish(struct run *r, struct error *e)
     if (final_score(&r->final, r, winner, e) != 0 || gather(r, e) != 0)
         return -1;
     final_print(r);
+    if (evaluation_write(r, e) != 0)
+        return -1;
     if (publish(r, &made, e) != 0)
         return -1;
     if (report_write(r->job->out, NULL, false, e) != 0)

@@ -29,8 +29,10 @@ struct run {
     size_t trial_count;
     size_t *order;    /* of trials, best first */
     double threshold; /* of order[0], by the job's rule; of many labels a row the one for all; NaN where classes need none */
-    const double *thresholds; /* (labels), likewise; borrowed from a trial */
+    const double *thresholds;   /* (labels), likewise; borrowed from a trial */
+    const double *temperatures; /* (labels), likewise */
     struct final final;
+    char *beside; /* how other models did: a section of Markdown, owned; NULL without */
     int exit_code; /* that the workers are told */
 };
 

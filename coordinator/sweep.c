@@ -59,6 +59,7 @@ static void trial_run_free(struct trial_run *t)
     free(t->why);
     free(t->weights);
     free(t->epochs);
+    free(t->temperatures);
     threshold_curve_free(&t->curve);
     label_thresholds_free(&t->by_label);
 }

@@ -1,0 +1,30 @@
+/* How far a figure may be off by the choice of rows: the percentile bootstrap (Efron, 1979). Rows are drawn with replacement; row
+ * i of draw d is word i % 4 of philox(seed, RANDOM_BOOTSTRAP, i / 4, 0, 0, d), times the rows, over 2^32. Equal seeds draw equal
+ * rows, so two rules are compared draw by draw. R rows, L labels. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum bootstrap_figure {
+    BOOTSTRAP_ACCURACY, /* share of rows whose labels are all right */
+    BOOTSTRAP_MICRO_PRECISION,
+    BOOTSTRAP_MICRO_RECALL,
+    BOOTSTRAP_MICRO_F1,
+    BOOTSTRAP_MACRO_F1,
+    BOOTSTRAP_WEIGHTED_F1,
+    BOOTSTRAP_FIGURES
+};
+extern const char *const bootstrap_figure_names[BOOTSTRAP_FIGURES];
+
+struct interval {
+    double low, high;
+};
+
+/* values[d * BOOTSTRAP_FIGURES + figure]. present_only: a label that a draw neither has nor predicts is left out of the macro
+ * average. */
+void bootstrap_draw(double *values, uint32_t draws, const uint8_t *decided /* (R,L) 0 or 1 */, const uint8_t *truth /* (R,L) */,
+                    size_t rows, size_t labels, bool present_only, uint64_t seed);
+/* The middle 95 % of a figure, between values as numpy.percentile; of values - minus where minus is not NULL. */
+struct interval bootstrap_interval(const double *values, const double *minus, uint32_t draws, enum bootstrap_figure figure);

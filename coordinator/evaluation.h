@@ -1,0 +1,8 @@
+/* evaluation.json: what the chosen rule is worth on validation and TEST beside the plain 0.5 and the one threshold for all, with
+ * intervals; figures only. All thresholds come from the run and are changed by nothing here. */
+#pragma once
+
+#include "coordinator/run.h"
+
+/* Writes <out>/evaluation.json from the scored logits and prints the comparison on test. */
+int evaluation_write(const struct run *r, struct error *e);
