@@ -18,6 +18,8 @@
     }
 
 static const struct verb verbs[] = {
+    {"init", "DATA", "looks at a JSON Lines, CSV or TSV file and writes a job for it, with reasons", 1, 1, init_options,
+     .run = verb_init},
     JOB_VERB("run", "the whole way from data to bundle; resumes what is there"),
     JOB_VERB("check", "reads, cleans and tokenises the data and reports on it"),
     JOB_VERB("split", "and splits it into train, validation and test"),
@@ -25,9 +27,9 @@ static const struct verb verbs[] = {
     JOB_VERB("sweep", "and trains the grid"),
     JOB_VERB("tune", "and picks thresholds and the best trial on validation"),
     JOB_VERB("publish", "and scores it on test and makes the bundle"),
-    {"predict", "BUNDLE IN.jsonl", "labels, probabilities and logits of new rows, in one pass", 2, 2, predict_options,
+    {"predict", "BUNDLE DATA", "labels, probabilities and logits of new rows, in one pass", 2, 2, predict_options,
      .run = verb_predict},
-    {"evaluate", "BUNDLE IN.jsonl", "metrics of a bundle on labelled rows", 2, 2, evaluate_options, .run = verb_evaluate},
+    {"evaluate", "BUNDLE DATA", "metrics of a bundle on labelled rows", 2, 2, evaluate_options, .run = verb_evaluate},
     {"status", "RUN", "how far the run in a folder is", 1, 1, status_options, .run = verb_status},
     {"report", "RUN", "the page of a run: figures, pictures, errors, provenance", 1, 1, report_options, .run = verb_report},
     {"doctor", "", "what this build and this machine have, and what is missing", 0, 0, .run = verb_doctor},

@@ -3,6 +3,7 @@
 
 #include "coordinator/options.h"
 
+int verb_init(const struct arguments *a, struct error *e);
 int verb_job(const struct arguments *a, struct error *e); /* run, check, split, train, sweep, tune, publish */
 int verb_predict(const struct arguments *a, struct error *e);
 int verb_evaluate(const struct arguments *a, struct error *e);
@@ -11,4 +12,5 @@ int verb_report(const struct arguments *a, struct error *e);
 int verb_doctor(const struct arguments *a, struct error *e);
 int verb_bench(const struct arguments *a, struct error *e);
 
-extern const struct option job_options[], predict_options[], evaluate_options[], status_options[], report_options[];
+extern const struct option init_options[], job_options[], predict_options[], evaluate_options[], status_options[],
+    report_options[];

@@ -1,0 +1,37 @@
+/* Guesses what the fields of somebody's data are for: by their values first, by their names where values leave it open. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GUESS_ROWS 50000 /* read at most */
+
+struct profile; /* of a field */
+
+struct guess {
+    struct profile *fields;
+    size_t field_count;
+    uint64_t rows;
+    bool cells;         /* CSV or TSV */
+    const char *format; /* "CSV" */
+    /* Fields by number; SIZE_MAX: none. */
+    size_t id, group, label;
+    size_t *text_a, *text_b; /* in order of the file */
+    size_t a_count, b_count;
+    size_t main_a, main_b; /* the longest of each */
+    bool multi;
+    const char *separator;   /* of labels in a cell; NULL: not needed */
+    const char *pair_reason; /* why there are two texts, or why not */
+    bool label_named;        /* the label's name says so; else only its values do */
+    double foreign;          /* share of letters that are not ASCII */
+};
+
+/* label: the field that the user says it is, or NULL. ERROR_DATA: no rows, no text, nothing like a label (fields are listed). */
+int guess_fields(struct guess *ret, const char *path, const char *label, struct error *e);
+void guess_free(struct guess *g);
+const char *guess_name(const struct guess *g, size_t field); /* NULL for SIZE_MAX */
+double guess_words(const struct guess *g, size_t field);     /* mean */
+size_t guess_distinct(const struct guess *g, size_t field);  /* different values */
