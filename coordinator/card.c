@@ -85,6 +85,8 @@ static void add_metrics(struct buffer *b, const struct run *r)
                        "|---|---|---|---|---|---|---|---|\n");
     add_row(b, r, "validation", &r->final.validation);
     add_row(b, r, "test", &r->final.test);
+    if (r->beside)
+        buffer_printf(b, "\n%s", r->beside);
 }
 
 static void add_rule(struct buffer *b, const struct run *r)

@@ -78,9 +78,10 @@ int publish(const struct run *r, bool *made, struct error *e)
 {
     char hash[SHA256_TEXT], *path = path_join(r->folder, "bundle"), *zip = format_text("%s/%s.zip", r->folder, r->job->name);
     struct json *inference = inference_config(r);
-    char *text = json_print(inference, false);
+    char *printed = json_print(inference, false), *text = format_text("%s%s", printed, r->beside ? r->beside : "");
     int status = 0;
     sha256_bytes(text, strlen(text), hash);
+    free(printed);
     bool there = is_published(r, hash, path, zip);
     if (!there &&
         (write_bundle(path, r, inference, e) != 0 || zip_folder(zip, path, r->job->name, e) != 0 || remember(r, hash, e) != 0))

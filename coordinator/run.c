@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/base/stop.h"
 #include "common/format/model_config.h"
+#include "coordinator/beside.h"
 #include "coordinator/decide.h"
 #include "coordinator/evaluation.h"
 #include "coordinator/figures.h"
@@ -286,6 +287,8 @@ static int stage_publish(struct run *r, struct error *e)
     final_print(r);
     if (evaluation_write(r, e) != 0)
         return -1;
+    if (beside_transformer(r, e) != 0)
+        return -1;
     if (publish(r, &made, e) != 0)
         return -1;
     if (report_write(r->job->out, NULL, false, e) != 0)
@@ -321,6 +324,7 @@ static void run_free(struct run *r)
 {
     dispatch_destroy(&r->dispatch, r->exit_code);
     final_free(&r->final);
+    free(r->beside);
     free(r->order);
     sweep_free(r->trials, r->trial_count);
     validation_destroy(&r->validation);
