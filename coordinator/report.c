@@ -12,7 +12,15 @@ static void (*const sections[])(struct report_page *p) = {page_top,         page
                                                           page_calibration, page_labels, page_errors, page_data,
                                                           page_provenance,  page_bottom};
 
-/* drawn [pictures->count]. */
+static void undraw(char **drawn, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(drawn[i]);
+        drawn[i] = NULL;
+    }
+}
+
+/* drawn [pictures->count]: all pictures, or none. */
 static int draw(char **drawn, const char *folder, const struct report_pictures *pictures, struct error *e)
 {
     char *path = path_join(folder, "pictures");
@@ -21,6 +29,8 @@ static int draw(char **drawn, const char *folder, const struct report_pictures *
         status = pictures_draw(path, pictures->items, pictures->count, e);
     for (size_t i = 0; status == 0 && i < pictures->count; i++)
         status = picture_inline(&drawn[i], path, pictures->items[i], e);
+    if (status != 0)
+        undraw(drawn, pictures->count);
     free(path);
     return status;
 }
@@ -48,8 +58,7 @@ static int make(const char *file, struct report_page *page, struct error *e)
     page->pictures = &pictures;
     page->drawn = drawn;
     int status = write_page(file, page, e);
-    for (size_t i = 0; i < pictures.count; i++)
-        free(drawn[i]);
+    undraw(drawn, pictures.count);
     free(drawn);
     report_pictures_free(&pictures);
     return status;

@@ -45,11 +45,15 @@ static void list_stages(struct buffer *b, const struct json *events)
     buffer_text(b, count ? "" : "none");
 }
 
-/* F1 of a part: as published, else from the logits. */
+static bool is_many(const struct report_run *r)
+{
+    return r->multi || r->label_count > 2;
+}
+
+/* F1 of a part; of many labels that of all decisions together. */
 static double published_f1(const struct report_page *p, const char *part)
 {
-    const struct json *m = json_get(json_get(json_get(p->run->inference, "metrics"), part), "f1");
-    return json_type(m) == JSON_NUMBER ? json_number(m) : NAN;
+    return page_number(json_get(json_get(json_get(p->run->inference, "metrics"), part), "f1"));
 }
 
 static void add_head(struct buffer *b, const char *term, const char *text, bool is_long)
@@ -68,29 +72,20 @@ static void add_head_number(struct buffer *b, const char *term, double value)
     add_head(b, term, isfinite(value) ? text : NULL, false);
 }
 
-static double baseline_f1(const struct report_page *p, const char *part)
-{
-    const struct json *metrics = json_get(json_get(p->run->baseline, "metrics"), part);
-    return page_number(json_get(metrics, "f1"));
-}
-
 static void add_verdict(struct report_page *p, double f1)
 {
-    double other = baseline_f1(p, "test");
+    const struct json *words = json_get(p->run->baseline, "verdict");
+    bool wins = json_boolean(json_get(p->run->baseline, "transformer_wins"));
     struct buffer *b = &p->html;
     buffer_text(b, "<p class=\"verdict\">");
-    if (!isfinite(f1))
-        buffer_text(b, "The chosen model has not been scored on test yet.");
-    else if (!isfinite(other))
-        buffer_printf(b, "F1 on test is %.4f. No text baseline was made to hold it against.", f1);
-    else if (f1 > other)
-        buffer_printf(b, "The transformer beats the TF-IDF baseline on test: F1 %.4f against %.4f, %.4f more.", f1, other,
-                      f1 - other);
+    if (json_text(words)) {
+        buffer_text(b, wins ? "" : "<strong>");
+        html_text(b, json_text(words));
+        buffer_text(b, wins ? "" : "</strong>");
+    } else if (isfinite(f1))
+        buffer_printf(b, "F1 on test is %.4f. There is no text baseline to hold it against.", f1);
     else
-        buffer_printf(b,
-                      "<strong>The transformer does not beat the TF-IDF baseline on test</strong>: F1 %.4f against %.4f. The "
-                      "baseline is cheaper and at least as good.",
-                      f1, other);
+        buffer_text(b, "The chosen model has not been scored on test yet.");
     buffer_text(b, "</p>\n");
 }
 
@@ -101,12 +96,12 @@ static void add_heads(struct report_page *p)
     char text[64];
     double test = published_f1(p, "test"), validation = published_f1(p, "validation");
     buffer_text(b, "<dl class=\"heads\">\n");
-    add_head_number(b, r->multi ? "Test micro F1" : "Test F1", test);
-    add_head_number(b, r->multi ? "Validation micro F1" : "Validation F1", validation);
+    add_head_number(b, is_many(r) ? "Test micro F1" : "Test F1", test);
+    add_head_number(b, is_many(r) ? "Validation micro F1" : "Validation F1", validation);
     if (json_get(r->inference, "thresholds"))
         add_head(b, "Threshold", "one a label", false);
     else if (r->decided) {
-        snprintf(text, sizeof text, "%.4g", r->thresholds[0]);
+        snprintf(text, sizeof text, "%.4g", r->thresholds[r->positive]);
         add_head(b, "Threshold", text, false);
     }
     snprintf(text, sizeof text, "%zu", r->metrics_count);
@@ -200,22 +195,44 @@ static void add_part(struct report_page *p, const struct report_scores *s, const
     add_metrics_row(&p->html, rule, &m, one ? r->thresholds[0] : NAN, s->logits->rows, macro, true);
 }
 
-/* A row of another model's figures, from its file. */
-static void add_other(struct report_page *p, const struct json *file, const char *part, const char *name)
+/* A row of another model's figures; `file` as contender_to_json writes it. */
+static void add_other(struct report_page *p, const struct json *file, const char *part, const char *name, double rows)
 {
-    const struct json *m = json_get(json_get(file, "metrics"), part);
+    const struct json *m =
+        json_get(json_get(json_get(file, part), "at_threshold"), "f1") ? json_get(json_get(file, part), "at_threshold") : NULL;
     if (!m)
         return;
     struct buffer *b = &p->html;
     html_row(b, false);
     html_head_cell(b, name);
-    html_count_cell(b, page_number(json_get(m, "rows")));
+    html_count_cell(b, rows);
     html_number_cell(b, page_number(json_get(file, "threshold")), "%.4g");
     html_figure_cell(b, page_number(json_get(m, "precision")));
     html_figure_cell(b, page_number(json_get(m, "recall")));
     html_figure_cell(b, page_number(json_get(m, "f1")));
-    html_figure_cell(b, page_number(json_get(m, p->run->multi ? "macro_f1" : "accuracy")));
+    html_figure_cell(b, page_number(json_get(m, is_many(p->run) ? "macro_f1" : "accuracy")));
     html_row_end(b);
+}
+
+/* How far F1 on test would move had other rows been drawn. */
+static void add_interval(struct report_page *p)
+{
+    const struct json *test = json_get(p->run->evaluation, "test"), *rules = json_get(test, "rules"),
+                      *interval = json_get(json_get(json_get(rules, "tuned"), "intervals"), "micro_f1");
+    if (json_size(interval) == 2)
+        buffer_printf(&p->html, "<p class=\"soft\">%s on test: 95 %% of %.0f resampled tests lie between %.4f and %.4f.</p>\n",
+                      is_many(p->run) ? "Micro F1" : "F1", json_number(json_get(test, "draws")),
+                      json_number(json_at(interval, 0)), json_number(json_at(interval, 1)));
+}
+
+static void add_others(struct report_page *p)
+{
+    const struct json *baseline = json_get(p->run->baseline, "baseline");
+    double validation = p->validation ? p->validation->logits->rows : NAN, test = p->test ? p->test->logits->rows : NAN;
+    add_other(p, baseline, "validation", "TF-IDF baseline, validation", validation);
+    add_other(p, baseline, "test", "TF-IDF baseline, test", test);
+    add_other(p, p->run->ensemble, "validation", "Both together, validation", validation);
+    add_other(p, p->run->ensemble, "test", "Both together, test", test);
 }
 
 void page_result(struct report_page *p)
@@ -233,18 +250,15 @@ void page_result(struct report_page *p)
         } else
             buffer_text(b, " Precision, recall and F1 are of all decisions together (micro).");
         buffer_text(b, "</p>\n");
-        bool many = p->run->label_count > 2 || p->run->multi;
         html_table(b, "Figures of the chosen model, and of what it is held against",
-                   many ? "Model and part|#Rows|#Threshold|#Precision|#Recall|#F1|#Macro F1"
-                        : "Model and part|#Rows|#Threshold|#Precision|#Recall|#F1|#Accuracy",
+                   is_many(p->run) ? "Model and part|#Rows|#Threshold|#Precision|#Recall|#F1|#Macro F1"
+                                   : "Model and part|#Rows|#Threshold|#Precision|#Recall|#F1|#Accuracy",
                    false);
         add_part(p, p->validation, p->figures, "Validation, at 0.5", "Validation, by the rule");
         add_part(p, p->test, p->test_figures, "Test, at 0.5", "Test, by the rule");
-        add_other(p, p->run->baseline, "validation", "TF-IDF baseline, validation");
-        add_other(p, p->run->baseline, "test", "TF-IDF baseline, test");
-        add_other(p, p->run->ensemble, "validation", "Both together, validation");
-        add_other(p, p->run->ensemble, "test", "Both together, test");
+        add_others(p);
         html_table_end(b);
+        add_interval(p);
     }
     html_section_end(b);
 }

@@ -70,6 +70,31 @@ static void add_label_row(struct report_page *p, uint32_t c)
     html_row_end(b);
 }
 
+/* W5: what needs no person, where labels are found as well as people agree on them. */
+static void add_automatable(struct report_page *p)
+{
+    const struct json *models = json_get(p->run->automatable, "models");
+    struct buffer *b = &p->html;
+    if (json_size(models) == 0)
+        return;
+    buffer_printf(b, "<h3>Automatable</h3>\n<p>A label is automatable if its F1 on test reaches %.4g.</p>\n",
+                  json_number(json_get(p->run->automatable, "agreement")));
+    html_table(b, "Labels that need no person, and the rows of test that this covers",
+               "Model|#Labels|#Automatable|#Rows with a label|#All labels automatable|#Some label automatable", false);
+    for (size_t i = 0; i < json_size(models); i++) {
+        const struct json *m = json_at(models, i);
+        html_row(b, false);
+        html_head_cell(b, json_text(json_get(m, "model")));
+        html_count_cell(b, page_number(json_get(m, "labels")));
+        html_count_cell(b, page_number(json_get(m, "automatable_labels")));
+        html_count_cell(b, page_number(json_get(m, "rows_with_label")));
+        html_figure_cell(b, page_number(json_get(m, "share_all_labels")));
+        html_figure_cell(b, page_number(json_get(m, "share_some_label")));
+        html_row_end(b);
+    }
+    html_table_end(b);
+}
+
 void page_labels(struct report_page *p)
 {
     struct buffer *b = &p->html;
@@ -87,6 +112,7 @@ void page_labels(struct report_page *p)
             add_label_row(p, c);
         html_table_end(b);
     }
+    add_automatable(p);
     html_section_end(b);
 }
 

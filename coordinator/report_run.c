@@ -25,10 +25,16 @@ static int read_files(struct report_run *r, struct error *e)
     const struct {
         const char *name;
         struct json **to;
-    } files[] = {
-        {"job.json", &r->job_file},      {"check.json", &r->check},       {"split.json", &r->split_file},
-        {"tune.json", &r->tune},         {"table.json", &r->table},       {"bundle/inference_config.json", &r->inference},
-        {"baseline.json", &r->baseline}, {"ensemble.json", &r->ensemble}, {"automatable.json", &r->automatable}};
+    } files[] = {{"job.json", &r->job_file},
+                 {"check.json", &r->check},
+                 {"split.json", &r->split_file},
+                 {"tune.json", &r->tune},
+                 {"table.json", &r->table},
+                 {"bundle/inference_config.json", &r->inference},
+                 {"baseline.json", &r->baseline},
+                 {"ensemble.json", &r->ensemble},
+                 {"automatable.json", &r->automatable},
+                 {"evaluation.json", &r->evaluation}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (read_if_there(files[i].to, r->folder, files[i].name, e) != 0)
             return -1;
@@ -226,8 +232,8 @@ bool report_is_calibrated(const struct report_run *r)
 
 void report_run_free(struct report_run *r)
 {
-    struct json **const files[] = {&r->job_file, &r->check,     &r->split_file, &r->tune,     &r->table,
-                                   &r->events,   &r->inference, &r->baseline,   &r->ensemble, &r->automatable};
+    struct json **const files[] = {&r->job_file,  &r->check,    &r->split_file, &r->tune,        &r->table,     &r->events,
+                                   &r->inference, &r->baseline, &r->ensemble,   &r->automatable, &r->evaluation};
     for (size_t i = 0; i < r->metrics_count; i++) {
         for (size_t k = 0; k < r->metrics[i].epochs; k++)
             json_destroy(&r->metrics[i].epoch[k]);

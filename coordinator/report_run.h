@@ -18,6 +18,7 @@ struct report_run {
     struct json *job_file, *check, *split_file, *tune, *table, *events;
     struct json *inference;                         /* of the bundle */
     struct json *baseline, *ensemble, *automatable; /* text baseline and what is made with it */
+    struct json *evaluation;                        /* intervals */
     struct job job;                                 /* of job_file */
     struct dataset *data;                           /* NULL: not made yet, or removed */
     struct split split;                             /* only with data */
