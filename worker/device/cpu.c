@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 #include "worker/device/cpu_device.h"
+#include "worker/device/cpu_matmul.h"
 #include "worker/device/cpu_reference.h"
 #include "worker/device/host_memory.h"
 #include "worker/device/kernels/pieces.h"
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void cpu_fail(struct cpu *c, const char *format, ...)
 {
@@ -121,9 +123,9 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
     struct cpu *c = allocate(1, sizeof *c);
     c->base = (struct device){.run = &operations, .precision = precision, .threads = threads};
     c->kernels = k;
-    if (matmul_create(&c->matmul, c, e) != 0) {
+    if (matmul_create(&c->matmul, threads, precision == PRECISION_BF16 && strncmp(k->isa, "avx512", 6) == 0) != 0) {
         free(c);
-        return -1;
+        return error_set(e, ERROR_FAILED, "device cpu: oneDNN cannot be set up on this machine; run muster doctor");
     }
     *ret = &c->base;
     return 0;

@@ -5,9 +5,9 @@
 #include "worker/device/host.h"
 #include "worker/device/kernels/kernels.h"
 
-struct matmul; /* oneDNN, cpu_linear.c */
+struct matmul; /* cpu_matmul.h */
 
-enum { SCRATCH_PRODUCT, SCRATCH_WIDE_A, SCRATCH_WIDE_B, SCRATCH_PARTS, SCRATCH_ATTENTION, SCRATCH_COUNT };
+enum { SCRATCH_PRODUCT, SCRATCH_WIDE_A, SCRATCH_WIDE_B, SCRATCH_WIDE_C, SCRATCH_PARTS, SCRATCH_ATTENTION, SCRATCH_COUNT };
 
 struct cpu {
     struct device base;
@@ -32,10 +32,6 @@ void cpu_fail(struct cpu *c, const char *format, ...) __attribute__((format(prin
 
 /* The dropout as kernels take it: &m, or NULL without. */
 const struct mask *mask_of(struct mask *m, const struct dropout *dropout);
-
-int matmul_create(struct matmul **ret, struct cpu *c, struct error *e);
-void matmul_destroy(struct matmul **m);
-const char *matmul_version(char *text, size_t size);
 
 void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, device_memory x, device_memory w,
                         device_memory bias, enum activation activation, size_t N, size_t K, size_t O);

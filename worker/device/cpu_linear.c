@@ -1,286 +1,269 @@
-/* Owns oneDNN: the matrix products of the cpu device. Three primitives, made once, whose sizes are given when they run: T varies
- * from step to step, and a primitive for each T would be made in the middle of training. Measured (Zen 5, encoder shapes), this
- * costs nothing against primitives of fixed size. They write float; bias, activation and rounding follow over panels of rows
- * that the caches still hold. */
+/* Owns how linear maps are divided among the cpu device's threads. Each thread has a tile of the result: it multiplies by itself
+ * and, while the product is in its caches, adds bias, applies the activation, rounds. One parallel region an operation: threads
+ * meet once. */
 #include "worker/device/cpu_device.h"
-
-#include "common/base/memory.h"
+#include "worker/device/cpu_matmul.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define PANEL_ROWS 512 /* of a bf16 map's product before it is rounded: measured within 3 % of the whole in one product */
+#define PANEL_ROWS 512    /* of a product before it is rounded to bf16: with fewer, products get slower; with more, memory */
+#define TILE_ROWS_MIN 256 /* with fewer, a thread spends its time on packing the other factor */
 
-enum { FORWARD, INPUT, WEIGHT, PRODUCT_KINDS };
-
-/* c (M,N) = a b, K summed over; stored row by row, a or b as their transposes. */
-static const struct {
-    bool a_transposed, b_transposed;
-} kinds[PRODUCT_KINDS] = {
-    [FORWARD] = {false, true}, /* x w^T */
-    [INPUT] = {false, false},  /* dy w */
-    [WEIGHT] = {true, false},  /* dy^T x */
+struct grid {
+    size_t row_parts, column_parts;
 };
 
-struct matmul {
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    dnnl_primitive_t primitives[PRODUCT_KINDS]; /* bf16; NULL where products are of floats */
-};
-
-static dnnl_memory_desc_t matrix(dnnl_data_type_t type, dnnl_dim_t rows, dnnl_dim_t columns, bool transposed)
+/* Rows are split first; columns too where rows are too few for so many threads. */
+static struct grid grid_of(const struct cpu *c, size_t rows)
 {
-    dnnl_memory_desc_t ret;
-    bool open = rows == DNNL_RUNTIME_DIM_VAL;
-    dnnl_dims_t sizes = {rows, columns}, strides = {open ? rows : columns, 1};
-    if (transposed) {
-        strides[0] = 1;
-        strides[1] = rows;
-    }
-    dnnl_memory_desc_init_by_strides(&ret, 2, sizes, type, strides);
-    return ret;
-}
-
-static int primitive_create(dnnl_primitive_t *ret, dnnl_engine_t engine, int kind)
-{
-    dnnl_dim_t open = DNNL_RUNTIME_DIM_VAL;
-    dnnl_memory_desc_t a = matrix(dnnl_bf16, open, open, kinds[kind].a_transposed);
-    dnnl_memory_desc_t b = matrix(dnnl_bf16, open, open, kinds[kind].b_transposed), c = matrix(dnnl_f32, open, open, false);
-    dnnl_matmul_desc_t description;
-    dnnl_primitive_desc_t chosen;
-    if (dnnl_matmul_desc_init(&description, &a, &b, NULL, &c) != dnnl_success ||
-        dnnl_primitive_desc_create(&chosen, &description, NULL, engine, NULL) != dnnl_success)
-        return -1;
-    dnnl_status_t status = dnnl_primitive_create(ret, chosen);
-    dnnl_primitive_desc_destroy(chosen);
-    return status == dnnl_success ? 0 : -1;
-}
-
-static void primitives_destroy(struct matmul *m)
-{
-    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
-        if (m->primitives[kind])
-            dnnl_primitive_destroy(m->primitives[kind]);
-    memset(m->primitives, 0, sizeof m->primitives);
-}
-
-/* oneDNN multiplies bf16 only with AVX-512 (and not where DNNL_MAX_CPU_ISA forbids it); elsewhere bf16 is widened first. */
-static void primitives_create(struct matmul *m)
-{
-    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
-        if (primitive_create(&m->primitives[kind], m->engine, kind) != 0) {
-            primitives_destroy(m);
-            return;
-        }
-}
-
-int matmul_create(struct matmul **ret, struct cpu *c, struct error *e)
-{
-    struct matmul *m = allocate(1, sizeof *m);
-    omp_set_num_threads(c->base.threads);
-    if (dnnl_engine_create(&m->engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&m->stream, m->engine, dnnl_stream_default_flags) != dnnl_success)
-        goto fail;
-    if (c->base.precision == PRECISION_BF16 && strncmp(c->kernels->isa, "avx512", 6) == 0)
-        primitives_create(m);
-    *ret = m;
-    return 0;
-fail:
-    matmul_destroy(&m);
-    return error_set(e, ERROR_FAILED, "device cpu: oneDNN cannot be set up on this machine; set train.precision to f32");
-}
-
-void matmul_destroy(struct matmul **m)
-{
-    if (!*m)
-        return;
-    primitives_destroy(*m);
-    if ((*m)->stream)
-        dnnl_stream_destroy((*m)->stream);
-    if ((*m)->engine)
-        dnnl_engine_destroy((*m)->engine);
-    free(*m);
-    *m = NULL;
-}
-
-const char *matmul_version(char *text, size_t size)
-{
-    const dnnl_version_t *v = dnnl_version();
-    snprintf(text, size, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
-    return text;
-}
-
-struct operands {
-    int kind;
-    float *c;
-    const void *a, *b; /* act */
-    size_t M, N, K;
-    bool add;
-};
-
-static void check(struct cpu *c, dnnl_status_t status)
-{
-    if (status != dnnl_success)
-        cpu_fail(c, "device cpu: oneDNN refuses a matrix product (status %d); set train.precision to f32", (int)status);
-}
-
-static void multiply_f32(struct cpu *c, const struct operands *o, const float *a, const float *b)
-{
-    bool ta = kinds[o->kind].a_transposed, tb = kinds[o->kind].b_transposed;
-    dnnl_dim_t M = (dnnl_dim_t)o->M, N = (dnnl_dim_t)o->N, K = (dnnl_dim_t)o->K;
-    check(c, dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', M, N, K, 1, a, ta ? M : K, b, tb ? K : N, o->add, o->c, N));
-}
-
-static void multiply_widened(struct cpu *c, const struct operands *o)
-{
-    float *a = cpu_scratch(c, SCRATCH_WIDE_A, o->M * o->K * sizeof *a);
-    float *b = cpu_scratch(c, SCRATCH_WIDE_B, o->K * o->N * sizeof *b);
-    if (!a || !b)
-        return;
-    c->kernels->widen(a, o->a, o->M * o->K);
-    c->kernels->widen(b, o->b, o->K * o->N);
-    multiply_f32(c, o, a, b);
-}
-
-static dnnl_memory_t operand(struct cpu *c, dnnl_data_type_t type, size_t rows, size_t columns, bool transposed, const void *data)
-{
-    dnnl_memory_t ret = NULL;
-    dnnl_memory_desc_t description = matrix(type, (dnnl_dim_t)rows, (dnnl_dim_t)columns, transposed);
-    check(c, dnnl_memory_create(&ret, &description, c->matmul->engine, (void *)(uintptr_t)data));
-    return ret;
-}
-
-static void multiply_bf16(struct cpu *c, const struct operands *o)
-{
-    dnnl_memory_t a = operand(c, dnnl_bf16, o->M, o->K, kinds[o->kind].a_transposed, o->a);
-    dnnl_memory_t b = operand(c, dnnl_bf16, o->K, o->N, kinds[o->kind].b_transposed, o->b);
-    dnnl_memory_t product = operand(c, dnnl_f32, o->M, o->N, false, o->c);
-    if (c->failure.kind == ERROR_NONE) {
-        dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, product}};
-        check(c, dnnl_primitive_execute(c->matmul->primitives[o->kind], c->matmul->stream, 3, arguments));
-        check(c, dnnl_stream_wait(c->matmul->stream));
-    }
-    dnnl_memory_destroy(a);
-    dnnl_memory_destroy(b);
-    dnnl_memory_destroy(product);
-}
-
-static void multiply(struct cpu *c, const struct operands *o)
-{
-    c->base.flops += 2.0 * (double)o->M * (double)o->N * (double)o->K;
-    omp_set_num_threads(c->base.threads); /* of the calling thread, which need not be the one that made the device */
-    if (c->base.precision == PRECISION_F32)
-        multiply_f32(c, o, o->a, o->b);
-    else if (c->matmul->primitives[0])
-        multiply_bf16(c, o);
-    else
-        multiply_widened(c, o);
-}
-
-static size_t panel_count(size_t rows)
-{
-    return (rows + PANEL_ROWS - 1) / PANEL_ROWS;
-}
-
-static const char *act_at(const struct cpu *c, device_memory m, size_t element)
-{
-    return (const char *)host_pointer(m) + element * precision_bytes(c->base.precision);
+    size_t threads = (size_t)c->base.threads, columns = 1;
+    while (threads % (2 * columns) == 0 && rows / (threads / columns) < TILE_ROWS_MIN)
+        columns *= 2;
+    return (struct grid){threads / columns, columns};
 }
 
 struct share {
-    size_t from, to;
+    size_t from, count;
 };
 
 /* What part `i` of `parts` has of n things, by whole `grain`s. */
 static struct share share_of(size_t n, size_t i, size_t parts, size_t grain)
 {
-    size_t grains = (n + grain - 1) / grain;
-    struct share s = {grains * i / parts * grain, grains * (i + 1) / parts * grain};
-    return (struct share){s.from < n ? s.from : n, s.to < n ? s.to : n};
+    size_t grains = (n + grain - 1) / grain, from = grains * i / parts * grain, to = grains * (i + 1) / parts * grain;
+    from = from < n ? from : n;
+    return (struct share){from, (to < n ? to : n) - from};
 }
 
-/* y, pre: rows of a linear map from their product. */
-static void finish_rows(struct cpu *c, char *y, char *pre, const float *product, const float *bias, enum activation activation,
-                        size_t rows, size_t O)
+struct tile {
+    struct share rows, columns;
+};
+
+static struct tile tile_of(struct grid g, size_t i, size_t rows, size_t columns)
 {
-    size_t bytes = precision_bytes(c->base.precision) * O, parts = (size_t)c->base.threads;
+    return (struct tile){share_of(rows, i / g.column_parts, g.row_parts, 16),
+                         share_of(columns, i % g.column_parts, g.column_parts, 64)};
+}
+
+/* An act matrix as products take it: itself, or widened to float. */
+struct factor {
+    const char *data;
+    size_t element; /* bytes */
+};
+
+static const void *factor_at(struct factor f, size_t i)
+{
+    return f.data + i * f.element;
+}
+
+static struct factor factor_open(struct cpu *c, device_memory m, size_t n, int use)
+{
+    if (c->base.precision == PRECISION_F32)
+        return (struct factor){host_pointer(m), sizeof(float)};
+    if (matmul_takes_bf16(c->matmul))
+        return (struct factor){host_pointer(m), sizeof(bf16)};
+    float *wide = cpu_scratch(c, use, (n + 1) * sizeof *wide);
+    size_t parts = (size_t)c->base.threads;
 #pragma omp parallel for num_threads(c->base.threads) schedule(static)
     for (size_t i = 0; i < parts; i++) {
-        struct share s = share_of(rows, i, parts, 1);
-        c->kernels->bias_activation(y + s.from * bytes, pre ? pre + s.from * bytes : NULL, product + s.from * O, bias, activation,
-                                    s.to - s.from, O);
+        struct share s = share_of(n, i, parts, 64);
+        if (wide)
+            c->kernels->widen(wide + s.from, (const bf16 *)host_pointer(m) + s.from, s.count);
     }
+    return (struct factor){(const char *)wide, sizeof(float)};
+}
+
+static char *act_at(const struct cpu *c, device_memory m, size_t element)
+{
+    return m.address ? (char *)host_pointer(m) + element * precision_bytes(c->base.precision) : NULL;
+}
+
+/* Where parts put the products of their panels; no memory in f32, where products are made where they stay. */
+struct panels {
+    float *memory;
+    size_t part; /* elements */
+};
+
+static struct panels panels_open(struct cpu *c, struct grid g, size_t rows, size_t columns)
+{
+    struct panels ret = {0};
+    if (c->base.precision == PRECISION_F32)
+        return ret;
+    size_t most = rows / g.row_parts + 32; /* of a tile: share_of's grain is 16 */
+    ret.part = (most < PANEL_ROWS ? most : PANEL_ROWS) * (columns / g.column_parts + 128);
+    ret.memory = cpu_scratch(c, SCRATCH_PRODUCT, (size_t)c->base.threads * ret.part * sizeof *ret.memory);
+    return ret;
+}
+
+static float *panel_of(struct panels p, size_t part)
+{
+    return p.memory ? p.memory + part * p.part : NULL;
+}
+
+static size_t panel_count(const struct cpu *c, size_t rows)
+{
+    return c->base.precision == PRECISION_F32 ? rows > 0 : (rows + PANEL_ROWS - 1) / PANEL_ROWS;
+}
+
+static void settle(struct cpu *c, int failed)
+{
+    if (failed)
+        cpu_fail(c, "device cpu: oneDNN refuses a matrix product (status %d); set train.precision to f32", failed);
+}
+
+struct forward {
+    struct factor x, w;
+    device_memory y, pre;
+    const float *bias;
+    enum activation activation;
+    struct panels panels;
+    size_t N, K, O;
+};
+
+static int forward_panel(struct cpu *c, const struct forward *f, struct share rows, struct share columns, size_t part)
+{
+    size_t at = rows.from * f->O + columns.from;
+    struct epilogue e = {.y = act_at(c, f->y, at),
+                         .pre = act_at(c, f->pre, at),
+                         .bias = f->bias + columns.from,
+                         .activation = f->activation,
+                         .rows = rows.count,
+                         .columns = columns.count,
+                         .stride = f->O};
+    float *panel = panel_of(f->panels, part), *product = panel ? panel : e.pre ? e.pre : e.y;
+    e.product = product;
+    e.product_stride = panel ? columns.count : f->O;
+    int failed = matmul_run(c->matmul, part,
+                            &(struct matrix_product){.kind = PRODUCT_FORWARD,
+                                                     .a = factor_at(f->x, rows.from * f->K),
+                                                     .b = factor_at(f->w, columns.from * f->K),
+                                                     .c = product,
+                                                     .a_stride = f->K,
+                                                     .b_stride = f->K,
+                                                     .c_stride = e.product_stride,
+                                                     .M = rows.count,
+                                                     .N = columns.count,
+                                                     .K = f->K});
+    if (!failed)
+        c->kernels->bias_activation(&e);
+    return failed;
+}
+
+static int forward_tile(struct cpu *c, const struct forward *f, struct tile t, size_t part)
+{
+    size_t panels = panel_count(c, t.rows.count);
+    int failed = 0;
+    for (size_t i = 0; i < panels && !failed; i++) {
+        struct share rows = share_of(t.rows.count, i, panels, 1);
+        rows.from += t.rows.from;
+        failed = forward_panel(c, f, rows, t.columns, part);
+    }
+    return failed;
 }
 
 void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, device_memory x, device_memory w,
                         device_memory bias, enum activation activation, size_t N, size_t K, size_t O)
 {
     struct cpu *c = cpu_of(d);
-    bool wide = d->precision == PRECISION_F32; /* the product is stored where it stays */
-    size_t panels = wide ? N > 0 : panel_count(N);
-    float *scratch = wide ? NULL : cpu_scratch(c, SCRATCH_PRODUCT, (N / (panels ? panels : 1) + 1) * O * sizeof(float));
-    for (size_t i = 0; i < panels && c->failure.kind == ERROR_NONE; i++) {
-        size_t from = N * i / panels, rows = N * (i + 1) / panels - from;
-        float *product = wide ? host_f32(pre.address ? pre : y) : scratch;
-        struct operands o = {FORWARD, product, act_at(c, x, from * K), host_pointer(w), rows, O, K, false};
-        multiply(c, &o);
-        finish_rows(c, (char *)(uintptr_t)act_at(c, y, from * O),
-                    pre.address ? (char *)(uintptr_t)act_at(c, pre, from * O) : NULL, product, host_f32(bias), activation, rows,
-                    O);
-    }
+    struct forward f = {.y = y, .pre = pre, .bias = host_f32(bias), .activation = activation, .N = N, .K = K, .O = O};
+    f.x = factor_open(c, x, N * K, SCRATCH_WIDE_A);
+    f.w = factor_open(c, w, O * K, SCRATCH_WIDE_B);
+    struct grid grid = grid_of(c, N);
+    f.panels = panels_open(c, grid, N, O);
+    if (c->failure.kind != ERROR_NONE)
+        return;
+    int failed = 0;
+    d->flops += 2.0 * (double)N * (double)K * (double)O;
+    omp_set_num_threads(d->threads); /* what oneDNN goes by where a team is of one */
+#pragma omp parallel for num_threads(d->threads) schedule(static) reduction(| : failed)
+    for (size_t i = 0; i < grid.row_parts * grid.column_parts; i++)
+        failed |= forward_tile(c, &f, tile_of(grid, i, N, O), i);
+    settle(c, failed);
 }
 
-static void store_rows(struct cpu *c, char *y, const float *product, int add, size_t n)
+struct backward {
+    struct factor dy, x, w;
+    device_memory dx, dy_stored;
+    float *dw, *dbias;
+    struct panels panels;
+    bool add;
+    size_t N, K, O;
+};
+
+static int input_panel(struct cpu *c, const struct backward *b, struct share rows, struct share columns, size_t part)
 {
-    size_t bytes = precision_bytes(c->base.precision), parts = (size_t)c->base.threads;
-#pragma omp parallel for num_threads(c->base.threads) schedule(static)
-    for (size_t i = 0; i < parts; i++) {
-        struct share s = share_of(n, i, parts, 64);
-        c->kernels->store_product(y + s.from * bytes, product + s.from, add, s.to - s.from);
-    }
+    size_t at = rows.from * b->K + columns.from;
+    float *panel = panel_of(b->panels, part), *product = panel ? panel : host_f32(b->dx) + at;
+    size_t stride = panel ? columns.count : b->K;
+    int failed = matmul_run(c->matmul, part,
+                            &(struct matrix_product){.kind = PRODUCT_INPUT,
+                                                     .a = factor_at(b->dy, rows.from * b->O),
+                                                     .b = factor_at(b->w, columns.from),
+                                                     .c = product,
+                                                     .a_stride = b->O,
+                                                     .b_stride = b->K,
+                                                     .c_stride = stride,
+                                                     .M = rows.count,
+                                                     .N = columns.count,
+                                                     .K = b->O,
+                                                     .add = b->add && !panel});
+    for (size_t i = 0; panel && !failed && i < rows.count; i++)
+        c->kernels->store_product(act_at(c, b->dx, at + i * b->K), product + i * stride, b->add, columns.count);
+    return failed;
 }
 
-static void input_gradient(struct cpu *c, device_memory dx, device_memory dy, device_memory w, int add_dx, size_t N, size_t K,
-                           size_t O)
+static int input_tile(struct cpu *c, const struct backward *b, struct tile t, size_t part)
 {
-    bool wide = c->base.precision == PRECISION_F32;
-    size_t panels = wide ? N > 0 : panel_count(N);
-    float *scratch = wide ? NULL : cpu_scratch(c, SCRATCH_PRODUCT, (N / (panels ? panels : 1) + 1) * K * sizeof(float));
-    for (size_t i = 0; i < panels && c->failure.kind == ERROR_NONE; i++) {
-        size_t from = N * i / panels, rows = N * (i + 1) / panels - from;
-        struct operands o = {INPUT,         wide ? host_f32(dx) : scratch, act_at(c, dy, from * O), host_pointer(w), rows, K, O,
-                             wide && add_dx};
-        multiply(c, &o);
-        if (!wide)
-            store_rows(c, (char *)(uintptr_t)act_at(c, dx, from * K), scratch, add_dx, rows * K);
+    size_t panels = panel_count(c, t.rows.count);
+    int failed = 0;
+    for (size_t i = 0; i < panels && !failed; i++) {
+        struct share rows = share_of(t.rows.count, i, panels, 1);
+        rows.from += t.rows.from;
+        failed = input_panel(c, b, rows, t.columns, part);
     }
+    return failed;
 }
 
-static void bias_gradient(struct cpu *c, device_memory dbias, device_memory dy, size_t N, size_t O)
+static int weight_tile(struct cpu *c, const struct backward *b, struct tile t, size_t part)
 {
-    size_t parts = (size_t)c->base.threads;
-#pragma omp parallel for num_threads(c->base.threads) schedule(static)
-    for (size_t i = 0; i < parts; i++) {
-        struct share s = share_of(O, i, parts, 32);
-        c->kernels->column_sums(host_f32(dbias), host_pointer(dy), N, O, s.from, s.to);
-    }
+    return matmul_run(c->matmul, part,
+                      &(struct matrix_product){.kind = PRODUCT_WEIGHT,
+                                               .a = factor_at(b->dy, t.rows.from),
+                                               .b = factor_at(b->x, t.columns.from),
+                                               .c = b->dw + t.rows.from * b->K + t.columns.from,
+                                               .a_stride = b->O,
+                                               .b_stride = b->K,
+                                               .c_stride = b->K,
+                                               .M = t.rows.count,
+                                               .N = t.columns.count,
+                                               .K = b->N});
+}
+
+static int backward_part(struct cpu *c, const struct backward *b, size_t part)
+{
+    struct share bias = share_of(b->O, part, (size_t)c->base.threads, 32);
+    c->kernels->column_sums(b->dbias, host_pointer(b->dy_stored), b->N, b->O, bias.from, bias.from + bias.count);
+    int failed = b->dx.address ? input_tile(c, b, tile_of(grid_of(c, b->N), part, b->N, b->K), part) : 0;
+    return failed ? failed : weight_tile(c, b, tile_of(grid_of(c, b->O), part, b->O, b->K), part);
 }
 
 void cpu_linear_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dy,
                          device_memory x, device_memory w, int add_dx, size_t N, size_t K, size_t O)
 {
     struct cpu *c = cpu_of(d);
+    struct backward b = {
+        .dx = dx, .dy_stored = dy, .dw = host_f32(dw), .dbias = host_f32(dbias), .add = add_dx, .N = N, .K = K, .O = O};
+    b.dy = factor_open(c, dy, N * O, SCRATCH_WIDE_A);
+    b.x = factor_open(c, x, N * K, SCRATCH_WIDE_B);
+    b.w = factor_open(c, w, O * K, SCRATCH_WIDE_C);
+    b.panels = panels_open(c, grid_of(c, N), N, K);
     if (c->failure.kind != ERROR_NONE)
         return;
-    if (dx.address)
-        input_gradient(c, dx, dy, w, add_dx, N, K, O);
-    struct operands o = {WEIGHT, host_f32(dw), host_pointer(dy), host_pointer(x), O, K, N, false};
-    if (N > 0)
-        multiply(c, &o);
-    else
-        memset(host_f32(dw), 0, O * K * sizeof(float));
-    bias_gradient(c, dbias, dy, N, O);
+    int failed = 0;
+    d->flops += (dx.address ? 4.0 : 2.0) * (double)N * (double)K * (double)O;
+    omp_set_num_threads(d->threads);
+#pragma omp parallel for num_threads(d->threads) schedule(static) reduction(| : failed)
+    for (size_t i = 0; i < (size_t)d->threads; i++)
+        failed |= backward_part(c, &b, i);
+    settle(c, failed);
 }

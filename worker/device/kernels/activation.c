@@ -126,29 +126,24 @@ INLINE vector hyperbolic_slope(vector y)
     return splat(1) - y * y;
 }
 
-struct epilogue {
-    act *y, *pre;
-    const float *product, *bias;
-    size_t rows, O;
-};
-
-INLINE void epilogue_part(const struct epilogue *p, size_t at, size_t o, size_t n, vector (*activation)(vector))
+INLINE void epilogue_part(const struct epilogue *e, size_t row, size_t c, size_t n, vector (*activation)(vector))
 {
-    vector v = act_round(load_most(p->product + at, n) + load_most(p->bias + o, n));
-    if (p->pre)
-        act_store_most(p->pre + at, v, n);
-    if (p->y != p->pre)
-        act_store_most(p->y + at, activation(v), n);
+    size_t at = row * e->stride + c;
+    vector v = act_round(load_most(e->product + row * e->product_stride + c, n) + load_most(e->bias + c, n));
+    if (e->pre)
+        act_store_most((act *)e->pre + at, v, n);
+    if (e->y != e->pre)
+        act_store_most((act *)e->y + at, activation(v), n);
 }
 
-INLINE void epilogue(struct epilogue p, vector (*activation)(vector))
+INLINE void epilogue(const struct epilogue *e, vector (*activation)(vector))
 {
-    for (size_t row = 0; row < p.rows; row++) {
-        size_t o = 0, at = row * p.O;
-        for (; o + LANES <= p.O; o += LANES)
-            epilogue_part(&p, at + o, o, LANES, activation);
-        if (o < p.O)
-            epilogue_part(&p, at + o, o, p.O - o, activation);
+    for (size_t row = 0; row < e->rows; row++) {
+        size_t c = 0;
+        for (; c + LANES <= e->columns; c += LANES)
+            epilogue_part(e, row, c, LANES, activation);
+        if (c < e->columns)
+            epilogue_part(e, row, c, e->columns - c, activation);
     }
 }
 
@@ -176,9 +171,9 @@ INLINE void slope(struct slope p, vector (*activation)(vector), vector (*derivat
 }
 
 #define ACTIVATION(name, forward, again, derivative)                                                                             \
-    static void name##_epilogue(struct epilogue p)                                                                               \
+    static void name##_epilogue(const struct epilogue *e)                                                                        \
     {                                                                                                                            \
-        epilogue(p, forward);                                                                                                    \
+        epilogue(e, forward);                                                                                                    \
     }                                                                                                                            \
     static void name##_backward(struct slope p)                                                                                  \
     {                                                                                                                            \
@@ -192,7 +187,7 @@ ACTIVATION(relu, relu, relu, relu_slope)
 ACTIVATION(tanh, hyperbolic, identity, hyperbolic_slope) /* its backward is given the output */
 
 static const struct {
-    void (*epilogue)(struct epilogue p);
+    void (*epilogue)(const struct epilogue *e);
     void (*backward)(struct slope p);
 } activations[] = {
     [ACTIVATION_NONE] = {none_epilogue, none_backward},
@@ -202,10 +197,9 @@ static const struct {
     [ACTIVATION_TANH] = {tanh_epilogue, tanh_backward},
 };
 
-void KERNEL(bias_activation)(void *y, void *pre, const float *product, const float *bias, enum activation activation, size_t rows,
-                             size_t O)
+void KERNEL(bias_activation)(const struct epilogue *e)
 {
-    activations[activation].epilogue((struct epilogue){y, pre, product, bias, rows, O});
+    activations[e->activation].epilogue(e);
 }
 
 void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n)

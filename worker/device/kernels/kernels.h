@@ -47,14 +47,21 @@ struct norm_gradient {
     size_t C;
 };
 
+/* pre = product + bias; y = activation(pre), for a tile of a linear map. */
+struct epilogue {
+    void *y, *pre;        /* act; rows `stride` apart. pre may be NULL, or y where there is no activation */
+    const float *product; /* rows `product_stride` apart; may be y or pre where act is float */
+    const float *bias;
+    enum activation activation;
+    size_t rows, columns, stride, product_stride;
+};
+
 struct kernels {
     const char *isa; /* as MUSTER_ISA names it */
     const char *words;
     enum precision precision;
 
-    /* pre = product + bias; y = activation(pre). product f32 (rows,O), may be y or pre where act is float; pre may be NULL. */
-    void (*bias_activation)(void *y, void *pre, const float *product, const float *bias, enum activation activation, size_t rows,
-                            size_t O);
+    void (*bias_activation)(const struct epilogue *e);
     void (*activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
     void (*store_product)(void *y, const float *product, int add, size_t n); /* y = or += product */
     void (*column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);

@@ -3,8 +3,7 @@
 
 #include "worker/device/kernels/kernels.h"
 
-void KERNEL(bias_activation)(void *y, void *pre, const float *product, const float *bias, enum activation activation, size_t rows,
-                             size_t O);
+void KERNEL(bias_activation)(const struct epilogue *e);
 void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
 void KERNEL(store_product)(void *y, const float *product, int add, size_t n);
 void KERNEL(column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);

@@ -1,0 +1,162 @@
+/* Owns oneDNN. Its bf16 primitives are made once, their sizes given when they run: T varies from step to step, and a primitive
+ * for each T would be made in the middle of training. Measured at encoder shapes on Zen 5, this costs nothing against primitives
+ * of fixed size. Floats go through its sgemm, which needs none. */
+#include "worker/device/cpu_matmul.h"
+
+#include "common/base/memory.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    bool a_transposed, b_transposed;
+} kinds[PRODUCT_KINDS] = {
+    [PRODUCT_FORWARD] = {false, true},
+    [PRODUCT_INPUT] = {false, false},
+    [PRODUCT_WEIGHT] = {true, false},
+};
+
+struct matmul {
+    dnnl_engine_t engine;
+    dnnl_stream_t *streams; /* one a part */
+    int parts;
+    dnnl_primitive_t primitives[PRODUCT_KINDS]; /* bf16; NULL where products are of floats */
+};
+
+/* rows x columns as a product sees it. */
+static dnnl_memory_desc_t matrix(dnnl_data_type_t type, dnnl_dim_t rows, dnnl_dim_t columns, dnnl_dim_t stride, bool transposed)
+{
+    dnnl_memory_desc_t ret;
+    dnnl_dims_t sizes = {rows, columns}, strides = {transposed ? 1 : stride, transposed ? stride : 1};
+    dnnl_memory_desc_init_by_strides(&ret, 2, sizes, type, strides);
+    return ret;
+}
+
+static int primitive_create(dnnl_primitive_t *ret, dnnl_engine_t engine, int kind)
+{
+    dnnl_dim_t open = DNNL_RUNTIME_DIM_VAL;
+    dnnl_memory_desc_t a = matrix(dnnl_bf16, open, open, open, kinds[kind].a_transposed);
+    dnnl_memory_desc_t b = matrix(dnnl_bf16, open, open, open, kinds[kind].b_transposed);
+    dnnl_memory_desc_t c = matrix(dnnl_f32, open, open, open, false);
+    dnnl_matmul_desc_t description;
+    dnnl_primitive_desc_t chosen = NULL;
+    dnnl_primitive_attr_t attributes = NULL;
+    int64_t shared = 1;
+    dnnl_status_t status = dnnl_matmul_desc_init(&description, &a, &b, NULL, &c);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_create(&attributes);
+    if (status == dnnl_success) /* the caller's memory: threads run one primitive at the same time */
+        status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(&chosen, &description, attributes, engine, NULL);
+    if (status == dnnl_success) { /* one that needs such memory is not used */
+        shared = (int64_t)dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0));
+        status = shared ? dnnl_unimplemented : dnnl_primitive_create(ret, chosen);
+    }
+    dnnl_primitive_desc_destroy(chosen);
+    dnnl_primitive_attr_destroy(attributes);
+    return status == dnnl_success ? 0 : -1;
+}
+
+static void primitives_destroy(struct matmul *m)
+{
+    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
+        if (m->primitives[kind])
+            dnnl_primitive_destroy(m->primitives[kind]);
+    memset(m->primitives, 0, sizeof m->primitives);
+}
+
+/* oneDNN multiplies bf16 only with AVX-512, and not where DNNL_MAX_CPU_ISA forbids it: then none. */
+static void primitives_create(struct matmul *m)
+{
+    for (int kind = 0; kind < PRODUCT_KINDS; kind++)
+        if (primitive_create(&m->primitives[kind], m->engine, kind) != 0) {
+            primitives_destroy(m);
+            return;
+        }
+}
+
+int matmul_create(struct matmul **ret, int threads, bool bf16)
+{
+    struct matmul *m = allocate(1, sizeof *m);
+    m->streams = allocate((size_t)threads, sizeof *m->streams);
+    if (dnnl_engine_create(&m->engine, dnnl_cpu, 0) != dnnl_success)
+        goto fail;
+    for (; m->parts < threads; m->parts++)
+        if (dnnl_stream_create(&m->streams[m->parts], m->engine, dnnl_stream_default_flags) != dnnl_success)
+            goto fail;
+    if (bf16)
+        primitives_create(m);
+    *ret = m;
+    return 0;
+fail:
+    matmul_destroy(&m);
+    return -1;
+}
+
+void matmul_destroy(struct matmul **m)
+{
+    if (!*m)
+        return;
+    primitives_destroy(*m);
+    while ((*m)->parts > 0)
+        dnnl_stream_destroy((*m)->streams[--(*m)->parts]);
+    if ((*m)->engine)
+        dnnl_engine_destroy((*m)->engine);
+    free((*m)->streams);
+    free(*m);
+    *m = NULL;
+}
+
+bool matmul_takes_bf16(const struct matmul *m)
+{
+    return m->primitives[0] != NULL;
+}
+
+const char *matmul_version(char *text, size_t size)
+{
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(text, size, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+    return text;
+}
+
+static dnnl_status_t run_f32(const struct matrix_product *p)
+{
+    char ta = kinds[p->kind].a_transposed ? 'T' : 'N', tb = kinds[p->kind].b_transposed ? 'T' : 'N';
+    return dnnl_sgemm(ta, tb, (dnnl_dim_t)p->M, (dnnl_dim_t)p->N, (dnnl_dim_t)p->K, 1, p->a, (dnnl_dim_t)p->a_stride, p->b,
+                      (dnnl_dim_t)p->b_stride, p->add, p->c, (dnnl_dim_t)p->c_stride);
+}
+
+static dnnl_status_t run_bf16(struct matmul *m, size_t part, const struct matrix_product *p)
+{
+    dnnl_dim_t M = (dnnl_dim_t)p->M, N = (dnnl_dim_t)p->N, K = (dnnl_dim_t)p->K;
+    dnnl_memory_desc_t of[3] = {matrix(dnnl_bf16, M, K, (dnnl_dim_t)p->a_stride, kinds[p->kind].a_transposed),
+                                matrix(dnnl_bf16, K, N, (dnnl_dim_t)p->b_stride, kinds[p->kind].b_transposed),
+                                matrix(dnnl_f32, M, N, (dnnl_dim_t)p->c_stride, false)};
+    void *data[3] = {(void *)(uintptr_t)p->a, (void *)(uintptr_t)p->b, p->c};
+    dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, NULL}, {DNNL_ARG_WEIGHTS, NULL}, {DNNL_ARG_DST, NULL}};
+    dnnl_status_t status = dnnl_success;
+    for (int i = 0; i < 3 && status == dnnl_success; i++)
+        status = dnnl_memory_create(&arguments[i].memory, &of[i], m->engine, data[i]);
+    if (status == dnnl_success)
+        status = dnnl_primitive_execute(m->primitives[p->kind], m->streams[part], 3, arguments);
+    if (status == dnnl_success)
+        status = dnnl_stream_wait(m->streams[part]);
+    for (int i = 0; i < 3; i++)
+        if (arguments[i].memory)
+            dnnl_memory_destroy(arguments[i].memory);
+    return status;
+}
+
+int matmul_run(struct matmul *m, size_t part, const struct matrix_product *p)
+{
+    if (p->K == 0)
+        for (size_t i = 0; i < p->M; i++)
+            memset(p->c + i * p->c_stride, 0, p->N * sizeof *p->c);
+    if (p->M == 0 || p->N == 0 || p->K == 0)
+        return 0;
+    return (int)(matmul_takes_bf16(m) ? run_bf16(m, part, p) : run_f32(p));
+}
