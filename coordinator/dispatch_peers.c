@@ -75,7 +75,6 @@ static int fail_trial(struct dispatch *d, size_t i, const struct error *why, str
     json_set_text(fields, "why", why->text);
     if (dispatch_note(d, "trial_failed", fields, e))
         return -1;
-    log_warn("trial %s: %s", d->trials[i].key, why->text);
     if (!d->first_failure.kind)
         d->first_failure = *why;
     return end_trial(d, i, LEASE_FAILED, NULL, why, e);

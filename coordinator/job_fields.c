@@ -432,7 +432,7 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
     switch (f->type) {
     case JOB_TEXT:
         if (!json_text(value) || (!*json_text(value) && strcmp(f->key, "data.joiner") != 0))
-            return expected(f, "a text", value, e);
+            return expected(f, "a text that is not empty", value, e);
         *(char **)to = duplicate(json_text(value));
         return 0;
     case JOB_WORD:

@@ -236,7 +236,7 @@ int folder_create(const char *path, struct error *e)
     }
     free(copy);
     if (!result && !folder_exists(path))
-        return error_set(e, ERROR_FAILED, "%s: is not a folder; remove it or choose another name", path);
+        return error_set(e, ERROR_FAILED, "%s: is not a folder; choose another name", path);
     return result;
 }
 

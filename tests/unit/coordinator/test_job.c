@@ -157,7 +157,7 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"train\": {\"lr\": null}}", NULL, "j.json:1: train.lr: expected a number, found null"},
     {"{" MINIMAL ", \"train\": [1]}", NULL, "j.json:1: train: expected an object with keys such as \"...\", found a list"},
     {"{\"model\": 3, \"data\": {\"path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
-     "j.json:1: model: expected a text, found 3 (a number)"},
+     "j.json:1: model: expected a text that is not empty, found 3 (a number)"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": \"a\"}}", NULL,
      "j.json:1: data.text_a: expected a list of texts such as [\"title\", \"text\"], found \"a\" (a text)"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": [\"a\", \"a\"]}}", NULL,
