@@ -1,0 +1,47 @@
+/* Temperature scaling (Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017): logits are divided
+ * by one T > 0, found on VALIDATION; and how well probabilities match frequencies. */
+#pragma once
+
+#include "common/score/threshold.h"
+
+/* Logits and labels of the validation part, and nothing else. */
+struct validation_logits {
+    const float *logits;    /* (rows, labels) */
+    const int32_t *class;   /* (rows), one label a row; or */
+    const uint8_t *targets; /* (rows, labels) 0 or 1, many labels a row */
+    size_t rows, labels;
+};
+
+#define RELIABILITY_BINS 15
+
+struct reliability {
+    double nll;   /* mean over rows, of many labels a row over rows and labels */
+    double ece;   /* sum over bins of equal width of their share of the cases times |confidence - accuracy| */
+    double brier; /* mean squared distance of probabilities and labels, of classes summed over them */
+    struct {
+        uint64_t count;
+        double confidence, accuracy; /* means; 0 in an empty bin */
+    } bin[RELIABILITY_BINS];         /* bin b: p from b / 15 on, the last one with 1 */
+};
+
+/* Cases: of many labels a row every label of every row; of two classes the second one's probability; of more the highest one. */
+int calibration_measure(struct reliability *ret, struct validation_logits v, double temperature, struct error *e);
+
+struct temperature_fit {
+    double temperature; /* 1 where nothing is better */
+    double nll_before, nll_after;
+    bool improved;
+};
+/* The T that minimises the NLL, which is convex in 1 / T: Newton, kept within a bracket; T within 0.05 and 20. */
+int temperature_fit(struct temperature_fit *ret, struct validation_logits v, struct error *e);
+/* ERROR_USAGE unless T is a finite number above 0. `what` names it. */
+int temperature_check(double temperature, const char *what, struct error *e);
+
+/* W4: T 1 ... 15 by thresholds 0.2 ... 1.0, and F1 of all labels together (of two classes: of class `positive`) at each. */
+#define TEMPERATURE_GRID 135
+struct temperature_point {
+    double temperature, threshold, f1;
+};
+/* *best: index of the highest F1, the first wins ties. Two labels, or many a row. */
+int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *best, struct validation_logits v, size_t positive,
+                     struct error *e);

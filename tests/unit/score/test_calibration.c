@@ -1,0 +1,180 @@
+/* Temperature, ECE, Brier and the grid of W4 against NumPy and SciPy (tests/golden/score_calibration.json). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/memory.h"
+#include "common/format/json.h"
+#include "common/score/calibration.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct json *golden(void)
+{
+    struct error e;
+    struct json *j;
+    if (json_read(&j, TEST_GOLDEN "/score_calibration.json", &e))
+        fail_msg("%s", e.text);
+    assert_true(json_size(json_get(j, "cases")) >= 4);
+    return j;
+}
+
+static struct validation_logits read_rows(const struct json *c)
+{
+    struct validation_logits v = {.rows = (size_t)json_number(json_get(c, "rows")),
+                                  .labels = (size_t)json_number(json_get(c, "labels"))};
+    bool many = strcmp(json_text(json_get(c, "kind")), "labels") == 0;
+    float *logits = allocate(v.rows, v.labels * sizeof *logits);
+    int32_t *class = allocate(v.rows, sizeof *class);
+    uint8_t *targets = allocate(v.rows, v.labels);
+    for (size_t i = 0; i < v.rows * v.labels; i++) {
+        logits[i] = (float)json_number(json_at(json_get(c, "logits"), i));
+        if (many)
+            targets[i] = (uint8_t)json_number(json_at(json_get(c, "truth"), i));
+    }
+    for (size_t i = 0; !many && i < v.rows; i++)
+        class[i] = (int32_t)json_number(json_at(json_get(c, "truth"), i));
+    v.logits = logits;
+    v.class = many ? NULL : class;
+    v.targets = many ? targets : NULL;
+    if (many)
+        free(class);
+    else
+        free(targets);
+    return v;
+}
+
+static void rows_free(struct validation_logits *v)
+{
+    free((void *)(uintptr_t)v->logits);
+    free((void *)(uintptr_t)v->class);
+    free((void *)(uintptr_t)v->targets);
+}
+
+static void check(double found, double expected, double tolerance, const struct json *c, const char *what)
+{
+    if (!(fabs(found - expected) <= tolerance))
+        fail_msg("%s, %s: expected %.17g, found %.17g", json_text(json_get(c, "name")), what, expected, found);
+}
+
+static void check_measure(struct validation_logits v, double temperature, const struct json *expected, const struct json *c)
+{
+    struct reliability r;
+    struct error e = {0};
+    if (calibration_measure(&r, v, temperature, &e))
+        fail_msg("%s", e.text);
+    check(r.nll, json_number(json_get(expected, "nll")), 1e-12, c, "NLL");
+    check(r.ece, json_number(json_get(expected, "ece")), 1e-12, c, "ECE");
+    check(r.brier, json_number(json_get(expected, "brier")), 1e-12, c, "Brier");
+    for (size_t b = 0; b < RELIABILITY_BINS; b++)
+        check((double)r.bin[b].count, json_number(json_at(json_get(expected, "counts"), b)), 0, c, "rows of a bin");
+}
+
+static void measures(void **state)
+{
+    (void)state;
+    struct json *root = golden();
+    for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
+        const struct json *c = json_at(json_get(root, "cases"), i);
+        struct validation_logits v = read_rows(c);
+        check_measure(v, 1, json_get(c, "before"), c);
+        check_measure(v, 2.5, json_get(c, "after"), c);
+        rows_free(&v);
+    }
+    json_destroy(&root);
+}
+
+static void temperatures(void **state)
+{
+    (void)state;
+    struct json *root = golden();
+    for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
+        const struct json *c = json_at(json_get(root, "cases"), i);
+        struct validation_logits v = read_rows(c);
+        struct temperature_fit f;
+        struct error e = {0};
+        assert_int_equal(temperature_fit(&f, v, &e), 0);
+        double expected = json_number(json_get(c, "temperature"));
+        check(f.temperature, expected, 1e-5 * expected, c, "temperature"); /* SciPy's, as flat as the minimum is */
+        assert_true(f.improved && f.nll_after < f.nll_before);
+        rows_free(&v);
+    }
+    json_destroy(&root);
+}
+
+static void the_grid_of_w4(void **state)
+{
+    (void)state;
+    struct json *root = golden();
+    for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
+        const struct json *c = json_at(json_get(root, "cases"), i), *expected = json_get(c, "grid");
+        struct validation_logits v = read_rows(c);
+        struct temperature_point points[TEMPERATURE_GRID];
+        struct error e = {0};
+        int best = -1, first = 0;
+        int status = temperature_grid(points, &best, v, 1, &e);
+        assert_int_equal(status, expected ? 0 : -1);
+        for (int k = 0; expected && k < TEMPERATURE_GRID; k++) {
+            check(points[k].f1, json_number(json_at(expected, (size_t)k)), 1e-15, c, "F1 of a point");
+            first = points[k].f1 > points[first].f1 ? k : first;
+        }
+        if (expected) {
+            assert_int_equal(best, first);
+            assert_true(points[0].temperature == 1 && points[0].threshold == 0.2 && points[134].temperature == 15 &&
+                        points[134].threshold == 1);
+        }
+        rows_free(&v);
+    }
+    json_destroy(&root);
+}
+
+static void what_does_not_help_is_rolled_back(void **state)
+{
+    (void)state;
+    /* No logit says anything: every temperature is as good. */
+    const float nothing[4] = {0};
+    const uint8_t targets[4] = {1, 0, 0, 1};
+    struct temperature_fit f;
+    struct error e = {0};
+    assert_int_equal(temperature_fit(&f, (struct validation_logits){nothing, NULL, targets, 2, 2}, &e), 0);
+    assert_true(!f.improved && f.temperature == 1 && f.nll_after == f.nll_before);
+    /* All right: the surer the better, down to the least temperature. */
+    const float right[4] = {3, -3, -3, 3};
+    assert_int_equal(temperature_fit(&f, (struct validation_logits){right, NULL, targets, 2, 2}, &e), 0);
+    assert_true(f.improved && f.temperature >= 0.05 && f.temperature < 0.06 && isfinite(f.nll_after));
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    const float logits[2] = {1, NAN};
+    const uint8_t targets[2] = {0};
+    struct temperature_fit f;
+    struct reliability r;
+    struct error e = {0};
+    assert_int_equal(temperature_fit(&f, (struct validation_logits){logits, NULL, targets, 2, 1}, &e), -1);
+    assert_true(e.kind == ERROR_DATA && strstr(e.text, "row 1 "));
+    assert_int_equal(temperature_fit(&f, (struct validation_logits){logits, NULL, targets, 0, 1}, &e), -1);
+    assert_true(e.kind == ERROR_DATA && strstr(e.text, "empty"));
+    static const double bad[] = {0, -1, NAN, INFINITY};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(calibration_measure(&r, (struct validation_logits){logits, NULL, targets, 1, 1}, bad[i], &e), -1);
+        assert_true(e.kind == ERROR_USAGE && strstr(e.text, "must be above 0"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(measures),       cmocka_unit_test(temperatures),
+        cmocka_unit_test(the_grid_of_w4), cmocka_unit_test(what_does_not_help_is_rolled_back),
+        cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
