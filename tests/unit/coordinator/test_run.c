@@ -567,7 +567,7 @@ static void wrong_inputs(void **state)
         {"train.max_length=64", "train.max_length: 64 tokens are more than the 32 that model takes", ERROR_USAGE},
         {"model=nowhere/here", "nowhere/here", ERROR_USAGE},
         {"data.path=absent.jsonl", "absent.jsonl", ERROR_DATA},
-        {"data.labels=[\"A\",\"B\",\"C\"]", "has 3 labels; this version tells two apart", ERROR_DATA},
+        {"data.labels=[\"A\",\"B\",\"C\"]", "label 'C' has no row in the train part", ERROR_DATA},
         {"out=rows.jsonl", "rows.jsonl", ERROR_FAILED},
     };
     script = good;
