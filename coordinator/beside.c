@@ -55,9 +55,11 @@ static void score(struct beside *b, struct contender *c)
 /* So that the figures, and what the ensemble mixes, are of the bundle's probabilities. */
 static void calibrate(const struct beside *b, struct contender *c)
 {
+    const double *t = b->r->temperatures;
+    size_t labels = b->r->labels;
     for (int i = 0; i < 2; i++)
-        for (size_t k = 0; k < (size_t)b->truth[parts[i]].rows * b->r->labels; k++)
-            c->logits[parts[i]][k] = (float)(c->logits[parts[i]][k] / b->r->temperatures[k % b->r->labels]);
+        for (size_t k = 0; k < b->truth[parts[i]].rows * labels; k++)
+            c->logits[parts[i]][k] = (float)(c->logits[parts[i]][k] / t[b->r->kind == DECISION_LABELS ? k % labels : 0]);
 }
 
 /* Its temperatures and thresholds are the run's, which tuning has chosen. */
