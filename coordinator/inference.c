@@ -30,6 +30,8 @@ static struct json *input(const struct run *r)
     json_set_text(o, "id", j->data.id);
     json_set_text(o, "label", j->data.label);
     json_set(o, "labels", label_list(r));
+    json_set(o, "dropped_labels", json_copy(json_get(r->check, "dropped_labels")));
+    json_set_text(o, "label_separator", j->data.label_separator);
     json_set_boolean(o, "multi", j->multi);
     if (r->kind == DECISION_BINARY)
         json_set_text(o, "positive", r->label_names[r->positive]);

@@ -19,6 +19,7 @@
 enum label_form { LABELS_UNSEEN, LABELS_INDEX, LABELS_NAME };
 
 struct found_labels {
+    bool ignored; /* one was passed over */
     uint32_t count, number[];
 };
 
@@ -232,7 +233,9 @@ static int label_from_value(struct reader *r, uint32_t *ret, const struct json *
 
 static void take_label(struct found_labels *to, uint32_t number)
 {
-    if (number != LABEL_IGNORED)
+    if (number == LABEL_IGNORED)
+        to->ignored = true;
+    else
         to->number[to->count++] = number;
 }
 
@@ -317,7 +320,7 @@ static int read_label(struct reader *r, struct found_labels **ret, const struct 
         return -1;
     int result = labels_of_value(r, ret, !list ? value : r->in->multi ? list : json_at(list, 0), e);
     json_destroy(&list);
-    if (!result && !r->in->multi && !(*ret)->count) { /* its only label is ignored */
+    if (!result && !(*ret)->count && (*ret)->ignored) { /* as records_prune does with rows that have none left */
         free(*ret);
         *ret = NULL;
     }

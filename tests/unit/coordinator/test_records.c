@@ -208,8 +208,10 @@ static void rare_labels_and_short_rows_are_dropped(void **state)
     in.ignored = (struct text_fields){(char *[]){"rare", "also rare"}, 2};
     in.labels = (struct text_fields){(char *[]){"x", "y"}, 2};
     assert_int_equal(read_text(&r, text, &in, false, &e), 0);
+    assert_int_equal(r.count, 4); /* the third row had ignored labels only */
+    assert_int_equal(r.without_label, 1);
     assert_labels(&r.rows[0], "0 1");
-    assert_labels(&r.rows[2], "");
+    assert_labels(&r.rows[3], "");
     records_free(&r);
     in.multi = false;
     in.labels = in.ignored = (struct text_fields){0};
