@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Data as users have it: CSV, TSV and compressed files mean the same as JSON Lines; problems of the data stop; init writes jobs that run.
+. "$(dirname "$0")/common.sh"
+python3 "$here/tiny.py" "$scratch"
+
+say "the same rows in every format"
+python3 - <<'PY'
+import csv, gzip, json
+rows = [json.loads(line) for line in open("rows.jsonl")]
+for path, separator, end in (("rows.csv", ",", "\r\n"), ("rows.tsv", "\t", "\n")):
+    with open(path, "w", newline="", encoding="utf-8-sig" if path == "rows.csv" else "utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), delimiter=separator, lineterminator=end, quoting=csv.QUOTE_ALL if path == "rows.csv" else 0)
+        writer.writeheader()
+        writer.writerows(rows)
+for path in ("rows.jsonl", "rows.csv"):
+    with open(path, "rb") as plain, gzip.open(path + ".gz", "wb") as packed:
+        packed.write(plain.read())
+PY
+files="rows.csv rows.tsv rows.jsonl.gz rows.csv.gz"
+if command -v zstd >/dev/null; then zstd -q rows.csv; files="$files rows.csv.zst"; fi
+expect 0 '240 kept' muster split job.json
+for file in $files; do
+  expect 0 '240 kept' muster split job.json data.path=$file out=other
+  same_bytes run/split.json other/split.json
+  rm -rf other
+done
+
+say "predict and evaluate read them too"
+expect 0 'bundle' muster publish job.json train.epochs=1 sweep=null out=small
+expect 0 '' muster predict small/bundle rows.jsonl -o a.jsonl
+expect 0 '' muster predict small/bundle rows.csv.gz -o b.jsonl
+same_bytes a.jsonl b.jsonl
+expect 0 '240 rows' muster evaluate small/bundle rows.tsv
+mv "$scratch/out" one
+expect 0 '240 rows' muster evaluate small/bundle rows.jsonl
+same_bytes one "$scratch/out"
+
+say "broken tables"
+refused() { expect 3 "$1" muster check job.json data.path=$2 out=bad; rm -rf bad; }
+sed '5s/,"[^"]*"\r$/\r/' rows.csv >ragged.csv; refused 'ragged.csv:5: the row has 5 cells, the header 6' ragged.csv
+sed '1s/"b"/"a"/' rows.csv >twice.csv; refused 'twice.csv:1: the header has the column "a" twice' twice.csv
+head -c 3000 rows.csv.gz >cut.csv.gz; refused 'cut.csv.gz: its gzip data is damaged' cut.csv.gz
+cp rows.csv named.csv.gz; refused 'named.csv.gz: is named .gz but holds no gzip data' named.csv.gz
+printf 'a;b;label\n"open;1;0\n' >quote.csv; refused 'quote.csv:3: a cell.s quote is never closed' quote.csv
+
+say "conflicting duplicates, leaks, shared groups"
+python3 - <<'PY'
+import json
+rows = [json.loads(line) for line in open("rows.jsonl")]
+def write(path, rows):
+    with open(path, "w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+again = [dict(row, id=f"again{i}", group=f"other{i}") for i, row in enumerate(rows[:60])]
+write("leaks.jsonl", rows + again)
+write("conflicts.jsonl", rows + [dict(row, label=1 - row["label"]) for row in again[:10]])
+write("train.jsonl", rows[:160]), write("validation.jsonl", rows[160:200]), write("test.jsonl", rows[200:])
+PY
+expect 3 '10 rows repeat the text of another and have another label.*data.accept=\["conflicting_duplicates"\]' muster check job.json data.path=conflicts.jsonl out=conflicts
+expect 0 'accepted by data.accept' muster check job.json data.path=conflicts.jsonl out=conflicts 'data.accept=["conflicting_duplicates"]'
+expect 3 'rows of the .* part have texts that stand in train too.*split_check.json.*data.accept=\["leaks"\]' muster split job.json data.path=leaks.jsonl out=leaks
+python3 - <<'PY'
+import json
+check = json.load(open("leaks/check.json"))
+assert check["duplicates"]["rows"] == 60 and check["duplicates"]["with_other_label"] == 0, check["duplicates"]
+split = json.load(open("leaks/split_check.json"))
+assert split["leaks"] and all(leak["exact"] for leak in split["leaks"]), split["leaks"][:3]
+PY
+expect 0 'accepted' muster split job.json data.path=leaks.jsonl out=leaks 'data.accept=["leaks"]'
+expect 2 'data.accept.*did you mean "leaks"' muster check job.json 'data.accept=["leak"]' out=other
+parts="data.path=null data.train_path=train.jsonl data.validation_path=validation.jsonl data.test_path=test.jsonl"
+expect 3 '[0-9]+ groups have rows in more than one part.*shared_groups' muster split job.json $parts out=parts
+expect 0 'accepted' muster split job.json $parts out=parts 'data.accept=["shared_groups"]'
+
+say "many labels: rare ones, rows without, shares in each part"
+python3 - <<'PY'
+import json, random
+chance = random.Random(3)
+with open("many.jsonl", "w") as file:
+    for i in range(400):
+        labels = [f"l{k:02d}" for k in range(12) if chance.random() < 0.5 / (k + 1)] + (["rare"] if i % 100 == 7 else [])
+        file.write(json.dumps({"id": i, "text": " ".join(chance.choice(["word1", "word2", "linked", "apart"]) for _ in range(8)) + f" {i}",
+                               "tags": labels, "packed": ";".join(labels)}) + "\n")
+job = json.load(open("job.json"))
+job["task"] = "multi_label_classification"
+job["data"] = {"path": "many.jsonl", "id": "id", "label": "tags", "text_a": ["text"], "min_label_count": 10}
+job["split"] = {"method": "stratified"}
+job.pop("sweep")
+json.dump(job, open("many.json", "w"))
+PY
+expect 0 'labels dropped as rare .* 1, and [0-9]+ rows' muster split many.json out=many
+python3 - <<'PY'
+import json
+rows = [json.loads(line)["tags"] for line in open("many.jsonl")]
+check, split = json.load(open("many/check.json")), json.load(open("many/split_check.json"))
+kept = [tags for tags in rows if tags != ["rare"]]
+assert check["kept"] == len(kept) and check["rare_only"] == len(rows) - len(kept), (check["kept"], len(kept))
+assert check["dropped_labels"] == ["rare"]
+assert check["labels_per_row"]["rows"][0] == sum(not tags for tags in kept)
+counts = {label["name"]: label["count"] for label in check["labels"]}
+assert counts == {name: sum(name in tags for tags in kept) for name in counts}, counts
+for part, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
+    for name, found in zip(counts, split["parts"][part]["labels"]):
+        assert abs(found - share * counts[name]) <= 3, (part, name, found, share * counts[name])
+assert json.load(open("many/split.json"))["fingerprints"] == {p: v["fingerprint"] for p, v in split["parts"].items()}
+PY
+expect 3 'no label has 1000 rows' muster check many.json out=none data.min_label_count=1000
+
+say "init"
+for file in rows.jsonl rows.csv many.jsonl; do
+  rm -f init.json
+  expect 0 'next: muster check init.json' muster init $file --model model -o init.json
+  expect 0 'kept' muster check init.json out=init data.min_label_count=0
+  rm -rf init
+done
+expect 2 'init.json: is there already' muster init rows.jsonl -o init.json
+expect 0 'wrote init.json' muster init rows.jsonl -o init.json --force
+printf '{"text": "one two three four"}\n{"text": "five six seven eight"}\n' >plain.jsonl
+expect 3 'no field looks like a label; name it: --label FIELD' muster init plain.jsonl -o none.json
+[ ! -e none.json ] || fail "a job was written for data without labels"
