@@ -29,12 +29,19 @@ expect 0 'bundle' muster run job.json
 [ "$(leases)" = "$before" ] || fail "a finished trial was leased again"
 same_bytes first.safetensors run/bundle/model.safetensors
 
-say "predict, evaluate, status"
+say "predict"
 head -3 rows.jsonl >three.jsonl
 expect 0 'predicted.jsonl: 3 rows' muster predict run/bundle three.jsonl -o predicted.jsonl
 [ "$(grep -c '"id": *"row[012]"' predicted.jsonl)" = 3 ] || fail "predicted.jsonl does not name the three rows"
 muster predict run/bundle three.jsonl 2>/dev/null | cmp - predicted.jsonl || fail "standard output and -o differ"
 expect 0 '3 rows' muster predict run/bundle three.jsonl -o predicted.h5
+
+say "transformers loads the bundle and gives the same logits"
+checked=0
+"${PYTHON:-python3}" "$here/bundle_check.py" run/bundle three.jsonl predicted.jsonl >"$scratch/said" 2>&1 || checked=$?
+[[ $checked = 0 || $checked = 77 ]] || fail "transformers and muster predict disagree on the bundle" # 77: no transformers here
+
+say "evaluate, status"
 expect 0 'f1|F1' muster evaluate run/bundle rows.jsonl
 expect 4 'gate|below|min-f1' muster evaluate run/bundle rows.jsonl --min-f1 1.01
 expect 0 'lr-0.005_epochs-3' muster status run
