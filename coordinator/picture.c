@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAME_MOST 40  /* bytes of a name in the legend */
+#define NAME_MOST 40 /* bytes of a name in the legend */
+#define GRID "#888888"
 #define INK "#010203" /* no series has it: a page replaces it by its own text colour */
 
 static const char *const palette[PICTURE_COLOURS + 1] = {"#0b62a4", "#c8500a", "#0a7f5c", "#8a4f9e",
@@ -97,7 +98,8 @@ void picture_write(struct picture *p, double x, double y, int side, const char *
 
 /* ---- the script ---- */
 
-/* In single quotes, where gnuplot substitutes nothing. Back quotes, which run commands elsewhere, are not handed on at all. */
+/* In single quotes, where gnuplot substitutes nothing. Quotes inside become typographic ones: gnuplot does not read doubled
+ * quotes at a string's beginning, and back quotes run commands elsewhere. */
 static void add_quoted(struct buffer *b, const char *text)
 {
     size_t size = 0;
@@ -108,10 +110,8 @@ static void add_quoted(struct buffer *b, const char *text)
             buffer_text(b, "\xE2\x80\xA6");
             break;
         }
-        if (*c == '\'')
-            buffer_text(b, "''");
-        else if (*c == '`')
-            buffer_text(b, "''");
+        if (*c == '\'' || *c == '`')
+            buffer_text(b, "\xE2\x80\x99");
         else
             buffer_append(b, (unsigned char)*c < 0x20 || *c == 0x7F ? " " : c, 1);
     }
@@ -157,7 +157,7 @@ static void add_axes(struct buffer *b, const struct picture *p)
         buffer_text(b,
                     "set border 3 linecolor rgb '" INK
                     "'\nset lmargin 8\nset rmargin 2\nset bmargin 3.2\nset tics nomirror out scale 0.4 textcolor rgb '" INK "'\n"
-                    "set format '%g'\nset grid ytics linewidth 0.5 linetype 1 linecolor rgb '#888888'\n");
+                    "set format '%g'\nset grid ytics linewidth 0.7 linetype 1 linecolor rgb '" GRID "'\n");
     if (p->whole_x)
         buffer_printf(b, "set xtics %.0f\n", fmax(1, ceil((p->x_to - p->x_from) / 10)));
 }
@@ -304,7 +304,9 @@ int pictures_draw(const char *folder, struct picture *const *pictures, size_t co
 
 /* ---- in a page ---- */
 
-/* "rgb(  1,   2,   3)" at text: the colour's place in the palette, PICTURE_COLOURS + 1 for ink, or -1. */
+/* "rgb(  1,   2,   3)" at text: the colour's place in the palette, or one of these, or -1. */
+enum { COLOUR_INK = PICTURE_COLOURS + 1, COLOUR_GRID };
+
 static int colour_at(const char *text, size_t *length)
 {
     int red, green, blue, end = 0;
@@ -315,7 +317,7 @@ static int colour_at(const char *text, size_t *length)
     for (int i = 0; i <= PICTURE_COLOURS; i++)
         if (sscanf(palette[i], "#%x", &hex) == 1 && hex == (unsigned)(red << 16 | green << 8 | blue))
             return i;
-    return red == 1 && green == 2 && blue == 3 ? PICTURE_COLOURS + 1 : -1;
+    return red == 1 && green == 2 && blue == 3 ? COLOUR_INK : red == 136 && green == 136 && blue == 136 ? COLOUR_GRID : -1;
 }
 
 /* Length of an element at text that has no place in a page, or 0: its own titles show up under the mouse; symbols are shared. */
@@ -339,8 +341,10 @@ static size_t replace_at(struct buffer *b, const char *text, const char *id)
         return length;
     int colour = strncmp(text, "rgb(", 4) == 0 ? colour_at(text, &length) : -1;
     if (colour >= 0) {
-        if (colour > PICTURE_COLOURS)
+        if (colour == COLOUR_INK)
             buffer_text(b, "currentColor");
+        else if (colour == COLOUR_GRID)
+            buffer_text(b, "var(--line)");
         else
             buffer_printf(b, "var(--s%d)", colour);
         return length;

@@ -81,7 +81,7 @@ static void draw_epochs(struct report_pictures *p, const struct report_run *r, c
                         const char *y_label, const char *key, const char *second)
 {
     size_t epochs = most_epochs(r), curves = r->metrics_count < CURVES_MOST ? r->metrics_count : CURVES_MOST;
-    double *x = allocate(epochs, sizeof *x), *y = allocate(epochs, sizeof *y);
+    double *x = allocate(epochs, sizeof *x), *y = allocate(epochs, sizeof *y), low = INFINITY, high = -INFINITY;
     struct picture *picture = NULL;
     for (size_t i = 0; i < curves; i++)
         for (int metric = 0; metric < (second && curves == 1 ? 2 : 1); metric++) {
@@ -91,18 +91,27 @@ static void draw_epochs(struct report_pictures *p, const struct report_run *r, c
                 x[k] = number_of(json_get(m->epoch[k], "epoch"));
                 y[k] = number_of(json_get(json_get(m->epoch[k], "validation"), metric ? second : key));
                 found += isfinite(x[k]) && isfinite(y[k]);
+                low = fmin(low, y[k]);
+                high = fmax(high, y[k]);
             }
             if (found == 0)
                 continue;
             if (!picture)
                 picture = add(p, picture_create(id, title, title, "epoch", y_label));
-            picture_add(picture, curves == 1 && second ? (metric ? second : key) : m->trial, x, y, m->epochs, MARK_LINE_POINTS,
-                        (int)i + metric);
+            picture_add(picture,
+                        curves > 1 || !second ? m->trial
+                        : metric              ? "macro F1"
+                                              : "micro F1",
+                        x, y, m->epochs, MARK_LINE_POINTS, (int)i + metric);
         }
     if (picture) {
         picture->x_from = 0.8;
         picture->x_to = (double)epochs + 0.2;
         picture->whole_x = true;
+        if (low == high) /* a flat line needs a scale */
+            picture->y_from = 0;
+        if (low == high && high <= 1)
+            picture->y_to = 1;
         picture->height += 20 * (int)(curves / 2);
     }
     free(x);
