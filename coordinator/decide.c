@@ -59,6 +59,20 @@ static int decide_labels(struct run *r, struct trial_run *t, const double *p, st
     return 0;
 }
 
+/* A temperature that does not help is not kept. */
+static int calibrate(struct trial_run *t, const struct run *r, struct error *e)
+{
+    struct logits l;
+    struct validation_outputs v;
+    if (validation_outputs(&v, &l, r->validation, t->logits, t->best_epoch, e) != 0)
+        return -1;
+    int status = temperature_fit(&t->fit, v, e);
+    for (uint32_t c = 0; status == 0 && c < r->labels; c++)
+        t->temperatures[c] = t->fit.temperature;
+    logits_free(&l);
+    return status;
+}
+
 int decide_trial(struct run *r, struct trial_run *t, struct error *e)
 {
     static int (*const decide[])(struct run * r, struct trial_run * t, const double *p, struct error *e) = {
@@ -71,6 +85,8 @@ int decide_trial(struct run *r, struct trial_run *t, struct error *e)
         for (uint32_t l = 0; l < r->labels; l++)
             t->temperatures[l] = 1;
     }
+    if (strcmp(r->job->tune.calibrate, "temperature") == 0 && calibrate(t, r, e) != 0)
+        return -1;
     if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, t->temperatures, e) != 0)
         return -1;
     int status = decide[r->kind](r, t, p, e);
@@ -110,6 +126,11 @@ static void print_labels(const struct run *r, const struct label_thresholds *t)
 
 void decide_print(const struct run *r, const struct trial_run *t)
 {
+    if (t->fit.temperature > 0 && t->fit.improved)
+        printf("  temperature %.4f: validation NLL %.6f, %.6f without\n", t->fit.temperature, t->fit.nll_after,
+               t->fit.nll_before);
+    else if (t->fit.temperature > 0)
+        printf("  temperature 1: no other lowers the validation NLL %.6f\n", t->fit.nll_before);
     if (r->kind == DECISION_CLASS)
         return;
     printf("  thresholds on validation\n");
@@ -185,6 +206,66 @@ static int add_labels(struct json *to, const struct run *r, struct error *e)
     return 0;
 }
 
+static struct json *reliability_to_json(const struct reliability *m)
+{
+    struct json *o = json_object(), *bins = json_array();
+    json_set_number(o, "nll", m->nll);
+    json_set_number(o, "ece", m->ece);
+    json_set_number(o, "brier", m->brier);
+    for (int b = 0; b < RELIABILITY_BINS; b++) {
+        struct json *bin = json_append(bins, json_object());
+        json_set_number(bin, "count", (double)m->bin[b].count);
+        json_set_number(bin, "confidence", m->bin[b].confidence);
+        json_set_number(bin, "accuracy", m->bin[b].accuracy);
+    }
+    json_set(o, "bins", bins);
+    return o;
+}
+
+static int add_grid(struct json *to, const struct run *r, struct validation_outputs v, struct error *e)
+{
+    struct temperature_point points[TEMPERATURE_GRID];
+    int best;
+    if (r->kind == DECISION_CLASS)
+        return 0;
+    if (temperature_grid(points, &best, v, (size_t)r->positive, e) != 0)
+        return -1;
+    struct json *o = json_set(to, "grid", json_object()), *list = json_array();
+    for (int k = 0; k < TEMPERATURE_GRID; k++) {
+        struct json *point = json_append(list, json_array());
+        json_append(point, json_of_number(points[k].temperature));
+        json_append(point, json_of_number(points[k].threshold));
+        json_append(point, json_of_number(points[k].f1));
+    }
+    json_set(o, "best", json_copy(json_at(list, (size_t)best)));
+    json_set(o, "points", list); /* temperature, threshold, F1 */
+    return 0;
+}
+
+/* How well the chosen trial's probabilities match frequencies, as they are and at its temperature; and the grid of W4. */
+static int add_calibration(struct json *to, const struct run *r, struct error *e)
+{
+    const struct trial_run *t = &r->trials[r->order[0]];
+    struct logits l;
+    struct validation_outputs v;
+    struct reliability before, after;
+    if (validation_outputs(&v, &l, r->validation, t->logits, t->best_epoch, e) != 0)
+        return -1;
+    struct json *o = json_set(to, "calibration", json_object());
+    int status = calibration_measure(&before, v, 1, e) == 0 && calibration_measure(&after, v, t->temperatures[0], e) == 0
+                     ? add_grid(o, r, v, e)
+                     : -1;
+    logits_free(&l);
+    if (status != 0)
+        return -1;
+    json_set_number(o, "temperature", t->temperatures[0]);
+    json_set_boolean(o, "asked_for", t->fit.temperature > 0);
+    json_set_boolean(o, "improved", t->fit.improved);
+    json_set(o, "before", reliability_to_json(&before));
+    json_set(o, "after", reliability_to_json(&after));
+    return 0;
+}
+
 static const char *const kind_names[] = {[DECISION_BINARY] = "binary", [DECISION_CLASS] = "class", [DECISION_LABELS] = "labels"};
 
 int decide_write(const struct run *r, struct error *e)
@@ -203,6 +284,8 @@ int decide_write(const struct run *r, struct error *e)
             json_append(trials, tuned_to_json(r, &r->trials[i]));
     char *path = path_join(r->folder, "tune.json");
     int status = r->kind == DECISION_LABELS ? add_labels(tune, r, e) : 0;
+    if (status == 0)
+        status = add_calibration(tune, r, e);
     if (status == 0)
         status = json_write(path, tune, e);
     free(path);

@@ -72,7 +72,7 @@ struct json *inference_config(const struct run *r)
     json_set_text(o, "name", j->name);
     json_set_text(o, "task", j->task);
     add_thresholds(o, r);
-    json_set_number(o, "temperature", 1);
+    json_set_number(o, "temperature", r->temperatures[0]);
     struct json *rule = json_set(o, "rule", threshold_grid_to_json(&j->tune.grid));
     json_set_text(rule, "per", j->tune.per);
     if (r->kind == DECISION_BINARY)

@@ -27,6 +27,7 @@ struct trial_run {
     struct epoch_score *epochs; /* (epochs_done) */
 
     double *temperatures;         /* (labels) that logits are divided by */
+    struct temperature_fit fit;   /* temperature 0: not asked for */
     struct threshold_curve curve; /* one label of two */
     struct at_threshold own, at_baseline;
     struct label_thresholds by_label; /* thresholds for every kind of decision; the rest of many labels a row */

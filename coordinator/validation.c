@@ -160,6 +160,15 @@ struct validation_labels validation_labels(const struct validation *v, const dou
     return (struct validation_labels){.probability = probability, .truth = v->targets, .rows = v->rows, .labels = v->labels};
 }
 
+int validation_outputs(struct validation_outputs *ret, struct logits *l, const struct validation *v, const char *logits,
+                       uint32_t epoch, struct error *e)
+{
+    if (read_logits(l, v, logits, epoch, e) != 0)
+        return -1;
+    *ret = (struct validation_outputs){l->values, v->targets ? NULL : v->class, v->targets, v->rows, v->labels};
+    return 0;
+}
+
 struct validation_scores validation_scores(const struct validation *v, const double *probability)
 {
     return (struct validation_scores){.probability = probability, .truth = v->is_positive, .count = v->rows};

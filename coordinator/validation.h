@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/format/results.h"
-#include "common/score/threshold.h"
+#include "common/score/calibration.h"
 
 struct validation;
 
@@ -29,6 +29,9 @@ uint32_t validation_rows(const struct validation *v);
  * all the same but for many labels a row; NULL: ones. */
 int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch,
                              const double *temperatures, struct error *e);
+/* Reads into *l, which the view borrows and logits_free ends. */
+int validation_outputs(struct validation_outputs *ret, struct logits *l, const struct validation *v, const char *logits,
+                       uint32_t epoch, struct error *e);
 struct validation_scores validation_scores(const struct validation *v, const double *probability);
 struct validation_labels validation_labels(const struct validation *v, const double *probability);
 /* How far the logits in two files are apart, at most: a check that weights are the ones that earned a trial's figures. */

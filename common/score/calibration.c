@@ -17,7 +17,7 @@ int temperature_check(double temperature, const char *what, struct error *e)
     return error_set(e, ERROR_USAGE, "%s: a temperature divides the logits and must be above 0, found %g", what, temperature);
 }
 
-static int check(struct validation_logits v, struct error *e)
+static int check(struct validation_outputs v, struct error *e)
 {
     if (v.rows == 0)
         return error_set(e, ERROR_DATA, "the validation part is empty: no temperature can be found");
@@ -60,7 +60,7 @@ static void add_labels(struct slope *s, const float *x, size_t labels, const uin
     }
 }
 
-static struct slope slope_at(struct validation_logits v, double b)
+static struct slope slope_at(struct validation_outputs v, double b)
 {
     struct slope s = {0};
     for (size_t i = 0; i < v.rows; i++) {
@@ -72,12 +72,12 @@ static struct slope slope_at(struct validation_logits v, double b)
     return s;
 }
 
-static double cases(struct validation_logits v)
+static double cases(struct validation_outputs v)
 {
     return (double)v.rows * (v.targets ? (double)v.labels : 1);
 }
 
-int temperature_fit(struct temperature_fit *ret, struct validation_logits v, struct error *e)
+int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, struct error *e)
 {
     if (check(v, e) != 0)
         return -1;
@@ -139,7 +139,7 @@ static void finish_bins(struct reliability *r, double all)
     }
 }
 
-int calibration_measure(struct reliability *ret, struct validation_logits v, double temperature, struct error *e)
+int calibration_measure(struct reliability *ret, struct validation_outputs v, double temperature, struct error *e)
 {
     if (temperature_check(temperature, "calibration", e) != 0 || check(v, e) != 0)
         return -1;
@@ -176,7 +176,7 @@ static double f1_at(const double *p, const uint8_t *truth, size_t count, double 
     return m.f1;
 }
 
-int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *best, struct validation_logits v, size_t positive,
+int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *best, struct validation_outputs v, size_t positive,
                      struct error *e)
 {
     if (check(v, e) != 0)

@@ -5,7 +5,7 @@
 #include "common/score/threshold.h"
 
 /* Logits and labels of the validation part, and nothing else. */
-struct validation_logits {
+struct validation_outputs {
     const float *logits;    /* (rows, labels) */
     const int32_t *class;   /* (rows), one label a row; or */
     const uint8_t *targets; /* (rows, labels) 0 or 1, many labels a row */
@@ -25,7 +25,7 @@ struct reliability {
 };
 
 /* Cases: of many labels a row every label of every row; of two classes the second one's probability; of more the highest one. */
-int calibration_measure(struct reliability *ret, struct validation_logits v, double temperature, struct error *e);
+int calibration_measure(struct reliability *ret, struct validation_outputs v, double temperature, struct error *e);
 
 struct temperature_fit {
     double temperature; /* 1 where nothing is better */
@@ -33,7 +33,7 @@ struct temperature_fit {
     bool improved;
 };
 /* The T that minimises the NLL, which is convex in 1 / T: Newton, kept within a bracket; T within 0.05 and 20. */
-int temperature_fit(struct temperature_fit *ret, struct validation_logits v, struct error *e);
+int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, struct error *e);
 /* ERROR_USAGE unless T is a finite number above 0. `what` names it. */
 int temperature_check(double temperature, const char *what, struct error *e);
 
@@ -43,5 +43,5 @@ struct temperature_point {
     double temperature, threshold, f1;
 };
 /* *best: index of the highest F1, the first wins ties. Two labels, or many a row. */
-int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *best, struct validation_logits v, size_t positive,
+int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *best, struct validation_outputs v, size_t positive,
                      struct error *e);

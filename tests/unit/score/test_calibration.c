@@ -25,10 +25,10 @@ static struct json *golden(void)
     return j;
 }
 
-static struct validation_logits read_rows(const struct json *c)
+static struct validation_outputs read_rows(const struct json *c)
 {
-    struct validation_logits v = {.rows = (size_t)json_number(json_get(c, "rows")),
-                                  .labels = (size_t)json_number(json_get(c, "labels"))};
+    struct validation_outputs v = {.rows = (size_t)json_number(json_get(c, "rows")),
+                                   .labels = (size_t)json_number(json_get(c, "labels"))};
     bool many = strcmp(json_text(json_get(c, "kind")), "labels") == 0;
     float *logits = allocate(v.rows, v.labels * sizeof *logits);
     int32_t *class = allocate(v.rows, sizeof *class);
@@ -50,7 +50,7 @@ static struct validation_logits read_rows(const struct json *c)
     return v;
 }
 
-static void rows_free(struct validation_logits *v)
+static void rows_free(struct validation_outputs *v)
 {
     free((void *)(uintptr_t)v->logits);
     free((void *)(uintptr_t)v->class);
@@ -63,7 +63,7 @@ static void check(double found, double expected, double tolerance, const struct 
         fail_msg("%s, %s: expected %.17g, found %.17g", json_text(json_get(c, "name")), what, expected, found);
 }
 
-static void check_measure(struct validation_logits v, double temperature, const struct json *expected, const struct json *c)
+static void check_measure(struct validation_outputs v, double temperature, const struct json *expected, const struct json *c)
 {
     struct reliability r;
     struct error e = {0};
@@ -82,7 +82,7 @@ static void measures(void **state)
     struct json *root = golden();
     for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
         const struct json *c = json_at(json_get(root, "cases"), i);
-        struct validation_logits v = read_rows(c);
+        struct validation_outputs v = read_rows(c);
         check_measure(v, 1, json_get(c, "before"), c);
         check_measure(v, 2.5, json_get(c, "after"), c);
         rows_free(&v);
@@ -96,7 +96,7 @@ static void temperatures(void **state)
     struct json *root = golden();
     for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
         const struct json *c = json_at(json_get(root, "cases"), i);
-        struct validation_logits v = read_rows(c);
+        struct validation_outputs v = read_rows(c);
         struct temperature_fit f;
         struct error e = {0};
         assert_int_equal(temperature_fit(&f, v, &e), 0);
@@ -114,7 +114,7 @@ static void the_grid_of_w4(void **state)
     struct json *root = golden();
     for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
         const struct json *c = json_at(json_get(root, "cases"), i), *expected = json_get(c, "grid");
-        struct validation_logits v = read_rows(c);
+        struct validation_outputs v = read_rows(c);
         struct temperature_point points[TEMPERATURE_GRID];
         struct error e = {0};
         int best = -1, first = 0;
@@ -142,11 +142,11 @@ static void what_does_not_help_is_rolled_back(void **state)
     const uint8_t targets[4] = {1, 0, 0, 1};
     struct temperature_fit f;
     struct error e = {0};
-    assert_int_equal(temperature_fit(&f, (struct validation_logits){nothing, NULL, targets, 2, 2}, &e), 0);
+    assert_int_equal(temperature_fit(&f, (struct validation_outputs){nothing, NULL, targets, 2, 2}, &e), 0);
     assert_true(!f.improved && f.temperature == 1 && f.nll_after == f.nll_before);
     /* All right: the surer the better, down to the least temperature. */
     const float right[4] = {3, -3, -3, 3};
-    assert_int_equal(temperature_fit(&f, (struct validation_logits){right, NULL, targets, 2, 2}, &e), 0);
+    assert_int_equal(temperature_fit(&f, (struct validation_outputs){right, NULL, targets, 2, 2}, &e), 0);
     assert_true(f.improved && f.temperature >= 0.05 && f.temperature < 0.06 && isfinite(f.nll_after));
 }
 
@@ -158,13 +158,13 @@ static void refusals(void **state)
     struct temperature_fit f;
     struct reliability r;
     struct error e = {0};
-    assert_int_equal(temperature_fit(&f, (struct validation_logits){logits, NULL, targets, 2, 1}, &e), -1);
+    assert_int_equal(temperature_fit(&f, (struct validation_outputs){logits, NULL, targets, 2, 1}, &e), -1);
     assert_true(e.kind == ERROR_DATA && strstr(e.text, "row 1 "));
-    assert_int_equal(temperature_fit(&f, (struct validation_logits){logits, NULL, targets, 0, 1}, &e), -1);
+    assert_int_equal(temperature_fit(&f, (struct validation_outputs){logits, NULL, targets, 0, 1}, &e), -1);
     assert_true(e.kind == ERROR_DATA && strstr(e.text, "empty"));
     static const double bad[] = {0, -1, NAN, INFINITY};
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(calibration_measure(&r, (struct validation_logits){logits, NULL, targets, 1, 1}, bad[i], &e), -1);
+        assert_int_equal(calibration_measure(&r, (struct validation_outputs){logits, NULL, targets, 1, 1}, bad[i], &e), -1);
         assert_true(e.kind == ERROR_USAGE && strstr(e.text, "must be above 0"));
     }
 }
