@@ -33,15 +33,20 @@ bool dispatch_send(struct dispatch *d, const struct group *g, const struct messa
     return sent;
 }
 
-void dispatch_dismiss(struct dispatch *d, const char *peer, int exit_code)
+/* To one that is no group of ours, or no longer: it does not matter whether it hears. */
+static void say(struct dispatch *d, const char *peer, const struct message *m)
 {
-    struct message m = {.kind = MESSAGE_GOODBYE, .goodbye = {.exit_code = exit_code}};
     struct error e;
     char *text;
-    if (message_encode(&text, &m, &e))
+    if (message_encode(&text, m, &e))
         return;
     listener_send(d->listener, peer, text);
     free(text);
+}
+
+void dispatch_dismiss(struct dispatch *d, const char *peer, int exit_code)
+{
+    say(d, peer, &(struct message){.kind = MESSAGE_GOODBYE, .goodbye = {.exit_code = exit_code}});
 }
 
 /* A worker's exit code matters to whoever started it; mpirun would only complain of one that is not 0. */
@@ -157,13 +162,7 @@ int dispatch_group_dies(struct dispatch *d, struct group *g, const char *why, st
 
 static void refuse(struct dispatch *d, const char *peer, const char *words)
 {
-    struct message m = {.kind = MESSAGE_REFUSED, .refused = {.words = (char *)(uintptr_t)words}};
-    struct error e;
-    char *text;
-    if (message_encode(&text, &m, &e))
-        return;
-    listener_send(d->listener, peer, text);
-    free(text);
+    say(d, peer, &(struct message){.kind = MESSAGE_REFUSED, .refused = {.words = (char *)(uintptr_t)words}});
     log_warn("worker group %s was turned away: %s", peer, words);
 }
 
