@@ -122,7 +122,7 @@ int verb_evaluate(const struct arguments *a, struct error *e)
     struct scoring s;
     struct scoring_options o = {.device = argument(a, "device")};
     struct gate gate = {0};
-    size_t which;
+    size_t which = 0;
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
         scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
