@@ -47,7 +47,8 @@ static struct device *enter(struct device *d)
 static void leave(struct device *d)
 {
     struct guarded *g = guarded_of(d);
-    d->flops = g->inner->flops;
+    d->flops += g->inner->flops;
+    g->inner->flops = 0;
     for (size_t i = 0; i < g->count; i++)
         if (!g->spans[i].open)
             span_protect(&g->spans[i], PROT_NONE);

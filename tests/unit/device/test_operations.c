@@ -235,10 +235,19 @@ static const struct candidate {
     enum precision precision;
     int threads;
 } candidates[] = {
-    {"cpu", "baseline", PRECISION_F32, 2},     {"cpu", "avx2", PRECISION_F32, 2},  {"cpu", "avx512", PRECISION_F32, 2},
-    {"cpu", "baseline", PRECISION_BF16, 2},    {"cpu", "avx2", PRECISION_BF16, 2}, {"cpu", "avx512", PRECISION_BF16, 2},
-    {"cpu", "avx512_bf16", PRECISION_BF16, 2}, {"cpu", "", PRECISION_F32, 1},      {"cpu", "", PRECISION_BF16, 3},
-    {"guarded", "", PRECISION_F32, 2},         {"guarded", "", PRECISION_BF16, 2},
+    {"cpu", "baseline", PRECISION_F32, 2},
+    {"cpu", "avx2", PRECISION_F32, 2},
+    {"cpu", "avx512", PRECISION_F32, 2},
+    {"cpu", "baseline", PRECISION_BF16, 2},
+    {"cpu", "avx2", PRECISION_BF16, 2},
+    {"cpu", "avx512", PRECISION_BF16, 2},
+    {"cpu", "avx512_bf16", PRECISION_BF16, 2},
+    {"cpu", "", PRECISION_F32, 1},
+    {"cpu", "", PRECISION_BF16, 3},
+    {"cpu", "", PRECISION_F32, 8},
+    {"cpu", "", PRECISION_BF16, 16},
+    {"guarded", "", PRECISION_F32, 2},
+    {"guarded", "", PRECISION_BF16, 2},
 };
 
 static bool available(const struct candidate *c)
