@@ -1,4 +1,6 @@
 /* muster evaluate: a bundle on labelled rows, at its own temperature and thresholds; a gate for CI. */
+#include "common/base/buffer.h"
+#include "common/base/file.h"
 #include "common/base/memory.h"
 #include "coordinator/scoring.h"
 #include "coordinator/tune.h"
@@ -12,6 +14,7 @@ const struct option evaluate_options[] = {
     {"min-f1", 0, "X", NULL, "exit 4 if F1 is below X: of the positive label, or as --metric says"},
     {"metric", 0, "NAME", NULL,
      "what the gate looks at: f1, micro_f1, macro_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
+    {"junit", 0, "FILE", NULL, "write the gate as JUnit XML"},
     {"json", 0, NULL, NULL, "print the metrics as JSON"},
     {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
@@ -117,6 +120,44 @@ static void print_result(const struct figures *f, const struct scoring *s, const
     json_destroy(&o);
 }
 
+static void add_escaped(struct buffer *b, const char *text)
+{
+    static const struct {
+        char plain;
+        const char *escaped;
+    } all[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}};
+    for (; *text; text++) {
+        const char *escaped = NULL;
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+            escaped = all[i].plain == *text ? all[i].escaped : escaped;
+        if (escaped)
+            buffer_text(b, escaped);
+        else
+            buffer_append(b, (unsigned char)*text < ' ' ? " " : text, 1);
+    }
+}
+
+/* One test suite with one case: CI servers show it beside the tests. */
+static int write_junit(const char *path, const struct gate *g, const char *bundle, const char *data, struct error *e)
+{
+    struct buffer b = {0};
+    bool failed = g->found < g->least;
+    buffer_printf(&b,
+                  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"muster evaluate\" tests=\"1\" failures=\"%d\" "
+                  "errors=\"0\">\n  <testcase classname=\"",
+                  failed);
+    add_escaped(&b, bundle);
+    buffer_printf(&b, "\" name=\"%s of at least %g on ", g->words, g->least);
+    add_escaped(&b, data);
+    buffer_text(&b, "\">\n");
+    if (failed)
+        buffer_printf(&b, "    <failure message=\"%s %.6f is below %g\"/>\n", g->words, g->found, g->least);
+    buffer_printf(&b, "    <system-out>%s %.6f</system-out>\n  </testcase>\n</testsuite>\n", g->words, g->found);
+    int status = file_write(path, b.data, b.size, e);
+    buffer_free(&b);
+    return status;
+}
+
 int verb_evaluate(const struct arguments *a, struct error *e)
 {
     struct scoring s;
@@ -141,6 +182,8 @@ int verb_evaluate(const struct arguments *a, struct error *e)
     figures_free(&f);
     truth_free(&truth);
     scoring_free(&s);
+    if (argument_given(a, "junit") && write_junit(argument(a, "junit"), &gate, a->positional[0], a->positional[1], e) != 0)
+        return -1;
     if (gate.found < gate.least)
         return error_set(e, ERROR_GATE, "%s: %s %.4f on %s is below the gate --min-f1 %g", a->positional[0], gate.words,
                          gate.found, a->positional[1], gate.least);

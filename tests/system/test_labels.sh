@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Many labels a row, the whole way: run, predict, evaluate, rule, calibrate; and that the labels of the test part choose nothing.
+. "$(dirname "$0")/common.sh"
+python3 "$here/tiny.py" "$scratch"
+python3 - <<'PY'
+import json, random
+chance, names = random.Random(3), ["red", "green", "blue", "rare"]
+with open("tags.jsonl", "w") as file:
+    for i, line in enumerate(open("rows.jsonl")):
+        row = json.loads(line)
+        there = [n for n in names[:3] if chance.random() < 0.4] + (["rare"] if i in (5, 77) else [])
+        words = [w for w in row["b"].split() if w not in ("linked", "apart", "word1", "word2", "word3")]
+        for n in there:
+            words.insert(chance.randrange(len(words) + 1), f"word{names.index(n) + 1}")
+        tags = there if i % 2 else {n: 1 if n in there else None for n in names}
+        file.write(json.dumps({"id": row["id"], "group": row["group"], "b": f"{' '.join(words)} word{i % 60}", "tags": tags}) + "\n")
+job = json.load(open("job.json"))
+job.update(name="tags", out="run", task="multi_label_classification",
+           data={"path": "tags.jsonl", "id": "id", "group": "group", "label": "tags", "text_a": ["b"], "accept": ["conflicting_duplicates", "leaks"]},
+           tune={"calibrate": "temperature", "min_positives": 5}, sweep={"lr": [2e-3]})
+job["train"].update(select="micro_f1", pos_weight=[1, 50], truncation="only_first", epochs=4, patience=2)
+json.dump(job, open("tags.json", "w"))
+PY
+
+say "run"
+expect 0 'macro F1' muster run tags.json
+python3 - <<'PY' || fail "weights, thresholds or figures are not as promised"
+import json, math
+rows = {json.loads(l)["id"]: json.loads(l)["tags"] for l in open("tags.jsonl")}
+split, tune, rule = json.load(open("run/split.json")), json.load(open("run/tune.json")), json.load(open("run/bundle/inference_config.json"))
+texts = "".join(open(f"run/{name}").read() for name in ("tune.json", "evaluation.json", "table.json", "bundle/inference_config.json"))
+assert "NaN" not in texts and "Infinity" not in texts
+names = [rule["id2label"][str(i)] for i in range(4)]
+has = lambda i, n: n in rows[i] and (not isinstance(rows[i], dict) or rows[i][n] == 1)
+parts = split["parts"]
+for label in tune["thresholds"]["labels"]:
+    positives = sum(has(i, label["label"]) for i in parts["validation"])
+    assert label["positives"] == positives, label
+    assert (label["source"] == "own") == (positives >= 5), label
+    assert rule["thresholds"][label["label"]] == label["threshold"]
+    assert label["source"] == "own" or label["why"]
+    assert len(label["curve"]["f1"]) == 91
+assert tune["thresholds"]["grid"] == [k / 100 for k in range(5, 96)]
+assert tune["calibration"]["after"]["nll"] <= tune["calibration"]["before"]["nll"] and len(tune["calibration"]["grid"]["points"]) == 135
+e = json.load(open("run/evaluation.json"))["test"]
+for r in e["rules"].values():
+    low, high = r["intervals"]["micro_f1"]
+    assert low <= r["micro_f1"] <= high
+PY
+
+say "predict, evaluate, rule, calibrate"
+head -3 tags.jsonl >three.jsonl
+expect 0 '"labels"' muster predict run/bundle three.jsonl
+expect 0 'micro F1' muster evaluate run/bundle tags.jsonl
+expect 4 'micro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --min-f1 1.01
+expect 4 'macro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --min-f1 1.01 --metric macro_f1
+expect 2 'f1 is of two labels' muster evaluate run/bundle tags.jsonl --metric f1
+expect 4 '.' muster evaluate run/bundle tags.jsonl --min-f1 1.01 --junit gate.xml
+python3 -c 'import xml.dom.minidom as x; d = x.parse("gate.xml").documentElement; assert d.getAttribute("failures") == "1"' || fail "gate.xml"
+cp -r run/bundle changed
+expect 0 'temperature 1.5' muster rule changed threshold.red=0.4 temperature=1.5
+expect 2 "did you mean 'red'" muster rule changed threshold.re=0.4
+expect 2 'must be above 0' muster rule changed temperature=0
+expect 2 'within 0 to 1' muster rule changed threshold=1.5
+python3 - <<'PY' || fail "the bundle's history"
+import json
+old, new = (json.load(open(f"{b}/inference_config.json")) for b in ("run/bundle", "changed"))
+assert new["thresholds"]["red"] == 0.4 and new["temperature"] == 1.5 and len(new["history"]) == len(old["history"]) + 1
+assert new["history"][-1]["before"]["temperature"] == old["temperature"]
+PY
+before=$(muster predict changed tags.jsonl 2>/dev/null | grep -o '"labels": \[[^]]*\]' | sha256sum)
+expect 0 'decisions are what they were' muster calibrate changed tags.jsonl
+[ "$before" = "$(muster predict changed tags.jsonl 2>/dev/null | grep -o '"labels": \[[^]]*\]' | sha256sum)" ] || fail "calibrating changed decisions"
+
+say "other labels in the test part choose nothing"
+python3 - <<'PY'
+import json
+test = set(json.load(open("run/split.json"))["parts"]["test"])
+rows = [json.loads(line) for line in open("tags.jsonl")]
+with open("tags.jsonl", "w") as file:
+    for row in rows:
+        if row["id"] in test:
+            row["tags"] = ["red", "rare"]
+        file.write(json.dumps(row) + "\n")
+PY
+expect 0 'macro F1' muster run tags.json out=other
+python3 - <<'PY' || fail "test labels changed a threshold, a temperature, an epoch or a weight"
+import json
+a, b = (json.load(open(f"{run}/tune.json")) for run in ("run", "other"))
+for tune in (a, b):
+    del tune["split_sha256"]
+assert a == b
+x, y = (json.load(open(f"{run}/bundle/inference_config.json")) for run in ("run", "other"))
+assert all(x[k] == y[k] for k in ("threshold", "thresholds", "temperature", "best_epoch")) and x["metrics"]["test"] != y["metrics"]["test"]
+PY
+same_bytes run/bundle/model.safetensors other/bundle/model.safetensors
