@@ -88,12 +88,23 @@ static void read_plain(struct csv *f, struct cursor *c, struct error *e)
     }
 }
 
+/* Behind a damaged stream nothing is a row. */
+static int give_up(struct csv *f)
+{
+    size_t size;
+    stream_data(f->stream, &size);
+    stream_take(f->stream, size);
+    return -1;
+}
+
 /* Behind a refused row: on to the next line. */
 static int skip_line(struct csv *f, struct cursor *c, size_t feeds)
 {
     struct error ignored;
     int byte;
-    while (!c->failed && (byte = peek(c, &ignored)) >= 0 && byte != '\n')
+    if (c->failed)
+        return give_up(f);
+    while ((byte = peek(c, &ignored)) >= 0 && byte != '\n')
         c->at++;
     c->at += c->at < c->size;
     stream_take(f->stream, c->at);
@@ -111,7 +122,7 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
     f->cells = 0;
     *line = f->line;
     if (peek(&c, e) < 0)
-        return c.failed ? -1 : 0;
+        return c.failed ? give_up(f) : 0;
     for (;;) {
         f->starts = grow(f->starts, &f->capacity, f->cells + 1, sizeof *f->starts);
         f->starts[f->cells++] = f->bytes.size;
@@ -128,7 +139,7 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
         }
         buffer_append(&f->bytes, "", 1);
         if (c.failed)
-            return -1;
+            return give_up(f);
         if (peek(&c, e) != f->separator)
             break;
         if (f->cells == COLUMNS_MOST) {
@@ -140,7 +151,7 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
     c.at += peek(&c, e) >= 0; /* the line feed */
     stream_take(f->stream, c.at);
     f->line += feeds + 1;
-    return c.failed ? -1 : 1;
+    return c.failed ? give_up(f) : 1;
 }
 
 static const char *cell(const struct csv *f, size_t i)
