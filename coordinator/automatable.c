@@ -81,14 +81,14 @@ struct json *automatable_to_json(const struct automatable *a, const struct binar
 void automatable_print(const struct automatable *a, const char *name, const char *const *label_names)
 {
     uint32_t shown = 0;
-    printf("  %-12s  %3u of %u labels reach F1 %.2f; all labels of %.1f %% of the rows, at least one of %.1f %%", name, a->count,
+    printf("  %-15s  %3u of %u labels reach F1 %.2f; all labels of %.1f %% of the rows, at least one of %.1f %%", name, a->count,
            a->labels, a->agreement, 100 * share(a->all, a->with_label), 100 * share(a->some, a->with_label));
     if (a->without_example > 0)
         printf("; no row has %u labels", a->without_example);
     printf("\n");
     for (uint32_t l = 0; l < a->labels && shown < NAMES_SHOWN; l++)
         if (a->label[l])
-            printf("%s%s", shown++ ? ", " : "                ", label_names[l]);
+            printf("%s%s", shown++ ? ", " : "                   ", label_names[l]);
     if (shown > 0)
         printf(shown < a->count ? " and %u more\n" : "\n", a->count - shown);
 }
