@@ -29,12 +29,12 @@ ctest --test-dir build/dev --output-on-failure -j 2
 
 echo "== threaded parts under ThreadSanitizer"
 cmake --preset tsan >/dev/null
-cmake --build --preset tsan -- --quiet
+cmake --build --preset tsan --target threads -- --quiet
 ctest --test-dir build/tsan --output-on-failure -L threads
 
 echo "== fuzzing, a bounded minute"
 cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz -- --quiet
+cmake --build --preset fuzz --target fuzzers -- --quiet
 fuzzers=(build/fuzz/tests/fuzz/fuzz_*)
 for fuzzer in "${fuzzers[@]}"; do
   [ -x "$fuzzer" ] && [ -f "$fuzzer" ] || continue
