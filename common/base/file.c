@@ -99,18 +99,6 @@ static char *folder_of(const char *path)
     return slash == path ? duplicate("/") : format_text("%.*s", (int)(slash - path), path);
 }
 
-static int sync_folder_of(const char *path, struct error *e)
-{
-    char *folder = folder_of(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
-    if (fd < 0 || (fsync(fd) && errno != EINVAL))
-        result = error_errno(e, errno, "%s: cannot be synced to disk", folder);
-    if (fd >= 0)
-        close(fd);
-    free(folder);
-    return result;
-}
-
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e)
 {
     struct file_writer *w = allocate(1, sizeof *w);
@@ -153,7 +141,9 @@ int file_writer_commit(struct file_writer **writer, struct error *e)
         error_errno(e, errno, "%s: cannot be put in place", w->path);
         goto fail;
     }
-    int result = sync_folder_of(w->path, e);
+    char *folder = folder_of(w->path);
+    int result = folder_sync(folder, e);
+    free(folder);
     file_writer_destroy(writer);
     return result;
 fail:
@@ -194,31 +184,6 @@ int file_copy(const char *from, const char *to, struct error *e)
     return result;
 }
 
-int file_append_line(const char *path, const char *line, bool durable, struct error *e)
-{
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_errno(e, errno, "%s: cannot be written", path);
-    size_t size = strlen(line) + 1;
-    char *bytes = allocate(size + 1, 1);
-    memcpy(bytes, line, size - 1);
-    bytes[size - 1] = '\n';
-    ssize_t written = write(fd, bytes, size);
-    int number = written < 0 ? errno : ENOSPC, result = 0;
-    free(bytes);
-    if (written != (ssize_t)size) {
-        struct stat facts; /* half a line would be taken for a record: it is cut off again */
-        if (written > 0 && !fstat(fd, &facts) && ftruncate(fd, facts.st_size - written))
-            number = errno;
-        result = error_errno(e, number, "%s: cannot be written", path);
-    } else if (durable && fsync(fd)) {
-        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
-    }
-    if (close(fd) && !result)
-        result = error_errno(e, errno, "%s: cannot be written", path);
-    return result;
-}
-
 int folder_create(const char *path, struct error *e)
 {
     char *copy = duplicate(path);
@@ -237,6 +202,16 @@ int folder_create(const char *path, struct error *e)
     free(copy);
     if (!result && !folder_exists(path))
         return error_set(e, ERROR_FAILED, "%s: is not a folder; choose another name", path);
+    return result;
+}
+
+int folder_sync(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    if (fd < 0 || (fsync(fd) && errno != EINVAL)) /* EINVAL: a file system that has no such thing */
+        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
+    if (fd >= 0)
+        close(fd);
     return result;
 }
 

@@ -30,10 +30,8 @@ void file_writer_destroy(struct file_writer **w);
 int file_write(const char *path, const void *bytes, size_t size, struct error *e); /* whole file, atomically */
 int file_copy(const char *from, const char *to, struct error *e);                  /* atomically */
 
-/* Appends one line ("\n" added) with a single write and, if durable, fsync. Creates the file. */
-int file_append_line(const char *path, const char *line, bool durable, struct error *e);
-
 int folder_create(const char *path, struct error *e); /* with parents; an existing folder is fine */
+int folder_sync(const char *path, struct error *e);   /* renames in it survive a power cut */
 int folder_remove(const char *path, struct error *e); /* with all in it; a missing one is fine */
 bool file_exists(const char *path);                   /* a regular file */
 bool folder_exists(const char *path);

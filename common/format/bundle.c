@@ -130,16 +130,6 @@ static int fill(const char *folder, const struct bundle_parts *parts, struct err
     return 0;
 }
 
-static int sync_folder(const char *path, struct error *e)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
-    if (fd < 0 || (fsync(fd) && errno != EINVAL))
-        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
 /* Where the file system cannot exchange two names (NFS), the old bundle steps aside for the moment of a rename. */
 static int replace_by_two_renames(const char *temporary, const char *path, struct error *e)
 {
@@ -181,7 +171,7 @@ static int sync_parent(const char *path, struct error *e)
 {
     const char *slash = strrchr(path, '/');
     char *parent = slash ? format_text("%.*s", slash == path ? 1 : (int)(slash - path), path) : duplicate(".");
-    int result = sync_folder(parent, e);
+    int result = folder_sync(parent, e);
     free(parent);
     return result;
 }
@@ -192,7 +182,7 @@ int bundle_write(const char *path, const struct bundle_parts *parts, struct erro
     int result = -1;
     if (check_replaceable(place, e) || check_label_names(parts, e) || check_weights(parts, e) || folder_remove(temporary, e))
         goto done;
-    if (fill(temporary, parts, e) || sync_folder(temporary, e) || put_in_place(temporary, place, e)) {
+    if (fill(temporary, parts, e) || folder_sync(temporary, e) || put_in_place(temporary, place, e)) {
         folder_remove(temporary, NULL);
         goto done;
     }

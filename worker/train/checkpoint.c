@@ -8,7 +8,6 @@
 #include "common/format/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,16 +56,6 @@ NUMBER(seconds, )
 static const struct number numbers[] = {ROW(epoch), ROW(step),   ROW(finished), ROW(epochs_done), ROW(best_epoch),
                                         ROW(steps), ROW(tokens), ROW(loss_sum), ROW(weight_sum),  ROW(seconds)};
 
-static int sync_folder(const char *path, struct error *e)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
-    if (fd < 0 || (fsync(fd) && errno != EINVAL))
-        result = error_errno(e, errno, "%s: cannot be synced to disk", path);
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
 static int write_state(const char *folder, const struct progress *s, const char *trial, struct error *e)
 {
     struct json *j = json_object();
@@ -99,7 +88,7 @@ static int move(const char *from, const char *to, struct error *e)
 static int swap(const char *folder, const char *fresh, const char *current, const char *old, struct error *e)
 {
     if (folder_remove(old, e) || (folder_exists(current) && move(current, old, e)) || move(fresh, current, e) ||
-        sync_folder(folder, e))
+        folder_sync(folder, e))
         return -1;
     return folder_remove(old, e);
 }

@@ -155,24 +155,14 @@ static void test_killed_writer(void **state)
     check_content(FOLDER "/a", "old");
 }
 
-static void test_appending(void **state)
-{
-    (void)state;
-    struct error e;
-    assert_int_equal(file_append_line(FOLDER "/log", "one", true, &e), 0);
-    assert_int_equal(file_append_line(FOLDER "/log", "", false, &e), 0);
-    assert_int_equal(file_append_line(FOLDER "/log", "three", false, &e), 0);
-    check_content(FOLDER "/log", "one\n\nthree\n");
-    assert_int_equal(file_append_line(FOLDER "/none/log", "x", true, &e), -1);
-    assert_int_equal(e.kind, ERROR_FAILED);
-}
-
 static void test_folders(void **state)
 {
     (void)state;
     struct error e;
     assert_int_equal(folder_create(FOLDER "/x/y//z/", &e), 0);
     assert_int_equal(folder_create(FOLDER "/x/y", &e), 0);
+    assert_int_equal(folder_sync(FOLDER "/x/y", &e), 0);
+    assert_int_equal(folder_sync(FOLDER "/x/none", &e), -1);
     assert_true(folder_exists(FOLDER "/x/y/z"));
     assert_false(file_exists(FOLDER "/x"));
     assert_int_equal(file_write(FOLDER "/x/y/file", "1", 1, &e), 0);
@@ -225,10 +215,6 @@ static void test_full_disk(void **state)
     check_content(FOLDER "/a", "old");
     check_only("a ");
 
-    bytes[(1 << 18) - 1] = 0;
-    assert_int_equal(file_append_line(FOLDER "/log", "one", true, &e), 0);
-    check_full(file_append_line(FOLDER "/log", bytes, true, &e), &e);
-    check_content(FOLDER "/log", "one\n"); /* no half line */
     free(bytes);
     assert_int_equal(umount(FOLDER), 0);
 }
@@ -240,7 +226,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_names, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_writer, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_killed_writer, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_appending, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_folders, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_full_disk, fresh_folder, remove_folder),
     };
