@@ -15,6 +15,21 @@ mkdir -p runs
 echo "== fetching the model"
 fetch_model runs/minilm
 echo "== making the demo's data from the Debian package index"
+if $tags; then
+  [ -f runs/tags.jsonl ] || python3 examples/debian.py tags runs/tags.jsonl --packages 4000
+  echo "== muster run examples/tags.json"
+  muster run examples/tags.json
+  echo "== muster predict"
+  head -3 runs/tags.jsonl >runs/three-tags.jsonl
+  muster predict runs/tags/bundle runs/three-tags.jsonl | cut -c -400
+  cat <<'LAST'
+
+Done. The model bundle is runs/tags/bundle, with a threshold for each label; runs/tags/report.html shows them all. Try next:
+  build/release/muster rule runs/tags/bundle
+  build/release/muster evaluate runs/tags/bundle runs/tags.jsonl --min-f1 0.10
+LAST
+  exit 0
+fi
 [ -f runs/pairs.jsonl ] || python3 examples/debian.py pairs runs/pairs.jsonl --links 500
 
 echo "== muster run examples/demo.json"
