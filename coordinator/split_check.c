@@ -208,9 +208,8 @@ int data_print_split(const struct job *j, const struct json *check, struct error
     for (size_t p = 0; p < json_size(parts); p++) {
         const struct json *part = json_at(parts, p), *absent = json_get(part, "absent_labels");
         double near = json_number(json_get(part, "near_in_train")), rows = json_number(json_get(part, "rows"));
-        if (json_size(absent) > 0)
-            printf("  %s has no row of %zu labels, \"%s\" the first: their F1 counts as 0\n", json_key(parts, p),
-                   json_size(absent), json_text(json_at(absent, 0)));
+        if (json_size(absent) == 1 && json_size(json_get(check, "labels")) == 2) /* of more labels the part's own line tells */
+            printf("  %s has no row of label \"%s\": its F1 counts as 0\n", json_key(parts, p), json_text(json_at(absent, 0)));
         if (near > 0)
             printf("  %s: %.0f rows (%.1f %%) are near a text of train, %.0f of them the same\n", json_key(parts, p), near,
                    100 * near / rows, json_number(json_get(part, "exact_in_train")));
