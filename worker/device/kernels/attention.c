@@ -14,7 +14,7 @@
 struct head {
     const struct attention *a;
     size_t first, n, tall, D, wide, C, head, mask_row;
-    float scale;
+    float scale, kept, log_kept; /* of scores; of weights that dropout keeps */
     /* packed; as factors b of products with depth over D (transposed) or over tokens (pairs of rows where a unit holds two) */
     cell *rows;
     unit *keys_across, *values_across, *keys, *values;
@@ -23,6 +23,7 @@ struct head {
     unit *queries_down, *outputs_down, *weights_down, *slopes_down;
     float *scores, *products, *result, *dkeys, *dvalues;
     uint8_t *bits;
+    float deltas[QUERIES];
 };
 
 static size_t up(size_t n, size_t step)
@@ -88,6 +89,8 @@ static struct head head_open(const struct attention *a, size_t row, size_t head,
     h.head = head;
     h.C = a->H * a->D;
     h.scale = 1 / sqrtf((float)a->D);
+    h.kept = a->mask ? a->mask->scale : 1;
+    h.log_kept = logf(h.kept);
     head_lay_out(&h, scratch);
     return h;
 }
@@ -222,7 +225,7 @@ static float soften(const struct head *h, size_t i, size_t token)
     }
     float sum = sum_lanes(total);
     h->a->log_sum[h->head * h->a->T + token] = top * h->scale + logf(sum);
-    return (bits ? h->a->mask->scale : 1) / sum;
+    return h->kept / sum;
 }
 
 INLINE void put(act *to, const float *from, size_t D, float factor)
@@ -252,14 +255,17 @@ void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t hea
     }
 }
 
-static float delta_of(const struct head *h, size_t token)
+/* dy . y of each query, all at once: rows are far apart in memory, and misses overlap only where nothing else is between them. */
+static void deltas_of(float *deltas, const struct head *h, size_t first, size_t queries)
 {
-    size_t at = token * h->C + h->head * h->D;
-    const act *dy = (const act *)h->a->dy + at, *y = (const act *)h->a->y + at;
-    vector sum = splat(0);
-    for (size_t c = 0; c < h->D; c += LANES)
-        sum = multiply_add(act_load_most(dy + c, h->D - c), act_load_most(y + c, h->D - c), sum);
-    return sum_lanes(sum);
+    const act *dy = (const act *)h->a->dy + first * h->C + h->head * h->D;
+    const act *y = (const act *)h->a->y + first * h->C + h->head * h->D;
+    for (size_t i = 0; i < queries; i++, dy += h->C, y += h->C) {
+        vector sum = splat(0);
+        for (size_t c = 0; c < h->D; c += LANES)
+            sum = multiply_add(act_load_most(dy + c, h->D - c), act_load_most(y + c, h->D - c), sum);
+        deltas[i] = sum_lanes(sum);
+    }
 }
 
 /* A query's way from scores to slopes, with the factor of dropout folded in: w = kept p by a shift of the exponent, and
@@ -272,10 +278,8 @@ struct slope {
 
 static struct slope slope_open(const struct head *h, size_t i, size_t token)
 {
-    float kept = h->a->mask ? h->a->mask->scale : 1;
     return (struct slope){bits_of(h, i), h->scores + i * h->tall, h->products + i * h->tall,
-                          splat((logf(kept) - h->a->log_sum[h->head * h->a->T + token]) * LOG2E),
-                          splat(delta_of(h, token) / kept)};
+                          splat((h->log_kept - h->a->log_sum[h->head * h->a->T + token]) * LOG2E), splat(h->deltas[i] / h->kept)};
 }
 
 struct weight {
@@ -343,6 +347,7 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     score(h, queries);
     multiply_rows(h->products, h->outputs, h->wide, h->values_across, h->D, queries, h->tall);
     draw_mask(h, h->first + q, queries);
+    deltas_of(h->deltas, h, h->first + q, queries);
     for (size_t i = 0; i < queries; i += UNIT_HOLDS)
         slopes_of(h, i, h->first + q + i, queries);
 #if UNIT_HOLDS == 2

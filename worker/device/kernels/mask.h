@@ -74,7 +74,7 @@ INLINE void mask_compare(uint8_t *bits, const mask_words c[4], uint32_t bound)
 #endif
 
 #ifdef MASK_STEP
-#define MASK_CHAINS 3 /* steps at a time: one alone waits for its own products */
+#define MASK_CHAINS 4 /* steps at a time: one alone waits for its own products */
 
 struct mask_counter {
     mask_words word[4];
@@ -85,7 +85,7 @@ INLINE void mask_draw(uint8_t *bits, const struct mask *m, struct mask_counter c
     uint32_t low = (uint32_t)m->seed, high = (uint32_t)(m->seed >> 32) ^ RANDOM_DROPOUT;
 #pragma GCC unroll 10
     for (uint32_t round = 0; round < 10; round++)
-#pragma GCC unroll 3
+#pragma GCC unroll 4
         for (int i = 0; i < MASK_CHAINS; i++) {
             mask_words *w = c[i].word, a = mask_product(w[0], PHILOX_M0), b = mask_product(w[2], PHILOX_M1);
             w[0] = mask_mix(b, w[1], low + round * PHILOX_W0);
@@ -93,7 +93,7 @@ INLINE void mask_draw(uint8_t *bits, const struct mask *m, struct mask_counter c
             w[2] = mask_mix(a, w[3], high + round * PHILOX_W1);
             w[3] = a;
         }
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int i = 0; i < MASK_CHAINS; i++)
         mask_compare(bits + i * MASK_STEP, c[i].word, m->bound);
 }
