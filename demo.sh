@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 
-need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates
+need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates gnuplot-nox
 echo "== building"
 cmake --preset release >/dev/null
 cmake --build --preset release -- --quiet
