@@ -5,6 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 
+case "${1:-}" in
+  "") tags=false ;;
+  --tags) tags=true ;;
+  *) echo "usage: bash demo.sh [--tags]" >&2; exit 2 ;;
+esac
+
 need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates gnuplot-nox
 echo "== building"
 cmake --preset release >/dev/null
@@ -16,7 +22,7 @@ echo "== fetching the model"
 fetch_model runs/minilm
 echo "== making the demo's data from the Debian package index"
 if $tags; then
-  [ -f runs/tags.jsonl ] || python3 examples/debian.py tags runs/tags.jsonl --packages 4000
+  [ -f runs/tags.jsonl ] || python3 examples/debian.py tags runs/tags.jsonl --packages 20000
   echo "== muster run examples/tags.json"
   muster run examples/tags.json
   echo "== muster predict"
