@@ -38,7 +38,8 @@ cmake --build --preset fuzz --target fuzzers -- --quiet
 fuzzers=(build/fuzz/tests/fuzz/fuzz_*)
 for fuzzer in "${fuzzers[@]}"; do
   [ -x "$fuzzer" ] && [ -f "$fuzzer" ] || continue
-  mkdir -p "runs/fuzz/$(basename "$fuzzer")"
-  "$fuzzer" -max_total_time=$((60 / ${#fuzzers[@]} + 1)) -verbosity=0 -print_final_stats=0 "runs/fuzz/$(basename "$fuzzer")" ||
-    { echo "$fuzzer found a failure" >&2; exit 1; }
+  name=$(basename "$fuzzer") && mkdir -p "runs/fuzz/$name"
+  "$fuzzer" -max_total_time=$((60 / ${#fuzzers[@]} + 1)) -artifact_prefix=runs/fuzz/ "runs/fuzz/$name" >"runs/fuzz/$name.log" 2>&1 ||
+    { tail -60 "runs/fuzz/$name.log" >&2; echo "$name found a failure: runs/fuzz/$name.log" >&2; exit 1; }
+  echo "$name: $(grep -oE 'Done [0-9]+ runs' "runs/fuzz/$name.log")"
 done
