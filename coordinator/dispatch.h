@@ -12,7 +12,7 @@ struct dispatch_options {
     const char *folder;                   /* run folder, absolute; where connection.json goes */
     const char *worker;                   /* path of muster-worker */
     const char *launcher;                 /* "local", "none", "attached" (attach.h): a row of cluster/launcher.h */
-    const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded" */
+    const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded", "fake" */
     const char *hostfile;                 /* or NULL */
     int groups, ranks_per_group, threads; /* threads a rank; 0: cores of this machine / (groups * ranks_per_group), at least 1 */
     double heartbeat_timeout;             /* seconds */

@@ -313,6 +313,8 @@ static void fill_workers(struct run *r, const struct dispatch_options *given)
     r->workers.threads = (int)j->cluster.threads;
     r->workers.heartbeat_timeout = j->cluster.heartbeat_timeout;
     r->workers.restarts = (int)j->cluster.restarts;
+    if (strcmp(j->cluster.device, "fake") == 0)
+        log_warn("cluster.device is fake: losses and logits follow a script, nothing is learnt");
     if (r->workers.launcher)
         return;
     r->workers.launcher = j->cluster.launcher;

@@ -169,11 +169,11 @@ static int take_logits(struct scoring *s, const struct place *p, struct error *e
 
 static int check_device(const char *name, struct error *e)
 {
-    static const char *const known[] = {"auto", "cpu", "cpu_reference", "guarded"};
+    static const char *const known[] = {"auto", "cpu", "cpu_reference", "guarded", "fake"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], name) == 0)
             return 0;
-    return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference or guarded, found \"%s\"", name);
+    return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference, guarded or fake, found \"%s\"", name);
 }
 
 /* A run folder is often meant to be its bundle. */

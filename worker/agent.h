@@ -16,6 +16,7 @@ struct agent_work {
     double (*measure)(struct device *d); /* its GEMM rate, GFLOPS, once before it trains first; NULL: nobody asks */
 };
 extern const struct agent_work agent_training; /* trainer_run, scorer_run, device_create, device_describe, device_gemm_rate */
+extern const struct agent_work agent_fake;     /* device "fake": scripted losses, see fake.c */
 
 struct agent_options {
     const char *connection; /* path of the connection file */

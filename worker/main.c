@@ -28,7 +28,7 @@ static const struct option long_options[] = {
 static const char *const help = "muster-worker " MUSTER_VERSION ": takes trials from a running muster and trains them\n"
                                 "  --connection FILE   connection.json in the run folder of a running muster (needed)\n"
                                 "  --comm self|mpi     one process alone, or one rank of an MPI job (default self)\n"
-                                "  --device NAME       auto, cpu, cpu_reference, guarded (default auto)\n"
+                                "  --device NAME       auto, cpu, cpu_reference, guarded, fake (default auto)\n"
                                 "  --threads N         threads of this process (default 1)\n"
                                 "  --group TOKEN       name of this group in the run (default: made up)\n"
                                 "  -v                  say more\n"
@@ -87,7 +87,8 @@ static int work(const struct settings *s, int *exit_code, struct error *e)
         print_error(e);
         return -1;
     }
-    int result = agent_run(exit_code, &s->agent, &agent_training, c, e);
+    const struct agent_work *doing = strcmp(s->agent.device, "fake") ? &agent_training : &agent_fake;
+    int result = agent_run(exit_code, &s->agent, doing, c, e);
     if (result && !c->rank) /* the ranks agreed on it: one line is enough */
         print_error(e);
     c->run->destroy(c);

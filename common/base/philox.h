@@ -5,6 +5,8 @@
  *   RANDOM_SHUFFLE     (row, 0, 0, epoch)                      sort key of a row in an epoch
  *   RANDOM_SPLIT       (group index, 0, 0, 0)                  sort key of a group
  *   RANDOM_INITIALIZE  (element / 4, 0, parameter index, 0)    new weights, normal by Box-Muller
+ *   RANDOM_FAKE        (lr bits, lr bits, batch, epochs)      noise key of a trial on the fake device; with that as seed:
+ *                      (row, label, 0, 0)                     noise of a logit
  *   RANDOM_BOOTSTRAP   (row / 4, 0, 0, draw)                   rows of a resampled part, a word each
  *   RANDOM_DROPOUT     (element / 8, position, row, epoch << 16 | site)
  *       position: of the token in its row; element: of the token's vector (channel), or for attention probabilities
@@ -15,7 +17,7 @@
 
 #include <stdint.h>
 
-enum random_purpose { RANDOM_SHUFFLE = 1, RANDOM_SPLIT, RANDOM_INITIALIZE, RANDOM_DROPOUT, RANDOM_EXAMPLES, RANDOM_BOOTSTRAP };
+enum random_purpose { RANDOM_SHUFFLE = 1, RANDOM_SPLIT, RANDOM_INITIALIZE, RANDOM_DROPOUT, RANDOM_EXAMPLES, RANDOM_BOOTSTRAP, RANDOM_FAKE };
 
 struct philox_block {
     uint32_t word[4];
