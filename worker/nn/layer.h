@@ -21,6 +21,7 @@ struct pass {
     struct model_dropout dropout;
     bool keep; /* for a backward */
     device_memory value, shadow, gradient;
+    const struct model_watcher *watcher; /* of the backward under way, or NULL */
 };
 
 struct vectors {
@@ -70,6 +71,8 @@ static inline void pass_linear_backward(const struct pass *s, device_memory dx, 
 {
     s->d->run->linear_backward(s->d, dx, pass_gradient(s, w.weight), pass_gradient(s, w.bias), dy, x, pass_weight(s, w.weight),
                                add_dx, N, K, O);
+    if (s->watcher)
+        s->watcher->between(s->watcher->context);
 }
 
 /* Shared by all backwards, reused from layer to layer. */

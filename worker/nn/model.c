@@ -308,20 +308,25 @@ device_memory model_loss(struct model *m, const struct packed *b, device_memory 
     return a->head.loss;
 }
 
-void model_backward(struct model *m, const struct packed *b, device_memory gradient, void (*ready)(void *context, int bucket),
-                    void *context)
+static void tell_ready(const struct pass *s, int bucket)
+{
+    if (s->watcher)
+        s->watcher->ready(s->watcher->context, bucket);
+}
+
+void model_backward(struct model *m, const struct packed *b, device_memory gradient, const struct model_watcher *watcher)
 {
     const struct activations *a = &m->training;
     int bucket = parameters_buckets(m->p);
     m->pass.b = b;
     m->pass.gradient = gradient;
+    m->pass.watcher = watcher;
     device_memory dy = a->scratch.d_first;
     trace_begin("backward", -1);
     trace_begin("backward head", -1);
     head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy, a->layers[m->c.layers - 1].feed_forward.y);
     trace_end();
-    if (ready)
-        ready(context, bucket - 1);
+    tell_ready(&m->pass, bucket - 1);
     for (uint32_t i = m->c.layers; i-- > 0;) {
         const struct layer *w = &m->layers[i];
         const struct layer_kept *k = &a->layers[i];
@@ -332,15 +337,12 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
                            i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.y);
         dy = a->dy;
         trace_end();
-        if (ready)
-            ready(context, (int)i + 1);
+        tell_ready(&m->pass, (int)i + 1);
     }
     trace_begin("backward embeddings", -1);
     embedding_backward(&m->pass, &m->embedding, &a->embedding, dy);
     trace_end();
-    if (ready) {
-        ready(context, 0);
-        ready(context, bucket);
-    }
+    tell_ready(&m->pass, 0);
+    tell_ready(&m->pass, bucket);
     trace_end();
 }

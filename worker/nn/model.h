@@ -45,8 +45,16 @@ device_memory model_hidden(const struct model *m, uint32_t layer);
  * weights f32 (L): class weights, or pos_weight when multi (DEVICE_NOTHING allowed then). */
 device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi);
 
+/* Who is told how far a backward has come. */
+struct model_watcher {
+    /* A bucket's gradient is complete (asked for, where the device works later), last layer first; the words (bucket =
+     * parameters_buckets) come last. */
+    void (*ready)(void *context, int bucket);
+    void (*between)(void *context); /* between two operations, often: for looks at what goes on beside */
+    void *context;
+};
+
 /* After forward and loss of the same training batch: writes ("=") all gradients into `gradient`, an arena of parameters_dense +
- * (U,C) floats. ready(context, bucket), unless NULL, is called when a bucket's gradient is complete (asked for, where the device
- * works later), last layer first; the words (bucket = parameters_buckets) come last. */
-void model_backward(struct model *m, const struct packed *b, device_memory gradient, void (*ready)(void *context, int bucket),
-                    void *context);
+ * (U,C) floats. */
+void model_backward(struct model *m, const struct packed *b, device_memory gradient,
+                    const struct model_watcher *watcher /* or NULL */);

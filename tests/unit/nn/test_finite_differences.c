@@ -76,7 +76,7 @@ static size_t largest(const float *values, size_t count)
 static void check_differences(struct bench *n, bool multi)
 {
     bench_loss(n, dropout, multi);
-    model_backward(n->m, &n->batch.view, n->gradient, NULL, NULL);
+    model_backward(n->m, &n->batch.view, n->gradient, NULL);
     for (size_t k = 0; k < parameters_count(n->p); k++) {
         const struct parameter *of = parameters_at(n->p, k);
         float *gradient = bench_gradient(n, of);
@@ -139,7 +139,7 @@ static void test_repeatable(void **state)
         for (int pass = 0; pass < 2; pass++) {
             found[2 * pass] = host_array(d, model_forward(n.m, &n.batch.view, dropout), 12);
             bench_loss(&n, dropout, false);
-            model_backward(n.m, &n.batch.view, n.gradient, NULL, NULL);
+            model_backward(n.m, &n.batch.view, n.gradient, NULL);
             found[2 * pass + 1] = host_array(d, n.gradient, count);
         }
         check_same_bits("logits", found[0], found[2], 12);

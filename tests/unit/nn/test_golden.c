@@ -59,12 +59,19 @@ static void norm_add(struct norm *to, const struct tensor_file *f, const char *n
     free(expected);
 }
 
-static int buckets_ready[16], buckets_count;
+static int buckets_ready[16], buckets_count, looks, looks_before[16];
 
 static void note_ready(void *context, int bucket)
 {
     assert_ptr_equal(context, buckets_ready);
+    looks_before[buckets_count] = looks;
     buckets_ready[buckets_count++] = bucket;
+}
+
+static void note_look(void *context)
+{
+    assert_ptr_equal(context, buckets_ready);
+    looks++;
 }
 
 static void check_ready(const struct bench *n)
@@ -74,6 +81,8 @@ static void check_ready(const struct bench *n)
     for (int i = 0; i < buckets; i++)
         assert_int_equal(buckets_ready[i], buckets - 1 - i);
     assert_int_equal(buckets_ready[buckets], buckets);
+    for (int i = 1; i + 1 < buckets; i++) /* a layer is looked into at least four times: a look a linear map */
+        assert_true(looks_before[i] - looks_before[i - 1] >= 4);
 }
 
 /* The key bias has no gradient but noise (softmax does not see it), hence the floor: a hundredth of the largest of all. */
@@ -104,8 +113,8 @@ static void check_backward(struct bench *n, const struct tensor_file *f, struct 
     float *loss = host_array(n->d, model_loss(n->m, &n->batch.view, n->weights, multi), n->batch.view.B);
     check_golden(where, multi ? "bce_loss" : "ce_loss", f, loss, allowed.forward, 0);
     free(loss);
-    buckets_count = 0;
-    model_backward(n->m, &n->batch.view, n->gradient, note_ready, buckets_ready);
+    buckets_count = looks = 0;
+    model_backward(n->m, &n->batch.view, n->gradient, &(struct model_watcher){note_ready, note_look, buckets_ready});
     check_ready(n);
     double floor = gradient_floor(f, kind);
     struct norm whole = {0};

@@ -40,7 +40,7 @@ static double take_step(struct bench *n, const struct rows *r, int step, double 
     n->batch = pack_create(n->d, &of_step, n->c.vocabulary, true);
     device_memory slot_of = device_array(n->d, n->batch.slot_of, n->c.vocabulary * sizeof(int32_t));
     double loss = bench_loss(n, (struct model_dropout){.on = false}, false) / total;
-    model_backward(n->m, &n->batch.view, n->gradient, NULL, NULL);
+    model_backward(n->m, &n->batch.view, n->gradient, NULL);
     size_t count = parameters_dense(n->p) + n->batch.view.U * n->c.width;
     *norm = sqrt(n->d->run->sum_of_squares(n->d, n->gradient, count)) / total;
     struct adamw a = {.learning_rate = 5e-3f * (float)(STEPS - step) / STEPS,
