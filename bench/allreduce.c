@@ -73,7 +73,7 @@ int main(int argc, char **argv)
     static const double sizes[] = {4, 4e3, 40e3, 400e3, 4e6, 40e6, 400e6};
     struct error e = {0};
     struct communicator *c;
-    if (communicator_create(&c, "mpi", PATIENCE, &e)) {
+    if (communicator_create(&c, "mpi", 0, PATIENCE, &e)) {
         fprintf(stderr, "bench_allreduce: %s\n", e.text);
         return (int)e.kind;
     }

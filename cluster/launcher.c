@@ -57,6 +57,8 @@ static void add_worker(struct command *c, const struct launch *l)
     add_word(c, l->worker);
     add_option(c, "--connection", l->connection);
     add_option(c, "--comm", l->ranks > 1 ? "mpi" : "self");
+    if (l->ranks > 1)
+        add_number(c, "--ranks", l->ranks);
     add_option(c, "--device", l->device);
     add_number(c, "--threads", l->threads);
     add_option(c, "--group", l->group);

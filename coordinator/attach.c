@@ -48,17 +48,20 @@ int attach_find(struct attach *ret, struct error *e)
     }
     if (a.ranks <= 1)
         a = (struct attach){0};
-    a.groups = a.ranks_per_group = 1;
     *ret = a;
     return 0;
 }
 
-int attach_divide(struct attach *a, int groups, struct error *e)
+int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e)
 {
-    if (groups != 1 && groups != a->ranks)
-        return error_set(e, ERROR_USAGE,
-                         "cluster.groups: under mpirun with %d processes it must be 1 (one group of all ranks) or %d, not %d",
-                         a->ranks, a->ranks, groups);
+    if (a->ranks % groups)
+        return error_set(e, ERROR_USAGE, "cluster.groups: %d processes under mpirun cannot be divided into %d groups", a->ranks,
+                         groups);
+    if (groups == 1 && a->ranks % ranks_per_group)
+        return error_set(e, ERROR_USAGE, "cluster.ranks_per_group: %d processes under mpirun cannot be divided into groups of %d",
+                         a->ranks, ranks_per_group);
+    if (groups == 1 && ranks_per_group > 1)
+        groups = a->ranks / ranks_per_group;
     int ranks = a->ranks / groups, below = 1;
     while (below * 2 <= ranks)
         below *= 2;
@@ -88,7 +91,7 @@ static int look(struct connection *ret, const char *path, const char *session, s
 static int become(const struct attach *a, const struct dispatch_options *o, const char *path, struct error *e)
 {
     char token[32];
-    snprintf(token, sizeof token, "attached-%d", a->ranks_per_group > 1 ? 0 : a->rank);
+    snprintf(token, sizeof token, "attached-%d", a->rank / a->ranks_per_group);
     int threads = o->threads > 0 ? o->threads : launcher_cores() / a->ranks;
     struct launch launch = {.worker = o->worker,
                             .connection = path,

@@ -4,7 +4,7 @@
  *
  * In main, before anything is written:
  *     struct attach a;
- *     if (attach_find(&a, &e)) ... read the job ... if (a.ranks && attach_divide(&a, j.cluster.groups, &e)) ...
+ *     if (attach_find(&a, &e)) ... read the job ... if (a.ranks && attach_divide(&a, groups, ranks_per_group, &e)) ...
  *     if (a.ranks && a.rank > 0) { attach_become_worker(&a, &options, &exit_code, &e) ... return exit_code; }
  *     if (a.ranks) { options.launcher = "attached"; options.groups = a.groups; options.ranks_per_group = a.ranks_per_group; }
  *     ... the whole run, dispatch_destroy ...
@@ -17,15 +17,17 @@
 struct attach {
     int ranks; /* 0: not started under an MPI launcher, or under one with a single process: run as always */
     int rank;
-    int groups, ranks_per_group; /* one group of all ranks, or as many groups of one rank */
+    int groups,
+        ranks_per_group; /* 0 until divided; then groups * ranks_per_group == ranks, group g has ranks from g * ranks_per_group */
 };
 
-/* Several hosts: ERROR_USAGE. One group of one rank until it is divided. */
+/* Several hosts: ERROR_USAGE. */
 int attach_find(struct attach *ret, struct error *e);
 
-/* groups: of the job; 1: one group of all ranks, = number of ranks: groups of one. Anything else, or a group whose ranks are no
- * power of two: ERROR_USAGE. */
-int attach_divide(struct attach *a, int groups, struct error *e);
+/* What the job says of groups and ranks_per_group. The number of ranks is given, so one of the two decides: groups where above 1,
+ * else ranks_per_group where above 1, else all ranks are one group. ERROR_USAGE where the ranks cannot be divided so, or a
+ * group's ranks are no power of two. */
+int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e);
 
 /* Waits for <folder>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
  * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal. */

@@ -32,7 +32,7 @@ static enum stage stage_of(const char *verb)
 /* Under mpirun the MPI job says how many ranks there are; the job file's figure stands for groups that we start. */
 static int read_job(struct job *j, const struct attach *at, const struct arguments *a, struct error *e)
 {
-    if (!at->ranks)
+    if (!at->ranks_per_group)
         return job_read(j, a->positional[0], a->positional + 1, a->count - 1, e);
     char *ranks = format_text("cluster.ranks_per_group=%d", at->ranks_per_group);
     const char **overrides = allocate(a->count, sizeof *overrides);
@@ -111,10 +111,10 @@ int verb_job(const struct arguments *a, struct error *e)
     char *worker = NULL;
     if (hand_on_trace(a, e) != 0 || attach_find(&at, e) != 0 || read_job(&j, &at, a, e) != 0)
         return refuse(&at, e);
-    if (at.ranks) { /* the job says how many groups; that decides how many ranks one has, and so the micro-batches of the job */
-        uint32_t groups = j.cluster.groups;
+    if (at.ranks) { /* how the ranks are divided decides the micro-batches of the job */
+        uint32_t groups = j.cluster.groups, ranks = j.cluster.ranks_per_group;
         job_free(&j);
-        if (attach_divide(&at, (int)groups, e) != 0 || read_job(&j, &at, a, e) != 0)
+        if (attach_divide(&at, (int)groups, (int)ranks, e) != 0 || read_job(&j, &at, a, e) != 0)
             return refuse(&at, e);
     }
     enum stage last = stage_of(a->verb->name);

@@ -248,7 +248,7 @@ static int choose_engine(struct bench *b, struct error *e)
     int precision = 0;
     uint32_t threads = 0;
     if (one_of(&precision, b, OPTION_PRECISION, precision_names, e) || whole_number(&threads, b, OPTION_THREADS, 0, e) ||
-        communicator_create(&b->communicator, b->given[OPTION_COMM], 60, e))
+        communicator_create(&b->communicator, b->given[OPTION_COMM], 0, 60, e))
         return -1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (!threads)

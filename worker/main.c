@@ -18,6 +18,7 @@ static const struct option long_options[] = {
     {"connection", required_argument, NULL, 'c'},
     {"comm", required_argument, NULL, 'm'},
     {"device", required_argument, NULL, 'd'},
+    {"ranks", required_argument, NULL, 'r'},
     {"threads", required_argument, NULL, 't'},
     {"group", required_argument, NULL, 'g'},
     {"verbose", no_argument, NULL, 'v'},
@@ -25,28 +26,31 @@ static const struct option long_options[] = {
     {0},
 };
 
-static const char *const help = "muster-worker " MUSTER_VERSION ": takes trials from a running muster and trains them\n"
-                                "  --connection FILE   connection.json in the run folder of a running muster (needed)\n"
-                                "  --comm self|mpi     one process alone, or one rank of an MPI job (default self)\n"
-                                "  --device NAME       auto, cpu, cpu_reference, guarded, fake (default auto)\n"
-                                "  --threads N         threads of this process (default 1)\n"
-                                "  --group TOKEN       name of this group in the run (default: made up)\n"
-                                "  -v                  say more\n"
-                                "MUSTER_TRACE=FILE in the environment: a trace of what each rank does when, for Perfetto.\n"
-                                "muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n";
+static const char *const help =
+    "muster-worker " MUSTER_VERSION ": takes trials from a running muster and trains them\n"
+    "  --connection FILE   connection.json in the run folder of a running muster (needed)\n"
+    "  --comm self|mpi     one process alone, or one rank of an MPI job (default self)\n"
+    "  --ranks N           ranks of a group; the MPI job is split into groups of them (default: one group)\n"
+    "  --device NAME       auto, cpu, cpu_reference, guarded, fake (default auto)\n"
+    "  --threads N         threads of this process (default 1)\n"
+    "  --group TOKEN       name of this group in the run (default: made up)\n"
+    "  -v                  say more\n"
+    "MUSTER_TRACE=FILE in the environment: a trace of what each rank does when, for Perfetto.\n"
+    "muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n";
 
 struct settings {
     struct agent_options agent;
     const char *comm;
+    int ranks; /* 0: all */
     bool verbose, help;
 };
 
-static int read_threads(int *ret, const char *text, struct error *e)
+static int read_count(int *ret, const char *name, const char *text, struct error *e)
 {
     char *end;
     long value = strtol(text, &end, 10);
     if (!*text || *end || value < 1 || value > 4096)
-        return error_set(e, ERROR_USAGE, "--threads: a number from 1 to 4096 expected, \"%s\" found", text);
+        return error_set(e, ERROR_USAGE, "--%s: a number from 1 to 4096 expected, \"%s\" found", name, text);
     *ret = (int)value;
     return 0;
 }
@@ -59,7 +63,9 @@ static int read_options(struct settings *s, int argc, char **argv, struct error 
         if (key == '?' || key == ':')
             return error_set(e, ERROR_USAGE, "%s: unknown option or one without its value; see muster-worker --help",
                              argv[optind - 1]);
-        if (key == 't' && read_threads(&s->agent.threads, optarg, e))
+        if (key == 't' && read_count(&s->agent.threads, "threads", optarg, e))
+            return -1;
+        if (key == 'r' && read_count(&s->ranks, "ranks", optarg, e))
             return -1;
         const char **texts[128] = {
             ['c'] = &s->agent.connection, ['m'] = &s->comm, ['d'] = &s->agent.device, ['g'] = &s->agent.group};
@@ -83,7 +89,7 @@ static void print_error(const struct error *e)
 static int work(const struct settings *s, int *exit_code, struct error *e)
 {
     struct communicator *c;
-    if (communicator_create(&c, s->comm, CONNECT_TIMEOUT, e)) {
+    if (communicator_create(&c, s->comm, s->ranks, CONNECT_TIMEOUT, e)) {
         print_error(e);
         return -1;
     }

@@ -61,8 +61,11 @@ none_left silent
 say "muster under mpirun"
 expect 0 'bundle' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/attached"
 expect 0 '' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/attached" # nothing left to do: no rank waits for ever
-expect 2 'must be 1 .* or 2, not 3' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/refused" cluster.groups=3
-expect 2 'not on 3; start 2, or set cluster.groups=3' mpirun -np 3 --oversubscribe muster run job.json out="$scratch/refused"
+expect 2 'cannot be divided into 3 groups' mpirun -np 2 --oversubscribe muster run job.json out="$scratch/refused" cluster.groups=3
+expect 2 'cannot be divided into groups of 2' mpirun -np 3 --oversubscribe muster run job.json out="$scratch/refused"
+expect 2 'not on 3; start 2, or set cluster.groups=3' mpirun -np 3 --oversubscribe muster run job.json out="$scratch/refused" cluster.ranks_per_group=1
+expect 0 'bundle' mpirun -np 4 --oversubscribe muster run job.json out="$scratch/divided"
+[ "$(grep -c '"group_started"' divided/events.jsonl)" = 2 ] || fail "two groups of two ranks expected: $(grep group_ divided/events.jsonl)"
 expect 0 'lr-0.005_epochs-1' mpirun -np 3 --oversubscribe muster train job.json out="$scratch/three" cluster.groups=3 train.epochs=1
 
 say "SIGUSR1 to mpirun: all save, exit 75, then on"
@@ -74,7 +77,7 @@ grep -q '"group_died"' stopped/events.jsonl && fail "a stop is no death: $(grep 
 none_left stopped
 expect 0 'bundle' muster run job.json out="$scratch/stopped"
 
-for run in killed silent attached stopped; do
+for run in killed silent attached divided stopped; do
   same_bytes calm/bundle/model.safetensors $run/bundle/model.safetensors
 done
 

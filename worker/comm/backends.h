@@ -3,5 +3,5 @@
 
 #include "worker/comm/communicator.h"
 
-int self_create(struct communicator **ret, double timeout, struct error *e);
-int mpi_create(struct communicator **ret, double timeout, struct error *e);
+int self_create(struct communicator **ret, int size, double timeout, struct error *e);
+int mpi_create(struct communicator **ret, int size, double timeout, struct error *e);

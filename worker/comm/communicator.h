@@ -38,5 +38,6 @@ struct communicator {
     double timeout; /* seconds without any progress */
 };
 
-/* name: "self" (one rank) or "mpi" (MPI_COMM_WORLD; initialises MPI, so once in a process). */
-int communicator_create(struct communicator **ret, const char *name, double timeout, struct error *e);
+/* name: "self" (one rank) or "mpi" (initialises MPI, so once in a process). size: ranks of a group; an MPI job of more is split
+ * into groups of consecutive ranks, each with a communicator of its own (abort still ends the whole job); 0: all of the job. */
+int communicator_create(struct communicator **ret, const char *name, int size, double timeout, struct error *e);

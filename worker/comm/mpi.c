@@ -37,6 +37,7 @@ struct active {
 
 struct mpi {
     struct communicator base;
+    MPI_Comm group;   /* ours; never freed: that would be collective, and a peer may be gone */
     int lead;         /* the largest power of two that is not above size */
     char (*host)[64]; /* of each rank */
     struct active active[ACTIVE];
@@ -93,13 +94,13 @@ static struct range owned(int rank, int lead, int bit, size_t count)
 
 static int receive(struct mpi *m, struct active *a, int i, float *to, size_t count, struct error *e)
 {
-    return check(m, MPI_Irecv(to, (int)count, MPI_FLOAT, a->peer, a->piece.tag, MPI_COMM_WORLD, &a->request[i]), "all_reduce",
-                 a->peer, e);
+    return check(m, MPI_Irecv(to, (int)count, MPI_FLOAT, a->peer, a->piece.tag, m->group, &a->request[i]), "all_reduce", a->peer,
+                 e);
 }
 
 static int send(struct mpi *m, struct active *a, int i, const float *from, size_t count, struct error *e)
 {
-    return check(m, MPI_Isend(from, (int)count, MPI_FLOAT, a->peer, a->piece.tag, MPI_COMM_WORLD, &a->request[i]), "all_reduce",
+    return check(m, MPI_Isend(from, (int)count, MPI_FLOAT, a->peer, a->piece.tag, m->group, &a->request[i]), "all_reduce",
                  a->peer, e);
 }
 
@@ -305,9 +306,9 @@ static int wait(struct communicator *c, struct error *e)
 static int exchange(struct mpi *m, const double *from, double *to, size_t count, int peer, const char *operation, struct error *e)
 {
     MPI_Request out = MPI_REQUEST_NULL, in = MPI_REQUEST_NULL;
-    if (to && check(m, MPI_Irecv(to, (int)count, MPI_DOUBLE, peer, TAG_DOUBLES, MPI_COMM_WORLD, &in), operation, peer, e))
+    if (to && check(m, MPI_Irecv(to, (int)count, MPI_DOUBLE, peer, TAG_DOUBLES, m->group, &in), operation, peer, e))
         return -1;
-    if (from && check(m, MPI_Isend(from, (int)count, MPI_DOUBLE, peer, TAG_DOUBLES, MPI_COMM_WORLD, &out), operation, peer, e))
+    if (from && check(m, MPI_Isend(from, (int)count, MPI_DOUBLE, peer, TAG_DOUBLES, m->group, &out), operation, peer, e))
         return -1;
     return await(m, &in, operation, peer, e) || await(m, &out, operation, peer, e) ? -1 : 0;
 }
@@ -363,8 +364,8 @@ static int pass(struct mpi *m, void *data, size_t bytes, int peer, bool outwards
         char *at = (char *)data + done;
         int size = (int)(bytes - done < MESSAGE ? bytes - done : MESSAGE);
         MPI_Request request;
-        int code = outwards ? MPI_Isend(at, size, MPI_BYTE, peer, TAG_BYTES, MPI_COMM_WORLD, &request)
-                            : MPI_Irecv(at, size, MPI_BYTE, peer, TAG_BYTES, MPI_COMM_WORLD, &request);
+        int code = outwards ? MPI_Isend(at, size, MPI_BYTE, peer, TAG_BYTES, m->group, &request)
+                            : MPI_Irecv(at, size, MPI_BYTE, peer, TAG_BYTES, m->group, &request);
         if (check(m, code, operation, peer, e) || await(m, &request, operation, peer, e))
             return -1;
     }
@@ -457,8 +458,27 @@ static int learn_hosts(struct mpi *m, struct error *e)
     return result;
 }
 
-int mpi_create(struct communicator **ret, double timeout, struct error *e)
+/* Ranks of the MPI job in their order, `size` to a group; 0: one group of all. */
+static int split_world(MPI_Comm *ret, int size, struct error *e)
 {
+    int rank, all;
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &all);
+    *ret = MPI_COMM_WORLD;
+    if (!size || size == all)
+        return 0;
+    if (all % size)
+        return error_set(e, ERROR_USAGE, "%d MPI processes cannot be split into groups of %d", all, size);
+    if (MPI_Comm_split(MPI_COMM_WORLD, rank / size, rank, ret) != MPI_SUCCESS)
+        return error_set(e, ERROR_FAILED, "%d MPI processes could not be split into groups of %d", all, size);
+    MPI_Comm_set_errhandler(*ret, MPI_ERRORS_RETURN);
+    return 0;
+}
+
+int mpi_create(struct communicator **ret, int size, double timeout, struct error *e)
+{
+    MPI_Comm group;
     int initialised = 0, level;
     MPI_Initialized(&initialised);
     if (initialised)
@@ -466,11 +486,13 @@ int mpi_create(struct communicator **ret, double timeout, struct error *e)
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS || level < MPI_THREAD_FUNNELED)
         return error_set(e, ERROR_FAILED,
                          "MPI cannot be initialised with threads (MPI_THREAD_FUNNELED); install another MPI build");
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    if (split_world(&group, size, e))
+        return -1;
     struct mpi *m = allocate(1, sizeof *m);
+    m->group = group;
     m->base = (struct communicator){.run = &operations, .timeout = timeout};
-    MPI_Comm_rank(MPI_COMM_WORLD, &m->base.rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &m->base.size);
+    MPI_Comm_rank(group, &m->base.rank);
+    MPI_Comm_size(group, &m->base.size);
     m->host = allocate((size_t)m->base.size, sizeof *m->host);
     m->next_tag = TAG_REDUCE;
     for (m->lead = 1; m->lead * 2 <= m->base.size;)

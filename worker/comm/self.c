@@ -62,9 +62,10 @@ static const struct communicator_operations operations = {
     .destroy = destroy,
 };
 
-int self_create(struct communicator **ret, double timeout, struct error *e)
+int self_create(struct communicator **ret, int size, double timeout, struct error *e)
 {
-    (void)e;
+    if (size > 1)
+        return error_set(e, ERROR_USAGE, "communicator self: one rank, not %d; use mpi", size);
     struct communicator *c = allocate(1, sizeof *c);
     *c = (struct communicator){.run = &operations, .rank = 0, .size = 1, .timeout = timeout};
     *ret = c;

@@ -221,7 +221,7 @@ static int be_a_rank(const char *name)
     size_t i = 0;
     while (strcmp(name, scenarios[i].name))
         i++;
-    if (communicator_create(&c, "mpi", scenarios[i].timeout, &e)) {
+    if (communicator_create(&c, "mpi", 0, scenarios[i].timeout, &e)) {
         printf("%s\n", e.text);
         return 1;
     }
@@ -302,7 +302,7 @@ static void a_group_of_one(void **state)
     (void)state;
     struct error e = {0};
     struct communicator *c;
-    assert_int_equal(communicator_create(&c, "self", 1, &e), 0);
+    assert_int_equal(communicator_create(&c, "self", 1, 1, &e), 0);
     float data[2] = {1.5f, -2};
     double d = 4;
     char into[4] = "";
@@ -321,10 +321,10 @@ static void wrong_names_are_refused(void **state)
     (void)state;
     struct error e = {0};
     struct communicator *c = NULL;
-    assert_int_equal(communicator_create(&c, "gloo", 1, &e), -1);
+    assert_int_equal(communicator_create(&c, "gloo", 1, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_string_equal(e.text, "communicator 'gloo' is not known; use self or mpi");
-    assert_int_equal(communicator_create(&c, "self", 0, &e), -1);
+    assert_int_equal(communicator_create(&c, "self", 1, 0, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_null(c);
 }

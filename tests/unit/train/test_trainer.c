@@ -186,7 +186,7 @@ static int be_a_rank(const char *folder)
     if (limit && (!getenv("OMPI_COMM_WORLD_RANK") || !strcmp(getenv("OMPI_COMM_WORLD_RANK"), "0")))
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
     enum precision precision = strcmp(option("precision", "f32"), "bf16") ? PRECISION_F32 : PRECISION_BF16;
-    int result = communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self", 60, &e);
+    int result = communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self", 0, 60, &e);
     if (!result)
         result = device_create(&d, option("device", "cpu_reference"), precision, 1, &e);
     if (!result) {

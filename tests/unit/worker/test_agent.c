@@ -121,7 +121,7 @@ static void *run_agent(void *argument)
 static void start_agent(struct run *r, const char *device)
 {
     *r = (struct run){.options = {FILE_NAME, device, "g1", 3}, .exit_code = -1};
-    assert_int_equal(communicator_create(&r->communicator, "self", 10, &r->e), 0);
+    assert_int_equal(communicator_create(&r->communicator, "self", 1, 10, &r->e), 0);
     assert_int_equal(pthread_create(&r->thread, NULL, run_agent, r), 0);
 }
 
