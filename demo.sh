@@ -32,7 +32,7 @@ if $tags; then
 
 Done. The model bundle is runs/tags/bundle, with a threshold for each label; runs/tags/report.html shows them all. Try next:
   build/release/muster rule runs/tags/bundle
-  build/release/muster evaluate runs/tags/bundle runs/tags.jsonl --min-f1 0.10
+  build/release/muster evaluate runs/tags/bundle runs/tags.jsonl --unseen --min-f1 0.10
 LAST
   exit 0
 fi
@@ -53,5 +53,5 @@ cat <<'LAST'
 
 Done. The model bundle is runs/demo/bundle (and runs/demo/demo.zip): load it with transformers'
 AutoModelForSequenceClassification.from_pretrained("runs/demo/bundle"). Look at runs/demo/table.md, and try next:
-  build/release/muster evaluate runs/demo/bundle runs/pairs.jsonl
+  build/release/muster evaluate runs/demo/bundle runs/pairs.jsonl --unseen      # the rows it was neither trained nor tuned on
 LAST

@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAWS 1000 /* of a part of up to DRAWS_ROWS rows; larger ones need fewer for the same, short time */
-#define DRAWS_ROWS 10000
-#define DRAWS_LEAST 100
+#define DRAWS 1000
 
 enum rule { AT_HALF, AT_GLOBAL, AT_TUNED, RULES };
 static const char *const rule_names[RULES] = {"half", "global", "tuned"};
@@ -22,7 +20,6 @@ static const char *const rule_words[RULES] = {"0.5 for all", "global threshold",
 struct comparison {
     const struct run *run;
     struct truth truth;
-    uint32_t draw_count;
     bool known[RULES];
     struct figures figures[RULES];
     double *draws[RULES];
@@ -47,31 +44,39 @@ static uint8_t *columns(const struct truth *t, const uint8_t *decided, uint32_t 
     return to;
 }
 
-static void draw(struct comparison *c, enum rule rule, const float *logits, const double *thresholds)
+static uint8_t *decide(const struct comparison *c, const float *logits, const double *thresholds)
 {
     uint32_t labels;
-    uint8_t *all = decisions_make(&c->truth, logits, c->run->temperatures, thresholds);
-    uint8_t *decided = columns(&c->truth, all, &labels), *truth = columns(&c->truth, NULL, &labels);
-    c->draws[rule] = allocate(c->draw_count, BOOTSTRAP_FIGURES * sizeof(double));
-    bootstrap_draw(c->draws[rule], c->draw_count, decided, truth, c->truth.rows, labels, c->truth.kind == DECISION_CLASS,
-                   c->run->job->seed);
-    free(truth);
-    free(decided);
+    uint8_t *all = decisions_make(&c->truth, logits, c->run->temperatures, thresholds),
+            *decided = columns(&c->truth, all, &labels);
     free(all);
+    return decided;
 }
 
-static uint32_t draws_for(uint32_t rows)
+/* decided [RULES], NULL of those that are not known. */
+static void draw(struct comparison *c, uint8_t *const *decided)
 {
-    uint32_t most = rows > DRAWS_ROWS ? (uint32_t)((uint64_t)DRAWS * DRAWS_ROWS / rows) : DRAWS;
-    return most > DRAWS_LEAST ? most : DRAWS_LEAST;
+    uint32_t labels;
+    size_t count = 0;
+    const uint8_t *rules[RULES];
+    double *values[RULES];
+    uint8_t *truth = columns(&c->truth, NULL, &labels);
+    for (int rule = 0; rule < RULES; rule++)
+        if (c->known[rule]) {
+            c->draws[rule] = allocate(DRAWS, BOOTSTRAP_FIGURES * sizeof(double));
+            values[count] = c->draws[rule];
+            rules[count++] = decided[rule];
+        }
+    bootstrap_draw(values, rules, count, DRAWS, truth, c->truth.rows, labels, c->truth.kind == DECISION_CLASS, c->run->job->seed);
+    free(truth);
 }
 
 static void compare(struct comparison *ret, const struct run *r, enum part part, const float *logits)
 {
     struct comparison c = {.run = r};
+    uint8_t *decided[RULES] = {NULL};
     double *thresholds = allocate(r->labels, sizeof *thresholds);
     truth_read(&c.truth, r->data, r->split.part[part].rows, r->split.part[part].count, (uint32_t)r->positive);
-    c.draw_count = draws_for(c.truth.rows);
     for (int rule = 0; rule < RULES; rule++) {
         c.known[rule] = is_known(r, rule);
         for (uint32_t l = 0; l < r->labels; l++)
@@ -79,8 +84,11 @@ static void compare(struct comparison *ret, const struct run *r, enum part part,
         if (!c.known[rule])
             continue;
         figures_make(&c.figures[rule], &c.truth, logits, r->temperatures, thresholds);
-        draw(&c, rule, logits, thresholds);
+        decided[rule] = decide(&c, logits, thresholds);
     }
+    draw(&c, decided);
+    for (int rule = 0; rule < RULES; rule++)
+        free(decided[rule]);
     free(thresholds);
     *ret = c;
 }
@@ -127,14 +135,14 @@ static struct json *rule_to_json(const struct comparison *c, enum rule rule)
     for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
         json_set_number(o, bootstrap_figure_names[f], values[f]);
     json_set_number(o, "loss", c->figures[rule].loss);
-    json_set(o, "intervals", intervals_to_json(c->draws[rule], NULL, c->draw_count));
+    json_set(o, "intervals", intervals_to_json(c->draws[rule], NULL, DRAWS));
     if (rule == AT_HALF || !c->known[AT_HALF])
         return o;
     struct json *difference = json_set(o, "difference", json_object());
     averages_of(base, c, AT_HALF);
     for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
         json_set_number(difference, bootstrap_figure_names[f], values[f] - base[f]);
-    json_set(o, "difference_intervals", intervals_to_json(c->draws[rule], c->draws[AT_HALF], c->draw_count));
+    json_set(o, "difference_intervals", intervals_to_json(c->draws[rule], c->draws[AT_HALF], DRAWS));
     return o;
 }
 
@@ -165,7 +173,7 @@ static struct json *comparison_to_json(const struct comparison *c)
 {
     struct json *o = json_object(), *rules = json_object(), *absent = json_array(), *labels = json_array();
     json_set_number(o, "rows", c->truth.rows);
-    json_set_number(o, "draws", c->draw_count);
+    json_set_number(o, "draws", DRAWS);
     for (int rule = 0; rule < RULES; rule++)
         if (c->known[rule])
             json_set(rules, rule_names[rule], rule_to_json(c, rule));
@@ -184,7 +192,7 @@ static struct json *comparison_to_json(const struct comparison *c)
 static void print_rule(const struct comparison *c, enum rule rule)
 {
     double v[BOOTSTRAP_FIGURES];
-    struct interval i = bootstrap_interval(c->draws[rule], NULL, c->draw_count, BOOTSTRAP_MICRO_F1);
+    struct interval i = bootstrap_interval(c->draws[rule], NULL, DRAWS, BOOTSTRAP_MICRO_F1);
     averages_of(v, c, rule);
     printf("  %-18s  %9.4f  %6.4f  %8.4f  [%.4f, %.4f]  %8.4f\n", rule_words[rule], v[BOOTSTRAP_MICRO_PRECISION],
            v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[BOOTSTRAP_MACRO_F1]);
@@ -193,7 +201,7 @@ static void print_rule(const struct comparison *c, enum rule rule)
 static void print_comparison(const struct comparison *c)
 {
     bool binary = c->truth.kind == DECISION_BINARY;
-    printf("  test, thresholds frozen; 95 %% of %u resampled tests lie within the brackets\n", c->draw_count);
+    printf("  test, thresholds frozen; 95 %% of %u resampled tests lie within the brackets\n", DRAWS);
     printf("  %-18s  precision  recall  %8s  %16s  %8s\n", "rule", binary ? "F1" : "micro F1", "", binary ? "" : "macro F1");
     for (int rule = 0; rule < RULES; rule++)
         if (c->known[rule])

@@ -94,6 +94,9 @@ struct json *inference_config(const struct run *r)
     json_set_text(o, "data_sha256", dataset_sha256(r->data));
     json_set_text(o, "split_sha256", r->split.sha256);
     json_set_text(o, "split_method", r->split.method);
+    struct json *fingerprints = json_set(o, "fingerprints", json_object());
+    for (int p = 0; p < PART_COUNT; p++)
+        json_set_text(fingerprints, part_names[p], r->split.fingerprint[p]);
     json_set_text(o, "trial_sha256", t->identity);
     struct json *versions = json_set(o, "versions", json_object());
     json_set_text(versions, "muster", MUSTER_VERSION);

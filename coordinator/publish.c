@@ -37,6 +37,8 @@ static int write_bundle(const char *path, const struct run *r, const struct json
     struct json *whole = json_copy(inference);
     add_history(whole);
     char *card = model_card(r, inference);
+    struct known_rows *known;
+    known_rows_make(&known, r->data, &r->split);
     struct bundle_parts parts = {.weights = t->weights,
                                  .model_folder = r->model,
                                  .model = &model,
@@ -44,8 +46,10 @@ static int write_bundle(const char *path, const struct run *r, const struct json
                                  .multi = r->job->multi,
                                  .tokenizer = tokenizer,
                                  .inference = whole,
-                                 .card = card};
+                                 .card = card,
+                                 .known = known};
     int status = bundle_write(path, &parts, e);
+    known_rows_destroy(&known);
     free(card);
     json_destroy(&whole);
     tokenizer_close(&tokenizer);

@@ -17,7 +17,7 @@
 
 /* Everything that has to be whole for a lease, in a folder that goes away. */
 struct place {
-    char *folder, *rows, *logits, *model;
+    char *folder, *rows, *unseen, *logits, *model;
 };
 
 static int place_create(struct place *ret, const char *bundle, struct error *e)
@@ -30,7 +30,8 @@ static int place_create(struct place *ret, const char *bundle, struct error *e)
         return -1;
     }
     char *model = realpath(bundle, NULL);
-    *ret = (struct place){folder, path_join(folder, "rows"), path_join(folder, "logits.h5"), model ? model : duplicate(bundle)};
+    *ret = (struct place){folder, path_join(folder, "rows"), path_join(folder, "unseen"), path_join(folder, "logits.h5"),
+                          model ? model : duplicate(bundle)};
     return 0;
 }
 
@@ -41,6 +42,7 @@ static void place_destroy(struct place *p)
         log_warn("%s", e.text);
     free(p->folder);
     free(p->rows);
+    free(p->unseen);
     free(p->logits);
     free(p->model);
 }
@@ -52,6 +54,75 @@ static int tokenize(const struct place *p, const struct bundle *b, const char *i
         return -1;
     int status = data_tokenize_file(input, bundle_inference(b), t, p->rows, need_labels, e);
     tokenizer_close(&t);
+    return status;
+}
+
+/* ---- rows that the bundle knows ---- */
+
+static int read_known(struct known_rows **ret, const struct place *p, struct error *e)
+{
+    char *path = path_join(p->model, KNOWN_ROWS_FILE);
+    int status = 0;
+    *ret = NULL;
+    if (file_exists(path))
+        status = known_rows_read(ret, path, e);
+    else
+        log_warn("%s: is missing, so rows that the bundle was trained on are not found; publish it again", path);
+    free(path);
+    return status;
+}
+
+static int copy_row(struct dataset_writer *w, const struct dataset *d, uint32_t row, struct error *e)
+{
+    const float *targets = dataset_is_multi(d) && dataset_labels(d) ? dataset_targets(d, row) : NULL;
+    return dataset_writer_append(w, dataset_id(d, row), dataset_group(d, row), dataset_class(d, row), targets,
+                                 dataset_tokens(d, row), e);
+}
+
+/* The rows of *d that only the test part, or none, has; they take its place. */
+static int leave_out(struct dataset **d, char **rows, const char *unseen, const struct known_rows *k, struct error *e)
+{
+    struct dataset_writer *w;
+    int status = dataset_writer_create(&w, unseen, dataset_labels(*d), dataset_is_multi(*d), e);
+    if (status != 0)
+        return -1;
+    for (uint32_t i = 0; status == 0 && i < dataset_rows(*d); i++)
+        if (known_rows_find(k, *d, i) >= PART_TEST)
+            status = copy_row(w, *d, i, e);
+    if (status == 0)
+        status = dataset_writer_commit(&w, e);
+    else
+        dataset_writer_destroy(&w);
+    if (status != 0)
+        return -1;
+    dataset_close(d);
+    free(*rows);
+    *rows = duplicate(unseen);
+    return dataset_open(d, *rows, e);
+}
+
+static int heed_known(struct scoring *s, struct place *p, const char *input, enum known_policy policy, struct error *e)
+{
+    struct known_rows *k;
+    uint32_t rows = dataset_rows(s->data);
+    if (policy == KNOWN_ANY || read_known(&k, p, e) != 0)
+        return policy == KNOWN_ANY ? 0 : -1;
+    s->knows = k != NULL;
+    for (uint32_t i = 0; k && i < rows; i++)
+        s->known[known_rows_find(k, s->data, i)]++;
+    uint32_t train = s->known[PART_TRAIN], seen = train + s->known[PART_VALIDATION];
+    int status = 0;
+    if (policy == KNOWN_REFUSE_TRAIN && train > 0)
+        status = error_set(
+            e, ERROR_DATA,
+            "%s: %u of its %u rows are among those that the bundle was trained on, so figures would flatter it; leave them "
+            "out (evaluate: --unseen) or take them as they are (--allow-train)",
+            input, train, rows);
+    else if (policy == KNOWN_LEAVE_OUT && seen == rows && k)
+        status = error_set(e, ERROR_DATA, "%s: all %u rows are among those that the bundle was trained or tuned on", input, rows);
+    else if (policy == KNOWN_LEAVE_OUT && seen > 0)
+        status = leave_out(&s->data, &p->rows, p->unseen, k, e);
+    known_rows_destroy(&k);
     return status;
 }
 
@@ -203,6 +274,8 @@ int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool
         status = tokenize(&p, s.bundle, input, need_labels, e);
     if (status == 0)
         status = dataset_open(&s.data, p.rows, e);
+    if (status == 0)
+        status = heed_known(&s, &p, input, o->known, e);
     if (status == 0) {
         s.rows = dataset_rows(s.data);
         s.labels = bundle_labels(s.bundle)->count;

@@ -3,6 +3,7 @@
 
 #include "common/format/bundle.h"
 #include "common/format/dataset.h"
+#include "common/format/split.h"
 #include "coordinator/figures.h"
 
 struct scoring {
@@ -13,11 +14,22 @@ struct scoring {
     uint8_t *decided;     /* (rows, labels): 1 where the bundle's rule gives the row the label */
     double *temperatures; /* (labels) */
     uint32_t rows, labels;
+    bool knows;                     /* the bundle tells which rows it knows */
+    uint32_t known[PART_COUNT + 1]; /* rows of the file by the part of the bundle's run they stand in; new ones last */
+};
+
+/* What happens to rows that the bundle was made from. */
+enum known_policy {
+    KNOWN_ANY,          /* scored as any other; not looked for */
+    KNOWN_COUNT,        /* scored and counted */
+    KNOWN_REFUSE_TRAIN, /* ERROR_DATA if one was trained on, else scored and counted */
+    KNOWN_LEAVE_OUT     /* rows trained on or tuned on are left out; ERROR_DATA if none is left */
 };
 
 struct scoring_options {
     const char *device;
     int threads; /* 0: all cores */
+    enum known_policy known;
 };
 
 /* need_labels: rows must carry the label field (evaluate). */

@@ -11,6 +11,7 @@
 
 const struct option calibrate_options[] = {
     {"dry-run", 0, NULL, NULL, "measure, change nothing"},
+    {"allow-train", 0, NULL, NULL, "take rows that the bundle was trained on as they are; without it such data is refused"},
     {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
@@ -56,7 +57,8 @@ static int apply(const char *path, const struct bundle *b, double temperature, s
 int verb_calibrate(const struct arguments *a, struct error *e)
 {
     struct scoring s;
-    struct scoring_options o = {.device = argument(a, "device")};
+    struct scoring_options o = {.device = argument(a, "device"),
+                                .known = argument_given(a, "allow-train") ? KNOWN_ANY : KNOWN_REFUSE_TRAIN};
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
         return -1;

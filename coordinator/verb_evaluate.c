@@ -1,6 +1,7 @@
 /* muster evaluate: a bundle on labelled rows, at its own temperature and thresholds; a gate for CI. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/scoring.h"
 #include "coordinator/tune.h"
@@ -14,6 +15,8 @@ const struct option evaluate_options[] = {
     {"min-f1", 0, "X", NULL, "exit 4 if F1 is below X: of the positive label, or as --metric says"},
     {"metric", 0, "NAME", NULL,
      "what the gate looks at: f1, micro_f1, macro_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
+    {"unseen", 0, NULL, NULL, "leave out the rows that the bundle was trained or tuned on"},
+    {"allow-train", 0, NULL, NULL, "take rows that the bundle was trained on as they are; without it such data is refused"},
     {"junit", 0, "FILE", NULL, "write the gate as JUnit XML"},
     {"json", 0, NULL, NULL, "print the metrics as JSON"},
     {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
@@ -76,6 +79,11 @@ static struct json *to_json(const struct figures *f, const struct scoring *s, co
         json_set_number(o, "threshold", d->thresholds[d->positive]);
         json_set_text(o, "positive", bundle_labels(s->bundle)->names[d->positive]);
     }
+    if (s->knows) {
+        struct json *known = json_set(o, "known_rows", json_object());
+        for (int p = 0; p <= PART_COUNT; p++)
+            json_set_number(known, p < PART_COUNT ? part_names[p] : "new", s->known[p]);
+    }
     struct json *each = json_set(o, "labels", json_object());
     for (uint32_t l = 0; l < s->labels; l++)
         json_set(each, bundle_labels(s->bundle)->names[l], metrics_to_json(&f->each[l]));
@@ -120,6 +128,27 @@ static void print_result(const struct figures *f, const struct scoring *s, const
     json_destroy(&o);
 }
 
+static enum known_policy policy_of(const struct arguments *a)
+{
+    return argument_given(a, "unseen") ? KNOWN_LEAVE_OUT : argument_given(a, "allow-train") ? KNOWN_COUNT : KNOWN_REFUSE_TRAIN;
+}
+
+/* What of the file the bundle has seen before, for people. */
+static void tell_known(const struct scoring *s, const char *data, enum known_policy policy)
+{
+    const uint32_t *known = s->known, seen = known[PART_TRAIN] + known[PART_VALIDATION];
+    if (!s->knows)
+        return;
+    if (policy == KNOWN_LEAVE_OUT)
+        log_info(
+            "%s: %u rows that the bundle was trained on and %u that it was tuned on are left out; %u are left, %u of them of its "
+            "test part",
+            data, known[PART_TRAIN], known[PART_VALIDATION], s->rows, known[PART_TEST]);
+    else if (seen > 0)
+        log_warn("%s: the bundle was trained on %u of the %u rows and tuned on %u: these figures flatter it", data,
+                 known[PART_TRAIN], s->rows, known[PART_VALIDATION]);
+}
+
 static void add_escaped(struct buffer *b, const char *text)
 {
     static const struct {
@@ -161,9 +190,11 @@ static int write_junit(const char *path, const struct gate *g, const char *bundl
 int verb_evaluate(const struct arguments *a, struct error *e)
 {
     struct scoring s;
-    struct scoring_options o = {.device = argument(a, "device")};
+    struct scoring_options o = {.device = argument(a, "device"), .known = policy_of(a)};
     struct gate gate = {0};
     size_t which = 0;
+    if (argument_given(a, "unseen") && argument_given(a, "allow-train"))
+        return error_set(e, ERROR_USAGE, "--unseen leaves out the rows that --allow-train takes: give one of the two");
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
         scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
@@ -172,6 +203,7 @@ int verb_evaluate(const struct arguments *a, struct error *e)
         scoring_free(&s);
         return -1;
     }
+    tell_known(&s, a->positional[1], o.known);
     struct truth truth;
     struct figures f;
     truth_read(&truth, s.data, NULL, s.rows, scoring_kind(&s).positive);

@@ -18,7 +18,6 @@ struct bundle {
     struct label_set labels;
     struct decision decision;
     struct json *inference;
-    char *weights;
 };
 
 static bool folder_holds(const char *folder, const char *name)
@@ -118,12 +117,20 @@ static int copy_weights(const char *folder, const char *from, struct error *e)
     return result;
 }
 
+static int write_known(const char *folder, const struct known_rows *known, struct error *e)
+{
+    char *path = path_join(folder, KNOWN_ROWS_FILE);
+    int result = known ? known_rows_write(path, known, e) : 0;
+    free(path);
+    return result;
+}
+
 static int fill(const char *folder, const struct bundle_parts *parts, struct error *e)
 {
     struct bundle *check;
     uint32_t max_length = (uint32_t)json_number(json_get(parts->inference, "max_length"));
     if (folder_create(folder, e) || write_config(folder, parts, e) || write_inference(folder, parts, e) ||
-        write_card(folder, parts->card, e) || copy_weights(folder, parts->weights, e) ||
+        write_card(folder, parts->card, e) || write_known(folder, parts->known, e) || copy_weights(folder, parts->weights, e) ||
         tokenizer_export(parts->tokenizer, folder, max_length, e) || bundle_open(&check, folder, e))
         return -1;
     bundle_close(&check);
@@ -242,7 +249,6 @@ static int open_with(struct bundle **ret, const char *path, const struct json *i
         bundle_close(&b);
         return -1;
     }
-    b->weights = path_join(path, BUNDLE_WEIGHTS);
     *ret = b;
     return 0;
 }
@@ -260,14 +266,8 @@ void bundle_close(struct bundle **bundle)
     label_set_free(&b->labels);
     decision_free(&b->decision);
     json_destroy(&b->inference);
-    free(b->weights);
     free(b);
     *bundle = NULL;
-}
-
-const struct model_config *bundle_model(const struct bundle *b)
-{
-    return &b->model;
 }
 
 const struct label_set *bundle_labels(const struct bundle *b)
@@ -283,11 +283,6 @@ const struct decision *bundle_decision(const struct bundle *b)
 const struct json *bundle_inference(const struct bundle *b)
 {
     return b->inference;
-}
-
-const char *bundle_weights(const struct bundle *b)
-{
-    return b->weights;
 }
 
 int bundle_set_inference(const char *path, const struct json *inference, struct error *e)

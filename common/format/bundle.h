@@ -1,9 +1,10 @@
 /* A bundle: a folder that transformers loads (config.json, model.safetensors, tokenizer.json, vocab.txt,
  * tokenizer_config.json, special_tokens_map.json) and that carries its own decision rule (inference_config.json) and model
- * card (README.md). It appears whole or not at all. */
+ * card (README.md), and known_rows.bin. It appears whole or not at all. */
 #pragma once
 
 #include "common/format/inference_config.h"
+#include "common/format/known_rows.h"
 #include "common/format/model_config.h"
 #include "common/text/tokenizer.h"
 
@@ -18,8 +19,9 @@ struct bundle_parts {
     const char *const *label_names;   /* (model->labels), all different */
     bool multi;
     const struct tokenizer *tokenizer;
-    const struct json *inference; /* as inference_config.h says; id2label and label2id are put in here */
-    const char *card;             /* text of README.md */
+    const struct json *inference;   /* as inference_config.h says; id2label and label2id are put in here */
+    const char *card;               /* text of README.md */
+    const struct known_rows *known; /* NULL: the bundle does not tell */
 };
 
 /* Builds "<path>.tmp-<pid>" and renames it to `path`; a bundle that is there is exchanged for the new one at the end. ERROR_USAGE
@@ -32,11 +34,9 @@ struct bundle;
 int bundle_open(struct bundle **ret, const char *path, struct error *e);
 void bundle_close(struct bundle **b);
 /* Borrowed until the bundle is closed. */
-const struct model_config *bundle_model(const struct bundle *b);
 const struct label_set *bundle_labels(const struct bundle *b);
 const struct decision *bundle_decision(const struct bundle *b);
 const struct json *bundle_inference(const struct bundle *b);
-const char *bundle_weights(const struct bundle *b); /* path */
 
 /* Replaces the inference_config.json of the bundle at `path`, checked as bundle_open does, atomically. */
 int bundle_set_inference(const char *path, const struct json *inference, struct error *e);

@@ -11,68 +11,108 @@
 const char *const bootstrap_figure_names[BOOTSTRAP_FIGURES] = {"accuracy", "micro_precision", "micro_recall",
                                                                "micro_f1", "macro_f1",        "weighted_f1"};
 
-enum { PREDICTED = 1, THERE = 2 };
+/* A draw is a weight for each row: how often it is in it. Columns are lists of rows (those with a label, those a rule gives it,
+ * those where both is so, those that a rule has all right), and a draw's count of a column is the sum of its rows' weights. BLOCK
+ * draws are summed at once: their weights of a row lie side by side. */
+#define BLOCK 32
+#define SUMMED 256 /* rows whose weights, 255 at most, are summed in 16 bits */
 
-/* Few of a row's labels are predicted or there: only those are kept, so that a draw costs rows, not rows times labels. */
-struct sparse {
-    size_t *first; /* (rows + 1) */
-    uint32_t *label;
-    uint8_t *what;
-    uint8_t *right; /* (rows): all labels are */
+struct columns {
+    size_t *first; /* (count + 1): where a column's rows begin */
+    uint32_t *rows;
+    size_t count;
 };
 
-struct counts {
-    uint32_t predicted, there, both;
-};
-
-static void sparse_create(struct sparse *ret, const uint8_t *decided, const uint8_t *truth, size_t rows, size_t labels)
+/* Columns in order: the labels there; then of each rule its right rows, the labels predicted, the labels predicted and there. */
+static size_t column_of_rule(size_t rule, size_t labels)
 {
-    size_t entries = 0;
-    for (size_t i = 0; i < rows * labels; i++)
-        entries += decided[i] || truth[i];
-    struct sparse s = {allocate(rows + 1, sizeof(size_t)), allocate(entries, sizeof(uint32_t)), allocate(entries, 1),
-                       allocate(rows, 1)};
-    size_t at = 0;
-    for (size_t i = 0; i < rows; i++) {
-        s.right[i] = 1;
+    return labels + rule * (2 * labels + 1);
+}
+
+/* Counts a row of a column in the first pass, puts it down in the second. */
+static void take(struct columns *c, size_t column, size_t row)
+{
+    if (c->rows)
+        c->rows[c->first[column + 1]++] = (uint32_t)row;
+    else
+        c->first[column + 2]++;
+}
+
+static void take_row(struct columns *c, size_t row, const uint8_t *const *decided, size_t rules, const uint8_t *truth,
+                     size_t labels)
+{
+    const uint8_t *there = truth + row * labels;
+    for (size_t l = 0; l < labels; l++)
+        if (there[l])
+            take(c, l, row);
+    for (size_t k = 0; k < rules; k++) {
+        const uint8_t *predicted = decided[k] + row * labels;
+        size_t at = column_of_rule(k, labels);
+        bool right = true;
         for (size_t l = 0; l < labels; l++) {
-            uint8_t what = (uint8_t)((decided[i * labels + l] ? PREDICTED : 0) | (truth[i * labels + l] ? THERE : 0));
-            s.right[i] = s.right[i] && (what == 0 || what == (PREDICTED | THERE));
-            if (what) {
-                s.label[at] = (uint32_t)l;
-                s.what[at++] = what;
-            }
+            right = right && !predicted[l] == !there[l];
+            if (predicted[l])
+                take(c, at + 1 + l, row);
+            if (predicted[l] && there[l])
+                take(c, at + 1 + labels + l, row);
         }
-        s.first[i + 1] = at;
+        if (right)
+            take(c, at, row);
     }
-    *ret = s;
 }
 
-static void sparse_free(struct sparse *s)
+static void columns_create(struct columns *ret, const uint8_t *const *decided, size_t rules, const uint8_t *truth, size_t rows,
+                           size_t labels)
 {
-    free(s->first);
-    free(s->label);
-    free(s->what);
-    free(s->right);
+    struct columns c = {.count = column_of_rule(rules, labels)};
+    c.first = allocate(c.count + 2, sizeof *c.first);
+    for (size_t i = 0; i < rows; i++)
+        take_row(&c, i, decided, rules, truth, labels);
+    for (size_t k = 1; k < c.count + 2; k++)
+        c.first[k] += c.first[k - 1];
+    c.rows = allocate(c.first[c.count + 1], sizeof *c.rows);
+    for (size_t i = 0; i < rows; i++)
+        take_row(&c, i, decided, rules, truth, labels);
+    *ret = c;
 }
 
-static uint64_t draw_rows(struct counts *counts, const struct sparse *s, size_t rows, uint64_t seed, uint32_t draw)
+static void columns_free(struct columns *c)
 {
-    uint64_t right = 0;
+    free(c->first);
+    free(c->rows);
+}
+
+/* weights (rows, BLOCK) of draws first, first + 1, ... A weight above 255 has a probability below 1 / 255!. */
+static void draw_weights(uint8_t *weights, size_t rows, uint64_t seed, uint32_t first)
+{
+    uint32_t words[4][BLOCK];
+    memset(weights, 0, rows * BLOCK);
     for (size_t i = 0; i < rows; i += 4) {
-        struct philox_block b = philox(seed, RANDOM_BOOTSTRAP, (uint32_t)(i / 4), 0, 0, draw);
-        for (size_t k = 0; k < 4 && i + k < rows; k++) {
-            size_t row = (size_t)((uint64_t)b.word[k] * rows >> 32);
-            right += s->right[row];
-            for (size_t at = s->first[row]; at < s->first[row + 1]; at++) {
-                struct counts *c = &counts[s->label[at]];
-                c->predicted += s->what[at] & PREDICTED;
-                c->there += s->what[at] >> 1;
-                c->both += s->what[at] == (PREDICTED | THERE);
-            }
+        for (uint32_t d = 0; d < BLOCK; d++) {
+            struct philox_block b = philox(seed, RANDOM_BOOTSTRAP, (uint32_t)(i / 4), 0, 0, first + d);
+            for (size_t k = 0; k < 4; k++)
+                words[k][d] = b.word[k];
         }
+        for (size_t k = 0; k < 4 && i + k < rows; k++)
+            for (size_t d = 0; d < BLOCK; d++)
+                weights[((uint64_t)words[k][d] * rows >> 32) * BLOCK + d]++;
     }
-    return right;
+}
+
+static void sum_column(uint32_t sums[BLOCK], const uint32_t *rows, size_t count, const uint8_t *weights)
+{
+    memset(sums, 0, BLOCK * sizeof *sums);
+    for (size_t from = 0; from < count; from += SUMMED) {
+        uint16_t some[BLOCK] = {0};
+        size_t to = from + SUMMED < count ? from + SUMMED : count;
+        for (size_t i = from; i < to; i++) {
+            const uint8_t *w = weights + (size_t)rows[i] * BLOCK;
+            for (size_t d = 0; d < BLOCK; d++)
+                some[d] = (uint16_t)(some[d] + w[d]);
+        }
+        for (size_t d = 0; d < BLOCK; d++)
+            sums[d] += some[d];
+    }
 }
 
 static double ratio(double part, double whole)
@@ -80,41 +120,48 @@ static double ratio(double part, double whole)
     return whole > 0 ? part / whole : 0;
 }
 
-static void figures_of(double *values, const struct counts *counts, size_t labels, bool present_only)
+/* Figures of draw d of a block: there, and of the rule right, predicted and both, point to columns of sums. */
+static void figures_of(double *values, const uint32_t (*there)[BLOCK], const uint32_t (*rule)[BLOCK], size_t d, size_t rows,
+                       size_t labels, bool present_only)
 {
-    double predicted = 0, there = 0, both = 0, macro = 0, weighted = 0;
+    double predicted = 0, all = 0, both = 0, macro = 0, weighted = 0;
     size_t present = 0;
     for (size_t l = 0; l < labels; l++) {
-        const struct counts *c = &counts[l];
-        double f1 = ratio(2.0 * c->both, (double)c->predicted + c->there);
-        present += c->predicted || c->there;
-        predicted += c->predicted;
-        there += c->there;
-        both += c->both;
+        double has = there[l][d], says = rule[1 + l][d], hits = rule[1 + labels + l][d], f1 = ratio(2 * hits, says + has);
+        present += says > 0 || has > 0;
+        predicted += says;
+        all += has;
+        both += hits;
         macro += f1;
-        weighted += f1 * c->there;
+        weighted += f1 * has;
     }
+    values[BOOTSTRAP_ACCURACY] = ratio(rule[0][d], (double)rows);
     values[BOOTSTRAP_MICRO_PRECISION] = ratio(both, predicted);
-    values[BOOTSTRAP_MICRO_RECALL] = ratio(both, there);
-    values[BOOTSTRAP_MICRO_F1] = ratio(2 * both, predicted + there);
+    values[BOOTSTRAP_MICRO_RECALL] = ratio(both, all);
+    values[BOOTSTRAP_MICRO_F1] = ratio(2 * both, predicted + all);
     values[BOOTSTRAP_MACRO_F1] = ratio(macro, (double)(present_only ? present : labels));
-    values[BOOTSTRAP_WEIGHTED_F1] = ratio(weighted, there);
+    values[BOOTSTRAP_WEIGHTED_F1] = ratio(weighted, all);
 }
 
-void bootstrap_draw(double *values, uint32_t draws, const uint8_t *decided, const uint8_t *truth, size_t rows, size_t labels,
-                    bool present_only, uint64_t seed)
+void bootstrap_draw(double *const *values, const uint8_t *const *decided, size_t rules, uint32_t draws, const uint8_t *truth,
+                    size_t rows, size_t labels, bool present_only, uint64_t seed)
 {
-    struct sparse s;
-    struct counts *counts = allocate(labels, sizeof *counts);
-    sparse_create(&s, decided, truth, rows, labels);
-    for (uint32_t d = 0; d < draws; d++) {
-        double *of_draw = values + (size_t)d * BOOTSTRAP_FIGURES;
-        memset(counts, 0, labels * sizeof *counts);
-        of_draw[BOOTSTRAP_ACCURACY] = ratio((double)draw_rows(counts, &s, rows, seed, d), (double)rows);
-        figures_of(of_draw, counts, labels, present_only);
+    struct columns c;
+    columns_create(&c, decided, rules, truth, rows, labels);
+    uint8_t *weights = allocate(rows, BLOCK);
+    uint32_t(*sums)[BLOCK] = allocate(c.count, sizeof *sums);
+    for (uint32_t first = 0; first < draws; first += BLOCK) {
+        draw_weights(weights, rows, seed, first);
+        for (size_t k = 0; k < c.count; k++)
+            sum_column(sums[k], c.rows + c.first[k], c.first[k + 1] - c.first[k], weights);
+        for (uint32_t d = 0; d < BLOCK && first + d < draws; d++)
+            for (size_t k = 0; k < rules; k++)
+                figures_of(values[k] + (size_t)(first + d) * BOOTSTRAP_FIGURES, sums, sums + column_of_rule(k, labels), d, rows,
+                           labels, present_only);
     }
-    free(counts);
-    sparse_free(&s);
+    free(sums);
+    free(weights);
+    columns_free(&c);
 }
 
 static int by_value(const void *left, const void *right)

@@ -22,9 +22,9 @@ struct interval {
     double low, high;
 };
 
-/* values[d * BOOTSTRAP_FIGURES + figure]. present_only: a label that a draw neither has nor predicts is left out of the macro
- * average. */
-void bootstrap_draw(double *values, uint32_t draws, const uint8_t *decided /* (R,L) 0 or 1 */, const uint8_t *truth /* (R,L) */,
-                    size_t rows, size_t labels, bool present_only, uint64_t seed);
+/* Of each rule values[rule][d * BOOTSTRAP_FIGURES + figure]; all rules on the same draws. present_only: a label that a draw
+ * neither has nor predicts is left out of the macro average. */
+void bootstrap_draw(double *const *values, const uint8_t *const *decided /* [rules] (R,L) 0 or 1 */, size_t rules, uint32_t draws,
+                    const uint8_t *truth /* (R,L) */, size_t rows, size_t labels, bool present_only, uint64_t seed);
 /* The middle 95 % of a figure, between values as numpy.percentile; of values - minus where minus is not NULL. */
 struct interval bootstrap_interval(const double *values, const double *minus, uint32_t draws, enum bootstrap_figure figure);

@@ -30,9 +30,9 @@ expect 0 'bundle' muster publish job.json train.epochs=1 sweep=null out=small
 expect 0 '' muster predict small/bundle rows.jsonl -o a.jsonl
 expect 0 '' muster predict small/bundle rows.csv.gz -o b.jsonl
 same_bytes a.jsonl b.jsonl
-expect 0 '240 rows' muster evaluate small/bundle rows.tsv
+expect 0 '240 rows' muster evaluate small/bundle rows.tsv --allow-train
 mv "$scratch/out" one
-expect 0 '240 rows' muster evaluate small/bundle rows.jsonl
+expect 0 '240 rows' muster evaluate small/bundle rows.jsonl --allow-train
 same_bytes one "$scratch/out"
 
 say "broken tables"

@@ -6,7 +6,7 @@ python3 "$here/tiny.py" "$scratch"
 say "run"
 expect 0 'bundle' muster run job.json
 for file in job.json events.jsonl split.json check.json results.h5 tune.json table.json table.md bundle/config.json bundle/model.safetensors \
-  bundle/tokenizer.json bundle/vocab.txt bundle/tokenizer_config.json bundle/special_tokens_map.json bundle/inference_config.json bundle/README.md \
+  bundle/tokenizer.json bundle/vocab.txt bundle/tokenizer_config.json bundle/special_tokens_map.json bundle/inference_config.json bundle/known_rows.bin bundle/README.md \
   tiny.zip trials/lr-0.005_epochs-3/metrics.jsonl trials/lr-0.005_epochs-3/logits.h5 trials/lr-0.002_epochs-2/logits.h5; do
   [ -s "run/$file" ] || fail "run/$file is missing or empty"
 done
@@ -42,8 +42,44 @@ checked=0
 [[ $checked = 0 || $checked = 77 ]] || fail "transformers and muster predict disagree on the bundle" # 77: no transformers here
 
 say "evaluate, status"
-expect 0 'f1|F1' muster evaluate run/bundle rows.jsonl
-expect 4 'gate|below|min-f1' muster evaluate run/bundle rows.jsonl --min-f1 1.01
+expect 3 'rows.jsonl: [0-9]+ of its 240 rows are among those that the bundle was trained on' muster evaluate run/bundle rows.jsonl
+expect 0 'rows.jsonl: the bundle was trained on [0-9]+ of the 240 rows' muster evaluate run/bundle rows.jsonl --allow-train
+expect 2 'give one of the two' muster evaluate run/bundle rows.jsonl --allow-train --unseen
+python3 - <<'PY'
+import json
+parts = json.load(open("run/split.json"))["parts"]
+rows = {row["id"]: row for row in map(json.loads, open("rows.jsonl"))}
+def write(path, ids, **change):
+    with open(path, "w") as file:
+        file.writelines(json.dumps(dict(rows[i], id=f"x{k}", **change)) + "\n" for k, i in enumerate(ids))
+for part in parts:
+    write(part + ".jsonl", parts[part])
+write("mixed.jsonl", parts["test"] + parts["train"][:5])
+write("new.jsonl", parts["train"][:40], a="word1 word2 word3 word4 word5 word6 word7 word8 word9")
+json.dump({part: len(ids) for part, ids in parts.items()}, open("counts.json", "w"))
+PY
+expect 3 "train.jsonl: ([0-9]+) of its \1 rows" muster evaluate run/bundle train.jsonl
+expect 3 'mixed.jsonl: 5 of its [0-9]+ rows' muster evaluate run/bundle mixed.jsonl
+expect 3 'mixed.jsonl: 5 of its [0-9]+ rows' muster calibrate run/bundle mixed.jsonl
+expect 3 'all [0-9]+ rows are among those' muster evaluate run/bundle train.jsonl --unseen
+expect 0 'validation.jsonl: the bundle was trained on 0' muster evaluate run/bundle validation.jsonl
+expect 0 '^40 rows' muster evaluate run/bundle new.jsonl
+muster evaluate run/bundle test.jsonl --json >test.figures || fail "the test part is refused"
+muster evaluate run/bundle rows.jsonl --unseen --json >unseen.figures || fail "--unseen refuses"
+python3 - <<'PY' || fail "rows that the bundle knows are not told apart"
+import json
+count, test, unseen = (json.load(open(path)) for path in ("counts.json", "test.figures", "unseen.figures"))
+published = json.load(open("run/bundle/inference_config.json"))
+assert test["known_rows"] == {"train": 0, "validation": 0, "test": count["test"], "new": 0}, test["known_rows"]
+assert unseen["known_rows"] == dict(count, new=0), unseen["known_rows"]
+assert unseen["rows"] == test["rows"] == count["test"] and unseen["f1"] == test["f1"] == published["metrics"]["test"]["f1"]
+assert published["fingerprints"] == json.load(open("run/split.json"))["fingerprints"]
+PY
+cp -r run/bundle old && rm old/known_rows.bin
+expect 0 'known_rows.bin: is missing' muster evaluate old rows.jsonl
+head -c 50 run/bundle/known_rows.bin >old/known_rows.bin
+expect 3 'known_rows.bin: is damaged' muster evaluate old rows.jsonl
+expect 4 'gate|below|min-f1' muster evaluate run/bundle rows.jsonl --min-f1 1.01 --unseen
 expect 0 'lr-0.005_epochs-3' muster status run
 expect 0 '"trials"|"trial"' muster status run --json
 

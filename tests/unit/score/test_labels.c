@@ -193,7 +193,8 @@ static void intervals(void **state)
         double *values = allocate(draws, BOOTSTRAP_FIGURES * sizeof *values);
         for (size_t k = 0; k < r.rows * r.labels; k++)
             decided[k] = r.probability[k] >= r.thresholds[k % r.labels];
-        bootstrap_draw(values, draws, decided, r.truth, r.rows, r.labels, false, (uint64_t)json_number(json_get(b, "seed")));
+        bootstrap_draw(&values, (const uint8_t *const *)&decided, 1, draws, r.truth, r.rows, r.labels, false,
+                       (uint64_t)json_number(json_get(b, "seed")));
         for (int f = 0; r.labels > 1 && f < BOOTSTRAP_FIGURES; f++) {
             const struct json *expected = json_at(json_get(b, "intervals"), (size_t)f);
             struct interval found = bootstrap_interval(values, NULL, draws, (enum bootstrap_figure)f);
