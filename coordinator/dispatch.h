@@ -26,13 +26,18 @@ struct dispatch_result {
     char *best_weights; /* absolute path, borrowed; NULL for a score */
 };
 
+/* What follows from an epoch. Both objects are consumed and may be NULL. */
+struct dispatch_verdict {
+    bool best, stop;
+    struct json *metrics;  /* the worker adds them to the trial's metrics.jsonl */
+    struct json *decision; /* why the trial stops or goes on, for events.jsonl: written before the worker hears of it */
+};
+
 struct dispatch_observer {
     void *context;
-    /* After an epoch of trials[i]: its validation logits are in `logits`. May come again for an epoch judged before (its group
-     * died before it could save): the logits are then the same. The observer computes metrics, decides, and gives the metrics (an
-     * object, consumed; may be NULL) that the worker adds to the trial's metrics.jsonl. */
-    int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
-                 struct json **metrics, struct error *e);
+    /* After an epoch of trials[i]: its validation logits are in its folder. May come again for an epoch judged before (its group
+     * died before it could save): the logits are then the same. */
+    int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e);
     /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own (words in why). */
     int (*ended)(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e);
 };
@@ -44,7 +49,7 @@ int dispatch_create(struct dispatch **ret, const struct dispatch_options *option
                     struct event_log *log /* borrowed, may be NULL (predict) */, struct error *e);
 /* Runs all trials (each once; up to `groups` at a time, in order), until all have ended. ERROR_STOPPED after stop_requested():
  * all workers have saved. A trial that fails does not end the others; only if every trial failed is it an error (the first one's
- * words). */
+ * words). o: NULL for trials that only score. */
 int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, const struct dispatch_observer *o,
                  struct error *e);
 /* Tells the workers to end with `exit_code`, waits for processes it started (10 s, then kills), removes connection.json. */

@@ -69,7 +69,7 @@ static int end_trial(struct dispatch *d, size_t i, enum lease_state state, const
 {
     if (state_move(&lease_states, &d->leases.items[i].state, state, e))
         return -1;
-    return d->observer->ended ? d->observer->ended(d->observer->context, i, result, why, e) : 0;
+    return d->observer ? d->observer->ended(d->observer->context, i, result, why, e) : 0;
 }
 
 static int fail_trial(struct dispatch *d, size_t i, const struct error *why, struct error *e)
@@ -213,16 +213,18 @@ static int on_beat(struct dispatch *d, struct group *g, struct message *m, struc
     return 0;
 }
 
-static int note_epoch(struct dispatch *d, const char *trial, const struct message *m, const struct message *verdict,
+static int note_epoch(struct dispatch *d, const char *trial, const struct message *m, const struct dispatch_verdict *v,
                       struct error *e)
 {
     struct json *fields = json_object();
     json_set_text(fields, "trial", trial);
     json_set_number(fields, "epoch", m->epoch.epoch);
     json_set_number(fields, "train_loss", m->epoch.train_loss);
-    json_set_boolean(fields, "best", verdict->verdict.best);
-    json_set_boolean(fields, "stop", verdict->verdict.stop);
-    json_set(fields, "metrics", verdict->verdict.metrics ? json_copy(verdict->verdict.metrics) : json_null());
+    json_set_boolean(fields, "best", v->best);
+    json_set_boolean(fields, "stop", v->stop);
+    json_set(fields, "metrics", v->metrics ? json_copy(v->metrics) : json_null());
+    if (v->decision)
+        json_set(fields, "decision", json_copy(v->decision));
     return dispatch_note(d, "epoch", fields, e);
 }
 
@@ -230,17 +232,17 @@ static int on_epoch(struct dispatch *d, struct group *g, struct message *m, stru
 {
     if (!lease_of(d, g) || m->epoch.lease != g->lease)
         return 0;
-    struct message verdict = {.kind = MESSAGE_VERDICT, .verdict = {.lease = g->lease, .epoch = m->epoch.epoch}};
-    struct message_verdict *v = &verdict.verdict;
-    int result = 0;
-    if (d->observer->epoch)
-        result = d->observer->epoch(d->observer->context, g->trial, m->epoch.epoch, m->epoch.train_loss, m->epoch.logits,
-                                    &v->best, &v->stop, &v->metrics, e);
+    if (!d->observer)
+        return error_set(e, ERROR_FAILED, "worker group %s reports an epoch of a trial that only scores", g->token);
+    struct dispatch_verdict v = {0};
+    int result = d->observer->epoch(d->observer->context, g->trial, m->epoch.epoch, m->epoch.train_loss, &v, e);
     if (!result)
-        result = note_epoch(d, d->trials[g->trial].key, m, &verdict, e);
+        result = note_epoch(d, d->trials[g->trial].key, m, &v, e);
     if (!result)
-        dispatch_send(d, g, &verdict);
-    message_free(&verdict);
+        dispatch_send(
+            d, g, &(struct message){.kind = MESSAGE_VERDICT, .verdict = {g->lease, m->epoch.epoch, v.best, v.stop, v.metrics}});
+    json_destroy(&v.metrics);
+    json_destroy(&v.decision);
     return result;
 }
 

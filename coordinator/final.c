@@ -42,36 +42,15 @@ static int read_parts(struct final *f, const struct run *r, struct error *e)
                : -1;
 }
 
-static int no_epoch(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
-                    struct json **metrics, struct error *e)
-{
-    (void)context, (void)i, (void)epoch, (void)train_loss, (void)logits, (void)best, (void)stop, (void)metrics;
-    return error_set(e, ERROR_FAILED, "a worker reports an epoch of a trial that only scores");
-}
-
-static int on_end(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e)
-{
-    (void)i, (void)e;
-    if (!result)
-        *(struct error *)context = *why;
-    return 0;
-}
-
 static int score(struct run *r, const struct trial_run *t, struct error *e)
 {
     struct trial lease;
-    struct error why = {0};
-    struct dispatch_observer observer = {.context = &why, .epoch = no_epoch, .ended = on_end};
     trials_lease(&lease, r, t, true);
     int status = folder_remove(lease.folder, e) == 0 ? folder_create(lease.folder, e) : -1;
     if (status == 0)
         status = trials_need_dispatch(r, e);
     if (status == 0)
-        status = dispatch_run(r->dispatch, &lease, 1, &observer, e);
-    if (status == 0 && why.kind) {
-        *e = why;
-        status = -1;
-    }
+        status = dispatch_run(r->dispatch, &lease, 1, NULL, e);
     if (status == 0) {
         struct json *event = json_object();
         json_set_text(event, "trial", t->key);

@@ -126,21 +126,6 @@ static int heed_known(struct scoring *s, struct place *p, const char *input, enu
     return status;
 }
 
-static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
-                    struct json **metrics, struct error *e)
-{
-    (void)context, (void)i, (void)epoch, (void)train_loss, (void)logits, (void)best, (void)stop, (void)metrics;
-    return error_set(e, ERROR_FAILED, "the worker reports an epoch while it scores");
-}
-
-static int on_end(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e)
-{
-    (void)i, (void)e;
-    if (!result)
-        *(struct error *)context = *why;
-    return 0;
-}
-
 static void make_lease(struct trial *ret, const struct place *p, const struct bundle *b)
 {
     const char *precision = json_text(json_get(json_get(bundle_inference(b), "options"), "precision"));
@@ -164,8 +149,6 @@ static int score(const struct place *p, const struct bundle *b, const struct sco
 {
     char *worker = NULL;
     struct dispatch *d = NULL;
-    struct error why = {0};
-    struct dispatch_observer observer = {.context = &why, .epoch = on_epoch, .ended = on_end};
     if (launcher_worker_path(&worker, e) != 0)
         return -1;
     struct dispatch_options options = {.folder = p->folder,
@@ -180,12 +163,8 @@ static int score(const struct place *p, const struct bundle *b, const struct sco
     make_lease(&lease, p, b);
     int status = dispatch_create(&d, &options, NULL, e);
     if (status == 0)
-        status = dispatch_run(d, &lease, 1, &observer, e);
+        status = dispatch_run(d, &lease, 1, NULL, e);
     dispatch_destroy(&d, status == 0 ? 0 : (int)e->kind);
-    if (status == 0 && why.kind) {
-        *e = why;
-        status = -1;
-    }
     trial_free(&lease);
     free(worker);
     return status;

@@ -224,23 +224,19 @@ static void print_epoch(const struct run *r, const struct trial_run *t, const st
 }
 
 /* The verdict is a function of the logits of all epochs so far, so that it is the same after a restart. */
-static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
-                    struct json **metrics, struct error *e)
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e)
 {
     struct training *training = context;
     struct run *r = training->run;
     struct trial_run *t = &r->trials[training->index[i]];
     struct selection chosen;
-    (void)logits;
     if (score_epochs(t, r, epoch, e) != 0)
         return -1;
     select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);
     const struct epoch_score *latest = &t->epochs[epoch - 1];
     print_epoch(r, t, latest, train_loss, &chosen);
-    *metrics = json_object();
-    add_figures(*metrics, latest, train_loss);
-    *best = chosen.latest;
-    *stop = chosen.stop;
+    *ret = (struct dispatch_verdict){.best = chosen.latest, .stop = chosen.stop, .metrics = json_object()};
+    add_figures(ret->metrics, latest, train_loss);
     return 0;
 }
 

@@ -290,18 +290,16 @@ struct stage {
 
 static char self[4096];
 
-static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, const char *logits, bool *best, bool *stop,
-                    struct json **metrics, struct error *e)
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e)
 {
     (void)e;
     struct stage *s = context;
-    assert_string_equal(logits, "/logits.h5");
     assert_true(train_loss == 1.0 / epoch);
     s->epochs[i]++;
-    *best = epoch == 1;
-    *stop = s->stop_after && epoch >= s->stop_after;
-    *metrics = json_object();
-    json_set_number(*metrics, "epoch", epoch);
+    *ret = (struct dispatch_verdict){
+        .best = epoch == 1, .stop = s->stop_after && epoch >= s->stop_after, .metrics = json_object(), .decision = json_object()};
+    json_set_number(ret->metrics, "epoch", epoch);
+    json_set_number(ret->decision, "of", epoch);
     return 0;
 }
 
@@ -419,6 +417,7 @@ static void test_leases(void **state)
     assert_true(json_number(json_get(epoch, "epoch")) == 2 && json_number(json_get(epoch, "train_loss")) == 0.5);
     assert_false(json_boolean(json_get(epoch, "best")));
     assert_true(json_number(json_get(json_get(epoch, "metrics"), "epoch")) == 2);
+    assert_true(json_number(json_get(json_get(epoch, "decision"), "of")) == 2);
 
     s.stop_after = 1; /* the same groups go on with a second run */
     must_perform(&s, (const char *[]){"ok-e", NULL});

@@ -115,16 +115,16 @@ void dispatch_destroy(struct dispatch **d, int exit_code)
 static int train(const struct trial *t, size_t i, const struct script *s, const struct dispatch_observer *o, struct error *e)
 {
     struct dispatch_result result = {.steps = 10, .tokens = 1000, .seconds = 2};
-    bool best, stop = false;
-    for (uint32_t epoch = 1; epoch <= t->epochs && !stop; epoch++) {
-        struct json *metrics = NULL;
+    struct dispatch_verdict v = {0};
+    for (uint32_t epoch = 1; epoch <= t->epochs && !v.stop; epoch++) {
         write_part(t, s, PART_VALIDATION, (int)epoch, (int)epoch);
-        if (o->epoch(o->context, i, epoch, 0.5, "", &best, &stop, &metrics, e) != 0)
+        if (o->epoch(o->context, i, epoch, 0.5, &v, e) != 0)
             return -1;
-        assert_non_null(json_get(metrics, "f1"));
-        json_destroy(&metrics);
+        assert_non_null(json_get(v.metrics, "f1"));
+        json_destroy(&v.metrics);
+        json_destroy(&v.decision);
         result.epochs_done = epoch;
-        if (best)
+        if (v.best)
             result.best_epoch = epoch;
     }
     write_weights(t);
@@ -134,14 +134,12 @@ static int train(const struct trial *t, size_t i, const struct script *s, const 
     return status;
 }
 
-static int score(const struct trial *t, size_t i, const struct script *s, const struct dispatch_observer *o, struct error *e)
+static void score(const struct trial *t, const struct script *s)
 {
-    struct dispatch_result result = {.seconds = 1};
     assert_true(t->score_validation && t->score_test && !t->score_train);
     assert_true(file_exists(t->weights));
     write_part(t, s, PART_VALIDATION, 1, 1);
     write_part(t, s, PART_TEST, 1, 1);
-    return o->ended(o->context, i, &result, NULL, e);
 }
 
 int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, const struct dispatch_observer *o, struct error *e)
@@ -158,9 +156,12 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
         if (s->fails) {
             failed++;
             error_set(&why, ERROR_FAILED, "rank 1 on host h died at step 7");
-            if (o->ended(o->context, i, NULL, &why, e) != 0)
+            if (o && o->ended(o->context, i, NULL, &why, e) != 0)
                 return -1;
-        } else if ((t->kind == TRIAL_SCORE ? score : train)(t, i, s, o, e) != 0) {
+        } else if (t->kind == TRIAL_SCORE) {
+            assert_null(o);
+            score(t, s);
+        } else if (train(t, i, s, o, e) != 0) {
             return -1;
         }
     }
@@ -190,8 +191,7 @@ static void write_rows(const char *flip)
         char name[16];
         snprintf(name, sizeof name, " row%d ", i);
         int label = (i * 7 % 10 < 4) ^ (flip && strstr(flip, name));
-        fprintf(f, "{\"id\": \"row%d\", \"g\": %d, \"a\": \"one two\", \"b\": \"two %d\", \"label\": %d}\n", i, i / 2, i,
-                label);
+        fprintf(f, "{\"id\": \"row%d\", \"g\": %d, \"a\": \"one two\", \"b\": \"two %d\", \"label\": %d}\n", i, i / 2, i, label);
     }
     fclose(f);
 }
