@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define MODELS 3
+#define TITLE "## Beside a linear baseline"
 
 struct beside {
     struct run *r;
@@ -206,18 +207,33 @@ static int write_ensemble(const struct beside *b, struct error *e)
     return status;
 }
 
-/* Tuning has written table.md anew in this run. */
+char *beside_section(const char *folder)
+{
+    struct error ignored;
+    char *path = path_join(folder, "table.md"), *text = NULL, *section = NULL;
+    size_t size;
+    if (file_exists(path) && file_read(&text, &size, path, &ignored) == 0) {
+        const char *found = strstr(text, TITLE);
+        section = duplicate(found);
+        free(text);
+    }
+    free(path);
+    return section;
+}
+
+/* In place of what a run before this one has said. */
 static int add_to_table(const struct beside *b, struct error *e)
 {
     char *path = path_join(b->r->folder, "table.md"), *text;
     size_t size;
     int status = file_read(&text, &size, path, e);
     if (status == 0) {
-        struct buffer whole = {0};
-        buffer_append(&whole, text, size);
-        buffer_printf(&whole, "\n%s", b->r->beside);
-        status = file_write(path, whole.data, whole.size, e);
-        buffer_free(&whole);
+        char *old = strstr(text, TITLE);
+        if (old)
+            *old = 0;
+        char *whole = format_text("%s%s%s", text, old ? "" : "\n", b->r->beside);
+        status = file_write(path, whole, strlen(whole), e);
+        free(whole);
         free(text);
     }
     free(path);
@@ -230,9 +246,10 @@ static void put_words(struct beside *b)
 {
     struct buffer text = {0};
     char *words = verdict(b);
-    buffer_text(&text, "## Beside a linear baseline\n\nOn test, thresholds chosen on validation. The baseline is a logistic "
-                       "regression on TF-IDF of words and pairs of words; the ensemble is the weighted mean of both models' "
-                       "probabilities and is not part of the bundle.\n\n");
+    buffer_text(&text,
+                TITLE "\n\nOn test, thresholds chosen on validation. The baseline is a logistic "
+                      "regression on TF-IDF of words and pairs of words; the ensemble is the weighted mean of both models' "
+                      "probabilities and is not part of the bundle.\n\n");
     add_table(&text, b, true);
     buffer_printf(&text, "\n%s\n", words);
     free(b->r->beside);

@@ -1,6 +1,7 @@
 /* Owns the order of the stages of a run. */
 #include "coordinator/run.h"
 
+#include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -208,24 +209,40 @@ static int plan_trials(struct run *r, struct error *e)
     return sweep_plan(&r->trials, &r->trial_count, r->job, e) == 0 ? trials_prepare(r, e) : -1;
 }
 
+/* Several groups train the grid beside the baseline: none of them waits for it. */
+static bool baseline_has_company(const struct run *r)
+{
+    return r->last > STAGE_TRAIN && r->trial_count > 1 && r->workers.groups > 1;
+}
+
+static int decide_baseline(struct run *r, bool print, struct error *e)
+{
+    struct trial_run *t = &r->trials[0];
+    if (t->state == TRIAL_FAILED)
+        return error_set(e, ERROR_FAILED, "the baseline %s failed: %s", t->key, t->why);
+    if (decide_trial(r, t, e) != 0)
+        return -1;
+    if (print)
+        decide_print(r, t);
+    if (!t->own.met)
+        printf("  no threshold: %s\n", t->own.why);
+    return 0;
+}
+
 static int stage_train(struct run *r, struct error *e)
 {
     if (plan_trials(r, e) != 0)
         return -1;
-    struct trial_run *t = &r->trials[0];
+    const struct trial_run *t = &r->trials[0];
     const struct job *j = r->job;
     heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->key, r->split.part[PART_TRAIN].count,
             j->train.batch, j->train.precision, j->train.select);
     print_class_weights(r);
     bool before = t->state == TRIAL_DONE;
     print_taken_up(t);
-    if (trials_train(r, 0, 1, e) != 0 || decide_trial(r, t, e) != 0)
-        return -1;
-    if (!before || r->last == STAGE_TRAIN)
-        decide_print(r, t);
-    if (!t->own.met)
-        printf("  no threshold: %s\n", t->own.why);
-    return 0;
+    if (baseline_has_company(r))
+        return 0;
+    return trials_train(r, 0, 1, e) == 0 ? decide_baseline(r, !before || r->last == STAGE_TRAIN, e) : -1;
 }
 
 /* ---- sweep: the grid ---- */
@@ -240,21 +257,55 @@ static int stage_sweep(struct run *r, struct error *e)
     heading("sweep", "%zu trials besides the baseline, %zu done before", r->trial_count - 1, done);
     for (size_t i = 1; i < r->trial_count; i++)
         print_taken_up(&r->trials[i]);
-    return trials_train(r, 1, r->trial_count - 1, e);
+    if (!baseline_has_company(r))
+        return trials_train(r, 1, r->trial_count - 1, e);
+    bool before = r->trials[0].state == TRIAL_DONE;
+    return trials_train(r, 0, r->trial_count, e) == 0 ? decide_baseline(r, !before, e) : -1;
 }
 
 /* ---- tune: thresholds, table, winner ---- */
 
-static int write_table(const struct run *r, struct error *e)
+/* beside: what the table said of other models, if that is still true; else NULL. */
+static int write_table(const struct run *r, const char *beside, struct error *e)
 {
     struct json *table = table_to_json(r->trials, r->order, r->trial_count, r->job);
-    char *text = table_to_markdown(r->trials, r->order, r->trial_count, r->job);
+    char *trials = table_to_markdown(r->trials, r->order, r->trial_count, r->job);
+    char *text = beside ? format_text("%s\n%s", trials, beside) : duplicate(trials);
     char *json_path = path_join(r->folder, "table.json"), *path = path_join(r->folder, "table.md");
     int status = json_write(json_path, table, e) == 0 ? file_write(path, text, strlen(text), e) : -1;
     free(path);
     free(json_path);
     free(text);
+    free(trials);
     json_destroy(&table);
+    return status;
+}
+
+/* NULL if it is not there. Caller frees. */
+static char *read_tuned(const struct run *r)
+{
+    char *path = path_join(r->folder, "tune.json"), *text = NULL;
+    struct error ignored;
+    size_t size;
+    if (file_exists(path) && file_read(&text, &size, path, &ignored) != 0)
+        text = NULL;
+    free(path);
+    return text;
+}
+
+/* tune.json, and the table. What publish said there of other models on test stays as long as the decision is the same. */
+static int write_tuned(struct run *r, struct error *e)
+{
+    char *before = read_tuned(r);
+    int status = decide_write(r, e);
+    char *after = read_tuned(r);
+    bool same = before && after && strcmp(before, after) == 0;
+    char *beside = same && r->job->report.baseline ? beside_section(r->folder) : NULL;
+    if (status == 0)
+        status = write_table(r, beside, e);
+    free(beside);
+    free(after);
+    free(before);
     return status;
 }
 
@@ -270,7 +321,7 @@ static int stage_tune(struct run *r, struct error *e)
     char *words = decide_words(r);
     printf("  chosen: %s, %s\n", r->trials[r->order[0]].key, words);
     free(words);
-    return decide_write(r, e) == 0 && write_table(r, e) == 0 ? gather(r, e) : -1;
+    return write_tuned(r, e) == 0 ? gather(r, e) : -1;
 }
 
 /* ---- publish: test figures, bundle ---- */
@@ -341,13 +392,18 @@ static void run_free(struct run *r)
     free(r->folder);
 }
 
+/* The last line names them; of many, the first few. */
 static void warn_of_failures(const struct run *r)
 {
+    struct buffer names = {0};
     size_t failed = 0;
     for (size_t i = 0; i < r->trial_count; i++)
-        failed += r->trials[i].state == TRIAL_FAILED;
+        if (r->trials[i].state == TRIAL_FAILED && failed++ < 5)
+            buffer_printf(&names, "%s%s", failed > 1 ? ", " : "", r->trials[i].key);
     if (failed > 0)
-        log_warn("%zu of %zu trials failed; the same command tries them again", failed, r->trial_count);
+        log_warn("%zu of %zu trials failed (%s%s); the same command tries them again", failed, r->trial_count, names.data,
+                 failed > 5 ? ", ..." : "");
+    buffer_free(&names);
 }
 
 int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e)

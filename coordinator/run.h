@@ -32,7 +32,7 @@ struct run {
     const double *thresholds;   /* (labels), likewise; borrowed from a trial */
     const double *temperatures; /* (labels), likewise */
     struct final final;
-    char *beside; /* how other models did: a section of Markdown, owned; NULL without */
+    char *beside;  /* how other models did: a section of Markdown, owned; NULL without */
     int exit_code; /* that the workers are told */
 };
 

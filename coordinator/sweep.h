@@ -5,7 +5,12 @@
 #include "coordinator/job.h"
 #include "coordinator/tune.h"
 
-enum trial_state { TRIAL_WAITING, TRIAL_DONE, TRIAL_FAILED };
+enum trial_state {
+    TRIAL_WAITING,
+    TRIAL_DONE,
+    TRIAL_PRUNED, /* stopped by the scheduler before its end */
+    TRIAL_FAILED
+};
 
 struct trial_run {
     char *key;
@@ -19,7 +24,7 @@ struct trial_run {
     char *folder, *logits;
 
     enum trial_state state;
-    char *why; /* it failed */
+    char *why; /* it failed or was pruned */
     uint32_t epochs_done, best_epoch;
     uint64_t steps, tokens;
     double seconds;

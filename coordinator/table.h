@@ -4,7 +4,8 @@
 #include "coordinator/sweep.h"
 
 /* Order of the trials, best first by the job's rule: at the trial's own threshold (tune.per "trial") or at the baseline's. Ties
- * keep the order of the plan; trials that failed, or that the rule's condition rules out, come last. order (count). */
+ * keep the order of the plan; then come trials that the rule's condition rules out, those that were pruned, which are not tuned
+ * and so never win, and those that failed. order (count). */
 void table_rank(size_t *order, const struct trial_run *trials, size_t count, bool per_trial);
 /* The figures that rank a trial. */
 const struct at_threshold *table_ranked_by(const struct trial_run *t, bool per_trial);

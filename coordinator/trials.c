@@ -318,16 +318,19 @@ static int announce(struct run *r, const struct trial_run *t, struct error *e)
     return event_log_append(r->log, "trial_started", event, e) == 0 ? folder_create(t->folder, e) : -1;
 }
 
-/* What to say when nothing came of any of them. */
-static int none_done(const struct run *r, size_t first, size_t count, const struct error *words, struct error *e)
+/* If nothing came of any of them, the words of the first. The baseline is no comfort where a grid was asked for. */
+static int some_done(const struct run *r, size_t first, size_t count, const struct error *words, struct error *e)
 {
-    for (size_t i = first; i < first + count; i++)
-        if (r->trials[i].state == TRIAL_DONE)
+    const struct trial_run *failed = NULL;
+    for (size_t i = first; i < first + count; i++) {
+        const struct trial_run *t = &r->trials[i];
+        if ((t->state == TRIAL_DONE && !(t->baseline && count > 1)) || t->state == TRIAL_PRUNED)
             return 0;
-    for (size_t i = first; i < first + count; i++)
-        if (r->trials[i].why)
-            return error_set(e, words->kind ? words->kind : ERROR_FAILED, "trial %s failed: %s", r->trials[i].key,
-                             r->trials[i].why);
+        if (!failed && t->state == TRIAL_FAILED && !(t->baseline && count > 1))
+            failed = t;
+    }
+    if (failed)
+        return error_set(e, words->kind ? words->kind : ERROR_FAILED, "trial %s failed: %s", failed->key, failed->why);
     *e = *words;
     return -1;
 }
@@ -340,29 +343,54 @@ static bool any_waiting(const struct run *r, size_t first, size_t count)
     return false;
 }
 
+/* Trials that failed are no reason to lose the others; a stop, or an end before all had theirs, is. */
+static int judge_end(const struct run *r, size_t first, size_t count, int status, const struct error *words, struct error *e)
+{
+    if (status == 0 || (words->kind != ERROR_STOPPED && !any_waiting(r, first, count)))
+        return some_done(r, first, count, words, e);
+    *e = *words;
+    return -1;
+}
+
+static bool goes_before(const struct trial_run *a, const struct trial_run *b)
+{
+    const struct job *x = &a->job, *y = &b->job;
+    if (a->baseline != b->baseline)
+        return a->baseline;
+    return x->train.epochs != y->train.epochs ? x->train.epochs > y->train.epochs : x->train.batch < y->train.batch;
+}
+
+/* Those that are not done, in the order of leases; trials alike stay in the order of the plan. */
+static size_t queue(size_t *index, const struct run *r, size_t first, size_t count)
+{
+    size_t wanted = 0;
+    for (size_t i = first; i < first + count; i++) {
+        if (r->trials[i].state == TRIAL_DONE)
+            continue;
+        size_t at = wanted++;
+        for (; at > 0 && goes_before(&r->trials[i], &r->trials[index[at - 1]]); at--)
+            index[at] = index[at - 1];
+        index[at] = i;
+    }
+    return wanted;
+}
+
 int trials_train(struct run *r, size_t first, size_t count, struct error *e)
 {
     struct training training = {.run = r, .index = allocate(count, sizeof(size_t))};
     struct trial *leases = allocate(count, sizeof *leases);
     struct dispatch_observer observer = {.context = &training, .epoch = on_epoch, .ended = on_end};
     struct error words = {0};
-    size_t wanted = 0;
+    size_t wanted = queue(training.index, r, first, count);
     int status = 0;
-    for (size_t i = first; i < first + count && status == 0; i++) {
-        if (r->trials[i].state == TRIAL_DONE)
-            continue;
-        status = announce(r, &r->trials[i], e);
-        trials_lease(&leases[wanted], r, &r->trials[i], false);
-        training.index[wanted++] = i;
+    for (size_t i = 0; i < wanted && status == 0; i++) {
+        status = announce(r, &r->trials[training.index[i]], e);
+        trials_lease(&leases[i], r, &r->trials[training.index[i]], false);
     }
     if (status == 0 && wanted > 0)
         status = trials_need_dispatch(r, e);
-    if (status == 0 && wanted > 0 && dispatch_run(r->dispatch, leases, wanted, &observer, &words) != 0) {
-        /* Trials that failed are no reason to lose the others; a stop, or an end before all had theirs, is. */
-        status = words.kind == ERROR_STOPPED || any_waiting(r, first, count) ? -1 : none_done(r, first, count, &words, e);
-        if (status != 0 && (words.kind == ERROR_STOPPED || any_waiting(r, first, count)))
-            *e = words;
-    }
+    if (status == 0 && wanted > 0)
+        status = judge_end(r, first, count, dispatch_run(r->dispatch, leases, wanted, &observer, &words), &words, e);
     for (size_t i = 0; i < wanted; i++)
         trial_free(&leases[i]);
     free(leases);

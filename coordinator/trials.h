@@ -5,8 +5,10 @@
 
 /* Gives every trial its identity and folder, and takes up what events.jsonl says is finished and is still there. */
 int trials_prepare(struct run *r, struct error *e);
-/* Trains trials[first .. first + count) that are not done. A trial that failed stays failed and says why; only if none of those
- * asked for is done is that an error. ERROR_STOPPED after a stop. */
+/* Trains trials[first .. first + count) that are not done: the baseline first, then the longest (by epochs, since all trials
+ * share the tokens of an epoch; of as many epochs those of smaller batches, which take more steps), so that the last groups to
+ * finish do so at about the same time. A trial that failed stays failed and says why; only if none of those asked for is done is
+ * that an error. ERROR_STOPPED after a stop. */
 int trials_train(struct run *r, size_t first, size_t count, struct error *e);
 /* Starts nothing by itself: makes r->dispatch if it is not there. */
 int trials_need_dispatch(struct run *r, struct error *e);

@@ -132,7 +132,7 @@ static void the_table_is_sorted_and_stable(void **state)
 {
     (void)state;
     struct epoch_score epochs[2] = {{.loss = 0.5}, {.loss = 0.25}};
-    struct trial_run trials[4] = {
+    struct trial_run trials[5] = {
         {.key = "a",
          .baseline = true,
          .state = TRIAL_DONE,
@@ -156,29 +156,40 @@ static void the_table_is_sorted_and_stable(void **state)
          .own = figures(0.3, 0.75, true),
          .at_baseline = figures(0.5, 0.25, true)},
         {.key = "d", .state = TRIAL_FAILED, .why = "it died"},
+        {.key = "e", .state = TRIAL_PRUNED, .epochs_done = 1, .best_epoch = 1, .epochs = epochs, .why = "pruned at epoch 1"},
     };
     struct json *options = json_object();
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         trials[i].options = options;
-    size_t order[4];
-    table_rank(order, trials, 4, true);
-    assert_int_equal(order[0] * 1000 + order[1] * 100 + order[2] * 10 + order[3], 1203);
+    size_t order[5];
+    table_rank(order, trials, 5, true);
+    assert_int_equal(order[0] * 10000 + order[1] * 1000 + order[2] * 100 + order[3] * 10 + order[4], 12043);
     struct job j = {.name = "n", .tune.per_trial = true};
-    char *text = table_to_markdown(trials, order, 4, &j);
+    char *text = table_to_markdown(trials, order, 5, &j);
     assert_string_equal(
         text, "# n: trials on validation\n\nrule f1, ranked at each trial's own threshold.\n\n"
-              "| trial | best epoch | loss | baseline's threshold | precision | recall | F1 | own threshold | precision | recall "
-              "| F1 |\n"
-              "|---|---|---|---|---|---|---|---|---|---|---|\n"
-              "| b | 1 of 2 | 0.5000 |       - |      - |      - |      - |  0.4000 | 0.7500 | 0.7500 | 0.7500 |\n"
-              "| c | 2 of 2 | 0.2500 |  0.5000 | 0.2500 | 0.2500 | 0.2500 |  0.3000 | 0.7500 | 0.7500 | 0.7500 |\n"
-              "| a (baseline) | 2 of 2 | 0.2500 |  0.5000 | 0.5000 | 0.5000 | 0.5000 |  0.5000 | 0.5000 | 0.5000 | 0.5000 |\n"
-              "| d | failed: it died |\n");
+              "| trial        | best epoch |   loss | baseline's threshold | precision | recall |     F1 | own threshold | "
+              "precision | recall |     F1 | note |\n"
+              "| ------------ | ---------- | -----: | -------------------: | --------: | -----: | -----: | ------------: | "
+              "--------: | -----: | -----: | ---- |\n"
+              "| b            | 1 of 2     | 0.5000 |                    - |         - |      - |      - |        0.4000 | "
+              "   0.7500 | 0.7500 | 0.7500 |      |\n"
+              "| c            | 2 of 2     | 0.2500 |               0.5000 |    0.2500 | 0.2500 | 0.2500 |        0.3000 | "
+              "   0.7500 | 0.7500 | 0.7500 |      |\n"
+              "| a (baseline) | 2 of 2     | 0.2500 |               0.5000 |    0.5000 | 0.5000 | 0.5000 |        0.5000 | "
+              "   0.5000 | 0.5000 | 0.5000 |      |\n"
+              "| e            | 1 of 1     | 0.5000 |                    - |         - |      - |      - |             - | "
+              "        - |      - |      - | pruned at epoch 1 |\n"
+              "| d            | -          |      - |                    - |         - |      - |      - |             - | "
+              "        - |      - |      - | failed: it died |\n");
     free(text);
-    table_rank(order, trials, 4, false);
-    assert_int_equal(order[0] * 1000 + order[1] * 100 + order[2] * 10 + order[3], 213);
-    struct json *table = table_to_json(trials, order, 4, &j);
-    assert_string_equal(json_text(json_get(json_at(json_get(table, "trials"), 3), "failed")), "it died");
+    table_rank(order, trials, 5, false);
+    assert_int_equal(order[0] * 10000 + order[1] * 1000 + order[2] * 100 + order[3] * 10 + order[4], 2143);
+    struct json *table = table_to_json(trials, order, 5, &j);
+    const struct json *rows = json_get(table, "trials"), *pruned = json_at(rows, 3);
+    assert_string_equal(json_text(json_get(json_at(rows, 4), "failed")), "it died");
+    assert_string_equal(json_text(json_get(pruned, "pruned")), "pruned at epoch 1");
+    assert_true(json_number(json_get(pruned, "validation_loss")) == 0.5 && !json_get(pruned, "at_own_threshold"));
     assert_true(json_number(json_get(json_at(json_get(table, "trials"), 1), "validation_loss")) == 0.25);
     json_destroy(&table);
     json_destroy(&options);
