@@ -58,24 +58,13 @@ static const struct start *start_of(struct progress *p, const struct progress_ro
     return &p->starts[p->count++];
 }
 
-static void print_duration(char *text, size_t size, double seconds)
-{
-    unsigned long whole = seconds < 1e9 ? (unsigned long)(seconds + 0.5) : 1000000000ul;
-    if (whole >= 3600)
-        snprintf(text, size, "%lu h %02lu min", whole / 3600, whole / 60 % 60);
-    else if (whole >= 60)
-        snprintf(text, size, "%lu min %02lu s", whole / 60, whole % 60);
-    else
-        snprintf(text, size, "%lu s", whole);
-}
-
 static void print_time_left(char *text, size_t size, const struct message_beat *b, double seconds, uint64_t first)
 {
     if (b->step <= first || b->steps < b->step || seconds <= 0) {
         snprintf(text, size, "?");
         return;
     }
-    print_duration(text, size, (double)(b->steps - b->step) * seconds / (double)(b->step - first));
+    clock_duration(text, size, (double)(b->steps - b->step) * seconds / (double)(b->step - first));
 }
 
 static void add_bar(struct buffer *b, const struct message_beat *beat, int width)

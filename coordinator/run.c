@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/stop.h"
+#include "common/base/version.h"
 #include "common/format/model_config.h"
 #include "coordinator/beside.h"
 #include "coordinator/decide.h"
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void heading(const char *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -406,6 +408,32 @@ static void warn_of_failures(const struct run *r)
     buffer_free(&names);
 }
 
+/* For who watches: that a coordinator is at work, and how it ended. A new folder hears of it once its data is checked: a job that
+ * fails there can be mended, and does not claim the folder. */
+static int note_start(struct run *r, struct error *e)
+{
+    if (r->noted)
+        return 0;
+    r->noted = true;
+    char host[256] = "?";
+    gethostname(host, sizeof host - 1);
+    struct json *event = json_object();
+    json_set_text(event, "host", host);
+    json_set_number(event, "pid", getpid());
+    json_set_text(event, "version", MUSTER_VERSION);
+    return event_log_append(r->log, "run_started", event, e);
+}
+
+static void note_end(const struct run *r, int status, const struct error *why)
+{
+    struct error ignored;
+    struct json *event = json_object();
+    json_set_number(event, "exit_code", r->exit_code);
+    json_set_text(event, "why", status == 0 || !why ? NULL : why->text);
+    if (event_log_append(r->log, "run_ended", event, &ignored) != 0)
+        log_debug("%s", ignored.text);
+}
+
 int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e)
 {
     struct run r = {.job = j, .last = last};
@@ -415,18 +443,24 @@ int run_until(struct job *j, enum stage last, const struct dispatch_options *wor
         status = -1;
     if (status == 0)
         status = event_log_open(&r.log, r.folder, e);
+    if (status == 0 && event_log_count(r.log) > 0)
+        status = note_start(&r, e);
     if (status == 0)
         fill_workers(&r, workers);
     for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
         status = stop_check(e);
         if (status == 0)
             status = stages[stage](&r, e);
+        if (status == 0)
+            status = note_start(&r, e);
     }
     warn_of_failures(&r);
     if (status == 0)
         printf("\n%.1f s\n", clock_seconds() - start);
     else if (e)
         r.exit_code = (int)e->kind;
+    if (r.noted)
+        note_end(&r, status, e);
     run_free(&r);
     return status;
 }

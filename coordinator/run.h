@@ -34,6 +34,7 @@ struct run {
     struct final final;
     char *beside;  /* how other models did: a section of Markdown, owned; NULL without */
     int exit_code; /* that the workers are told */
+    bool noted;    /* that it has started */
 };
 
 /* workers: launcher and paths are filled in from the job where NULL. */

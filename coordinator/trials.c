@@ -314,6 +314,8 @@ static int announce(struct run *r, const struct trial_run *t, struct error *e)
     struct json *event = json_object();
     json_set_text(event, "trial", t->key);
     json_set_text(event, "identity", t->identity);
+    uint64_t rows = r->split.part[PART_TRAIN].count, batch = t->job.train.batch;
+    json_set_number(event, "steps", (double)((rows + batch - 1) / batch * t->job.train.epochs));
     json_set(event, "options", json_copy(t->options));
     return event_log_append(r->log, "trial_started", event, e) == 0 ? folder_create(t->folder, e) : -1;
 }

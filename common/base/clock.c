@@ -22,6 +22,17 @@ void clock_timestamp(char *text, size_t size)
     snprintf(text, size, "%s.%03ldZ", second, now.tv_nsec / 1000000);
 }
 
+void clock_duration(char *text, size_t size, double seconds)
+{
+    unsigned long whole = seconds < 1e9 ? (unsigned long)(seconds + 0.5) : 1000000000ul;
+    if (whole >= 3600)
+        snprintf(text, size, "%lu h %02lu min", whole / 3600, whole / 60 % 60);
+    else if (whole >= 60)
+        snprintf(text, size, "%lu min %02lu s", whole / 60, whole % 60);
+    else
+        snprintf(text, size, "%lu s", whole);
+}
+
 void clock_sleep(double seconds)
 {
     struct timespec wait = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};

@@ -17,7 +17,15 @@
 
 #include <stdint.h>
 
-enum random_purpose { RANDOM_SHUFFLE = 1, RANDOM_SPLIT, RANDOM_INITIALIZE, RANDOM_DROPOUT, RANDOM_EXAMPLES, RANDOM_BOOTSTRAP, RANDOM_FAKE };
+enum random_purpose {
+    RANDOM_SHUFFLE = 1,
+    RANDOM_SPLIT,
+    RANDOM_INITIALIZE,
+    RANDOM_DROPOUT,
+    RANDOM_EXAMPLES,
+    RANDOM_BOOTSTRAP,
+    RANDOM_FAKE
+};
 
 struct philox_block {
     uint32_t word[4];

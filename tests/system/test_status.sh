@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# muster status beside a run: --watch to its end and as it ends, lines and JSON; a stopped, a killed, an absent and an empty run.
+. "$(dirname "$0")/common.sh"
+python3 "$here/tiny.py" "$scratch"
+set_key job.json cluster '{"device": "fake", "threads": 1, "groups": 2}'
+
+# start OUT: in the background; until its first trial is under way.
+start() {
+  MUSTER_FAKE_STEP=0.05 muster run job.json out="$scratch/$1" >ran 2>&1 &
+  pid=$!
+  for _ in $(seq 1200); do [ -s "$1/trials/lr-0.005_epochs-3/metrics.jsonl" ] && return; sleep 0.05; done
+  cat ran >&2
+  fail "no trial came under way"
+}
+
+say "watched to its end, in lines and in JSON"
+start run
+muster status run --watch --interval 0.5 --json >watched.jsonl &
+json=$!
+expect 0 'running; groups' muster status run --watch --interval 0.5
+wait $json || fail "--watch --json ended with $?"
+wait $pid || fail "the run under watch ended with $?"
+grep -q ' done; groups 0; trials 4: 4 done$' out || fail "the last line is not of the end: $(tail -1 out)"
+grep -qE 'lr-[^ ]* step [0-9]+ of [0-9]+ loss 0\.' out || fail "no line tells step and loss"
+python3 - <<'PY' || fail "watched.jsonl does not tell the run"
+import json
+seen = [json.loads(line) for line in open("watched.jsonl")]
+assert seen[0]["state"] == "running" and seen[-1]["state"] == "done", [s["state"] for s in seen]
+assert seen[-1]["counts"] == {"queued": 0, "running": 0, "done": 4, "failed": 0, "pruned": 0}, seen[-1]["counts"]
+assert any(t["state"] == "running" and t["steps"] > t["step"] > 0 and t["eta"] > 0 for s in seen for t in s["trials"].values()), seen
+assert any(g["trial"] for s in seen for g in s["groups"])
+PY
+
+say "stopped: --watch ends as the run did"
+mkdir stopped
+muster status stopped --watch --interval 0.2 >early 2>&1 &
+early=$!
+start stopped
+kill -TERM $pid
+expect 75 'stopped' muster status stopped --watch --interval 0.2
+wait $pid || true
+expect 0 'run: stopped' muster status stopped
+wait $early && found=0 || found=$?
+[ $found = 75 ] || fail "--watch on a folder without events yet ended with $found, expected 75"
+
+say "killed: seen on its own host"
+start killed
+kill -9 $pid
+wait $pid 2>/dev/null || true
+expect 1 'gone without a word' muster status killed --watch --interval 0.2
+expect 0 'run: dead' muster status killed
+
+say "no run, an empty one, a damaged one, a bad interval"
+mkdir empty && : >empty/events.jsonl
+expect 2 'no such run folder' muster status nowhere
+expect 2 'holds no run' muster status empty
+expect 2 'interval' muster status run --watch --interval 0
+sed '2s/.*/{"time": /' run/events.jsonl >empty/events.jsonl
+expect 1 'events.jsonl:2.*damaged' muster status empty
+printf '%s' "$(head -c 300 run/events.jsonl)" >empty/events.jsonl
+expect 0 'run: ' muster status empty
