@@ -26,20 +26,50 @@ static void each_head(struct cpu *c, const struct attention *a,
         kernel(a, i / a->H, i % a->H, scratch + bytes * (size_t)omp_get_thread_num());
 }
 
+static void *beside(const struct cpu *c, device_memory m, size_t elements)
+{
+    return (char *)host_pointer(m) + elements * precision_bytes(c->base.precision);
+}
+
+static struct attention all_queries(const struct cpu *c, device_memory qkv, size_t T, size_t H, size_t D)
+{
+    size_t C = H * D;
+    return (struct attention){.q = host_pointer(qkv),
+                              .k = beside(c, qkv, C),
+                              .v = beside(c, qkv, 2 * C),
+                              .q_stride = 3 * C,
+                              .kv_stride = 3 * C,
+                              .N = T,
+                              .H = H,
+                              .D = D};
+}
+
+static struct attention first_queries(const struct cpu *c, device_memory q, device_memory kv, size_t B, size_t H, size_t D)
+{
+    size_t C = H * D;
+    return (struct attention){.q = host_pointer(q),
+                              .k = host_pointer(kv),
+                              .v = beside(c, kv, C),
+                              .q_stride = C,
+                              .kv_stride = 2 * C,
+                              .N = B,
+                              .H = H,
+                              .D = D,
+                              .first_only = true};
+}
+
 void cpu_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
                            const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
     struct mask m;
-    const struct attention a = {.qkv = host_pointer(qkv),
-                                .y = host_pointer(y),
-                                .log_sum = host_f32(log_sum),
-                                .offsets = host_i32(offsets),
-                                .mask = mask_of(&m, dropout),
-                                .T = T,
-                                .H = H,
-                                .D = D};
+    struct cpu *c = cpu_of(d);
+    struct attention a = all_queries(c, qkv, T, H, D);
+    a.y = host_pointer(y);
+    a.log_sum = host_f32(log_sum);
+    a.offsets = host_i32(offsets);
+    a.mask = mask_of(&m, dropout);
     d->flops += attention_flops(offsets, B, H * D, 4);
-    each_head(cpu_of(d), &a, cpu_of(d)->kernels->attention_forward, B);
+    each_head(c, &a, c->kernels->attention_forward, B);
 }
 
 void cpu_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
@@ -47,16 +77,51 @@ void cpu_attention_backward(struct device *d, device_memory dqkv, device_memory 
                             size_t H, size_t D)
 {
     struct mask m;
-    const struct attention a = {.qkv = host_pointer(qkv),
-                                .y = host_pointer(y),
-                                .dy = host_pointer(dy),
-                                .dqkv = host_pointer(dqkv),
-                                .log_sum = host_f32(log_sum),
-                                .offsets = host_i32(offsets),
-                                .mask = mask_of(&m, dropout),
-                                .T = T,
-                                .H = H,
-                                .D = D};
+    struct cpu *c = cpu_of(d);
+    struct attention a = all_queries(c, qkv, T, H, D);
+    a.y = host_pointer(y);
+    a.dy = host_pointer(dy);
+    a.dq = host_pointer(dqkv);
+    a.dk = beside(c, dqkv, H * D);
+    a.dv = beside(c, dqkv, 2 * H * D);
+    a.log_sum = host_f32(log_sum);
+    a.offsets = host_i32(offsets);
+    a.mask = mask_of(&m, dropout);
     d->flops += attention_flops(offsets, B, H * D, 8);
-    each_head(cpu_of(d), &a, cpu_of(d)->kernels->attention_backward, B);
+    each_head(c, &a, c->kernels->attention_backward, B);
+}
+
+void cpu_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory kv,
+                                 device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    (void)T;
+    struct mask m;
+    struct cpu *c = cpu_of(d);
+    struct attention a = first_queries(c, q, kv, B, H, D);
+    a.y = host_pointer(y);
+    a.log_sum = host_f32(log_sum);
+    a.offsets = host_i32(offsets);
+    a.mask = mask_of(&m, dropout);
+    d->flops += first_attention_flops(offsets, B, H * D, 4);
+    each_head(c, &a, c->kernels->attention_forward, B);
+}
+
+void cpu_first_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
+                                  device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
+                                  const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    (void)T;
+    struct mask m;
+    struct cpu *c = cpu_of(d);
+    struct attention a = first_queries(c, q, kv, B, H, D);
+    a.y = host_pointer(y);
+    a.dy = host_pointer(dy);
+    a.dq = host_pointer(dq);
+    a.dk = host_pointer(dkv);
+    a.dv = beside(c, dkv, H * D);
+    a.log_sum = host_f32(log_sum);
+    a.offsets = host_i32(offsets);
+    a.mask = mask_of(&m, dropout);
+    d->flops += first_attention_flops(offsets, B, H * D, 8);
+    each_head(c, &a, c->kernels->attention_backward, B);
 }

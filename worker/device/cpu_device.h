@@ -60,6 +60,11 @@ void cpu_attention_forward(struct device *d, device_memory y, device_memory log_
 void cpu_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
                             device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
                             size_t H, size_t D);
+void cpu_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory kv,
+                                 device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+void cpu_first_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
+                                  device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
+                                  const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
 
 double cpu_sum_of_squares(struct device *d, device_memory x, size_t n);
 void cpu_add(struct device *d, device_memory y, device_memory x, size_t n);

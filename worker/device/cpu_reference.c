@@ -9,32 +9,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Vectors of tokens, `stride` elements apart. */
+struct vectors {
+    device_memory at;
+    size_t stride;
+};
+
 /* One query of one head against the n tokens of its row. */
 struct query {
     const struct device *d;
-    device_memory qkv;
-    size_t token, first, n, head, H, D;
+    struct vectors q, k, v;
+    size_t number, first, n, head, H, D; /* number: of the query among all */
+    bool first_only;
     const struct dropout *dropout;
 };
 
-static size_t query_at(const struct query *a, size_t token, int part, size_t i) /* part 0 q, 1 k, 2 v */
+static struct query all_queries(const struct device *d, device_memory qkv, size_t H, size_t D)
 {
-    size_t C = a->H * a->D;
-    return token * 3 * C + (size_t)part * C + a->head * a->D + i;
+    size_t part = H * D * precision_bytes(d->precision), stride = 3 * H * D;
+    struct vectors q = {qkv, stride}, k = {device_at(qkv, part), stride}, v = {device_at(qkv, 2 * part), stride};
+    return (struct query){.d = d, .q = q, .k = k, .v = v, .H = H, .D = D};
+}
+
+static struct query first_queries(const struct device *d, device_memory q, device_memory kv, size_t H, size_t D)
+{
+    struct vectors first = {q, H * D}, k = {kv, 2 * H * D}, v = {device_at(kv, H * D * precision_bytes(d->precision)), 2 * H * D};
+    return (struct query){.d = d, .q = first, .k = k, .v = v, .H = H, .D = D, .first_only = true};
+}
+
+static double element(const struct query *a, struct vectors v, size_t vector, size_t i)
+{
+    return act_get(a->d, v.at, vector * v.stride + a->head * a->D + i);
 }
 
 static double query_score(const struct query *a, size_t j)
 {
     double ret = 0;
     for (size_t i = 0; i < a->D; i++)
-        ret +=
-            (double)act_get(a->d, a->qkv, query_at(a, a->token, 0, i)) * act_get(a->d, a->qkv, query_at(a, a->first + j, 1, i));
+        ret += element(a, a->q, a->number, i) * element(a, a->k, a->first + j, i);
     return ret / sqrt((double)a->D);
 }
 
 static float query_dropout(const struct query *a, size_t j)
 {
-    return dropout_factor(a->dropout, a->token, (uint32_t)(a->head << 19 | j));
+    return dropout_factor(a->dropout, a->number, (uint32_t)(a->head << 19 | j));
 }
 
 static double query_log_sum(const struct query *a)
@@ -52,9 +70,8 @@ static void query_forward(const struct query *a, device_memory y, double log_sum
     for (size_t i = 0; i < a->D; i++) {
         double sum = 0;
         for (size_t j = 0; j < a->n; j++)
-            sum +=
-                exp(query_score(a, j) - log_sum) * query_dropout(a, j) * act_get(a->d, a->qkv, query_at(a, a->first + j, 2, i));
-        act_put(a->d, y, (a->token * a->H + a->head) * a->D + i, (float)sum);
+            sum += exp(query_score(a, j) - log_sum) * query_dropout(a, j) * element(a, a->v, a->first + j, i);
+        act_put(a->d, y, (a->number * a->H + a->head) * a->D + i, (float)sum);
     }
 }
 
@@ -67,7 +84,8 @@ static void each_query(struct query *a, device_memory offsets, size_t B, void (*
         for (a->head = 0; a->head < a->H; a->head++) {
             a->first = (size_t)first[b];
             a->n = (size_t)(first[b + 1] - first[b]);
-            for (a->token = a->first; a->token < a->first + a->n; a->token++)
+            size_t from = a->first_only ? b : a->first, queries = a->first_only ? 1 : a->n;
+            for (a->number = from; a->number < from + queries; a->number++)
                 visit(a, context);
         }
 }
@@ -75,14 +93,14 @@ static void each_query(struct query *a, device_memory offsets, size_t B, void (*
 struct forward {
     device_memory y;
     float *log_sum;
-    size_t T;
+    size_t N;
 };
 
 static void visit_forward(const struct query *a, void *context)
 {
     struct forward *f = context;
     double log_sum = query_log_sum(a);
-    f->log_sum[a->head * f->T + a->token] = (float)log_sum;
+    f->log_sum[a->head * f->N + a->number] = (float)log_sum;
     query_forward(a, f->y, log_sum);
 }
 
@@ -90,41 +108,60 @@ void reference_attention_forward(struct device *d, device_memory y, device_memor
                                  device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
     d->flops += attention_flops(offsets, B, H * D, 4);
-    struct query a = {.d = d, .qkv = qkv, .H = H, .D = D, .dropout = dropout};
+    struct query a = all_queries(d, qkv, H, D);
+    a.dropout = dropout;
     struct forward f = {y, host_f32(log_sum), T};
+    each_query(&a, offsets, B, visit_forward, &f);
+}
+
+void reference_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
+                                       device_memory kv, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
+                                       size_t H, size_t D)
+{
+    (void)T;
+    d->flops += first_attention_flops(offsets, B, H * D, 4);
+    struct query a = first_queries(d, q, kv, H, D);
+    a.dropout = dropout;
+    struct forward f = {y, host_f32(log_sum), B};
     each_query(&a, offsets, B, visit_forward, &f);
 }
 
 struct backward {
     device_memory dy;
     const float *log_sum;
-    size_t T;
-    double *dqkv; /* (T,3C) */
+    size_t N;
+    double *dq, *dk, *dv; /* with the strides of what they are gradients of */
 };
 
 /* p = softmax(s), y = sum of p m v: dv += p m dy, dp = m (dy . v), ds = p (dp - sum of p dp). */
 static void visit_backward(const struct query *a, void *context)
 {
     struct backward *b = context;
-    double sum = 0, log_sum = b->log_sum[a->head * b->T + a->token], scale = 1 / sqrt((double)a->D);
+    double sum = 0, log_sum = b->log_sum[a->head * b->N + a->number], scale = 1 / sqrt((double)a->D);
+    size_t at = a->head * a->D;
+    const struct vectors dy = {b->dy, a->H * a->D};
     for (int pass = 0; pass < 2; pass++)
         for (size_t j = 0; j < a->n; j++) {
             double p = exp(query_score(a, j) - log_sum), m = query_dropout(a, j), dp = 0;
             for (size_t i = 0; i < a->D; i++)
-                dp += m * act_get(a->d, b->dy, (a->token * a->H + a->head) * a->D + i) *
-                      act_get(a->d, a->qkv, query_at(a, a->first + j, 2, i));
+                dp += m * element(a, dy, a->number, i) * element(a, a->v, a->first + j, i);
             if (pass == 0) {
                 sum += p * dp;
                 continue;
             }
             double ds = p * (dp - sum) * scale;
             for (size_t i = 0; i < a->D; i++) {
-                size_t q = query_at(a, a->token, 0, i), k = query_at(a, a->first + j, 1, i), v = query_at(a, a->first + j, 2, i);
-                b->dqkv[v] += p * m * act_get(a->d, b->dy, (a->token * a->H + a->head) * a->D + i);
-                b->dqkv[q] += ds * act_get(a->d, a->qkv, k);
-                b->dqkv[k] += ds * act_get(a->d, a->qkv, q);
+                b->dv[(a->first + j) * a->v.stride + at + i] += p * m * element(a, dy, a->number, i);
+                b->dq[a->number * a->q.stride + at + i] += ds * element(a, a->k, a->first + j, i);
+                b->dk[(a->first + j) * a->k.stride + at + i] += ds * element(a, a->q, a->number, i);
             }
         }
+}
+
+static void put_all(struct device *d, device_memory to, const double *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        act_put(d, to, i, (float)from[i]);
 }
 
 void reference_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
@@ -132,13 +169,33 @@ void reference_attention_backward(struct device *d, device_memory dqkv, device_m
                                   size_t H, size_t D)
 {
     (void)y; /* others take sum of p dp from it: it is dy . y */
-    struct query a = {.d = d, .qkv = qkv, .H = H, .D = D, .dropout = dropout};
-    d->flops += attention_flops(offsets, B, H * D, 8);
-    struct backward b = {dy, host_f32(log_sum), T, allocate(T * 3 * H * D, sizeof(double))};
+    size_t C = H * D;
+    struct query a = all_queries(d, qkv, H, D);
+    a.dropout = dropout;
+    d->flops += attention_flops(offsets, B, C, 8);
+    double *sums = allocate(T * 3 * C, sizeof *sums);
+    struct backward b = {dy, host_f32(log_sum), T, sums, sums + C, sums + 2 * C};
     each_query(&a, offsets, B, visit_backward, &b);
-    for (size_t i = 0; i < T * 3 * H * D; i++)
-        act_put(d, dqkv, i, (float)b.dqkv[i]);
-    free(b.dqkv);
+    put_all(d, dqkv, sums, T * 3 * C);
+    free(sums);
+}
+
+void reference_first_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
+                                        device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    (void)y;
+    size_t C = H * D;
+    struct query a = first_queries(d, q, kv, H, D);
+    a.dropout = dropout;
+    d->flops += first_attention_flops(offsets, B, C, 8);
+    double *queries = allocate(B * C, sizeof *queries), *sums = allocate(T * 2 * C, sizeof *sums);
+    struct backward b = {dy, host_f32(log_sum), B, queries, sums, sums + C};
+    each_query(&a, offsets, B, visit_backward, &b);
+    put_all(d, dq, queries, B * C);
+    put_all(d, dkv, sums, T * 2 * C);
+    free(queries);
+    free(sums);
 }
 
 static void reference_destroy(struct device *d)
@@ -165,6 +222,8 @@ static const struct device_operations operations = {
     .activation_backward = reference_activation_backward,
     .attention_forward = reference_attention_forward,
     .attention_backward = reference_attention_backward,
+    .first_attention_forward = reference_first_attention_forward,
+    .first_attention_backward = reference_first_attention_backward,
     .normalize_forward = reference_normalize_forward,
     .normalize_backward = reference_normalize_backward,
     .first_tokens = reference_first_tokens,

@@ -37,6 +37,12 @@ void reference_attention_forward(struct device *d, device_memory y, device_memor
 void reference_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
                                   device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
                                   size_t H, size_t D);
+void reference_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
+                                       device_memory kv, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
+                                       size_t H, size_t D);
+void reference_first_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
+                                        device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
 
 void reference_first_tokens(struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C);
 void reference_first_tokens_backward(struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B,

@@ -112,6 +112,14 @@ struct device_operations {
     void (*attention_backward)(struct device *d, device_memory dqkv /* act (T,3C) = */, device_memory dy /* act (T,C) */,
                                device_memory y, device_memory qkv, device_memory log_sum, device_memory offsets,
                                const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+    /* The same for the first token of each row alone, as query; keys and values are of all tokens: q act (B,C), kv act (T,2C). */
+    void (*first_attention_forward)(struct device *d, device_memory y /* act (B,C) = */, device_memory log_sum /* f32 (H,B) = */,
+                                    device_memory q, device_memory kv, device_memory offsets, const struct dropout *dropout,
+                                    size_t B, size_t T, size_t H, size_t D);
+    void (*first_attention_backward)(struct device *d, device_memory dq /* act (B,C) = */, device_memory dkv /* act (T,2C) = */,
+                                     device_memory dy, device_memory y, device_memory q, device_memory kv, device_memory log_sum,
+                                     device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H,
+                                     size_t D);
 
     /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be z. */
     void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,

@@ -158,6 +158,12 @@ GUARD(attention_forward, (struct device *d, device_memory y, device_memory log_s
 GUARD(attention_backward, (struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
       device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D),
       dqkv, dy, y, qkv, log_sum, offsets, dropout, B, T, H, D)
+GUARD(first_attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory kv,
+      device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D), y, log_sum, q, kv, offsets,
+      dropout, B, T, H, D)
+GUARD(first_attention_backward, (struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
+      device_memory q, device_memory kv, device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B,
+      size_t T, size_t H, size_t D), dq, dkv, dy, y, q, kv, log_sum, offsets, dropout, B, T, H, D)
 GUARD(normalize_forward, (struct device *d, device_memory y, device_memory sum, device_memory statistics, device_memory x,
       device_memory z, device_memory gamma, device_memory beta, float epsilon, const struct dropout *dropout, size_t N, size_t
       C), y, sum, statistics, x, z, gamma, beta, epsilon, dropout, N, C)
@@ -213,6 +219,8 @@ static const struct device_operations operations = {
     .activation_backward = guarded_activation_backward,
     .attention_forward = guarded_attention_forward,
     .attention_backward = guarded_attention_backward,
+    .first_attention_forward = guarded_first_attention_forward,
+    .first_attention_backward = guarded_first_attention_backward,
     .normalize_forward = guarded_normalize_forward,
     .normalize_backward = guarded_normalize_backward,
     .first_tokens = guarded_first_tokens,

@@ -62,3 +62,8 @@ static inline double attention_flops(device_memory offsets, size_t B, size_t C, 
     }
     return ret;
 }
+
+static inline double first_attention_flops(device_memory offsets, size_t B, size_t C, double each)
+{
+    return each * (double)(host_i32(offsets)[B] - host_i32(offsets)[0]) * (double)C;
+}

@@ -1,9 +1,9 @@
-/* Owns self-attention with its output map, residual and LayerNorm. */
+/* Owns self-attention with its output map, residual and LayerNorm. In the last layer only first tokens have queries. */
 #include "worker/nn/layer.h"
 
-static struct dropout probabilities_dropout(const struct pass *s, const struct attention *w)
+static struct dropout probabilities_dropout(const struct pass *s, const struct attention *w, struct vectors of)
 {
-    return pass_dropout(s, s->c->attention_dropout, w->layer * 4 + SITE_ATTENTION, all_tokens(s));
+    return pass_dropout(s, s->c->attention_dropout, w->layer * 4 + SITE_ATTENTION, of);
 }
 
 static struct dropout output_dropout(const struct pass *s, const struct attention *w, struct vectors of)
@@ -11,27 +11,61 @@ static struct dropout output_dropout(const struct pass *s, const struct attentio
     return pass_dropout(s, s->c->hidden_dropout, w->layer * 4 + SITE_ATTENTION_OUTPUT, of);
 }
 
+static struct vectors queries_of(const struct pass *s, const struct attention *w)
+{
+    return w->last ? first_tokens(s) : all_tokens(s);
+}
+
+/* The keys' and values' part of the one matrix. */
+static struct linear keys_values(const struct pass *s, const struct attention *w)
+{
+    size_t C = s->c->width;
+    return (struct linear){w->qkv.weight + C * C, w->qkv.bias + C};
+}
+
+/* From the first tokens' x, which is kept. */
+static void mix_first(const struct pass *s, const struct attention *w, const struct attention_kept *k, device_memory x,
+                      const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    size_t C = s->c->width, H = s->c->heads;
+    s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, w->qkv, ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->qkv, DEVICE_NOTHING, x, keys_values(s, w), ACTIVATION_NONE, b->T, C, 2 * C);
+    s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
+}
+
 void attention_forward(const struct pass *s, const struct attention *w, const struct attention_kept *k, device_memory x)
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
-    struct dropout dropout = probabilities_dropout(s, w);
-    pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
-    s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &dropout, b->B, b->T, H, C / H);
-
-    struct vectors of = all_tokens(s);
-    device_memory mixed = k->mixed;
+    struct vectors of = queries_of(s, w);
+    struct dropout dropout = probabilities_dropout(s, w, of);
     if (w->last) {
-        of = first_tokens(s);
-        s->d->run->first_tokens(s->d, k->first_mixed, k->mixed, b->offsets, b->B, C);
-        s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
-        mixed = k->first_mixed;
+        mix_first(s, w, k, x, &dropout);
         x = k->first_x;
+    } else {
+        pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
+        s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &dropout, b->B, b->T, H, C / H);
     }
     dropout = output_dropout(s, w, of);
-    pass_linear(s, k->sum, DEVICE_NOTHING, mixed, w->output, ACTIVATION_NONE, of.N, C, C);
+    pass_linear(s, k->sum, DEVICE_NOTHING, k->mixed, w->output, ACTIVATION_NONE, of.N, C, C);
     s->d->run->normalize_forward(s->d, k->y, k->sum, k->statistics, x, k->sum, pass_value(s, w->norm.gamma),
                                  pass_value(s, w->norm.beta), s->c->epsilon, &dropout, of.N, C);
+}
+
+/* dy: the residual's gradient of first tokens; it and that of the queries are spread over all tokens. */
+static void mix_first_backward(const struct pass *s, const struct attention *w, const struct attention_kept *k,
+                               const struct scratch *t, device_memory dx, device_memory dy, device_memory dmixed, device_memory x,
+                               const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    size_t C = s->c->width, H = s->c->heads;
+    s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
+                                        dropout, b->B, b->T, H, C / H);
+    pass_linear_backward(s, dy, t->dz, k->first_x, w->qkv, true, b->B, C, C);
+    s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
+    pass_linear_backward(s, dx, t->wide, x, keys_values(s, w), true, b->T, C, 2 * C);
 }
 
 void attention_backward(const struct pass *s, const struct attention *w, const struct attention_kept *k, const struct scratch *t,
@@ -39,19 +73,17 @@ void attention_backward(const struct pass *s, const struct attention *w, const s
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
-    struct vectors of = w->last ? first_tokens(s) : all_tokens(s);
+    struct vectors of = queries_of(s, w);
     struct dropout dropout = output_dropout(s, w, of);
     s->d->run->normalize_backward(s->d, dy, t->dz, pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta), dy, k->sum,
                                   k->statistics, pass_value(s, w->norm.gamma), &dropout, of.N, C);
     device_memory dmixed = t->inner;
-    if (w->last) { /* dy holds the residual's gradient of first tokens: it and dmixed are spread over all tokens */
-        pass_linear_backward(s, t->wide, t->dz, k->first_mixed, w->output, false, b->B, C, C);
-        s->d->run->first_tokens_backward(s->d, dmixed, t->wide, b->offsets, b->B, b->T, C);
-        s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
-    } else
-        pass_linear_backward(s, dmixed, t->dz, k->mixed, w->output, false, b->T, C, C);
-
-    dropout = probabilities_dropout(s, w);
+    pass_linear_backward(s, dmixed, t->dz, k->mixed, w->output, false, of.N, C, C);
+    dropout = probabilities_dropout(s, w, of);
+    if (w->last) {
+        mix_first_backward(s, w, k, t, dx, dy, dmixed, x, &dropout);
+        return;
+    }
     s->d->run->attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, &dropout, b->B, b->T, H,
                                   C / H);
     pass_linear_backward(s, dx, t->wide, x, w->qkv, true, b->T, C, 3 * C);

@@ -105,10 +105,10 @@ struct attention {
 };
 
 struct attention_kept {
-    device_memory qkv;                  /* act (T,3C) */
-    device_memory mixed, log_sum;       /* act (T,C), f32 (H,T) */
-    device_memory first_x, first_mixed; /* act (B,C); of the last layer */
-    device_memory sum, statistics, y;   /* act (N,C), f32 (N,2), act (N,C) */
+    device_memory qkv;                /* act (T,3C); of the last layer k and v, act (T,2C) */
+    device_memory mixed, log_sum;     /* act (N,C), f32 (H,N) */
+    device_memory first_x, first_q;   /* act (B,C); of the last layer */
+    device_memory sum, statistics, y; /* act (N,C), f32 (N,2), act (N,C) */
 };
 
 void attention_forward(const struct pass *s, const struct attention *w, const struct attention_kept *k,

@@ -83,12 +83,12 @@ static struct layer_kept lay_out_layer(struct layout *l, const struct model_conf
 {
     size_t C = c->width, N = last ? B : T;
     struct layer_kept k = {0};
-    k.attention.qkv = take(l, 3 * C * T);
-    k.attention.mixed = take(l, C * T);
-    k.attention.log_sum = take_f32(l, c->heads * T);
+    k.attention.qkv = take(l, (last ? 2 : 3) * C * T);
+    k.attention.mixed = take(l, C * N);
+    k.attention.log_sum = take_f32(l, c->heads * N);
     if (last) {
         k.attention.first_x = take(l, C * B);
-        k.attention.first_mixed = take(l, C * B);
+        k.attention.first_q = take(l, C * B);
     }
     k.attention.sum = take(l, C * N);
     k.attention.statistics = take_f32(l, 2 * N);
@@ -124,11 +124,11 @@ static void lay_out_evaluation(struct layout *l, struct activations *a, const st
     device_memory x = take(l, C * T), mixed = take(l, C * T), sum = take(l, C * T);
     device_memory wide = take(l, larger(3 * C, c->inner) * T);
     device_memory statistics = take_f32(l, 2 * T), log_sum = take_f32(l, c->heads * T);
-    device_memory first_x = take(l, C * B), first_mixed = take(l, C * B);
+    device_memory first_x = take(l, C * B), first_q = take(l, C * B);
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = wide;
     a->embedding = (struct embedding_kept){x, sum, statistics};
-    struct layer_kept k = {{wide, mixed, log_sum, first_x, first_mixed, sum, statistics, mixed},
+    struct layer_kept k = {{wide, mixed, log_sum, first_x, first_q, sum, statistics, mixed},
                            {DEVICE_NOTHING, sum, statistics, x}};
     for (uint32_t i = 0; a->layers && i < c->layers; i++)
         a->layers[i] = k;

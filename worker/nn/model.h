@@ -2,8 +2,8 @@
  * on packed batches. All activations live in one arena sized at creation. A batch with U > 0 is one of training: what backward
  * needs is kept. A batch with U = 0 is one of evaluation: nothing is kept, and the same arena holds far more tokens.
  *
- * Behind the last attention only the first token of each row matters to the classifier, so the rest of the last layer is computed
- * for first tokens alone.
+ * Behind the last attention only the first token of each row matters to the classifier, so in the last layer all but keys and
+ * values is computed for first tokens alone.
  *
  * Dropout sites (philox.h): layer * 4 + one of the first three below; the fourth of layer 0 is that of the embeddings, the fourth
  * of layer 1 (also where there is no such layer) that of the pooled vectors, at position 0 of their row. */

@@ -53,6 +53,8 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
     run->linear_backward(b->d, x, dw, dbias, h, y, w, 1, T, C, F);
     run->attention_forward(b->d, y, log_sum, wide, r.offsets, &p, B, T, H, C / H);
     run->attention_backward(b->d, dwide, x, y, wide, log_sum, r.offsets, &p, B, T, H, C / H);
+    run->first_attention_forward(b->d, y, log_sum, x, wide, r.offsets, &p, B, T, H, C / H);
+    run->first_attention_backward(b->d, sum, dwide, x, y, x, wide, log_sum, r.offsets, &p, B, T, H, C / H);
     run->normalize_forward(b->d, y, sum, statistics, x, y, gamma, gamma, 1e-12f, &p, T, C);
     run->normalize_backward(b->d, x, y, dbias, dbias, x, sum, statistics, gamma, &p, T, C);
     run->dropout_apply(b->d, x, x, &p, T, C);

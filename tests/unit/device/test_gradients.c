@@ -132,6 +132,37 @@ static void test_attention(void **state)
     }
 }
 
+static double first_attention_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->first_attention_forward(p->b.d, m[2], m[3], m[0], m[1], p->rows.offsets, &p->dropout, p->rows.B, p->n, p->H,
+                                         p->C / p->H);
+    return against_fixed(p, m[2], p->rows.B * p->C);
+}
+
+static void test_first_attention(void **state)
+{
+    (void)state;
+    for (int dropout = 0; dropout < 2; dropout++) {
+        struct problem p = {.loss = first_attention_loss};
+        problem_open(&p);
+        p.dropout = dropout_of(&p.rows, dropout ? 0.3f : 0, 2);
+        struct bench *b = &p.b;
+        size_t queries = p.rows.B * p.C, pairs = p.n * 2 * p.C;
+        device_memory *m = p.memory, dy = fixed_gradient(&p, queries), dq = space(b, F32, queries), dkv = space(b, F32, pairs);
+        m[0] = put_random(b, F32, queries, 1);
+        m[1] = put_random(b, F32, pairs, 1);
+        m[2] = space(b, F32, queries);
+        m[3] = space(b, F32, p.H * p.rows.B);
+        first_attention_loss(&p);
+        b->d->run->first_attention_backward(b->d, dq, dkv, dy, m[2], m[0], m[1], m[3], p.rows.offsets, &p.dropout, p.rows.B, p.n,
+                                            p.H, p.C / p.H);
+        check(&p, "dq", m[0], dq, queries);
+        check(&p, "dkv", m[1], dkv, pairs);
+        bench_close(b);
+    }
+}
+
 static double normalize_loss(struct problem *p)
 {
     device_memory *m = p->memory;
@@ -258,8 +289,8 @@ static void test_losses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),    cmocka_unit_test(test_attention), cmocka_unit_test(test_normalize),
-        cmocka_unit_test(test_embedding), cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_linear),    cmocka_unit_test(test_attention), cmocka_unit_test(test_first_attention),
+        cmocka_unit_test(test_normalize), cmocka_unit_test(test_embedding), cmocka_unit_test(test_losses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,24 @@ static void attention(struct bench *b, const struct shape *s)
     record(b, "dqkv", ACT, dqkv, r.T * 3 * C);
 }
 
+static void first_attention(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->H * s->D;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 5); /* of as many vectors as there are queries: one a row */
+    device_memory q = put_random(b, ACT, r.B * C, 1), kv = put_random(b, ACT, r.T * 2 * C, 1);
+    device_memory y = space(b, ACT, r.B * C), log_sum = space(b, F32, s->H * r.B);
+    run->first_attention_forward(b->d, y, log_sum, q, kv, r.offsets, &p, r.B, r.T, s->H, s->D);
+    record(b, "y", ACT, y, r.B * C);
+    record(b, "log_sum", F32, log_sum, s->H * r.B);
+    device_memory dy = put_random(b, ACT, r.B * C, 1), dq = space(b, ACT, (r.B + 2 * r.T) * C);
+    device_memory dkv =
+        device_at(dq, r.B * C * type_bytes(b, ACT)); /* side by side, as elsewhere: one scale of what may be off */
+    run->first_attention_backward(b->d, dq, dkv, dy, y, q, kv, log_sum, r.offsets, &p, r.B, r.T, s->H, s->D);
+    record(b, "dq, dkv", ACT, dq, (r.B + 2 * r.T) * C);
+}
+
 static void normalize(struct bench *b, const struct shape *s)
 {
     const struct device_operations *run = b->d->run;
@@ -224,6 +242,7 @@ static const struct {
     {"linear, other activations", linear_others},
     {"activation backward", activation_backward},
     {"attention", attention},
+    {"first_attention", first_attention},
     {"normalize", normalize},
     {"embedding", embedding},
     {"head", head},

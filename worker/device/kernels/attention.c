@@ -14,12 +14,13 @@
 struct head {
     const struct attention *a;
     size_t first, n, tall, D, wide, C, head, mask_row;
+    size_t query, queries;       /* number of the first query, and how many there are */
     float scale, kept, log_kept; /* of scores; of weights that dropout keeps */
     /* packed; as factors b of products with depth over D (transposed) or over tokens (pairs of rows where a unit holds two) */
     cell *rows;
     unit *keys_across, *values_across, *keys, *values;
     /* of a block of queries */
-    cell *queries, *outputs, *weights, *slopes;
+    cell *queries_packed, *outputs, *weights, *slopes;
     unit *queries_down, *outputs_down, *weights_down, *slopes_down;
     float *scores, *products, *result, *dkeys, *dvalues;
     uint8_t *bits;
@@ -53,7 +54,7 @@ static size_t head_lay_out(struct head *h, void *base)
     h->values_across = take(&c, wall * sizeof(cell));
     h->keys = take(&c, wall * sizeof(cell));
     h->values = take(&c, wall * sizeof(cell));
-    h->queries = take(&c, block * sizeof(cell));
+    h->queries_packed = take(&c, block * sizeof(cell));
     h->outputs = take(&c, block * sizeof(cell));
     h->queries_down = take(&c, block * sizeof(cell));
     h->outputs_down = take(&c, block * sizeof(cell));
@@ -86,6 +87,8 @@ static struct head head_open(const struct attention *a, size_t row, size_t head,
     struct head h = head_sizes((size_t)(a->offsets[row + 1] - a->offsets[row]), a->D);
     h.a = a;
     h.first = (size_t)a->offsets[row];
+    h.query = a->first_only ? row : h.first;
+    h.queries = a->first_only ? 1 : h.n;
     h.head = head;
     h.C = a->H * a->D;
     h.scale = 1 / sqrtf((float)a->D);
@@ -117,9 +120,25 @@ INLINE void pack(cell *to, size_t wide, const act *from, size_t stride, size_t D
     memset(to, 0, (rows - count) * wide * sizeof *to);
 }
 
-static const act *part_of(const struct head *h, size_t token, size_t part) /* 0 q, 1 k, 2 v */
+/* This head's part of a vector, vectors being `stride` apart. */
+static const act *part_of(const struct head *h, const void *vectors, size_t stride, size_t i)
 {
-    return (const act *)h->a->qkv + (token * 3 + part) * h->C + h->head * h->D;
+    return (const act *)vectors + i * stride + h->head * h->D;
+}
+
+static act *result_of(const struct head *h, void *vectors, size_t stride, size_t i)
+{
+    return (act *)vectors + i * stride + h->head * h->D;
+}
+
+static void pack_row(const struct head *h, const void *keys_or_values)
+{
+    pack(h->rows, h->wide, part_of(h, keys_or_values, h->a->kv_stride, h->first), h->a->kv_stride, h->D, h->n, h->tall);
+}
+
+static void pack_queries(const struct head *h, size_t q, size_t queries, size_t rows)
+{
+    pack(h->queries_packed, h->wide, part_of(h, h->a->q, h->a->q_stride, q), h->a->q_stride, h->D, queries, rows);
 }
 
 /* Rows of cells as a factor b with depth over D. */
@@ -195,14 +214,14 @@ static const uint8_t *bits_of(const struct head *h, size_t i)
 /* Scores of a block of queries; behind the last key they are -infinity, whose weight is 0. */
 static void score(const struct head *h, size_t queries)
 {
-    multiply_rows(h->scores, h->queries, h->wide, h->keys_across, h->D, queries, h->tall);
+    multiply_rows(h->scores, h->queries_packed, h->wide, h->keys_across, h->D, queries, h->tall);
     for (size_t i = 0; i < queries; i++)
         for (size_t j = h->n; j < h->tall; j++)
             h->scores[i * h->tall + j] = -INFINITY;
 }
 
 /* Weights of query i, not divided by their sum; returns what the product with the values is to be multiplied by. */
-static float soften(const struct head *h, size_t i, size_t token)
+static float soften(const struct head *h, size_t i, size_t query)
 {
     const float *s = h->scores + i * h->tall;
     cell *p = h->weights + i * h->tall;
@@ -224,7 +243,7 @@ static float soften(const struct head *h, size_t i, size_t token)
 #endif
     }
     float sum = sum_lanes(total);
-    h->a->log_sum[h->head * h->a->T + token] = top * h->scale + logf(sum);
+    h->a->log_sum[h->head * h->a->N + query] = top * h->scale + logf(sum);
     return h->kept / sum;
 }
 
@@ -237,29 +256,28 @@ INLINE void put(act *to, const float *from, size_t D, float factor)
 void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch)
 {
     struct head h = head_open(a, row, head, scratch);
-    pack(h.rows, h.wide, part_of(&h, h.first, 1), 3 * h.C, h.D, h.n, h.tall);
+    pack_row(&h, a->k);
     across(h.keys_across, h.rows, &h);
-    pack(h.rows, h.wide, part_of(&h, h.first, 2), 3 * h.C, h.D, h.n, h.tall);
+    pack_row(&h, a->v);
     const unit *values = down(h.values, h.rows, h.tall, h.wide);
-    for (size_t q = 0; q < h.n; q += QUERIES) {
-        size_t queries = h.n - q < QUERIES ? h.n - q : QUERIES;
+    for (size_t done = 0; done < h.queries; done += QUERIES) {
+        size_t q = h.query + done, queries = h.queries - done < QUERIES ? h.queries - done : QUERIES;
         float factors[QUERIES];
-        pack(h.queries, h.wide, part_of(&h, h.first + q, 0), 3 * h.C, h.D, queries, queries);
+        pack_queries(&h, q, queries, queries);
         score(&h, queries);
-        draw_mask(&h, h.first + q, queries);
+        draw_mask(&h, q, queries);
         for (size_t i = 0; i < queries; i++)
-            factors[i] = soften(&h, i, h.first + q + i);
+            factors[i] = soften(&h, i, q + i);
         multiply_rows(h.result, h.weights, h.tall, values, h.n, queries, h.wide);
         for (size_t i = 0; i < queries; i++)
-            put((act *)a->y + (h.first + q + i) * h.C + head * h.D, h.result + i * h.wide, h.D, factors[i]);
+            put(result_of(&h, a->y, h.C, q + i), h.result + i * h.wide, h.D, factors[i]);
     }
 }
 
 /* dy . y of each query, all at once: rows are far apart in memory, and misses overlap only where nothing else is between them. */
 static void deltas_of(float *deltas, const struct head *h, size_t first, size_t queries)
 {
-    const act *dy = (const act *)h->a->dy + first * h->C + h->head * h->D;
-    const act *y = (const act *)h->a->y + first * h->C + h->head * h->D;
+    const act *dy = part_of(h, h->a->dy, h->C, first), *y = part_of(h, h->a->y, h->C, first);
     for (size_t i = 0; i < queries; i++, dy += h->C, y += h->C) {
         vector sum = splat(0);
         for (size_t c = 0; c < h->D; c += LANES)
@@ -276,10 +294,10 @@ struct slope {
     vector shift, delta;
 };
 
-static struct slope slope_open(const struct head *h, size_t i, size_t token)
+static struct slope slope_open(const struct head *h, size_t i, size_t query)
 {
     return (struct slope){bits_of(h, i), h->scores + i * h->tall, h->products + i * h->tall,
-                          splat((h->log_kept - h->a->log_sum[h->head * h->a->T + token]) * LOG2E), splat(h->deltas[i] / h->kept)};
+                          splat((h->log_kept - h->a->log_sum[h->head * h->a->N + query]) * LOG2E), splat(h->deltas[i] / h->kept)};
 }
 
 struct weight {
@@ -305,10 +323,10 @@ INLINE __m512i interleaved(__m512bh halves) /* elements 0, 16, 1, 17, ... */
 }
 
 /* Of queries i and i + 1, which is none where i is the last. */
-static void slopes_of(const struct head *h, size_t i, size_t token, size_t queries)
+static void slopes_of(const struct head *h, size_t i, size_t query, size_t queries)
 {
     bool both = i + 1 < queries;
-    struct slope even = slope_open(h, i, token), odd = both ? slope_open(h, i + 1, token + 1) : even;
+    struct slope even = slope_open(h, i, query), odd = both ? slope_open(h, i + 1, query + 1) : even;
     vector factor = splat(h->scale * LOG2E);
     for (size_t j = 0; j < h->tall; j += LANES) {
         struct weight a = weight_at(&even, j, factor), b = {splat(0), splat(0)};
@@ -323,10 +341,10 @@ static void slopes_of(const struct head *h, size_t i, size_t token, size_t queri
 }
 #else
 /* In place of scores and products. */
-static void slopes_of(const struct head *h, size_t i, size_t token, size_t queries)
+static void slopes_of(const struct head *h, size_t i, size_t query, size_t queries)
 {
     (void)queries;
-    struct slope s = slope_open(h, i, token);
+    struct slope s = slope_open(h, i, query);
     vector factor = splat(h->scale * LOG2E);
     for (size_t j = 0; j < h->tall; j += LANES) {
         struct weight w = weight_at(&s, j, factor);
@@ -340,16 +358,16 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
 {
     const struct attention *a = h->a;
     size_t even = up(queries, UNIT_HOLDS);
-    pack(h->queries, h->wide, part_of(h, h->first + q, 0), 3 * h->C, h->D, queries, even);
-    pack(h->outputs, h->wide, (const act *)a->dy + (h->first + q) * h->C + h->head * h->D, h->C, h->D, queries, even);
-    const unit *queries_down = down(h->queries_down, h->queries, even, h->wide);
+    pack_queries(h, q, queries, even);
+    pack(h->outputs, h->wide, part_of(h, a->dy, h->C, q), h->C, h->D, queries, even);
+    const unit *queries_down = down(h->queries_down, h->queries_packed, even, h->wide);
     const unit *outputs_down = down(h->outputs_down, h->outputs, even, h->wide);
     score(h, queries);
     multiply_rows(h->products, h->outputs, h->wide, h->values_across, h->D, queries, h->tall);
-    draw_mask(h, h->first + q, queries);
-    deltas_of(h->deltas, h, h->first + q, queries);
+    draw_mask(h, q, queries);
+    deltas_of(h->deltas, h, q, queries);
     for (size_t i = 0; i < queries; i += UNIT_HOLDS)
-        slopes_of(h, i, h->first + q + i, queries);
+        slopes_of(h, i, q + i, queries);
 #if UNIT_HOLDS == 2
     const unit *weights_down = h->weights_down, *slopes_down = h->slopes_down;
     const cell *slopes = h->slopes;
@@ -361,24 +379,23 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     multiply_down(h->dvalues, weights_down, outputs_down, h, queries);
     multiply_down(h->dkeys, slopes_down, queries_down, h, queries);
     for (size_t i = 0; i < queries; i++)
-        put((act *)a->dqkv + (h->first + q + i) * 3 * h->C + h->head * h->D, h->result + i * h->wide, h->D, h->scale);
+        put(result_of(h, a->dq, a->q_stride, q + i), h->result + i * h->wide, h->D, h->scale);
 }
 
 void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch)
 {
     struct head h = head_open(a, row, head, scratch);
-    pack(h.rows, h.wide, part_of(&h, h.first, 2), 3 * h.C, h.D, h.n, h.tall);
+    pack_row(&h, a->v);
     across(h.values_across, h.rows, &h);
-    pack(h.rows, h.wide, part_of(&h, h.first, 1), 3 * h.C, h.D, h.n, h.tall);
+    pack_row(&h, a->k);
     across(h.keys_across, h.rows, &h);
     const unit *keys = down(h.keys, h.rows, h.tall, h.wide);
     memset(h.dkeys, 0, h.tall * h.wide * sizeof(float));
     memset(h.dvalues, 0, h.tall * h.wide * sizeof(float));
-    for (size_t q = 0; q < h.n; q += QUERIES)
-        backward_block(&h, keys, q, h.n - q < QUERIES ? h.n - q : QUERIES);
+    for (size_t done = 0; done < h.queries; done += QUERIES)
+        backward_block(&h, keys, h.query + done, h.queries - done < QUERIES ? h.queries - done : QUERIES);
     for (size_t i = 0; i < h.n; i++) {
-        act *to = (act *)a->dqkv + (h.first + i) * 3 * h.C + head * h.D;
-        put(to + h.C, h.dkeys + i * h.wide, h.D, h.scale);
-        put(to + 2 * h.C, h.dvalues + i * h.wide, h.D, 1);
+        put(result_of(&h, a->dk, a->kv_stride, h.first + i), h.dkeys + i * h.wide, h.D, h.scale);
+        put(result_of(&h, a->dv, a->kv_stride, h.first + i), h.dvalues + i * h.wide, h.D, 1);
     }
 }

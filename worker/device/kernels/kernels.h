@@ -17,16 +17,18 @@ struct mask {
     const int32_t *rows, *positions;
 };
 
-/* One call's attention. mask: NULL without dropout. */
+/* One call's attention. N queries: all tokens, or the first of each row. mask: of the queries; NULL without dropout. */
 struct attention {
-    const void *qkv;
+    const void *q, *k, *v;
     void *y; /* forward: written; backward: read */
     const void *dy;
-    void *dqkv;
+    void *dq, *dk, *dv;
     float *log_sum;
     const int32_t *offsets;
     const struct mask *mask;
-    size_t T, H, D;
+    size_t q_stride, kv_stride; /* elements; of their gradients too */
+    size_t N, H, D;
+    bool first_only;
 };
 
 struct layer_norm {
