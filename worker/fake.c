@@ -303,7 +303,7 @@ static int open_trial(struct fake_trial *f, struct error *e)
     if (result || f->communicator->rank)
         return result;
     load(f);
-    return metrics_file_open(&f->metrics, t->folder, f->steps, f->epochs_done, e);
+    return metrics_file_open(&f->metrics, t, f->steps, f->epochs_done, e);
 }
 
 static void close_trial(struct fake_trial *f)

@@ -1,10 +1,11 @@
-/* Owns metrics.jsonl. */
+/* Owns metrics.jsonl, and what of it TensorBoard is told. */
 #include "worker/train/metrics_file.h"
 
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/json.h"
+#include "worker/train/event_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,10 @@
 struct metrics_file {
     char *path;
     int fd;
+    struct event_file *events;
 };
+
+#define SCALARS_MOST 64 /* of an epoch */
 
 /* A line is kept if it is whole and of the past: steps that are done, and epochs whose verdict is in. */
 static bool counts(const char *line, size_t size, uint64_t steps, uint32_t epochs)
@@ -49,10 +53,31 @@ static int drop_future(const char *path, uint64_t steps, uint32_t epochs, struct
     return result;
 }
 
-int metrics_file_open(struct metrics_file **ret, const char *folder, uint64_t steps, uint32_t epochs, struct error *e)
+/* Of a trial, what a person compares it by. */
+static struct json *options_of(const struct trial *t)
+{
+    static const char *const keys[] = {"lr",   "epochs", "batch",   "micro_batch", "max_length", "weight_decay",
+                                       "clip", "warmup", "dropout", "precision",   "seed"};
+    struct json *all = trial_to_json(t), *options = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_get(all, keys[i]))
+            json_set(options, keys[i], json_copy(json_get(all, keys[i])));
+    json_destroy(&all);
+    return options;
+}
+
+static int open_events(struct metrics_file *f, const struct trial *t, uint64_t steps, uint32_t epochs, struct error *e)
+{
+    struct json *options = options_of(t);
+    int result = event_file_open(&f->events, t->folder, options, steps, epochs, e);
+    json_destroy(&options);
+    return result;
+}
+
+int metrics_file_open(struct metrics_file **ret, const struct trial *t, uint64_t steps, uint32_t epochs, struct error *e)
 {
     struct metrics_file *f = allocate(1, sizeof *f);
-    f->path = path_join(folder, "metrics.jsonl");
+    f->path = path_join(t->folder, "metrics.jsonl");
     f->fd = -1;
     if (drop_future(f->path, steps, epochs, e))
         goto fail;
@@ -61,6 +86,8 @@ int metrics_file_open(struct metrics_file **ret, const char *folder, uint64_t st
         error_errno(e, errno, "%s: cannot be written", f->path);
         goto fail;
     }
+    if (open_events(f, t, steps, epochs, e))
+        goto fail;
     *ret = f;
     return 0;
 fail:
@@ -75,6 +102,7 @@ void metrics_file_close(struct metrics_file **file)
         return;
     if (f->fd >= 0)
         close(f->fd);
+    event_file_close(&f->events);
     free(f->path);
     free(f);
     *file = NULL;
@@ -98,7 +126,31 @@ int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, stru
                         "\"examples_per_second\":%.2f,\"gflops\":%.1f,\"gemm_share\":%s}\n",
                         (unsigned long long)s->step, s->epoch, s->loss, s->lr, s->grad_norm, s->tokens_per_second,
                         s->examples_per_second, s->gflops, share);
-    return append(f, line, (size_t)size, e);
+    const struct event_scalar scalars[] = {{"train/loss", s->loss},
+                                           {"train/lr", s->lr},
+                                           {"train/grad_norm", s->grad_norm},
+                                           {"train/tokens_per_second", s->tokens_per_second}};
+    if (append(f, line, (size_t)size, e))
+        return -1;
+    return event_file_append(f->events, s->step, scalars, sizeof scalars / sizeof *scalars, e);
+}
+
+/* "validation/f1" and whatever else of numbers the verdict brings; the loss, which comes first, is the worker's own. */
+static int tell_epoch(struct metrics_file *f, const struct metrics_epoch *s, const struct json *metrics, struct error *e)
+{
+    struct event_scalar scalars[SCALARS_MOST] = {{"validation/loss", s->validation_loss}, {"train/epoch_loss", s->train_loss}};
+    char tags[SCALARS_MOST][64];
+    size_t count = 2;
+    for (size_t i = 0; i < json_size(metrics) && count < SCALARS_MOST; i++) {
+        const char *key = json_key(metrics, i);
+        bool said = !strcmp(key, "epoch") || !strcmp(key, "train_loss") || !strcmp(key, "validation_loss");
+        if (said || json_type(json_at(metrics, i)) != JSON_NUMBER)
+            continue;
+        snprintf(tags[count], sizeof tags[count], "validation/%s", key);
+        scalars[count] = (struct event_scalar){tags[count], json_number(json_at(metrics, i))};
+        count++;
+    }
+    return event_file_append(f->events, s->step, scalars, count, e);
 }
 
 int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, struct error *e)
@@ -117,7 +169,7 @@ int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, st
         json_set(j, "validation", metrics);
     char *text = json_print(j, false);
     char *line = format_text("%s\n", text);
-    int result = append(f, line, strlen(line), e);
+    int result = append(f, line, strlen(line), e) || tell_epoch(f, s, metrics, e) ? -1 : 0;
     free(line);
     free(text);
     json_destroy(&j);

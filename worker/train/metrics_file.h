@@ -1,8 +1,8 @@
-/* A trial's metrics.jsonl: one line a step, one line an epoch. Written as it comes and not synced: the checkpoint says what of it
- * counts. */
+/* A trial's metrics.jsonl: one line a step, one line an epoch; and the same for TensorBoard (event_file.h). Written as it comes
+ * and not synced: the checkpoint says what of it counts. */
 #pragma once
 
-#include "common/base/error.h"
+#include "proto/trial.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ struct metrics_epoch {
 };
 
 /* Drops what was written after `steps` steps and `epochs` epochs (a resumed trial repeats that), then appends. */
-int metrics_file_open(struct metrics_file **ret, const char *folder, uint64_t steps, uint32_t epochs, struct error *e);
+int metrics_file_open(struct metrics_file **ret, const struct trial *t, uint64_t steps, uint32_t epochs, struct error *e);
 void metrics_file_close(struct metrics_file **f);
 int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, struct error *e); /* allocates nothing */
 int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, struct error *e);

@@ -230,7 +230,7 @@ static int load_or_resume(struct trainer *r, struct error *e)
     result = first.found ? 0 : start_anew(r, e);
     r->seconds_before = r->progress.seconds;
     if (!result && !c->rank)
-        result = metrics_file_open(&r->metrics, r->trial->folder, r->progress.steps, r->progress.epochs_done, e);
+        result = metrics_file_open(&r->metrics, r->trial, r->progress.steps, r->progress.epochs_done, e);
     if (!result && !c->rank && first.found)
         log_info("%s: goes on at step %llu of epoch %u", r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
     return group_agree(c, result, e);
