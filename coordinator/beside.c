@@ -60,7 +60,7 @@ static void calibrate(const struct beside *b, struct contender *c)
     size_t labels = b->r->labels;
     for (int i = 0; i < 2; i++)
         for (size_t k = 0; k < b->truth[parts[i]].rows * labels; k++)
-            c->logits[parts[i]][k] = (float)(c->logits[parts[i]][k] / t[b->r->kind == DECISION_LABELS ? k % labels : 0]);
+            c->logits[parts[i]][k] = (float)(c->logits[parts[i]][k] / t[k % labels]);
 }
 
 /* Its temperatures and thresholds are the run's, which tuning has chosen. */

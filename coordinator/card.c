@@ -124,14 +124,18 @@ static void add_fields(struct buffer *b, const char *name, const struct text_fie
 /* How a row's logits become a decision, in Python. */
 static char *decision_in_python(const struct run *r)
 {
+    const char *temperature =
+        r->trials[r->order[0]].fit.own > 0 ? "torch.tensor(list(rule[\"temperatures\"].values()))" : "rule[\"temperature\"]";
     if (r->kind == DECISION_CLASS)
-        return duplicate("print(rule[\"id2label\"][str(logits[0].argmax().item())])\n");
+        return format_text("print(rule[\"id2label\"][str((logits / %s)[0].argmax().item())])\n", temperature);
     if (r->kind == DECISION_LABELS)
-        return duplicate("probability = torch.sigmoid(logits / rule[\"temperature\"])[0]\n"
-                         "print([l for i, l in rule[\"id2label\"].items() if probability[int(i)] >= rule[\"thresholds\"][l]])\n");
-    return format_text("probability = torch.softmax(logits / rule[\"temperature\"], -1)[0, %d].item()\n"
+        return format_text(
+            "probability = torch.sigmoid(logits / %s)[0]\n"
+            "print([l for i, l in rule[\"id2label\"].items() if probability[int(i)] >= rule[\"thresholds\"][l]])\n",
+            temperature);
+    return format_text("probability = torch.softmax(logits / %s, -1)[0, %d].item()\n"
                        "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n",
-                       r->positive, r->positive, 1 - r->positive);
+                       temperature, r->positive, r->positive, 1 - r->positive);
 }
 
 static void add_usage(struct buffer *b, const struct run *r)

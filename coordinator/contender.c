@@ -25,7 +25,7 @@ void probabilities_of(double *p, const struct truth *t, const float *logits)
         return;
     }
     for (size_t i = 0; i < t->rows; i++)
-        softmax(p + i * t->labels, logits + i * t->labels, t->labels);
+        softmax(p + i * t->labels, logits + i * t->labels, t->labels, NULL);
 }
 
 void logits_of(float *logits, const struct truth *t, const double *p)

@@ -29,10 +29,12 @@ static int decide_binary(struct run *r, struct trial_run *t, const double *p, st
 /* The most probable class: nothing to choose, so the trial's figures are those of its best epoch. Ranked by macro F1. */
 static int decide_class(struct run *r, struct trial_run *t, const double *p, struct error *e)
 {
-    const struct epoch_score *s = &t->epochs[t->best_epoch - 1];
-    (void)r, (void)p, (void)e;
+    struct epoch_score s;
+    (void)p;
+    if (validation_score_epoch(&s, r->validation, t->logits, t->best_epoch, t->temperatures, e) != 0)
+        return -1;
     t->own = t->at_baseline = (struct at_threshold){
-        .met = true, .threshold = NAN, .score = s->all.macro_f1, .metrics = s->positive, .macro_f1 = s->all.macro_f1};
+        .met = true, .threshold = NAN, .score = s.all.macro_f1, .metrics = s.positive, .macro_f1 = s.all.macro_f1};
     return 0;
 }
 
@@ -66,8 +68,10 @@ static int calibrate(struct trial_run *t, const struct run *r, struct error *e)
     struct validation_outputs v;
     if (validation_outputs(&v, &l, r->validation, t->logits, t->best_epoch, e) != 0)
         return -1;
-    int status = temperature_fit(&t->fit, v, e);
-    for (uint32_t c = 0; status == 0 && c < r->labels; c++)
+    bool each = strcmp(r->job->tune.calibrate, "vector") == 0;
+    int status =
+        each ? temperature_fit_each(t->temperatures, &t->fit, v, r->job->tune.min_positives, e) : temperature_fit(&t->fit, v, e);
+    for (uint32_t c = 0; status == 0 && !each && c < r->labels; c++)
         t->temperatures[c] = t->fit.temperature;
     logits_free(&l);
     return status;
@@ -85,7 +89,7 @@ int decide_trial(struct run *r, struct trial_run *t, struct error *e)
         for (uint32_t l = 0; l < r->labels; l++)
             t->temperatures[l] = 1;
     }
-    if (strcmp(r->job->tune.calibrate, "temperature") == 0 && calibrate(t, r, e) != 0)
+    if (strcmp(r->job->tune.calibrate, "none") != 0 && calibrate(t, r, e) != 0)
         return -1;
     if (validation_probabilities(&p, r->validation, t->logits, t->best_epoch, t->temperatures, e) != 0)
         return -1;
@@ -124,13 +128,23 @@ static void print_labels(const struct run *r, const struct label_thresholds *t)
     free(order);
 }
 
+void decide_print_temperature(const struct run *r)
+{
+    const struct trial_run *t = &r->trials[r->order[0]];
+    const struct temperature_fit *f = &t->fit;
+    if (f->temperature > 0 && f->own > 0)
+        printf("  %u of %u temperatures of their own, %.4f for the others: validation NLL %.6f, %.6f without\n", f->own,
+               r->labels, f->temperature, f->nll_after, f->nll_before);
+    else if (f->temperature > 0 && f->improved)
+        printf("  temperature %.4f%s: validation NLL %.6f, %.6f without\n", f->temperature,
+               strcmp(r->job->tune.calibrate, "vector") == 0 ? " for all, since one a label lowers no NLL" : "", f->nll_after,
+               f->nll_before);
+    else if (f->temperature > 0)
+        printf("  temperature 1: no other lowers the validation NLL %.6f\n", f->nll_before);
+}
+
 void decide_print(const struct run *r, const struct trial_run *t)
 {
-    if (t->fit.temperature > 0 && t->fit.improved)
-        printf("  temperature %.4f: validation NLL %.6f, %.6f without\n", t->fit.temperature, t->fit.nll_after,
-               t->fit.nll_before);
-    else if (t->fit.temperature > 0)
-        printf("  temperature 1: no other lowers the validation NLL %.6f\n", t->fit.nll_before);
     if (r->kind == DECISION_CLASS)
         return;
     printf("  thresholds on validation\n");
@@ -222,6 +236,17 @@ static struct json *reliability_to_json(const struct reliability *m)
     return o;
 }
 
+void decide_temperatures(struct json *to, const struct run *r)
+{
+    const struct trial_run *t = &r->trials[r->order[0]];
+    json_set_number(to, "temperature", t->fit.temperature > 0 ? t->fit.temperature : 1);
+    if (t->fit.own == 0)
+        return;
+    struct json *each = json_set(to, "temperatures", json_object());
+    for (uint32_t l = 0; l < r->labels; l++)
+        json_set_number(each, r->label_names[l], t->temperatures[l]);
+}
+
 static int add_grid(struct json *to, const struct run *r, struct validation_outputs v, struct error *e)
 {
     struct temperature_point points[TEMPERATURE_GRID];
@@ -252,13 +277,14 @@ static int add_calibration(struct json *to, const struct run *r, struct error *e
     if (validation_outputs(&v, &l, r->validation, t->logits, t->best_epoch, e) != 0)
         return -1;
     struct json *o = json_set(to, "calibration", json_object());
-    int status = calibration_measure(&before, v, 1, e) == 0 && calibration_measure(&after, v, t->temperatures[0], e) == 0
+    int status = calibration_measure(&before, v, (size_t)r->positive, NULL, e) == 0 &&
+                         calibration_measure(&after, v, (size_t)r->positive, t->temperatures, e) == 0
                      ? add_grid(o, r, v, e)
                      : -1;
     logits_free(&l);
     if (status != 0)
         return -1;
-    json_set_number(o, "temperature", t->temperatures[0]);
+    decide_temperatures(o, r);
     json_set_boolean(o, "asked_for", t->fit.temperature > 0);
     json_set_boolean(o, "improved", t->fit.improved);
     json_set(o, "before", reliability_to_json(&before));

@@ -37,12 +37,12 @@ void truth_free(struct truth *t)
 }
 
 /* Of two, the positive one from its threshold on; of more, the most probable one. */
-static uint32_t decide_class(const struct truth *t, const float *row, double temperature, double threshold)
+static uint32_t decide_class(const struct truth *t, const float *row, const double *temperatures, double threshold)
 {
     double p;
     if (t->kind == DECISION_CLASS)
-        return (uint32_t)highest_logit(row, t->labels);
-    probabilities_of_class(&p, row, 1, t->labels, t->positive, temperature);
+        return (uint32_t)highest_scaled(row, t->labels, temperatures);
+    probabilities_of_class(&p, row, 1, t->labels, t->positive, temperatures);
     return p >= threshold ? t->positive : 1 - t->positive;
 }
 
@@ -52,7 +52,7 @@ uint8_t *decisions_make(const struct truth *t, const float *logits, const double
     for (size_t i = 0; i < t->rows; i++) {
         const float *row = logits + i * t->labels;
         if (t->kind != DECISION_LABELS)
-            decided[i * t->labels + decide_class(t, row, temperatures[0], thresholds[t->positive])] = 1;
+            decided[i * t->labels + decide_class(t, row, temperatures, thresholds[t->positive])] = 1;
         for (size_t l = 0; t->kind == DECISION_LABELS && l < t->labels; l++)
             decided[i * t->labels + l] = sigmoid(row[l] / temperatures[l]) >= thresholds[l];
     }
@@ -96,11 +96,11 @@ static void figures_of_labels(struct figures *f, const struct truth *t, const ui
     free(half);
 }
 
-static double loss_of_classes(const struct truth *t, const float *logits, double temperature)
+static double loss_of_classes(const struct truth *t, const float *logits, const double *temperatures)
 {
     float *scaled = allocate((size_t)t->rows * t->labels, sizeof *scaled);
     for (size_t i = 0; i < (size_t)t->rows * t->labels; i++)
-        scaled[i] = (float)(logits[i] / temperature);
+        scaled[i] = (float)(logits[i] / temperatures[i % t->labels]);
     double loss = cross_entropy(scaled, t->class, NULL, t->rows, t->labels);
     free(scaled);
     return loss;
@@ -116,7 +116,7 @@ void figures_make(struct figures *ret, const struct truth *t, const float *logit
         f.loss = label_cross_entropy(logits, t->targets, t->rows, t->labels, temperatures);
     } else {
         figures_of_classes(&f, t, decided);
-        f.loss = loss_of_classes(t, logits, temperatures[0]);
+        f.loss = loss_of_classes(t, logits, temperatures);
     }
     free(decided);
     *ret = f;

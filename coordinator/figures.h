@@ -27,7 +27,7 @@ struct figures {
 };
 
 /* Decisions (rows, labels) 0 or 1 by the rule: thresholds (labels; of two labels the positive one's counts; of one of many none),
- * temperatures (labels; one for all unless many labels a row). Caller frees. */
+ * temperatures (labels). Caller frees. */
 uint8_t *decisions_make(const struct truth *t, const float *logits /* (rows, labels) */, const double *temperatures,
                         const double *thresholds);
 void figures_make(struct figures *ret, const struct truth *t, const float *logits, const double *temperatures,

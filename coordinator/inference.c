@@ -1,5 +1,6 @@
 /* Owns inference_config.json: all that predicting needs beyond the weights, and what the numbers rest on. */
 #include "common/base/version.h"
+#include "coordinator/decide.h"
 #include "coordinator/publish.h"
 
 static struct json *texts(const struct text_fields *f)
@@ -72,7 +73,7 @@ struct json *inference_config(const struct run *r)
     json_set_text(o, "name", j->name);
     json_set_text(o, "task", j->task);
     add_thresholds(o, r);
-    json_set_number(o, "temperature", r->temperatures[0]);
+    decide_temperatures(o, r);
     struct json *rule = json_set(o, "rule", threshold_grid_to_json(&j->tune.grid));
     json_set_text(rule, "per", j->tune.per);
     if (r->kind == DECISION_BINARY)

@@ -108,8 +108,9 @@ const struct job_field job_fields[] = {
      .help = "exact: all probabilities that occur are tried too"},
     {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
      .help = "multi-label: a threshold for each label; auto: where validation has tune.min_positives rows of it"},
-    {"tune.calibrate", JOB_WORD, JOB_FREE, "\"none\"", AT(tune.calibrate), WORDS("none", "temperature"),
-     .help = "temperature: logits are divided by what minimises the validation NLL, before thresholds are chosen"},
+    {"tune.calibrate", JOB_WORD, JOB_FREE, "\"none\"", AT(tune.calibrate), WORDS("none", "temperature", "vector"),
+     .help = "logits are divided by what minimises the validation NLL, before thresholds are chosen: one temperature, or one a "
+             "label"},
     {"tune.min_positives", JOB_COUNT, JOB_FREE, "10", 0, 1000000000, AT(tune.min_positives),
      .help = "labels of fewer positive validation rows take the threshold of all"},
     {"tune.beta", JOB_NUMBER, JOB_ABOVE | JOB_FREE, "1", 0, 100, AT(tune.grid.beta), .help = "of f_beta; above 1 favours recall"},

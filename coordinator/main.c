@@ -30,7 +30,7 @@ static const struct verb verbs[] = {
     {"predict", "BUNDLE DATA", "labels, probabilities and logits of new rows, in one pass", 2, 2, predict_options,
      .run = verb_predict},
     {"evaluate", "BUNDLE DATA", "metrics of a bundle on labelled rows", 2, 2, evaluate_options, .run = verb_evaluate},
-    {"calibrate", "BUNDLE IN.jsonl", "fits the bundle's temperature on labelled validation rows; decisions stay as they are", 2, 2,
+    {"calibrate", "RUN|BUNDLE [DATA]", "fits temperatures: a run's on its stored logits, a bundle's on labelled rows", 1, 2,
      calibrate_options, .run = verb_calibrate},
     {"rule", "BUNDLE [threshold=X ...]", "shows or changes a bundle's threshold, threshold.LABEL, temperature", 1, MANY,
      .run = verb_rule},

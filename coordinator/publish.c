@@ -13,7 +13,7 @@
 
 static void add_history(struct json *inference)
 {
-    static const char *const kept[] = {"threshold", "thresholds", "temperature"};
+    static const char *const kept[] = {"threshold", "thresholds", "temperature", "temperatures"};
     char time[32];
     struct json *entry = json_append(json_set(inference, "history", json_array()), json_object());
     clock_timestamp(time, sizeof time);

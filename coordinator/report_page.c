@@ -463,15 +463,16 @@ static void add_calibration_row(struct buffer *b, const char *name, const struct
 
 static void add_bins(struct buffer *b, const struct reliability *r)
 {
-    html_details(b, "The ten bins");
+    html_details(b, "The 15 bins");
     html_table(b, "By the probability that the rule works with", "#From|#To|#Rows|#Mean probability|#Share that is true", false);
     for (int i = 0; i < RELIABILITY_BINS; i++) {
         html_row(b, false);
-        html_number_cell(b, (double)i / RELIABILITY_BINS, "%.1f");
-        html_number_cell(b, (double)(i + 1) / RELIABILITY_BINS, "%.1f");
-        html_count_cell(b, (double)r->count[i]);
-        html_figure_cell(b, r->mean[i]);
-        html_figure_cell(b, r->share[i]);
+        bool filled = r->bin[i].count > 0;
+        html_number_cell(b, (double)i / RELIABILITY_BINS, "%.3f");
+        html_number_cell(b, (double)(i + 1) / RELIABILITY_BINS, "%.3f");
+        html_count_cell(b, (double)r->bin[i].count);
+        html_figure_cell(b, filled ? r->bin[i].confidence : NAN);
+        html_figure_cell(b, filled ? r->bin[i].accuracy : NAN);
         html_row_end(b);
     }
     html_table_end(b);
@@ -489,7 +490,10 @@ void page_calibration(struct report_page *p)
         bool calibrated = report_is_calibrated(p->run);
         scores_reliability(&before, p->validation, false);
         scores_reliability(&after, p->validation, true);
-        if (calibrated)
+        if (calibrated && json_size(json_get(p->run->inference, "temperatures")) > 0)
+            buffer_text(b,
+                        "<p>Each label's logits are divided by a temperature of its own before they become probabilities.</p>\n");
+        else if (calibrated)
             buffer_printf(b, "<p>Logits are divided by a temperature of %.4g before they become probabilities.</p>\n",
                           p->run->temperatures[0]);
         else

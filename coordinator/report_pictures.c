@@ -401,21 +401,31 @@ static void draw_precision_recall(struct report_pictures *p, const struct report
     free(order);
 }
 
+/* An empty bin breaks the line. */
+static void add_bins(struct picture *picture, const char *name, const struct reliability *r, int colour)
+{
+    double x[RELIABILITY_BINS], y[RELIABILITY_BINS];
+    for (int b = 0; b < RELIABILITY_BINS; b++) {
+        x[b] = r->bin[b].count ? r->bin[b].confidence : NAN;
+        y[b] = r->bin[b].count ? r->bin[b].accuracy : NAN;
+    }
+    picture_add(picture, name, x, y, RELIABILITY_BINS, MARK_LINE_POINTS, colour);
+}
+
 static void draw_reliability(struct report_pictures *p, const struct report_scores *s)
 {
     struct reliability before, after;
     bool calibrated = report_is_calibrated(s->run);
     struct picture *picture = add(p, picture_create("reliability", "Reliability",
                                                     "Share of rows that are true against the probability that the model gives "
-                                                    "them, in ten bins; the diagonal would be perfect",
+                                                    "them, in 15 bins; the diagonal would be perfect",
                                                     "mean probability in the bin", "share that is true"));
     scores_reliability(&before, s, false);
     picture_line(picture, "perfect", 0, 0, 1, 1, PICTURE_GREY);
-    picture_add(picture, calibrated ? "before calibration" : "the model", before.mean, before.share, RELIABILITY_BINS,
-                MARK_LINE_POINTS, 0);
+    add_bins(picture, calibrated ? "before calibration" : "the model", &before, 0);
     if (calibrated) {
         scores_reliability(&after, s, true);
-        picture_add(picture, "after calibration", after.mean, after.share, RELIABILITY_BINS, MARK_LINE_POINTS, 1);
+        add_bins(picture, "after calibration", &after, 1);
     }
     unit_square(picture);
 }

@@ -2,6 +2,8 @@
 #include "coordinator/report_scores.h"
 
 #include "common/base/memory.h"
+#include "common/score/labels.h"
+#include "coordinator/figures.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -31,14 +33,14 @@ static bool is_true(const struct report_scores *s, uint32_t i, uint32_t label)
 void scores_column(double **probability, int32_t **truth, const struct report_scores *s, uint32_t label, bool calibrated)
 {
     const struct logits *l = s->logits;
-    double temperature = calibrated ? s->run->temperatures[label] : 1;
+    const double *temperatures = calibrated ? s->run->temperatures : NULL;
     double *p = allocate(l->rows, sizeof *p);
     int32_t *t = allocate(l->rows, sizeof *t);
     if (!s->run->multi)
-        probabilities_of_class(p, l->values, l->rows, l->labels, label, temperature);
+        probabilities_of_class(p, l->values, l->rows, l->labels, label, temperatures);
     for (uint32_t i = 0; i < l->rows; i++) {
         if (s->run->multi)
-            p[i] = 1 / (1 + exp(-l->values[(size_t)i * l->labels + label] / temperature));
+            p[i] = sigmoid(l->values[(size_t)i * l->labels + label] / (temperatures ? temperatures[label] : 1));
         t[i] = is_true(s, i, label);
     }
     *probability = p;
@@ -179,68 +181,23 @@ void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct rep
 
 /* ---- reliability ---- */
 
-static void add_to_reliability(struct reliability *r, double p, bool truth)
+static double probability_of(const struct report_scores *s, uint32_t i, uint32_t label)
 {
-    int bin = (int)(p * RELIABILITY_BINS);
-    bin = bin < 0 ? 0 : bin >= RELIABILITY_BINS ? RELIABILITY_BINS - 1 : bin;
-    r->count[bin]++;
-    r->mean[bin] += p;
-    r->share[bin] += truth;
-    r->brier += (p - truth) * (p - truth);
-    r->nll -= log(fmax(truth ? p : 1 - p, 1e-15));
-}
-
-static void finish_reliability(struct reliability *r)
-{
-    uint64_t all = 0;
-    double ece = 0;
-    for (int b = 0; b < RELIABILITY_BINS; b++) {
-        all += r->count[b];
-        ece += fabs(r->mean[b] - r->share[b]);
-        r->mean[b] = r->count[b] ? r->mean[b] / (double)r->count[b] : NAN;
-        r->share[b] = r->count[b] ? r->share[b] / (double)r->count[b] : NAN;
-    }
-    r->ece = ece / (double)all;
-    r->brier /= (double)all;
-    r->nll /= (double)all;
-}
-
-static uint32_t winning_class(const struct report_scores *s, uint32_t i)
-{
-    const float *row = s->logits->values + (size_t)i * s->logits->labels;
-    uint32_t best = 0;
-    for (uint32_t c = 1; c < s->logits->labels; c++)
-        if (row[c] > row[best])
-            best = c;
-    return best;
-}
-
-static double probability_of(const struct report_scores *s, uint32_t i, uint32_t label, bool calibrated)
-{
-    double p, temperature = calibrated ? s->run->temperatures[label] : 1;
-    probabilities_of_class(&p, s->logits->values + (size_t)i * s->logits->labels, 1, s->logits->labels, label, temperature);
+    double p;
+    probabilities_of_class(&p, s->logits->values + (size_t)i * s->logits->labels, 1, s->logits->labels, label,
+                           s->run->temperatures);
     return p;
 }
 
 void scores_reliability(struct reliability *ret, const struct report_scores *s, bool calibrated)
 {
-    struct reliability r = {0};
-    uint32_t first = s->kind == KIND_BINARY ? s->run->positive : 0, count = s->kind == KIND_MANY_LABELS ? s->logits->labels : 1;
-    for (uint32_t i = 0; s->kind == KIND_MANY_CLASSES && i < s->logits->rows; i++) {
-        uint32_t best = winning_class(s, i);
-        add_to_reliability(&r, probability_of(s, i, best, calibrated), is_true(s, i, best));
-    }
-    for (uint32_t c = first; s->kind != KIND_MANY_CLASSES && c < first + count; c++) {
-        double *p;
-        int32_t *truth;
-        scores_column(&p, &truth, s, c, calibrated);
-        for (uint32_t i = 0; i < s->logits->rows; i++)
-            add_to_reliability(&r, p[i], truth[i]);
-        free(p);
-        free(truth);
-    }
-    finish_reliability(&r);
-    *ret = r;
+    struct truth t;
+    struct error ignored; /* logits are finite and temperatures above 0 where they were read */
+    truth_read(&t, s->run->data, s->rows, s->logits->rows, s->run->positive);
+    struct validation_outputs v = {s->logits->values, t.class, t.targets, s->logits->rows, s->logits->labels};
+    if (calibration_measure(ret, v, s->run->positive, calibrated ? s->run->temperatures : NULL, &ignored) != 0)
+        *ret = (struct reliability){0};
+    truth_free(&t);
 }
 
 /* ---- errors ---- */
@@ -249,8 +206,9 @@ static uint32_t predicted_class(const struct report_scores *s, uint32_t i)
 {
     uint32_t positive = s->run->positive;
     if (s->kind == KIND_MANY_CLASSES)
-        return winning_class(s, i);
-    return probability_of(s, i, positive, true) >= s->run->thresholds[positive] ? positive : 1 - positive;
+        return (uint32_t)highest_scaled(s->logits->values + (size_t)i * s->logits->labels, s->logits->labels,
+                                        s->run->temperatures);
+    return probability_of(s, i, positive) >= s->run->thresholds[positive] ? positive : 1 - positive;
 }
 
 uint64_t *scores_confusion(const struct report_scores *s)
@@ -291,7 +249,7 @@ static void collect_class_errors(struct worst *w, const struct report_scores *s)
                                         .predicted = predicted,
                                         .truth = truth,
                                         .label = predicted,
-                                        .probability = probability_of(s, i, predicted, true)});
+                                        .probability = probability_of(s, i, predicted)});
     }
 }
 

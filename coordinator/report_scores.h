@@ -2,12 +2,10 @@
  * are for showing; nothing is chosen here. */
 #pragma once
 
-#include "common/score/metrics.h"
+#include "common/score/calibration.h"
 #include "coordinator/report_run.h"
 
 #define CURVE_POINTS 101 /* thresholds 0, 0.01, .. 1 */
-#define RELIABILITY_BINS 10
-
 enum report_kind {
     KIND_BINARY,      /* one threshold, on the positive label */
     KIND_MANY_LABELS, /* a threshold for each label */
@@ -19,12 +17,6 @@ struct label_figures {
     double threshold;
     struct binary_metrics at_half, at_rule;
     double average_precision; /* as scikit-learn's average_precision_score; 0 without a positive row */
-};
-
-struct reliability {
-    double mean[RELIABILITY_BINS], share[RELIABILITY_BINS]; /* of the bin's rows: mean probability, share that is true */
-    uint64_t count[RELIABILITY_BINS];
-    double ece, brier, nll;
 };
 
 struct wrong {
@@ -61,7 +53,7 @@ void scores_curve(struct score_curve *ret, const struct report_scores *s, uint32
 /* Precision against recall at every distinct probability, thinned to at most `most` points. Caller frees both; returns their
  * number: 0 without a positive row. */
 size_t scores_precision_recall(double **precision, double **recall, const struct report_scores *s, uint32_t label, size_t most);
-/* Binary: of the positive label; multi-label: of all labels together; classes: of the class that wins. */
+/* As tune.json has it: calibration_measure of the part. */
 void scores_reliability(struct reliability *ret, const struct report_scores *s, bool calibrated);
 /* (label_count, label_count) truth x predicted; single label only. Caller frees. */
 uint64_t *scores_confusion(const struct report_scores *s);

@@ -23,7 +23,7 @@ static struct json *history_of(const struct bundle *b)
 
 int rule_commit(const char *path, const struct bundle *b, struct json *changed, const char *event, struct error *e)
 {
-    static const char *const kept[] = {"threshold", "thresholds", "temperature"};
+    static const char *const kept[] = {"threshold", "thresholds", "temperature", "temperatures"};
     char time[32];
     struct json *history = json_set(changed, "history", history_of(b)), *entry = json_append(history, json_object());
     clock_timestamp(time, sizeof time);
@@ -63,28 +63,48 @@ static int set_threshold(struct json *changed, const struct bundle *b, double va
     return 0;
 }
 
-static int set_label_threshold(struct json *changed, const struct bundle *b, const char *name, double value, struct error *e)
+/* One label's value in the object `key`, the others' as they are: in `changed`, or else in `fallback` (labels). */
+static int set_of_label(struct json *changed, const struct bundle *b, const char *key, const double *fallback, const char *name,
+                        double value, struct error *e)
 {
     const struct label_set *l = bundle_labels(b);
     struct json *each = json_object();
     bool found = false;
     for (uint32_t i = 0; i < l->count; i++) {
-        const struct json *now = json_get(json_get(changed, "thresholds"), l->names[i]);
+        const struct json *now = json_get(json_get(changed, key), l->names[i]);
         bool this = strcmp(l->names[i], name) == 0;
         found = found || this;
-        json_set_number(each, l->names[i], this ? value : now ? json_number(now) : bundle_decision(b)->thresholds[i]);
+        json_set_number(each, l->names[i], this ? value : now ? json_number(now) : fallback[i]);
     }
-    if (found && l->multi) {
-        json_set(changed, "thresholds", each);
+    if (found) {
+        json_set(changed, key, each);
         return 0;
     }
     json_destroy(&each);
     char hint[160];
-    if (!l->multi)
+    return error_set(e, ERROR_USAGE, "%.*s.%s: the bundle has no such label%s", (int)strlen(key) - 1, key, name,
+                     near_hint(hint, sizeof hint, name, (const char *const *)l->names, l->count));
+}
+
+static int set_label_threshold(struct json *changed, const struct bundle *b, const char *name, double value, struct error *e)
+{
+    if (!bundle_labels(b)->multi)
         return error_set(e, ERROR_USAGE,
                          "threshold.%s: only a bundle with many labels a row has a threshold for each; use threshold=", name);
-    return error_set(e, ERROR_USAGE, "threshold.%s: the bundle has no such label%s", name,
-                     near_hint(hint, sizeof hint, name, (const char *const *)l->names, l->count));
+    return set_of_label(changed, b, "thresholds", bundle_decision(b)->thresholds, name, value, e);
+}
+
+/* One for all takes the place of all labels' own. */
+static int set_temperature(struct json *changed, const struct bundle *b, const char *key, double value, struct error *e)
+{
+    if (temperature_check(value, key, e) != 0)
+        return -1;
+    if (key[11])
+        return set_of_label(changed, b, "temperatures", bundle_decision(b)->temperatures, key + 12, value, e);
+    json_set_number(changed, "temperature", value);
+    if (json_get(changed, "temperatures"))
+        json_set(changed, "temperatures", json_null());
+    return 0;
 }
 
 int rule_set(struct json *changed, const struct bundle *b, const char *assignment, struct error *e)
@@ -92,17 +112,18 @@ int rule_set(struct json *changed, const struct bundle *b, const char *assignmen
     const char *equals = strrchr(assignment, '=');
     double value;
     if (!equals || equals == assignment)
-        return error_set(e, ERROR_USAGE, "%s: expected threshold=X, threshold.LABEL=X or temperature=X", assignment);
+        return error_set(e, ERROR_USAGE, "%s: expected threshold=X, temperature=X, threshold.LABEL=X or temperature.LABEL=X",
+                         assignment);
     if (read_value(&value, assignment, equals + 1, e) != 0)
         return -1;
     char *key = format_text("%.*s", (int)(equals - assignment), assignment);
     int status = 0;
-    if (strcmp(key, "temperature") == 0) {
-        status = temperature_check(value, "temperature", e);
-        if (status == 0)
-            json_set_number(changed, "temperature", value);
+    if (strncmp(key, "temperature", 11) == 0 && (!key[11] || key[11] == '.')) {
+        status = set_temperature(changed, b, key, value, e);
     } else if (strncmp(key, "threshold", 9) != 0 || (key[9] && key[9] != '.')) {
-        status = error_set(e, ERROR_USAGE, "unknown \"%s\"; a bundle's rule has threshold, threshold.LABEL and temperature", key);
+        status =
+            error_set(e, ERROR_USAGE,
+                      "unknown \"%s\"; a bundle's rule has threshold, threshold.LABEL, temperature and temperature.LABEL", key);
     } else if (!(value >= 0 && value <= 1)) {
         status = error_set(e, ERROR_USAGE, "%s: a threshold is a probability within 0 to 1", assignment);
     } else {

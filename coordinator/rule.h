@@ -8,6 +8,6 @@ struct json *rule_copy(const struct bundle *b);
 /* Adds {time, event, and the threshold, thresholds and temperature that `b` has} to the history of `changed`, and puts it in the
  * place of the bundle's. ERROR_DATA if the bundle would not open with it; nothing is changed then. */
 int rule_commit(const char *path, const struct bundle *b, struct json *changed, const char *event, struct error *e);
-/* "threshold=0.4", "threshold.NAME=0.4", "temperature=1.5" into `changed`; ERROR_USAGE names what is wrong, and a label that may
- * be meant. A threshold for all takes the place of all labels' own. */
+/* "threshold=0.4", "threshold.NAME=0.4", "temperature=1.5", "temperature.NAME=1.5" into `changed`; ERROR_USAGE names what is wrong, and a label that may
+ * be meant. One value for all takes the place of all labels' own. */
 int rule_set(struct json *changed, const struct bundle *b, const char *assignment, struct error *e);

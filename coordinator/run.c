@@ -323,6 +323,7 @@ static int stage_tune(struct run *r, struct error *e)
     char *words = decide_words(r);
     printf("  chosen: %s, %s\n", r->trials[r->order[0]].key, words);
     free(words);
+    decide_print_temperature(r);
     return write_tuned(r, e) == 0 ? gather(r, e) : -1;
 }
 

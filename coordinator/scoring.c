@@ -184,18 +184,13 @@ static void fill_probabilities(struct scoring *s)
     s->probability = allocate((size_t)s->rows * s->labels, sizeof(double));
     s->temperatures = allocate(s->labels, sizeof(double));
     for (uint32_t c = 0; c < s->labels; c++)
-        s->temperatures[c] = bundle_decision(s->bundle)->temperature;
+        s->temperatures[c] = bundle_decision(s->bundle)->temperatures[c];
     if (bundle_labels(s->bundle)->multi) {
         label_probabilities(s->probability, s->logits, s->rows, s->labels, s->temperatures);
         return;
     }
-    double *p = allocate(s->rows, sizeof *p);
-    for (uint32_t c = 0; c < s->labels; c++) {
-        probabilities_of_class(p, s->logits, s->rows, s->labels, c, s->temperatures[c]);
-        for (uint32_t i = 0; i < s->rows; i++)
-            s->probability[(size_t)i * s->labels + c] = p[i];
-    }
-    free(p);
+    for (size_t i = 0; i < s->rows; i++)
+        softmax(s->probability + i * s->labels, s->logits + i * s->labels, s->labels, s->temperatures);
 }
 
 static int take_logits(struct scoring *s, const struct place *p, struct error *e)

@@ -70,7 +70,7 @@ static int score_epochs(struct trial_run *t, const struct run *r, uint32_t count
 {
     struct epoch_score *epochs = allocate(count, sizeof *epochs);
     for (uint32_t i = 0; i < count; i++)
-        if (validation_score_epoch(&epochs[i], r->validation, t->logits, i + 1, e) != 0) {
+        if (validation_score_epoch(&epochs[i], r->validation, t->logits, i + 1, NULL, e) != 0) {
             free(epochs);
             return -1;
         }

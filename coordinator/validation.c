@@ -82,14 +82,14 @@ static double *probabilities(const struct validation *v, const struct logits *l,
     if (each)
         label_probabilities(p, l->values, v->rows, v->labels, temperatures);
     else
-        probabilities_of_class(p, l->values, v->rows, v->labels, (size_t)v->positive, temperatures ? temperatures[0] : 1);
+        probabilities_of_class(p, l->values, v->rows, v->labels, (size_t)v->positive, temperatures);
     return p;
 }
 
 /* What p >= 0.5 says, so that all figures of an epoch speak of the same predictions. */
-static void score_binary(struct epoch_score *s, const struct validation *v, const struct logits *l)
+static void score_binary(struct epoch_score *s, const struct validation *v, const struct logits *l, const double *temperatures)
 {
-    double *p = probabilities(v, l, NULL);
+    double *p = probabilities(v, l, temperatures);
     int32_t *predicted = allocate(v->rows, sizeof *predicted);
     for (uint32_t i = 0; i < v->rows; i++)
         predicted[i] = p[i] >= 0.5 ? v->positive : 1 - v->positive;
@@ -99,19 +99,19 @@ static void score_binary(struct epoch_score *s, const struct validation *v, cons
     free(p);
 }
 
-static void score_classes(struct epoch_score *s, const struct validation *v, const struct logits *l)
+static void score_classes(struct epoch_score *s, const struct validation *v, const struct logits *l, const double *temperatures)
 {
     int32_t *predicted = allocate(v->rows, sizeof *predicted);
     for (uint32_t i = 0; i < v->rows; i++)
-        predicted[i] = (int32_t)highest_logit(l->values + (size_t)i * v->labels, v->labels);
+        predicted[i] = (int32_t)highest_scaled(l->values + (size_t)i * v->labels, v->labels, temperatures);
     class_metrics(&s->all, NULL, predicted, v->class, v->rows, v->labels);
     class_counts(&s->positive, predicted, v->class, v->rows, v->labels);
     free(predicted);
 }
 
-static void score_labels(struct epoch_score *s, const struct validation *v, const struct logits *l)
+static void score_labels(struct epoch_score *s, const struct validation *v, const struct logits *l, const double *temperatures)
 {
-    double *p = probabilities(v, l, NULL), *half = allocate(v->labels, sizeof *half);
+    double *p = probabilities(v, l, temperatures), *half = allocate(v->labels, sizeof *half);
     for (uint32_t c = 0; c < v->labels; c++)
         half[c] = 0.5;
     label_metrics(&s->all, NULL, &s->positive, p, v->targets, half, v->rows, v->labels);
@@ -120,15 +120,16 @@ static void score_labels(struct epoch_score *s, const struct validation *v, cons
 }
 
 int validation_score_epoch(struct epoch_score *ret, const struct validation *v, const char *logits, uint32_t epoch,
-                           struct error *e)
+                           const double *temperatures, struct error *e)
 {
-    static void (*const score[])(struct epoch_score * s, const struct validation *v, const struct logits *l) = {
+    static void (*const score[])(struct epoch_score * s, const struct validation *v, const struct logits *l,
+                                 const double *temperatures) = {
         [DECISION_BINARY] = score_binary, [DECISION_CLASS] = score_classes, [DECISION_LABELS] = score_labels};
     struct logits l;
     if (read_logits(&l, v, logits, epoch, e) != 0)
         return -1;
     struct epoch_score s = {.epoch = epoch, .loss = l.loss};
-    score[v->kind](&s, v, &l);
+    score[v->kind](&s, v, &l, temperatures);
     logits_free(&l);
     *ret = s;
     return 0;

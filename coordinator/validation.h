@@ -20,13 +20,14 @@ struct epoch_score {
     struct averaged_metrics all;
 };
 
-/* ERROR_DATA if the logits are of another split, or of other rows or labels than this part has. */
+/* Decided at `temperatures` (labels; NULL: ones). ERROR_DATA if the logits are of another split, or of other rows or labels than
+ * this part has. */
 int validation_score_epoch(struct epoch_score *ret, const struct validation *v, const char *logits, uint32_t epoch,
-                           struct error *e);
+                           const double *temperatures, struct error *e);
 enum decision_kind validation_kind(const struct validation *v);
 uint32_t validation_rows(const struct validation *v);
-/* Softmax probability of the positive class (rows), or sigmoid of each label (rows, labels); caller frees. temperatures (labels),
- * all the same but for many labels a row; NULL: ones. */
+/* Softmax probability of the positive class (rows), or sigmoid of each label (rows, labels); caller frees. temperatures (labels);
+ * NULL: ones. */
 int validation_probabilities(double **ret, const struct validation *v, const char *logits, uint32_t epoch,
                              const double *temperatures, struct error *e);
 /* Reads into *l, which the view borrows and logits_free ends. */

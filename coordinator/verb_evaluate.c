@@ -75,6 +75,9 @@ static struct json *to_json(const struct figures *f, const struct scoring *s, co
     json_set_number(o, "rows", s->rows);
     json_set_number(o, "loss", f->loss);
     json_set_number(o, "temperature", d->temperature);
+    struct json *own = d->own_temperatures ? json_set(o, "temperatures", json_object()) : NULL;
+    for (uint32_t l = 0; own && l < s->labels; l++)
+        json_set_number(own, bundle_labels(s->bundle)->names[l], d->temperatures[l]);
     if (binary) {
         json_set_number(o, "threshold", d->thresholds[d->positive]);
         json_set_text(o, "positive", bundle_labels(s->bundle)->names[d->positive]);
@@ -90,12 +93,20 @@ static struct json *to_json(const struct figures *f, const struct scoring *s, co
     return o;
 }
 
+/* "temperature 1.5". Caller frees. */
+static char *temperature_words(const struct decision *d)
+{
+    return d->own_temperatures ? duplicate("a temperature for each label") : format_text("temperature %.4g", d->temperature);
+}
+
 static void print_binary(const struct figures *f, const struct scoring *s)
 {
     const struct decision *d = bundle_decision(s->bundle);
     const struct binary_metrics *m = &f->pooled;
     const char *name = bundle_labels(s->bundle)->names[d->positive];
-    printf("%u rows, %s from probability %.4g on, temperature %.4g\n", s->rows, name, d->thresholds[d->positive], d->temperature);
+    char *words = temperature_words(d);
+    printf("%u rows, %s from probability %.4g on, %s\n", s->rows, name, d->thresholds[d->positive], words);
+    free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", f->loss, m->accuracy, m->precision, m->recall,
            m->f1);
     printf("  predicted %s: %llu right, %llu wrong; not predicted: %llu right, %llu wrong\n", name,
@@ -108,7 +119,9 @@ static void print_many(const struct figures *f, const struct scoring *s)
     uint32_t absent = 0;
     for (uint32_t l = 0; l < s->labels; l++)
         absent += f->each[l].true_positive + f->each[l].false_negative == 0;
-    printf("%u rows, %u labels, temperature %.4g\n", s->rows, s->labels, bundle_decision(s->bundle)->temperature);
+    char *words = temperature_words(bundle_decision(s->bundle));
+    printf("%u rows, %u labels, %s\n", s->rows, s->labels, words);
+    free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
            f->all.accuracy, f->all.micro_precision, f->all.micro_recall, f->all.micro_f1, f->all.macro_f1, f->all.weighted_f1);
     if (absent > 0)

@@ -9,7 +9,10 @@ static void print_rule(const struct bundle *b)
 {
     const struct label_set *l = bundle_labels(b);
     const struct decision *d = bundle_decision(b);
-    printf("temperature %.6g\n", d->temperature);
+    if (!d->own_temperatures)
+        printf("temperature %.6g\n", d->temperature);
+    for (uint32_t i = 0; d->own_temperatures && i < l->count; i++)
+        printf("temperature %.6g  %s\n", d->temperatures[i], l->names[i]);
     if (!l->multi && l->count == 2)
         printf("threshold %.6g  %s\n", d->thresholds[d->positive], l->names[d->positive]);
     else if (!l->multi)

@@ -55,6 +55,21 @@ def grid(kind, x, y):
     return points
 
 
+def each(kind, x, y):
+    """A temperature for each label, by SciPy's L-BFGS-B."""
+    labels = x.shape[1]
+
+    def loss(b):
+        if kind == "labels":
+            return nll(kind, x, y, 1 / b), np.mean(x * (special.expit(x * b) - y), axis=0) / labels
+        p = special.softmax(x * b, axis=1)
+        return nll(kind, x, y, 1 / b), np.mean(x * (p - np.eye(labels)[y]), axis=0)
+
+    found = optimize.minimize(loss, np.full(labels, 0.5), jac=True, method="L-BFGS-B", bounds=[(0.05, 20)] * labels,
+                              options={"ftol": 1e-16, "gtol": 1e-12, "maxiter": 10000, "maxfun": 100000})
+    return {"temperatures": (1 / found.x).tolist(), "measure": measure(kind, x, y, 1 / found.x)}
+
+
 def case(name, kind, rng, rows, labels, scale):
     if kind == "labels":
         y = (rng.uniform(size=(rows, labels)) < 0.3).astype(int)
@@ -67,7 +82,7 @@ def case(name, kind, rng, rows, labels, scale):
     x = x.astype(np.float32).astype(float)
     found = optimize.minimize_scalar(lambda b: nll(kind, x, y, 1 / b), bounds=(0.05, 20), method="bounded", options={"xatol": 1e-12})
     c = {"name": name, "kind": kind, "rows": rows, "labels": labels, "logits": x.ravel().tolist(), "truth": y.ravel().tolist(),
-         "temperature": 1 / float(found.x), "before": measure(kind, x, y, 1.0), "after": measure(kind, x, y, 2.5)}
+         "temperature": 1 / float(found.x), "before": measure(kind, x, y, 1.0), "after": measure(kind, x, y, 2.5), "each": each(kind, x, y)}
     if kind == "labels" or labels == 2:
         c["grid"] = grid(kind, x, y)
     return c

@@ -46,9 +46,9 @@ def many():
 
 
 def reliability(p, truth):
-    bins = numpy.minimum((p * 10).astype(int), 9)
-    error = sum(abs(p[bins == b].sum() - truth[bins == b].sum()) for b in range(10)) / len(p)
-    return {"ece": error, "brier": metrics.brier_score_loss(truth, p), "nll": metrics.log_loss(truth, p), "count": numpy.bincount(bins, minlength=10).tolist()}
+    bins = numpy.minimum((p * 15).astype(int), 14)
+    error = sum(abs(p[bins == b].sum() - truth[bins == b].sum()) for b in range(15)) / len(p)
+    return {"ece": error, "brier": metrics.brier_score_loss(truth, p), "nll": metrics.log_loss(truth, p), "count": numpy.bincount(bins, minlength=15).tolist()}
 
 
 with open(f"{sys.argv[1]}/report_scores.json", "w") as file:

@@ -90,6 +90,23 @@ static int read_scalars(struct decision *d, const struct json *inference, uint32
     return 0;
 }
 
+static int read_temperatures(struct decision *d, const struct json *inference, const struct label_set *labels, const char *place,
+                             struct error *e)
+{
+    const struct json *each = json_get(inference, "temperatures");
+    each = json_type(each) == JSON_NULL ? NULL : each; /* as muster rule leaves it */
+    d->own_temperatures = each != NULL;
+    if (each && json_size(each) != labels->count)
+        return error_set(e, ERROR_DATA, "%s: temperatures must have one number for each of %u labels", place, labels->count);
+    for (uint32_t i = 0; i < labels->count; i++) {
+        const struct json *own = json_get(each, labels->names[i]);
+        if (each && (json_type(own) != JSON_NUMBER || !(json_number(own) > 0)))
+            return error_set(e, ERROR_DATA, "%s: temperatures: %s must be a number above 0", place, labels->names[i]);
+        d->temperatures[i] = own ? json_number(own) : d->temperature;
+    }
+    return 0;
+}
+
 static int read_positive(struct decision *d, const struct json *inference, const struct label_set *labels, const char *place,
                          struct error *e)
 {
@@ -127,13 +144,15 @@ static int read_thresholds(struct decision *d, const struct json *inference, con
 int decision_read(struct decision *ret, const struct json *inference, const struct label_set *labels, uint32_t positions,
                   const char *place, struct error *e)
 {
-    struct decision d = {.thresholds = allocate(labels->count, sizeof(double))};
+    struct decision d = {.thresholds = allocate(labels->count, sizeof(double)),
+                         .temperatures = allocate(labels->count, sizeof(double))};
     if (json_type(inference) != JSON_OBJECT) {
         error_set(e, ERROR_DATA, "%s: is not a JSON object", place);
         goto fail;
     }
     if (check_labels(inference, labels, place, e) || read_scalars(&d, inference, positions, place, e) ||
-        read_positive(&d, inference, labels, place, e) || read_thresholds(&d, inference, labels, place, e))
+        read_temperatures(&d, inference, labels, place, e) || read_positive(&d, inference, labels, place, e) ||
+        read_thresholds(&d, inference, labels, place, e))
         goto fail;
     *ret = d;
     return 0;
@@ -145,5 +164,6 @@ fail:
 void decision_free(struct decision *d)
 {
     free(d->thresholds);
+    free(d->temperatures);
     *d = (struct decision){0};
 }

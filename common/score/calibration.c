@@ -7,9 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define LEAST 0.05
-#define MOST 20.0
-
 int temperature_check(double temperature, const char *what, struct error *e)
 {
     if (temperature > 0 && isfinite(temperature))
@@ -81,7 +78,7 @@ int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, st
 {
     if (check(v, e) != 0)
         return -1;
-    double low = 1 / MOST, high = 1 / LEAST, b = 1, before = slope_at(v, 1).loss / cases(v);
+    double low = 1 / TEMPERATURE_MOST, high = 1 / TEMPERATURE_LEAST, b = 1, before = slope_at(v, 1).loss / cases(v);
     for (int turn = 0; turn < 60 && high - low > 1e-12 * b; turn++) {
         struct slope s = slope_at(v, b);
         if (s.first > 0)
@@ -103,6 +100,19 @@ int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, st
     return 0;
 }
 
+double temperature_nll(struct validation_outputs v, const double *temperatures)
+{
+    if (v.targets)
+        return label_cross_entropy(v.logits, v.targets, v.rows, v.labels, temperatures);
+    double loss = 0;
+    for (size_t i = 0; i < v.rows; i++) {
+        double p;
+        probabilities_of_class(&p, v.logits + i * v.labels, 1, v.labels, (size_t)v.class[i], temperatures);
+        loss -= log(fmax(p, 1e-300));
+    }
+    return v.rows ? loss / (double)v.rows : 0;
+}
+
 static void add_case(struct reliability *r, double p, bool right)
 {
     int b = (int)(p * RELIABILITY_BINS);
@@ -112,14 +122,15 @@ static void add_case(struct reliability *r, double p, bool right)
     r->bin[b].accuracy += right;
 }
 
-static void measure_class(struct reliability *r, const float *x, size_t labels, int32_t class, double temperature, double *p)
+static void measure_class(struct reliability *r, const float *x, size_t labels, int32_t class, size_t positive,
+                          const double *temperatures, double *p)
 {
-    size_t top = highest_logit(x, labels);
-    for (size_t l = 0; l < labels; l++)
-        probabilities_of_class(&p[l], x, 1, labels, l, temperature);
+    size_t top = highest_scaled(x, labels, temperatures);
+    softmax(p, x, labels, temperatures);
     if (labels == 2) {
-        add_case(r, p[1], class == 1);
-        r->brier += (p[1] - (class == 1)) * (p[1] - (class == 1));
+        bool right = (size_t) class == positive;
+        add_case(r, p[positive], right);
+        r->brier += (p[positive] - right) * (p[positive] - right);
         return;
     }
     add_case(r, p[top], (size_t) class == top);
@@ -139,19 +150,23 @@ static void finish_bins(struct reliability *r, double all)
     }
 }
 
-int calibration_measure(struct reliability *ret, struct validation_outputs v, double temperature, struct error *e)
+int calibration_measure(struct reliability *ret, struct validation_outputs v, size_t positive, const double *temperatures,
+                        struct error *e)
 {
-    if (temperature_check(temperature, "calibration", e) != 0 || check(v, e) != 0)
+    for (size_t l = 0; temperatures && l < v.labels; l++)
+        if (temperature_check(temperatures[l], "calibration", e) != 0)
+            return -1;
+    if (check(v, e) != 0)
         return -1;
     struct reliability r = {0};
     double *p = allocate(v.labels, sizeof *p);
     for (size_t i = 0; i < v.rows; i++) {
         const float *x = v.logits + i * v.labels;
         if (v.class)
-            measure_class(&r, x, v.labels, v.class[i], temperature, p);
+            measure_class(&r, x, v.labels, v.class[i], positive, temperatures, p);
         for (size_t l = 0; v.targets && l < v.labels; l++) {
             bool there = v.targets[i * v.labels + l];
-            double q = sigmoid(x[l] / temperature);
+            double q = sigmoid(temperatures ? x[l] / temperatures[l] : x[l]);
             add_case(&r, q, there);
             r.brier += (q - there) * (q - there);
         }
@@ -159,7 +174,7 @@ int calibration_measure(struct reliability *ret, struct validation_outputs v, do
     free(p);
     finish_bins(&r, cases(v));
     r.brier /= cases(v);
-    r.nll = slope_at(v, 1 / temperature).loss / cases(v);
+    r.nll = temperature_nll(v, temperatures);
     *ret = r;
     return 0;
 }
@@ -194,7 +209,8 @@ int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *bes
         for (size_t i = 0; k % 9 == 0 && v.targets && i < count; i++)
             p[i] = sigmoid(v.logits[i] / point.temperature);
         if (k % 9 == 0 && v.class)
-            probabilities_of_class(p, v.logits, v.rows, v.labels, positive, point.temperature);
+            probabilities_of_class(p, v.logits, v.rows, v.labels, positive,
+                                   (const double[]){point.temperature, point.temperature});
         point.f1 = f1_at(p, truth, count, point.threshold);
         points[k] = point;
         highest = point.f1 > points[highest].f1 ? k : highest;

@@ -1,5 +1,6 @@
 /* Temperature scaling (Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017): logits are divided
- * by one T > 0, found on VALIDATION; and how well probabilities match frequencies. */
+ * by one T > 0, or each label's by its own, found on VALIDATION; and how well probabilities match frequencies. temperatures (L);
+ * NULL: ones. */
 #pragma once
 
 #include "common/score/threshold.h"
@@ -13,6 +14,8 @@ struct validation_outputs {
 };
 
 #define RELIABILITY_BINS 15
+#define TEMPERATURE_LEAST 0.05
+#define TEMPERATURE_MOST 20.0
 
 struct reliability {
     double nll;   /* mean over rows, of many labels a row over rows and labels */
@@ -24,16 +27,23 @@ struct reliability {
     } bin[RELIABILITY_BINS];         /* bin b: p from b / 15 on, the last one with 1 */
 };
 
-/* Cases: of many labels a row every label of every row; of two classes the second one's probability; of more the highest one. */
-int calibration_measure(struct reliability *ret, struct validation_outputs v, double temperature, struct error *e);
+/* Cases: of many labels a row every label of every row; of two classes the probability of `positive`; of more the highest one. */
+int calibration_measure(struct reliability *ret, struct validation_outputs v, size_t positive, const double *temperatures,
+                        struct error *e);
 
 struct temperature_fit {
     double temperature; /* 1 where nothing is better */
     double nll_before, nll_after;
     bool improved;
+    uint32_t own; /* labels with a temperature of their own */
 };
 /* The T that minimises the NLL, which is convex in 1 / T: Newton, kept within a bracket; T within 0.05 and 20. */
 int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, struct error *e);
+/* The T of each label that together minimise the NLL, within the same bounds. Labels that fewer than `least` rows have, or that
+ * fewer lack, take the one T for all; so do all of them where their own lower the NLL no further (ret->own is 0 then). */
+int temperature_fit_each(double *temperatures, struct temperature_fit *ret, struct validation_outputs v, uint32_t least,
+                         struct error *e);
+double temperature_nll(struct validation_outputs v, const double *temperatures); /* mean, as reliability has it */
 /* ERROR_USAGE unless T is a finite number above 0. `what` names it. */
 int temperature_check(double temperature, const char *what, struct error *e);
 

@@ -43,31 +43,38 @@ double f_beta(double precision, double recall, double beta)
     return ratio((1 + b2) * precision * recall, b2 * precision + recall);
 }
 
-/* Highest logit / temperature, and the sum of exp of the distances to it: what softmax and its logarithm need. */
-static double exponential_sum(double *highest, const float *logits, size_t labels, double temperature)
+static double scaled(const float *logits, size_t k, const double *temperatures)
 {
-    double top = logits[0], sum = 0;
-    for (size_t k = 1; k < labels; k++)
-        top = logits[k] > top ? logits[k] : top;
-    top /= temperature;
+    return temperatures ? logits[k] / temperatures[k] : logits[k];
+}
+
+/* Highest logit / temperature, and the sum of exp of the distances to it: what softmax and its logarithm need. */
+static double exponential_sum(double *highest, const float *logits, size_t labels, const double *temperatures)
+{
+    double top = scaled(logits, 0, temperatures), sum = 0;
+    for (size_t k = 1; k < labels; k++) {
+        double x = scaled(logits, k, temperatures);
+        top = x > top ? x : top;
+    }
     for (size_t k = 0; k < labels; k++)
-        sum += exp(logits[k] / temperature - top);
+        sum += exp(scaled(logits, k, temperatures) - top);
     *highest = top;
     return sum;
 }
 
-void softmax(double *p, const float *logits, size_t labels)
+void softmax(double *p, const float *logits, size_t labels, const double *temperatures)
 {
-    double highest, sum = exponential_sum(&highest, logits, labels, 1);
+    double highest, sum = exponential_sum(&highest, logits, labels, temperatures);
     for (size_t k = 0; k < labels; k++)
-        p[k] = exp(logits[k] - highest) / sum;
+        p[k] = exp(scaled(logits, k, temperatures) - highest) / sum;
 }
 
-void probabilities_of_class(double *p, const float *logits, size_t rows, size_t labels, size_t class_index, double temperature)
+void probabilities_of_class(double *p, const float *logits, size_t rows, size_t labels, size_t class_index,
+                            const double *temperatures)
 {
     for (size_t i = 0; i < rows; i++, logits += labels) {
-        double highest, sum = exponential_sum(&highest, logits, labels, temperature);
-        p[i] = exp(logits[class_index] / temperature - highest) / sum;
+        double highest, sum = exponential_sum(&highest, logits, labels, temperatures);
+        p[i] = exp(scaled(logits, class_index, temperatures) - highest) / sum;
     }
 }
 
@@ -133,11 +140,20 @@ size_t highest_logit(const float *logits, size_t labels)
     return best;
 }
 
+size_t highest_scaled(const float *logits, size_t labels, const double *temperatures)
+{
+    size_t best = 0;
+    for (size_t l = 1; l < labels; l++)
+        if (scaled(logits, l, temperatures) > scaled(logits, best, temperatures))
+            best = l;
+    return best;
+}
+
 double cross_entropy(const float *logits, const int32_t *truth, const double *weights, size_t rows, size_t labels)
 {
     double loss = 0, total = 0;
     for (size_t i = 0; i < rows; i++, logits += labels) {
-        double highest, sum = exponential_sum(&highest, logits, labels, 1), weight = weights ? weights[truth[i]] : 1;
+        double highest, sum = exponential_sum(&highest, logits, labels, NULL), weight = weights ? weights[truth[i]] : 1;
         loss += weight * (log(sum) + highest - logits[truth[i]]);
         total += weight;
     }

@@ -21,10 +21,10 @@ void binary_metrics(struct binary_metrics *ret, const double *probability, const
 void binary_metrics_of_counts(struct binary_metrics *m); /* the four ratios, from the four counts that are set */
 double f_beta(double precision, double recall, double beta);
 
-/* softmax over L logits, in double; p (L) may not alias logits. */
-void softmax(double *p, const float *logits, size_t labels);
+/* softmax over L logits, in double, each divided by its temperature (L; NULL: ones); p (L) may not alias logits. */
+void softmax(double *p, const float *logits, size_t labels, const double *temperatures);
 void probabilities_of_class(double *p /* (rows) */, const float *logits /* (rows, labels) */, size_t rows, size_t labels,
-                            size_t class_index, double temperature);
+                            size_t class_index, const double *temperatures);
 
 struct class_metrics {
     double precision, recall, f1;
@@ -41,7 +41,8 @@ void class_metrics(struct averaged_metrics *ret, struct class_metrics *per_class
 /* Decisions by class counted together, each class against the rest: precision, recall and F1 are the micro ones; accuracy is the
  * share of right rows. */
 void class_counts(struct binary_metrics *ret, const int32_t *predicted, const int32_t *truth, size_t rows, size_t labels);
-size_t highest_logit(const float *logits, size_t labels); /* index; the first wins ties */
+size_t highest_logit(const float *logits, size_t labels);                              /* index; the first wins ties */
+size_t highest_scaled(const float *logits, size_t labels, const double *temperatures); /* of logits / temperature; likewise */
 
 /* Weighted cross entropy as PyTorch's mean: sum(w[y] * nll) / sum(w[y]); weights NULL = ones. */
 double cross_entropy(const float *logits, const int32_t *truth, const double *weights, size_t rows, size_t labels);

@@ -73,7 +73,50 @@ before=$(muster predict changed tags.jsonl 2>/dev/null | grep -o '"labels": \[[^
 expect 0 'decisions are what they were' muster calibrate changed tags.jsonl --allow-train
 [ "$before" = "$(muster predict changed tags.jsonl 2>/dev/null | grep -o '"labels": \[[^]]*\]' | sha256sum)" ] || fail "calibrating changed decisions"
 
+say "a temperature for each label; a run calibrated from its logits; by hand"
+expect 0 'of 4 temperatures of their own' muster run tags.json tune.calibrate=vector
+expect 0 'a temperature for each label' muster evaluate run/bundle tags.jsonl --unseen
+muster predict run/bundle tags.jsonl -o vector.jsonl 2>/dev/null
+leases=$(grep -c '"event": *"lease"' run/events.jsonl)
+python3 - <<'PY' || fail "temperatures of labels are not used as promised"
+import json, math
+rule, tune = json.load(open("run/bundle/inference_config.json")), json.load(open("run/tune.json"))
+own = rule["temperatures"]
+assert list(own) == list(rule["label2id"]) and own == tune["calibration"]["temperatures"] and len(set(own.values())) > 2, own
+assert own["rare"] == rule["temperature"], "a label of two rows has a temperature of its own"
+assert tune["calibration"]["after"]["nll"] < tune["calibration"]["before"]["nll"]
+for row in map(json.loads, open("vector.jsonl")):
+    for (name, p), x in zip(row["probabilities"].items(), row["logits"]):
+        assert abs(p - 1 / (1 + math.exp(-x / own[name]))) < 1e-9
+        assert (name in row["labels"]) == (p >= rule["thresholds"][name])
+PY
+expect 0 'the bundle is calibrated; put "calibrate": "temperature"' muster calibrate run
+[ "$leases" = "$(grep -c '"event": *"lease"' run/events.jsonl)" ] || fail "calibrating a run has run a model"
+python3 - <<'PY' || fail "the run is not calibrated by one temperature"
+import json, zipfile
+rule = json.load(open("run/bundle/inference_config.json"))
+assert "temperatures" not in rule and rule["temperature"] == json.load(open("run/tune.json"))["calibration"]["temperature"] != 1
+assert json.loads(zipfile.ZipFile("run/tags.zip").read("tags/inference_config.json")) == rule
+PY
+expect 2 'expected temperature or vector, found "platt"' muster calibrate run --method platt
+expect 2 'calibrated by labelled rows' muster calibrate run/bundle
+expect 2 'neither a run folder nor a bundle' muster calibrate model
+expect 0 'temperatures of their own' muster calibrate changed tags.jsonl --allow-train --method vector
+expect 0 'temperature .*  red' muster rule changed
+expect 0 'temperature 2.5  red' muster rule changed temperature.red=2.5
+expect 2 "temperature.gren: the bundle has no such label.*green" muster rule changed temperature.gren=2
+expect 2 'must be above 0' muster rule changed temperature.red=-1
+expect 0 '^temperature 1.25$' muster rule changed temperature=1.25
+python3 - <<'PY' || fail "the history of temperatures"
+import json
+rule = json.load(open("changed/inference_config.json"))
+assert rule["temperatures"] is None and rule["history"][-1]["before"]["temperatures"]["red"] == 2.5
+PY
+sed -i 's/"temperatures": null/"temperatures": {"red": 1, "green": 0, "blue": 1, "rare": 1}/' changed/inference_config.json
+expect 3 'temperatures: green must be a number above 0' muster predict changed three.jsonl
+
 say "other labels in the test part choose nothing"
+expect 0 'macro F1' muster run tags.json
 python3 - <<'PY'
 import json
 test = set(json.load(open("run/split.json"))["parts"]["test"])

@@ -114,7 +114,7 @@ static void check_reliability(const struct fixture *f, const char *key, bool cal
     near("brier", r.brier, json_number(json_get(expected, "brier")));
     near("nll", r.nll, json_number(json_get(expected, "nll")));
     for (int b = 0; b < RELIABILITY_BINS; b++)
-        assert_int_equal(r.count[b], json_number(json_at(json_get(expected, "count"), (size_t)b)));
+        assert_int_equal(r.bin[b].count, json_number(json_at(json_get(expected, "count"), (size_t)b)));
 }
 
 static void binary(void **state)

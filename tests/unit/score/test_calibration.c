@@ -67,7 +67,10 @@ static void check_measure(struct validation_outputs v, double temperature, const
 {
     struct reliability r;
     struct error e = {0};
-    if (calibration_measure(&r, v, temperature, &e))
+    double temperatures[8];
+    for (size_t l = 0; l < v.labels; l++)
+        temperatures[l] = temperature;
+    if (calibration_measure(&r, v, 1, temperatures, &e))
         fail_msg("%s", e.text);
     check(r.nll, json_number(json_get(expected, "nll")), 1e-12, c, "NLL");
     check(r.ece, json_number(json_get(expected, "ece")), 1e-12, c, "ECE");
@@ -106,6 +109,72 @@ static void temperatures(void **state)
         rows_free(&v);
     }
     json_destroy(&root);
+}
+
+/* SciPy's minimum, as flat as it is. */
+static void a_temperature_for_each_label(void **state)
+{
+    (void)state;
+    struct json *root = golden();
+    for (size_t i = 0; i < json_size(json_get(root, "cases")); i++) {
+        const struct json *c = json_at(json_get(root, "cases"), i), *expected = json_get(c, "each"),
+                          *measure = json_get(expected, "measure");
+        struct validation_outputs v = read_rows(c);
+        struct temperature_fit one, f;
+        struct reliability r;
+        struct error e = {0};
+        double found[8];
+        assert_int_equal(temperature_fit(&one, v, &e), 0);
+        assert_int_equal(temperature_fit_each(found, &f, v, 0, &e), 0);
+        assert_int_equal(f.own, v.labels);
+        assert_true(f.improved && f.temperature == one.temperature && f.nll_after < one.nll_after);
+        for (size_t l = 0; l < v.labels; l++) {
+            double t = json_number(json_at(json_get(expected, "temperatures"), l));
+            check(found[l], t, 1e-4 * t, c, "a label's temperature");
+        }
+        check(f.nll_after, json_number(json_get(measure, "nll")), 1e-9, c, "NLL at the labels' temperatures");
+        assert_int_equal(calibration_measure(&r, v, 1, found, &e), 0);
+        check(r.nll, f.nll_after, 1e-12, c, "NLL, measured");
+        check(r.ece, json_number(json_get(measure, "ece")), 1e-5, c, "ECE at the labels' temperatures");
+        check(r.brier, json_number(json_get(measure, "brier")), 1e-6, c, "Brier at the labels' temperatures");
+        /* Nobody has rows enough: one for all. */
+        assert_int_equal(temperature_fit_each(found, &f, v, (uint32_t)v.rows, &e), 0);
+        assert_true(f.own == 0 && f.nll_after == one.nll_after);
+        for (size_t l = 0; l < v.labels; l++)
+            assert_true(found[l] == one.temperature);
+        rows_free(&v);
+    }
+    json_destroy(&root);
+}
+
+/* Labels without a row, of all rows, or of few, keep what all have; separable ones stop at the bound. */
+static void rare_labels_take_the_one_for_all(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, LABELS = 4 };
+    float logits[ROWS * LABELS];
+    uint8_t targets[ROWS * LABELS];
+    int32_t class[ROWS];
+    struct temperature_fit f;
+    struct error e = {0};
+    double found[LABELS];
+    for (int i = 0; i < ROWS; i++) {
+        const uint8_t row[LABELS] = {i % 2, 0, 1, i < 3}; /* label 0 is always right */
+        class[i] = i % 2;
+        for (int l = 0; l < LABELS; l++) {
+            targets[i * LABELS + l] = row[l];
+            logits[i * LABELS + l] = (float)(l == 0 ? (row[0] ? 2 : -2) : (i * 7 + l) % 5 - 2);
+        }
+    }
+    assert_int_equal(temperature_fit_each(found, &f, (struct validation_outputs){logits, NULL, targets, ROWS, LABELS}, 5, &e), 0);
+    assert_int_equal(f.own, 1);
+    assert_true(found[0] >= 0.05 && found[0] < 0.06);
+    for (int l = 1; l < LABELS; l++)
+        assert_true(found[l] == f.temperature);
+    assert_int_equal(temperature_fit_each(found, &f, (struct validation_outputs){logits, class, NULL, ROWS, LABELS}, 5, &e), 0);
+    assert_true(f.own == 2 && found[2] == f.temperature && found[3] == f.temperature && isfinite(f.nll_after));
+    for (int l = 0; l < LABELS; l++)
+        assert_true(found[l] >= 0.05 - 1e-12 && found[l] <= 20 + 1e-9);
 }
 
 static void the_grid_of_w4(void **state)
@@ -164,7 +233,7 @@ static void refusals(void **state)
     assert_true(e.kind == ERROR_DATA && strstr(e.text, "empty"));
     static const double bad[] = {0, -1, NAN, INFINITY};
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(calibration_measure(&r, (struct validation_outputs){logits, NULL, targets, 1, 1}, bad[i], &e), -1);
+        assert_int_equal(calibration_measure(&r, (struct validation_outputs){logits, NULL, targets, 1, 1}, 0, &bad[i], &e), -1);
         assert_true(e.kind == ERROR_USAGE && strstr(e.text, "must be above 0"));
     }
 }
@@ -172,8 +241,12 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(measures),       cmocka_unit_test(temperatures),
-        cmocka_unit_test(the_grid_of_w4), cmocka_unit_test(what_does_not_help_is_rolled_back),
+        cmocka_unit_test(measures),
+        cmocka_unit_test(temperatures),
+        cmocka_unit_test(the_grid_of_w4),
+        cmocka_unit_test(a_temperature_for_each_label),
+        cmocka_unit_test(rare_labels_take_the_one_for_all),
+        cmocka_unit_test(what_does_not_help_is_rolled_back),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,10 +99,13 @@ static void test_losses(void **state)
               json_number(json_get(c, "loss")), "weighted cross entropy", i);
         if (json_type(plain) == JSON_NUMBER)
             check(cross_entropy(logits, truth, NULL, rows, labels), json_number(plain), "log loss", i);
-        softmax(p, logits, labels);
+        softmax(p, logits, labels, NULL);
         for (size_t k = 0; k < labels; k++)
             check(p[k], at(c, "softmax_row_0", k), "softmax", i);
-        probabilities_of_class(p, logits, rows, labels, 1, json_number(json_get(c, "temperature")));
+        double temperatures[64];
+        for (size_t l = 0; l < labels; l++)
+            temperatures[l] = json_number(json_get(c, "temperature"));
+        probabilities_of_class(p, logits, rows, labels, 1, temperatures);
         for (size_t k = 0; k < rows; k++)
             check(p[k], at(c, "class_1_hot", k), "probability at a temperature", i);
         free(truth);
@@ -119,7 +122,7 @@ static void test_extremes(void **state)
     const float logits[] = {1e4f, -1e4f, -3.4e38f, 3.4e38f};
     const int32_t truth[] = {1, 1};
     double p[2];
-    probabilities_of_class(p, logits, 2, 2, 1, 1);
+    probabilities_of_class(p, logits, 2, 2, 1, NULL);
     check(p[0], 0, "a hopeless logit", 0);
     check(p[1], 1, "a certain logit", 0);
     check(cross_entropy(logits, truth, NULL, 1, 2), 2e4, "a loss beyond the range of exp", 0);
