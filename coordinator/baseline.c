@@ -35,6 +35,7 @@ static int read_records(struct records *ret, const struct job *j, struct error *
                        .text_a = j->data.text_a,
                        .text_b = j->data.text_b,
                        .required = j->data.required,
+                       .word_limits = j->data.word_limits,
                        .joiner = j->data.joiner};
     if (j->data.path)
         paths[0] = j->data.path;

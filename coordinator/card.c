@@ -109,13 +109,18 @@ static void add_rule(struct buffer *b, const struct run *r)
                       r->threshold, rule);
 }
 
-static void add_fields(struct buffer *b, const char *name, const struct text_fields *f, const char *joiner)
+static void add_fields(struct buffer *b, const char *name, const struct text_fields *f, const struct json *limits,
+                       const char *joiner)
 {
     if (f->count == 0)
         return;
     buffer_printf(b, "- %s: ", name);
-    for (size_t i = 0; i < f->count; i++)
+    for (size_t i = 0; i < f->count; i++) {
+        double words = json_number(json_get(limits, f->names[i]));
         buffer_printf(b, "%s`%s`", i ? ", " : "", f->names[i]);
+        if (words > 0)
+            buffer_printf(b, " (first %.0f words)", words);
+    }
     if (f->count > 1)
         buffer_printf(b, ", the non-empty ones joined with `%s`", joiner);
     buffer_text(b, "\n");
@@ -169,8 +174,8 @@ char *model_card(const struct run *r, const struct json *inference)
     add_metrics(&b, r);
     buffer_printf(&b, "\n## Input\n\nAt most %u tokens, truncation `%s`; white space is collapsed.\n\n", j->train.max_length,
                   truncation_names[j->train.truncation]);
-    add_fields(&b, "text A", &j->data.text_a, j->data.joiner);
-    add_fields(&b, "text B", &j->data.text_b, j->data.joiner);
+    add_fields(&b, "text A", &j->data.text_a, j->data.word_limits, j->data.joiner);
+    add_fields(&b, "text B", &j->data.text_b, j->data.word_limits, j->data.joiner);
     buffer_text(&b, "\n");
     add_usage(&b, r);
     buffer_printf(&b,

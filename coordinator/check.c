@@ -70,10 +70,12 @@ static struct input input_of_job(const struct job *j)
     return (struct input){.id = j->data.id,
                           .group = j->data.group,
                           .label = j->data.label,
+                          .label_columns = j->data.label_columns,
                           .text_a = j->data.text_a,
                           .text_b = j->data.text_b,
                           .required = j->data.required,
                           .labels = j->data.labels,
+                          .word_limits = j->data.word_limits,
                           .joiner = j->data.joiner,
                           .label_separator = j->data.label_separator,
                           .multi = j->multi};
@@ -88,9 +90,9 @@ static int check_labels(const struct job *j, const struct records *r, struct err
     return 0;
 }
 
-static char *rows_path(const struct job *j, const char *hash)
+char *data_rows_path(const char *folder, const char *made_from)
 {
-    return format_text("%s/tokens/%.16s.rows", j->out, hash);
+    return format_text("%s/tokens/%.16s.rows", folder, made_from);
 }
 
 static char *facts_path(const struct job *j, const char *hash)
@@ -160,6 +162,19 @@ static void load_check(struct json **check, const char *path, const char *hash, 
         json_destroy(check);
 }
 
+/* Training would meet a token that the model has no vector for. */
+static int check_vocabulary(const struct job *j, const char *model, const struct tokenizer *t, struct error *e)
+{
+    struct model_config c;
+    if (model_config_read(&c, model, e))
+        return -1;
+    if (tokenizer_size(t) <= c.vocabulary)
+        return 0;
+    return error_set(e, ERROR_USAGE,
+                     "model: the tokenizer of %s has %u tokens, its config.json says vocab_size %u; the two are not of one model",
+                     j->model, tokenizer_size(t), c.vocabulary);
+}
+
 /* The report and the place of the rows file, made unless they are there. */
 static int provide(struct json **check, char **rows, const struct job *j, struct error *e)
 {
@@ -170,9 +185,9 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
     int result = -1;
     *rows = NULL;
     if (model_folder_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
-        hash_inputs(hash, &in, j, tokenizer, e) || folder_create(folder, e))
+        check_vocabulary(j, model, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) || folder_create(folder, e))
         goto done;
-    *rows = rows_path(j, hash);
+    *rows = data_rows_path(j->out, hash);
     facts = facts_path(j, hash);
     load_check(check, path, hash, *rows, facts);
     if (*check) {

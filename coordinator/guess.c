@@ -191,6 +191,44 @@ static double label_likeness(const struct guess *g, const struct profile *f)
     return (named ? 100 : 0) + (different <= 2 ? 20 : different <= 50 ? 15 : 2);
 }
 
+/* A column that says of each row whether it has a label. */
+static bool is_flag(const struct guess *g, const struct profile *f)
+{
+    static const char *const words[] = {"0", "1", "0.0", "1.0", "true", "false", "True", "False"};
+    size_t known = 0;
+    for (uint32_t i = 0; i < table_count(f->values); i++)
+        for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+            known += strcmp(table_key(f->values, i), words[k]) == 0;
+    return f->filled * 10 >= g->rows && !f->lists && known > 0 && known == table_count(f->values) && !is_named(f->name, id_names);
+}
+
+/* "topic_*" if all columns and nothing else begin so. */
+static char *common_pattern(const struct guess *g)
+{
+    const char *first = g->fields[g->columns[0]].name, *last = strrchr(first, '_');
+    size_t size = last ? (size_t)(last - first) + 1 : 0, alike = 0, inside = 0;
+    for (size_t i = 0; i < g->field_count; i++)
+        alike += strncmp(g->fields[i].name, first, size) == 0;
+    for (size_t i = 0; i < g->column_count; i++)
+        inside += strncmp(g->fields[g->columns[i]].name, first, size) == 0;
+    return size >= 2 && alike == g->column_count && inside == alike ? format_text("%.*s*", (int)size, first) : NULL;
+}
+
+/* Two columns of 0 and 1 and more, and nothing that is called a label. */
+static void choose_columns(struct guess *g)
+{
+    g->columns = allocate(g->field_count, sizeof *g->columns);
+    for (size_t i = 0; i < g->field_count; i++)
+        if (is_flag(g, &g->fields[i]))
+            g->columns[g->column_count++] = i;
+    if (g->column_count < 2 || g->label_named) {
+        g->column_count = 0;
+        return;
+    }
+    g->label = NONE;
+    g->pattern = common_pattern(g);
+}
+
 static void choose_label(struct guess *g)
 {
     double best = 0;
@@ -203,6 +241,7 @@ static void choose_label(struct guess *g)
         }
     }
     g->label_named = g->label != NONE && is_named(g->fields[g->label].name, label_names);
+    choose_columns(g);
 }
 
 static int no_label(const struct guess *g, const char *path, struct error *e)
@@ -234,15 +273,15 @@ static int find_label(struct guess *g, const char *path, const char *label, stru
     else if (!label)
         choose_label(g);
     free(names);
-    return !result && g->label == NONE ? no_label(g, path, e) : result;
+    return !result && g->label == NONE && g->column_count == 0 ? no_label(g, path, e) : result;
 }
 
 /* Lists make it multi-label; in cells, a separator in every tenth. */
 static void choose_task(struct guess *g)
 {
-    const struct profile *f = &g->fields[g->label];
-    g->multi = f->lists > 0;
-    if (!g->cells)
+    const struct profile *f = g->label == NONE ? NULL : &g->fields[g->label];
+    g->multi = !f || f->lists > 0;
+    if (!g->cells || !f)
         return;
     if (f->bracketed * 2 > f->filled) {
         g->multi = true;
@@ -269,10 +308,18 @@ static void choose_names(struct guess *g)
     }
 }
 
+static bool is_column(const struct guess *g, size_t i)
+{
+    bool found = false;
+    for (size_t k = 0; k < g->column_count; k++)
+        found = found || g->columns[k] == i;
+    return found;
+}
+
 static bool is_text(const struct guess *g, size_t i)
 {
     const struct profile *f = &g->fields[i];
-    if (i == g->label || i == g->id || i == g->group || f->texts * 10 < f->filled * 9 || !f->texts ||
+    if (i == g->label || is_column(g, i) || i == g->id || i == g->group || f->texts * 10 < f->filled * 9 || !f->texts ||
         is_named(f->name, never_text))
         return false;
     return (mean_words(f) >= 3 && f->repeats * 10 < f->texts * 9) || mean_words(f) >= 8 || is_named(f->name, text_names);
@@ -399,6 +446,8 @@ void guess_free(struct guess *g)
     for (size_t i = 0; i < g->field_count; i++)
         free(g->fields[i].name);
     free(g->fields);
+    free(g->columns);
+    free(g->pattern);
     free(g->text_a);
     free(g->text_b);
     *g = (struct guess){0};

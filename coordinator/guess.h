@@ -19,6 +19,9 @@ struct guess {
     const char *format; /* "CSV" */
     /* Fields by number; SIZE_MAX: none. */
     size_t id, group, label;
+    size_t *columns; /* of 0 and 1, each a label, where there is no `label`; in order of the file */
+    size_t column_count;
+    char *pattern;           /* that matches them and nothing else; NULL: none */
     size_t *text_a, *text_b; /* in order of the file */
     size_t a_count, b_count;
     size_t main_a, main_b; /* the longest of each */

@@ -26,10 +26,12 @@ static struct json *input(const struct run *r)
     struct json *o = json_object();
     json_set(o, "text_a", texts(&j->data.text_a));
     json_set(o, "text_b", texts(&j->data.text_b));
+    if (j->data.word_limits)
+        json_set(o, "word_limits", json_copy(j->data.word_limits));
     json_set_text(o, "joiner", j->data.joiner);
     json_set(o, "required", texts(&j->data.required));
     json_set_text(o, "id", j->data.id);
-    json_set_text(o, "label", j->data.label);
+    json_set(o, "label", j->data.label ? json_of_text(j->data.label) : texts(&j->data.label_columns));
     json_set(o, "labels", label_list(r));
     json_set(o, "dropped_labels", json_copy(json_get(r->check, "dropped_labels")));
     json_set_text(o, "label_separator", j->data.label_separator);

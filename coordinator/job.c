@@ -174,6 +174,20 @@ static void derive_tune(struct job *j)
         g->decimals = 2; /* as W2 writes thresholds */
 }
 
+/* Columns named one by one are the labels, in that order. */
+static void derive_labels(struct job *j)
+{
+    const struct text_fields *columns = &j->data.label_columns;
+    for (size_t i = 0; i < columns->count; i++)
+        if (strchr(columns->names[i], '*'))
+            return;
+    if (columns->count < 2 || j->data.labels.count > 0)
+        return;
+    j->data.labels = (struct text_fields){.names = allocate(columns->count, sizeof(char *)), .count = columns->count};
+    for (size_t i = 0; i < columns->count; i++)
+        j->data.labels.names[i] = duplicate(columns->names[i]);
+}
+
 /* What follows from other values: names, the micro-batch. */
 static void derive(struct job *j, const char *path)
 {
@@ -187,6 +201,7 @@ static void derive(struct job *j, const char *path)
     if (!j->out)
         j->out = format_text("runs/%s", j->name);
     derive_tune(j);
+    derive_labels(j);
     j->train.micro_batch_follows = j->train.micro_batch == 0;
 }
 
@@ -224,6 +239,16 @@ static bool has_name(const struct text_fields *list, const char *name)
     return false;
 }
 
+static int check_limits(const struct job *j, struct error *e)
+{
+    for (size_t i = 0; i < json_size(j->data.word_limits); i++) {
+        const char *field = json_key(j->data.word_limits, i);
+        if (!has_name(&j->data.text_a, field) && !has_name(&j->data.text_b, field))
+            return error_set(e, ERROR_USAGE, "data.word_limits: \"%s\" is in neither data.text_a nor data.text_b", field);
+    }
+    return 0;
+}
+
 static int check_names(const struct job *j, struct error *e)
 {
     if (j->name[0] == '.' || j->name[0] == '-' ||
@@ -231,6 +256,9 @@ static int check_names(const struct job *j, struct error *e)
         return error_set(
             e, ERROR_USAGE,
             "name: \"%s\" becomes a file name: expected letters, digits, '-', '_' and '.', the first a letter or digit", j->name);
+    if (j->data.label_columns.count > 0 && !j->multi)
+        return error_set(e, ERROR_USAGE,
+                         "data.label: columns, each a label that a row has or not, are for the task multi_label_classification");
     if (j->data.labels.count == 1)
         return error_set(e, ERROR_USAGE, "data.labels: expected at least two names, found one");
     if (j->data.positive && j->data.labels.count && !has_name(&j->data.labels, j->data.positive))
@@ -289,8 +317,8 @@ static int check_ranks(const struct job *j, struct error *e)
 /* What no single key can say. */
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
-    if (check_sources(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 || check_shares(j, e) != 0 ||
-        check_ranks(j, e) != 0)
+    if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
+        check_shares(j, e) != 0 || check_ranks(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }

@@ -24,8 +24,10 @@ struct job {
     struct {
         char *path; /* or the three below */
         char *train_path, *validation_path, *test_path;
-        char *id, *group, *label;                            /* fields; id and group may be NULL */
+        char *id, *group, *label;                            /* fields; id and group may be NULL; label: or */
+        struct text_fields label_columns;                    /* fields of 0 and 1, each a label; "*" stands for anything */
         struct text_fields text_a, text_b, required, labels; /* text_b may be empty; labels: names, empty = as found */
+        struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
         char *joiner;
         char *positive;        /* label name of the positive class; NULL: the last of two */
         char *label_separator; /* of the labels in a cell of CSV or TSV, multi-label */
@@ -54,9 +56,9 @@ struct job {
     struct {
         struct threshold_grid grid;
         const char *per;
-        bool per_trial; /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
+        bool per_trial;                                /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
         const char *kind, *per_class_word, *calibrate; /* calibrate: "none", "temperature", "vector" */
-        enum per_class per_class; /* many labels a row: a threshold for each of them, or one for all */
+        enum per_class per_class;                      /* many labels a row: a threshold for each of them, or one for all */
         uint32_t min_positives;
     } tune;
     struct {

@@ -35,10 +35,13 @@ const struct job_field job_fields[] = {
     {"data.id", JOB_TEXT, JOB_NULL, "null", AT(data.id), .help = "field with the row's id; null: line number"},
     {"data.group", JOB_TEXT, JOB_NULL, "null", AT(data.group),
      .help = "field whose values stay in one part; null: every row alone"},
-    {"data.label", JOB_TEXT, 0, "\"label\"", AT(data.label), .help = "field with the label: index or name"},
+    {"data.label", JOB_LABEL, 0, "\"label\"", AT(data.label), .also = "label_columns",
+     .help = "field with the label: index or name; or columns of 0 and 1, a label each: a list, or a pattern such as topic_*"},
     {"data.text_a", JOB_TEXTS, JOB_REQUIRED | JOB_FILLED, "null", AT(data.text_a), .also = "text sentence",
      .help = "fields of text A"},
     {"data.text_b", JOB_TEXTS, 0, "[]", AT(data.text_b), .help = "fields of text B; empty: single texts"},
+    {"data.word_limits", JOB_LIMITS, JOB_NULL, "null", 1, 1000000000, AT(data.word_limits), .also = "max_words",
+     .help = "of a text field only the first words count: {\"text\": 300}"},
     {"data.joiner", JOB_TEXT, 0, "\". \"", AT(data.joiner), .also = "separator", .help = "between the fields of a text"},
     {"data.required", JOB_TEXTS, 0, "[]", AT(data.required), .help = "fields without which a row is dropped"},
     {"data.labels", JOB_TEXTS, 0, "[]", AT(data.labels), .also = "label_names classes",
@@ -289,6 +292,41 @@ static int read_texts(struct text_fields *ret, const struct job_field *f, const 
     return 0;
 }
 
+/* A list, or a text with "*": columns. */
+static int read_label(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
+{
+    const char *text = json_text(value);
+    if (json_type(value) == JSON_ARRAY) {
+        struct job_field list = *f;
+        list.flags |= JOB_FILLED;
+        return read_texts(&j->data.label_columns, &list, value, e);
+    }
+    if (!text || !*text)
+        return expected(f, "a field, or a list of columns of 0 and 1", value, e);
+    if (strchr(text, '*')) {
+        j->data.label_columns = (struct text_fields){.names = allocate(1, sizeof(char *)), .count = 1};
+        j->data.label_columns.names[0] = duplicate(text);
+    } else {
+        j->data.label = duplicate(text);
+    }
+    return 0;
+}
+
+static struct json *texts_value(const struct text_fields *texts)
+{
+    struct json *list = json_array();
+    for (size_t i = 0; i < texts->count; i++)
+        json_append(list, json_of_text(texts->names[i]));
+    return list;
+}
+
+static void texts_free(struct text_fields *texts)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        free(texts->names[i]);
+    free(texts->names);
+}
+
 static int read_class_weights(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
 {
     if (json_type(value) != JSON_ARRAY) {
@@ -386,6 +424,19 @@ static int read_sweep(struct json **ret, const struct job_field *f, const struct
     return 0;
 }
 
+static int read_limits(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    bool right = json_type(value) == JSON_OBJECT;
+    for (size_t i = 0; right && i < json_size(value); i++) {
+        double x = json_number(json_at(value, i));
+        right = x >= f->low && x <= f->high && floor(x) == x;
+    }
+    if (!right)
+        return expected(f, "an object of fields and whole numbers such as {\"text\": 300}", value, e);
+    *ret = json_size(value) > 0 ? json_copy(value) : NULL;
+    return 0;
+}
+
 static void *place(const struct job_field *f, struct job *j)
 {
     return (char *)j + f->offset;
@@ -453,10 +504,14 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
         return 0;
     case JOB_TEXTS:
         return read_texts(to, f, value, e);
+    case JOB_LABEL:
+        return read_label(f, j, value, e);
     case JOB_CLASS_WEIGHTS:
         return read_class_weights(f, j, value, e);
     case JOB_BOUNDS:
         return read_bounds(to, f, value, e);
+    case JOB_LIMITS:
+        return read_limits(to, f, value, e);
     case JOB_SWEEP:
         return read_sweep(to, f, value, e);
     case JOB_BOOLEAN:
@@ -489,7 +544,6 @@ static struct json *class_weights_value(const struct job *j)
 struct json *job_field_value(const struct job_field *f, const struct job *j)
 {
     const void *from = (const char *)j + f->offset;
-    struct json *list;
     switch (f->type) {
     case JOB_TEXT:
         return json_of_text(*(char *const *)from);
@@ -508,18 +562,18 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
     case JOB_SEED:
         return json_of_number((double)*(const uint64_t *)from);
     case JOB_TEXTS:
-        list = json_array();
-        for (size_t i = 0; i < ((const struct text_fields *)from)->count; i++)
-            json_append(list, json_of_text(((const struct text_fields *)from)->names[i]));
-        return list;
+        return texts_value(from);
+    case JOB_LABEL:
+        return j->data.label ? json_of_text(j->data.label) : texts_value(&j->data.label_columns);
     case JOB_BOOLEAN:
         return json_of_boolean(*(const bool *)from);
     case JOB_CLASS_WEIGHTS:
         return class_weights_value(j);
     case JOB_BOUNDS:
         return bounds_value(from);
+    case JOB_LIMITS:
     case JOB_SWEEP:
-        return j->sweep ? json_copy(j->sweep) : json_null();
+        return *(struct json *const *)from ? json_copy(*(struct json *const *)from) : json_null();
     default:
         return json_null();
     }
@@ -531,14 +585,14 @@ void job_field_free(const struct job_field *f, struct job *j)
     if (f->type == JOB_TEXT) {
         free(*(char **)at);
     } else if (f->type == JOB_TEXTS) {
-        struct text_fields *list = at;
-        for (size_t i = 0; i < list->count; i++)
-            free(list->names[i]);
-        free(list->names);
+        texts_free(at);
+    } else if (f->type == JOB_LABEL) {
+        free(j->data.label);
+        texts_free(&j->data.label_columns);
     } else if (f->type == JOB_CLASS_WEIGHTS) {
         free(j->train.class_weight_list);
-    } else if (f->type == JOB_SWEEP) {
-        json_destroy(&j->sweep);
+    } else if (f->type == JOB_SWEEP || f->type == JOB_LIMITS) {
+        json_destroy(at);
     }
 }
 

@@ -14,8 +14,10 @@ enum job_type {
     JOB_SEED,   /* uint64_t */
     JOB_BOOLEAN,
     JOB_TEXTS,
+    JOB_LABEL, /* a field, or a list of columns: data.label and data.label_columns */
     JOB_CLASS_WEIGHTS,
     JOB_BOUNDS, /* null or [low, high]; two doubles */
+    JOB_LIMITS, /* object of whole numbers */
     JOB_SWEEP,
     JOB_ABSENT /* known, but only null is taken by this version */
 };

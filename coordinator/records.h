@@ -9,9 +9,11 @@
 
 /* How rows become input; from a job's "data" or a bundle's "input". All borrowed. */
 struct input {
-    const char *id, *group, *label; /* field names; id, group: NULL = line number; label: NULL = rows carry none */
+    const char *id, *group, *label;   /* field names; id, group: NULL = line number; label: NULL = rows carry none, or */
+    struct text_fields label_columns; /* fields of 0 and 1, each a label; "*" stands for anything */
     struct text_fields text_a, text_b, required, labels;
-    struct text_fields ignored; /* labels that a job has dropped: a row's others count */
+    struct text_fields ignored;     /* labels that a job has dropped: a row's others count */
+    const struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
     const char *joiner;
     const char *label_separator; /* in a cell of CSV or TSV; NULL: ";" */
     bool multi;
@@ -50,8 +52,9 @@ struct records {
 };
 
 /* Reads all files (JSON Lines, CSV, TSV) in order. In CSV and TSV a label is a name or an index, many are separated, or a JSON
- * list. keep_all (predict): a row without its required text is ERROR_DATA naming the line, never dropped. Refused with path:line:
- * broken JSON, a field of the wrong type, a label that is unknown or out of range, a field no row has. */
+ * list. In label columns 0, null or nothing means that the row lacks the label. keep_all (predict): a row without its required
+ * text is ERROR_DATA naming the line, never dropped. Refused with path:line: broken JSON, a field of the wrong type, a label that
+ * is unknown or out of range, a field no row has. */
 int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
                  struct error *e);
 /* Drops, in this order (W5): labels that fewer than min_count rows have, rows that had labels and have none left, rows of fewer

@@ -6,7 +6,9 @@
 #include "common/base/memory.h"
 #include "coordinator/report_page.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void (*const sections[])(struct report_page *p) = {page_top,         page_result, page_trials, page_thresholds,
                                                           page_calibration, page_labels, page_errors, page_data,
@@ -20,10 +22,19 @@ static void undraw(char **drawn, size_t count)
     }
 }
 
-/* drawn [pictures->count]: all pictures, or none. */
-static int draw(char **drawn, const char *folder, const struct report_pictures *pictures, struct error *e)
+/* Beside the page: "pictures" of report.html, "page_pictures" of any other page.html. */
+static char *pictures_folder(const char *file)
 {
-    char *path = path_join(folder, "pictures");
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file, *dot = strrchr(name, '.');
+    if (strcmp(name, "report.html") == 0)
+        return format_text("%.*spictures", (int)(name - file), file);
+    return format_text("%.*s_pictures", (int)(dot && dot != name ? dot - file : (ptrdiff_t)strlen(file)), file);
+}
+
+/* drawn [pictures->count]: all pictures, or none. */
+static int draw(char **drawn, const char *file, const struct report_pictures *pictures, struct error *e)
+{
+    char *path = pictures_folder(file);
     int status = pictures->count == 0 ? 0 : folder_create(path, e);
     if (status == 0)
         status = pictures_draw(path, pictures->items, pictures->count, e);
@@ -51,7 +62,7 @@ static int make(const char *file, struct report_page *page, struct error *e)
     struct error words = {0};
     report_pictures_make(&pictures, page->run, page->validation, page->test, page->figures);
     char **drawn = allocate(pictures.count, sizeof *drawn);
-    if (draw(drawn, page->run->folder, &pictures, &words) != 0) {
+    if (draw(drawn, file, &pictures, &words) != 0) {
         log_warn("the report comes without pictures: %s", words.text);
         page->why_not_drawn = words.text;
     }
@@ -64,11 +75,21 @@ static int make(const char *file, struct report_page *page, struct error *e)
     return status;
 }
 
+/* Before the work, not after it. */
+static int check_writable(const char *file, struct error *e)
+{
+    struct file_writer *w;
+    if (file_writer_create(&w, file, e) != 0)
+        return -1;
+    file_writer_destroy(&w);
+    return 0;
+}
+
 int report_write(const char *folder, const char *file, bool with_test, struct error *e)
 {
     struct report_run run;
     struct report_scores validation, test;
-    if (report_run_read(&run, folder, e) != 0)
+    if ((file && check_writable(file, e) != 0) || report_run_read(&run, folder, e) != 0)
         return -1;
     bool has_validation = report_scores_of(&validation, &run, PART_VALIDATION),
          has_test = report_scores_of(&test, &run, PART_TEST);

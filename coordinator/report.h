@@ -3,7 +3,7 @@
 
 #include "common/base/error.h"
 
-/* From the files of a run's folder alone, finished or not; pictures go to <folder>/pictures. file: NULL = <folder>/report.html.
+/* From the files of a run's folder alone, finished or not; pictures go beside the page. file: NULL = <folder>/report.html.
  * with_test: rows of the test part are shown among the errors too. Without gnuplot the page comes without pictures, and says so.
  */
 int report_write(const char *folder, const char *file, bool with_test, struct error *e);

@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/jsonl.h"
+#include "coordinator/data.h"
 #include "coordinator/event_log.h"
 
 #include <stdlib.h>
@@ -71,7 +72,7 @@ static int read_data(struct report_run *r, struct error *e)
     const char *hash = json_text(json_get(r->check, "made_from"));
     if (!hash)
         return 0;
-    char *rows = format_text("%s/tokens/%.16s.rows", r->folder, hash), *split = path_join(r->folder, "split.json");
+    char *rows = data_rows_path(r->folder, hash), *split = path_join(r->folder, "split.json");
     int status = 0;
     if (file_exists(rows)) {
         status = dataset_open(&r->data, rows, e);

@@ -58,6 +58,7 @@ void report_texts_read(struct report_texts *ret, const struct report_run *r, con
                           .text_a = j->data.text_a,
                           .text_b = j->data.text_b,
                           .required = j->data.required,
+                          .word_limits = j->data.word_limits,
                           .joiner = j->data.joiner};
     if (count > 0 && find_files(paths, &files, r, &e) == 0 && records_read(&records, paths, files, &input, false, &e) == 0) {
         take(&t, &records, r, rows);

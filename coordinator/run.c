@@ -106,8 +106,7 @@ static int check_length(const struct run *r, struct error *e)
 
 static int find_rows(struct run *r, struct error *e)
 {
-    /* data.h keeps the rows of the hash `made_from` under its first digits. */
-    char *path = format_text("%s/tokens/%.16s.rows", r->folder, json_text(json_get(r->check, "made_from")));
+    char *path = data_rows_path(r->folder, json_text(json_get(r->check, "made_from")));
     r->rows = absolute(path, e);
     free(path);
     return r->rows ? 0 : -1;

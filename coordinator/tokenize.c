@@ -120,12 +120,14 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
                          "inference_config.json: has no input, truncation or max_length; publish the bundle again");
     struct input in = {.id = json_text(json_get(spec, "id")),
                        .label = need_labels ? json_text(json_get(spec, "label")) : NULL,
+                       .label_columns = names_of(need_labels ? json_get(spec, "label") : NULL),
                        .text_a = names_of(json_get(spec, "text_a")),
                        .text_b = names_of(json_get(spec, "text_b")),
                        .required = names_of(json_get(spec, "required")),
                        .labels = names_of(json_get(spec, "labels")),
                        .ignored = names_of(json_get(spec, "dropped_labels")),
                        .label_separator = json_text(json_get(spec, "label_separator")),
+                       .word_limits = json_get(spec, "word_limits"),
                        .joiner = json_text(json_get(spec, "joiner")),
                        .multi = json_boolean(json_get(spec, "multi"))};
     struct records records = {0};
@@ -142,6 +144,7 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
     names_free(&in.text_a);
     names_free(&in.text_b);
     names_free(&in.required);
+    names_free(&in.label_columns);
     names_free(&in.labels);
     names_free(&in.ignored);
     return result;

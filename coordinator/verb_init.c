@@ -111,6 +111,7 @@ static int read_rows(struct draft *d, struct error *e)
     struct input in = {.id = guess_name(g, g->id),
                        .group = guess_name(g, g->group),
                        .label = guess_name(g, g->label),
+                       .label_columns = names_of(g, g->columns, g->column_count),
                        .text_a = names_of(g, g->text_a, g->a_count),
                        .text_b = names_of(g, g->text_b, g->b_count),
                        .required = names_of(g, required, g->b_count ? 2 : 1),
@@ -118,6 +119,7 @@ static int read_rows(struct draft *d, struct error *e)
                        .label_separator = g->separator,
                        .multi = g->multi};
     int result = records_read(&d->records, &d->data, 1, &in, false, e);
+    names_free(&in.label_columns);
     names_free(&in.text_a);
     names_free(&in.text_b);
     names_free(&in.required);
@@ -192,6 +194,10 @@ static int choose_model(struct draft *d, struct error *e)
 static void choose_task(struct draft *d)
 {
     json_set_text(d->job, "task", d->g.multi ? "multi_label_classification" : "single_label_classification");
+    if (d->g.column_count > 0) {
+        because("task", "many labels a row: %zu fields hold nothing but 0 and 1", d->g.column_count);
+        return;
+    }
     because("task", "%s: field '%s' holds %s", d->g.multi ? "many labels a row" : "one label a row",
             guess_name(&d->g, d->g.label),
             d->g.separator ? "texts that a separator divides"
@@ -224,14 +230,19 @@ static void choose_labels(struct draft *d)
 {
     size_t count = d->records.label_count, used = count - rarer_than(d, 1), rare;
     uint64_t least = rarest(d, &rare);
-    because("data.label", "%s: %s, %zu labels in %zu rows, the rarest '%s' in %llu", guess_name(&d->g, d->g.label),
-            d->g.label_named ? "by its name and values" : "few different values (--label FIELD if it is another)", used,
-            d->records.count, d->records.labels[rare], (unsigned long long)least);
+    because("data.label", "%s: %s, %zu labels in %zu rows, the rarest '%s' in %llu",
+            d->g.pattern        ? d->g.pattern
+            : d->g.column_count ? "columns"
+                                : guess_name(&d->g, d->g.label),
+            d->g.column_count  ? "each a label, 1 where a row has it (--label FIELD if it is another)"
+            : d->g.label_named ? "by its name and values"
+                               : "few different values (--label FIELD if it is another)",
+            used, d->records.count, d->records.labels[rare], (unsigned long long)least);
     if (d->g.separator) {
         json_set_text(d->section, "label_separator", d->g.separator);
         because("data.label_separator", "'%s': stands in many of the cells", d->g.separator);
     }
-    if (count > LABELS_WRITTEN)
+    if (count > LABELS_WRITTEN || (d->g.column_count && !d->g.pattern))
         return;
     struct json *names = json_set(d->section, "labels", json_array());
     for (size_t c = 0; c < count; c++)
@@ -282,7 +293,10 @@ static void choose_data(struct draft *d)
     } else {
         because("data.group", "none: no field repeats under a name that binds rows together");
     }
-    json_set_text(d->section, "label", guess_name(g, g->label));
+    json_set(d->section, "label",
+             g->pattern        ? json_of_text(g->pattern)
+             : g->column_count ? list_of(g, g->columns, g->column_count)
+                               : json_of_text(guess_name(g, g->label)));
     json_set(d->section, "text_a", list_of(g, g->text_a, g->a_count));
     print_list("data.text_a", g, g->text_a, g->a_count, g->pair_reason);
     if (g->b_count) {

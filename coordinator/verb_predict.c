@@ -6,14 +6,13 @@
 #include "coordinator/verbs.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const struct option predict_options[] = {
     {"output", 'o', "FILE", NULL,
-     "where to: .jsonl, or .h5 for the logits alone, in the order of the rows; without it JSON Lines to standard output"},
+     "where to: .jsonl, or .h5 with id, logits, probabilities and decided; without it JSON Lines to standard output"},
     {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
@@ -60,10 +59,15 @@ static int write_rows(const char *path, const struct scoring *s, struct error *e
     return file_writer_commit(&w, e);
 }
 
-static int write_logits(const char *path, const struct scoring *s, struct error *e)
+static int write_h5(const char *path, const struct scoring *s, struct error *e)
 {
-    struct logits l = {.part = PART_TEST, .epoch = 1, .rows = s->rows, .labels = s->labels, .values = s->logits, .loss = NAN};
-    return logits_append(path, &l, e);
+    struct predictions p = {.data = s->data,
+                            .label_names = (const char *const *)bundle_labels(s->bundle)->names,
+                            .labels = s->labels,
+                            .logits = s->logits,
+                            .probabilities = s->probability,
+                            .decided = s->decided};
+    return predictions_write(path, &p, e);
 }
 
 static bool is_standard_output(const char *path)
@@ -90,7 +94,7 @@ static int write_output(const char *path, const struct scoring *s, struct error 
         print_rows(stdout, s);
         return 0;
     }
-    if ((suffix && strcmp(suffix, ".h5") == 0 ? write_logits(path, s, e) : write_rows(path, s, e)) != 0)
+    if ((suffix && strcmp(suffix, ".h5") == 0 ? write_h5(path, s, e) : write_rows(path, s, e)) != 0)
         return -1;
     log_info("%s: %u rows", path, s->rows);
     return 0;

@@ -384,16 +384,17 @@ struct results {
 
 typedef const char *text_of_row(const struct dataset *d, uint32_t row);
 
-static int write_texts(const struct results *r, const char *name, enum part part, text_of_row *text)
+/* rows (count) of d; NULL: all. */
+static int write_texts(hid_t file, const char *name, const struct dataset *d, const uint32_t *rows, uint32_t count,
+                       text_of_row *text)
 {
-    const uint32_t *rows = r->s->part[part].rows, count = r->s->part[part].count;
     const char *texts[ROWS_AT_ONCE];
-    hid_t type = text_type(), dataset = create_dataset(r->file, name, type, count, 0);
+    hid_t type = text_type(), dataset = create_dataset(file, name, type, count, 0);
     int result = dataset < 0 ? -1 : 0;
     for (uint32_t start = 0; !result && start < count; start += ROWS_AT_ONCE) {
         uint32_t size = count - start < ROWS_AT_ONCE ? count - start : ROWS_AT_ONCE;
         for (uint32_t i = 0; i < size; i++)
-            texts[i] = text(r->d, rows[start + i]);
+            texts[i] = text(d, rows ? rows[start + i] : start + i);
         result = write_rows(dataset, type, start, size, 0, texts);
     }
     H5Tclose(type);
@@ -431,7 +432,9 @@ static int write_part_rows(const struct results *r, enum part part)
 {
     char *id = format_text("/rows/%s/id", part_names[part]), *group = format_text("/rows/%s/group", part_names[part]);
     char *label = format_text("/rows/%s/label", part_names[part]);
-    int result = write_texts(r, id, part, dataset_id) || write_texts(r, group, part, dataset_group);
+    const uint32_t *rows = r->s->part[part].rows, count = r->s->part[part].count;
+    int result =
+        write_texts(r->file, id, r->d, rows, count, dataset_id) || write_texts(r->file, group, r->d, rows, count, dataset_group);
     if (!result)
         result = dataset_is_multi(r->d) ? write_targets(r, label, part) : write_classes(r, label, part);
     free(label);
@@ -488,10 +491,10 @@ static int merge_trial(const struct results *r, const struct results_trial *t, s
     return result;
 }
 
-static int write_label_names(const struct results *r, const char *const *names)
+static int write_label_names(hid_t file, const char *const *names, uint32_t labels)
 {
     hid_t type = text_type();
-    int result = write_whole(r->file, "/label", type, dataset_labels(r->d), 0, names);
+    int result = write_whole(file, "/label", type, labels, 0, names);
     H5Tclose(type);
     return result;
 }
@@ -499,7 +502,8 @@ static int write_label_names(const struct results *r, const char *const *names)
 static int write_all(const struct results *r, const char *const *label_names, const struct results_trial *trials, size_t count,
                      struct error *e)
 {
-    int result = write_label_names(r, label_names) || write_text_attribute(r->file, "split_sha256", r->s->sha256);
+    int result = write_label_names(r->file, label_names, dataset_labels(r->d)) ||
+                 write_text_attribute(r->file, "split_sha256", r->s->sha256);
     for (int part = 0; !result && part < PART_COUNT; part++)
         result = write_part_rows(r, (enum part)part);
     if (result)
@@ -508,6 +512,17 @@ static int write_all(const struct results *r, const char *const *label_names, co
         if (merge_trial(r, &trials[i], e))
             return -1;
     return 0;
+}
+
+/* Ends the file that `w` holds: in place if `result` is 0 and it closes well. */
+static int finish(struct file_writer *w, hid_t file, int result, const char *path, struct error *e)
+{
+    if (file >= 0 && H5Fclose(file) < 0 && !result)
+        result = library_failed(e, ERROR_FAILED, path, "cannot be written");
+    if (!result)
+        return file_writer_commit(&w, e);
+    file_writer_destroy(&w);
+    return -1;
 }
 
 int results_write(const char *path, const struct dataset *d, const struct split *s, const char *const *label_names,
@@ -519,10 +534,35 @@ int results_write(const char *path, const struct dataset *d, const struct split 
     struct results r = {path, create_file(file_writer_path(w), 0), d, s};
     int result =
         r.file < 0 ? library_failed(e, ERROR_FAILED, path, "cannot be written") : write_all(&r, label_names, trials, count, e);
-    if (r.file >= 0 && H5Fclose(r.file) < 0 && !result)
-        result = library_failed(e, ERROR_FAILED, path, "cannot be written");
-    if (!result)
-        return file_writer_commit(&w, e);
-    file_writer_destroy(&w);
-    return -1;
+    return finish(w, r.file, result, path, e);
+}
+
+static int write_figures(hid_t file, const char *name, hid_t type, const struct predictions *p, const void *values)
+{
+    hid_t dataset = create_dataset(file, name, type, dataset_rows(p->data), p->labels);
+    if (dataset < 0 || write_rows(dataset, type, 0, dataset_rows(p->data), p->labels, values) ||
+        attach_scales(file, dataset, "/id"))
+        return -1;
+    return H5Dclose(dataset) < 0 ? -1 : 0;
+}
+
+static int write_predictions(hid_t file, const struct predictions *p)
+{
+    return write_texts(file, "/id", p->data, NULL, dataset_rows(p->data), dataset_id) ||
+                   write_label_names(file, p->label_names, p->labels) ||
+                   write_figures(file, "/logits", H5T_NATIVE_FLOAT, p, p->logits) ||
+                   write_figures(file, "/probabilities", H5T_NATIVE_DOUBLE, p, p->probabilities) ||
+                   write_figures(file, "/decided", H5T_NATIVE_UCHAR, p, p->decided)
+               ? -1
+               : 0;
+}
+
+int predictions_write(const char *path, const struct predictions *p, struct error *e)
+{
+    struct file_writer *w;
+    if (file_writer_create(&w, path, e))
+        return -1;
+    hid_t file = create_file(file_writer_path(w), 0);
+    int result = file < 0 || write_predictions(file, p) ? library_failed(e, ERROR_FAILED, path, "cannot be written") : 0;
+    return finish(w, file, result, path, e);
 }

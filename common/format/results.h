@@ -32,3 +32,16 @@ struct results_trial {
 };
 int results_write(const char *path, const struct dataset *d, const struct split *s, const char *const *label_names,
                   const struct results_trial *trials, size_t count, struct error *e);
+
+/* What a bundle says of a file's rows: /id, /label, and (rows, labels) each /logits float32, /probabilities float64, /decided 0
+ * or
+ * 1. Replaces what is there. */
+struct predictions {
+    const struct dataset *data;
+    const char *const *label_names;
+    uint32_t labels;
+    const float *logits;
+    const double *probabilities;
+    const uint8_t *decided;
+};
+int predictions_write(const char *path, const struct predictions *p, struct error *e);

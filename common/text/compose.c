@@ -34,13 +34,13 @@ bool text_is_blank(const char *text)
     return !text || !next_word(p, p + strlen(text), &stop);
 }
 
-void compose_text(struct buffer *to, const char *const *fields, size_t count, const char *joiner)
+void compose_text(struct buffer *to, const char *const *fields, size_t count, const uint32_t *words, const char *joiner)
 {
     bool joined = false;
     for (size_t i = 0; i < count; i++) {
         const uint8_t *p = (const uint8_t *)fields[i], *end = p ? p + strlen(fields[i]) : NULL, *word;
         const char *before = joined ? joiner : "";
-        while (p && (word = next_word(p, end, &p))) {
+        for (uint32_t n = 0; p && !(words && words[i] && n == words[i]) && (word = next_word(p, end, &p)); n++) {
             buffer_text(to, before);
             buffer_append(to, word, (size_t)(p - word));
             before = " ";

@@ -327,11 +327,6 @@ char *tfidf_term(const struct tfidf *t, uint32_t column)
     return second == NO_WORD ? duplicate(word) : format_text("%s %s", word, table_key(t->words, second));
 }
 
-double tfidf_idf(const struct tfidf *t, uint32_t column)
-{
-    return t->idf[column];
-}
-
 /* ---- rows ---- */
 
 static void add_column(struct tfidf_row *row, const struct tfidf *t, uint64_t key)

@@ -23,7 +23,6 @@ int tfidf_fit(struct tfidf **ret, const char *const *texts, size_t count, const 
 void tfidf_destroy(struct tfidf **t);
 uint32_t tfidf_columns(const struct tfidf *t);
 char *tfidf_term(const struct tfidf *t, uint32_t column); /* "word" or "word word"; caller frees */
-double tfidf_idf(const struct tfidf *t, uint32_t column);
 
 /* A row; zero-initialise, reuse, free. */
 struct tfidf_row {

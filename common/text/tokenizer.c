@@ -257,11 +257,6 @@ int32_t tokenizer_special(const struct tokenizer *t, const char *name)
     return t->vocabulary.nodes[node].id;
 }
 
-const char *tokenizer_word(const struct tokenizer *t, int32_t id)
-{
-    return id >= 0 && (uint32_t)id < t->size ? t->words[id] : NULL;
-}
-
 const char *tokenizer_sha256(const struct tokenizer *t)
 {
     return t->sha256;

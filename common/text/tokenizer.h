@@ -15,7 +15,6 @@ void tokenizer_close(struct tokenizer **t);
 uint32_t tokenizer_size(const struct tokenizer *t); /* highest id + 1, added tokens too */
 /* The id of "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]" or any word; -1 if absent. */
 int32_t tokenizer_special(const struct tokenizer *t, const char *name);
-const char *tokenizer_word(const struct tokenizer *t, int32_t id); /* borrowed; NULL for an id without a word */
 const char *tokenizer_sha256(const struct tokenizer *t);           /* of vocabulary and settings */
 
 struct token_list {

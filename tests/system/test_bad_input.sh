@@ -36,6 +36,8 @@ sed -i '5s/"a"/a"/' rows.jsonl; refused 3 'rows.jsonl:5'
 printf '{"id": "x", "a": "\xff"}\n' >>rows.jsonl; refused 3 'rows.jsonl:241.*UTF-8'
 sed -i '7s/"label": [01]/"label": 2/' rows.jsonl; refused 3 'rows.jsonl:7.*label 2 is out of range'
 sed -i '9s/"row8"/"row3"/' rows.jsonl; refused 3 'row3'
+sed -i 's/"id": "row\([0-9]\)"/"id": 900719925474099\1/' rows.jsonl; refused 3 "rows.jsonl:3: field 'id' is a number above 2\^53.*quotes"
+sed -i '4s/"group": "[^"]*"/"group": -1e300/' rows.jsonl; refused 3 "rows.jsonl:4: field 'group' is a number above 2\^53"
 sed -i 's/"group": "group[0-9]*"/"group": "one"/' rows.jsonl; refused 3 'at least 3'
 sed -i 's/"label": 0/"label": 1/' rows.jsonl
 expect 3 "NO.*no row in the train part" muster train job.json; cp good.jsonl rows.jsonl; rm -rf run
@@ -65,6 +67,8 @@ rm model/model.safetensors; broken '[23]' 'model.safetensors.*pytorch_model.bin'
 sed -i 's/"model_type": "bert"/"model_type": "roberta"/' model/config.json; broken 2 'roberta'
 sed -i 's/"gelu"/"swish"/' model/config.json; broken 2 'swish'
 sed -i '/^\[UNK\]$/d' model/vocab.txt; broken '[23]' '\[UNK\]'
+sed -i 's/"vocab_size": [0-9]*/"vocab_size": 50/' model/config.json
+expect 2 'has 69 tokens, its config.json says vocab_size 50' muster check job.json; rm -rf model run && cp -r good-model model
 rm model/config.json; broken '[23]' 'config.json'
 expect 2 'hf download|huggingface-cli download' muster check job.json model=allenai/no_such_model_here
 

@@ -105,8 +105,49 @@ assert json.load(open("many/split.json"))["fingerprints"] == {p: v["fingerprint"
 PY
 expect 3 'no label has 1000 rows' muster check many.json out=none data.min_label_count=1000
 
+say "a column a label: CSV, TSV and JSON Lines, a list and a pattern, give what lists give"
+python3 - <<'PY'
+import csv, json
+rows = [json.loads(line) for line in open("many.jsonl")]
+names = sorted({tag for row in rows for tag in row["tags"]})
+flat = [dict(id=row["id"], text=row["text"], **{"t_" + n: int(n in row["tags"]) for n in names}) for row in rows]
+for path, separator in (("flat.csv", ","), ("flat.tsv", "\t")):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, flat[0].keys(), delimiter=separator)
+        writer.writeheader()
+        writer.writerows(flat)
+with open("flat.jsonl", "w") as file:
+    file.writelines(json.dumps({k: v if v or not k.startswith("t_") else None for k, v in row.items()}) + "\n" for row in flat)
+with open("listed.jsonl", "w") as file:
+    file.writelines(json.dumps({"id": row["id"], "text": row["text"], "tags": ["t_" + t for t in row["tags"]]}) + "\n" for row in rows)
+json.dump(["t_" + n for n in names], open("columns.json", "w"))
+PY
+expect 0 'kept' muster split many.json data.path=listed.jsonl data.group=id out=listed
+for file in flat.csv flat.tsv flat.jsonl; do
+  for label in '"t_*"' "$(cat columns.json)"; do
+    expect 0 'kept' muster split many.json data.path=$file data.group=id data.label="$label" out=other
+    same_bytes listed/split.json other/split.json
+    rm -rf other
+  done
+done
+expect 2 'columns.* are for the task multi_label_classification' muster check many.json data.path=flat.csv 'data.label="t_*"' task=single_label_classification out=other
+expect 3 "no row has a field 'u_\*'" muster check many.json data.path=flat.csv 'data.label="u_*"' out=other
+sed '3s/,1/,7/' flat.csv >seven.csv
+expect 3 "seven.csv:3: field 't_l[0-9]*' is \"7\"; a label's column holds 1 or 0" muster check many.json data.path=seven.csv 'data.label="t_*"' out=other
+expect 0 'bundle' muster publish many.json data.path=flat.csv 'data.label="t_*"' 'data.word_limits={"text": 3}' train.epochs=1 out=flat
+python3 - <<'PY' || fail "the first three words are not what counts"
+import json
+assert json.load(open("flat/check.json"))["lengths"]["text_a"]["words"]["max"] == 3
+assert json.load(open("flat/bundle/inference_config.json"))["input"]["word_limits"] == {"text": 3}
+assert "(first 3 words)" in open("flat/bundle/README.md").read()
+PY
+expect 2 'data.word_limits: "txt" is in neither' muster check many.json 'data.word_limits={"txt": 3}' out=other
+expect 2 'data.word_limits: expected an object of fields and whole numbers' muster check many.json 'data.word_limits={"text": 0}' out=other
+expect 0 'micro F1' muster evaluate flat/bundle flat.tsv --unseen
+expect 0 '400 rows' muster predict flat/bundle many.jsonl -o flat.predicted
+
 say "init"
-for file in rows.jsonl rows.csv many.jsonl; do
+for file in rows.jsonl rows.csv many.jsonl flat.csv flat.jsonl; do
   rm -f init.json
   expect 0 'next: muster check init.json' muster init $file --model model -o init.json
   expect 0 'kept' muster check init.json out=init data.min_label_count=0

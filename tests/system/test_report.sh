@@ -40,7 +40,13 @@ del job["sweep"]
 json.dump(job, open("many.json", "w"))
 PY
 expect 0 'report  .*report.html' muster run many.json
+rm -rf many/pictures
 expect 0 'page.html' muster report many -o page.html --with-test
+[ ! -e many/pictures ] || fail "the pictures of page.html went into the run's folder"
+if [ $drawn = 1 ]; then
+  [ -s page_pictures/loss.svg ] || fail "page.html has no pictures beside it"
+fi
+expect 0 'report' muster report many
 check many/report.html many --text '<script>alert(1)</script>' --text '<img src=x onerror=alert(2)>' --text 'Rows of test are not shown'
 check page.html many --text 'Test: the surest errors'
 [ ! -e owned ] && [ ! -e many/pictures/owned ] || fail "a label's name was run as a command"

@@ -35,6 +35,20 @@ expect 0 'predicted.jsonl: 3 rows' muster predict run/bundle three.jsonl -o pred
 [ "$(grep -c '"id": *"row[012]"' predicted.jsonl)" = 3 ] || fail "predicted.jsonl does not name the three rows"
 muster predict run/bundle three.jsonl 2>/dev/null | cmp - predicted.jsonl || fail "standard output and -o differ"
 expect 0 '3 rows' muster predict run/bundle three.jsonl -o predicted.h5
+"${PYTHON:-python3}" - <<'PY' || fail "predicted.h5 and predicted.jsonl differ"
+import json, sys
+try:
+    import h5py
+except ImportError:
+    print("no h5py: predicted.h5 is not read")
+    sys.exit()
+rows, f = [json.loads(line) for line in open("predicted.jsonl")], h5py.File("predicted.h5")
+assert [i.decode() for i in f["id"]] == [row["id"] for row in rows] and [l.decode() for l in f["label"]] == ["NO", "YES"]
+for i, row in enumerate(rows):
+    assert f["probabilities"][i].tolist() == list(row["probabilities"].values()) and list(f["decided"][i]) == [row["label"] == "NO", row["label"] == "YES"]
+    assert all(abs(a - b) < 1e-6 for a, b in zip(f["logits"][i], row["logits"]))
+assert f["logits"].dims[0][0] == f["id"] and f["logits"].dims[1][0] == f["label"]
+PY
 
 say "transformers loads the bundle and gives the same logits"
 checked=0

@@ -32,6 +32,11 @@ static const struct {
     {"g.tsv", "question1\tquestion2\tis_same\n", "%w\t%w\t%l\n", NULL,
      "label=is_same single id=- group=- a=question1 b=question2"},
     {"g.csv", "review,country,verdict\n", "%w,c%l,v%l\n", "country", "label=country single id=- group=- a=review b="},
+    {"g.csv", "id,text,politics,war,sports\n", "%d,%w,%l,0,1\n", NULL, "label=politics,war,sports multi id=id group=- a=text b="},
+    {"g.jsonl", "", "{\"text\": \"%w\", \"topic_war\": %l, \"topic_law\": null, \"topic_tax\": true, \"long\": %d}\n", NULL,
+     "label=topic_war,topic_tax multi id=- group=- a=text b="},
+    {"g.tsv", "text\tx_war\tx_law\n", "%w\t%l\t1.0\n", NULL, "label=x_* multi id=- group=- a=text b="},
+    {"g.csv", "text,is_long,is_new,label\n", "%w,%l,%l,v%l\n", NULL, "label=label single id=- group=- a=text b="},
     {"g.jsonl", "", "{\"text\": \"%w\", \"topics\": {\"war\": %l, \"law\": 1}, \"url\": \"http://x.org/%d some words here\"}\n",
      NULL, "label=topics multi id=- group=- a=text b="},
 };
@@ -72,7 +77,11 @@ static void fields_are_told_apart(void **state)
         if (guess_fields(&g, cases[i].path, cases[i].label, &e))
             fail_msg("case %zu: %s", i, e.text);
         const char *id = guess_name(&g, g.id), *group = guess_name(&g, g.group);
-        buffer_printf(&found, "label=%s %s", guess_name(&g, g.label), g.multi ? "multi" : "single");
+        const char *label = g.pattern ? g.pattern : guess_name(&g, g.label);
+        buffer_text(&found, "label=");
+        for (size_t k = 0; !label && k < g.column_count; k++)
+            buffer_printf(&found, "%s%s", k ? "," : "", guess_name(&g, g.columns[k]));
+        buffer_printf(&found, "%s %s", label ? label : "", g.multi ? "multi" : "single");
         if (g.separator)
             buffer_printf(&found, "(%s)", g.separator);
         buffer_printf(&found, " id=%s group=%s", id ? id : "-", group ? group : "-");

@@ -85,6 +85,47 @@ static void rows_are_cleaned_as_W1_says(void **state)
     records_free(&r);
 }
 
+static char *columns[] = {"war", "law", "tax"}, *pattern[] = {"t_*"};
+
+static void label_columns_are_read(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e;
+    struct input in = {
+        .text_a = {text_a, 1}, .label_columns = {columns, 3}, .labels = {columns, 3}, .joiner = " ", .multi = true};
+    if (read_text(&r,
+                  "{\"a\":\"x\",\"war\":1,\"law\":0,\"tax\":true}\n{\"a\":\"y\",\"war\":null,\"law\":\"1.0\"}\n"
+                  "{\"a\":\"z\",\"tax\":false,\"other\":7}\n",
+                  &in, false, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(r.count, 3); /* a row without any label is a row */
+    assert_labels(&r.rows[0], "0 2");
+    assert_labels(&r.rows[1], "1");
+    assert_labels(&r.rows[2], "");
+    records_free(&r);
+    in.label_columns = (struct text_fields){pattern, 1};
+    in.labels = (struct text_fields){NULL, 0};
+    if (read_text(&r, "{\"a\":\"x\",\"t_b\":1,\"t_a\":0,\"u\":5}\n", &in, false, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(r.label_count, 2); /* also that no row has, sorted */
+    assert_string_equal(r.labels[0], "t_a");
+    assert_labels(&r.rows[0], "1");
+    records_free(&r);
+    static const struct {
+        const char *text, *words;
+    } bad[] = {{"{\"a\":\"x\",\"t_b\":1}\n{\"a\":\"x\",\"t_b\":2}\n", PATH ":2: field 't_b' is 2; a label's column holds 1 or 0"},
+               {"{\"a\":\"x\",\"t_b\":\"yes\"}\n", PATH ":1: field 't_b' is \"yes\"; a label's column"},
+               {"{\"a\":\"x\",\"t_b\":[1]}\n", PATH ":1: field 't_b' is [1]; a label's column"},
+               {"{\"a\":\"x\",\"tb\":1}\n", "no row has a field 't_*', which the job names"},
+               {"{\"a\":\"x\",\"t_b\":NaN}\n{\"a\":\"x\",\"t_b\":-1}\n", PATH ":2: field 't_b' is -1"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(read_text(&r, bad[i].text, &in, false, &e), -1);
+        if (e.kind != ERROR_DATA || !strstr(e.text, bad[i].words))
+            fail_msg("expected '%s', found '%s'", bad[i].words, e.text);
+    }
+}
+
 static void labels_without_names_are_numbered_by_value(void **state)
 {
     (void)state;
@@ -266,7 +307,8 @@ static void each_wrong_row_is_named(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_cleaned_as_W1_says),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(label_columns_are_read),
+                                       cmocka_unit_test(rows_are_cleaned_as_W1_says),
                                        cmocka_unit_test(labels_without_names_are_numbered_by_value),
                                        cmocka_unit_test(many_labels_come_as_lists_or_objects),
                                        cmocka_unit_test(labels_of_cells),

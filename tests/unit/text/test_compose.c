@@ -22,7 +22,7 @@ static void as_python_joins(void **state)
         }
         struct buffer b = {0};
         buffer_text(&b, "before:");
-        compose_text(&b, (const char *const *)texts, count, json_text(json_at(json_at(rows, i), 1)));
+        compose_text(&b, (const char *const *)texts, count, NULL, json_text(json_at(json_at(rows, i), 1)));
         if (strcmp(b.data + 7, expected))
             fail_msg("row %zu: expected \"%s\", found \"%s\"", i, expected, b.data + 7);
         assert_int_equal(blank, !size);
@@ -39,7 +39,7 @@ static void nothing_is_an_empty_text(void **state)
 {
     (void)state;
     struct buffer b = {0};
-    compose_text(&b, NULL, 0, ". ");
+    compose_text(&b, NULL, 0, NULL, ". ");
     assert_non_null(b.data);
     assert_string_equal(b.data, "");
     buffer_free(&b);
@@ -50,16 +50,29 @@ static void bytes_that_are_no_text_stay(void **state)
     (void)state;
     const char *const fields[] = {" \xff \xe2\x80 x\xc2", "\xc2\xa0"};
     struct buffer b = {0};
-    compose_text(&b, fields, 2, ". ");
+    compose_text(&b, fields, 2, NULL, ". ");
     assert_string_equal(b.data, "\xff \xe2\x80 x\xc2");
     assert_false(text_is_blank("\xff"));
     assert_true(text_is_blank(" \t\xc2\xa0"));
     buffer_free(&b);
 }
 
+/* W2: title, summary, and the first words of the text. */
+static void fields_are_cut_behind_so_many_words(void **state)
+{
+    (void)state;
+    const char *fields[] = {"a title of five words", " one two\u00a0 three four ", NULL, "rest"};
+    const uint32_t words[] = {0, 2, 1, 9};
+    struct buffer b = {0};
+    compose_text(&b, fields, 4, words, " | ");
+    assert_string_equal(b.data, "a title of five words | one two | rest");
+    buffer_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fields_are_cut_behind_so_many_words),
         cmocka_unit_test(as_python_joins),
         cmocka_unit_test(nothing_is_an_empty_text),
         cmocka_unit_test(bytes_that_are_no_text_stay),
