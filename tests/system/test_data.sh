@@ -134,12 +134,13 @@ expect 2 'columns.* are for the task multi_label_classification' muster check ma
 expect 3 "no row has a field 'u_\*'" muster check many.json data.path=flat.csv 'data.label="u_*"' out=other
 sed '3s/,1/,7/' flat.csv >seven.csv
 expect 3 "seven.csv:3: field 't_l[0-9]*' is \"7\"; a label's column holds 1 or 0" muster check many.json data.path=seven.csv 'data.label="t_*"' out=other
-expect 0 'bundle' muster publish many.json data.path=flat.csv 'data.label="t_*"' 'data.word_limits={"text": 3}' train.epochs=1 out=flat
-python3 - <<'PY' || fail "the first three words are not what counts"
+expect 0 'kept' muster check many.json 'data.word_limits={"text": 3}' 'data.accept=["conflicting_duplicates"]' out=short
+expect 0 'bundle' muster publish many.json data.path=flat.csv 'data.label="t_*"' 'data.word_limits={"text": 20}' train.epochs=1 out=flat
+python3 - <<'PY' || fail "the first words are not what counts"
 import json
-assert json.load(open("flat/check.json"))["lengths"]["text_a"]["words"]["max"] == 3
-assert json.load(open("flat/bundle/inference_config.json"))["input"]["word_limits"] == {"text": 3}
-assert "(first 3 words)" in open("flat/bundle/README.md").read()
+assert json.load(open("short/check.json"))["lengths"]["text_a"]["words"]["max"] == 3
+assert json.load(open("flat/bundle/inference_config.json"))["input"]["word_limits"] == {"text": 20}
+assert "(first 20 words)" in open("flat/bundle/README.md").read()
 PY
 expect 2 'data.word_limits: "txt" is in neither' muster check many.json 'data.word_limits={"txt": 3}' out=other
 expect 2 'data.word_limits: expected an object of fields and whole numbers' muster check many.json 'data.word_limits={"text": 0}' out=other
