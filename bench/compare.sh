@@ -5,13 +5,13 @@
 #
 # Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full, trainer loop.
 # Environment: BUILD (the build folder, with the target bench_tokenizer built; default build/release), PYTHON (has PyTorch, transformers,
-# accelerate), MODEL (folder of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS (12), WARM (2),
-# THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
+# accelerate), MODEL (folder of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS (12), WARM (2), BASE_STEPS (2,
+# of BERT-base, behind one that warms up), THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 BUILD=${BUILD:-$root/build/release} PYTHON=${PYTHON:-python3} MODEL=${MODEL:-$root/runs/minilm} DATA=${DATA:-$root/runs/pairs.jsonl}
-ROUNDS=${ROUNDS:-3} STEPS=${STEPS:-12} WARM=${WARM:-2} THREADS=${THREADS:-$(nproc)} LOCK=${LOCK:-}
+ROUNDS=${ROUNDS:-3} STEPS=${STEPS:-12} WARM=${WARM:-2} BASE_STEPS=${BASE_STEPS:-2} THREADS=${THREADS:-$(nproc)} LOCK=${LOCK:-}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 words=" $* "
 scratch=$(mktemp -d)
@@ -122,8 +122,8 @@ for precision in f32 bf16; do
   for length in 128 256; do
     for kind in real full; do train minilm $precision $length $kind 8 "$STEPS" "$WARM"; done
   done
-  train base $precision 512 full 2 3 1
-  train base $precision 512 real 4 3 1
+  train base $precision 512 full 8 "$BASE_STEPS" 1
+  train base $precision 512 real 8 "$BASE_STEPS" 1
   infer $precision 128
   infer $precision 256
   ranks $precision
