@@ -23,6 +23,7 @@ LAYERS, WIDTH, INNER, POSITIONS, LABELS, VOCABULARY = 12, 768, 3072, 512, 2, 305
 PIECE, ACTIVE = 4 << 20, 16      # worker/comm/mpi.c
 TOKENS = 206                     # of a row: pairs of the demo, cut at 512
 FORWARD = 1 / 3                  # of forward and backward
+LOOKS = (1 / 3, 2 / 3, 3 / 4, 1)  # of a layer's backward: behind each linear map, by its products
 LAYER = 4 * WIDTH * WIDTH + 2 * WIDTH * INNER + 9 * WIDTH + INNER
 HEAD, EMBEDDINGS = WIDTH * WIDTH + WIDTH + LABELS * (WIDTH + 1), (POSITIONS + 2 + 2) * WIDTH
 # distinct words of a step by its tokens, counted in the demo's pairs; beyond them the last slope goes on
@@ -49,7 +50,8 @@ def step(ranks, gigabits, speed, rows, polled):
     if ranks == 1:
         return compute, compute
     bandwidth, levels, every = gigabits * 1e9 / 8, int(math.log2(ranks)), buckets(ranks, compute, rows)
-    looks = sorted({t for t, _ in every})
+    each = compute * (1 - FORWARD) / (LAYERS + 0.1)
+    looks = sorted({t for t, _ in every} | {compute * FORWARD + (i + 0.05 + part) * each for i in range(LAYERS) for part in LOOKS})
 
     def seen(time, count):
         """When the count-th look at or after `time` happens; after backward rank looks all the time."""

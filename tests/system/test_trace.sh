@@ -5,7 +5,16 @@ python3 "$here/tiny.py" "$scratch" 60
 cat >look.py <<'PY'
 import json, sys
 path, ranks, layers, *steps = sys.argv[1:]
-events = json.load(open(path))["traceEvents"]
+whole = json.load(open(path))
+events = whole["traceEvents"]
+assert set(whole) == {"displayTimeUnit", "traceEvents"} and whole["displayTimeUnit"] == "ms", f"not the JSON object format: {sorted(whole)}"
+for e in events: # what the format asks of complete and metadata events, and nothing that it does not know
+    kinds = {key: type(value) for key, value in e.items()}
+    keys = {"X": {"name", "ph", "ts", "dur", "pid", "tid"}, "M": {"name", "ph", "pid", "tid", "args"}}[e["ph"]]
+    assert set(e) == keys and kinds["name"] is str and kinds["pid"] is kinds["tid"] is int, f"not an event of the format: {e}"
+    assert e["ph"] == "M" or all(kinds[key] in (int, float) and e[key] >= 0 for key in ("ts", "dur")), f"not a time: {e}"
+    assert e["ph"] == "X" or (e["name"], *e["args"]) in {("process_name", "name"), ("process_labels", "labels")}, f"not metadata: {e}"
+    assert e["tid"] == 0, f"a rank has one track: {e}"
 tracks = {e["pid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "process_name"}
 assert sorted(tracks) == list(range(int(ranks))), f"expected {ranks} tracks, found {tracks}"
 assert {e["pid"] for e in events} == set(tracks), "a span without a track"
@@ -29,7 +38,7 @@ for rank in tracks:
     assert expected <= names, f"rank {rank}: missing {sorted(expected - names)}"
     assert ("backward", "backward layer 0") in within and ("step", "optimiser") in within and ("step", "input") in within, sorted(map(str, within))
     if int(ranks) > 1: # the sums go on their way while backward goes on
-        assert ("backward", "all-reduce bucket 2") in within, sorted(map(str, within))
+        assert ("backward", "all-reduce bucket 2") in within and ("backward", "all-reduce look") in within, sorted(map(str, within))
 PY
 
 say "a run on 2 ranks"
