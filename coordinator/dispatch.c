@@ -91,7 +91,7 @@ int dispatch_create(struct dispatch **ret, const struct dispatch_options *option
     d->log = log;
     d->last_lease = last_lease_of(log);
     d->connection = path_join(options->folder, CONNECTION_FILE);
-    if (listener_create(&d->listener, e) || write_connection(d, e)) {
+    if (listener_create(&d->listener, e) || dispatch_metrics_open(d, e) || write_connection(d, e)) {
         dispatch_destroy(&d, 0);
         return -1;
     }
@@ -140,6 +140,7 @@ void dispatch_destroy(struct dispatch **dispatch, int exit_code)
         send_all_away(d, exit_code);
     roster_free(&d->roster);
     listener_destroy(&d->listener);
+    metrics_server_destroy(&d->metrics);
     unlink(d->connection);
     free(d->connection);
     free_options(&d->options);
@@ -227,6 +228,7 @@ static int give_lease(struct dispatch *d, struct group *g, size_t i, struct erro
         return -1;
     g->lease = lease->number;
     g->trial = i;
+    d->counts.leases++;
     group_note_beat(g, &(struct message_beat){.lease = g->lease});
     struct message m = {.kind = MESSAGE_LEASE,
                         .lease = {.lease = lease->number, .attempt = lease->attempts, .trial = d->trials[i]}};
@@ -336,6 +338,7 @@ static int turn(struct dispatch *d, struct error *e)
     if (dispatch_listen(d, e) || watch_groups(d, e))
         return -1;
     show_progress(d);
+    dispatch_metrics_update(d, false);
     return 0;
 }
 
@@ -397,6 +400,7 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
         d->roster.groups[i]->heard = clock_seconds(); /* nobody listened since the last run */
     int result = follow(d, e);
     progress_destroy(&d->progress);
+    dispatch_metrics_update(d, true);
     leases_free(&d->leases);
     d->trials = NULL;
     d->observer = NULL;

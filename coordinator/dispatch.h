@@ -16,6 +16,8 @@ struct dispatch_options {
     const char *hostfile;                 /* or NULL */
     int groups, ranks_per_group, threads; /* threads a rank; 0: cores of this machine / (groups * ranks_per_group), at least 1 */
     double heartbeat_timeout;             /* seconds */
+    bool serve_metrics;
+    int metrics_port; /* of 127.0.0.1; 0: any */
     int restarts;                         /* of a trial whose group died, before it is given up */
 };
 

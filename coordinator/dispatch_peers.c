@@ -147,6 +147,7 @@ int dispatch_group_dies(struct dispatch *d, struct group *g, const char *why, st
     int rank = g->output.lost_rank >= 0 ? g->output.lost_rank : d->options.ranks_per_group == 1 ? 0 : -1;
     const char *host = g->output.lost_rank >= 0 ? g->output.lost_host : g->hello.host ? g->hello.host : local;
     struct error death;
+    d->counts.deaths++;
     describe_death(&death, g, rank, host, why);
     if (dispatch_note(d, "group_died", death_fields(d, g, rank, host, why), e) ||
         state_move(&group_states, &g->state, GROUP_GONE, e))
@@ -269,6 +270,9 @@ static int on_result(struct dispatch *d, struct group *g, struct message *m, str
     if (dispatch_note(d, "trial_done", result_fields(d, g, r), e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
         return -1;
     g->lease = 0;
+    d->counts.steps += r->steps;
+    d->counts.tokens += r->tokens;
+    d->counts.seconds += r->seconds;
     struct dispatch_result result = {r->epochs_done, r->best_epoch, r->steps, r->tokens, r->seconds, r->best_weights};
     return end_trial(d, g->trial, LEASE_DONE, &result, NULL, e);
 }
@@ -327,6 +331,7 @@ static int take_bytes(struct dispatch *d, const char *peer, const char *bytes, s
         refuse(d, peer, words.text);
         return 0;
     }
+    d->counts.messages[m.kind]++;
     int result = handle(d, peer, &m, e);
     message_free(&m);
     return result;

@@ -3,10 +3,17 @@
 
 #include "coordinator/dispatch.h"
 #include "coordinator/lease.h"
+#include "coordinator/metrics_server.h"
 #include "coordinator/progress.h"
 #include "coordinator/roster.h"
 
 #define DISPATCH_TURN 0.1 /* seconds between looks at processes and clocks */
+
+/* Since the start, for Prometheus. */
+struct dispatch_counts {
+    uint64_t messages[MESSAGE_KINDS], deaths, leases, steps, tokens; /* steps, tokens, seconds: of trials that are done */
+    double seconds;
+};
 
 struct dispatch {
     struct dispatch_options options; /* texts are owned */
@@ -18,7 +25,9 @@ struct dispatch {
     struct roster roster;
     uint64_t last_lease;
     int started, failed_starts; /* groups started ever; those in a row that never said HELLO */
-    double reminded;
+    double reminded, measured;
+    struct metrics_server *metrics; /* NULL: nobody asked for it */
+    struct dispatch_counts counts;
     /* while dispatch_run is at work */
     const struct trial *trials;
     struct leases leases;
@@ -36,3 +45,5 @@ int dispatch_goodbye_code(const struct dispatch *d, int exit_code);
 /* Logs the death, kills what is left, and puts its trial back into the queue or gives it up. */
 int dispatch_group_dies(struct dispatch *d, struct group *g, const char *why, struct error *e);
 int dispatch_listen(struct dispatch *d, struct error *e);
+int dispatch_metrics_open(struct dispatch *d, struct error *e);
+void dispatch_metrics_update(struct dispatch *d, bool now); /* cheap to call often: once a second, unless now */

@@ -15,6 +15,8 @@ struct text_fields {
     size_t count;
 };
 
+#define NO_METRICS_PORT 65536u
+
 /* `const char *` members with a fixed set of values point into the table; the others are owned. */
 struct job {
     char *name, *out, *model;
@@ -69,6 +71,7 @@ struct job {
         const char *launcher, *device;
         char *hostfile;
         uint32_t groups, ranks_per_group, threads, restarts;
+        uint32_t metrics_port; /* or NO_METRICS_PORT */
         double heartbeat_timeout;
     } cluster;
     struct json *resolved; /* everything above with defaults, as written to job.json */

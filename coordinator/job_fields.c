@@ -142,6 +142,8 @@ const struct job_field job_fields[] = {
      .help = "hosts of the workers; null: this machine"},
     {"cluster.heartbeat_timeout", JOB_NUMBER, JOB_FREE, "30", 1, 86400, AT(cluster.heartbeat_timeout),
      .help = "seconds of silence after which a group is dead"},
+    {"cluster.metrics_port", JOB_COUNT, JOB_NULL | JOB_FREE, "null", 0, 65535, .none = NO_METRICS_PORT, AT(cluster.metrics_port),
+     .help = "Prometheus metrics at http://127.0.0.1:PORT/metrics; 0: any port, muster status tells it; null: none"},
     {"cluster.restarts", JOB_COUNT, JOB_FREE, "3", 0, 1000, AT(cluster.restarts), .help = "of a trial whose group died"},
 };
 #define FIELDS (sizeof job_fields / sizeof job_fields[0])

@@ -364,6 +364,8 @@ static void fill_workers(struct run *r, const struct dispatch_options *given)
     r->workers.device = j->cluster.device;
     r->workers.hostfile = j->cluster.hostfile;
     r->workers.threads = (int)j->cluster.threads;
+    r->workers.serve_metrics = j->cluster.metrics_port != NO_METRICS_PORT;
+    r->workers.metrics_port = (int)j->cluster.metrics_port;
     r->workers.heartbeat_timeout = j->cluster.heartbeat_timeout;
     r->workers.restarts = (int)j->cluster.restarts;
     if (strcmp(j->cluster.device, "fake") == 0)

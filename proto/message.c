@@ -136,6 +136,11 @@ static const struct {
 static const char *const side_names[] = {[SIDE_WORKER] = "a worker", [SIDE_COORDINATOR] = "the coordinator"};
 static const char *const program_names[] = {[SIDE_WORKER] = "muster-worker", [SIDE_COORDINATOR] = "muster"};
 
+const char *message_name(enum message_kind kind)
+{
+    return table[kind].name;
+}
+
 int version_check(const char *version, const char *who, struct error *e)
 {
     if (!strcmp(version, MUSTER_VERSION))

@@ -124,6 +124,7 @@ struct message {
     };
 };
 
+const char *message_name(enum message_kind kind);
 
 /* Text of the message, NUL-terminated; caller frees. Fields are borrowed. ERROR_FAILED if it is larger than MESSAGE_LIMIT. */
 int message_encode(char **ret, const struct message *m, struct error *e);

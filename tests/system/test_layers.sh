@@ -35,6 +35,7 @@ owner 'utf8proc.h' '^common/(text/[a-z_0-9]+|format/json)\.c$'
 owner '(oneapi/dnnl/)?dnnl[a-z_]*.h' '^worker/device/[a-z_]+\.[ch]$'
 owner 'zip.h' '^common/format/[a-z_]+\.c$'
 owner 'linear.h' '^coordinator/linear\.c$'
+owner 'microhttpd.h' '^coordinator/metrics_server\.c$'
 owner 'zmq.h' '^(coordinator|worker|proto|common)/[a-z_/]+\.c$'
 for header in 'cjson/cJSON.h' 'mpi.h' 'sodium.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
   for program in coordinator worker; do
