@@ -175,6 +175,40 @@ static int check_vocabulary(const struct job *j, const char *model, const struct
                      j->model, tokenizer_size(t), c.vocabulary);
 }
 
+/* Which of the files is not what the report was made from; NULL: none. */
+static const char *changed_file(const struct inputs *in, const struct json *check)
+{
+    const struct json *files = json_get(check, "files");
+    for (size_t i = 0; i < in->count; i++) {
+        const char *before = json_text(json_get(json_at(files, i), "sha256"));
+        if (!before || strcmp(before, in->sha256[i]) != 0)
+            return in->path[i];
+    }
+    return NULL;
+}
+
+/* Trials belong to the rows they learned from: other rows are another run, as another job would be. Before the first trial the
+ * data may change as it likes. */
+static int refuse_other_rows(const struct job *j, const struct inputs *in, const char *path, const char *hash, struct error *e)
+{
+    char *trials = path_join(j->out, "trials");
+    struct json *check = NULL;
+    struct error ignored;
+    int result = 0;
+    if (folder_exists(trials) && file_exists(path) && json_read(&check, path, &ignored) == 0) {
+        const char *made_from = json_text(json_get(check, "made_from")), *file = changed_file(in, check);
+        if (made_from && strcmp(made_from, hash) != 0)
+            result =
+                error_set(e, ERROR_USAGE,
+                          "%s holds trials of other rows: %s has changed since; use another out=FOLDER, put the old %s back, "
+                          "or remove %s to train anew",
+                          j->out, file ? file : "the model's tokenizer", file ? "file" : "one", trials);
+    }
+    json_destroy(&check);
+    free(trials);
+    return result;
+}
+
 /* The report and the place of the rows file, made unless they are there. */
 static int provide(struct json **check, char **rows, const struct job *j, struct error *e)
 {
@@ -185,7 +219,8 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
     int result = -1;
     *rows = NULL;
     if (model_folder_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
-        check_vocabulary(j, model, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) || folder_create(folder, e))
+        check_vocabulary(j, model, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) ||
+        refuse_other_rows(j, &in, path, hash, e) || folder_create(folder, e))
         goto done;
     *rows = data_rows_path(j->out, hash);
     facts = facts_path(j, hash);

@@ -6,6 +6,7 @@
 #include "common/base/sha256.h"
 #include "coordinator/job_fields.h"
 #include "coordinator/job_place.h"
+#include "coordinator/job_sweep.h"
 
 #include <errno.h>
 #include <math.h>
@@ -76,6 +77,23 @@ static int add_section(struct given *g, const char *section, const struct json *
     return 0;
 }
 
+/* Swept keys and settings stand side by side in the file. */
+static void add_sweep(struct given *g, const struct json *sweep)
+{
+    struct json *swept = json_object();
+    bool object = json_type(sweep) == JSON_OBJECT;
+    for (size_t i = 0; object && i < json_size(sweep); i++) {
+        char *key = format_text("sweep.%s", json_key(sweep, i));
+        if (job_field_find(key))
+            json_set(g->values, key, json_copy(json_at(sweep, i)));
+        else
+            json_set(swept, json_key(sweep, i), json_copy(json_at(sweep, i)));
+        free(key);
+    }
+    json_set(g->values, "sweep", json_copy(object ? swept : sweep)); /* what is no object, the table refuses */
+    json_destroy(&swept);
+}
+
 static int read_file(struct given *g, struct error *e)
 {
     size_t size;
@@ -89,7 +107,9 @@ static int read_file(struct given *g, struct error *e)
     }
     for (size_t i = 0; i < json_size(file); i++) {
         const char *key = json_key(file, i);
-        if ((is_section(key) ? add_section(g, key, json_at(file, i), e) : add_key(g, key, json_at(file, i), e)) != 0)
+        if (strcmp(key, "sweep") == 0)
+            add_sweep(g, json_at(file, i));
+        else if ((is_section(key) ? add_section(g, key, json_at(file, i), e) : add_key(g, key, json_at(file, i), e)) != 0)
             goto done;
     }
     status = 0;
@@ -111,7 +131,7 @@ static struct json *override_value(const char *text)
 /* "sweep.lr=[..]" changes one list of the sweep; anything else replaces the key's value. */
 static void set_override(struct given *g, const char *key, struct json *value)
 {
-    if (strncmp(key, "sweep.", 6) == 0) {
+    if (strncmp(key, "sweep.", 6) == 0 && !job_field_find(key)) {
         const struct json *old = json_get(g->values, "sweep");
         struct json *sweep = old && json_type(old) == JSON_OBJECT ? json_copy(old) : json_object();
         json_set(sweep, key + 6, value);
@@ -119,7 +139,12 @@ static void set_override(struct given *g, const char *key, struct json *value)
         json_set_boolean(g->overridden, "sweep", true);
         return;
     }
-    json_set(g->values, key, value);
+    if (strcmp(key, "sweep") == 0) {
+        add_sweep(g, value);
+        json_destroy(&value);
+    } else {
+        json_set(g->values, key, value);
+    }
     json_set_boolean(g->overridden, key, true);
 }
 
@@ -205,13 +230,6 @@ static void derive(struct job *j, const char *path)
     j->train.micro_batch_follows = j->train.micro_batch == 0;
 }
 
-static void derive_micro_batch(struct job *j)
-{
-    uint32_t share = j->train.batch / j->cluster.ranks_per_group;
-    if (j->train.micro_batch_follows)
-        j->train.micro_batch = share ? share : 1;
-}
-
 static int check_sources(const struct job *j, struct error *e)
 {
     int parts = !!j->data.train_path + !!j->data.validation_path + !!j->data.test_path;
@@ -295,22 +313,29 @@ static int check_shares(const struct job *j, struct error *e)
     return 0;
 }
 
-static int check_ranks(const struct job *j, struct error *e)
+/* Loss weights change the loss itself: trials that differ in them cannot be told apart by it. */
+static int check_search(const struct job *j, struct error *e)
 {
-    uint32_t ranks = j->cluster.ranks_per_group;
-    if (ranks & (ranks - 1))
-        return error_set(e, ERROR_USAGE, "cluster.ranks_per_group: expected a power of two (1, 2, 4, ...), found %u", ranks);
-    if (j->train.micro_batch > j->train.batch)
-        return error_set(e, ERROR_USAGE, "train.micro_batch %u is more than train.batch %u", j->train.micro_batch,
-                         j->train.batch);
-    uint32_t count = (j->train.batch + j->train.micro_batch - 1) / j->train.micro_batch;
-    if (ranks > count)
-        return error_set(
-            e, ERROR_USAGE,
-            "more ranks than micro-batches: train.batch %u in micro-batches of %u makes %u for cluster.ranks_per_group %u; "
-            "use %s",
-            j->train.batch, j->train.micro_batch, count, ranks,
-            j->train.batch >= ranks ? "a smaller train.micro_batch" : "a larger train.batch or fewer ranks");
+    bool random = strcmp(j->search.sample, "random") == 0;
+    const char *weights = json_get(j->sweep, "class_weights") ? "class_weights"
+                          : json_get(j->sweep, "pos_weight")  ? "pos_weight"
+                                                              : NULL;
+    for (size_t i = 0; i < json_size(j->sweep) && !random; i++)
+        if (job_sweep_is_range(json_at(j->sweep, i)))
+            return error_set(e, ERROR_USAGE, "sweep.%s: a range is drawn from: set sweep.sample to \"random\", or give a list",
+                             json_key(j->sweep, i));
+    if (random && j->search.count == 0)
+        return error_set(e, ERROR_USAGE, "sweep.count is missing: how many trials sweep.sample \"random\" draws");
+    if (random && !j->sweep)
+        return error_set(e, ERROR_USAGE,
+                         "sweep.sample \"random\" has nothing to draw from: give keys such as sweep.lr a list or a range");
+    if (!random && j->search.count > 0)
+        return error_set(e, ERROR_USAGE, "sweep.count is of sweep.sample \"random\"; a grid has all combinations");
+    if (j->search.scheduler != SCHEDULER_NONE && weights && strcmp(j->train.select, "loss") == 0)
+        return error_set(e, ERROR_USAGE,
+                         "sweep.scheduler compares trials by train.select \"loss\", which sweep.%s changes; use another "
+                         "train.select, such as \"macro_f1\"",
+                         weights);
     return 0;
 }
 
@@ -318,7 +343,7 @@ static int check_ranks(const struct job *j, struct error *e)
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
     if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
-        check_shares(j, e) != 0 || check_ranks(j, e) != 0)
+        check_shares(j, e) != 0 || job_check_ranks(j, e) != 0 || check_search(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }
@@ -333,8 +358,13 @@ static struct json *nested(const struct job *j, bool all)
         const char *dot = strchr(f->key, '.');
         if (!all && f->flags & JOB_FREE)
             continue;
-        if (!dot) {
+        if (!dot && f->type != JOB_SWEEP) {
             json_set(root, f->key, job_field_value(f, j));
+            continue;
+        }
+        if (!dot) { /* a section of which some keys are in no table */
+            snprintf(name, sizeof name, "%s", f->key);
+            section = json_set(root, name, j->sweep ? json_copy(j->sweep) : json_object());
             continue;
         }
         size_t size = (size_t)(dot - f->key);
@@ -363,6 +393,8 @@ static int check_sweep_ranks(const struct job *j, struct error *e)
 {
     static const char *const sizes[] = {"batch", "micro_batch"};
     const struct json *batches = json_get(j->sweep, sizes[0]), *micros = json_get(j->sweep, sizes[1]);
+    if (job_sweep_is_range(batches) || job_sweep_is_range(micros))
+        return 0; /* those that are drawn are looked at then */
     for (size_t b = 0; b < (batches ? json_size(batches) : 1); b++)
         for (size_t m = 0; m < (micros ? json_size(micros) : 1); m++) {
             struct json *values = json_object();
@@ -391,7 +423,7 @@ int job_read(struct job *ret, const char *path, const char *const *overrides, si
     if (store_all(&j, &g, e) != 0)
         goto fail;
     derive(&j, path);
-    derive_micro_batch(&j);
+    job_derive_micro_batch(&j);
     if (check_together(&j, path, e) != 0)
         goto fail;
     if (check_sweep_ranks(&j, e) != 0) {
@@ -414,65 +446,6 @@ void job_free(struct job *j)
         job_field_free(&job_fields[i], j);
     json_destroy(&j->resolved);
     memset(j, 0, sizeof *j);
-}
-
-int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e)
-{
-    struct job variant = *j;
-    for (size_t i = 0; i < json_size(values); i++) {
-        char *key = format_text("train.%s", json_key(values, i));
-        const struct job_field *f = job_field_find(key);
-        free(key);
-        if (!f || !(f->flags & JOB_SWEPT))
-            return error_set(e, ERROR_USAGE, "train.%s cannot be swept", json_key(values, i));
-        if (job_field_store(f, &variant, json_at(values, i), e) != 0)
-            return -1;
-        if (strcmp(f->key, "train.micro_batch") == 0)
-            variant.train.micro_batch_follows = variant.train.micro_batch == 0;
-    }
-    derive_micro_batch(&variant);
-    if (check_ranks(&variant, e) != 0)
-        return -1;
-    *ret = variant;
-    return 0;
-}
-
-struct json *job_train_options(const struct job *j)
-{
-    struct json *options = json_object();
-    for (size_t i = 0; i < job_field_count; i++)
-        if (strncmp(job_fields[i].key, "train.", 6) == 0 && job_fields[i].type != JOB_ABSENT)
-            json_set(options, job_fields[i].key + 6, job_field_value(&job_fields[i], j));
-    return options;
-}
-
-/* The shortest digits that read back as x, as Python's repr has them: 1e-05. */
-static void short_number(char text[32], double x)
-{
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
-            return;
-    }
-}
-
-char *job_trial_key(const struct job *j, const struct json *values)
-{
-    char number[32];
-    short_number(number, j->train.lr);
-    char *key = format_text("lr-%s_epochs-%u", number, j->train.epochs);
-    for (size_t i = 0; i < json_size(values); i++) {
-        const char *name = json_key(values, i);
-        const struct json *value = json_at(values, i);
-        if (strcmp(name, "lr") == 0 || strcmp(name, "epochs") == 0)
-            continue;
-        short_number(number, json_number(value));
-        const char *text = json_text(value) ? json_text(value) : json_type(value) == JSON_NUMBER ? number : "null";
-        char *longer = format_text("%s_%s-%s", key, name, text);
-        free(key);
-        key = longer;
-    }
-    return key;
 }
 
 static const struct json *nested_value(const struct json *root, const char *key)
@@ -551,7 +524,7 @@ int job_claim_folder(struct job *j, struct error *e)
         if (json_read(&stored, path, e) != 0)
             goto done;
         follow_stored_micro_batch(j, stored);
-        if (compare(j, stored, e) != 0 || check_ranks(j, e) != 0)
+        if (compare(j, stored, e) != 0 || job_check_ranks(j, e) != 0)
             goto done;
     }
     status = json_write(path, j->resolved, e);

@@ -6,6 +6,7 @@
 #include "common/format/json.h"
 #include "common/score/threshold.h"
 #include "common/text/pair.h"
+#include "coordinator/scheduler.h"
 
 /* true: each label its own threshold; auto: those with rows enough; false: one for all. */
 enum per_class { PER_CLASS_AUTO, PER_CLASS_TRUE, PER_CLASS_FALSE };
@@ -54,7 +55,13 @@ struct job {
         const char *checkpoint_every;           /* "epoch" */
         bool micro_batch_follows;               /* micro_batch is not in the file: batch / ranks_per_group */
     } train;
-    struct json *sweep; /* object: train key -> list of values; NULL: no sweep */
+    struct json *sweep; /* object: train key -> list of values or range (job_sweep.h); NULL: no sweep */
+    struct {
+        const char *sample; /* "grid", "random" */
+        uint32_t count;     /* of random trials; 0: not given */
+        enum scheduler_kind scheduler;
+        uint32_t grace_epochs, reduction, startup_trials;
+    } search; /* how the sweep goes about it: the other keys of "sweep" in the file */
     struct {
         struct threshold_grid grid;
         const char *per;
@@ -88,10 +95,10 @@ void job_print_help(void); /* every key with default and meaning */
  * made again. A micro_batch that j's file leaves open is taken from the folder, so that a run can be resumed on other ranks. */
 int job_claim_folder(struct job *j, struct error *e);
 
-/* A variant of j with other train values (object: key without "train." -> value, checked by the table). Borrows from j and must
- * not be freed. */
+/* A variant of j with other values of swept keys (object: key without "train." -> value, checked by the table). Borrows from j
+ * and must not be freed. */
 int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
 /* The train keys and values of j, in table order. Caller destroys. */
 struct json *job_train_options(const struct job *j);
-/* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL). Caller frees. */
+/* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL), in table order. Caller frees. */
 char *job_trial_key(const struct job *j, const struct json *values);

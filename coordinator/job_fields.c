@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
+#include "coordinator/job_sweep.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -24,7 +25,7 @@ const struct job_field job_fields[] = {
     {"out", JOB_TEXT, JOB_FREE, "null", AT(out), .also = "output output_dir", .help = "run folder; default: runs/<name>"},
     {"model", JOB_TEXT, JOB_REQUIRED, "null", AT(model), .also = "model_name model_path pretrained",
      .help = "folder of a Hugging Face model, or a hub name that is in the local cache"},
-    {"seed", JOB_SEED, 0, "42", 0, LARGEST_EXACT, AT(seed), .help = "of split, shuffles, new weights and dropout"},
+    {"seed", JOB_SEED, JOB_SWEPT, "42", 0, LARGEST_EXACT, AT(seed), .help = "of split, shuffles, new weights and dropout"},
     {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task),
      WORDS("single_label_classification", "multi_label_classification"), .help = "what is learned"},
 
@@ -77,7 +78,7 @@ const struct job_field job_fields[] = {
      .help = "what is cut from a long row"},
     {"train.class_weights", JOB_CLASS_WEIGHTS, JOB_SWEPT, "\"balanced\"", AT(train.class_weights), WORDS("balanced", "none"),
      .help = "of the loss; balanced: N / (L n_c) of the train part; or a list"},
-    {"train.pos_weight", JOB_BOUNDS, JOB_NULL, "null", 0, 1e9, AT(train.pos_weight_low),
+    {"train.pos_weight", JOB_BOUNDS, JOB_NULL | JOB_SWEPT, "null", 0, 1e9, AT(train.pos_weight_low),
      .help = "multi-label: [low, high] weighs a label's positive rows by negative / positive of the train part, within these"},
     {"train.weight_decay", JOB_NUMBER, JOB_SWEPT, "0.01", 0, 1, AT(train.weight_decay),
      .help = "of AdamW; not on biases and LayerNorm"},
@@ -97,7 +98,20 @@ const struct job_field job_fields[] = {
      .help = "when a trial is saved"},
 
     {"sweep", JOB_SWEEP, JOB_NULL | JOB_FREE, "null", AT(sweep), .also = "grid search",
-     .help = "train keys with lists of values: every combination is a trial"},
+     .help = "train keys, or seed, with lists of values: every combination is a trial; with sweep.sample random also ranges, "
+             "{\"from\": 1e-6, \"to\": 1e-4, \"log\": true}"},
+    {"sweep.sample", JOB_WORD, JOB_FREE, "\"grid\"", AT(search.sample), WORDS("grid", "random"),
+     .help = "random: sweep.count trials, drawn by the seed"},
+    {"sweep.count", JOB_COUNT, JOB_NULL | JOB_FREE, "null", 1, 10000, .none = 0, AT(search.count),
+     .also = "num_samples n_trials n_iter max_trials", .help = "of random trials"},
+    {"sweep.scheduler", JOB_SCHEDULER, JOB_FREE, "\"none\"", AT(search.scheduler), .words = scheduler_names, .also = "pruner",
+     .help = "stops trials that do worse than others by train.select on validation; the baseline is never stopped"},
+    {"sweep.grace_epochs", JOB_COUNT, JOB_FREE, "1", 1, 10000, AT(search.grace_epochs),
+     .also = "grace_period min_resource n_warmup_steps grace", .help = "that every trial gets, before it may be stopped"},
+    {"sweep.reduction", JOB_COUNT, JOB_FREE, "4", 2, 1000, AT(search.reduction), .also = "reduction_factor eta",
+     .help = "asha: one of so many goes on, at epochs grace_epochs x 1, reduction, reduction^2, ..."},
+    {"sweep.startup_trials", JOB_COUNT, JOB_FREE, "5", 1, 10000, AT(search.startup_trials),
+     .also = "n_startup_trials min_samples_required", .help = "median: that must have run to their end"},
 
     {"tune.rule", JOB_RULE, JOB_FREE, "\"f1\"", AT(tune.grid.rule), .words = threshold_rule_names,
      .help = "what the threshold maximises on validation"},
@@ -378,50 +392,12 @@ static struct json *bounds_value(const double bounds[2])
     return list;
 }
 
-/* Values of a sweep are stored into a scratch job, by the same table that reads "train". */
-static int check_sweep_value(const struct job_field *train, const struct json *value, struct error *e)
-{
-    struct job scratch = {0};
-    if (json_type(value) == JSON_ARRAY)
-        return expected(train, "single values in the sweep's list", value, e);
-    return job_field_store(train, &scratch, value, e);
-}
-
-static int check_sweep_list(const char *key, const struct json *list, struct error *e)
-{
-    char *full = format_text("train.%s", key);
-    const struct job_field *train = job_field_find(full);
-    int status = 0;
-    if (!train || train->type == JOB_ABSENT)
-        status = job_unknown_key(full, e);
-    else if (!(train->flags & JOB_SWEPT))
-        status = error_set(e, ERROR_USAGE, "%s cannot be swept: all trials share it", full);
-    else if (json_type(list) != JSON_ARRAY || json_size(list) == 0)
-        status = error_set(e, ERROR_USAGE, "expected a list of values such as [1e-5, 2e-5], found %s",
-                           json_type_name(json_type(list)));
-    for (size_t i = 0; status == 0 && i < json_size(list); i++) {
-        status = check_sweep_value(train, json_at(list, i), e);
-        for (size_t k = 0; status == 0 && k < i; k++) {
-            char *a = json_print(json_at(list, i), false), *b = json_print(json_at(list, k), false);
-            if (strcmp(a, b) == 0)
-                status = error_set(e, ERROR_USAGE, "the value %s is in the list twice", a);
-            free(a);
-            free(b);
-        }
-    }
-    if (status != 0)
-        error_prefix(e, "sweep.%s: ", key);
-    free(full);
-    return status;
-}
-
 static int read_sweep(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
 {
     if (json_type(value) != JSON_OBJECT)
         return expected(f, "an object such as {\"lr\": [1e-5, 2e-5]}", value, e);
-    for (size_t i = 0; i < json_size(value); i++)
-        if (check_sweep_list(json_key(value, i), json_at(value, i), e) != 0)
-            return -1;
+    if (job_sweep_check(value, e) != 0)
+        return -1;
     *ret = json_size(value) > 0 ? json_copy(value) : NULL;
     return 0;
 }
@@ -471,6 +447,8 @@ static int store_null(const struct job_field *f, struct job *j, struct error *e)
         return error_set(e, ERROR_USAGE, "\"%s\" is missing: %s", f->key, f->help);
     if (f->type == JOB_NUMBER || f->type == JOB_COUNT || f->type == JOB_POINTS)
         return store_number(f, j, f->none);
+    if (f->type == JOB_BOUNDS)
+        memset(place(f, j), 0, 2 * sizeof(double));
     return 0; /* texts and sweep: NULL already */
 }
 
@@ -495,12 +473,15 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
     case JOB_WORD:
     case JOB_TRUNCATION:
     case JOB_RULE:
+    case JOB_SCHEDULER:
         if ((index = word_index(f, value, e)) < 0)
             return -1;
         if (f->type == JOB_WORD)
             *(const char **)to = f->words[index];
         else if (f->type == JOB_RULE)
             *(enum threshold_rule *)to = (enum threshold_rule)index;
+        else if (f->type == JOB_SCHEDULER)
+            *(enum scheduler_kind *)to = (enum scheduler_kind)index;
         else
             *(enum truncation *)to = (enum truncation)index;
         return 0;
@@ -555,6 +536,8 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
         return json_of_text(f->words[*(const enum truncation *)from]);
     case JOB_RULE:
         return json_of_text(f->words[*(const enum threshold_rule *)from]);
+    case JOB_SCHEDULER:
+        return json_of_text(f->words[*(const enum scheduler_kind *)from]);
     case JOB_NUMBER:
         return number_or_null(f, *(const double *)from);
     case JOB_COUNT:

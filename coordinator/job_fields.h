@@ -8,6 +8,7 @@ enum job_type {
     JOB_WORD, /* one of `words` */
     JOB_TRUNCATION,
     JOB_RULE,
+    JOB_SCHEDULER,
     JOB_NUMBER,
     JOB_COUNT,  /* uint32_t */
     JOB_POINTS, /* int */
@@ -52,5 +53,8 @@ const struct job_field *job_field_find(const char *key);
 int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e);
 struct json *job_field_value(const struct job_field *f, const struct job *j);
 void job_field_free(const struct job_field *f, struct job *j);
+/* What follows from a trial's values, and whether ranks and micro-batches fit together (ERROR_USAGE). */
+void job_derive_micro_batch(struct job *j);
+int job_check_ranks(const struct job *j, struct error *e);
 /* ERROR_USAGE "unknown key ..., did you mean". */
 int job_unknown_key(const char *key, struct error *e);

@@ -270,15 +270,15 @@ static void add_trial_row(struct report_page *p, const struct json *row, const s
     struct buffer *b = &p->html;
     const struct report_run *r = p->run;
     const char *key = json_text(json_get(row, "trial")), *failed = json_text(json_get(row, "failed")),
-               *by = json_text(json_get(r->table, "ranked_by"));
+               *pruned = json_text(json_get(row, "pruned")), *by = json_text(json_get(r->table, "ranked_by"));
     const struct json *at = json_get(row, by ? by : "at_own_threshold"), *m = json_get(at, "metrics");
     html_row(b, key && r->chosen && strcmp(key, r->chosen) == 0);
     buffer_text(b, "<th scope=\"row\">");
     html_text(b, key);
     buffer_text(b, json_boolean(json_get(row, "baseline")) ? " (baseline)" : "");
-    if (failed) {
-        buffer_text(b, " failed: ");
-        html_text(b, failed);
+    if (failed || pruned) {
+        buffer_text(b, failed ? " failed: " : " ");
+        html_text(b, failed ? failed : pruned);
     }
     buffer_text(b, "</th>");
     for (size_t i = 0; i < json_size(keys); i++) {
@@ -302,7 +302,7 @@ static void add_trial_row(struct report_page *p, const struct json *row, const s
 
 static void add_trial_table(struct report_page *p)
 {
-    const struct json *trials = json_get(p->run->table, "trials"), *sweep = json_get(p->run->job_file, "sweep");
+    const struct json *trials = json_get(p->run->table, "trials"), *sweep = p->run->job.sweep;
     struct buffer columns = {0};
     if (json_size(trials) == 0)
         return;

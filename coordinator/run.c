@@ -14,6 +14,7 @@
 #include "coordinator/evaluation.h"
 #include "coordinator/figures.h"
 #include "coordinator/gather.h"
+#include "coordinator/pruning.h"
 #include "coordinator/publish.h"
 #include "coordinator/report.h"
 #include "coordinator/table.h"
@@ -116,6 +117,8 @@ static int stage_check(struct run *r, struct error *e)
 {
     char *found = NULL;
     heading("check", "%s", r->job->data.path ? r->job->data.path : r->job->data.train_path);
+    if (sweep_plan(&r->trials, &r->trial_count, r->job, e) != 0)
+        return -1;
     if (model_folder_find(&found, r->job->model, e) != 0)
         return -1;
     r->model = absolute(found, e);
@@ -126,6 +129,8 @@ static int stage_check(struct run *r, struct error *e)
         data_print_check(r->check);
     else
         printf("  done before: %u rows\n", dataset_rows(r->data));
+    if (r->last == STAGE_CHECK && r->trial_count > 1)
+        sweep_print(r->trials, r->trial_count, r->job);
     return remember(r, "check", dataset_sha256(r->data), e);
 }
 
@@ -200,14 +205,11 @@ static void print_class_weights(const struct run *r)
 static void print_taken_up(const struct trial_run *t)
 {
     const struct epoch_score *s = t->epochs ? &t->epochs[t->best_epoch - 1] : NULL;
-    if (s)
+    if (t->state == TRIAL_PRUNED)
+        printf("  %s  %s; done before (to train it to its end, remove its folder)\n", t->key, t->why);
+    else if (s)
         printf("  %s  done before: best epoch %u of %u  loss %.4f  F1 %.4f  macro F1 %.4f\n", t->key, t->best_epoch,
                t->epochs_done, s->loss, s->positive.f1, s->all.macro_f1);
-}
-
-static int plan_trials(struct run *r, struct error *e)
-{
-    return sweep_plan(&r->trials, &r->trial_count, r->job, e) == 0 ? trials_prepare(r, e) : -1;
 }
 
 /* Several groups train the grid beside the baseline: none of them waits for it. */
@@ -232,7 +234,7 @@ static int decide_baseline(struct run *r, bool print, struct error *e)
 
 static int stage_train(struct run *r, struct error *e)
 {
-    if (plan_trials(r, e) != 0)
+    if (trials_prepare(r, e) != 0)
         return -1;
     const struct trial_run *t = &r->trials[0];
     const struct job *j = r->job;
@@ -254,8 +256,10 @@ static int stage_sweep(struct run *r, struct error *e)
     if (r->trial_count == 1)
         return 0;
     for (size_t i = 1; i < r->trial_count; i++)
-        done += r->trials[i].state == TRIAL_DONE;
-    heading("sweep", "%zu trials besides the baseline, %zu done before", r->trial_count - 1, done);
+        done += r->trials[i].state == TRIAL_DONE || r->trials[i].state == TRIAL_PRUNED;
+    char *about = pruning_about(r->job);
+    heading("sweep", "%zu trials besides the baseline, %zu done before%s", r->trial_count - 1, done, about);
+    free(about);
     for (size_t i = 1; i < r->trial_count; i++)
         print_taken_up(&r->trials[i]);
     if (!baseline_has_company(r))

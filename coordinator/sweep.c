@@ -2,32 +2,15 @@
 #include "coordinator/sweep.h"
 
 #include "common/base/memory.h"
+#include "coordinator/sample.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MOST_TRIALS 10000
-
-static size_t grid_size(const struct json *sweep)
-{
-    size_t size = sweep ? 1 : 0;
-    for (size_t i = 0; i < json_size(sweep) && size <= MOST_TRIALS; i++)
-        size *= json_size(json_at(sweep, i));
-    return size;
-}
-
-/* The n-th combination, the last key fastest. */
-static struct json *combination(const struct json *sweep, size_t n)
-{
-    struct json *values = json_object();
-    size_t below = grid_size(sweep);
-    for (size_t i = 0; i < json_size(sweep); i++) {
-        const struct json *list = json_at(sweep, i);
-        below /= json_size(list);
-        json_set(values, json_key(sweep, i), json_copy(json_at(list, n / below % json_size(list))));
-    }
-    return values;
-}
+#define DRAWS_EACH 20 /* of a random sweep, for a trial that is not there yet */
+#define DRAWS_MORE 1000
 
 static int add_trial(struct trial_run *t, const struct job *j, struct json *values, struct error *e)
 {
@@ -36,16 +19,9 @@ static int add_trial(struct trial_run *t, const struct job *j, struct json *valu
         return -1;
     t->key = job_trial_key(&t->job, values);
     t->options = job_train_options(&t->job);
+    if (json_get(j->sweep, "seed"))
+        json_set_number(t->options, "seed", (double)t->job.seed);
     return 0;
-}
-
-static bool same_options(const struct trial_run *a, const struct trial_run *b)
-{
-    char *x = json_print(a->options, false), *y = json_print(b->options, false);
-    bool same = strcmp(x, y) == 0;
-    free(x);
-    free(y);
-    return same;
 }
 
 static void trial_run_free(struct trial_run *t)
@@ -64,28 +40,95 @@ static void trial_run_free(struct trial_run *t)
     label_thresholds_free(&t->by_label);
 }
 
+/* Trials so far, and the text of their options, by which they are told apart. */
+struct plan {
+    struct trial_run *trials;
+    char **texts;
+    size_t count;
+};
+
+static bool is_known(const struct plan *p, const char *text)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (strcmp(p->texts[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* values: consumed; NULL: the baseline. A trial that is there already is left out. */
+static int plan_add(struct plan *p, const struct job *j, struct json *values, struct error *e)
+{
+    struct trial_run t;
+    if (add_trial(&t, j, values, e) != 0) {
+        trial_run_free(&t);
+        return -1;
+    }
+    char *text = json_print(t.options, false);
+    if (is_known(p, text)) {
+        free(text);
+        trial_run_free(&t);
+        return 0;
+    }
+    p->texts[p->count] = text;
+    p->trials[p->count++] = t;
+    return 0;
+}
+
+static int plan_grid(struct plan *p, const struct job *j, size_t size, struct error *e)
+{
+    for (size_t i = 0; i < size; i++)
+        if (plan_add(p, j, sample_grid(j->sweep, i), e) != 0)
+            return -1;
+    return 0;
+}
+
+/* Draws until there are as many as asked for, or nothing new comes: a few short lists have few combinations. */
+static int plan_random(struct plan *p, const struct job *j, size_t size, struct error *e)
+{
+    uint32_t draws = (uint32_t)size * DRAWS_EACH + DRAWS_MORE;
+    for (uint32_t n = 0; n < draws && p->count < size + 1; n++)
+        if (plan_add(p, j, sample_random(j->sweep, j->seed, n), e) != 0)
+            return -1;
+    return 0;
+}
+
 int sweep_plan(struct trial_run **ret, size_t *count, const struct job *j, struct error *e)
 {
-    size_t grid = grid_size(j->sweep), used = 0;
-    if (grid > MOST_TRIALS)
+    bool random = strcmp(j->search.sample, "random") == 0;
+    size_t size = random ? j->search.count : sample_grid_size(j->sweep, MOST_TRIALS);
+    if (size > MOST_TRIALS)
         return error_set(e, ERROR_USAGE, "sweep: the lists span more than %d trials", MOST_TRIALS);
-    struct trial_run *trials = allocate(grid + 1, sizeof *trials);
-    for (size_t i = 0; i < grid + 1; i++) {
-        struct trial_run *t = &trials[used++];
-        if (add_trial(t, j, i == 0 ? NULL : combination(j->sweep, i - 1), e) != 0) {
-            sweep_free(trials, used);
-            return -1;
-        }
-        for (size_t k = 0; k + 1 < used; k++)
-            if (same_options(&trials[k], t)) {
-                trial_run_free(t);
-                used--;
-                break;
-            }
+    struct plan p = {allocate(size + 1, sizeof *p.trials), allocate(size + 1, sizeof *p.texts), 0};
+    int status = plan_add(&p, j, NULL, e);
+    if (status == 0)
+        status = random ? plan_random(&p, j, size, e) : plan_grid(&p, j, size, e);
+    for (size_t i = 0; i < p.count; i++)
+        free(p.texts[i]);
+    free(p.texts);
+    if (status != 0) {
+        sweep_free(p.trials, p.count);
+        return error_prefix(e, "sweep: ");
     }
-    *ret = trials;
-    *count = used;
+    *ret = p.trials;
+    *count = p.count;
     return 0;
+}
+
+#define SHOWN 50
+
+void sweep_print(const struct trial_run *trials, size_t count, const struct job *j)
+{
+    bool random = strcmp(j->search.sample, "random") == 0;
+    printf("  sweep         %zu trial%s besides the baseline %s", count - 1, count == 2 ? "" : "s", trials[0].key);
+    if (random)
+        printf(", drawn at random by seed %.0f", (double)j->seed);
+    if (random && count - 1 < j->search.count)
+        printf("; no others than these of the %u asked for", j->search.count);
+    printf("\n");
+    for (size_t i = 1; i < count && i <= SHOWN; i++)
+        printf("    %s\n", trials[i].key);
+    if (count > SHOWN + 1)
+        printf("    and %zu more\n", count - 1 - SHOWN);
 }
 
 void sweep_free(struct trial_run *trials, size_t count)

@@ -1,5 +1,5 @@
-/* The trials of a job: the baseline, and the grid that "sweep" spans. A grid point with the baseline's options is the baseline.
- */
+/* The trials of a job: the baseline, and those of "sweep": the grid that its lists span, or points drawn at random. A point with
+ * the options of another, or of the baseline, is that one. */
 #pragma once
 
 #include "coordinator/job.h"
@@ -15,7 +15,7 @@ enum trial_state {
 struct trial_run {
     char *key;
     struct json *values;  /* the sweep's values; NULL for the baseline */
-    struct json *options; /* all train options */
+    struct json *options; /* all train options, and the seed where it is swept */
     struct job job;       /* with these options; borrows from the run's */
     bool baseline;
 
@@ -38,6 +38,8 @@ struct trial_run {
     struct label_thresholds by_label; /* thresholds for every kind of decision; the rest of many labels a row */
 };
 
-/* (*ret)[0] is the baseline; then the grid, the sweep's first key outermost. ERROR_USAGE for a grid of more than 10,000. */
+/* (*ret)[0] is the baseline; then the grid, the sweep's first key outermost, or the random trials in the order drawn: the same at
+ * each start, and a larger sweep.count adds to them. ERROR_USAGE for more than 10,000. */
 int sweep_plan(struct trial_run **ret, size_t *count, const struct job *j, struct error *e);
+void sweep_print(const struct trial_run *trials, size_t count, const struct job *j); /* how many, and their keys */
 void sweep_free(struct trial_run *trials, size_t count);

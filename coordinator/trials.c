@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
+#include "coordinator/pruning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,8 +41,8 @@ static int hash_model(char text[SHA256_TEXT], const struct run *r, struct error 
 static void identify(struct trial_run *t, const struct run *r, const char *model)
 {
     struct json *made_from = json_object();
-    json_set(made_from, "options", json_copy(t->options));
-    json_set_number(made_from, "seed", (double)r->job->seed);
+    json_set(made_from, "options", job_train_options(&t->job));
+    json_set_number(made_from, "seed", (double)t->job.seed);
     json_set_text(made_from, "data", dataset_sha256(r->data));
     json_set_text(made_from, "split", r->split.sha256);
     json_set_text(made_from, "model", model);
@@ -86,17 +87,19 @@ static void take_up(struct trial_run *t, const struct run *r)
     struct error e = {0};
     if (!done)
         return;
+    const char *pruned = json_text(json_get(done, "pruned"));
     char *weights = path_join(r->folder, json_text(json_get(done, "weights")) ? json_text(json_get(done, "weights")) : "");
     uint32_t epochs = (uint32_t)json_number(json_get(done, "epochs_done")),
              best = (uint32_t)json_number(json_get(done, "best_epoch"));
-    if (!file_exists(weights))
+    if (!pruned && !file_exists(weights))
         error_set(&e, ERROR_DATA, "%s: is gone", weights);
     if (e.kind || epochs == 0 || best == 0 || best > epochs || score_epochs(t, r, epochs, &e) != 0) {
         log_warn("trial %s is trained again: %s", t->key, e.kind ? e.text : "its record is damaged");
         free(weights);
         return;
     }
-    t->state = TRIAL_DONE;
+    t->state = pruned ? TRIAL_PRUNED : TRIAL_DONE;
+    t->why = duplicate(pruned);
     t->epochs_done = epochs;
     t->best_epoch = best;
     t->weights = weights;
@@ -105,15 +108,15 @@ static void take_up(struct trial_run *t, const struct run *r)
     t->seconds = json_number(json_get(done, "seconds"));
 }
 
-/* A folder that another trial of this name left (other data, another model) must not be resumed from. */
-static int clear_strange_folder(const struct trial_run *t, const struct run *r, struct error *e)
+/* A folder that another trial of this name left (another model, another split) is not resumed from; nor is it thrown away. */
+static int check_folder(const struct trial_run *t, const struct run *r, struct error *e)
 {
-    const struct json *started = event_log_last(r->log, "trial_started", "trial", t->key);
-    const char *identity = json_text(json_get(started, "identity"));
-    if (!folder_exists(t->folder) || (identity && strcmp(identity, t->identity) == 0))
+    if (!folder_exists(t->folder) || event_of(r, t, "trial_started"))
         return 0;
-    log_warn("trial %s was made from other data or another model: its folder is made anew", t->key);
-    return folder_remove(t->folder, e);
+    return error_set(e, ERROR_USAGE,
+                     "%s: was made from another model or split than this run's, or by another version of muster; use another "
+                     "out=FOLDER, or remove that folder to train the trial anew",
+                     t->folder);
 }
 
 /* W5: clip(negative / positive, low, high) of the train part. */
@@ -145,6 +148,8 @@ int trials_prepare(struct run *r, struct error *e)
         t->folder = trials_path(r, t->key);
         t->logits = path_join(t->folder, "logits.h5");
         identify(t, r, model);
+        if (check_folder(t, r, e) != 0)
+            return -1;
         take_up(t, r);
     }
     return 0;
@@ -194,6 +199,7 @@ int trials_need_dispatch(struct run *r, struct error *e)
 struct training {
     struct run *run;
     size_t *index; /* of dispatch's trials in run->trials */
+    struct pruning *pruning;
 };
 
 static void add_figures(struct json *to, const struct epoch_score *s, double train_loss)
@@ -237,6 +243,7 @@ static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, 
     print_epoch(r, t, latest, train_loss, &chosen);
     *ret = (struct dispatch_verdict){.best = chosen.latest, .stop = chosen.stop, .metrics = json_object()};
     add_figures(ret->metrics, latest, train_loss);
+    pruning_judge(ret, training->pruning, training->index[i], epoch);
     return 0;
 }
 
@@ -266,18 +273,25 @@ static int remember_success(struct run *r, struct trial_run *t, const struct dis
     if (chosen.best != result->best_epoch)
         return error_set(e, ERROR_FAILED, "trial %s: its worker kept epoch %u, the best one is %u; remove %s and run again",
                          t->key, result->best_epoch, chosen.best, t->folder);
+    char *pruned = pruning_words(r, t, result->epochs_done);
     struct json *event = json_object();
     json_set_text(event, "trial", t->key);
     json_set_text(event, "identity", t->identity);
+    if (pruned)
+        json_set_text(event, "pruned", pruned);
     json_set_number(event, "epochs_done", result->epochs_done);
     json_set_number(event, "best_epoch", result->best_epoch);
     json_set_number(event, "steps", (double)result->steps);
     json_set_number(event, "tokens", (double)result->tokens);
     json_set_number(event, "seconds", result->seconds);
     json_set_text(event, "weights", inside(r, result->best_weights));
-    if (event_log_append(r->log, "trial_finished", event, e) != 0)
+    if (event_log_append(r->log, "trial_finished", event, e) != 0) {
+        free(pruned);
         return -1;
-    t->state = TRIAL_DONE;
+    }
+    t->state = pruned ? TRIAL_PRUNED : TRIAL_DONE;
+    free(t->why);
+    t->why = pruned;
     t->epochs_done = result->epochs_done;
     t->best_epoch = result->best_epoch;
     t->steps = result->steps;
@@ -299,18 +313,22 @@ static int on_end(void *context, size_t i, const struct dispatch_result *result,
     if (remember_success(training->run, t, result, e) != 0)
         return -1;
     log_status_line(NULL);
-    printf("  %s  done: best epoch %u of %u, %.1f s, %.0f tokens/s\n", t->key, t->best_epoch, t->epochs_done, t->seconds,
-           t->seconds > 0 ? (double)t->tokens / t->seconds : 0);
+    if (t->state == TRIAL_PRUNED)
+        printf("  %s  %s\n", t->key, t->why);
+    else
+        pruning_complete(training->pruning, training->index[i]);
+    if (t->state == TRIAL_DONE)
+        printf("  %s  done: best epoch %u of %u, %.1f s, %.0f tokens/s\n", t->key, t->best_epoch, t->epochs_done, t->seconds,
+               t->seconds > 0 ? (double)t->tokens / t->seconds : 0);
     fflush(stdout);
     return 0;
 }
 
+/* A trial whose folder is gone begins anew, and its former epochs count for nothing. */
 static int announce(struct run *r, const struct trial_run *t, struct error *e)
 {
-    if (clear_strange_folder(t, r, e) != 0)
-        return -1;
-    if (event_of(r, t, "trial_started"))
-        return folder_create(t->folder, e);
+    if (event_of(r, t, "trial_started") && folder_exists(t->folder))
+        return 0;
     struct json *event = json_object();
     json_set_text(event, "trial", t->key);
     json_set_text(event, "identity", t->identity);
@@ -367,7 +385,7 @@ static size_t queue(size_t *index, const struct run *r, size_t first, size_t cou
 {
     size_t wanted = 0;
     for (size_t i = first; i < first + count; i++) {
-        if (r->trials[i].state == TRIAL_DONE)
+        if (r->trials[i].state == TRIAL_DONE || r->trials[i].state == TRIAL_PRUNED)
             continue;
         size_t at = wanted++;
         for (; at > 0 && goes_before(&r->trials[i], &r->trials[index[at - 1]]); at--)
@@ -385,6 +403,7 @@ int trials_train(struct run *r, size_t first, size_t count, struct error *e)
     struct error words = {0};
     size_t wanted = queue(training.index, r, first, count);
     int status = 0;
+    pruning_create(&training.pruning, r);
     for (size_t i = 0; i < wanted && status == 0; i++) {
         status = announce(r, &r->trials[training.index[i]], e);
         trials_lease(&leases[i], r, &r->trials[training.index[i]], false);
@@ -397,5 +416,6 @@ int trials_train(struct run *r, size_t first, size_t count, struct error *e)
         trial_free(&leases[i]);
     free(leases);
     free(training.index);
+    pruning_destroy(&training.pruning);
     return status;
 }

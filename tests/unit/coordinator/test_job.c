@@ -250,11 +250,46 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"sweep\": {\"max_length\": [64]}}", NULL,
      "j.json:1: sweep.max_length: train.max_length cannot be swept: all trials share it"},
     {"{" MINIMAL ", \"sweep\": {\"class_weights\": [[1, 2]]}}", NULL,
-     "j.json:1: sweep.class_weights: train.class_weights: expected single values in the sweep's list, found [1, 2] (a list)"},
+     "j.json:1: sweep.class_weights: train.class_weights: expected single values in the list, found a list"},
     {"{" MINIMAL ", \"sweep\": [1]}", NULL,
      "j.json:1: sweep: expected an object such as {\"lr\": [1e-5, 2e-5]} or null, found [1] (a list)"},
     {"{" MINIMAL ", \"sweep\": {\"micro_batch\": [8, 16]}}", NULL,
      "j.json: sweep: train.micro_batch 16 is more than train.batch 8"},
+    {"{" MINIMAL ", \"sweep\": {\"schedular\": \"asha\"}}", NULL,
+     "j.json:1: sweep.schedular: unknown key \"train.schedular\"; did you mean \"sweep.scheduler\"?"},
+    {"{" MINIMAL ", \"sweep\": {\"drop_out\": [0.1]}}", NULL,
+     "j.json:1: sweep.drop_out: unknown key \"train.drop_out\"; did you mean \"train.dropout\"?"},
+    {"{" MINIMAL ", \"sweep\": {\"grace_period\": [1]}}", NULL,
+     "j.json:1: sweep.grace_period: unknown key \"train.grace_period\"; did you mean \"sweep.grace_epochs\"?"},
+    {"{" MINIMAL ", \"sweep\": {\"scheduler\": \"aska\"}}", NULL,
+     "j.json:1: sweep.scheduler: expected \"none\", \"median\" or \"asha\", found \"aska\" (a text); did you mean \"asha\"?"},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": [1e-5], \"scheduler\": \"asha\", \"reduction\": 1}}", NULL,
+     "j.json:1: sweep.reduction: expected a whole number from 2 to 1000, found 1 (a number)"},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-6, \"to\": 1e-4}}}", NULL,
+     "j.json: sweep.lr: a range is drawn from: set sweep.sample to \"random\", or give a list"},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-6, \"to\": 1e-4}, \"sample\": \"random\"}}", NULL,
+     "j.json: sweep.count is missing: how many trials sweep.sample \"random\" draws"},
+    {"{" MINIMAL ", \"sweep\": {\"sample\": \"random\", \"count\": 3}}", NULL,
+     "j.json: sweep.sample \"random\" has nothing to draw from: give keys such as sweep.lr a list or a range"},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": [1e-5], \"count\": 3}}", NULL,
+     "j.json: sweep.count is of sweep.sample \"random\"; a grid has all combinations"},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-4, \"to\": 1e-6}}}", NULL,
+     "j.json:1: sweep.lr: \"from\" must be below \"to\""},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-4, \"to\": 2}}}", NULL,
+     "j.json:1: sweep.lr: train.lr: expected a number above 0 to 1, found 2 (a number)"},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": {\"low\": 1e-6, \"to\": 1e-4}}}", NULL,
+     "j.json:1: sweep.lr: a range has \"from\", \"to\" and \"log\", found \"low\""},
+    {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-6}}}", NULL,
+     "j.json:1: sweep.lr: expected a range such as {\"from\": 1e-6, \"to\": 1e-4, \"log\": true}"},
+    {"{" MINIMAL ", \"sweep\": {\"epochs\": {\"from\": 1.5, \"to\": 4}}}", NULL,
+     "j.json:1: sweep.epochs: train.epochs: expected a whole number from 1 to 10000, found 1.5 (a number)"},
+    {"{" MINIMAL ", \"sweep\": {\"dropout\": {\"from\": 0, \"to\": 0.5, \"log\": true}}}", NULL,
+     "j.json:1: sweep.dropout: a logarithmic range begins above 0; set \"log\": false"},
+    {"{" MINIMAL ", \"sweep\": {\"precision\": {\"from\": 0, \"to\": 1}}}", NULL,
+     "j.json:1: sweep.precision: only numbers have a range; give a list of values"},
+    {"{" MINIMAL ", \"sweep\": {\"class_weights\": [\"balanced\", \"none\"], \"scheduler\": \"median\"}}", NULL,
+     "j.json: sweep.scheduler compares trials by train.select \"loss\", which sweep.class_weights changes; use another "
+     "train.select, such as \"macro_f1\""},
 };
 
 static void refusals_say_what_where_and_what_to_do(void **state)
@@ -319,6 +354,7 @@ static void overrides(void **state)
     assert_string_equal(j.data.joiner, "");
     assert_int_equal(j.data.text_b.count, 2);
     assert_int_equal(json_size(json_get(j.sweep, "lr")), 2);
+    assert_int_equal(j.search.scheduler, SCHEDULER_NONE);
     assert_int_equal(json_size(json_get(j.sweep, "epochs")), 1);
     job_free(&j);
 }

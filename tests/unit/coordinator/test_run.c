@@ -27,6 +27,7 @@ struct script {
     double shift;   /* of all logits: moves the best threshold */
     double noise;   /* how much a row's own number blurs its label */
     bool fails, stops;
+    bool dies; /* its group, after the first epoch: the trial comes again when the others are done */
 };
 
 static const struct script *script;
@@ -95,13 +96,14 @@ static void write_weights(const struct trial *t)
 }
 
 struct dispatch {
-    int unused;
+    struct event_log *log;
 };
 
 int dispatch_create(struct dispatch **ret, const struct dispatch_options *options, struct event_log *log, struct error *e)
 {
-    (void)options, (void)log, (void)e;
+    (void)options, (void)e;
     *ret = allocate(1, sizeof(struct dispatch));
+    (*ret)->log = log;
     return 0;
 }
 
@@ -112,7 +114,20 @@ void dispatch_destroy(struct dispatch **d, int exit_code)
     *d = NULL;
 }
 
-static int train(const struct trial *t, size_t i, const struct script *s, const struct dispatch_observer *o, struct error *e)
+/* As dispatch does. */
+static int note_epoch(struct dispatch *d, const struct trial *t, uint32_t epoch, struct dispatch_verdict *v, struct error *e)
+{
+    struct json *event = json_object();
+    json_set_text(event, "trial", t->key);
+    json_set_number(event, "epoch", epoch);
+    json_set(event, "metrics", v->metrics);
+    if (v->decision)
+        json_set(event, "decision", v->decision);
+    return event_log_append(d->log, "epoch", event, e);
+}
+
+static int train(struct dispatch *d, const struct trial *t, size_t i, const struct script *s, const struct dispatch_observer *o,
+                 bool dies, struct error *e)
 {
     struct dispatch_result result = {.steps = 10, .tokens = 1000, .seconds = 2};
     struct dispatch_verdict v = {0};
@@ -121,8 +136,10 @@ static int train(const struct trial *t, size_t i, const struct script *s, const 
         if (o->epoch(o->context, i, epoch, 0.5, &v, e) != 0)
             return -1;
         assert_non_null(json_get(v.metrics, "f1"));
-        json_destroy(&v.metrics);
-        json_destroy(&v.decision);
+        if (note_epoch(d, t, epoch, &v, e) != 0)
+            return -1;
+        if (dies)
+            return 0;
         result.epochs_done = epoch;
         if (v.best)
             result.best_epoch = epoch;
@@ -144,12 +161,14 @@ static void score(const struct trial *t, const struct script *s)
 
 int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, const struct dispatch_observer *o, struct error *e)
 {
-    (void)d;
     size_t failed = 0;
     struct error why = {0};
-    for (size_t i = 0; i < count; i++) {
+    for (size_t k = 0; k < 2 * count; k++) {
+        size_t i = k % count;
         const struct trial *t = &trials[i];
         const struct script *s = script_of(t->key);
+        if (k >= count && !(s->dies && o))
+            continue;
         snprintf(leased + strlen(leased), sizeof leased - strlen(leased), "%s ", t->key);
         if (s->stops)
             return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
@@ -161,7 +180,7 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
         } else if (t->kind == TRIAL_SCORE) {
             assert_null(o);
             score(t, s);
-        } else if (train(t, i, s, o, e) != 0) {
+        } else if (train(d, t, i, s, o, s->dies && k < count, e) != 0) {
             return -1;
         }
     }
@@ -275,10 +294,10 @@ static struct json *read_json(const char *path)
 }
 
 /* Three trials and the baseline; the second one separates the labels best. */
-static const struct script good[] = {{"lr-0.001_epochs-3", {0.6, 0.5, 0.55}, 0.4, 4, false, false},
-                                     {"lr-0.001_epochs-2", {0.6, 0.7}, 0.4, 3.5, false, false},
-                                     {"lr-0.002_epochs-2", {0.6, 0.3}, -0.5, 0.4, false, false},
-                                     {"lr-0.002_epochs-3", {0.4, 0.6, 0.7}, 0, 5, false, false},
+static const struct script good[] = {{"lr-0.001_epochs-3", {0.6, 0.5, 0.55}, 0.4, 4, false, false, false},
+                                     {"lr-0.001_epochs-2", {0.6, 0.7}, 0.4, 3.5, false, false, false},
+                                     {"lr-0.002_epochs-2", {0.6, 0.3}, -0.5, 0.4, false, false, false},
+                                     {"lr-0.002_epochs-3", {0.4, 0.6, 0.7}, 0, 5, false, false, false},
                                      {NULL}};
 
 static void from_data_to_bundle(void **state)
@@ -332,7 +351,7 @@ static void nothing_is_done_twice(void **state)
     assert_int_equal(sha256_file("run/bundle/inference_config.json", after, &e), 0);
     assert_string_equal(before, after);
     /* A wider grid and another rule need only what is new. */
-    static const struct script wider[] = {{"lr-0.003_epochs-2", {0.9, 0.8}, 0, 3, false, false}, {NULL}};
+    static const struct script wider[] = {{"lr-0.003_epochs-2", {0.9, 0.8}, 0, 3, false, false, false}, {NULL}};
     script = wider;
     succeeds(STAGE_TUNE,
              (const char *const[]){"sweep.lr=[1e-3,2e-3,3e-3]", "sweep.epochs=[2]", "tune.rule=f_beta", "tune.beta=2", NULL});
@@ -426,7 +445,7 @@ static void a_trial_whose_weights_are_gone_is_trained_again(void **state)
 static void patience_stops_a_trial(void **state)
 {
     (void)state;
-    static const struct script slow[] = {{"lr-0.001_epochs-4", {0.5, 0.6, 0.7, 0.1}, 0, 1, false, false}, {NULL}};
+    static const struct script slow[] = {{"lr-0.001_epochs-4", {0.5, 0.6, 0.7, 0.1}, 0, 1, false, false, false}, {NULL}};
     script = slow;
     succeeds(STAGE_TRAIN, (const char *const[]){"train.epochs=4", "train.patience=2", "sweep=null", NULL});
     struct json *events = NULL;
@@ -517,15 +536,110 @@ static void test_labels_choose_nothing(void **state)
     free(ids);
 }
 
-static void other_data_makes_other_trials(void **state)
+static void refused(enum stage last, const char *words)
+{
+    struct error e = {0};
+    assert_int_equal(run_with(last, NULL, &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    assert_string_equal(e.text, words);
+}
+
+static void other_data_is_another_run(void **state)
 {
     (void)state;
+    struct error e = {0};
     script = good;
+    succeeds(STAGE_SPLIT, NULL);
+    write_rows(" row0 "); /* nothing was learned from the old ones */
     succeeds(STAGE_TRAIN, NULL);
     leased[0] = 0;
+    char before[SHA256_TEXT], after[SHA256_TEXT];
+    assert_int_equal(sha256_file("run/check.json", before, &e), 0);
+    write_rows(" row1 ");
+    refused(STAGE_CHECK, "run holds trials of other rows: rows.jsonl has changed since; use another out=FOLDER, put the old file "
+                         "back, or remove run/trials to train anew");
+    assert_int_equal(sha256_file("run/check.json", after, &e), 0);
+    assert_string_equal(before, after);
     write_rows(" row0 ");
     succeeds(STAGE_TRAIN, NULL);
+    assert_string_equal(leased, "");
+    /* So are other weights under the model's name. */
+    struct tensor word = {.name = "w", .type = TENSOR_F32, .dimensions = 1, .shape = {1}, .count = 1, .data = before, .size = 4};
+    assert_int_equal(safetensors_write("model/model.safetensors", &word, 1, (const char *const[]){"format", "pt", NULL}, &e), 0);
+    assert_int_equal(run_with(STAGE_TRAIN, NULL, &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    assert_non_null(strstr(e.text, "run/trials/lr-0.001_epochs-3: was made from another model or split than this run's"));
+    assert_int_equal(folder_remove("run/trials/lr-0.001_epochs-3", &e), 0);
+    succeeds(STAGE_TRAIN, NULL);
     assert_string_equal(leased, "lr-0.001_epochs-3 ");
+}
+
+/* Losses of the grid, epoch by epoch; the first trial of each rung goes on, then only who is the best so far (reduction 4). */
+static const struct script uneven[] = {{"lr-0.001_epochs-3", {0.9, 0.8, 0.7}, 0.4, 4, false, false, false},
+                                       {"lr-0.002_epochs-3", {0.4, 0.3, 0.2}, -0.5, 0.4, false, false, false},
+                                       {"lr-0.001_epochs-2", {0.6, 0.5}, 0.4, 3.5, false, false, false},
+                                       {"lr-0.002_epochs-2", {0.3, 0.25}, 0, 5, false, false, false},
+                                       {NULL}};
+
+static void pruned_trials(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    script = uneven;
+    succeeds(STAGE_PUBLISH, (const char *const[]){"sweep.scheduler=asha", NULL});
+    struct json *table = read_json("run/table.json");
+    const struct json *rows = json_get(table, "trials"), *last = json_at(rows, 3);
+    assert_string_equal(json_text(json_get(last, "trial")), "lr-0.001_epochs-2");
+    assert_string_equal(json_text(json_get(last, "pruned")),
+                        "pruned at epoch 1: asha: loss 0.6000 has rank 2 of 3 at epoch 1, the best 1 goes on");
+    assert_true(json_number(json_get(last, "epochs_done")) == 1 && json_number(json_get(last, "validation_loss")) == 0.6);
+    assert_null(json_get(last, "at_own_threshold"));
+    for (size_t i = 0; i < 3; i++)
+        assert_null(json_get(json_at(rows, i), "pruned")); /* nor is the baseline, which is the worst of all */
+    json_destroy(&table);
+    char *text;
+    size_t size;
+    assert_int_equal(file_read(&text, &size, "run/table.md", &e), 0);
+    assert_non_null(strstr(text, "pruned at epoch 1: asha"));
+    free(text);
+    struct event_log *log;
+    assert_int_equal(event_log_open(&log, "run", &e), 0);
+    size_t decisions = 0;
+    for (size_t i = 0; i < event_log_count(log); i++)
+        decisions += json_get(event_log_at(log, i), "decision") != NULL;
+    assert_int_equal(decisions, 3); /* of the grid, at epoch 1 */
+    event_log_close(&log);
+    leased[0] = 0;
+    succeeds(STAGE_PUBLISH, (const char *const[]){"sweep.scheduler=asha", NULL});
+    succeeds(STAGE_PUBLISH, NULL);
+    assert_string_equal(leased, ""); /* not again, with or without a scheduler */
+    assert_int_equal(folder_remove("run/trials/lr-0.001_epochs-2", &e), 0);
+    succeeds(STAGE_PUBLISH, NULL);
+    assert_string_equal(leased, "lr-0.001_epochs-2 ");
+    table = read_json("run/table.json");
+    for (size_t i = 0; i < 4; i++)
+        assert_null(json_get(json_at(json_get(table, "trials"), i), "pruned"));
+    json_destroy(&table);
+}
+
+/* A trial that was judged and then lost its group is told the same again, whatever the others have done since. */
+static void a_decision_stands(void **state)
+{
+    (void)state;
+    struct script some[5];
+    memcpy(some, uneven, sizeof some);
+    some[1].dies = true; /* of two trials alike at epoch 1, this one goes on ... */
+    some[1].loss[0] = 0.6;
+    some[3].loss[0] = some[3].loss[1] = 0.1;
+    script = some;
+    succeeds(STAGE_TUNE, (const char *const[]){"sweep.scheduler=asha", NULL});
+    assert_non_null(strstr(leased, "lr-0.002_epochs-3 lr-0.001_epochs-2 lr-0.002_epochs-2 lr-0.002_epochs-3 "));
+    struct json *table = read_json("run/table.json");
+    const struct json *rows = json_get(table, "trials");
+    for (size_t i = 0; i < 4; i++) /* ... and does so when better ones have come and gone */
+        if (strcmp(json_text(json_get(json_at(rows, i), "trial")), "lr-0.002_epochs-3") == 0)
+            assert_int_equal((int)json_number(json_get(json_at(rows, i), "epochs_done")), 3);
+    json_destroy(&table);
 }
 
 static void the_baselines_threshold_may_rank(void **state)
@@ -550,7 +664,7 @@ static void the_baselines_threshold_may_rank(void **state)
 static void a_rule_that_nobody_meets(void **state)
 {
     (void)state;
-    static const struct script poor[] = {{"lr-0.001_epochs-3", {0.6, 0.5, 0.55}, 20, 0, false, false}, {NULL}};
+    static const struct script poor[] = {{"lr-0.001_epochs-3", {0.6, 0.5, 0.55}, 20, 0, false, false, false}, {NULL}};
     struct error e = {0};
     script = poor;
     assert_int_equal(run_with(STAGE_TUNE,
@@ -596,7 +710,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_trial_whose_weights_are_gone_is_trained_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(patience_stops_a_trial, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_labels_choose_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(other_data_makes_other_trials, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_data_is_another_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pruned_trials, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_decision_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_baselines_threshold_may_rank, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rule_that_nobody_meets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_inputs, set_up, tear_down),
