@@ -45,7 +45,7 @@ static void tell_again(struct pruning *p, bool *own, const struct json *event)
     } else if (own[i] && strcmp(name, "epoch") == 0) {
         scheduler_report(p->scheduler, i, (uint32_t)json_number(json_get(event, "epoch")),
                          figure_of(json_get(event, "metrics"), r->job->train.select));
-    } else if (own[i] && strcmp(name, "trial_finished") == 0 && !json_get(event, "pruned")) {
+    } else if (own[i] && strcmp(name, "trial_finished") == 0) {
         scheduler_complete(p->scheduler, i);
     }
 }

@@ -80,14 +80,27 @@ static int score_epochs(struct trial_run *t, const struct run *r, uint32_t count
     return 0;
 }
 
+/* The last end of the trial, trial_finished or trial_pruned; NULL: it has not ended, or was made from other things. */
+static const struct json *end_of(const struct run *r, const struct trial_run *t)
+{
+    for (size_t i = event_log_count(r->log); i-- > 0;) {
+        const struct json *event = event_log_at(r->log, i);
+        const char *name = json_text(json_get(event, "event")), *key = json_text(json_get(event, "trial")),
+                   *identity = json_text(json_get(event, "identity"));
+        if (key && strcmp(key, t->key) == 0 && (strcmp(name, "trial_finished") == 0 || strcmp(name, "trial_pruned") == 0))
+            return identity && strcmp(identity, t->identity) == 0 ? event : NULL;
+    }
+    return NULL;
+}
+
 /* A trial whose end is in the log is done, if its logits and weights are still what was left. */
 static void take_up(struct trial_run *t, const struct run *r)
 {
-    const struct json *done = event_of(r, t, "trial_finished");
+    const struct json *done = end_of(r, t);
     struct error e = {0};
     if (!done)
         return;
-    const char *pruned = json_text(json_get(done, "pruned"));
+    const char *pruned = json_text(json_get(done, "why"));
     char *weights = path_join(r->folder, json_text(json_get(done, "weights")) ? json_text(json_get(done, "weights")) : "");
     uint32_t epochs = (uint32_t)json_number(json_get(done, "epochs_done")),
              best = (uint32_t)json_number(json_get(done, "best_epoch"));
@@ -114,8 +127,8 @@ static int check_folder(const struct trial_run *t, const struct run *r, struct e
     if (!folder_exists(t->folder) || event_of(r, t, "trial_started"))
         return 0;
     return error_set(e, ERROR_USAGE,
-                     "%s: was made from another model or split than this run's, or by another version of muster; use another "
-                     "out=FOLDER, or remove that folder to train the trial anew",
+                     "%s: was made from another model, split or kind of device than this run's, or by another version of muster; "
+                     "use another out=FOLDER, or remove that folder to train the trial anew",
                      t->folder);
 }
 
@@ -278,14 +291,14 @@ static int remember_success(struct run *r, struct trial_run *t, const struct dis
     json_set_text(event, "trial", t->key);
     json_set_text(event, "identity", t->identity);
     if (pruned)
-        json_set_text(event, "pruned", pruned);
+        json_set_text(event, "why", pruned);
     json_set_number(event, "epochs_done", result->epochs_done);
     json_set_number(event, "best_epoch", result->best_epoch);
     json_set_number(event, "steps", (double)result->steps);
     json_set_number(event, "tokens", (double)result->tokens);
     json_set_number(event, "seconds", result->seconds);
     json_set_text(event, "weights", inside(r, result->best_weights));
-    if (event_log_append(r->log, "trial_finished", event, e) != 0) {
+    if (event_log_append(r->log, pruned ? "trial_pruned" : "trial_finished", event, e) != 0) {
         free(pruned);
         return -1;
     }

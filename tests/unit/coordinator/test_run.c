@@ -568,7 +568,8 @@ static void other_data_is_another_run(void **state)
     assert_int_equal(safetensors_write("model/model.safetensors", &word, 1, (const char *const[]){"format", "pt", NULL}, &e), 0);
     assert_int_equal(run_with(STAGE_TRAIN, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_non_null(strstr(e.text, "run/trials/lr-0.001_epochs-3: was made from another model or split than this run's"));
+    assert_non_null(
+        strstr(e.text, "run/trials/lr-0.001_epochs-3: was made from another model, split or kind of device than this run's"));
     assert_int_equal(folder_remove("run/trials/lr-0.001_epochs-3", &e), 0);
     succeeds(STAGE_TRAIN, NULL);
     assert_string_equal(leased, "lr-0.001_epochs-3 ");
