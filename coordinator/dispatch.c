@@ -118,14 +118,17 @@ static void wait_for_processes(struct dispatch *d, double seconds)
 
 static void send_all_away(struct dispatch *d, int exit_code)
 {
-    for (size_t i = 0; i < d->roster.count; i++) {
-        struct group *g = d->roster.groups[i];
-        if (g->state == GROUP_STARTING)
-            group_kill(g, SIGTERM);
-        else
-            dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, exit_code));
-    }
-    wait_for_processes(d, END_WITHIN);
+    double end = clock_seconds() + END_WITHIN;
+    do { /* again: a message may be lost */
+        for (size_t i = 0; i < d->roster.count; i++) {
+            struct group *g = d->roster.groups[i];
+            if (g->state == GROUP_STARTING)
+                group_kill(g, SIGTERM);
+            else
+                dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, exit_code));
+        }
+        wait_for_processes(d, END_WITHIN / 4);
+    } while (processes_left(d) && clock_seconds() < end);
     for (size_t i = 0; i < d->roster.count; i++)
         group_kill(d->roster.groups[i], SIGKILL);
     wait_for_processes(d, END_WITHIN);
@@ -212,6 +215,16 @@ static uint32_t attempts_before(const struct dispatch *d, const char *trial)
     return attempt >= 1 && attempt < 1e6 ? (uint32_t)attempt : 0;
 }
 
+bool dispatch_send_lease(struct dispatch *d, const struct group *g)
+{
+    const struct lease *lease = &d->leases.items[g->trial];
+    struct message m = {.kind = MESSAGE_LEASE,
+                        .lease = {.lease = g->lease, .attempt = lease->attempts, .trial = d->trials[g->trial]}};
+    if (lease->deaths)
+        m.lease.trial.resume = 1; /* what the dead group saved is ours */
+    return dispatch_send(d, g, &m);
+}
+
 static int give_lease(struct dispatch *d, struct group *g, size_t i, struct error *e)
 {
     struct lease *lease = &d->leases.items[i];
@@ -229,14 +242,10 @@ static int give_lease(struct dispatch *d, struct group *g, size_t i, struct erro
     g->lease = lease->number;
     g->trial = i;
     d->counts.leases++;
+    g->judged = 0;
+    g->idle_since = 0;
     group_note_beat(g, &(struct message_beat){.lease = g->lease});
-    struct message m = {.kind = MESSAGE_LEASE,
-                        .lease = {.lease = lease->number, .attempt = lease->attempts, .trial = d->trials[i]}};
-    if (lease->deaths)
-        m.lease.trial.resume = 1; /* what the dead group saved is ours */
-    if (!dispatch_send(d, g, &m))
-        return dispatch_group_dies(d, g, "its connection is gone", e);
-    return 0;
+    return dispatch_send_lease(d, g) ? 0 : dispatch_group_dies(d, g, 0, "its connection is gone", e);
 }
 
 static int give_leases(struct dispatch *d, struct error *e)
@@ -249,25 +258,38 @@ static int give_leases(struct dispatch *d, struct error *e)
     return 0;
 }
 
+/* The process of a group is gone, in whatever way it is seen: true, and how in *why. */
+static bool process_ended(struct group *g, const char **why)
+{
+    bool ended = group_poll(g);
+    *why = ended ? g->ending : "its process is gone";
+    return ended || (g->state != GROUP_STARTING && group_vanished(g));
+}
+
 static int watch_group(struct dispatch *d, struct group *g, struct error *e)
 {
+    const char *ending;
     char why[160];
-    bool ended = group_poll(g);
+    double silence;
+    bool ended = process_ended(g, &ending);
     if (!live(g))
         return 0;
-    double silence = clock_seconds() - g->heard;
-    if (ended || (g->state != GROUP_STARTING && group_vanished(g)))
-        return dispatch_group_dies(d, g, ended ? g->ending : "its process is gone", e);
-    if (g->state == GROUP_STARTING && silence > HELLO_WITHIN) {
+    if (ended && g->state == GROUP_STOPPED) /* it has saved and left */
+        return state_move(&group_states, &g->state, GROUP_GONE, e);
+    if (ended)
+        return dispatch_group_dies(d, g, -1, ending, e);
+    if (g->state == GROUP_STARTING) {
+        if (clock_seconds() - g->started <= HELLO_WITHIN)
+            return 0;
         snprintf(why, sizeof why, "it has not come up within %.0f s", HELLO_WITHIN);
-        return dispatch_group_dies(d, g, why, e);
+        return dispatch_group_dies(d, g, -1, why, e);
     }
-    if (g->state != GROUP_STARTING && silence > d->options.heartbeat_timeout) {
-        snprintf(why, sizeof why, "not heard of for %.1f s (cluster.heartbeat_timeout is %g s)", silence,
-                 d->options.heartbeat_timeout);
-        return dispatch_group_dies(d, g, why, e);
-    }
-    return 0;
+    int rank = group_most_silent(g, &silence);
+    if (silence <= d->options.heartbeat_timeout)
+        return 0;
+    snprintf(why, sizeof why, "not heard of for %.1f s (cluster.heartbeat_timeout is %g s)", silence,
+             d->options.heartbeat_timeout);
+    return dispatch_group_dies(d, g, rank, why, e);
 }
 
 static int watch_groups(struct dispatch *d, struct error *e)
@@ -293,20 +315,25 @@ static void show_progress(struct dispatch *d)
 
 /* ---- stopping ---- */
 
-static void ask_to_stop(struct dispatch *d)
+static void say_stop(struct dispatch *d)
 {
-    d->stopping = true;
-    d->stop_since = clock_seconds();
-    size_t busy = roster_in(&d->roster, 1u << GROUP_BUSY);
-    log_info("stopping: %zu worker group%s first", busy, busy == 1 ? " saves" : "s save");
-    struct message stop = {.kind = MESSAGE_STOP};
+    d->stop_said = clock_seconds();
     for (size_t i = 0; i < d->roster.count; i++) {
         struct group *g = d->roster.groups[i];
         if (g->state == GROUP_STARTING)
             group_kill(g, SIGTERM);
         else if (live(g))
-            dispatch_send(d, g, &stop);
+            dispatch_send(d, g, &(struct message){.kind = MESSAGE_STOP});
     }
+}
+
+void dispatch_ask_to_stop(struct dispatch *d)
+{
+    d->stopping = true;
+    d->stop_since = clock_seconds();
+    size_t busy = roster_in(&d->roster, 1u << GROUP_BUSY);
+    log_info("stopping: %zu worker group%s first", busy, busy == 1 ? " saves" : "s save");
+    say_stop(d);
 }
 
 static bool all_stopped(struct dispatch *d)
@@ -316,12 +343,14 @@ static bool all_stopped(struct dispatch *d)
 
 static int stop_turn(struct dispatch *d, struct error *e)
 {
+    if (clock_seconds() - d->stop_said > DISPATCH_REPEAT)
+        say_stop(d);
     if (clock_seconds() - d->stop_since <= SAVE_WITHIN)
         return 0;
     for (size_t i = 0; i < d->roster.count; i++) {
         struct group *g = d->roster.groups[i];
         if ((g->state == GROUP_BUSY || g->state == GROUP_IDLE) &&
-            dispatch_group_dies(d, g, "it did not save and stop in time", e))
+            dispatch_group_dies(d, g, -1, "it did not save and stop in time", e))
             return -1;
     }
     return 0;
@@ -332,7 +361,7 @@ static int stop_turn(struct dispatch *d, struct error *e)
 static int turn(struct dispatch *d, struct error *e)
 {
     if (!d->stopping && stop_requested())
-        ask_to_stop(d);
+        dispatch_ask_to_stop(d);
     if (d->stopping ? stop_turn(d, e) : start_groups(d, e) || give_leases(d, e))
         return -1;
     if (dispatch_listen(d, e) || watch_groups(d, e))
@@ -369,7 +398,7 @@ static int follow(struct dispatch *d, struct error *e)
         if (!turn(d, &words))
             continue;
         if (words.kind == ERROR_STOPPED && !d->stopping) { /* an observer saw the signal first */
-            ask_to_stop(d);
+            dispatch_ask_to_stop(d);
             continue;
         }
         abandon(d, &words);
@@ -397,7 +426,7 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
     leases_create(&d->leases, count);
     progress_create(&d->progress);
     for (size_t i = 0; i < d->roster.count; i++)
-        d->roster.groups[i]->heard = clock_seconds(); /* nobody listened since the last run */
+        group_listen_anew(d->roster.groups[i]);
     int result = follow(d, e);
     progress_destroy(&d->progress);
     dispatch_metrics_update(d, true);

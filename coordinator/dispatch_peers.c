@@ -2,7 +2,10 @@
 #include "coordinator/dispatch_state.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/stop.h"
 #include "common/base/version.h"
 
 #include <inttypes.h>
@@ -28,7 +31,9 @@ bool dispatch_send(struct dispatch *d, const struct group *g, const struct messa
         log_warn("group %s: %s", g->token, e.text);
         return false;
     }
-    bool sent = listener_send(d->listener, g->token, text);
+    bool sent = true;
+    for (unsigned copies = fault_copies(message_name(m->kind)); copies && sent; copies--)
+        sent = listener_send(d->listener, g->token, text);
     free(text);
     return sent;
 }
@@ -40,7 +45,8 @@ static void say(struct dispatch *d, const char *peer, const struct message *m)
     char *text;
     if (message_encode(&text, m, &e))
         return;
-    listener_send(d->listener, peer, text);
+    for (unsigned copies = fault_copies(message_name(m->kind)); copies; copies--)
+        listener_send(d->listener, peer, text);
     free(text);
 }
 
@@ -105,28 +111,59 @@ static int return_trial(struct dispatch *d, struct group *g, const struct error 
     return state_move(&lease_states, &lease->state, LEASE_QUEUED, e);
 }
 
-/* "group 1: host n7, rank 2, step 31, train: why" */
-static void describe_death(struct error *ret, const struct group *g, int rank, const char *host, const char *why)
+/* Where a group died, as far as it is known. */
+struct grave {
+    int rank;                             /* -1: which of them is not known */
+    const char *host, *operation, *trial; /* the last two NULL: at nothing */
+    uint64_t step;                        /* 0: none */
+};
+
+static struct grave find_grave(const struct dispatch *d, const struct group *g, int rank, const char *local)
 {
-    char place[128] = "";
-    if (rank >= 0)
-        snprintf(place, sizeof place, ", rank %d", rank);
-    if (g->lease && g->beat.steps)
-        snprintf(place + strlen(place), sizeof place - strlen(place), ", step %" PRIu64, g->beat.step);
-    if (g->lease && g->operation[0])
-        snprintf(place + strlen(place), sizeof place - strlen(place), ", %.40s", g->operation);
-    error_set(ret, ERROR_FAILED, "worker group %s: host %s%s: %.700s", g->token, host, place, why);
+    bool noted = g->output.lost_rank >= 0; /* by mpirun, which knows better */
+    if (noted)
+        rank = g->output.lost_rank;
+    else if (rank < 0 && d->options.ranks_per_group == 1)
+        rank = 0;
+    struct grave grave = {.rank = rank, .host = g->hello.host ? g->hello.host : local};
+    const struct rank_state *r = rank >= 0 && g->ranks && (uint32_t)rank < g->hello.ranks ? &g->ranks[rank] : NULL;
+    if (noted || (r && r->host[0]))
+        grave.host = noted ? g->output.lost_host : r->host;
+    if (!g->lease)
+        return grave;
+    grave.trial = d->trials ? d->trials[g->trial].key : NULL;
+    /* Ranks are in step: one that fell silent earlier than the others stands where they wait for it. */
+    const struct rank_state *ahead = r;
+    for (uint32_t i = 0; g->ranks && i < g->hello.ranks; i++)
+        if (!ahead || g->ranks[i].step > ahead->step)
+            ahead = &g->ranks[i];
+    grave.step = ahead ? ahead->step : 0;
+    grave.operation = ahead && ahead->operation[0] ? ahead->operation : NULL;
+    return grave;
 }
 
-static struct json *death_fields(const struct dispatch *d, const struct group *g, int rank, const char *host, const char *why)
+/* "group 1: host n7, rank 2, step 31, all_reduce: why" */
+static void describe_death(struct error *ret, const struct group *g, const struct grave *at, const char *why)
+{
+    char place[128] = "";
+    if (at->rank >= 0)
+        snprintf(place, sizeof place, ", rank %d", at->rank);
+    if (at->step)
+        snprintf(place + strlen(place), sizeof place - strlen(place), ", step %" PRIu64, at->step);
+    if (at->operation)
+        snprintf(place + strlen(place), sizeof place - strlen(place), ", %.40s", at->operation);
+    error_set(ret, ERROR_FAILED, "worker group %s: host %s%s: %.700s", g->token, at->host, place, why);
+}
+
+static struct json *death_fields(const struct group *g, const struct grave *at, const char *why)
 {
     struct json *fields = json_object();
     json_set_text(fields, "group", g->token);
-    json_set_text(fields, "host", host);
-    json_set(fields, "rank", rank >= 0 ? json_of_number(rank) : json_null());
-    json_set(fields, "step", g->lease && g->beat.steps ? json_of_number((double)g->beat.step) : json_null());
-    json_set_text(fields, "operation", g->lease && g->operation[0] ? g->operation : NULL);
-    json_set_text(fields, "trial", g->lease && d->trials ? d->trials[g->trial].key : NULL);
+    json_set_text(fields, "host", at->host);
+    json_set(fields, "rank", at->rank >= 0 ? json_of_number(at->rank) : json_null());
+    json_set(fields, "step", at->step ? json_of_number((double)at->step) : json_null());
+    json_set_text(fields, "operation", at->operation);
+    json_set_text(fields, "trial", at->trial);
     json_set_text(fields, "why", why);
     return fields;
 }
@@ -139,18 +176,16 @@ static int count_failed_start(struct dispatch *d, const char *why, struct error 
                      why);
 }
 
-int dispatch_group_dies(struct dispatch *d, struct group *g, const char *why, struct error *e)
+int dispatch_group_dies(struct dispatch *d, struct group *g, int rank, const char *why, struct error *e)
 {
     bool early = g->state == GROUP_STARTING;
     char local[256] = "?";
     gethostname(local, sizeof local - 1);
-    int rank = g->output.lost_rank >= 0 ? g->output.lost_rank : d->options.ranks_per_group == 1 ? 0 : -1;
-    const char *host = g->output.lost_rank >= 0 ? g->output.lost_host : g->hello.host ? g->hello.host : local;
+    struct grave at = find_grave(d, g, rank, local);
     struct error death;
     d->counts.deaths++;
-    describe_death(&death, g, rank, host, why);
-    if (dispatch_note(d, "group_died", death_fields(d, g, rank, host, why), e) ||
-        state_move(&group_states, &g->state, GROUP_GONE, e))
+    describe_death(&death, g, &at, why);
+    if (dispatch_note(d, "group_died", death_fields(g, &at, why), e) || state_move(&group_states, &g->state, GROUP_GONE, e))
         return -1;
     log_warn("%s", death.text);
     group_kill(g, SIGKILL);
@@ -179,10 +214,27 @@ static int note_hello(struct dispatch *d, const struct group *g, struct error *e
     return dispatch_note(d, "group_started", fields, e);
 }
 
+static void welcome(struct dispatch *d, const char *peer)
+{
+    say(d, peer,
+        &(struct message){
+            .kind = MESSAGE_WELCOME,
+            .welcome = {.version = (char *)(uintptr_t)MUSTER_VERSION, .heartbeat_timeout = d->options.heartbeat_timeout}});
+}
+
+static bool known_as(const struct group *g, const struct message_hello *hello)
+{
+    return g->hello.host && !strcmp(g->hello.host, hello->host) && g->hello.pid == hello->pid;
+}
+
 static int on_hello(struct dispatch *d, struct group *g, const char *peer, struct message *m, struct error *e)
 {
     if (!g && !d->launcher->strangers) {
         refuse(d, peer, "this run starts its worker groups itself; it does not know this one");
+        return 0;
+    }
+    if (g && g->ranks && g->state != GROUP_GONE && known_as(g, &m->hello)) { /* it asks again: its welcome was lost */
+        welcome(d, peer);
         return 0;
     }
     if (g && g->state != GROUP_STARTING) {
@@ -193,24 +245,49 @@ static int on_hello(struct dispatch *d, struct group *g, const char *peer, struc
         g = roster_add(&d->roster, peer);
     g->hello = m->hello;
     m->hello = (struct message_hello){0};
-    g->heard = clock_seconds();
+    group_introduce(g, 0, g->hello.host);
     if (note_hello(d, g, e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
         return -1;
     d->failed_starts = 0;
     log_debug("group %s: host %s, %u ranks, %s", g->token, g->hello.host, g->hello.ranks, g->hello.device);
-    struct message welcome = {
-        .kind = MESSAGE_WELCOME,
-        .welcome = {.version = (char *)(uintptr_t)MUSTER_VERSION, .heartbeat_timeout = d->options.heartbeat_timeout}};
-    dispatch_send(d, g, &welcome);
+    welcome(d, peer);
     return 0;
+}
+
+/* A worker that we started was asked to stop, by a scheduler or by hand: that is meant for the run. */
+static void stop_with(struct dispatch *d, const struct group *g, uint32_t rank)
+{
+    if (d->stopping || !d->launcher->start)
+        return;
+    log_info("rank %u of worker group %s (host %s) was asked to stop by a signal; the run stops", rank, g->token,
+             g->ranks[rank].host);
+    stop_request();
+    dispatch_ask_to_stop(d);
+}
+
+/* It has a lease and says it has none: the lease was lost on its way there, or what became of it on the way back. The worker
+ * knows which, by the lease's number, and says the latter again. */
+static int repeat_lease(struct dispatch *d, struct group *g, const struct message_beat *b)
+{
+    double now = clock_seconds();
+    bool lost = g->state == GROUP_BUSY && b->lease != g->lease;
+    if (!lost || !g->idle_since)
+        g->idle_since = lost ? now : 0;
+    if (!lost || now - g->idle_since < DISPATCH_REPEAT)
+        return 0;
+    g->idle_since = now;
+    log_debug("group %s: its lease is sent again", g->token);
+    return dispatch_send_lease(d, g);
 }
 
 static int on_beat(struct dispatch *d, struct group *g, struct message *m, struct error *e)
 {
-    (void)d;
     (void)e;
+    if (m->beat.stop)
+        stop_with(d, g, 0);
     if (m->beat.lease == g->lease)
         group_note_beat(g, &m->beat);
+    repeat_lease(d, g, &m->beat);
     return 0;
 }
 
@@ -229,19 +306,41 @@ static int note_epoch(struct dispatch *d, const char *trial, const struct messag
     return dispatch_note(d, "epoch", fields, e);
 }
 
+static int keep_verdict(struct group *g, const struct message *verdict, struct error *e)
+{
+    char *text;
+    if (message_encode(&text, verdict, e))
+        return -1;
+    free(g->verdict);
+    g->verdict = text;
+    g->judged = verdict->verdict.epoch;
+    return 0;
+}
+
+static void send_verdict(struct dispatch *d, const struct group *g)
+{
+    for (unsigned copies = fault_copies(message_name(MESSAGE_VERDICT)); copies; copies--)
+        listener_send(d->listener, g->token, g->verdict);
+}
+
 static int on_epoch(struct dispatch *d, struct group *g, struct message *m, struct error *e)
 {
     if (!lease_of(d, g) || m->epoch.lease != g->lease)
         return 0;
     if (!d->observer)
         return error_set(e, ERROR_FAILED, "worker group %s reports an epoch of a trial that only scores", g->token);
+    if (g->judged == m->epoch.epoch) { /* it asks again: the verdict was lost */
+        send_verdict(d, g);
+        return 0;
+    }
     struct dispatch_verdict v = {0};
     int result = d->observer->epoch(d->observer->context, g->trial, m->epoch.epoch, m->epoch.train_loss, &v, e);
     if (!result)
         result = note_epoch(d, d->trials[g->trial].key, m, &v, e);
-    if (!result)
-        dispatch_send(
-            d, g, &(struct message){.kind = MESSAGE_VERDICT, .verdict = {g->lease, m->epoch.epoch, v.best, v.stop, v.metrics}});
+    const struct message verdict = {.kind = MESSAGE_VERDICT,
+                                    .verdict = {g->lease, m->epoch.epoch, v.best, v.stop, v.metrics}};
+    if (!result && !(result = keep_verdict(g, &verdict, e)))
+        send_verdict(d, g);
     json_destroy(&v.metrics);
     json_destroy(&v.decision);
     return result;
@@ -282,7 +381,7 @@ static int on_failed(struct dispatch *d, struct group *g, struct message *m, str
     if (!lease_of(d, g) || m->failed.lease != g->lease)
         return 0;
     if (!m->failed.healthy)
-        return dispatch_group_dies(d, g, m->failed.words, e);
+        return dispatch_group_dies(d, g, -1, m->failed.words, e);
     struct error why;
     error_set(&why, (enum error_kind)m->failed.kind, "%s", m->failed.words);
     if (state_move(&group_states, &g->state, GROUP_IDLE, e))
@@ -295,8 +394,9 @@ static int on_stopped(struct dispatch *d, struct group *g, struct message *m, st
 {
     if (g->state == GROUP_STOPPED)
         return 0;
-    if (m->stopped.leaving || !d->stopping)
-        return dispatch_group_dies(d, g, "it was stopped by a signal of its own", e);
+    stop_with(d, g, 0);
+    if (!d->stopping || (m->stopped.leaving && !d->launcher->start))
+        return dispatch_group_dies(d, g, 0, "it was stopped by a signal of its own", e);
     struct error why = {ERROR_STOPPED, "stopped"};
     if (state_move(&group_states, &g->state, GROUP_STOPPED, e))
         return -1;
@@ -308,9 +408,31 @@ static int (*const handlers[MESSAGE_KINDS])(struct dispatch *d, struct group *g,
     [MESSAGE_FAILED] = on_failed, [MESSAGE_STOPPED] = on_stopped,
 };
 
+/* A rank beside rank 0 only introduces itself and beats. */
+static void handle_rank(struct dispatch *d, struct group *g, uint32_t rank, const char *peer, const struct message *m)
+{
+    if (!g || !g->ranks || g->state == GROUP_GONE || rank >= g->hello.ranks) {
+        refuse(d, peer, "this run has no such worker group, or not that many ranks in it");
+        return;
+    }
+    if (m->kind == MESSAGE_HELLO) {
+        group_introduce(g, rank, m->hello.host);
+        welcome(d, peer);
+    } else if (g->ranks[rank].heard > 0) {
+        group_hear(g, rank, m->kind == MESSAGE_BEAT ? &m->beat : NULL);
+        if (m->kind == MESSAGE_BEAT && m->beat.stop)
+            stop_with(d, g, rank);
+    }
+}
+
 static int handle(struct dispatch *d, const char *peer, struct message *m, struct error *e)
 {
-    struct group *g = roster_find(&d->roster, peer);
+    uint32_t rank;
+    struct group *g = roster_find(&d->roster, peer, &rank);
+    if (rank) {
+        handle_rank(d, g, rank, peer, m);
+        return 0;
+    }
     if (m->kind == MESSAGE_HELLO)
         return on_hello(d, g, peer, m, e);
     if (!g || g->state == GROUP_STARTING)
@@ -319,7 +441,7 @@ static int handle(struct dispatch *d, const char *peer, struct message *m, struc
         dispatch_dismiss(d, peer, dispatch_goodbye_code(d, ERROR_FAILED));
         return 0;
     }
-    g->heard = clock_seconds();
+    group_hear(g, 0, m->kind == MESSAGE_BEAT ? &m->beat : NULL);
     return handlers[m->kind](d, g, m, e);
 }
 

@@ -7,7 +7,8 @@
 #include "coordinator/progress.h"
 #include "coordinator/roster.h"
 
-#define DISPATCH_TURN 0.1 /* seconds between looks at processes and clocks */
+#define DISPATCH_TURN 0.1   /* seconds between looks at processes and clocks */
+#define DISPATCH_REPEAT 2.0 /* seconds after which something that was lost on the line is said again */
 
 /* Since the start, for Prometheus. */
 struct dispatch_counts {
@@ -34,7 +35,7 @@ struct dispatch {
     const struct dispatch_observer *observer;
     struct progress *progress;
     bool stopping;
-    double stop_since;
+    double stop_since, stop_said;
     struct error first_failure;
 };
 
@@ -42,8 +43,11 @@ int dispatch_note(struct dispatch *d, const char *event, struct json *fields, st
 bool dispatch_send(struct dispatch *d, const struct group *g, const struct message *m);
 void dispatch_dismiss(struct dispatch *d, const char *peer, int exit_code); /* GOODBYE */
 int dispatch_goodbye_code(const struct dispatch *d, int exit_code);
-/* Logs the death, kills what is left, and puts its trial back into the queue or gives it up. */
-int dispatch_group_dies(struct dispatch *d, struct group *g, const char *why, struct error *e);
+/* Logs the death, kills what is left, and puts its trial back into the queue or gives it up. rank: whose death it is; -1: not
+ * known. */
+int dispatch_group_dies(struct dispatch *d, struct group *g, int rank, const char *why, struct error *e);
+bool dispatch_send_lease(struct dispatch *d, const struct group *g); /* the one it has */
+void dispatch_ask_to_stop(struct dispatch *d);
 int dispatch_listen(struct dispatch *d, struct error *e);
 int dispatch_metrics_open(struct dispatch *d, struct error *e);
 void dispatch_metrics_update(struct dispatch *d, bool now); /* cheap to call often: once a second, unless now */

@@ -1,13 +1,16 @@
 /* muster: the coordinator and the command line. The verb table, and the one place where errors are printed. */
+#include "common/base/fault.h"
 #include "common/base/log.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "coordinator/job.h"
 #include "coordinator/verbs.h"
+#include "proto/message.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MANY 1000
@@ -66,7 +69,9 @@ static int run_verb(const struct verb *v, int argc, char **argv, struct error *e
         }
     } else {
         log_setup("muster", a.verbose ? LOG_DEBUG : LOG_INFO);
-        status = v->run(&a, e);
+        status = fault_plan(getenv("MUSTER_FAULT"), message_known, e);
+        if (status == 0)
+            status = v->run(&a, e);
     }
     arguments_free(&a);
     return status;

@@ -77,6 +77,15 @@ static void add_bar(struct buffer *b, const struct message_beat *beat, int width
     buffer_text(b, "] ");
 }
 
+static bool of_a_step(const char *operation)
+{
+    static const char *const parts[] = {"forward", "backward", "all_reduce", "optimizer"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!strcmp(operation, parts[i]))
+            return true;
+    return false;
+}
+
 void progress_line(char *text, size_t size, const struct progress_row *row, double seconds, uint64_t first, int bar_width)
 {
     const struct message_beat *b = row->beat;
@@ -87,7 +96,7 @@ void progress_line(char *text, size_t size, const struct progress_row *row, doub
         add_bar(&line, b, bar_width);
     if (!b->operation || !b->operation[0])
         buffer_text(&line, "starting");
-    else if (strcmp(b->operation, "train"))
+    else if (!of_a_step(b->operation))
         buffer_printf(&line, "%s, ", b->operation);
     if (b->steps) {
         print_time_left(left, sizeof left, b, seconds, first);

@@ -17,15 +17,19 @@ struct group *roster_add(struct roster *r, const char *token)
     struct group *g = allocate(1, sizeof *g);
     snprintf(g->token, sizeof g->token, "%s", token);
     g->state = GROUP_STARTING;
-    g->heard = clock_seconds();
+    g->started = clock_seconds();
     output_open(&g->output, -1);
     r->groups = grow(r->groups, &r->capacity, r->count + 1, sizeof *r->groups);
     r->groups[r->count++] = g;
     return g;
 }
 
-struct group *roster_find(const struct roster *r, const char *token)
+struct group *roster_find(const struct roster *r, const char *peer, uint32_t *rank)
 {
+    char token[PEER_NAME];
+    uint32_t number = peer_read(token, peer);
+    if (rank)
+        *rank = number;
     for (size_t i = 0; i < r->count; i++)
         if (!strcmp(r->groups[i]->token, token))
             return r->groups[i];
@@ -47,10 +51,47 @@ void roster_free(struct roster *r)
         struct message hello = {.kind = MESSAGE_HELLO, .hello = g->hello};
         message_free(&hello);
         output_close(&g->output);
+        free(g->ranks);
+        free(g->verdict);
         free(g);
     }
     free(r->groups);
     *r = (struct roster){0};
+}
+
+void group_introduce(struct group *g, uint32_t rank, const char *host)
+{
+    if (!g->ranks)
+        g->ranks = allocate(g->hello.ranks, sizeof *g->ranks);
+    snprintf(g->ranks[rank].host, sizeof g->ranks[rank].host, "%s", host);
+    g->ranks[rank].heard = clock_seconds();
+}
+
+void group_hear(struct group *g, uint32_t rank, const struct message_beat *b)
+{
+    struct rank_state *r = &g->ranks[rank];
+    r->heard = clock_seconds();
+    if (!b)
+        return;
+    r->step = b->step;
+    snprintf(r->operation, sizeof r->operation, "%s", b->operation ? b->operation : "");
+}
+
+int group_most_silent(const struct group *g, double *seconds)
+{
+    int found = -1;
+    for (uint32_t i = 0; g->ranks && i < g->hello.ranks; i++)
+        if (g->ranks[i].heard > 0 && (found < 0 || g->ranks[i].heard < g->ranks[found].heard))
+            found = (int)i;
+    *seconds = found < 0 ? 0 : clock_seconds() - g->ranks[found].heard;
+    return found;
+}
+
+void group_listen_anew(struct group *g)
+{
+    for (uint32_t i = 0; g->ranks && i < g->hello.ranks; i++)
+        if (g->ranks[i].heard > 0)
+            g->ranks[i].heard = clock_seconds();
 }
 
 void group_note_beat(struct group *g, const struct message_beat *b)

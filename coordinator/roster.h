@@ -7,18 +7,30 @@
 #include "proto/message.h"
 #include "proto/state.h"
 
+/* A rank as its own beats tell of it. */
+struct rank_state {
+    double heard; /* clock_seconds of its last message; 0: it has not introduced itself */
+    char host[256];
+    uint64_t step;
+    char operation[64];
+};
+
 struct group {
     char token[PEER_NAME];
     int state;     /* enum group_state */
     pid_t process; /* that we started and have not yet seen ended; 0: none */
     struct output output;
     struct message_hello hello; /* zero before HELLO; owned */
-    double heard;               /* clock_seconds of the last message (before the first: of the start) */
+    double started;             /* clock_seconds */
+    struct rank_state *ranks;   /* (hello.ranks), from HELLO on */
     uint64_t lease;             /* number; 0: none */
     size_t trial;               /* while it has a lease */
     struct message_beat beat;   /* last report; `operation` points into the next field */
     char operation[64];
-    char ending[128]; /* how its process ended, once it has */
+    char ending[128];  /* how its process ended, once it has */
+    double idle_since; /* it has a lease, and its beats say since then that it has none; 0: they do not */
+    uint32_t judged;   /* epoch of this lease that `verdict` is of; 0: none */
+    char *verdict;     /* as it was sent, owned */
 };
 
 struct roster {
@@ -27,12 +39,17 @@ struct roster {
 };
 
 struct group *roster_add(struct roster *r, const char *token);
-struct group *roster_find(const struct roster *r, const char *token); /* NULL: unknown */
-size_t roster_in(const struct roster *r, unsigned states);            /* how many are in a state of this set of bits 1 << state */
+struct group *roster_find(const struct roster *r, const char *peer, uint32_t *rank /* NULL: any */); /* NULL: unknown */
+size_t roster_in(const struct roster *r, unsigned states); /* how many are in a state of this set of bits 1 << state */
 #define ROSTER_LIVE (1u << GROUP_STARTING | 1u << GROUP_IDLE | 1u << GROUP_BUSY | 1u << GROUP_STOPPED)
 void roster_free(struct roster *r);
 
-void group_note_beat(struct group *g, const struct message_beat *b);
+void group_introduce(struct group *g, uint32_t rank, const char *host);
+void group_note_beat(struct group *g, const struct message_beat *b); /* of rank 0: what it does with its lease */
+void group_hear(struct group *g, uint32_t rank, const struct message_beat *b /* or NULL */); /* `rank` has said something */
+/* The rank that has been silent for longest, and for how long; -1: none is known. */
+int group_most_silent(const struct group *g, double *seconds);
+void group_listen_anew(struct group *g); /* nobody has listened: silence counts from now */
 /* Passes on what its processes print, and looks whether the first of them has ended: true once, at the moment it is seen; how is
  * then in `ending`. */
 bool group_poll(struct group *g);

@@ -4,10 +4,9 @@
 #pragma once
 
 #include "proto/connection.h"
+#include "proto/message.h"
 
 #include <stddef.h>
-
-#define PEER_NAME 64 /* with NUL; a worker's name is the token of its group */
 
 struct listener;
 

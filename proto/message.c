@@ -6,6 +6,7 @@
 #include "proto/fields.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ static const struct record_field hello_fields[] = {
     FIELD(hello, pid, .type = RECORD_INT, .min = 1, .max = INT32_MAX),
     FIELD(hello, ranks, .type = RECORD_U32, .min = 1, .max = 65536),
     FIELD(hello, threads, .type = RECORD_U32, .min = 1, .max = 65536),
-    FIELD(hello, group, TEXT(1, 63)),
+    FIELD(hello, group, TEXT(1, 52)), /* a rank's number follows in its peer's name */
+    FIELD(hello, rank, .type = RECORD_U32, .max = 65535),
     {0},
 };
 
@@ -44,6 +46,7 @@ static const struct record_field beat_fields[] = {
     FIELD(beat, examples_per_second, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, gemm_share, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, operation, TEXT(0, 63), .flags = RECORD_OPTIONAL),
+    FIELD(beat, stop, .type = RECORD_BOOLEAN),
     {0},
 };
 
@@ -139,6 +142,29 @@ static const char *const program_names[] = {[SIDE_WORKER] = "muster-worker", [SI
 const char *message_name(enum message_kind kind)
 {
     return table[kind].name;
+}
+
+bool message_known(const char *name)
+{
+    for (int kind = 0; kind < MESSAGE_KINDS; kind++)
+        if (!strcmp(table[kind].name, name))
+            return true;
+    return false;
+}
+
+void peer_write(char peer[PEER_NAME], const char *group, uint32_t rank)
+{
+    if (rank)
+        snprintf(peer, PEER_NAME, "%.52s/%u", group, rank % 65536);
+    else
+        snprintf(peer, PEER_NAME, "%s", group);
+}
+
+uint32_t peer_read(char group[PEER_NAME], const char *peer)
+{
+    const char *slash = strrchr(peer, '/');
+    snprintf(group, PEER_NAME, "%.*s", slash ? (int)(slash - peer) : PEER_NAME - 1, peer);
+    return slash ? (uint32_t)strtoul(slash + 1, NULL, 10) : 0;
 }
 
 int version_check(const char *version, const char *who, struct error *e)

@@ -43,6 +43,7 @@ struct message_hello {
     int pid;
     uint32_t ranks, threads; /* threads a rank */
     char *group;             /* token */
+    uint32_t rank;           /* rank 0 speaks for its group; the others (message_peer) only beat */
 };
 
 struct message_beat {
@@ -51,7 +52,8 @@ struct message_beat {
     uint32_t epoch, epochs;
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
     double gemm_share; /* 0: not measured */
-    char *operation;   /* NULL while idle */
+    char *operation;   /* see common/base/operation.h; NULL while idle */
+    bool stop;         /* a signal asked this rank to stop */
 };
 
 struct message_epoch {
@@ -125,6 +127,12 @@ struct message {
 };
 
 const char *message_name(enum message_kind kind);
+bool message_known(const char *name);
+
+/* A rank's connection is named after its group; "/" and the rank follow but for rank 0. */
+#define PEER_NAME 64 /* with NUL */
+void peer_write(char peer[PEER_NAME], const char *group, uint32_t rank);
+uint32_t peer_read(char group[PEER_NAME], const char *peer); /* the rank */
 
 /* Text of the message, NUL-terminated; caller frees. Fields are borrowed. ERROR_FAILED if it is larger than MESSAGE_LIMIT. */
 int message_encode(char **ret, const struct message *m, struct error *e);

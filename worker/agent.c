@@ -2,8 +2,10 @@
 #include "worker/agent.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "worker/link.h"
 #include "worker/train/group.h"
@@ -31,9 +33,9 @@ struct agent {
     const struct agent_options *options;
     const struct agent_work *work;
     struct communicator *communicator;
-    struct link *link;                  /* rank 0 */
+    struct link *link;
     struct device *devices[PRECISIONS]; /* made when first needed */
-    uint64_t lease;                     /* the one at work, rank 0 */
+    uint64_t lease;                     /* the one at work */
     bool said_stopped, traces;
 };
 
@@ -43,6 +45,8 @@ enum order_kind { ORDER_WAIT, ORDER_LEASE, ORDER_END };
 struct order {
     uint32_t kind;
     int32_t exit_code;
+    uint64_t lease;
+    uint32_t attempt;
     uint64_t size;  /* of the trial's text that follows */
     double timeout; /* of the communicator */
 };
@@ -84,8 +88,7 @@ static void report_step(void *context, const struct step_report *r)
                              .grad_norm = r->grad_norm,
                              .tokens_per_second = r->tokens_per_second,
                              .examples_per_second = r->examples_per_second,
-                             .gemm_share = r->gemm_share,
-                             .operation = (char *)(uintptr_t)r->operation};
+                             .gemm_share = r->gemm_share};
     link_report(a->link, &b);
 }
 
@@ -138,9 +141,9 @@ static void send_stopped(struct agent *a, bool leaving)
 
 static int carry_out(struct trainer_result *ret, struct agent *a, const struct trial *t, struct error *e)
 {
-    struct observer o = {a, report_step, report_epoch};
-    const struct observer *observer = a->communicator->rank ? NULL : &o;
+    const struct observer o = {a, report_step, report_epoch}, *observer = &o;
     struct device *d;
+    operation_begin("load");
     if (group_agree(a->communicator, find_device(&d, a, t->precision, e), e))
         return -1;
     if (t->kind == TRIAL_TRAIN && a->work->measure && !d->gemm_rate)
@@ -170,10 +173,11 @@ static int do_lease(struct agent *a, const struct trial *t, struct error *e)
             send_stopped(a, !news.stop && !news.goodbye);
         else
             send_failed(a, result ? &why : &broken, healthy);
-        link_report(a->link, &(struct message_beat){0});
     }
     free(r.best_weights);
     a->lease = 0;
+    operation_begin("wait");
+    link_report(a->link, &(struct message_beat){0});
     if (!healthy && e)
         *e = result ? why : broken;
     return healthy ? 0 : -1;
@@ -181,18 +185,27 @@ static int do_lease(struct agent *a, const struct trial *t, struct error *e)
 
 /* ---- ranks that follow ---- */
 
-static int follow_lease(struct agent *a, uint64_t size, struct error *e)
+static void begin_lease(struct agent *a, const struct trial *t, uint64_t lease, uint32_t attempt)
 {
-    char *text = allocate(size + 1, 1);
+    a->lease = lease;
+    fault_set_trial(t->key, attempt);
+    link_report(a->link, &(struct message_beat){.lease = lease});
+}
+
+static int follow_lease(struct agent *a, const struct order *order, struct error *e)
+{
+    char *text = allocate(order->size + 1, 1);
     struct json *j = NULL;
     struct trial t = {0};
-    int result = a->communicator->run->broadcast(a->communicator, text, size, 0, e);
-    if (!result && !(result = json_parse(&j, text, size, "lease", e)))
+    int result = a->communicator->run->broadcast(a->communicator, text, order->size, 0, e);
+    if (!result && !(result = json_parse(&j, text, order->size, "lease", e)))
         result = trial_from_json(&t, j, e);
     json_destroy(&j);
     free(text);
-    if (!result)
+    if (!result) {
+        begin_lease(a, &t, order->lease, order->attempt);
         result = do_lease(a, &t, e);
+    }
     trial_free(&t);
     return result;
 }
@@ -208,17 +221,17 @@ static int follow(struct agent *a, int *exit_code, struct error *e)
             *exit_code = order.exit_code;
             return 0;
         }
-        if (order.kind == ORDER_LEASE && follow_lease(a, order.size, e))
+        if (order.kind == ORDER_LEASE && follow_lease(a, &order, e))
             return -1;
     }
 }
 
 /* ---- rank 0, which leads ---- */
 
-static int give_order(struct agent *a, enum order_kind kind, int exit_code, const char *text, struct error *e)
+static int give_order(struct agent *a, struct order order, const char *text, struct error *e)
 {
     struct communicator *c = a->communicator;
-    struct order order = {kind, exit_code, text ? strlen(text) : 0, c->timeout};
+    order.timeout = c->timeout;
     if (c->size == 1)
         return 0;
     if (c->run->broadcast(c, &order, sizeof order, 0, e))
@@ -231,10 +244,10 @@ static int lead_lease(struct agent *a, const struct message_lease *lease, struct
     struct json *j = trial_to_json(&lease->trial);
     char *text = json_print(j, false);
     json_destroy(&j);
-    a->lease = lease->lease;
-    link_report(a->link, &(struct message_beat){.lease = a->lease});
+    struct order order = {.kind = ORDER_LEASE, .lease = lease->lease, .attempt = lease->attempt, .size = strlen(text)};
+    begin_lease(a, &lease->trial, lease->lease, lease->attempt);
     log_debug("lease %llu: trial %s, attempt %u", (unsigned long long)lease->lease, lease->trial.key, lease->attempt);
-    int result = give_order(a, ORDER_LEASE, 0, text, e);
+    int result = give_order(a, order, text, e);
     free(text);
     return result ? -1 : do_lease(a, &lease->trial, e);
 }
@@ -263,11 +276,11 @@ static int lead(struct agent *a, int *exit_code, struct error *e)
         bool ends = judge(a, &news, exit_code);
         int result;
         if (ends)
-            result = give_order(a, ORDER_END, *exit_code, NULL, e);
+            result = give_order(a, (struct order){.kind = ORDER_END, .exit_code = *exit_code}, NULL, e);
         else if (came && !news.stop)
             result = lead_lease(a, &lease.lease, e);
         else
-            result = give_order(a, ORDER_WAIT, 0, NULL, e);
+            result = give_order(a, (struct order){.kind = ORDER_WAIT}, NULL, e);
         if (came)
             message_free(&lease);
         if (result || ends)
@@ -285,22 +298,38 @@ static void make_token(char *text, size_t size)
     snprintf(text, size, "worker-%08x%08x", chance[0], chance[1]);
 }
 
-static int connect_agent(struct agent *a, struct error *e)
+static int connect_rank(struct agent *a, char *group, struct error *e)
 {
-    char device[256] = "", host[256] = "?", token[64];
+    char device[256] = "", host[256] = "?";
     gethostname(host, sizeof host - 1);
-    make_token(token, sizeof token);
     a->work->describe(a->devices[PRECISION_F32], device, sizeof device);
     struct message_hello hello = {.host = host,
                                   .device = device,
                                   .pid = getpid(),
                                   .ranks = (uint32_t)a->communicator->size,
                                   .threads = (uint32_t)a->options->threads,
-                                  .group = a->options->group ? (char *)(uintptr_t)a->options->group : token};
+                                  .group = group,
+                                  .rank = (uint32_t)a->communicator->rank};
     if (link_create(&a->link, a->options->connection, &hello, e))
         return -1;
     a->communicator->timeout = PATIENCE * link_heartbeat_timeout(a->link);
     return 0;
+}
+
+/* All ranks: rank 0 makes the group known, then the others follow under its name. result: of this rank so far. */
+static int connect_agent(struct agent *a, int result, struct error *e)
+{
+    struct communicator *c = a->communicator;
+    char group[PEER_NAME];
+    if (a->options->group)
+        snprintf(group, sizeof group, "%s", a->options->group);
+    else
+        make_token(group, sizeof group);
+    if (!result && !c->rank)
+        result = connect_rank(a, group, e);
+    if (group_agree(c, result, e) || c->run->broadcast(c, group, sizeof group, 0, e))
+        return -1;
+    return group_agree(c, c->rank ? connect_rank(a, group, e) : 0, e);
 }
 
 /* Nothing can be agreed on any more, not even the end. */
@@ -351,9 +380,9 @@ int agent_run(int *exit_code, const struct agent_options *o, const struct agent_
     struct device *first;
     int result = find_device(&first, &a, precision_names[PRECISION_F32],
                              e); /* a device that is not there is said before any work is taken */
-    if (!result && !c->rank)
-        result = connect_agent(&a, e);
-    result = group_agree(c, result, e);
+    fault_set_rank(c->rank);
+    operation_begin("wait");
+    result = connect_agent(&a, result, e);
     if (!result) {
         result = begin_trace(&a, e) || (c->rank ? follow(&a, exit_code, e) : lead(&a, exit_code, e)) ? -1 : 0;
         if (result)

@@ -6,9 +6,11 @@
  * that holds skill and noise key, so that a score gives the logits that the trial was chosen for. Rows without labels get noise.
  * MUSTER_FAKE_STEP in the environment: seconds that a step takes, for whoever wants to see one under way (default 0). */
 #include "common/base/clock.h"
+#include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/philox.h"
 #include "common/base/stop.h"
 #include "common/format/json.h"
@@ -208,8 +210,7 @@ static int report_step(struct fake_trial *f, struct error *e)
                                 .lr = line.lr,
                                 .grad_norm = line.grad_norm,
                                 .tokens_per_second = line.tokens_per_second,
-                                .examples_per_second = line.examples_per_second,
-                                .operation = "train"};
+                                .examples_per_second = line.examples_per_second};
     if (f->observer->step)
         f->observer->step(f->observer->context, &words);
     return metrics_file_step(f->metrics, &line, e);
@@ -227,6 +228,8 @@ static int run_steps(struct fake_trial *f, struct error *e)
 {
     uint64_t end = (f->epochs_done + 1) * f->steps_per_epoch;
     while (f->steps < end) {
+        fault_set_step(f->steps + 1);
+        operation_begin("forward");
         if (f->pause > 0)
             clock_sleep(f->pause);
         f->steps++;

@@ -3,8 +3,10 @@
 
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
+#include "common/base/fault.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/dialer.h"
@@ -22,11 +24,13 @@
 
 #define CONNECT_WITHIN 10.0 /* seconds: the coordinator listens before it writes the connection file */
 #define FLUSH_WITHIN 2.0
+#define REPEAT_EVERY 2.0 /* a question that has no answer may have been lost */
 
 struct link {
     struct dialer *dialer; /* of the creator, then of the thread */
     pthread_t thread;
     bool running;
+    uint32_t rank;
     int wake; /* eventfd: something is in the outbox */
     char *endpoint;
     double heartbeat_timeout, beat_every;
@@ -38,7 +42,10 @@ struct link {
     struct message lease, verdict;
     bool has_lease, has_verdict;
     struct message_beat beat;
-    char operation[64];
+    uint64_t taken; /* number of the last lease that came */
+    char *outcome;  /* what was said last about a lease, owned; of lease `concluded` */
+    uint64_t concluded;
+    bool outcome_stopped;
     char **outbox; /* texts of messages, owned */
     size_t outgoing, capacity;
 };
@@ -62,18 +69,41 @@ static void ask_to_stop(void)
     stop_request();
 }
 
+/* Rank 0 decides what follows for its group. */
 static void lose(struct link *l, const char *why)
 {
+    if (l->rank)
+        return;
     l->news.lost = true;
     snprintf(l->news.why, sizeof l->news.why, "%s", why);
     ask_to_stop();
 }
 
+static void send_text(struct link *l, const char *text, const char *name)
+{
+    for (unsigned copies = fault_copies(name); copies; copies--) {
+        l->outbox = grow(l->outbox, &l->capacity, l->outgoing + 1, sizeof *l->outbox);
+        l->outbox[l->outgoing++] = duplicate(text);
+    }
+}
+
+static void repeat_outcome(struct link *l)
+{
+    if (l->outcome)
+        send_text(l, l->outcome, "");
+}
+
+/* One that has come before is asked for: its outcome was lost, or it is at work and the coordinator does not know yet. */
 static void take_lease(struct link *l, struct message *m)
 {
+    if (m->lease.lease == l->concluded)
+        repeat_outcome(l);
+    if (m->lease.lease == l->taken)
+        return;
     if (l->has_lease)
         message_free(&l->lease);
     l->lease = *m;
+    l->taken = m->lease.lease;
     l->has_lease = true;
     *m = (struct message){.kind = MESSAGE_STOP};
 }
@@ -90,6 +120,8 @@ static void take_verdict(struct link *l, struct message *m)
 static void take_stop(struct link *l, struct message *m)
 {
     (void)m;
+    if (l->news.stop && l->outcome_stopped)
+        repeat_outcome(l);
     l->news.stop = true;
     ask_to_stop();
 }
@@ -159,7 +191,8 @@ static void beat(struct link *l)
     char *text = NULL;
     pthread_mutex_lock(&l->lock);
     m.beat = l->beat;
-    m.beat.operation = l->operation[0] ? l->operation : NULL;
+    m.beat.operation = m.beat.lease ? (char *)(uintptr_t)operation_now() : NULL;
+    m.beat.stop = stop_requested() && !l->news.stop && !l->news.goodbye && !l->news.lost;
     message_encode(&text, &m, &e);
     pthread_mutex_unlock(&l->lock);
     if (text)
@@ -242,7 +275,9 @@ static int send_hello(struct link *l, struct message_hello *hello, struct error 
     struct message m = {.kind = MESSAGE_HELLO, .hello = *hello};
     if (message_encode(&text, &m, e))
         return -1;
-    bool sent = dialer_send(l->dialer, text);
+    bool sent = true;
+    for (unsigned copies = fault_copies(message_name(m.kind)); copies && sent; copies--)
+        sent = dialer_send(l->dialer, text);
     free(text);
     return sent ? 0 : error_set(e, ERROR_FAILED, "control connection: HELLO cannot be sent");
 }
@@ -291,13 +326,18 @@ static int take_answer(struct link *l, struct error *e)
     return result;
 }
 
-static int wait_for_welcome(struct link *l, struct error *e)
+static int wait_for_welcome(struct link *l, struct message_hello *hello, struct error *e)
 {
-    double start = clock_seconds();
+    double start = clock_seconds(), asked = start;
     int welcome;
     while (!(welcome = take_answer(l, e))) {
         if (check_line(l, start, e) || stop_check(e))
             return -1;
+        if (clock_seconds() - asked > REPEAT_EVERY && dialer_line(l->dialer, NULL) == LINE_UP) {
+            asked = clock_seconds();
+            if (send_hello(l, hello, e))
+                return -1;
+        }
         dialer_wait(l->dialer, -1, 0.1);
     }
     return welcome == 1 ? 0 : -1;
@@ -313,6 +353,13 @@ static void create_locks(struct link *l)
     pthread_mutex_init(&l->lock, NULL);
 }
 
+static int dial(struct link *l, const struct connection *c, struct message_hello *hello, struct error *e)
+{
+    char peer[PEER_NAME];
+    peer_write(peer, hello->group, hello->rank);
+    return dialer_create(&l->dialer, c, peer, e) || send_hello(l, hello, e) || wait_for_welcome(l, hello, e) ? -1 : 0;
+}
+
 static int connect_link(struct link *l, const char *path, struct message_hello *hello, struct error *e)
 {
     struct connection c = {0};
@@ -323,7 +370,7 @@ static int connect_link(struct link *l, const char *path, struct message_hello *
     if (!c.endpoint)
         result = error_set(e, ERROR_FAILED, "%s: no coordinator listens any more", path);
     else
-        result = dialer_create(&l->dialer, &c, hello->group, e) || send_hello(l, hello, e) || wait_for_welcome(l, e) ? -1 : 0;
+        result = dial(l, &c, hello, e);
     connection_free(&c);
     return result;
 }
@@ -331,6 +378,7 @@ static int connect_link(struct link *l, const char *path, struct message_hello *
 int link_create(struct link **ret, const char *connection, struct message_hello *hello, struct error *e)
 {
     struct link *l = allocate(1, sizeof *l);
+    l->rank = hello->rank;
     create_locks(l);
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->wake < 0) {
@@ -371,6 +419,7 @@ void link_destroy(struct link **link)
     for (size_t i = 0; i < l->outgoing; i++)
         free(l->outbox[i]);
     free(l->outbox);
+    free(l->outcome);
     free(l->endpoint);
     pthread_cond_destroy(&l->changed);
     pthread_mutex_destroy(&l->lock);
@@ -424,9 +473,18 @@ void link_report(struct link *l, const struct message_beat *b)
 {
     pthread_mutex_lock(&l->lock);
     l->beat = *b;
-    snprintf(l->operation, sizeof l->operation, "%s", b->operation ? b->operation : "");
-    l->beat.operation = NULL;
     pthread_mutex_unlock(&l->lock);
+}
+
+static void keep_outcome(struct link *l, const struct message *m, const char *text)
+{
+    bool result = m->kind == MESSAGE_RESULT, failed = m->kind == MESSAGE_FAILED;
+    if (!result && !failed && m->kind != MESSAGE_STOPPED)
+        return;
+    free(l->outcome);
+    l->outcome = duplicate(text);
+    l->concluded = result ? m->result.lease : failed ? m->failed.lease : m->stopped.lease;
+    l->outcome_stopped = !result && !failed;
 }
 
 int link_send(struct link *l, const struct message *m, struct error *e)
@@ -435,9 +493,10 @@ int link_send(struct link *l, const struct message *m, struct error *e)
     if (message_encode(&text, m, e))
         return -1;
     pthread_mutex_lock(&l->lock);
-    l->outbox = grow(l->outbox, &l->capacity, l->outgoing + 1, sizeof *l->outbox);
-    l->outbox[l->outgoing++] = text;
+    keep_outcome(l, m, text);
+    send_text(l, text, message_name(m->kind));
     pthread_mutex_unlock(&l->lock);
+    free(text);
     wake_thread(l);
     return 0;
 }
@@ -456,9 +515,11 @@ static bool has_answer(struct link *l, const struct message_epoch *question)
 
 int link_ask(struct link *l, const struct message *epoch, struct message *ret, struct error *e)
 {
-    if (link_send(l, epoch, e))
+    char *text;
+    if (message_encode(&text, epoch, e))
         return -1;
     double stopped_at = INFINITY; /* a coordinator that stops still answers, but not for ever */
+    double ask_at = clock_seconds();
     bool answered;
     pthread_mutex_lock(&l->lock);
     while (!(answered = has_answer(l, &epoch->epoch)) && !l->news.lost && !l->news.goodbye) {
@@ -466,6 +527,11 @@ int link_ask(struct link *l, const struct message *epoch, struct message *ret, s
             stopped_at = clock_seconds() + l->heartbeat_timeout;
         if (clock_seconds() > stopped_at)
             break;
+        if (clock_seconds() >= ask_at) {
+            send_text(l, text, message_name(epoch->kind));
+            wake_thread(l);
+            ask_at = clock_seconds() + REPEAT_EVERY;
+        }
         struct timespec until = moment(1);
         pthread_cond_timedwait(&l->changed, &l->lock, &until);
     }
@@ -473,5 +539,6 @@ int link_ask(struct link *l, const struct message *epoch, struct message *ret, s
         *ret = l->verdict;
     l->has_verdict = false;
     pthread_mutex_unlock(&l->lock);
+    free(text);
     return answered ? 0 : error_set(e, ERROR_STOPPED, "stopped while the coordinator judged epoch %u", epoch->epoch.epoch);
 }

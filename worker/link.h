@@ -1,5 +1,7 @@
-/* The worker's side of the control connection, on rank 0: a thread that speaks with the coordinator and beats while the training
- * thread computes. What they pass each other goes through one mutex. */
+/* The worker's side of the control connection: a thread that speaks with the coordinator and beats while the training thread
+ * computes. What they pass each other goes through one mutex. Rank 0 does the talking; the link of another rank only beats, so
+ * that the coordinator knows of each rank that it is alive, and where. What is lost on the way is said again: HELLO and EPOCH
+ * until they are answered, the outcome of a lease when it is given a second time. */
 #pragma once
 
 #include "proto/message.h"

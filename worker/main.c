@@ -1,7 +1,9 @@
 /* muster-worker: takes leases from a coordinator and carries them out. */
+#include "common/base/fault.h"
 #include "common/base/log.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
+#include "proto/message.h"
 #include "worker/agent.h"
 #include "worker/bench.h"
 
@@ -116,6 +118,10 @@ static int run_worker(int argc, char **argv)
         return 0;
     }
     log_setup("muster-worker", s.verbose ? LOG_DEBUG : LOG_INFO);
+    if (fault_plan(getenv("MUSTER_FAULT"), message_known, &e)) {
+        print_error(&e);
+        return (int)e.kind;
+    }
     if (!strcmp(s.comm, "mpi"))
         prctl(PR_SET_PDEATHSIG,
               SIGKILL);       /* a rank without its mpirun would wait for the others for ever, stopped ones included */

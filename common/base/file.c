@@ -1,6 +1,7 @@
 /* Owns reading, mapping and atomically replacing files. */
 #include "common/base/file.h"
 
+#include "common/base/fault.h"
 #include "common/base/memory.h"
 
 #include <dirent.h>
@@ -104,9 +105,10 @@ int file_writer_create(struct file_writer **ret, const char *path, struct error 
     struct file_writer *w = allocate(1, sizeof *w);
     w->path = duplicate(path);
     w->temporary = format_text("%s.%d.tmp", path, (int)getpid());
-    w->stream = fopen(w->temporary, "we");
+    int number = fault_write();
+    w->stream = number ? NULL : fopen(w->temporary, "we");
     if (!w->stream) {
-        error_errno(e, errno, "%s: cannot be written", path);
+        error_errno(e, number ? number : errno, "%s: cannot be written", path);
         free(w->path);
         free(w->temporary);
         free(w);

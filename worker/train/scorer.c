@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/format/results.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/group.h"
@@ -44,8 +45,8 @@ static int open_all(struct scorer *s, struct device *d, struct error *e)
 static void on_batch(void *context, uint64_t done, uint64_t all)
 {
     const struct scorer *s = context;
-    struct step_report r = {.step = done, .steps = all, .epoch = 1, .epochs = 1, .operation = "validate"};
-    if (!s->communicator->rank && s->observer && s->observer->step)
+    struct step_report r = {.step = done, .steps = all, .epoch = 1, .epochs = 1};
+    if (s->observer && s->observer->step)
         s->observer->step(s->observer->context, &r);
 }
 
@@ -66,6 +67,7 @@ static int score(struct scorer *s, enum part part, struct error *e)
 {
     uint32_t count = s->source.split.part[part].count;
     float *values = allocate((size_t)count * s->trial->labels, sizeof *values);
+    operation_begin("evaluate");
     int result = evaluator_run(s->evaluator, s->source.split.part[part].rows, count, values, on_batch, s, e);
     if (!result)
         result = group_agree(s->communicator, s->communicator->rank ? 0 : write_logits(s, part, values, e), e);

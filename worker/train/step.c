@@ -2,6 +2,7 @@
 #include "worker/train/step.h"
 
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/trace.h"
 #include "worker/train/deal.h"
@@ -112,10 +113,12 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     const struct packed *b = batch_pack(s->batch, s->rows + first, count);
     trace_end();
     bool drops = c->hidden_dropout > 0 || c->attention_dropout > 0 || c->classifier_dropout > 0;
+    operation_begin("forward");
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
     device_memory loss = model_loss(s->model, b, s->weights, t->multi);
     s->device->run->copy(s->device, device_at(s->losses, first * sizeof(float)), loss, count * sizeof(float));
     const struct model_watcher watcher = {on_ready, on_between, s};
+    operation_begin("backward");
     model_backward(s->model, b, s->gradient[s->turn.arena], &watcher);
 }
 
@@ -133,6 +136,7 @@ static void add_nothing(struct stepper *s)
 static int finish_reductions(struct stepper *s, struct error *e)
 {
     trace_begin("all-reduce wait", -1);
+    operation_begin("all_reduce");
     if (!s->lost)
         s->lost = s->communicator->run->wait(s->communicator, &s->why);
     trace_end();
@@ -229,6 +233,7 @@ static int run_step(struct stepper *s, const struct step_input *in, struct step_
     if (!isfinite(out.loss_sum))
         return diverged(in, "loss", out.loss_sum / out.weight_sum, e);
     trace_begin("optimiser", -1);
+    operation_begin("optimizer");
     int result = update(s, in, &out, e);
     trace_end();
     if (!result)

@@ -2,9 +2,11 @@
 #include "worker/train/trainer.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/sha256.h"
 #include "common/base/trace.h"
 #include "common/format/results.h"
@@ -79,9 +81,9 @@ static int check_trial(const struct trial *t, const struct device *d, struct err
 
 /* ---- start ---- */
 
-static void report(const struct trainer *r, const char *operation)
+static void report(const struct trainer *r)
 {
-    if (r->communicator->rank || !r->observer->step)
+    if (!r->observer || !r->observer->step)
         return;
     const struct progress *s = &r->progress;
     struct step_report words = {.step = s->steps,
@@ -89,8 +91,7 @@ static void report(const struct trainer *r, const char *operation)
                                 .epoch = s->epoch,
                                 .epochs = r->trial->epochs,
                                 .loss = s->weight_sum > 0 ? s->loss_sum / s->weight_sum : NAN,
-                                .lr = schedule_at(&r->schedule, s->steps),
-                                .operation = operation};
+                                .lr = schedule_at(&r->schedule, s->steps)};
     r->observer->step(r->observer->context, &words);
 }
 
@@ -209,7 +210,7 @@ static int load_or_resume(struct trainer *r, struct error *e)
     } mine, first;
     memset(&mine, 0, sizeof mine);
     int result = 0;
-    report(r, "load");
+    report(r);
     if (r->trial->resume)
         result = checkpoint_load(r->trial->folder, r->parameters, &mine.progress, &mine.found, r->hash, e);
     if (!result && mine.found && !c->rank)
@@ -247,8 +248,6 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
     s->loss_sum += out->loss_sum;
     s->weight_sum += out->weight_sum;
     s->seconds = r->seconds_before + clock_seconds() - r->started;
-    if (r->communicator->rank)
-        return;
     double gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9, rate = r->device->gemm_rate;
     struct metrics_step line = {.step = s->steps,
                                 .epoch = s->epoch,
@@ -259,8 +258,9 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .examples_per_second = in->count / seconds,
                                 .gflops = gflops,
                                 .gemm_share = rate > 0 ? gflops / rate : 0};
-    metrics_file_step(r->metrics, &line, &r->failure);
-    if (!r->observer->step)
+    if (!r->communicator->rank)
+        metrics_file_step(r->metrics, &line, &r->failure);
+    if (!r->observer || !r->observer->step)
         return;
     struct step_report words = {.step = line.step,
                                 .steps = r->steps_per_epoch * r->trial->epochs,
@@ -271,14 +271,14 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .grad_norm = line.grad_norm,
                                 .tokens_per_second = line.tokens_per_second,
                                 .examples_per_second = line.examples_per_second,
-                                .gemm_share = line.gemm_share,
-                                .operation = "train"};
+                                .gemm_share = line.gemm_share};
     r->observer->step(r->observer->context, &words);
 }
 
 static int save(struct trainer *r, struct error *e)
 {
-    report(r, "save");
+    operation_begin("checkpoint");
+    report(r);
     trace_begin("save", -1);
     int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->folder, r->parameters, &r->progress, r->hash, e);
     trace_end();
@@ -301,6 +301,7 @@ static int train_epoch(struct trainer *r, struct error *e)
         struct step_input in = {
             .epoch = s->epoch, .t = s->steps + 1, .lr = schedule_at(&r->schedule, s->steps), .failure = &r->failure};
         struct step_output out;
+        fault_set_step(in.t);
         r->flops = device_flops(r->device);
         in.rows = plan_step(r->plan, s->epoch, s->step, &in.count);
         if (stepper_run(r->stepper, &in, &out, e))
@@ -317,7 +318,7 @@ static int train_epoch(struct trainer *r, struct error *e)
 static void on_batch(void *context, uint64_t done, uint64_t all)
 {
     (void)done, (void)all;
-    report(context, "validate");
+    report(context);
 }
 
 static int write_logits(struct trainer *r, double *loss, struct error *e)
@@ -368,11 +369,15 @@ static int finish_epoch(struct trainer *r, struct error *e)
     struct progress *s = &r->progress;
     const struct split *parts = &r->source.split;
     struct verdict v = {0};
+    operation_begin("evaluate");
     if (evaluator_run(r->evaluator, parts->part[PART_VALIDATION].rows, parts->part[PART_VALIDATION].count, r->values, on_batch, r,
                       e))
         return e->kind == ERROR_STOPPED ? save_and_stop(r, e) : -1;
+    operation_begin("verdict");
     int result = group_agree(c, c->rank ? 0 : judge(r, &v, e), e);
     free(v.metrics);
+    if (result && e->kind == ERROR_STOPPED) /* the coordinator did not answer any more: the epoch is judged next time */
+        return save_and_stop(r, e);
     bool said[2] = {v.best, v.stop};
     if (result || c->run->broadcast(c, said, sizeof said, 0, e))
         return -1;

@@ -11,8 +11,7 @@ struct step_report {
     uint32_t epoch, epochs; /* 1-based */
     double loss;            /* of this step: sum of weighted losses / sum of weights, over all ranks */
     double lr, grad_norm, tokens_per_second, examples_per_second;
-    double gemm_share;     /* matrix products of this rank, against the rate measured of its device; 0: not measured */
-    const char *operation; /* "train", "validate", "save", "load" */
+    double gemm_share; /* matrix products of this rank, against the rate measured of its device; 0: not measured */
 };
 
 struct epoch_report {
@@ -27,7 +26,7 @@ struct verdict {
     char *metrics; /* JSON text for the epoch's line in metrics.jsonl ("validation"), or NULL; allocated, freed by the trainer */
 };
 
-/* Called on rank 0 only, on the training thread. */
+/* Called on the training thread: step on every rank, epoch on rank 0 only. NULL on the others: nobody watches them. */
 struct observer {
     void *context;
     void (*step)(void *context, const struct step_report *r);

@@ -53,7 +53,7 @@ static void say_beat(struct actor *a, uint64_t step)
     struct message m = {
         .kind = MESSAGE_BEAT,
         .beat = {
-            .lease = a->lease, .step = step, .steps = 100, .epoch = 1, .epochs = 2, .loss = 0.5, .operation = (char *)"train"}};
+            .lease = a->lease, .step = step, .steps = 100, .epoch = 1, .epochs = 2, .loss = 0.5, .operation = (char *)"forward"}};
     if (!a->lease)
         m.beat.operation = NULL;
     say(a, &m);
@@ -455,7 +455,7 @@ static void test_death(void **state)
     const struct json *death = event_log_last(s.log, "group_died", NULL, NULL);
     assert_string_equal(json_text(json_get(death, "host")), "stage");
     assert_true(json_number(json_get(death, "rank")) == 0 && json_number(json_get(death, "step")) == 31);
-    assert_string_equal(json_text(json_get(death, "operation")), "train");
+    assert_string_equal(json_text(json_get(death, "operation")), "forward");
     assert_non_null(strstr(json_text(json_get(death, "why")), "signal 9"));
     drop_curtain(&s);
 }
@@ -469,7 +469,7 @@ static void test_death_without_end(void **state)
     assert_true(s.failed[0] == 1 && s.done[1] == 1);
     expect_events(&s, "group_died", NULL, 2);
     assert_non_null(strstr(s.why[0].text, "given up after 2 deaths"));
-    assert_non_null(strstr(s.why[0].text, "host stage, rank 0, step 31, train"));
+    assert_non_null(strstr(s.why[0].text, "host stage, rank 0, step 31, forward"));
     drop_curtain(&s);
 
     raise_curtain(&s, 1, 5, 0);

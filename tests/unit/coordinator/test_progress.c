@@ -21,8 +21,13 @@ static void expect_line(struct message_beat beat, double seconds, uint64_t first
 static void test_lines(void **state)
 {
     (void)state;
-    struct message_beat b = {
-        .step = 30, .steps = 120, .epoch = 1, .epochs = 4, .loss = 0.5, .tokens_per_second = 812.4, .operation = (char *)"train"};
+    struct message_beat b = {.step = 30,
+                             .steps = 120,
+                             .epoch = 1,
+                             .epochs = 4,
+                             .loss = 0.5,
+                             .tokens_per_second = 812.4,
+                             .operation = (char *)"all_reduce"};
     /* 20 steps in 10 s leave 90 steps, 45 s; the 10 of an earlier run do not count */
     expect_line(b, 10, 10, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s, ETA 45 s");
     expect_line(b, 10, 10, 8, "lr-1: [##......] epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s, ETA 45 s");
@@ -32,11 +37,11 @@ static void test_lines(void **state)
     b.gemm_share = 0.714;
     expect_line(b, 10, 10, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s (71 % of the GEMM rate), ETA 45 s");
     b.loss = NAN;
-    b.operation = (char *)"validate";
+    b.operation = (char *)"evaluate";
     b.tokens_per_second = 0;
-    expect_line(b, 10, 10, 0, "lr-1: validate, epoch 1/4, step 30/120, ETA 45 s");
+    expect_line(b, 10, 10, 0, "lr-1: evaluate, epoch 1/4, step 30/120, ETA 45 s");
     b.step = 500; /* a peer's nonsense is shown, not divided by */
-    expect_line(b, 10, 10, 4, "lr-1: [####] validate, epoch 1/4, step 500/120, ETA ?");
+    expect_line(b, 10, 10, 4, "lr-1: [####] evaluate, epoch 1/4, step 500/120, ETA ?");
     expect_line((struct message_beat){0}, 0, 0, 0, "lr-1: starting");
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/sha256.h"
 #include "common/base/stop.h"
 #include "common/base/trace.h"
@@ -87,12 +88,12 @@ static void on_malloc(const volatile void *pointer, size_t size)
 static void observe_step(void *context, const struct step_report *r)
 {
     (void)context;
-    bool training = !strcmp(r->operation, "train");
+    bool training = !strcmp(operation_now(), "optimizer"); /* the last of a step */
     if (training && r->step == (uint64_t)number("stop", 0))
         stop_request();
     if (training && r->step == (uint64_t)number("kill", 0))
         kill(getpid(), SIGKILL);
-    if (!strcmp(r->operation, "validate") && r->epoch == (uint32_t)number("stop_validation", 0))
+    if (!strcmp(operation_now(), "evaluate") && r->epoch == (uint32_t)number("stop_validation", 0))
         stop_request();
     if (training && r->step > 3 && r->step < 9) {
         accounts_of_steps.own += accounts.own - accounts_before.own;
@@ -165,9 +166,9 @@ static int run_trial(const char *folder, struct device *d, struct communicator *
         .resume = (int)number("resume", 1),
     };
     snprintf(t.precision, sizeof t.precision, "%s", option("precision", "f32"));
-    struct observer o = {NULL, observe_step, observe_epoch};
+    const struct observer o = {NULL, observe_step, observe_epoch}, *watching = c->rank ? NULL : &o;
     struct trainer_result r = {0};
-    int result = t.kind == TRIAL_SCORE ? scorer_run(&t, d, c, &o, e) : trainer_run(&r, &t, d, c, &o, e);
+    int result = t.kind == TRIAL_SCORE ? scorer_run(&t, d, c, watching, e) : trainer_run(&r, &t, d, c, watching, e);
     if (!result && !c->rank)
         printf("epochs %u best %u steps %llu\n", r.epochs_done, r.best_epoch, (unsigned long long)r.steps);
     if (!result && t.kind == TRIAL_TRAIN && number("count", 0) != 0)

@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/listener.h"
@@ -55,7 +56,8 @@ static void describe_fake(const struct device *d, char *text, size_t size)
 
 static void step(const struct observer *o, uint64_t number, const char *operation)
 {
-    struct step_report r = {.step = number, .steps = 10, .epoch = 1, .epochs = 2, .loss = 0.25, .operation = operation};
+    struct step_report r = {.step = number, .steps = 10, .epoch = 1, .epochs = 2, .loss = 0.25};
+    operation_begin(operation);
     o->step(o->context, &r);
     clock_sleep(0.1);
 }
@@ -70,7 +72,7 @@ static int train_fake(struct trainer_result *ret, const struct trial *t, struct 
     uint64_t steps = 0;
     for (uint32_t epoch = 1; epoch <= t->epochs; epoch++) {
         for (int i = 0; i < 5 || !strcmp(t->key, "long"); i++) {
-            step(o, ++steps, "train");
+            step(o, ++steps, "forward");
             if (stop_check(e))
                 return -1;
         }
@@ -95,7 +97,7 @@ static int score_fake(const struct trial *t, struct device *d, struct communicat
     (void)d;
     (void)c;
     (void)e;
-    step(o, 1, "score");
+    step(o, 1, "evaluate");
     return 0;
 }
 
@@ -169,7 +171,7 @@ static struct message hear(struct listener *l, enum message_kind kind)
         if (message_decode(&m, bytes, size, SIDE_WORKER, &e))
             fail_msg("%.*s: %s", (int)size, bytes, e.text);
         if (m.kind == MESSAGE_BEAT && kind != MESSAGE_BEAT) {
-            beats_in_train += m.beat.operation && !strcmp(m.beat.operation, "train") && m.beat.loss == 0.25;
+            beats_in_train += m.beat.operation && !strcmp(m.beat.operation, "forward") && m.beat.loss == 0.25;
             message_free(&m);
             continue;
         }
