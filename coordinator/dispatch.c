@@ -285,7 +285,7 @@ static int watch_group(struct dispatch *d, struct group *g, struct error *e)
         return dispatch_group_dies(d, g, -1, why, e);
     }
     int rank = group_most_silent(g, &silence);
-    if (silence <= d->options.heartbeat_timeout)
+    if (g->state == GROUP_STOPPED || silence <= d->options.heartbeat_timeout)
         return 0;
     snprintf(why, sizeof why, "not heard of for %.1f s (cluster.heartbeat_timeout is %g s)", silence,
              d->options.heartbeat_timeout);

@@ -212,8 +212,9 @@ static void add_silence(struct buffer *b, const struct dispatch *d)
     for (size_t i = 0; i < d->roster.count; i++) {
         const struct group *g = d->roster.groups[i];
         const struct label labels[] = {{"group", g->token}, {"host", g->hello.host}};
+        double silence;
         if (ROSTER_LIVE >> g->state & 1)
-            sample(b, "muster_group_silence_seconds", labels, 2, now - g->heard);
+            sample(b, "muster_group_silence_seconds", labels, 2, group_most_silent(g, &silence) < 0 ? now - g->started : silence);
     }
 }
 

@@ -254,17 +254,6 @@ static int on_hello(struct dispatch *d, struct group *g, const char *peer, struc
     return 0;
 }
 
-/* A worker that we started was asked to stop, by a scheduler or by hand: that is meant for the run. */
-static void stop_with(struct dispatch *d, const struct group *g, uint32_t rank)
-{
-    if (d->stopping || !d->launcher->start)
-        return;
-    log_info("rank %u of worker group %s (host %s) was asked to stop by a signal; the run stops", rank, g->token,
-             g->ranks[rank].host);
-    stop_request();
-    dispatch_ask_to_stop(d);
-}
-
 /* It has a lease and says it has none: the lease was lost on its way there, or what became of it on the way back. The worker
  * knows which, by the lease's number, and says the latter again. */
 static int repeat_lease(struct dispatch *d, struct group *g, const struct message_beat *b)
@@ -283,8 +272,6 @@ static int repeat_lease(struct dispatch *d, struct group *g, const struct messag
 static int on_beat(struct dispatch *d, struct group *g, struct message *m, struct error *e)
 {
     (void)e;
-    if (m->beat.stop)
-        stop_with(d, g, 0);
     if (m->beat.lease == g->lease)
         group_note_beat(g, &m->beat);
     repeat_lease(d, g, &m->beat);
@@ -390,12 +377,26 @@ static int on_failed(struct dispatch *d, struct group *g, struct message *m, str
     return fail_trial(d, g->trial, &why, e);
 }
 
+/* A group that we started was asked to stop while it was at work, by a scheduler or by hand, and all its ranks have saved: that
+ * is meant for the run. (What mpirun does to the ranks beside one that died looks like it, but those cannot save together.) */
+static void stop_with(struct dispatch *d, const struct group *g, const struct message_stopped *m)
+{
+    if (d->stopping || !d->launcher->start || !m->lease)
+        return;
+    log_info("worker group %s (host %s) was asked to stop by a signal: the run stops", g->token, g->hello.host);
+    stop_request();
+    dispatch_ask_to_stop(d);
+}
+
 static int on_stopped(struct dispatch *d, struct group *g, struct message *m, struct error *e)
 {
     if (g->state == GROUP_STOPPED)
         return 0;
-    stop_with(d, g, 0);
-    if (!d->stopping || (m->stopped.leaving && !d->launcher->start))
+    stop_with(d, g, &m->stopped);
+    bool leaves = !d->stopping || (m->stopped.leaving && !d->launcher->start);
+    if (leaves)
+        dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, ERROR_STOPPED));
+    if (leaves)
         return dispatch_group_dies(d, g, 0, "it was stopped by a signal of its own", e);
     struct error why = {ERROR_STOPPED, "stopped"};
     if (state_move(&group_states, &g->state, GROUP_STOPPED, e))
@@ -420,8 +421,6 @@ static void handle_rank(struct dispatch *d, struct group *g, uint32_t rank, cons
         welcome(d, peer);
     } else if (g->ranks[rank].heard > 0) {
         group_hear(g, rank, m->kind == MESSAGE_BEAT ? &m->beat : NULL);
-        if (m->kind == MESSAGE_BEAT && m->beat.stop)
-            stop_with(d, g, rank);
     }
 }
 

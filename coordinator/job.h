@@ -52,8 +52,10 @@ struct job {
         const char *precision, *select;
         double pos_weight_low, pos_weight_high; /* bounds of neg / pos, many labels a row; 0, 0: no weights */
         uint32_t patience;                      /* 0: none */
-        const char *checkpoint_every;           /* "epoch" */
-        bool micro_batch_follows;               /* micro_batch is not in the file: batch / ranks_per_group */
+        char *checkpoint_every;                 /* "epoch", "500 steps", "10 minutes" */
+        uint32_t checkpoint_steps;              /* what it says; 0: not so */
+        double checkpoint_minutes;
+        bool micro_batch_follows; /* micro_batch is not in the file: batch / ranks_per_group */
     } train;
     struct json *sweep; /* object: train key -> list of values or range (job_sweep.h); NULL: no sweep */
     struct {

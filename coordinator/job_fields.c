@@ -94,8 +94,9 @@ const struct job_field job_fields[] = {
      .also = "metric_for_best_model", .help = "validation figure that picks the best epoch (f1 at 0.5)"},
     {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
      .also = "early_stopping_patience", .help = "stop after so many epochs without a better one; null: never"},
-    {"train.checkpoint_every", JOB_WORD, 0, "\"epoch\"", AT(train.checkpoint_every), WORDS("epoch"),
-     .help = "when a trial is saved"},
+    {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),
+     .also = "save_steps save_strategy checkpoint_steps",
+     .help = "when a trial is saved: epoch, or also within it, such as \"500 steps\", \"10 minutes\""},
 
     {"sweep", JOB_SWEEP, JOB_NULL | JOB_FREE, "null", AT(sweep), .also = "grid search",
      .help = "train keys, or seed, with lists of values: every combination is a trial; with sweep.sample random also ranges, "
@@ -392,6 +393,23 @@ static struct json *bounds_value(const double bounds[2])
     return list;
 }
 
+static int read_interval(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
+{
+    const char *text = json_text(value);
+    char unit[16] = "", rest;
+    double amount = 0;
+    bool epoch = text && strcmp(text, "epoch") == 0;
+    bool steps = !epoch && text && sscanf(text, "%lf %15[a-z]%c", &amount, unit, &rest) == 2 &&
+                 (strcmp(unit, "steps") == 0 || strcmp(unit, "step") == 0);
+    bool minutes = strcmp(unit, "minutes") == 0 || strcmp(unit, "minute") == 0;
+    if (!epoch && (!(steps || minutes) || !(amount > 0 && amount <= 1e6) || (steps && floor(amount) != amount)))
+        return expected(f, "\"epoch\", or how often, such as \"500 steps\" or \"10 minutes\"", value, e);
+    j->train.checkpoint_every = duplicate(text);
+    j->train.checkpoint_steps = steps ? (uint32_t)amount : 0;
+    j->train.checkpoint_minutes = minutes ? amount : 0;
+    return 0;
+}
+
 static int read_sweep(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
 {
     if (json_type(value) != JSON_OBJECT)
@@ -491,6 +509,8 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
         return read_label(f, j, value, e);
     case JOB_CLASS_WEIGHTS:
         return read_class_weights(f, j, value, e);
+    case JOB_INTERVAL:
+        return read_interval(f, j, value, e);
     case JOB_BOUNDS:
         return read_bounds(to, f, value, e);
     case JOB_LIMITS:
@@ -529,6 +549,7 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
     const void *from = (const char *)j + f->offset;
     switch (f->type) {
     case JOB_TEXT:
+    case JOB_INTERVAL:
         return json_of_text(*(char *const *)from);
     case JOB_WORD:
         return json_of_text(*(const char *const *)from);
@@ -567,7 +588,7 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
 void job_field_free(const struct job_field *f, struct job *j)
 {
     void *at = place(f, j);
-    if (f->type == JOB_TEXT) {
+    if (f->type == JOB_TEXT || f->type == JOB_INTERVAL) {
         free(*(char **)at);
     } else if (f->type == JOB_TEXTS) {
         texts_free(at);

@@ -17,6 +17,7 @@ enum job_type {
     JOB_TEXTS,
     JOB_LABEL, /* a field, or a list of columns: data.label and data.label_columns */
     JOB_CLASS_WEIGHTS,
+    JOB_INTERVAL, /* "epoch", "N steps", "N minutes" */
     JOB_BOUNDS, /* null or [low, high]; two doubles */
     JOB_LIMITS, /* object of whole numbers */
     JOB_SWEEP,

@@ -57,7 +57,7 @@ struct json *job_train_options(const struct job *j)
 {
     struct json *options = json_object();
     for (size_t i = 0; i < job_field_count; i++)
-        if (strncmp(job_fields[i].key, "train.", 6) == 0 && job_fields[i].type != JOB_ABSENT)
+        if (strncmp(job_fields[i].key, "train.", 6) == 0 && job_fields[i].type != JOB_ABSENT && !(job_fields[i].flags & JOB_FREE))
             json_set(options, job_fields[i].key + 6, job_field_value(&job_fields[i], j));
     return options;
 }

@@ -195,7 +195,9 @@ void trials_lease(struct trial *ret, const struct run *r, const struct trial_run
                           .batch = j->train.batch,
                           .micro_batch = j->train.micro_batch,
                           .max_length = j->train.max_length,
-                          .resume = !score};
+                          .resume = !score,
+                          .checkpoint_steps = j->train.checkpoint_steps,
+                          .checkpoint_minutes = j->train.checkpoint_minutes};
     ret->weights_by_class = allocate(r->labels, sizeof(double));
     memcpy(ret->weights_by_class, t->class_weights, r->labels * sizeof(double));
     snprintf(ret->precision, sizeof ret->precision, "%s", j->train.precision);

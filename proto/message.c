@@ -46,7 +46,6 @@ static const struct record_field beat_fields[] = {
     FIELD(beat, examples_per_second, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, gemm_share, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, operation, TEXT(0, 63), .flags = RECORD_OPTIONAL),
-    FIELD(beat, stop, .type = RECORD_BOOLEAN),
     {0},
 };
 

@@ -53,7 +53,6 @@ struct message_beat {
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
     double gemm_share; /* 0: not measured */
     char *operation;   /* see common/base/operation.h; NULL while idle */
-    bool stop;         /* a signal asked this rank to stop */
 };
 
 struct message_epoch {
@@ -80,7 +79,7 @@ struct message_failed {
 
 struct message_stopped {
     uint64_t lease; /* 0: was idle */
-    bool leaving;   /* stopped by a signal of its own: the worker ends without waiting for GOODBYE */
+    bool leaving;   /* stopped by a signal of its own */
 };
 
 struct message_welcome {

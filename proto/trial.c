@@ -42,6 +42,8 @@ const struct record_field trial_fields[] = {
     FIELD(max_length, .type = RECORD_U32, .min = 0, .max = 1e6),
     FIELD(precision, .type = RECORD_WORD, .min = 1, .max = 7),
     FIELD(resume, .type = RECORD_INT, .min = 0, .max = 1),
+    FIELD(checkpoint_steps, .type = RECORD_U32, .max = ROWS_MOST),
+    FIELD(checkpoint_minutes, .type = RECORD_DOUBLE, .min = 0, .max = 1e6),
     {0},
 };
 

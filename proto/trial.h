@@ -28,8 +28,10 @@ struct trial {
     double lr, weight_decay, clip, warmup; /* warmup: share of all steps */
     double dropout;                        /* < 0: as the model's config says */
     uint32_t epochs, batch, micro_batch, max_length;
-    char precision[8]; /* "f32", "bf16" */
-    int resume;        /* 1: go on from folder/checkpoint if there is one */
+    char precision[8];         /* "f32", "bf16" */
+    int resume;                /* 1: go on from folder/checkpoint if there is one */
+    uint32_t checkpoint_steps; /* saved after so many steps, besides at the end of each epoch; 0: not so */
+    double checkpoint_minutes; /* likewise */
 };
 
 void trial_free(struct trial *t);

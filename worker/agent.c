@@ -19,6 +19,7 @@
 
 #define IDLE_TURN 1.0 /* seconds: idle ranks hear from rank 0 at least this often, long before a deadline */
 #define PATIENCE 4.0  /* heartbeat timeouts that a rank waits for another: rank 0 may be waiting for a verdict */
+#define LEAVE_WITHIN 10.0
 #define PRECISIONS 2
 
 /* The reference is there to be right: measuring it would take longer than the small work it is used for. */
@@ -37,6 +38,7 @@ struct agent {
     struct device *devices[PRECISIONS]; /* made when first needed */
     uint64_t lease;                     /* the one at work */
     bool said_stopped, traces;
+    double leave_by; /* after a signal of its own, if the coordinator does not answer */
 };
 
 /* What rank 0 tells the others between leases. */
@@ -135,6 +137,7 @@ static void send_stopped(struct agent *a, bool leaving)
     struct message m = {.kind = MESSAGE_STOPPED, .stopped = {a->lease, leaving}};
     send_or_warn(a, &m);
     a->said_stopped = true;
+    a->leave_by = clock_seconds() + LEAVE_WITHIN;
 }
 
 /* ---- one lease, all ranks ---- */
@@ -264,7 +267,7 @@ static bool judge(struct agent *a, const struct link_news *news, int *exit_code)
     }
     if (stop_requested() && !a->said_stopped)
         send_stopped(a, !news->stop);
-    return stop_requested() && !news->stop;
+    return stop_requested() && !news->stop && clock_seconds() > a->leave_by;
 }
 
 static int lead(struct agent *a, int *exit_code, struct error *e)

@@ -192,7 +192,6 @@ static void beat(struct link *l)
     pthread_mutex_lock(&l->lock);
     m.beat = l->beat;
     m.beat.operation = m.beat.lease ? (char *)(uintptr_t)operation_now() : NULL;
-    m.beat.stop = stop_requested() && !l->news.stop && !l->news.goodbye && !l->news.lost;
     message_encode(&text, &m, &e);
     pthread_mutex_unlock(&l->lock);
     if (text)

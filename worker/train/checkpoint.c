@@ -1,6 +1,7 @@
 /* Owns the checkpoint's folder. */
 #include "worker/train/checkpoint.h"
 
+#include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -17,7 +18,7 @@ enum { VERSION = 1 };
 
 static const char *const tensor_files[] = {"model.safetensors", "optimizer.safetensors"};
 
-/* A crash can leave the set under any of these names; the first whole one is the newest. */
+/* The last one, one that a crash left half moved, and the one before the last; the first whole one is used. */
 static const char *const places[] = {"checkpoint", "checkpoint.new", "checkpoint.old"};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -90,7 +91,7 @@ static int swap(const char *folder, const char *fresh, const char *current, cons
     if (folder_remove(old, e) || (folder_exists(current) && move(current, old, e)) || move(fresh, current, e) ||
         folder_sync(folder, e))
         return -1;
-    return folder_remove(old, e);
+    return 0;
 }
 
 int checkpoint_save(const char *folder, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
@@ -104,6 +105,16 @@ int checkpoint_save(const char *folder, struct parameters *p, const struct progr
     if (!folder_remove(path[1], e) && !folder_create(path[1], e) && !parameters_save(p, tensors[0], e) &&
         !parameters_save_moments(p, tensors[1], e) && !write_state(path[1], s, trial, e))
         result = swap(folder, path[1], path[0], path[2], e);
+    if (!result && s->finished)
+        result = folder_remove(path[2], e);
+    if (result) { /* a full disk needs the room */
+        struct error ignored;
+        folder_remove(path[1], &ignored);
+    } else {
+        char *model = path_join(path[0], tensor_files[0]);
+        fault_damage(model);
+        free(model);
+    }
     for (size_t i = 0; i < COUNT(places); i++)
         free(path[i]);
     for (size_t i = 0; i < COUNT(tensor_files); i++)
@@ -178,7 +189,7 @@ int checkpoint_load(const char *folder, struct parameters *p, struct progress *r
         struct error why = {0};
         int bad = folder_exists(path) ? read_state(path, trial, &s, &why) : 0;
         if (bad && why.kind == ERROR_DATA)
-            log_warn("%s; it is not used", why.text);
+            log_warn("%s; it is not used, the one before is, if there is one", why.text);
         if (bad && why.kind != ERROR_DATA)
             result = error_set(e, why.kind, "%s", why.text);
         if (!bad && folder_exists(path)) {

@@ -1,6 +1,6 @@
 /* folder/checkpoint/{model,optimizer}.safetensors + state.json: where a trial stands. The set is replaced as one: written beside,
- * then swapped by renames with the old one kept until the new one is in place. World-size free: whole tensors, no shards by rank.
- */
+ * then swapped by renames; the one before stays as checkpoint.old until the trial is finished, for the case that the last one is
+ * damaged. World-size free: whole tensors, no shards by rank. */
 #pragma once
 
 #include "worker/nn/parameters.h"

@@ -35,7 +35,7 @@ struct stepper {
     device_memory weights; /* f32 (L): by class */
     device_memory losses;  /* f32 (batch): of each row, those of this rank */
     float *host_losses;
-    double *shared; /* per micro-batch its loss; then stop, failures */
+    double *shared; /* per micro-batch its loss; then stop, failures, save */
     struct span *spans;
     uint32_t *rows; /* of the step, dealt out */
     struct dealt *dealt;
@@ -171,7 +171,8 @@ static int share(struct stepper *s, const struct step_input *in, uint32_t micro_
     }
     s->shared[micro_batches] = stop_requested();
     s->shared[micro_batches + 1] = failed != 0;
-    if (c->run->all_reduce_doubles(c, s->shared, micro_batches + 2, e))
+    s->shared[micro_batches + 2] = in->save;
+    if (c->run->all_reduce_doubles(c, s->shared, micro_batches + 3, e))
         return -1;
     if (s->shared[micro_batches + 1] > 0) {
         *e = own;
@@ -180,6 +181,7 @@ static int share(struct stepper *s, const struct step_input *in, uint32_t micro_
     for (uint32_t j = 0; j < micro_batches; j++)
         ret->loss_sum += s->shared[j];
     ret->stop = s->shared[micro_batches] > 0;
+    ret->save = s->shared[micro_batches + 2] > 0;
     return 0;
 }
 
@@ -307,7 +309,7 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
     *s = (struct stepper){.trial = t, .source = source, .device = d, .communicator = c, .parameters = p, .model = m};
     s->width = source->config.width;
     s->host_losses = allocate(t->batch, sizeof *s->host_losses);
-    s->shared = allocate((size_t)t->batch + 2, sizeof *s->shared);
+    s->shared = allocate((size_t)t->batch + 3, sizeof *s->shared);
     s->rows = allocate(t->batch, sizeof *s->rows);
     s->dealt = allocate(t->batch, sizeof *s->dealt);
     s->hands = allocate(t->batch / t->micro_batch, sizeof *s->hands);

@@ -22,6 +22,7 @@ struct step_input {
     uint32_t count, epoch;
     uint64_t t; /* number of this step in the trial, 1-based */
     double lr;
+    bool save;                   /* rank 0: it is time to */
     const struct error *failure; /* of this rank since the last step (kind ERROR_NONE: none): ends the step on all ranks */
 };
 
@@ -29,7 +30,7 @@ struct step_output {
     double loss_sum, weight_sum; /* over all ranks; loss = loss_sum / weight_sum */
     double grad_norm;            /* before clipping */
     uint64_t tokens;
-    bool stop; /* asked for on some rank; the same on all */
+    bool stop, save; /* asked for on some rank; the same on all */
 };
 
 /* ERROR_FAILED, on all ranks, when loss or norm is not finite: nothing has been updated then. */

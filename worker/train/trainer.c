@@ -39,6 +39,9 @@ struct trainer {
     struct progress progress;
     uint64_t steps_per_epoch;
     double started, seconds_before; /* clock at the start; seconds of earlier runs of this trial */
+    double saved_at, saving;        /* clock of the last checkpoint; seconds that all of this run took */
+    uint64_t saved_step;
+    uint32_t saves;
     char hash[SHA256_TEXT];
     char *best, *logits;  /* paths */
     float *values;        /* rank 0: validation logits */
@@ -230,6 +233,8 @@ static int load_or_resume(struct trainer *r, struct error *e)
     r->progress = first.progress;
     result = first.found ? 0 : start_anew(r, e);
     r->seconds_before = r->progress.seconds;
+    r->saved_at = clock_seconds();
+    r->saved_step = r->progress.steps;
     if (!result && !c->rank)
         result = metrics_file_open(&r->metrics, r->trial, r->progress.steps, r->progress.epochs_done, e);
     if (!result && !c->rank && first.found)
@@ -277,12 +282,37 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
 
 static int save(struct trainer *r, struct error *e)
 {
+    double start = clock_seconds();
     operation_begin("checkpoint");
     report(r);
     trace_begin("save", -1);
     int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->folder, r->parameters, &r->progress, r->hash, e);
     trace_end();
-    return group_agree(r->communicator, result, e);
+    result = group_agree(r->communicator, result, e);
+    r->saved_at = clock_seconds();
+    r->saved_step = r->progress.steps;
+    r->saving += r->saved_at - start;
+    r->saves++;
+    return result;
+}
+
+/* Rank 0 says when; the others hear of it in the step. */
+static bool save_is_due(const struct trainer *r)
+{
+    const struct trial *t = r->trial;
+    if (r->communicator->rank)
+        return false;
+    if (t->checkpoint_steps && r->progress.steps + 1 - r->saved_step >= t->checkpoint_steps)
+        return true;
+    return t->checkpoint_minutes > 0 && clock_seconds() - r->saved_at >= 60 * t->checkpoint_minutes;
+}
+
+static void say_saving(const struct trainer *r)
+{
+    double all = clock_seconds() - r->started;
+    if (!r->communicator->rank && r->saves)
+        log_info("%s: %u checkpoint%s took %.2f s, %.2f %% of the time", r->trial->key, r->saves, r->saves == 1 ? "" : "s",
+                 r->saving, 100 * r->saving / all);
 }
 
 static int save_and_stop(struct trainer *r, struct error *e)
@@ -298,8 +328,11 @@ static int train_epoch(struct trainer *r, struct error *e)
     struct progress *s = &r->progress;
     while (s->step < r->steps_per_epoch) {
         double start = clock_seconds();
-        struct step_input in = {
-            .epoch = s->epoch, .t = s->steps + 1, .lr = schedule_at(&r->schedule, s->steps), .failure = &r->failure};
+        struct step_input in = {.epoch = s->epoch,
+                                .t = s->steps + 1,
+                                .lr = schedule_at(&r->schedule, s->steps),
+                                .save = save_is_due(r),
+                                .failure = &r->failure};
         struct step_output out;
         fault_set_step(in.t);
         r->flops = device_flops(r->device);
@@ -309,6 +342,8 @@ static int train_epoch(struct trainer *r, struct error *e)
         after_step(r, &in, &out, clock_seconds() - start);
         if (out.stop)
             return save_and_stop(r, e);
+        if (out.save && s->step < r->steps_per_epoch && save(r, e)) /* after the last step the epoch's end saves */
+            return -1;
     }
     return 0;
 }
@@ -421,6 +456,7 @@ int trainer_run(struct trainer_result *ret, const struct trial *t, struct device
                                        .tokens = s->tokens,
                                        .seconds = s->seconds,
                                        .best_weights = s->best_epoch ? duplicate(r.best) : NULL};
+    say_saving(&r);
     close_all(&r);
     return result;
 }
