@@ -139,7 +139,7 @@ static char **worker_environment(const struct launch *l)
 static void become_child(char *const *words, char *const *environment, pid_t parent, int output, int report)
 {
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_PDEATHSIG, SIGUSR1); /* mpirun hands this one on to all ranks, which save; at SIGTERM it kills them */
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getppid() == parent && nothing >= 0 && dup2(nothing, 0) >= 0 && dup2(output, 1) >= 0 && dup2(output, 2) >= 0)
         execvpe(words[0], words, environment);

@@ -15,7 +15,8 @@ struct launch {
 };
 
 /* A started group: its first process, leader of a process group of its own (so that Ctrl-C reaches the coordinator alone, which
- * then stops the workers in order), and the reading end of its standard output and error. It gets SIGTERM if we die. */
+ * then stops the workers in order), and the reading end of its standard output and error. It gets SIGUSR1 (save and stop) if we
+ * die. */
 struct launched {
     pid_t pid;
     int output; /* does not block */

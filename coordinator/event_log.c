@@ -35,9 +35,10 @@ static void read_holder(int lock, char *text, size_t size)
 
 static void write_holder(int lock)
 {
-    char host[256] = "?", text[512];
+    char host[256] = "?", text[512], time[32];
     gethostname(host, sizeof host - 1);
-    int length = snprintf(text, sizeof text, "host %s, process %d\n", host, (int)getpid());
+    clock_timestamp(time, sizeof time);
+    int length = snprintf(text, sizeof text, "host %s, process %d, since %s\n", host, (int)getpid(), time);
     if (ftruncate(lock, 0) || pwrite(lock, text, (size_t)length, 0) != length)
         log_debug("the holder of the run folder's lock could not be noted");
 }

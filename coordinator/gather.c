@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/sha256.h"
 
 #include <stdlib.h>
@@ -115,6 +116,7 @@ int gather(const struct run *r, struct error *e)
     int status = 0;
     hash_of(hash, r);
     if (!is_gathered(r, hash, path)) {
+        operation_begin("gather");
         struct json *event = json_object();
         json_set_text(event, "stage", "gather");
         json_set_text(event, "made_from", hash);

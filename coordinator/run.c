@@ -6,6 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "common/format/model_config.h"
@@ -357,6 +358,7 @@ static int stage_publish(struct run *r, struct error *e)
     return 0;
 }
 
+static const char *const stage_names[] = {"check", "split", "train", "sweep", "tune", "publish"};
 static int (*const stages[])(struct run *r, struct error *e) = {stage_check, stage_split, stage_train,
                                                                 stage_sweep, stage_tune,  stage_publish};
 
@@ -455,6 +457,7 @@ int run_until(struct job *j, enum stage last, const struct dispatch_options *wor
         fill_workers(&r, workers);
     for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
         status = stop_check(e);
+        operation_begin(stage_names[stage]);
         if (status == 0)
             status = stages[stage](&r, e);
         if (status == 0)

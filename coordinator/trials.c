@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/operation.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
 #include "coordinator/pruning.h"
@@ -251,6 +252,7 @@ static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, 
     struct run *r = training->run;
     struct trial_run *t = &r->trials[training->index[i]];
     struct selection chosen;
+    operation_begin("judge");
     if (score_epochs(t, r, epoch, e) != 0)
         return -1;
     select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);

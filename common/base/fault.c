@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kind { KILL, STALL, DROP, DUPLICATE, ENOSPC_, READ_ONLY, FLIP, CUT, KINDS };
+enum kind { KILL, STALL, STOP, DROP, DUPLICATE, ENOSPC_, READ_ONLY, FLIP, CUT, KINDS };
 enum { MOST = 64, ANY = -1 };
 
-static const char *const kind_names[KINDS] = {"kill", "stall", "drop", "duplicate", "enospc", "read_only", "flip", "cut"};
+static const char *const kind_names[KINDS] = {"kill", "stall", "stop", "drop", "duplicate", "enospc", "read_only", "flip", "cut"};
 
 struct fault {
     enum kind kind;
@@ -208,9 +208,9 @@ static enum kind due(unsigned kinds, const char *operation, const char *message)
 
 void fault_strike(const char *operation)
 {
-    enum kind kind = due(1u << KILL | 1u << STALL, operation, NULL);
+    enum kind kind = due(1u << KILL | 1u << STALL | 1u << STOP, operation, NULL);
     if (kind != KINDS)
-        raise(kind == KILL ? SIGKILL : SIGSTOP);
+        raise(kind == KILL ? SIGKILL : kind == STALL ? SIGSTOP : SIGTERM);
 }
 
 unsigned fault_copies_planned(const char *message)

@@ -4,7 +4,7 @@
  *   MUSTER_FAULT="kill rank=1 step=7 op=all_reduce; drop message=result"
  *
  * Several are parted by ";". The first word is what happens:
- *   kill, stall           the process is ended (SIGKILL) or stopped (SIGSTOP) when the operation begins
+ *   kill, stall, stop     the process gets SIGKILL, SIGSTOP or SIGTERM when the operation begins
  *   drop, duplicate       a message of that name is not sent, or is sent twice
  *   enospc, read_only     a file cannot be written during the operation
  *   flip, cut             the checkpoint just written has a bit changed, or is cut in half

@@ -10,10 +10,12 @@
 
 static _Atomic(const char *) now = "";
 
+/* clang-format off */
 static const char *const names[] = {
-    "wait",  "load",  "forward", "backward", "all_reduce", "optimizer", "evaluate", "verdict", "checkpoint", /* a worker's */
-    "check", "split", "train",   "sweep",    "tune",       "publish",   "judge",    "gather",  "report", /* the coordinator's */
+    "wait", "load", "forward", "backward", "all_reduce", "optimizer", "evaluate", "verdict", "checkpoint", /* a worker's */
+    "check", "split", "train", "sweep", "tune", "publish", "judge", "gather",                              /* the coordinator's */
 };
+/* clang-format on */
 
 void operation_begin(const char *name)
 {

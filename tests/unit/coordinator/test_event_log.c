@@ -163,7 +163,7 @@ static void test_lock(void **state)
         struct event_log *second;
         struct error e = {0};
         char holder[32];
-        snprintf(holder, sizeof holder, "process %d", (int)getppid());
+        snprintf(holder, sizeof holder, "process %d, since 20", (int)getppid());
         int refused = event_log_open(&second, FOLDER, &e) == -1 && e.kind == ERROR_USAGE && strstr(e.text, holder);
         struct json *events = NULL;
         int readable = !event_log_read(&events, FOLDER, &e) && json_size(events) == 1;

@@ -100,7 +100,7 @@ static void every_key(void **state)
         "  \"train\": { \"lr\": 2e-5, \"epochs\": 5, \"batch\": 8, \"micro_batch\": 8, \"max_length\": 512,"
         "             \"truncation\": \"longest_first\", \"class_weights\": [1, 2.5], \"pos_weight\": null,"
         "             \"weight_decay\": 0.01, \"clip\": null, \"warmup\": 0.1, \"dropout\": 0.2, \"precision\": \"bf16\","
-        "             \"select\": \"macro_f1\", \"patience\": 2, \"checkpoint_every\": \"epoch\" },"
+        "             \"select\": \"macro_f1\", \"patience\": 2, \"checkpoint_every\": \"500 steps\" },"
         "  \"sweep\": { \"lr\": [1e-5,2e-5,3e-5], \"epochs\": [3,4] },"
         "  \"tune\":  { \"rule\": \"f_beta\", \"from\": 0.1, \"to\": 0.9, \"points\": 33, \"beta\": 2, \"per\": \"baseline\" },"
         "  \"cluster\": { \"launcher\": \"local\", \"groups\": 1, \"ranks_per_group\": 1, \"threads\": 0,"
@@ -114,6 +114,7 @@ static void every_key(void **state)
     assert_true(j.train.class_weight_list[1] == 2.5 && j.train.clip == 0 && j.train.dropout == 0.2);
     assert_int_equal(j.train.truncation, TRUNCATE_LONGEST_FIRST);
     assert_int_equal(j.train.patience, 2);
+    assert_true(j.train.checkpoint_steps == 500 && j.train.checkpoint_minutes == 0);
     assert_int_equal(j.tune.grid.rule, RULE_F_BETA);
     assert_false(j.tune.per_trial);
     assert_int_equal(json_size(json_get(j.sweep, "lr")), 3);
@@ -164,6 +165,10 @@ static const struct refusal refusals[] = {
      "j.json:1: data.text_a: \"a\" is in the list twice"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": [1]}}", NULL,
      "j.json:1: data.text_a: expected a list of texts, none of them empty, found [1] (a list)"},
+    {"{" MINIMAL ", \"train\": {\"checkpoint_every\": 500}}", NULL,
+     "j.json:1: train.checkpoint_every: expected \"epoch\", or how often, such as \"500 steps\" or \"10 minutes\", found 500 (a "
+     "number)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=2 hours", "or how often, such as"},
     {"[1]", NULL, "j.json: expected a job, an object in braces, found a list"},
     {"{" MINIMAL ", \"seed\": -1}", NULL,
      "j.json:1: seed: expected a whole number from 0 to 9007199254740991, found -1 (a number)"},

@@ -164,6 +164,8 @@ static int run_trial(const char *folder, struct device *d, struct communicator *
         .micro_batch = (uint32_t)number("micro", 8),
         .max_length = 32,
         .resume = (int)number("resume", 1),
+        .checkpoint_steps = (uint32_t)number("checkpoint_steps", 0),
+        .checkpoint_minutes = number("checkpoint_minutes", 0),
     };
     snprintf(t.precision, sizeof t.precision, "%s", option("precision", "f32"));
     const struct observer o = {NULL, observe_step, observe_epoch}, *watching = c->rank ? NULL : &o;
@@ -470,6 +472,19 @@ static void a_stop_on_any_rank_stops_all(void **state)
     assert_same_result("whole_way", "other_rank");
 }
 
+/* Epochs have 6 steps: saved after steps 4 and 8 of 12 besides. */
+static void a_killed_trial_goes_on_from_its_last_steps(void **state)
+{
+    (void)state;
+    assert_int_not_equal(run(2, "steps", "micro=2 dropout=0.1 checkpoint_steps=4 kill=11"), 0);
+    run_well(2, "steps", "micro=2 dropout=0.1 checkpoint_steps=4");
+    assert_said("goes on at step 4 of epoch 2");
+    assert_same_result("whole_way", "steps");
+    run_well(2, "minutes", "micro=2 dropout=0.1 checkpoint_minutes=1e-9"); /* after every step */
+    assert_said("12 checkpoints took");
+    assert_same_result("whole_way", "minutes");
+}
+
 static void a_killed_trial_goes_on_from_its_last_epoch(void **state)
 {
     (void)state;
@@ -506,6 +521,8 @@ static void flip_byte(const char *name, const char *file)
 static void rename_inside(const char *name, const char *from, const char *to)
 {
     char *a = format_text("%s/%s/%s", work, name, from), *b = format_text("%s/%s/%s", work, name, to);
+    struct error e;
+    assert_int_equal(folder_remove(b, &e), 0);
     assert_int_equal(rename(a, b), 0);
     free(a);
     free(b);
@@ -520,6 +537,7 @@ static void damaged_checkpoints_are_said_and_not_used(void **state)
         flip_byte("damaged", files[i]);
         run_well(1, "damaged", "micro=2 dropout=0.1");
         assert_said("it is not used");
+        assert_said("goes on at step 0 of epoch 2"); /* the one before it is there */
         assert_same_result("whole_way", "damaged");
     }
     assert_int_equal(run(1, "damaged", "micro=2 dropout=0.1 stop=8 resume=0"), ERROR_STOPPED);
@@ -740,6 +758,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(ranks_do_not_change_a_bit),
         cmocka_unit_test(too_many_ranks_are_refused),
         cmocka_unit_test(a_stopped_trial_resumes_to_the_same_bytes),
+        cmocka_unit_test(a_killed_trial_goes_on_from_its_last_steps),
         cmocka_unit_test(a_stop_on_any_rank_stops_all),
         cmocka_unit_test(a_killed_trial_goes_on_from_its_last_epoch),
         cmocka_unit_test(an_early_stop_ends_the_trial),
