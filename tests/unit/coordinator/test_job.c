@@ -168,7 +168,9 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"train\": {\"checkpoint_every\": 500}}", NULL,
      "j.json:1: train.checkpoint_every: expected \"epoch\", or how often, such as \"500 steps\" or \"10 minutes\", found 500 (a "
      "number)"},
-    {"{" MINIMAL "}", "train.checkpoint_every=2 hours", "or how often, such as"},
+    {"{" MINIMAL "}", "train.checkpoint_every=2 hours",
+     "command line: train.checkpoint_every: expected \"epoch\", or how often, such as \"500 steps\" or \"10 minutes\", found \"2 "
+     "hours\" (a text)"},
     {"[1]", NULL, "j.json: expected a job, an object in braces, found a list"},
     {"{" MINIMAL ", \"seed\": -1}", NULL,
      "j.json:1: seed: expected a whole number from 0 to 9007199254740991, found -1 (a number)"},
