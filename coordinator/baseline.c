@@ -269,7 +269,7 @@ static struct json *made_before(const struct run *r, const char *hash)
         const struct json *model = json_get(whole, "model");
         const char *before = json_text(json_get(model, "made_from"));
         if (before && strcmp(before, hash) == 0 && json_get(model, "terms") &&
-            logits_read(&l, logits, PART_TEST, BASELINE_EPOCH, &ignored) == 0) {
+            logits_read(&l, logits, PART_TEST, BASELINE_EPOCH, NULL, &ignored) == 0) {
             about = json_copy(model);
             logits_free(&l);
         }

@@ -29,8 +29,9 @@ static const enum part parts[] = {PART_VALIDATION, PART_TEST};
 static int read_logits(struct contender *c, const struct run *r, const char *path, int epoch, struct error *e)
 {
     for (int i = 0; i < 2; i++) {
+        const struct logits_rows whose = {r->data, r->split.part[parts[i]].rows};
         struct logits l;
-        if (logits_read(&l, path, parts[i], epoch, e) != 0)
+        if (logits_read(&l, path, parts[i], epoch, &whose, e) != 0)
             return -1;
         if (l.rows != r->split.part[parts[i]].count || l.labels != r->labels || strcmp(l.split_sha256, r->split.sha256) != 0) {
             logits_free(&l);

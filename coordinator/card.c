@@ -178,12 +178,15 @@ char *model_card(const struct run *r, const struct json *inference)
     add_fields(&b, "text B", &j->data.text_b, j->data.word_limits, j->data.joiner);
     buffer_text(&b, "\n");
     add_usage(&b, r);
-    buffer_printf(&b,
-                  "\n## Training\n\nTrial `%s`, epoch %u of %u: learning rate %g, batch %u, weight decay %g, %s, seed "
-                  "%.0f.\nData sha256 `%s`, "
-                  "split sha256 `%s`. Made by muster %s.\n",
-                  t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
-                  t->job.train.precision, (double)j->seed, dataset_sha256(r->data), r->split.sha256,
-                  json_text(json_get(json_get(inference, "versions"), "muster")));
+    buffer_printf(
+        &b,
+        "\n## Training\n\nTrial `%s`, epoch %u of %u: learning rate %g, batch %u, weight decay %g, %s, seed "
+        "%.0f.\nData sha256 `%s`, "
+        "split sha256 `%s`. Made by muster %s.\n\n`known_rows.bin` holds eight bytes of a hash for each row of the train, "
+        "validation and test parts, so that `muster evaluate` can tell rows that the model has seen from new ones; no "
+        "text can be read from it.\n",
+        t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
+        t->job.train.precision, (double)j->seed, dataset_sha256(r->data), r->split.sha256,
+        json_text(json_get(json_get(inference, "versions"), "muster")));
     return b.data;
 }

@@ -212,7 +212,8 @@ static int add_part(struct json *to, const struct run *r, enum part part, struct
 {
     struct logits l;
     struct comparison c;
-    if (logits_read(&l, r->final.logits, part, r->final.epoch, e) != 0)
+    const struct logits_rows whose = {r->data, r->split.part[part].rows};
+    if (logits_read(&l, r->final.logits, part, r->final.epoch, &whose, e) != 0)
         return -1;
     compare(&c, r, part, l.values);
     json_set(to, part_names[part], comparison_to_json(&c));

@@ -16,7 +16,8 @@
 static int read_part(struct part_figures *ret, const struct run *r, const char *path, enum part part, struct error *e)
 {
     struct logits l;
-    if (logits_read(&l, path, part, SCORE_EPOCH, e) != 0)
+    const struct logits_rows whose = {r->data, r->split.part[part].rows};
+    if (logits_read(&l, path, part, SCORE_EPOCH, &whose, e) != 0)
         return -1;
     uint32_t rows = r->split.part[part].count;
     if (l.rows != rows || l.labels != r->labels || strcmp(l.split_sha256, r->split.sha256) != 0) {

@@ -394,7 +394,7 @@ static void add_rule(struct report_page *p)
 {
     const struct json *rule = json_get(p->run->tune, "rule");
     struct buffer *b = &p->html;
-    if (json_size(rule) == 0)
+    if (json_size(rule) == 0 || (p->validation && p->validation->kind == KIND_MANY_CLASSES))
         return;
     buffer_text(b, "<p class=\"soft\">Chosen on validation by ");
     for (size_t i = 0; i < json_size(rule); i++) {

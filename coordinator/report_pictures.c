@@ -130,7 +130,8 @@ static void draw_training(struct report_pictures *p, const struct report_run *r)
     if (r->multi)
         draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", "F1 at 0.5", "micro_f1", "macro_f1");
     else
-        draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", "F1 at 0.5", "f1", NULL);
+        draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", r->label_count > 2 ? "micro F1" : "F1 at 0.5", "f1",
+                    NULL);
 }
 
 /* ---- trials: parallel coordinates ---- */

@@ -134,7 +134,8 @@ static int read_logits(struct logits *ret, const struct report_run *r, const cha
 {
     char *path = format_text("%s/trials/%s%s/logits.h5", r->folder, prefix, r->chosen);
     struct logits l = {0};
-    int status = file_exists(path) ? logits_read(&l, path, part, epoch, e) : 0;
+    const struct logits_rows whose = {r->data, r->split.part[part].rows};
+    int status = file_exists(path) ? logits_read(&l, path, part, epoch, &whose, e) : 0;
     free(path);
     if (l.values &&
         (l.rows != r->split.part[part].count || l.labels != r->label_count || strcmp(l.split_sha256, r->split.sha256) != 0))

@@ -143,6 +143,48 @@ void scores_curve(struct score_curve *ret, const struct report_scores *s, uint32
 
 /* ---- labels ---- */
 
+static double probability_of(const struct report_scores *s, uint32_t i, uint32_t label)
+{
+    double p;
+    probabilities_of_class(&p, s->logits->values + (size_t)i * s->logits->labels, 1, s->logits->labels, label,
+                           s->run->temperatures);
+    return p;
+}
+
+static uint32_t predicted_class(const struct report_scores *s, uint32_t i)
+{
+    uint32_t positive = s->run->positive;
+    if (s->kind == KIND_MANY_CLASSES)
+        return (uint32_t)highest_scaled(s->logits->values + (size_t)i * s->logits->labels, s->logits->labels,
+                                        s->run->temperatures);
+    return probability_of(s, i, positive) >= s->run->thresholds[positive] ? positive : 1 - positive;
+}
+
+/* The most probable class, each against the rest. */
+static void figures_of_classes(struct label_figures *figures, const struct report_scores *s)
+{
+    uint32_t labels = s->logits->labels, rows = s->logits->rows;
+    int32_t *predicted = allocate(rows, sizeof *predicted), *truth = allocate(rows, sizeof *truth);
+    struct class_metrics *classes = allocate(labels, sizeof *classes);
+    struct averaged_metrics ignored;
+    for (uint32_t i = 0; i < rows; i++) {
+        predicted[i] = (int32_t)predicted_class(s, i);
+        truth[i] = dataset_class(s->run->data, s->rows[i]);
+    }
+    class_metrics(&ignored, classes, predicted, truth, rows, labels);
+    for (uint32_t c = 0; c < labels; c++) {
+        struct binary_metrics *m = &figures[c].at_rule;
+        *m = (struct binary_metrics){.true_positive = classes[c].correct,
+                                     .false_positive = classes[c].predicted - classes[c].correct,
+                                     .false_negative = classes[c].support - classes[c].correct};
+        m->true_negative = rows - m->true_positive - m->false_positive - m->false_negative;
+        binary_metrics_of_counts(m);
+    }
+    free(classes);
+    free(truth);
+    free(predicted);
+}
+
 struct label_figures *scores_labels(const struct report_scores *s)
 {
     uint32_t labels = s->logits->labels, rows = s->logits->rows;
@@ -158,6 +200,8 @@ struct label_figures *scores_labels(const struct report_scores *s)
         free(p);
         free(truth);
     }
+    if (s->kind == KIND_MANY_CLASSES)
+        figures_of_classes(figures, s);
     return figures;
 }
 
@@ -181,14 +225,6 @@ void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct rep
 
 /* ---- reliability ---- */
 
-static double probability_of(const struct report_scores *s, uint32_t i, uint32_t label)
-{
-    double p;
-    probabilities_of_class(&p, s->logits->values + (size_t)i * s->logits->labels, 1, s->logits->labels, label,
-                           s->run->temperatures);
-    return p;
-}
-
 void scores_reliability(struct reliability *ret, const struct report_scores *s, bool calibrated)
 {
     struct truth t;
@@ -201,15 +237,6 @@ void scores_reliability(struct reliability *ret, const struct report_scores *s, 
 }
 
 /* ---- errors ---- */
-
-static uint32_t predicted_class(const struct report_scores *s, uint32_t i)
-{
-    uint32_t positive = s->run->positive;
-    if (s->kind == KIND_MANY_CLASSES)
-        return (uint32_t)highest_scaled(s->logits->values + (size_t)i * s->logits->labels, s->logits->labels,
-                                        s->run->temperatures);
-    return probability_of(s, i, positive) >= s->run->thresholds[positive] ? positive : 1 - positive;
-}
 
 uint64_t *scores_confusion(const struct report_scores *s)
 {

@@ -196,7 +196,8 @@ static void fill_probabilities(struct scoring *s)
 static int take_logits(struct scoring *s, const struct place *p, struct error *e)
 {
     struct logits l;
-    if (logits_read(&l, p->logits, PART_TEST, 1, e) != 0)
+    const struct logits_rows whose = {s->data, NULL};
+    if (logits_read(&l, p->logits, PART_TEST, 1, &whose, e) != 0)
         return -1;
     if (l.rows != s->rows || l.labels != s->labels) {
         logits_free(&l);

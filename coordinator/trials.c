@@ -94,23 +94,24 @@ static const struct json *end_of(const struct run *r, const struct trial_run *t)
     return NULL;
 }
 
-/* A trial whose end is in the log is done, if its logits and weights are still what was left. */
-static void take_up(struct trial_run *t, const struct run *r)
+/* A trial whose end is in the log is done, if its logits and weights are still what was left. Otherwise its folder goes: the
+ * checkpoint in it would go on behind what is spoilt. */
+static int take_up(struct trial_run *t, const struct run *r, struct error *e)
 {
     const struct json *done = end_of(r, t);
-    struct error e = {0};
+    struct error why = {0};
     if (!done)
-        return;
+        return 0;
     const char *pruned = json_text(json_get(done, "why"));
     char *weights = path_join(r->folder, json_text(json_get(done, "weights")) ? json_text(json_get(done, "weights")) : "");
     uint32_t epochs = (uint32_t)json_number(json_get(done, "epochs_done")),
              best = (uint32_t)json_number(json_get(done, "best_epoch"));
     if (!pruned && !file_exists(weights))
-        error_set(&e, ERROR_DATA, "%s: is gone", weights);
-    if (e.kind || epochs == 0 || best == 0 || best > epochs || score_epochs(t, r, epochs, &e) != 0) {
-        log_warn("trial %s is trained again: %s", t->key, e.kind ? e.text : "its record is damaged");
+        error_set(&why, ERROR_DATA, "%s: is gone", weights);
+    if (why.kind || epochs == 0 || best == 0 || best > epochs || score_epochs(t, r, epochs, &why) != 0) {
+        log_warn("trial %s is trained again: %s", t->key, why.kind ? why.text : "its record is damaged");
         free(weights);
-        return;
+        return folder_remove(t->folder, e);
     }
     t->state = pruned ? TRIAL_PRUNED : TRIAL_DONE;
     t->why = duplicate(pruned);
@@ -120,6 +121,7 @@ static void take_up(struct trial_run *t, const struct run *r)
     t->steps = (uint64_t)json_number(json_get(done, "steps"));
     t->tokens = (uint64_t)json_number(json_get(done, "tokens"));
     t->seconds = json_number(json_get(done, "seconds"));
+    return 0;
 }
 
 /* A folder that another trial of this name left (another model, another split) is not resumed from; nor is it thrown away. */
@@ -162,9 +164,8 @@ int trials_prepare(struct run *r, struct error *e)
         t->folder = trials_path(r, t->key);
         t->logits = path_join(t->folder, "logits.h5");
         identify(t, r, model);
-        if (check_folder(t, r, e) != 0)
+        if (check_folder(t, r, e) != 0 || take_up(t, r, e) != 0)
             return -1;
-        take_up(t, r);
     }
     return 0;
 }

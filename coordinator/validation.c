@@ -16,6 +16,7 @@ struct validation {
     int32_t *class, *is_positive;
     uint8_t *targets; /* (rows, labels) of many labels a row; else NULL */
     char split_sha256[65];
+    struct logits_rows whose;
 };
 
 static uint8_t *copy_targets(const struct dataset *d, const uint32_t *rows, uint32_t count)
@@ -43,6 +44,7 @@ void validation_create(struct validation **ret, const struct dataset *d, const s
         v->class[i] = dataset_class(d, s->part[PART_VALIDATION].rows[i]);
         v->is_positive[i] = v->class[i] == positive;
     }
+    v->whose = (struct logits_rows){d, s->part[PART_VALIDATION].rows};
     memcpy(v->split_sha256, s->sha256, sizeof v->split_sha256);
     *ret = v;
 }
@@ -60,7 +62,7 @@ void validation_destroy(struct validation **v)
 
 static int read_logits(struct logits *ret, const struct validation *v, const char *path, uint32_t epoch, struct error *e)
 {
-    if (logits_read(ret, path, PART_VALIDATION, (int)epoch, e) != 0)
+    if (logits_read(ret, path, PART_VALIDATION, (int)epoch, &v->whose, e) != 0)
         return -1;
     if (strcmp(ret->split_sha256, v->split_sha256) != 0)
         error_set(e, ERROR_DATA,

@@ -7,7 +7,7 @@
 
 struct validation;
 
-/* positive: class index that thresholds are for, of two. Copies the labels; *d and *s need not outlive it. */
+/* positive: class index that thresholds are for, of two. Copies the labels; *d and *s outlive it. */
 void validation_create(struct validation **ret, const struct dataset *d, const struct split *s, int positive);
 void validation_destroy(struct validation **v);
 

@@ -45,6 +45,17 @@ def many():
             "before": reliability(p.T.ravel(), truth.T.ravel())}
 
 
+def classes():
+    rows, labels, temperatures = 50, 3, [1.5, 0.8, 1.1]
+    truth = chance.randint(0, labels, rows)
+    logits = (chance.randn(rows, labels) + 1.2 * numpy.eye(labels)[truth]).astype(numpy.float32).astype(float)
+    predicted = (logits / temperatures).argmax(1)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, predicted, zero_division=0)
+    return {"logits": logits.tolist(), "truth": truth.tolist(), "temperatures": temperatures, "thresholds": [0.5] * labels, "precision": precision.tolist(),
+            "recall": recall.tolist(), "f1": f1.tolist(), "micro_f1": metrics.f1_score(truth, predicted, average="micro"),
+            "macro_f1": metrics.f1_score(truth, predicted, average="macro"), "confusion": metrics.confusion_matrix(truth, predicted).tolist()}
+
+
 def reliability(p, truth):
     bins = numpy.minimum((p * 15).astype(int), 14)
     error = sum(abs(p[bins == b].sum() - truth[bins == b].sum()) for b in range(15)) / len(p)
@@ -52,5 +63,5 @@ def reliability(p, truth):
 
 
 with open(f"{sys.argv[1]}/report_scores.json", "w") as file:
-    json.dump({"made_by": f"tools/golden_report.py, scikit-learn {sklearn.__version__}, NumPy {numpy.__version__}", "binary": binary(), "many": many()}, file, indent=1)
+    json.dump({"made_by": f"tools/golden_report.py, scikit-learn {sklearn.__version__}, NumPy {numpy.__version__}", "binary": binary(), "many": many(), "classes": classes()}, file, indent=1)
     file.write("\n")

@@ -309,17 +309,28 @@ static int read_attributes(hid_t dataset, struct logits *l)
     return H5Aclose(loss) < 0 ? -1 : result;
 }
 
-static int check_finite(const struct logits *l, const char *path, const char *name, struct error *e)
+static const char *id_of(const struct logits_rows *whose, uint32_t i)
+{
+    uint32_t row = whose && whose->rows ? whose->rows[i] : i;
+    return whose && row < dataset_rows(whose->d) ? dataset_id(whose->d, row) : NULL;
+}
+
+static int check_finite(const struct logits *l, const char *path, const char *name, const struct logits_rows *whose,
+                        struct error *e)
 {
     for (uint32_t i = 0; i < l->rows; i++)
         for (uint32_t k = 0; k < l->labels; k++)
-            if (!isfinite(l->values[(size_t)i * l->labels + k]))
-                return error_set(e, ERROR_DATA, "%s: %s: row %u, label %u is not finite: the model diverged; lower train.lr",
-                                 path, name, i, k);
+            if (!isfinite(l->values[(size_t)i * l->labels + k])) {
+                const char *id = id_of(whose, i);
+                return error_set(e, ERROR_DATA,
+                                 "%s: %s: row %u%s%.80s%s, label %u is not finite: the model diverged; lower train.lr", path,
+                                 name, i, id ? " (id " : "", id ? id : "", id ? ")" : "", k);
+            }
     return 0;
 }
 
-static int read_dataset(struct logits *l, hid_t file, const char *path, const char *name, struct error *e)
+static int read_dataset(struct logits *l, hid_t file, const char *path, const char *name, const struct logits_rows *whose,
+                        struct error *e)
 {
     if (!link_exists(file, name))
         return error_set(e, ERROR_DATA, "%s: has no %s; train it again", path, name);
@@ -331,14 +342,15 @@ static int read_dataset(struct logits *l, hid_t file, const char *path, const ch
     l->values = allocate((size_t)l->rows * l->labels, sizeof *l->values);
     if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, l->values) < 0 || read_attributes(dataset, l))
         return library_failed(e, ERROR_DATA, path, "cannot be read");
-    return check_finite(l, path, name, e);
+    return check_finite(l, path, name, whose, e);
 }
 
-static int read_unchecked(struct logits *ret, hid_t file, const char *path, enum part part, int epoch, struct error *e)
+static int read_unchecked(struct logits *ret, hid_t file, const char *path, enum part part, int epoch,
+                          const struct logits_rows *whose, struct error *e)
 {
     struct logits l = {.part = part, .epoch = epoch};
     char *name = logits_name("", part, epoch);
-    int result = read_dataset(&l, file, path, name, e);
+    int result = read_dataset(&l, file, path, name, whose, e);
     free(name);
     if (result)
         logits_free(&l);
@@ -355,12 +367,12 @@ static int open_sealed(hid_t *ret, const char *path, struct error *e)
     return *ret < 0 ? library_failed(e, ERROR_DATA, path, "is not HDF5") : 0;
 }
 
-int logits_read(struct logits *ret, const char *path, enum part part, int epoch, struct error *e)
+int logits_read(struct logits *ret, const char *path, enum part part, int epoch, const struct logits_rows *whose, struct error *e)
 {
     hid_t file;
     if (open_sealed(&file, path, e))
         return -1;
-    int result = read_unchecked(ret, file, path, part, epoch, e);
+    int result = read_unchecked(ret, file, path, part, epoch, whose, e);
     H5Fclose(file);
     return result;
 }
@@ -461,12 +473,14 @@ static int merge_epoch(const struct results *r, const struct results_trial *t, h
     char *source = logits_name("", part, epoch), *prefix = format_text("/trials/%s", t->key),
          *target = logits_name(prefix, part, epoch);
     char *row_scale = format_text("/rows/%s/id", part_names[part]);
+    const struct logits_rows whose = {r->d, r->s->part[part].rows};
     struct logits l = {0};
     int result = 0;
     if (link_exists(from, source)) {
         const char *metrics = part == PART_VALIDATION && t->epoch_metrics ? t->epoch_metrics[epoch - 1] : NULL;
-        result =
-            read_unchecked(&l, from, t->logits_path, part, epoch, e) || check_against_split(r, &l, t->logits_path, e) ? -1 : 0;
+        result = read_unchecked(&l, from, t->logits_path, part, epoch, &whose, e) || check_against_split(r, &l, t->logits_path, e)
+                     ? -1
+                     : 0;
         if (!result && write_logits(r->file, target, row_scale, &l, metrics, t->options))
             result = library_failed(e, ERROR_FAILED, r->path, "cannot be written");
         logits_free(&l);

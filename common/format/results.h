@@ -20,8 +20,15 @@ struct logits {
 };
 
 int logits_append(const char *path, const struct logits *l, struct error *e); /* adds or replaces part/epoch; atomic */
-/* ERROR_DATA if the part or epoch is missing, the file is cut or not HDF5, or a value is not finite (row named). */
-int logits_read(struct logits *ret, const char *path, enum part part, int epoch, struct error *e);
+/* Whose rows a file's logits are, for messages: those of d numbered rows[]; rows NULL: all of d. */
+struct logits_rows {
+    const struct dataset *d;
+    const uint32_t *rows;
+};
+/* ERROR_DATA if the part or epoch is missing, the file is cut or not HDF5, or a value is not finite: that row is named by its id,
+ * by its number where whose is NULL. */
+int logits_read(struct logits *ret, const char *path, enum part part, int epoch, const struct logits_rows *whose,
+                struct error *e);
 void logits_free(struct logits *l);
 
 /* One trial's file to be merged into results.h5; options and metrics are JSON texts. */

@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     struct error e = {0};
     struct logits l;
-    if (!logits_read(&l, path, PART_VALIDATION, 1, &e)) {
+    if (!logits_read(&l, path, PART_VALIDATION, 1, NULL, &e)) {
         if (l.rows != 3 || l.labels != 2 || l.values[5] != 6 || l.loss != 0.5)
             abort();
         logits_free(&l);

@@ -74,7 +74,10 @@ static void open_fixture(struct fixture *f, const char *task, uint32_t labels, b
     r->temperatures = allocate(labels, sizeof *r->temperatures);
     for (uint32_t c = 0; c < labels; c++) {
         r->thresholds[c] = json_number(thresholds ? json_at(thresholds, c) : json_get(f->task, "threshold"));
-        r->temperatures[c] = json_get(f->task, "temperature") ? json_number(json_get(f->task, "temperature")) : 1;
+        const struct json *own = json_get(f->task, "temperatures");
+        r->temperatures[c] = own                                ? json_number(json_at(own, c))
+                             : json_get(f->task, "temperature") ? json_number(json_get(f->task, "temperature"))
+                                                                : 1;
     }
     r->split.part[PART_VALIDATION].rows = allocate(rows, sizeof(uint32_t));
     r->split.part[PART_VALIDATION].count = rows;
@@ -195,9 +198,35 @@ static void many_labels(void **state)
     close_fixture(&f);
 }
 
+/* By the most probable class, not by 0.5. */
+static void many_classes(void **state)
+{
+    struct fixture f;
+    struct binary_metrics micro;
+    double macro;
+    (void)state;
+    open_fixture(&f, "classes", 3, false);
+    assert_int_equal(f.scores.kind, KIND_MANY_CLASSES);
+    struct label_figures *figures = scores_labels(&f.scores);
+    for (size_t c = 0; c < 3; c++) {
+        near("precision", figures[c].at_rule.precision, json_number(json_at(json_get(f.task, "precision"), c)));
+        near("recall", figures[c].at_rule.recall, json_number(json_at(json_get(f.task, "recall"), c)));
+        near("f1", figures[c].at_rule.f1, json_number(json_at(json_get(f.task, "f1"), c)));
+    }
+    scores_micro(&micro, &macro, &f.scores, figures, false);
+    near("micro f1", micro.f1, golden(&f, "micro_f1"));
+    near("macro f1", macro, golden(&f, "macro_f1"));
+    uint64_t *confusion = scores_confusion(&f.scores);
+    for (size_t i = 0; i < 9; i++)
+        assert_int_equal(confusion[i], json_number(json_at(json_at(json_get(f.task, "confusion"), i / 3), i % 3)));
+    free(confusion);
+    free(figures);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(binary), cmocka_unit_test(surest_errors_come_first),
-                                       cmocka_unit_test(many_labels)};
+                                       cmocka_unit_test(many_labels), cmocka_unit_test(many_classes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

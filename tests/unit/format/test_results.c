@@ -51,7 +51,7 @@ static void check(enum part part, int epoch, uint32_t rows, uint32_t labels)
 {
     struct error e;
     struct logits l, expected = make_logits(part, epoch, rows, labels, "abc");
-    if (logits_read(&l, LOGITS, part, epoch, &e))
+    if (logits_read(&l, LOGITS, part, epoch, NULL, &e))
         fail_msg("%s", e.text);
     assert_int_equal(l.part, part);
     assert_int_equal(l.epoch, epoch);
@@ -107,7 +107,7 @@ static void test_replacement(void **state)
         logits_free(&l);
     }
     struct logits l;
-    assert_int_equal(logits_read(&l, LOGITS, PART_VALIDATION, 2, &e), 0);
+    assert_int_equal(logits_read(&l, LOGITS, PART_VALIDATION, 2, NULL, &e), 0);
     assert_true(l.values[7] == 1234 && l.values[8] == 9);
     logits_free(&l);
     check(PART_VALIDATION, 1, 5000, 2);
@@ -122,7 +122,7 @@ static void refused(enum part part, int epoch, const char *words)
 {
     struct error e = {0};
     struct logits l = {.rows = 77};
-    assert_int_equal(logits_read(&l, LOGITS, part, epoch, &e), -1);
+    assert_int_equal(logits_read(&l, LOGITS, part, epoch, NULL, &e), -1);
     assert_int_equal(l.rows, 77);
     assert_int_equal(e.kind, ERROR_DATA);
     if (!strstr(e.text, words) || strncmp(e.text, LOGITS, strlen(LOGITS)) != 0)
@@ -194,6 +194,26 @@ static struct dataset *make_rows(bool multi)
     assert_int_equal(dataset_writer_commit(&w, &e), 0);
     assert_int_equal(dataset_open(&d, FOLDER "/rows", &e), 0);
     return d;
+}
+
+static void test_rows_are_named(void **state)
+{
+    (void)state;
+    struct error e;
+    struct dataset *d = make_rows(false);
+    const uint32_t rows[] = {5, 100, 8999};
+    const struct logits_rows whose = {d, rows}, all = {d, NULL};
+    struct logits l = make_logits(PART_VALIDATION, 1, 3, 2, "abc"), read;
+    l.values[2 * 2] = -INFINITY;
+    assert_int_equal(logits_append(LOGITS, &l, &e), 0);
+    logits_free(&l);
+    assert_int_equal(logits_read(&read, LOGITS, PART_VALIDATION, 1, &whose, &e), -1);
+    if (!strstr(e.text, "row 2 (id \xe8\xa1\x8c-8999), label 0 is not finite"))
+        fail_msg("%s", e.text);
+    assert_int_equal(logits_read(&read, LOGITS, PART_VALIDATION, 1, &all, &e), -1);
+    if (!strstr(e.text, "row 2 (id \xe8\xa1\x8c-2), label 0 is not finite"))
+        fail_msg("%s", e.text);
+    dataset_close(&d);
 }
 
 /* Every seventh row to validation, none to test: an empty part is written too. */
@@ -367,7 +387,7 @@ static void test_full_disk(void **state)
     int result = logits_append(LOGITS, &l, &e);
     logits_free(&l);
     struct logits kept = {0};
-    int read = logits_read(&kept, LOGITS, PART_VALIDATION, 1, NULL);
+    int read = logits_read(&kept, LOGITS, PART_VALIDATION, 1, NULL, NULL);
     logits_free(&kept);
     int files = system("test \"$(ls " FOLDER ")\" = logits.h5");
     assert_int_equal(umount(FOLDER), 0); /* nothing in it is left open */
@@ -392,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wide_rows, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_replacement, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_refused, fresh_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_rows_are_named, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_results_single, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_results_multi, fresh_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_results_refused, fresh_folder, remove_folder),

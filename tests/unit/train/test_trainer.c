@@ -111,7 +111,7 @@ static int observe_epoch(void *context, const struct epoch_report *r, struct ver
     /* A resumed run must judge as the first did, so the lowest loss so far comes from the file. */
     lowest = INFINITY;
     for (uint32_t epoch = 1; epoch <= r->epoch; epoch++) {
-        if (logits_read(&l, r->logits, PART_VALIDATION, (int)epoch, e))
+        if (logits_read(&l, r->logits, PART_VALIDATION, (int)epoch, NULL, e))
             return -1;
         ret->best = l.loss < lowest;
         lowest = ret->best ? l.loss : lowest;
@@ -299,7 +299,7 @@ static struct logits read_logits(const char *name, enum part part, int epoch)
     struct error e = {0};
     struct logits l;
     char *path = format_text("%s/%s/logits.h5", work, name);
-    if (logits_read(&l, path, part, epoch, &e))
+    if (logits_read(&l, path, part, epoch, NULL, &e))
         fail_msg("%s", e.text);
     free(path);
     return l;
