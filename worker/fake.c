@@ -43,6 +43,7 @@ struct fake_trial {
     struct metrics_file *metrics; /* rank 0 */
     uint64_t steps_per_epoch, steps, tokens;
     uint32_t epochs_done, best_epoch;
+    bool finished; /* by a verdict, or after the last epoch */
     double pause, started;
     char *best, *logits, *state; /* paths */
 };
@@ -165,6 +166,7 @@ static int save(struct fake_trial *f, struct error *e)
     json_set_number(j, "tokens", (double)f->tokens);
     json_set_number(j, "epochs_done", f->epochs_done);
     json_set_number(j, "best_epoch", f->best_epoch);
+    json_set_boolean(j, "finished", f->finished);
     int result = json_write(f->state, j, e);
     json_destroy(&j);
     return result;
@@ -184,6 +186,7 @@ static void load(struct fake_trial *f)
     f->tokens = (uint64_t)json_number(json_get(j, "tokens"));
     f->epochs_done = (uint32_t)json_number(json_get(j, "epochs_done"));
     f->best_epoch = (uint32_t)json_number(json_get(j, "best_epoch"));
+    f->finished = json_boolean(json_get(j, "finished"));
     json_destroy(&j);
 }
 
@@ -242,7 +245,7 @@ static int run_steps(struct fake_trial *f, struct error *e)
     return 0;
 }
 
-static int judge(struct fake_trial *f, bool *stop, struct error *e)
+static int judge(struct fake_trial *f, struct error *e)
 {
     uint32_t epoch = f->epochs_done + 1;
     struct script script = script_of(f->trial, epoch);
@@ -262,7 +265,7 @@ static int judge(struct fake_trial *f, bool *stop, struct error *e)
     free(v.metrics);
     f->epochs_done = epoch;
     f->best_epoch = v.best ? epoch : f->best_epoch;
-    *stop = v.stop || epoch >= f->trial->epochs;
+    f->finished = v.stop || epoch >= f->trial->epochs;
     return result ? -1 : save(f, e);
 }
 
@@ -270,11 +273,10 @@ static int judge(struct fake_trial *f, bool *stop, struct error *e)
 static int run_epochs(struct fake_trial *f, struct error *e)
 {
     struct communicator *c = f->communicator;
-    bool stop = f->epochs_done >= f->trial->epochs;
-    while (!c->run->broadcast(c, &stop, sizeof stop, 0, e)) {
-        if (stop)
+    while (!c->run->broadcast(c, &f->finished, sizeof f->finished, 0, e)) {
+        if (f->finished)
             return 0;
-        if (group_agree(c, c->rank ? 0 : run_steps(f, e) || judge(f, &stop, e), e))
+        if (group_agree(c, c->rank ? 0 : run_steps(f, e) || judge(f, e), e))
             return -1;
     }
     return -1;
