@@ -186,7 +186,7 @@ char *model_card(const struct run *r, const struct json *inference)
         "validation and test parts, so that `muster evaluate` can tell rows that the model has seen from new ones; no "
         "text can be read from it.\n",
         t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
-        t->job.train.precision, (double)j->seed, dataset_sha256(r->data), r->split.sha256,
+        t->job.train.precision, (double)t->job.seed, dataset_sha256(r->data), r->split.sha256,
         json_text(json_get(json_get(inference, "versions"), "muster")));
     return b.data;
 }

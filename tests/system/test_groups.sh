@@ -81,3 +81,10 @@ expect 0 'chosen' muster tune job.json out="$scratch/run1" train.epochs=3 sweep=
 grep -q '^## Beside' run1/table.md && fail "the table says how another decision did on test"
 expect 0 'bundle' muster run job.json out="$scratch/run1" train.epochs=3 sweep='{"lr": [2e-3, 5e-3], "epochs": [2, 3, 4]}'
 same_bytes before.md run1/table.md
+
+say "the seed can be swept: other weights from the same split, and the card names the winner's"
+expect 0 'bundle' muster run job.json out="$scratch/seeds" train.epochs=2 train.lr=1e-6 sweep='{"seed": [7], "lr": [5e-3], "epochs": [4]}'
+seed=lr-0.005_epochs-4_seed-7
+cmp -s "seeds/trials/$seed/best.safetensors" run1/trials/lr-0.005_epochs-4/best.safetensors && fail "seed 7 trained what seed 42 did"
+same_bytes seeds/split.json run1/split.json
+grep -q "Trial \`$seed\`.* seed 7" <(tr '\n' ' ' <seeds/bundle/README.md) || fail "the card does not name the winner's seed: $(grep -A3 '^## Training' seeds/bundle/README.md)"
