@@ -29,9 +29,19 @@ static void note_death(struct output *o, const char *line)
     }
 }
 
+/* "  Remote daemon: [[15,0],1] on node n7", behind "ORTE has lost communication with a remote daemon." */
+static void note_lost_host(struct output *o, const char *line)
+{
+    const char *at = strstr(line, "Remote daemon:");
+    char host[256];
+    if (at && !o->lost_host[0] && sscanf(at, "Remote daemon: [[%*d,%*d],%*d] on node %255s", host) == 1)
+        memcpy(o->lost_host, host, sizeof host);
+}
+
 static void pass_line(struct output *o)
 {
     note_death(o, o->line.data);
+    note_lost_host(o, o->line.data);
     log_pass(o->line.data);
     buffer_clear(&o->line);
 }

@@ -1,4 +1,5 @@
-/* What the processes of a group print: passed on line by line, as it is, to our standard error; and mpirun's note of who died. */
+/* What the processes of a group print: passed on line by line, as it is, to our standard error; and mpirun's note of which rank
+ * died or which host was lost. */
 #pragma once
 
 #include "common/base/buffer.h"
@@ -6,9 +7,9 @@
 struct output {
     int descriptor; /* -1: closed */
     struct buffer line;
-    int lost_rank; /* that mpirun says was ended by a signal; -1: none */
-    int signal;    /* which */
-    char lost_host[256];
+    int lost_rank;       /* that mpirun says was ended by a signal; -1: none */
+    int signal;          /* which */
+    char lost_host[256]; /* of lost_rank; without one: the host that mpirun lost; "": none */
 };
 
 void output_open(struct output *o, int descriptor); /* takes the descriptor */

@@ -13,12 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* What an MPI launcher tells its processes, by launcher. */
+#define FOLDER_WITHIN 120.0 /* seconds until rank 0's announcement must be seen; network file systems may take one minute */
+
+/* What an MPI launcher tells its processes, by launcher. In a job step of srun, mpirun's own names come first. */
 static const struct {
-    const char *rank, *size, *local_size, *job;
+    const char *sign, *rank, *size, *local_size; /* sign: the launcher is at work */
 } environments[] = {
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_NAMESPACE"},
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"},
 };
 
 static int number_of(const char *name, int otherwise)
@@ -27,24 +31,28 @@ static int number_of(const char *name, int otherwise)
     return text && *text ? atoi(text) : otherwise;
 }
 
+/* A job that SLURM starts again has the old one's number. */
 char *attach_session(void)
 {
-    for (size_t i = 0; i < sizeof environments / sizeof *environments; i++)
-        if (getenv(environments[i].rank) && getenv(environments[i].job))
-            return duplicate(getenv(environments[i].job));
-    return NULL;
+    const char *job = getenv("PMIX_NAMESPACE"), *restarts = getenv("SLURM_RESTART_COUNT");
+    return job && restarts ? format_text("%s+%s", job, restarts) : duplicate(job);
 }
 
 int attach_find(struct attach *ret, struct error *e)
 {
     struct attach a = {0};
     for (size_t i = 0; !a.ranks && i < sizeof environments / sizeof *environments; i++) {
-        if (!getenv(environments[i].rank))
+        if (!getenv(environments[i].sign))
             continue;
         a.rank = number_of(environments[i].rank, 0);
         a.ranks = number_of(environments[i].size, 1);
-        if (number_of(environments[i].local_size, a.ranks) != a.ranks)
-            return error_set(e, ERROR_USAGE, "this MPI job spans several hosts, which is not there yet; run it on one host");
+        a.ranks_here = number_of(environments[i].local_size, a.ranks);
+    }
+    if (a.ranks > 1 && !getenv("PMIX_NAMESPACE")) {
+        *ret = a;
+        return error_set(
+            e, ERROR_USAGE,
+            "srun started %d muster that do not know each other; use srun --mpi=pmix, or mpirun inside the allocation", a.ranks);
     }
     if (a.ranks <= 1)
         a = (struct attach){0};
@@ -75,31 +83,44 @@ int attach_divide(struct attach *a, int groups, int ranks_per_group, struct erro
     return 0;
 }
 
-/* 1: a connection file of this MPI job; 0: not yet. */
-static int look(struct connection *ret, const char *path, const char *session, struct error *e)
+/* 1: a connection file of this MPI job, with work or the word that there is none; 0: not yet. *seen: rank 0 was there. */
+static int look(struct connection *ret, const char *path, const char *session, bool *seen, struct error *e)
 {
     if (!file_exists(path))
         return 0;
     if (connection_read(ret, path, e))
         return -1;
-    if (ret->session && session && !strcmp(ret->session, session))
+    bool ours = ret->session && session && !strcmp(ret->session, session);
+    *seen |= ours;
+    if (ours && !ret->coming)
         return 1;
     connection_free(ret);
     return 0;
+}
+
+static int check_folder(const char *path, bool seen, double since, struct error *e)
+{
+    char host[256] = "?";
+    if (seen || clock_seconds() - since <= FOLDER_WITHIN)
+        return 0;
+    gethostname(host, sizeof host - 1);
+    return error_set(e, ERROR_FAILED,
+                     "host %s: %s of rank 0 has not come up within %.0f s; all hosts must share the run folder (\"out\")", host,
+                     path, FOLDER_WITHIN);
 }
 
 static int become(const struct attach *a, const struct dispatch_options *o, const char *path, struct error *e)
 {
     char token[32];
     snprintf(token, sizeof token, "attached-%d", a->rank / a->ranks_per_group);
-    int threads = o->threads > 0 ? o->threads : launcher_cores() / a->ranks;
+    int threads = o->threads > 0 ? o->threads : launcher_threads(a->ranks_here);
     struct launch launch = {.worker = o->worker,
                             .connection = path,
                             .device = o->device,
                             .group = token,
                             .ranks = a->ranks_per_group,
-                            .threads = threads > 0 ? threads : 1,
-                            .crowded = a->ranks * threads > launcher_cores()};
+                            .threads = threads,
+                            .crowded = a->ranks_here * threads > launcher_cores()};
     return launcher_become(&launch, e);
 }
 
@@ -107,8 +128,11 @@ int attach_become_worker(const struct attach *a, const struct dispatch_options *
 {
     char *path = path_join(o->folder, CONNECTION_FILE), *session = attach_session();
     struct connection c = {0};
+    bool seen = false;
+    double since = clock_seconds();
     int result;
-    while (!(result = look(&c, path, session, e)) && !(result = stop_check(e)))
+    while (!(result = look(&c, path, session, &seen, e)) && !(result = stop_check(e)) &&
+           !(result = check_folder(path, seen, since, e)))
         clock_sleep(0.2);
     if (result == 1 && c.endpoint)
         result = become(a, o, path, e);
@@ -122,15 +146,24 @@ int attach_become_worker(const struct attach *a, const struct dispatch_options *
     return result;
 }
 
-void attach_finish(const struct attach *a, const char *folder)
+static void tell(const char *folder, bool coming)
 {
-    if (!a->ranks || !folder_exists(folder))
-        return;
     char *path = path_join(folder, CONNECTION_FILE);
-    struct connection c = {.version = duplicate(MUSTER_VERSION), .session = attach_session()};
+    struct connection c = {.version = duplicate(MUSTER_VERSION), .session = attach_session(), .coming = coming};
     struct error e;
     if (connection_write(&c, path, &e))
         log_warn("%s", e.text);
     connection_free(&c);
     free(path);
+}
+
+void attach_announce(const char *folder)
+{
+    tell(folder, true);
+}
+
+void attach_finish(const struct attach *a, const char *folder)
+{
+    if (a->ranks && folder_exists(folder))
+        tell(folder, false);
 }

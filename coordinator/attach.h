@@ -1,6 +1,6 @@
-/* Being started under an MPI launcher: `mpirun -np N muster run JOB`. All N processes are muster; rank 0's stays the coordinator
- * (it never calls MPI) and starts a worker as its child, the others become workers as soon as the coordinator's connection file
- * is there.
+/* Being started under an MPI launcher: `mpirun -np N muster run JOB`, `srun --mpi=pmix -n N muster run JOB`, on one host or
+ * several that share the run folder. All N processes are muster; rank 0's stays the coordinator (it never calls MPI) and starts
+ * a worker as its child, the others become workers as soon as the coordinator's connection file is there.
  *
  * In main, before anything is written:
  *     struct attach a;
@@ -17,6 +17,7 @@
 struct attach {
     int ranks; /* 0: not started under an MPI launcher, or under one with a single process: run as always */
     int rank;
+    int ranks_here; /* on this host */
     int groups,
         ranks_per_group; /* 0 until divided; then groups * ranks_per_group == ranks, group g has ranks from g * ranks_per_group */
 };
@@ -30,8 +31,12 @@ int attach_find(struct attach *ret, struct error *e);
 int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e);
 
 /* Waits for <folder>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
- * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal. */
+ * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal; ERROR_FAILED if the folder is not
+ * shared with the host of rank 0. */
 int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e);
+
+/* Rank 0, as soon as the run folder is ours: tells the others, who may be on other hosts, that they look at the right folder. */
+void attach_announce(const char *folder);
 
 /* Rank 0, last: tells ranks that still wait that no work will come. */
 void attach_finish(const struct attach *a, const char *folder);

@@ -32,10 +32,7 @@ static void copy_options(struct dispatch_options *to, const struct dispatch_opti
     to->launcher = duplicate(from->launcher);
     to->device = duplicate(from->device ? from->device : "auto");
     to->hostfile = NULL;
-    int ranks = to->groups * to->ranks_per_group;
-    if (to->threads <= 0)
-        to->threads = launcher_cores() / (ranks > 0 ? ranks : 1);
-    to->threads = to->threads > 0 ? to->threads : 1;
+    to->interface = from->interface && interface_is_common(from->interface) ? duplicate(from->interface) : NULL;
 }
 
 static void free_options(struct dispatch_options *o)
@@ -44,17 +41,7 @@ static void free_options(struct dispatch_options *o)
     free((char *)(uintptr_t)o->worker);
     free((char *)(uintptr_t)o->launcher);
     free((char *)(uintptr_t)o->device);
-}
-
-static int check_options(const struct dispatch_options *o, struct error *e)
-{
-    if (o->groups < 1 || o->ranks_per_group < 1)
-        return error_set(e, ERROR_USAGE, "cluster: at least one group of one rank is needed, %d of %d asked for", o->groups,
-                         o->ranks_per_group);
-    if (!(o->heartbeat_timeout >= 0.1))
-        return error_set(e, ERROR_USAGE, "cluster.heartbeat_timeout: at least 0.1 seconds needed, %g found",
-                         o->heartbeat_timeout);
-    return 0;
+    free((char *)(uintptr_t)o->interface);
 }
 
 static int write_connection(struct dispatch *d, struct error *e)
@@ -82,19 +69,25 @@ static uint64_t last_lease_of(const struct event_log *log)
 
 int dispatch_create(struct dispatch **ret, const struct dispatch_options *options, struct event_log *log, struct error *e)
 {
-    const struct launcher *launcher = launcher_find(options->launcher, e);
-    if (!launcher || check_options(options, e))
+    char address[INTERFACE_ADDRESS];
+    struct hosts *hosts;
+    if (dispatch_find_hosts(&hosts, address, options, e))
         return -1;
     struct dispatch *d = allocate(1, sizeof *d);
     copy_options(&d->options, options);
-    d->launcher = launcher;
+    d->options.threads = dispatch_threads(options, hosts);
+    d->launcher = launcher_find(options->launcher, e);
+    d->hosts = hosts;
     d->log = log;
     d->last_lease = last_lease_of(log);
     d->connection = path_join(options->folder, CONNECTION_FILE);
-    if (listener_create(&d->listener, e) || dispatch_metrics_open(d, e) || write_connection(d, e)) {
+    if (listener_create(&d->listener, address, e) || dispatch_metrics_open(d, e) || write_connection(d, e)) {
         dispatch_destroy(&d, 0);
         return -1;
     }
+    struct error ignored;
+    if (sha256_file(options->worker, d->build, &ignored))
+        d->build[0] = 0;
     snprintf(d->run_name, sizeof d->run_name, "%x", (unsigned)getpid());
     *ret = d;
     return 0;
@@ -141,6 +134,9 @@ void dispatch_destroy(struct dispatch **dispatch, int exit_code)
         return;
     if (d->listener)
         send_all_away(d, exit_code);
+    for (size_t i = 0; i < d->roster.count; i++)
+        hosts_give(d->hosts, &d->roster.groups[i]->seats, false);
+    hosts_destroy(&d->hosts);
     roster_free(&d->roster);
     listener_destroy(&d->listener);
     metrics_server_destroy(&d->metrics);
@@ -158,7 +154,16 @@ static bool live(const struct group *g)
     return ROSTER_LIVE >> g->state & 1;
 }
 
-static int start_group(struct dispatch *d, struct error *e)
+static bool crowded(const struct dispatch *d)
+{
+    int ranks = d->hosts                   ? hosts_most(d->hosts)
+                : d->options.ranks_on_host ? d->options.ranks_on_host
+                                           : d->options.groups * d->options.ranks_per_group;
+    return ranks * d->options.threads > launcher_cores();
+}
+
+/* One that cannot be started gives its seats back. */
+static int start_group(struct dispatch *d, struct seats seats, struct error *e)
 {
     char token[PEER_NAME];
     snprintf(token, sizeof token, "%d-%s", ++d->started, d->run_name);
@@ -168,11 +173,17 @@ static int start_group(struct dispatch *d, struct error *e)
                             .group = token,
                             .ranks = d->options.ranks_per_group,
                             .threads = d->options.threads,
-                            .crowded = d->options.groups * d->options.ranks_per_group * d->options.threads > launcher_cores()};
+                            .crowded = crowded(d),
+                            .spec = seats.spec,
+                            .interface = d->options.interface,
+                            .heartbeat_timeout = d->options.heartbeat_timeout};
     struct launched launched;
-    if (d->launcher->start(&launched, &launch, e))
+    if (d->launcher->start(&launched, &launch, e)) {
+        hosts_give(d->hosts, &seats, false);
         return -1;
+    }
     struct group *g = roster_add(&d->roster, token);
+    g->seats = seats;
     g->process = launched.pid;
     output_open(&g->output, launched.output);
     log_debug("group %s: started, process %d", token, (int)launched.pid);
@@ -197,14 +208,19 @@ static int start_groups(struct dispatch *d, struct error *e)
     }
     if (!d->launcher->again) {
         if (!d->started)
-            return start_group(d, e);
+            return start_group(d, (struct seats){0}, e);
         if (!roster_in(&d->roster, ROSTER_LIVE))
             return error_set(e, ERROR_FAILED, "the workers of this MPI job have ended; run the same command again to resume");
         return 0;
     }
-    while (roster_in(&d->roster, ROSTER_LIVE) < wanted)
-        if (start_group(d, e))
+    while (roster_in(&d->roster, ROSTER_LIVE) < wanted) {
+        struct seats seats;
+        bool found;
+        if (dispatch_seat(d, &found, &seats, e) || (found && start_group(d, seats, e)))
             return -1;
+        if (!found)
+            break;
+    }
     return 0;
 }
 
@@ -274,6 +290,8 @@ static int watch_group(struct dispatch *d, struct group *g, struct error *e)
     bool ended = process_ended(g, &ending);
     if (!live(g))
         return 0;
+    if (ended && d->stopping && g->state == GROUP_STARTING) /* as we asked it to */
+        return state_move(&group_states, &g->state, GROUP_GONE, e);
     if (ended && g->state == GROUP_STOPPED) /* it has saved and left */
         return state_move(&group_states, &g->state, GROUP_GONE, e);
     if (ended)

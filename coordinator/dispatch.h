@@ -13,12 +13,14 @@ struct dispatch_options {
     const char *worker;                   /* path of muster-worker */
     const char *launcher;                 /* "local", "none", "attached" (attach.h): a row of cluster/launcher.h */
     const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded", "fake" */
-    const char *hostfile;                 /* or NULL */
-    int groups, ranks_per_group, threads; /* threads a rank; 0: cores of this machine / (groups * ranks_per_group), at least 1 */
+    const char *hostfile;                 /* of "mpirun"; NULL: SLURM's allocation */
+    const char *interface;                /* where to listen, see cluster/interface.h; NULL: chosen */
+    int ranks_on_host;                    /* of an MPI job of several hosts ("attached"); 0: all are here */
+    int groups, ranks_per_group, threads; /* threads a rank; 0: the cores of a host shared out, at least 1 */
     double heartbeat_timeout;             /* seconds */
     bool serve_metrics;
     int metrics_port; /* of 127.0.0.1; 0: any */
-    int restarts;                         /* of a trial whose group died, before it is given up */
+    int restarts;     /* of a trial whose group died, before it is given up */
 };
 
 struct dispatch_result {
@@ -46,6 +48,8 @@ struct dispatch_observer {
 
 struct dispatch;
 
+/* Could groups be started with these options? ERROR_USAGE: a host file with a typo, too few slots, no such interface, .... */
+int dispatch_check(const struct dispatch_options *options, struct error *e);
 /* Starts nothing yet: groups are started by the first dispatch_run that needs them and live until destroy. */
 int dispatch_create(struct dispatch **ret, const struct dispatch_options *options,
                     struct event_log *log /* borrowed, may be NULL (predict) */, struct error *e);

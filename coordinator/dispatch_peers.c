@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 int dispatch_note(struct dispatch *d, const char *event, struct json *fields, struct error *e)
@@ -127,8 +128,8 @@ static struct grave find_grave(const struct dispatch *d, const struct group *g, 
         rank = 0;
     struct grave grave = {.rank = rank, .host = g->hello.host ? g->hello.host : local};
     const struct rank_state *r = rank >= 0 && g->ranks && (uint32_t)rank < g->hello.ranks ? &g->ranks[rank] : NULL;
-    if (noted || (r && r->host[0]))
-        grave.host = noted ? g->output.lost_host : r->host;
+    if (g->output.lost_host[0] || (r && r->host[0]))
+        grave.host = g->output.lost_host[0] ? g->output.lost_host : r->host;
     if (!g->lease)
         return grave;
     grave.trial = d->trials ? d->trials[g->trial].key : NULL;
@@ -182,6 +183,8 @@ int dispatch_group_dies(struct dispatch *d, struct group *g, int rank, const cha
     char local[256] = "?";
     gethostname(local, sizeof local - 1);
     struct grave at = find_grave(d, g, rank, local);
+    if (g->output.lost_host[0] && g->output.lost_rank < 0)
+        why = "the connection to this host was lost";
     struct error death;
     d->counts.deaths++;
     describe_death(&death, g, &at, why);
@@ -189,6 +192,7 @@ int dispatch_group_dies(struct dispatch *d, struct group *g, int rank, const cha
         return -1;
     log_warn("%s", death.text);
     group_kill(g, SIGKILL);
+    hosts_give(d->hosts, &g->seats, true);
     if (early && !d->stopping && count_failed_start(d, why, e))
         return -1;
     return return_trial(d, g, &death, e);
@@ -211,15 +215,60 @@ static int note_hello(struct dispatch *d, const struct group *g, struct error *e
     json_set_number(fields, "ranks", g->hello.ranks);
     json_set_number(fields, "threads", g->hello.threads);
     json_set_text(fields, "device", g->hello.device);
+    json_set_text(fields, "build", g->hello.build);
+    json_set_text(fields, "places", g->hello.places);
     return dispatch_note(d, "group_started", fields, e);
+}
+
+/* In words, why the group cannot be one of this run; NULL: it can. */
+static const char *objection(const struct dispatch *d, const struct group *g, const struct message_hello *hello, char words[1024])
+{
+    if (!g && !d->launcher->strangers)
+        return "this run starts its worker groups itself; it does not know this one";
+    if (g && g->state != GROUP_STARTING)
+        return "a group of this name is or was already there; start the worker with another --group";
+    if (hello->problem)
+        return hello->problem;
+    if (!hello->build || !d->build[0] || !strcmp(hello->build, d->build))
+        return NULL;
+    snprintf(words, 1024,
+             "host %.255s runs another muster-worker (%.12s) than belongs to this muster (%.12s); install the same one",
+             hello->host, hello->build, d->build);
+    return words;
+}
+
+/* A group of ours that cannot work: before any could, none will, and the run ends with its words. */
+static int give_up_group(struct dispatch *d, struct group *g, const char *words, struct error *e)
+{
+    if (d->welcomed)
+        return dispatch_group_dies(d, g, -1, words, e);
+    return error_set(e, ERROR_FAILED, "worker group %s: %.900s", g->token, words);
+}
+
+static void show_places(const struct group *g)
+{
+    for (const char *line = g->hello.places; line && *line;) {
+        int size = (int)strcspn(line, "\n");
+        log_info("group %s, %.*s, %u thread%s, %s", g->token, size, line, g->hello.threads, g->hello.threads == 1 ? "" : "s",
+                 g->hello.device);
+        line += size + (line[size] == '\n');
+    }
+}
+
+static double wall_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void welcome(struct dispatch *d, const char *peer)
 {
     say(d, peer,
-        &(struct message){
-            .kind = MESSAGE_WELCOME,
-            .welcome = {.version = (char *)(uintptr_t)MUSTER_VERSION, .heartbeat_timeout = d->options.heartbeat_timeout}});
+        &(struct message){.kind = MESSAGE_WELCOME,
+                          .welcome = {.version = (char *)(uintptr_t)MUSTER_VERSION,
+                                      .heartbeat_timeout = d->options.heartbeat_timeout,
+                                      .time = wall_clock()}});
 }
 
 static bool known_as(const struct group *g, const struct message_hello *hello)
@@ -229,17 +278,15 @@ static bool known_as(const struct group *g, const struct message_hello *hello)
 
 static int on_hello(struct dispatch *d, struct group *g, const char *peer, struct message *m, struct error *e)
 {
-    if (!g && !d->launcher->strangers) {
-        refuse(d, peer, "this run starts its worker groups itself; it does not know this one");
-        return 0;
-    }
     if (g && g->ranks && g->state != GROUP_GONE && known_as(g, &m->hello)) { /* it asks again: its welcome was lost */
         welcome(d, peer);
         return 0;
     }
-    if (g && g->state != GROUP_STARTING) {
-        refuse(d, peer, "a group of this name is or was already there; start the worker with another --group");
-        return 0;
+    char buffer[1024];
+    const char *words = objection(d, g, &m->hello, buffer);
+    if (words) {
+        refuse(d, peer, words);
+        return g && g->state == GROUP_STARTING && !d->launcher->strangers ? give_up_group(d, g, words, e) : 0;
     }
     if (!g)
         g = roster_add(&d->roster, peer);
@@ -249,7 +296,8 @@ static int on_hello(struct dispatch *d, struct group *g, const char *peer, struc
     if (note_hello(d, g, e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
         return -1;
     d->failed_starts = 0;
-    log_debug("group %s: host %s, %u ranks, %s", g->token, g->hello.host, g->hello.ranks, g->hello.device);
+    d->welcomed = true;
+    show_places(g);
     welcome(d, peer);
     return 0;
 }
@@ -324,8 +372,7 @@ static int on_epoch(struct dispatch *d, struct group *g, struct message *m, stru
     int result = d->observer->epoch(d->observer->context, g->trial, m->epoch.epoch, m->epoch.train_loss, &v, e);
     if (!result)
         result = note_epoch(d, d->trials[g->trial].key, m, &v, e);
-    const struct message verdict = {.kind = MESSAGE_VERDICT,
-                                    .verdict = {g->lease, m->epoch.epoch, v.best, v.stop, v.metrics}};
+    const struct message verdict = {.kind = MESSAGE_VERDICT, .verdict = {g->lease, m->epoch.epoch, v.best, v.stop, v.metrics}};
     if (!result && !(result = keep_verdict(g, &verdict, e)))
         send_verdict(d, g);
     json_destroy(&v.metrics);

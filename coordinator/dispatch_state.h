@@ -1,6 +1,9 @@
-/* The inside of dispatch, shared by its two files: dispatch.c (groups and leases) and dispatch_peers.c (what workers say). */
+/* The inside of dispatch, shared by its files: dispatch.c (groups and leases), dispatch_peers.c (what workers say) and
+ * dispatch_hosts.c (where groups live). */
 #pragma once
 
+#include "cluster/interface.h"
+#include "common/base/sha256.h"
 #include "coordinator/dispatch.h"
 #include "coordinator/lease.h"
 #include "coordinator/metrics_server.h"
@@ -19,10 +22,14 @@ struct dispatch_counts {
 struct dispatch {
     struct dispatch_options options; /* texts are owned */
     const struct launcher *launcher;
+    struct hosts *hosts; /* of a seated launcher, otherwise NULL */
+    double stranded;     /* since when no host has had room for a group; 0: it is not so */
     struct listener *listener;
     struct event_log *log;
-    char *connection; /* path of the connection file */
-    char run_name[9]; /* makes tokens of this dispatch differ from those of others */
+    char *connection;        /* path of the connection file */
+    char build[SHA256_TEXT]; /* of the worker program; "" if it cannot be read */
+    bool welcomed;           /* some group was well */
+    char run_name[9];        /* makes tokens of this dispatch differ from those of others */
     struct roster roster;
     uint64_t last_lease;
     int started, failed_starts; /* groups started ever; those in a row that never said HELLO */
@@ -48,6 +55,11 @@ int dispatch_goodbye_code(const struct dispatch *d, int exit_code);
 int dispatch_group_dies(struct dispatch *d, struct group *g, int rank, const char *why, struct error *e);
 bool dispatch_send_lease(struct dispatch *d, const struct group *g); /* the one it has */
 void dispatch_ask_to_stop(struct dispatch *d);
+/* Hosts, and the address to listen at. */
+int dispatch_find_hosts(struct hosts **hosts, char address[INTERFACE_ADDRESS], const struct dispatch_options *o, struct error *e);
+int dispatch_threads(const struct dispatch_options *o, const struct hosts *hosts); /* of a rank */
+/* Slots for one more group. *found false: none now. ERROR_FAILED: there will be none. */
+int dispatch_seat(struct dispatch *d, bool *found, struct seats *ret, struct error *e);
 int dispatch_listen(struct dispatch *d, struct error *e);
 int dispatch_metrics_open(struct dispatch *d, struct error *e);
 void dispatch_metrics_update(struct dispatch *d, bool now); /* cheap to call often: once a second, unless now */

@@ -78,7 +78,7 @@ struct job {
     } report;
     struct {
         const char *launcher, *device;
-        char *hostfile;
+        char *hostfile, *interface;
         uint32_t groups, ranks_per_group, threads, restarts;
         uint32_t metrics_port; /* or NO_METRICS_PORT */
         double heartbeat_timeout;

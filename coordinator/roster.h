@@ -1,6 +1,7 @@
 /* The worker groups of a run: who they are, what they do, and when they were last heard. */
 #pragma once
 
+#include "cluster/hosts.h"
 #include "cluster/launcher.h"
 #include "cluster/output.h"
 #include "proto/listener.h"
@@ -20,6 +21,7 @@ struct group {
     int state;     /* enum group_state */
     pid_t process; /* that we started and have not yet seen ended; 0: none */
     struct output output;
+    struct seats seats;         /* on hosts; none unless the launcher is seated */
     struct message_hello hello; /* zero before HELLO; owned */
     double started;             /* clock_seconds */
     struct rank_state *ranks;   /* (hello.ranks), from HELLO on */

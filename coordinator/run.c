@@ -10,6 +10,7 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "common/format/model_config.h"
+#include "coordinator/attach.h"
 #include "coordinator/beside.h"
 #include "coordinator/decide.h"
 #include "coordinator/evaluation.h"
@@ -366,9 +367,9 @@ static void fill_workers(struct run *r, const struct dispatch_options *given)
 {
     const struct job *j = r->job;
     r->workers = *given;
-    r->workers.folder = r->folder;
     r->workers.device = j->cluster.device;
     r->workers.hostfile = j->cluster.hostfile;
+    r->workers.interface = j->cluster.interface;
     r->workers.threads = (int)j->cluster.threads;
     r->workers.serve_metrics = j->cluster.metrics_port != NO_METRICS_PORT;
     r->workers.metrics_port = (int)j->cluster.metrics_port;
@@ -446,15 +447,19 @@ int run_until(struct job *j, enum stage last, const struct dispatch_options *wor
 {
     struct run r = {.job = j, .last = last};
     double start = clock_seconds();
-    int status = job_claim_folder(j, e);
+    fill_workers(&r, workers);
+    int status = last >= STAGE_TRAIN ? dispatch_check(&r.workers, e) : 0;
+    if (status == 0)
+        status = job_claim_folder(j, e);
     if (status == 0 && !(r.folder = absolute(j->out, e)))
         status = -1;
+    r.workers.folder = r.folder;
     if (status == 0)
         status = event_log_open(&r.log, r.folder, e);
     if (status == 0 && event_log_count(r.log) > 0)
         status = note_start(&r, e);
-    if (status == 0)
-        fill_workers(&r, workers);
+    if (status == 0 && strcmp(r.workers.launcher, "attached") == 0)
+        attach_announce(r.folder);
     for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
         status = stop_check(e);
         operation_begin(stage_names[stage]);

@@ -73,6 +73,7 @@ static int run_attached(const struct attach *at, struct job *j, enum stage last,
     o->launcher = "attached";
     o->groups = at->groups;
     o->ranks_per_group = at->ranks_per_group;
+    o->ranks_on_host = at->ranks_here < at->ranks ? at->ranks_here : 0;
     if (at->rank > 0)
         return be_worker(at, o, j, e);
     int status = run_until(j, last, o, e);

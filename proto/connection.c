@@ -20,6 +20,7 @@
 static const struct record_field fields[] = {
     FIELD(version, 1, 63, 0),
     FIELD(session, 1, 255, RECORD_OPTIONAL),
+    {.name = "coming", .type = RECORD_BOOLEAN, .offset = offsetof(struct connection, coming), .flags = RECORD_OPTIONAL},
     FIELD(endpoint, 1, 255, RECORD_OPTIONAL),
     KEY(server_key),
     KEY(public_key),

@@ -10,10 +10,11 @@
 
 struct connection {
     char *version;
-    char *session;                 /* of the MPI job that the coordinator was started under; NULL if none */
-    char *endpoint;                /* "tcp://127.0.0.1:40713"; NULL: no work is left, a worker that waits for some ends with 0 */
-    char *server_key;              /* public key of the coordinator; NULL with endpoint NULL, as the next two */
+    char *session;    /* of the MPI job that the coordinator was started under; NULL if none */
+    char *endpoint;   /* "tcp://127.0.0.1:40713"; NULL: no work is left, a worker that waits for some ends with 0, or `coming` */
+    char *server_key; /* public key of the coordinator; NULL with endpoint NULL, as the next two */
     char *public_key, *secret_key; /* of every worker of this run */
+    bool coming;                   /* no endpoint yet: the coordinator of `session` is at work before it needs workers */
 };
 
 int connection_write(const struct connection *c, const char *path, struct error *e); /* atomically; never readable by others */

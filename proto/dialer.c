@@ -61,7 +61,8 @@ int dialer_create(struct dialer **ret, const struct connection *c, const char *n
         error_set(e, ERROR_FAILED, "control connection: a key in the connection file is not a CURVE key");
         goto fail;
     }
-    if (zmq_connect(d->socket, c->endpoint)) {
+    int v6 = strchr(c->endpoint, '[') != NULL;
+    if (zmq_setsockopt(d->socket, ZMQ_IPV6, &v6, sizeof v6) || zmq_connect(d->socket, c->endpoint)) {
         error_set(e, ERROR_FAILED, "control connection: \"%s\" cannot be an endpoint: %s", c->endpoint, zmq_strerror(errno));
         goto fail;
     }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -113,19 +114,22 @@ static int set_numbers(void *socket)
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 }
 
-static int open_socket(struct listener *l, struct error *e)
+static int open_socket(struct listener *l, const char *address, struct error *e)
 {
+    int v6 = strchr(address, ':') != NULL;
     size_t size = sizeof l->endpoint;
     l->socket = zmq_socket(l->context, ZMQ_ROUTER);
-    if (!l->socket || set_numbers(l->socket) || zmq_setsockopt(l->socket, ZMQ_ZAP_DOMAIN, "muster", 6) ||
+    snprintf(l->endpoint, sizeof l->endpoint, v6 ? "tcp://[%s]:*" : "tcp://%s:*", address);
+    if (!l->socket || set_numbers(l->socket) || zmq_setsockopt(l->socket, ZMQ_IPV6, &v6, sizeof v6) ||
+        zmq_setsockopt(l->socket, ZMQ_ZAP_DOMAIN, "muster", 6) ||
         zmq_setsockopt(l->socket, ZMQ_CURVE_SECRETKEY, l->server_secret, CONNECTION_KEY))
         return error_set(e, ERROR_FAILED, "control connection: the socket cannot be made: %s", zmq_strerror(errno));
-    if (zmq_bind(l->socket, "tcp://127.0.0.1:*") || zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->endpoint, &size))
-        return error_set(e, ERROR_FAILED, "control connection: no port of 127.0.0.1 can be had: %s", zmq_strerror(errno));
+    if (zmq_bind(l->socket, l->endpoint) || zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->endpoint, &size))
+        return error_set(e, ERROR_FAILED, "control connection: no port of %s can be had: %s", address, zmq_strerror(errno));
     return 0;
 }
 
-int listener_create(struct listener **ret, struct error *e)
+int listener_create(struct listener **ret, const char *address, struct error *e)
 {
     struct listener *l = allocate(1, sizeof *l);
     zmq_msg_init(&l->message);
@@ -135,7 +139,7 @@ int listener_create(struct listener **ret, struct error *e)
         error_set(e, ERROR_FAILED, "control connection: no keys: %s (is this libzmq built with CURVE?)", zmq_strerror(errno));
         goto fail;
     }
-    if (start_keeper(l, e) || open_socket(l, e)) /* the keeper first: without one libzmq lets everybody in */
+    if (start_keeper(l, e) || open_socket(l, address, e)) /* the keeper first: without one libzmq lets everybody in */
         goto fail;
     *ret = l;
     return 0;

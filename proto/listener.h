@@ -1,4 +1,4 @@
-/* The coordinator's end of the control connection: a ZeroMQ ROUTER on a free port of the loopback interface, encrypted and
+/* The coordinator's end of the control connection: a ZeroMQ ROUTER on a free port of one address of this host, encrypted and
  * authenticated by CURVE with keys made for this run. A peer without the run's key never gets a byte through. Connections are
  * answered by threads of its own, also while the owner does something else; all calls come from one thread. */
 #pragma once
@@ -10,7 +10,7 @@
 
 struct listener;
 
-int listener_create(struct listener **ret, struct error *e);
+int listener_create(struct listener **ret, const char *address /* "127.0.0.1" */, struct error *e);
 void listener_destroy(struct listener **l); /* gives what was sent one second to leave */
 /* What a worker needs; texts are borrowed until destroy, version and session stay NULL. */
 void listener_connection(const struct listener *l, struct connection *ret);

@@ -12,6 +12,7 @@
 
 #define PATH_MOST 4096.0
 #define WORDS_MOST 1023.0
+#define PLACES_MOST 1048576.0
 #define STEPS_MOST 9007199254740992.0
 
 #define FIELD(body, member, ...)                                                                                                 \
@@ -30,6 +31,9 @@ static const struct record_field hello_fields[] = {
     FIELD(hello, threads, .type = RECORD_U32, .min = 1, .max = 65536),
     FIELD(hello, group, TEXT(1, 52)), /* a rank's number follows in its peer's name */
     FIELD(hello, rank, .type = RECORD_U32, .max = 65535),
+    FIELD(hello, build, TEXT(1, 64), .flags = RECORD_OPTIONAL),
+    FIELD(hello, places, TEXT(0, PLACES_MOST), .flags = RECORD_OPTIONAL),
+    FIELD(hello, problem, TEXT(0, WORDS_MOST), .flags = RECORD_OPTIONAL),
     {0},
 };
 
@@ -85,6 +89,7 @@ static const struct record_field stopped_fields[] = {
 static const struct record_field welcome_fields[] = {
     FIELD(welcome, version, TEXT(1, 63)),
     FIELD(welcome, heartbeat_timeout, .type = RECORD_DOUBLE, .min = 0.1, .max = 1e6),
+    FIELD(welcome, time, .type = RECORD_DOUBLE, .flags = RECORD_OPTIONAL, .max = 1e12),
     {0},
 };
 

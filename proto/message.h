@@ -44,6 +44,9 @@ struct message_hello {
     uint32_t ranks, threads; /* threads a rank */
     char *group;             /* token */
     uint32_t rank;           /* rank 0 speaks for its group; the others (message_peer) only beat */
+    char *build;             /* SHA-256 of the worker program; NULL: not told */
+    char *places;            /* a line a rank: host and cores; NULL: not told */
+    char *problem;           /* why the group cannot work, in words, NULL if it can */
 };
 
 struct message_beat {
@@ -85,6 +88,7 @@ struct message_stopped {
 struct message_welcome {
     char *version;
     double heartbeat_timeout; /* seconds */
+    double time;              /* of the coordinator's clock, seconds of 1970; 0: not told */
 };
 
 struct message_refused {

@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/base/stop.h"
+#include "worker/introduction.h"
 #include "worker/link.h"
 #include "worker/train/group.h"
 #include "worker/train/trace_file.h"
@@ -301,38 +302,59 @@ static void make_token(char *text, size_t size)
     snprintf(text, size, "worker-%08x%08x", chance[0], chance[1]);
 }
 
-static int connect_rank(struct agent *a, char *group, struct error *e)
+/* problem: why this group cannot work, for the coordinator to say; NULL: it can. */
+static int connect_rank(struct agent *a, char *group, const struct introduction *i, const char *problem, struct error *e)
 {
     char device[256] = "", host[256] = "?";
     gethostname(host, sizeof host - 1);
-    a->work->describe(a->devices[PRECISION_F32], device, sizeof device);
+    if (a->devices[PRECISION_F32])
+        a->work->describe(a->devices[PRECISION_F32], device, sizeof device);
     struct message_hello hello = {.host = host,
                                   .device = device,
                                   .pid = getpid(),
                                   .ranks = (uint32_t)a->communicator->size,
                                   .threads = (uint32_t)a->options->threads,
                                   .group = group,
-                                  .rank = (uint32_t)a->communicator->rank};
+                                  .rank = (uint32_t)a->communicator->rank,
+                                  .build = i->build[0] ? (char *)(uintptr_t)i->build : NULL,
+                                  .places = i->places,
+                                  .problem = (char *)(uintptr_t)problem};
     if (link_create(&a->link, a->options->connection, &hello, e))
         return -1;
     a->communicator->timeout = PATIENCE * link_heartbeat_timeout(a->link);
     return 0;
 }
 
+/* Rank 0 makes the group known, or says why it will not do. result: of all ranks so far. */
+static int introduce(struct agent *a, char *group, const struct introduction *i, int result, struct error *e)
+{
+    struct error ignored;
+    if (!result)
+        return connect_rank(a, group, i, NULL, e);
+    connect_rank(a, group, i, e->text, &ignored);
+    return -1;
+}
+
 /* All ranks: rank 0 makes the group known, then the others follow under its name. result: of this rank so far. */
 static int connect_agent(struct agent *a, int result, struct error *e)
 {
     struct communicator *c = a->communicator;
+    struct introduction i = {0};
     char group[PEER_NAME];
     if (a->options->group)
         snprintf(group, sizeof group, "%s", a->options->group);
     else
         make_token(group, sizeof group);
-    if (!result && !c->rank)
-        result = connect_rank(a, group, e);
+    result = group_agree(c, result, e);
+    if (!result)
+        result = introduction_make(&i, c, a->options->connection, e);
+    if (!c->rank)
+        result = introduce(a, group, &i, result, e);
+    free(i.places);
+    i.places = NULL;
     if (group_agree(c, result, e) || c->run->broadcast(c, group, sizeof group, 0, e))
         return -1;
-    return group_agree(c, c->rank ? connect_rank(a, group, e) : 0, e);
+    return group_agree(c, c->rank ? connect_rank(a, group, &i, NULL, e) : 0, e);
 }
 
 /* Nothing can be agreed on any more, not even the end. */

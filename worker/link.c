@@ -10,6 +10,7 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/dialer.h"
+#include "worker/introduction.h"
 
 #include <errno.h>
 #include <math.h>
@@ -297,10 +298,10 @@ static int check_line(struct link *l, double start, struct error *e)
     }
     if (now - start < CONNECT_WITHIN)
         return 0;
-    return error_set(
-        e, ERROR_FAILED,
-        "no coordinator of this connection file answers at %s within %.0f s; is muster still running on this machine?",
-        l->endpoint, CONNECT_WITHIN);
+    return error_set(e, ERROR_FAILED,
+                     "no coordinator of this connection file answers at %s within %.0f s; is muster still running, and can this "
+                     "host reach it?",
+                     l->endpoint, CONNECT_WITHIN);
 }
 
 /* 1: welcomed. */
@@ -319,6 +320,8 @@ static int take_answer(struct link *l, struct error *e)
                            m.kind == MESSAGE_REFUSED ? m.refused.words : "no work is left");
     } else if (m.kind == MESSAGE_WELCOME) {
         l->heartbeat_timeout = m.welcome.heartbeat_timeout;
+        if (m.welcome.time > 0)
+            introduction_compare_clocks("the coordinator's host", m.welcome.time);
         result = 1;
     }
     message_free(&m);

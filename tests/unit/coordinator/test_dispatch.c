@@ -570,8 +570,8 @@ static void test_keys(void **state)
     struct listener *right, *other;
     struct connection mine, theirs;
     struct error e = {0};
-    assert_int_equal(listener_create(&right, &e), 0);
-    assert_int_equal(listener_create(&other, &e), 0);
+    assert_int_equal(listener_create(&right, "127.0.0.1", &e), 0);
+    assert_int_equal(listener_create(&other, "127.0.0.1", &e), 0);
     listener_connection(right, &mine);
     listener_connection(other, &theirs);
     assert_int_equal(strncmp(mine.endpoint, "tcp://127.0.0.1:", 16), 0);

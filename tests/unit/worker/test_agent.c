@@ -140,7 +140,7 @@ static struct listener *open_stage(const char *version)
     struct listener *l;
     struct connection c;
     struct error e = {0};
-    assert_int_equal(listener_create(&l, &e), 0);
+    assert_int_equal(listener_create(&l, "127.0.0.1", &e), 0);
     listener_connection(l, &c);
     c.version = (char *)(uintptr_t)version;
     assert_int_equal(connection_write(&c, FILE_NAME, &e), 0);
@@ -371,11 +371,19 @@ static void refusals(void)
     listener_destroy(&l);
 
     l = open_stage(MUSTER_VERSION);
-    start_agent(&r, "warp");
+    start_agent(&r, "warp"); /* the coordinator hears why this group will not do */
+    struct message m = hear(l, MESSAGE_HELLO);
+    assert_string_equal(m.hello.problem, r.e.text);
+    message_free(&m);
+    m = (struct message){.kind = MESSAGE_REFUSED, .refused = {(char *)(uintptr_t) "so be it"}};
+    say(l, &m);
     join_agent(&r);
     assert_true(r.result == -1 && r.e.kind == ERROR_USAGE);
     start_agent(&r, "fake");
-    struct message m = hear(l, MESSAGE_HELLO);
+    m = hear(l, MESSAGE_HELLO);
+    assert_null(m.hello.problem);
+    assert_non_null(strstr(m.hello.places, "rank 0: "));
+    assert_int_equal(strlen(m.hello.build), 64);
     message_free(&m);
     m = (struct message){.kind = MESSAGE_REFUSED, .refused = {(char *)(uintptr_t) "no seat is free"}};
     say(l, &m);
@@ -388,7 +396,7 @@ static void refusals(void)
     struct connection mine, theirs;
     struct error e = {0};
     l = open_stage(MUSTER_VERSION);
-    assert_int_equal(listener_create(&other, &e), 0);
+    assert_int_equal(listener_create(&other, "127.0.0.1", &e), 0);
     listener_connection(l, &mine);
     listener_connection(other, &theirs);
     theirs.endpoint = mine.endpoint;

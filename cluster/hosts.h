@@ -1,0 +1,32 @@
+/* The hosts of a cluster and their slots: which of them a worker group gets, and whether they answer. Groups never share a slot.
+ * A host is visited (by the remote shell that mpirun uses) before it is used first, and again after a group on it died; visits
+ * run beside everything else and last VISIT_WITHIN seconds at most. All calls from one thread. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+
+struct hosts;
+
+/* Slots of one group. */
+struct seats {
+    int *taken; /* by host; NULL: none */
+    char *spec; /* for mpirun --host: "n1:2,n2:1" */
+};
+
+/* hostfile NULL: the allocation of SLURM that we are in, whose hosts need no visit. ERROR_USAGE: no such file, a typo in it, or
+ * neither file nor allocation. worker: path that must be there on every host; borrowed. */
+int hosts_create(struct hosts **ret, const char *hostfile, const char *worker, struct error *e);
+void hosts_destroy(struct hosts **h);
+
+int hosts_check(const struct hosts *h, int groups, int ranks, struct error *e); /* slots for all groups? ERROR_USAGE */
+int hosts_most(const struct hosts *h);                                          /* slots of the host that has most */
+const char *hosts_remote(const struct hosts *h); /* the first that is not this machine, borrowed; NULL: none */
+
+void hosts_poll(struct hosts *h);                               /* carries on visits; warns of hosts that do not answer */
+bool hosts_settled(const struct hosts *h);                      /* no visit is under way or due at once */
+int hosts_open(const struct hosts *h);                          /* slots of hosts that answered or need no visit */
+const char *hosts_trouble(const struct hosts *h);               /* what the first absent host lacks, borrowed; NULL: none */
+bool hosts_take(struct hosts *h, int ranks, struct seats *ret); /* false: not so many are free now */
+void hosts_give(struct hosts *h, struct seats *s, bool died);   /* back; died: its remote hosts are visited again; NULL-safe */

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# A real SLURM of two nodes on this machine: cluster/muster.sbatch carries a sweep through, puts itself back into the queue when warned and
+# resumes; groups by srun and by mpirun; muster started by srun. The end is that of a run without SLURM, byte for byte.
+. "$(dirname "$0")/common.sh"
+skip() { echo "skipped: $*"; exit 77; }
+for program in slurmctld slurmd munged srun sbatch scontrol; do
+  command -v $program >/dev/null || skip "$program is not here (Debian: slurm-wlm, munge)"
+done
+[ "$(id -u)" = 0 ] || skip "slurmd needs root"
+unset "${!SLURM_@}" # a SLURM that we may be in is not the one under test
+export ASAN_OPTIONS=detect_leaks=0 OMPI_MCA_mpi_yield_when_idle=1
+chmod 755 "$scratch"
+
+# ---- two nodes ----
+daemons() { cat "$scratch"/slurm/*.pid 2>/dev/null | sort -u; }
+end_slurm() {
+  scancel --full "${jobs[@]}" 2>/dev/null || true
+  # shellcheck disable=SC2046
+  kill $(daemons) 2>/dev/null || true
+  for _ in $(seq 50); do [ -n "$(for p in $(daemons); do kill -0 "$p" 2>/dev/null && echo "$p"; done)" ] || break; sleep 0.1; done
+}
+jobs=()
+trap 'end_slurm; cd /; rm -rf "$scratch"' EXIT
+mkdir -p slurm/state slurm/tmp-n1 slurm/tmp-n2
+head -c 128 /dev/urandom >slurm/munge.key
+chmod 600 slurm/munge.key
+host=$(hostname -s)
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+cat >slurm/slurm.conf <<CONF
+ClusterName=muster
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$(free_port)
+AuthType=auth/munge
+AuthInfo=socket=$scratch/slurm/munge.sock,cred_expire=5
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation=$scratch/slurm/state
+SlurmdSpoolDir=$scratch/slurm/spool-%n
+TmpFS=$scratch/slurm/tmp-%n
+SlurmctldPidFile=$scratch/slurm/slurmctld.pid
+SlurmdPidFile=$scratch/slurm/slurmd-%n.pid
+SlurmctldLogFile=$scratch/slurm/slurmctld.log
+SlurmdLogFile=$scratch/slurm/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SwitchType=switch/none
+MpiDefault=none
+ReturnToService=2
+KillWait=10
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4
+PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+CONF
+export SLURM_CONF=$scratch/slurm/slurm.conf
+munged --force --key-file="$scratch/slurm/munge.key" --socket="$scratch/slurm/munge.sock" --pid-file="$scratch/slurm/munged.pid" \
+  --log-file="$scratch/slurm/munged.log" --seed-file="$scratch/slurm/munge.seed" 2>slurm/munged.said || skip "munged does not run: $(cat slurm/munged.said)"
+slurmctld 2>slurm/said && slurmd -N n1 2>>slurm/said && slurmd -N n2 2>>slurm/said || skip "SLURM's daemons do not run: $(tail -1 slurm/said)"
+for _ in $(seq 100); do [ "$(sinfo -h -o %T 2>/dev/null)" = idle ] && break; sleep 0.2; done
+[ "$(sinfo -h -o %T 2>/dev/null)" = idle ] || skip "SLURM's nodes do not come up: $(tail -1 slurm/slurmd-n1.log)"
+timeout 60 srun -N2 -n2 true || skip "srun does not work here"
+
+# ---- what is expected ----
+python3 "$here/tiny.py" "$scratch" 400
+set_key job.json train.epochs 20
+set_key job.json sweep '{"lr": [2e-3, 4e-3]}'
+set_key job.json cluster.ranks_per_group 2
+expect 0 'bundle' muster run job.json out="$scratch/calm"
+same_as_calm() {
+  same_bytes calm/bundle/model.safetensors "$1"/bundle/model.safetensors
+  same_bytes calm/table.md "$1"/table.md
+}
+steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
+state() { scontrol -o show job "$1" | grep -oE 'JobState=[A-Z]+' | cut -d= -f2; }
+said_by() { cat "muster-$1.out" >"$scratch/said" 2>/dev/null || true; }
+# wait_for JOB STATE
+wait_for() {
+  local now
+  for _ in $(seq 1200); do
+    now=$(state "$1")
+    [ "$now" = "$2" ] && return
+    case $now in FAILED | CANCELLED | NODE_FAIL | TIMEOUT | BOOT_FAIL) break ;; esac
+    sleep 0.2
+  done
+  said_by "$1"
+  fail "job $1 is $now, expected $2"
+}
+
+say "sbatch: a sweep of two groups, each over two tasks; warned by USR1 it saves, requeues itself and resumes"
+job=$(sbatch --parsable --nodes=2 --ntasks=4 "$MUSTER_SOURCE/cluster/muster.sbatch" job.json out="$scratch/batch" cluster.groups=2)
+jobs+=("$job")
+for _ in $(seq 600); do [ "$(steps batch)" -gt 40 ] && break; sleep 0.2; done
+said_by "$job"
+[ "$(steps batch)" -gt 40 ] || fail "no step was made"
+scancel --signal=USR1 --batch "$job"
+for _ in $(seq 300); do [ "$(scontrol -o show job "$job" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] && break; sleep 0.2; done
+wait_for "$job" COMPLETED
+said_by "$job"
+[ "$(scontrol -o show job "$job" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] || fail "the job was not put back into the queue"
+grep -q 'the same command resumes' said || fail "it did not say that it stopped"
+same_as_calm batch
+grep -q '"group_died"' batch/events.jsonl && fail "a stop is no death: $(grep group_died batch/events.jsonl)"
+
+say "groups by mpirun, on the hosts of the allocation"
+MUSTER_LAUNCHER=mpirun expect 0 'bundle' salloc -Q --nodes=2 --ntasks=2 bash "$MUSTER_SOURCE/cluster/muster.sbatch" job.json out="$scratch/by-mpirun"
+same_as_calm by-mpirun
+
+say "srun starts muster itself"
+expect 0 'bundle' srun --mpi=pmix --nodes=2 --ntasks=2 muster run job.json out="$scratch/attached"
+same_as_calm attached
+expect 2 'started 2 muster that do not know each other; use srun --mpi=pmix' srun --mpi=none --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused"
+
+say "too few tasks, no allocation"
+expect 2 '4 groups of 2 ranks need 8 tasks, SLURM.s allocation has 2; ask for --ntasks=8' \
+  salloc -Q --ntasks=2 muster run job.json out="$scratch/refused" cluster.launcher=srun cluster.groups=4
+expect 2 '"srun" works inside an allocation' muster run job.json out="$scratch/refused" cluster.launcher=srun
+expect 2 '2 groups of 2 ranks need 4 slots, the hosts have 2' \
+  salloc -Q --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused" cluster.launcher=mpirun cluster.groups=2
+[ ! -e refused ] || fail "a refused job made its folder"

@@ -1,0 +1,125 @@
+/* Owns the comparison of ranks at their start. */
+#include "worker/introduction.h"
+
+#include "common/base/buffer.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "worker/train/group.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SKEW_MOST 60.0 /* seconds */
+
+struct face {
+    char host[256], build[SHA256_TEXT], folder[SHA256_TEXT]; /* folder: of the connection file in it */
+    double now;
+};
+
+static double wall_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* "0-3,8": cores that this process may run on. */
+static void list_cores(struct buffer *b)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set))
+        CPU_ZERO(&set);
+    const char *comma = "";
+    for (int first = 0, last; first < CPU_SETSIZE; first = last + 1) {
+        for (last = first; last < CPU_SETSIZE && CPU_ISSET(last, &set);)
+            last++;
+        if (last == first)
+            continue;
+        buffer_printf(b, first == last - 1 ? "%s%d" : "%s%d-%d", comma, first, last - 1);
+        comma = ",";
+    }
+}
+
+static int look(struct face *f, const char *connection, struct error *e)
+{
+    struct error why;
+    gethostname(f->host, sizeof f->host - 1);
+    f->now = wall_clock();
+    if (sha256_file("/proc/self/exe", f->build, e))
+        return -1;
+    if (sha256_file(connection, f->folder, &why))
+        return error_set(e, ERROR_FAILED, "host %s cannot see the run folder: %.700s; all hosts must share it", f->host,
+                         why.text);
+    return 0;
+}
+
+static int compare(const struct face *mine, const struct face *first, const char *connection, struct error *e)
+{
+    if (strcmp(mine->build, first->build))
+        return error_set(e, ERROR_FAILED,
+                         "host %s runs another muster-worker (%.12s) than host %s (%.12s); install the same one on all hosts",
+                         mine->host, mine->build, first->host, first->build);
+    if (strcmp(mine->folder, first->folder))
+        return error_set(e, ERROR_FAILED, "host %s has another %.500s than host %s; all hosts must share the run folder",
+                         mine->host, connection, first->host);
+    return 0;
+}
+
+/* Lines of equal size come to rank 0 in order. */
+static int gather_places(char **ret, struct communicator *c, const char *host, struct error *e)
+{
+    enum { LINE = 512 };
+    char line[LINE] = "", *all = c->rank ? NULL : allocate((size_t)c->size, LINE);
+    struct buffer cores = {0};
+    list_cores(&cores);
+    snprintf(line, sizeof line, "rank %d: %.200s, cores %.200s", c->rank, host, cores.size ? cores.data : "unknown");
+    buffer_free(&cores);
+    void **into = allocate((size_t)c->size, sizeof *into);
+    size_t *sizes = allocate((size_t)c->size, sizeof *sizes);
+    for (int r = 0; all && r < c->size; r++) {
+        into[r] = all + (size_t)r * LINE;
+        sizes[r] = LINE;
+    }
+    int status = c->size == 1 ? 0 : c->run->gather(c, line, LINE, all ? into : NULL, all ? sizes : NULL, e);
+    struct buffer text = {0};
+    for (int r = 0; !status && all && r < c->size; r++)
+        buffer_printf(&text, "%s%s", r ? "\n" : "", c->size == 1 ? line : all + (size_t)r * LINE);
+    free(into);
+    free(sizes);
+    free(all);
+    *ret = text.data;
+    return status;
+}
+
+void introduction_compare_clocks(const char *who, double theirs)
+{
+    char host[256] = "?";
+    double ahead = wall_clock() - theirs;
+    gethostname(host, sizeof host - 1);
+    if (fabs(ahead) > SKEW_MOST)
+        log_warn("the clock of host %s is %.0f s %s that of %s; dates in logs will differ, nothing else depends on it", host,
+                 fabs(ahead), ahead > 0 ? "ahead of" : "behind", who);
+}
+
+int introduction_make(struct introduction *ret, struct communicator *c, const char *connection, struct error *e)
+{
+    struct face mine = {0}, first;
+    *ret = (struct introduction){0};
+    int status = group_agree(c, look(&mine, connection, e), e);
+    first = mine;
+    if (!status && c->size > 1)
+        status = c->run->broadcast(c, &first, sizeof first, 0, e);
+    if (!status)
+        introduction_compare_clocks(first.host, first.now);
+    if (!status)
+        status = group_agree(c, compare(&mine, &first, connection, e), e);
+    if (!status)
+        status = gather_places(&ret->places, c, mine.host, e);
+    memcpy(ret->build, mine.build, sizeof ret->build);
+    return status;
+}
