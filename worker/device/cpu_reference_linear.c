@@ -107,8 +107,9 @@ void reference_activation_backward(struct device *d, device_memory dpre, device_
                                    enum activation activation, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        float x = act_get(d, pre, i), g = act_get(d, dy, i);
-        act_put(d, dpre, i, (float)(g * activations[activation].slope(x)));
+        float x = act_get(d, pre, i);
+        if (dpre.address)
+            act_put(d, dpre, i, (float)(act_get(d, dy, i) * activations[activation].slope(x)));
         if (y.address)
             act_put(d, y, i, (float)activations[activation].again(x));
     }

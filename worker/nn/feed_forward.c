@@ -17,8 +17,8 @@ void feed_forward_forward(const struct pass *s, const struct feed_forward *w, co
                                  pass_value(s, w->norm.beta), s->c->epsilon, &dropout, of.N, C);
 }
 
-/* The activation's output is computed again instead of being kept: a quarter of what a layer keeps, for two passes over it.
- * The first gives that output (and a product that nobody reads), since the output map's weights need it before dy is known. */
+/* The activation's output is computed again instead of being kept: a quarter of what a layer keeps, for a pass over it before dy
+ * is known, since the output map's weights need it. */
 void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
                            const struct scratch *t, device_memory dy, device_memory x, struct vectors of)
 {
@@ -26,7 +26,7 @@ void feed_forward_backward(const struct pass *s, const struct feed_forward *w, c
     struct dropout dropout = output_dropout(s, w, of);
     s->d->run->normalize_backward(s->d, dy, t->dz, pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta), dy, k->sum,
                                   k->statistics, pass_value(s, w->norm.gamma), &dropout, of.N, C);
-    s->d->run->activation_backward(s->d, t->inner, t->wide, k->pre, k->pre, s->c->activation, of.N * F);
+    s->d->run->activation_backward(s->d, DEVICE_NOTHING, t->wide, DEVICE_NOTHING, k->pre, s->c->activation, of.N * F);
     pass_linear_backward(s, t->inner, t->dz, t->wide, w->output, false, of.N, F, C);
     s->d->run->activation_backward(s->d, t->inner, DEVICE_NOTHING, t->inner, k->pre, s->c->activation, of.N * F);
     pass_linear_backward(s, dy, t->inner, x, w->inner, true, of.N, C, F);

@@ -65,6 +65,9 @@ static void activation_backward(struct bench *b, const struct shape *s)
         run->activation_backward(b->d, dpre, y, dy, pre, all[i], n);
         record(b, "dpre", ACT, dpre, n);
         record(b, "y", ACT, y, n);
+        device_memory again = space(b, ACT, n);
+        run->activation_backward(b->d, DEVICE_NOTHING, again, DEVICE_NOTHING, pre, all[i], n);
+        record(b, "y alone", ACT, again, n);
         run->activation_backward(b->d, dy, DEVICE_NOTHING, dy, pre, all[i], n);
         record(b, "dpre in place of dy", ACT, dy, n);
         run->activation_backward(b->d, pre, DEVICE_NOTHING, dpre, pre, all[i], n);

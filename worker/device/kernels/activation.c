@@ -155,8 +155,9 @@ struct slope {
 
 INLINE void slope_part(const struct slope *p, size_t i, size_t n, vector (*activation)(vector), vector (*derivative)(vector))
 {
-    vector x = act_load_most(p->pre + i, n), g = act_load_most(p->dy + i, n);
-    act_store_most(p->dpre + i, g * derivative(x), n);
+    vector x = act_load_most(p->pre + i, n);
+    if (p->dpre)
+        act_store_most(p->dpre + i, act_load_most(p->dy + i, n) * derivative(x), n);
     if (p->y)
         act_store_most(p->y + i, activation(x), n);
 }
