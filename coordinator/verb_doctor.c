@@ -131,7 +131,20 @@ static void show_programs(void)
     else
         line("mpirun", "not in PATH: one rank a group only; install openmpi-bin for more");
     line("CUDA, NCCL", "not in this build");
-    line("SLURM", "%s", first_line(text, sizeof text, "command -v srun 2>/dev/null") ? text : "not here (not needed)");
+    char pmix[256];
+    if (!first_line(text, sizeof text, "command -v srun 2>/dev/null"))
+        line("SLURM", "not here (not needed)");
+    else if (!first_line(text, sizeof text, "srun --version 2>/dev/null"))
+        line("SLURM", "srun is here, the configuration of a cluster is not (SLURM_CONF)");
+    else
+        line("SLURM", "%s; %s", text,
+             first_line(pmix, sizeof pmix, "srun --mpi=list 2>&1 | grep -ow pmix")
+                 ? "srun --mpi=pmix is there: cluster.launcher srun"
+                 : "srun shows no PMIx here: cluster.launcher mpirun");
+    line("remote shell", "%s",
+         first_line(text, sizeof text, "command -v \"${OMPI_MCA_plm_rsh_agent:-ssh}\" 2>/dev/null")
+             ? text
+             : "no ssh: hosts of cluster.hostfile cannot be reached (openssh-client)");
 }
 
 int verb_doctor(const struct arguments *a, struct error *e)

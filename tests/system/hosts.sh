@@ -36,7 +36,7 @@ host=$1
 shift
 [ "$host" != mute ] || exec sleep 1000
 ip -n "$host" link show eth0 up 2>/dev/null | grep -q LOWER_UP || { echo "agent: connect to host $host: No route to host" >&2; exit 255; }
-exec ip netns exec "$host" unshare --uts sh -c 'hostname "$0" && exec sh -c "$1"' "$host" "$*"
+exec ip netns exec "$host" unshare --uts sh -c 'hostname "$0" && { [ ! -e "$2" ] || . "$2"; } && exec sh -c "$1"' "$host" "$*" "$(dirname "$0")/mounts-$host"
 AGENT
   chmod +x "$scratch/agent"
   export OMPI_MCA_plm_rsh_agent="$scratch/agent" OMPI_MCA_mpi_yield_when_idle=1

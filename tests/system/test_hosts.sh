@@ -69,6 +69,16 @@ listens=$(ip netns exec n1 ss -Hltn "sport = :${port#*:}" | awk '{print $4}')
 wait $pid || fail "ended with $?"
 same_as_calm spread
 
+say "hosts with another program, or without the run folder"
+worker=$(dirname "$(command -v muster)")/muster-worker
+{ cat "$worker"; echo another; } >other-worker
+chmod +x other-worker
+echo "mount --bind $scratch/other-worker $worker" >mounts-n2 # `ip netns exec` has a mount namespace of its own
+expect 1 'host n2 runs another muster-worker \([0-9a-f]{12}\) than host n1' on n1 muster run job.json out="$scratch/doors"
+echo "mount -t tmpfs none $scratch/doors" >mounts-n2
+expect 1 'host n2 cannot see the run folder: .*doors/connection.json' on n1 muster run job.json out="$scratch/doors"
+rm mounts-n2
+
 say "two groups on hosts of their own"
 printf 'n2 slots=2\nn3 slots=2\n' >three
 set_key job.json sweep '{"lr": [2e-3, 4e-3]}'

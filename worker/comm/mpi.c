@@ -13,9 +13,12 @@
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PIECE = 1 << 20, ACTIVE = 16, MESSAGE = 1 << 30, TAG_DOUBLES = 1, TAG_BYTES, TAG_REDUCE, TAG_REDUCE_END = 16384 };
 
@@ -476,6 +479,29 @@ static int split_world(MPI_Comm *ret, int size, struct error *e)
     return 0;
 }
 
+static char too_late[512]; /* words of give_up, made beforehand: it runs in a signal handler */
+
+static void give_up(int number)
+{
+    (void)number;
+    ssize_t told = write(2, too_late, strlen(too_late));
+    (void)told; /* whether anybody hears it or not */
+    _exit(ERROR_FAILED);
+}
+
+/* MPI_Init has no deadline of its own: where hosts cannot reach each other it would wait for ever. */
+static void limit_start(double timeout)
+{
+    char host[256] = "?";
+    gethostname(host, sizeof host - 1);
+    snprintf(
+        too_late, sizeof too_late,
+        "muster-worker: host %.200s: MPI has not come up within %.0f s; can all hosts reach each other (cluster.interface)?\n",
+        host, timeout);
+    signal(SIGALRM, give_up);
+    alarm((unsigned)timeout + 1);
+}
+
 int mpi_create(struct communicator **ret, int size, double timeout, struct error *e)
 {
     MPI_Comm group;
@@ -483,11 +509,13 @@ int mpi_create(struct communicator **ret, int size, double timeout, struct error
     MPI_Initialized(&initialised);
     if (initialised)
         return error_set(e, ERROR_FAILED, "MPI can be initialised only once in a process");
+    limit_start(timeout);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS || level < MPI_THREAD_FUNNELED)
         return error_set(e, ERROR_FAILED,
                          "MPI cannot be initialised with threads (MPI_THREAD_FUNNELED); install another MPI build");
     if (split_world(&group, size, e))
         return -1;
+    alarm(0);
     struct mpi *m = allocate(1, sizeof *m);
     m->group = group;
     m->base = (struct communicator){.run = &operations, .timeout = timeout};
