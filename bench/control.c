@@ -66,8 +66,7 @@ static int train(struct trainer_result *ret, const struct trial *t, struct devic
     if (atomic_fetch_add(&shared->started, 1) + 1 == workers)
         shared->all_at = clock_seconds();
     while (!(shared->all_at > 0) || clock_seconds() < shared->all_at + seconds) {
-        struct step_report r = {
-            .step = ++step, .steps = 1000000, .epoch = epoch + 1, .epochs = 1000, .loss = 0.5, .operation = "train"};
+        struct step_report r = {.step = ++step, .steps = 1000000, .epoch = epoch + 1, .epochs = 1000, .loss = 0.5};
         o->step(o->context, &r);
         clock_sleep(STEP);
         if (stop_check(e))
@@ -127,6 +126,10 @@ static void run_process(unsigned first, unsigned count)
 {
     pthread_t *threads = allocate(count, sizeof *threads);
     pthread_attr_t small;
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max; /* a dozen a worker; the coordinator sees to its own */
+    setrlimit(RLIMIT_NOFILE, &files);
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 256 << 10);
     while (!file_exists(connection))
@@ -253,7 +256,6 @@ static int run(const char *folder, struct error *e)
 int main(int argc, char **argv)
 {
     struct error e = {0};
-    struct rlimit files;
     char folder[] = "/tmp/bench_control.XXXXXX";
     workers = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : workers;
     seconds = argc > 2 ? strtod(argv[2], NULL) : seconds;
@@ -262,21 +264,22 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_control [workers [seconds [seconds between a worker's questions]]]\n");
         return 2;
     }
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
     signal(SIGPIPE, SIG_IGN);
-    log_setup("bench_control", LOG_INFO);
+    log_setup("bench_control", LOG_QUIET);
     snprintf(connection, sizeof connection, "%s/connection.json", folder);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t children[PROCESSES];
     for (unsigned p = 0; p < PROCESSES; p++)
-        if (!fork())
+        if (!(children[p] = fork()))
             run_process(workers * p / PROCESSES, workers * (p + 1) / PROCESSES - workers * p / PROCESSES);
     int result = run(folder, &e);
     if (result)
         fprintf(stderr, "bench_control: %s\n", e.text);
-    while (wait(NULL) > 0)
-        ;
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        if (result)
+            kill(children[p], SIGKILL);
+        waitpid(children[p], NULL, 0);
+    }
     if (!result)
         report();
     folder_remove(folder, &e);

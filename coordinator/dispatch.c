@@ -10,16 +10,19 @@
 #include "coordinator/attach.h"
 #include "coordinator/dispatch_state.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define HELLO_WITHIN 120.0 /* seconds that a started group has to say HELLO */
 #define SAVE_WITHIN 120.0  /* seconds that groups have to save and say STOPPED */
 #define END_WITHIN 10.0    /* seconds that processes have to end after GOODBYE */
+#define FILES_BESIDES 256  /* what a coordinator has open beside its connections, and some more */
 #define REMIND_EVERY 30.0
 
 /* ---- making and ending ---- */
@@ -42,6 +45,25 @@ static void free_options(struct dispatch_options *o)
     free((char *)(uintptr_t)o->launcher);
     free((char *)(uintptr_t)o->device);
     free((char *)(uintptr_t)o->interface);
+}
+
+/* Every rank may have a connection, which is an open file. */
+static int allow_files(const struct dispatch_options *o, struct error *e)
+{
+    struct rlimit files;
+    rlim_t needed = (rlim_t)o->groups * (rlim_t)o->ranks_per_group + FILES_BESIDES;
+    if (o->groups < 1 || o->ranks_per_group < 1) /* refused elsewhere */
+        return 0;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= needed)
+        return 0;
+    if (files.rlim_max < needed)
+        return error_set(
+            e, ERROR_USAGE,
+            "cluster: %d groups of %d ranks need %llu open files here, and %llu are allowed; raise the limit (ulimit "
+            "-Hn), or use fewer groups",
+            o->groups, o->ranks_per_group, (unsigned long long)needed, (unsigned long long)files.rlim_max);
+    files.rlim_cur = needed;
+    return setrlimit(RLIMIT_NOFILE, &files) ? error_errno(e, errno, "the limit of open files cannot be raised") : 0;
 }
 
 static int write_connection(struct dispatch *d, struct error *e)
@@ -71,7 +93,7 @@ int dispatch_create(struct dispatch **ret, const struct dispatch_options *option
 {
     char address[INTERFACE_ADDRESS];
     struct hosts *hosts;
-    if (dispatch_find_hosts(&hosts, address, options, e))
+    if (allow_files(options, e) || dispatch_find_hosts(&hosts, address, options, e))
         return -1;
     struct dispatch *d = allocate(1, sizeof *d);
     copy_options(&d->options, options);
@@ -376,17 +398,26 @@ static int stop_turn(struct dispatch *d, struct error *e)
 
 /* ---- the run ---- */
 
+/* What goes through all groups: not after every message, of which a thousand groups send thousands a second. */
+static int look(struct dispatch *d, struct error *e)
+{
+    d->looked = clock_seconds();
+    if (watch_groups(d, e))
+        return -1;
+    show_progress(d);
+    dispatch_metrics_update(d, false);
+    return 0;
+}
+
 static int turn(struct dispatch *d, struct error *e)
 {
     if (!d->stopping && stop_requested())
         dispatch_ask_to_stop(d);
     if (d->stopping ? stop_turn(d, e) : start_groups(d, e) || give_leases(d, e))
         return -1;
-    if (dispatch_listen(d, e) || watch_groups(d, e))
+    if (dispatch_listen(d, e))
         return -1;
-    show_progress(d);
-    dispatch_metrics_update(d, false);
-    return 0;
+    return clock_seconds() - d->looked < DISPATCH_TURN ? 0 : look(d, e);
 }
 
 static bool finished(struct dispatch *d)

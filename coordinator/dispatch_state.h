@@ -33,7 +33,7 @@ struct dispatch {
     struct roster roster;
     uint64_t last_lease;
     int started, failed_starts; /* groups started ever; those in a row that never said HELLO */
-    double reminded, measured;
+    double reminded, measured, looked;
     struct metrics_server *metrics; /* NULL: nobody asked for it */
     struct dispatch_counts counts;
     /* while dispatch_run is at work */

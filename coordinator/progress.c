@@ -16,7 +16,7 @@
 
 #define BAR_EVERY 0.5
 #define LINE_EVERY 10.0
-#define BARS_MOST 16 /* a sweep of hundreds of groups does not fill the screen */
+#define ROWS_MOST 16 /* a sweep of hundreds of groups fills neither the screen nor the log */
 
 /* Where a lease began, as far as this program has seen: time left is measured from there. */
 struct start {
@@ -140,7 +140,7 @@ static void show_bars(struct progress *p, const struct progress_row *rows, size_
     char line[512];
     int width = terminal_width();
     double now = clock_seconds();
-    for (size_t i = 0; i < count && i < BARS_MOST; i++) {
+    for (size_t i = 0; i < count && i < ROWS_MOST; i++) {
         const struct start *s = start_of(p, &rows[i]);
         progress_line(line, sizeof line, &rows[i], now - s->time, s->step, width >= 100 ? 20 : 10);
         cut(line, width);
@@ -154,11 +154,13 @@ static void show_lines(struct progress *p, const struct progress_row *rows, size
 {
     char line[512];
     double now = clock_seconds();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && i < ROWS_MOST; i++) {
         const struct start *s = start_of(p, &rows[i]);
         progress_line(line, sizeof line, &rows[i], now - s->time, s->step, 0);
         log_info("%s", line);
     }
+    if (count > ROWS_MOST)
+        log_info("and %zu groups more; muster status shows all", count - ROWS_MOST);
 }
 
 void progress_show(struct progress *p, const struct progress_row *rows, size_t count)

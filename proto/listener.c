@@ -102,10 +102,14 @@ static int set_numbers(void *socket)
     static const struct {
         int option, value;
     } numbers[] = {
-        {ZMQ_CURVE_SERVER, 1},          {ZMQ_ROUTER_HANDOVER, 1}, /* a worker that reconnects keeps its name */
-        {ZMQ_ROUTER_MANDATORY, 1},      {ZMQ_LINGER, 1000},
+        {ZMQ_CURVE_SERVER, 1},
+        {ZMQ_ROUTER_HANDOVER, 1}, /* a worker that reconnects keeps its name */
+        {ZMQ_BACKLOG, 1024},      /* a sweep's groups may all call at once */
+        {ZMQ_ROUTER_MANDATORY, 1},
+        {ZMQ_LINGER, 1000},
         {ZMQ_HEARTBEAT_IVL, 2000}, /* so that both sides notice a dead network; a busy coordinator's library still answers */
-        {ZMQ_HEARTBEAT_TIMEOUT, 10000}, {ZMQ_HANDSHAKE_IVL, 10000},
+        {ZMQ_HEARTBEAT_TIMEOUT, 10000},
+        {ZMQ_HANDSHAKE_IVL, 10000},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (zmq_setsockopt(socket, numbers[i].option, &numbers[i].value, sizeof numbers[i].value))
