@@ -136,7 +136,7 @@ static struct grave find_grave(const struct dispatch *d, const struct group *g, 
     /* Ranks are in step: one that fell silent earlier than the others stands where they wait for it. */
     const struct rank_state *ahead = r;
     for (uint32_t i = 0; g->ranks && i < g->hello.ranks; i++)
-        if (!ahead || g->ranks[i].step > ahead->step)
+        if (!ahead || g->ranks[i].step > ahead->step || (g->ranks[i].step == ahead->step && !ahead->operation[0]))
             ahead = &g->ranks[i];
     grave.step = ahead ? ahead->step : 0;
     grave.operation = ahead && ahead->operation[0] ? ahead->operation : NULL;

@@ -1,7 +1,10 @@
-/* A stop asked for by signal (SIGTERM, SIGINT, SIGUSR1). Every phase that lasts polls it; a second signal ends at once. */
+/* A stop asked for by signal (SIGTERM, SIGINT, SIGUSR1). Every phase that lasts polls it; a second signal, at least
+ * STOP_AGAIN seconds after the first, ends at once. */
 #pragma once
 
 #include "common/base/error.h"
+
+#define STOP_AGAIN 0.25
 
 void stop_install(void); /* handlers; once, in main */
 bool stop_requested(void);

@@ -19,10 +19,12 @@ TIMED = {"tokens_per_second", "examples_per_second", "gflops", "gemm_share"}
 
 def cases():
     """(fault, exit codes that the faulty run may have, a word for it). Every operation on every rank at steps of both epochs."""
-    for number, step in enumerate([1, 4, 6, 7, 12]):
+    for step in (1, 4, 6, 7, 12):
         for kind in ("kill", "stall", "stop"):
             for rank in (0, 1):
                 for op in IN_STEP:
+                    if rank and step in (6, 12) and op in ("forward", "backward"):
+                        continue  # the last step of an epoch has 2 rows: one micro-batch, that of rank 0
                     yield f"{kind} rank={rank} step={step} op={op}", kind
     for kind in ("kill", "stall", "stop"):
         for rank in (0, 1):
@@ -50,7 +52,7 @@ def cases():
 
 
 def few(all_cases):
-    """Every kind with every operation and message once, at changing ranks and steps."""
+    """Every other kind, operation and message once, at changing ranks and steps."""
     seen, chosen = set(), []
     for i, (fault, kind) in enumerate(all_cases):
         words = dict(w.split("=") for w in fault.replace(";", " ").split() if "=" in w)
@@ -58,7 +60,7 @@ def few(all_cases):
         if place not in seen and (kind not in ("kill", "stall", "stop") or int(words.get("rank", 0)) == len(seen) % 2):
             seen.add(place)
             chosen.append((fault, kind))
-    return chosen
+    return chosen[::2]
 
 
 def run(out, fault=None, seconds=300):

@@ -43,6 +43,8 @@ static int two_signals(int number)
 {
     stop_install();
     raise(number);
+    raise(number); /* the same request, handed on twice */
+    clock_sleep(2 * STOP_AGAIN);
     raise(number);
     return SURVIVED;
 }
