@@ -116,6 +116,7 @@ int gather(const struct run *r, struct error *e)
     int status = 0;
     hash_of(hash, r);
     if (!is_gathered(r, hash, path)) {
+        const char *before = operation_now();
         operation_begin("gather");
         struct json *event = json_object();
         json_set_text(event, "stage", "gather");
@@ -126,6 +127,7 @@ int gather(const struct run *r, struct error *e)
             status = event_log_append(r->log, "stage_done", event, e);
         else
             json_destroy(&event);
+        operation_begin(before);
     }
     free(path);
     return status;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a tiny job with one planned fault after the other (MUSTER_FAULT, common/base/fault.h), lets it come to its end as its user
 would (the same command again where it stopped), and compares what it leaves with a run that nothing happened to: the weights, the
-logits, the metrics and the table, byte for byte.
+logits of every epoch (results.h5), the metrics and the table, byte for byte.
 
 usage: matrix.py FOLDER [all]     programs on PATH; FOLDER has tiny.py's model, rows.jsonl and job.json
 """
@@ -28,7 +28,7 @@ def cases():
                     yield f"{kind} rank={rank} step={step} op={op}", kind
     for kind in ("kill", "stall", "stop"):
         for rank in (0, 1):
-            for op, steps in (("load", [0]), ("evaluate", [6, 12]), ("verdict", [6, 12]), ("checkpoint", [4, 6, 8, 12])):
+            for op, steps in (("load", [0]), ("evaluate", [6, 12]), ("verdict", [6, 12]), ("checkpoint", [4, 6, 10, 12])):
                 for step in steps:
                     if kind == "stop" and (op, step) in (("verdict", 12), ("checkpoint", 12)):
                         continue  # nothing is left to be stopped: the trial ends
@@ -45,7 +45,7 @@ def cases():
         for op in ("split", "tune", "gather", "publish"):
             yield f"{kind} op={op}", "disk"
     for kind in ("flip", "cut"):
-        for step, then in ((4, 5), (6, 7), (8, 12)):
+        for step, then in ((4, 5), (6, 7), (10, 12)):
             yield f"{kind} rank=0 step={step} op=checkpoint; kill rank=0 step={then} op=backward", "damage"
     for op in ("check", "split", "train", "judge", "tune", "gather", "publish"):
         yield f"kill op={op}", "coordinator"
@@ -80,9 +80,8 @@ def metrics(path):
 
 def what_is_left(out):
     trial = f"{folder}/{out}/trials/lr-0.005_epochs-2"
-    left = {name: open(f"{folder}/{out}/{name}", "rb").read() for name in ("bundle/model.safetensors", "table.md", "tune.json")}
+    left = {name: open(f"{folder}/{out}/{name}", "rb").read() for name in ("bundle/model.safetensors", "results.h5", "table.md", "tune.json")}
     left["best"] = open(f"{trial}/best.safetensors", "rb").read()
-    left["logits"] = open(f"{trial}/logits.h5", "rb").read()
     left["metrics"] = metrics(f"{trial}/metrics.jsonl")
     return left
 
