@@ -75,7 +75,7 @@ static int read_operation(struct fault *f, const char *value, struct error *e)
 static int read_word(struct fault *f, char *word, bool (*is_message)(const char *name), struct error *e)
 {
     char *value = strchr(word, '=');
-    long long number;
+    long long number = 0;
     if (!value)
         return refuse(word, "key=value", e);
     *value++ = 0;

@@ -26,7 +26,7 @@ static void plan(const char *text)
 {
     struct error e = {0};
     if (fault_plan(text, is_message, &e))
-        fail_msg("%s: %s", text, e.text);
+        fail_msg("%s: %s", text ? text : "no plan", e.text);
 }
 
 static void test_refused(void **state)
