@@ -36,7 +36,8 @@ grep -q '"group_died"' killed/events.jsonl || fail "no worker was killed"
 check killed/trials/lr-*
 
 say "a folder that takes no event file is said by name"
-expect 0 'bundle' muster run job.json out="$scratch/blocked" cluster.device=fake sweep=null
-rm -rf blocked/trials/*/tensorboard.new blocked/trials/*/best.safetensors
+start blocked 0.05
+kill -TERM $pid
+wait $pid || true
 mkdir -p blocked/trials/lr-0.005_epochs-4/tensorboard.new/in_the_way
 expect 1 'tensorboard.new' muster run job.json out="$scratch/blocked" cluster.device=fake sweep=null
