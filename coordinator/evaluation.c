@@ -189,23 +189,45 @@ static struct json *comparison_to_json(const struct comparison *c)
     return o;
 }
 
+/* In the last column. */
+static enum bootstrap_figure last_figure(const struct comparison *c)
+{
+    return c->truth.kind == DECISION_BINARY ? BOOTSTRAP_ACCURACY : BOOTSTRAP_MACRO_F1;
+}
+
 static void print_rule(const struct comparison *c, enum rule rule)
 {
     double v[BOOTSTRAP_FIGURES];
     struct interval i = bootstrap_interval(c->draws[rule], NULL, DRAWS, BOOTSTRAP_MICRO_F1);
     averages_of(v, c, rule);
-    printf("  %-18s  %9.4f  %6.4f  %8.4f  [%.4f, %.4f]  %8.4f\n", rule_words[rule], v[BOOTSTRAP_MICRO_PRECISION],
-           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[BOOTSTRAP_MACRO_F1]);
+    printf("  %-18s  %9.4f  %7.4f  %8.4f  [ %.4f,  %.4f]  %8.4f\n", rule_words[rule], v[BOOTSTRAP_MICRO_PRECISION],
+           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_figure(c)]);
+}
+
+/* What the chosen rule gains over 0.5, draw by draw. */
+static void print_difference(const struct comparison *c)
+{
+    double v[BOOTSTRAP_FIGURES], base[BOOTSTRAP_FIGURES];
+    struct interval i = bootstrap_interval(c->draws[AT_TUNED], c->draws[AT_HALF], DRAWS, BOOTSTRAP_MICRO_F1);
+    averages_of(v, c, AT_TUNED);
+    averages_of(base, c, AT_HALF);
+    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
+        v[f] -= base[f];
+    printf("  %-18s  %+9.4f  %+7.4f  %+8.4f  [%+.4f, %+.4f]  %+8.4f\n", "difference to 0.5", v[BOOTSTRAP_MICRO_PRECISION],
+           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_figure(c)]);
 }
 
 static void print_comparison(const struct comparison *c)
 {
     bool binary = c->truth.kind == DECISION_BINARY;
     printf("  test, thresholds frozen; 95 %% of %u resampled tests lie within the brackets\n", DRAWS);
-    printf("  %-18s  precision  recall  %8s  %16s  %8s\n", "rule", binary ? "F1" : "micro F1", "", binary ? "" : "macro F1");
+    printf("  %-18s  precision   recall  %8s  %18s  %8s\n", "rule", binary ? "F1" : "micro F1", "",
+           binary ? "accuracy" : "macro F1");
     for (int rule = 0; rule < RULES; rule++)
         if (c->known[rule])
             print_rule(c, rule);
+    if (c->known[AT_HALF])
+        print_difference(c);
 }
 
 static int add_part(struct json *to, const struct run *r, enum part part, struct error *e)

@@ -214,15 +214,43 @@ static void add_other(struct report_page *p, const struct json *file, const char
     html_row_end(b);
 }
 
-/* How far F1 on test would move had other rows been drawn. */
-static void add_interval(struct report_page *p)
+static void add_rule_row(struct report_page *p, const char *name, const struct json *figures, const struct json *interval)
 {
+    struct buffer *b = &p->html;
+    html_row(b, false);
+    html_head_cell(b, name);
+    html_figure_cell(b, page_number(json_get(figures, "micro_precision")));
+    html_figure_cell(b, page_number(json_get(figures, "micro_recall")));
+    html_figure_cell(b, page_number(json_get(figures, "micro_f1")));
+    html_figure_cell(b, page_number(json_at(interval, 0)));
+    html_figure_cell(b, page_number(json_at(interval, 1)));
+    html_figure_cell(b, page_number(json_get(figures, is_many(p->run) ? "macro_f1" : "accuracy")));
+    html_row_end(b);
+}
+
+/* Each rule on test, what the chosen one gains, and how far that would move had other rows been drawn. */
+static void add_rules(struct report_page *p)
+{
+    static const char *const names[][2] = {{"half", "0.5 for all"}, {"global", "Global threshold"}, {"tuned", "Chosen rule"}};
     const struct json *test = json_get(p->run->evaluation, "test"), *rules = json_get(test, "rules"),
-                      *interval = json_get(json_get(json_get(rules, "tuned"), "intervals"), "micro_f1");
-    if (json_size(interval) == 2)
-        buffer_printf(&p->html, "<p class=\"soft\">%s on test: 95 %% of %.0f resampled tests lie between %.4f and %.4f.</p>\n",
-                      is_many(p->run) ? "Micro F1" : "F1", json_number(json_get(test, "draws")),
-                      json_number(json_at(interval, 0)), json_number(json_at(interval, 1)));
+                      *tuned = json_get(rules, "tuned"), *difference = json_get(tuned, "difference");
+    if (!tuned)
+        return;
+    char *caption = format_text("Test, thresholds frozen: 95 %% of %.0f resampled tests lie between low and high",
+                                page_number(json_get(test, "draws")));
+    html_table(&p->html, caption,
+               is_many(p->run) ? "Rule|#Precision|#Recall|#F1|#F1, low|#F1, high|#Macro F1"
+                               : "Rule|#Precision|#Recall|#F1|#F1, low|#F1, high|#Accuracy",
+               false);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct json *rule = json_get(rules, names[i][0]);
+        if (rule)
+            add_rule_row(p, names[i][1], rule, json_get(json_get(rule, "intervals"), "micro_f1"));
+    }
+    if (difference)
+        add_rule_row(p, "Difference to 0.5", difference, json_get(json_get(tuned, "difference_intervals"), "micro_f1"));
+    html_table_end(&p->html);
+    free(caption);
 }
 
 static void add_others(struct report_page *p)
@@ -258,7 +286,7 @@ void page_result(struct report_page *p)
         add_part(p, p->test, p->test_figures, "Test, at 0.5", "Test, by the rule");
         add_others(p);
         html_table_end(b);
-        add_interval(p);
+        add_rules(p);
     }
     html_section_end(b);
 }
@@ -479,6 +507,17 @@ static void add_bins(struct buffer *b, const struct reliability *r)
     html_details_end(b);
 }
 
+/* W4's grid, beside the temperature that the likelihood gives. */
+static void add_grid(struct report_page *p)
+{
+    const struct json *best = json_get(json_get(json_get(p->run->tune, "calibration"), "grid"), "best");
+    if (json_size(best) == 3)
+        buffer_printf(&p->html,
+                      "<p class=\"soft\">Of the temperatures 1 to 15 by thresholds 0.2 to 1.0, temperature %.4g with threshold "
+                      "%.4g has the highest F1 on validation: %.4f.</p>\n",
+                      json_number(json_at(best, 0)), json_number(json_at(best, 1)), json_number(json_at(best, 2)));
+}
+
 void page_calibration(struct report_page *p)
 {
     struct buffer *b = &p->html;
@@ -507,6 +546,7 @@ void page_calibration(struct report_page *p)
         if (calibrated)
             add_calibration_row(b, "After", &after);
         html_table_end(b);
+        add_grid(p);
         add_bins(b, &after);
         buffer_text(b, "</div></div>\n");
     }

@@ -51,7 +51,7 @@ const char report_style[] =
     "th[aria-sort=ascending] button::after{content:\" \\2191\"}th[aria-sort=descending] button::after{content:\" \\2193\"}\n"
     "td.text{min-width:260px;max-width:520px;overflow-wrap:anywhere}td.text p{margin:0 0 4px}\n"
     "td.hash,dd{overflow-wrap:anywhere}\n"
-    ".matrix td,.matrix thead th+th{text-align:right}.matrix .right{font-weight:600}\n"
+    ".matrix td,.matrix thead th+th{text-align:right;white-space:normal;min-width:5.5em;max-width:11em}.matrix .right{font-weight:600}\n"
     "details{margin:0 0 20px}details+details{margin-top:-14px}summary{cursor:pointer;color:var(--s0);font-size:.92rem;margin:0 0 "
     "8px}\n"
     ".terms{display:grid;grid-template-columns:minmax(120px,max-content) 1fr;gap:4px 20px;margin:0 0 20px;font-size:.92rem;"

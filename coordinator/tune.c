@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The grid's best is what the exact search has to beat. */
+/* The grid's best, if any, is what the exact search has to beat. */
 static void refine(struct at_threshold *a, const struct threshold_grid *grid, struct validation_scores scores)
 {
     struct threshold_point best;
@@ -25,8 +25,6 @@ int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const st
     if (threshold_sweep(c.points, &c.best, grid, scores, &local) == 0) {
         const struct threshold_point *best = &c.points[c.best];
         a = (struct at_threshold){.met = true, .threshold = best->threshold, .score = best->score, .metrics = best->metrics};
-        if (grid->exact)
-            refine(&a, grid, scores);
     } else if (local.kind == ERROR_FAILED) {
         c.best = -1;
         snprintf(a.why, sizeof a.why, "%.255s", local.text);
@@ -36,6 +34,8 @@ int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const st
             *e = local;
         return -1;
     }
+    if (grid->exact)
+        refine(&a, grid, scores);
     *own = a;
     *curve = c;
     return 0;

@@ -15,10 +15,10 @@ struct at_threshold {
 
 struct threshold_curve {
     struct threshold_point *points; /* (count), owned */
-    int count, best;                /* best: -1 if the rule cannot be met */
+    int count, best;                /* best: -1 if no point of the grid meets the rule */
 };
 
-/* Sweeps the grid. A rule that no point meets is not an error: own->met is false. */
+/* Sweeps the grid; exact: then all probabilities that occur. A rule that nothing meets is not an error: own->met is false. */
 int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const struct threshold_grid *grid,
                struct validation_scores scores, struct error *e);
 void tune_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_scores scores, double threshold);

@@ -14,7 +14,7 @@
 const struct option evaluate_options[] = {
     {"min-f1", 0, "X", NULL, "exit 4 if F1 is below X: of the positive label, or as --metric says"},
     {"metric", 0, "NAME", NULL,
-     "what the gate looks at: f1, micro_f1, macro_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
+     "what the gate looks at: f1, micro_f1, macro_f1, weighted_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
     {"unseen", 0, NULL, NULL, "leave out the rows that the bundle was trained or tuned on"},
     {"allow-train", 0, NULL, NULL, "take rows that the bundle was trained on as they are; without it such data is refused"},
     {"junit", 0, "FILE", NULL, "write the gate as JUnit XML"},
@@ -39,29 +39,50 @@ static double macro_f1(const struct figures *f)
     return f->all.macro_f1;
 }
 
+static double weighted_f1(const struct figures *f)
+{
+    return f->all.weighted_f1;
+}
+
 static const struct {
     const char *name, *words;
     double (*of)(const struct figures *f);
-} gates[] = {{"f1", "F1", pooled_f1}, {"micro_f1", "micro F1", micro_f1}, {"macro_f1", "macro F1", macro_f1}};
+} gates[] = {{"f1", "F1", pooled_f1},
+             {"micro_f1", "micro F1", micro_f1},
+             {"macro_f1", "macro F1", macro_f1},
+             {"weighted_f1", "weighted F1", weighted_f1}};
+#define GATES (sizeof gates / sizeof gates[0])
 
 struct gate {
     double least, found;
     const char *words;
 };
 
-static int find_gate(size_t *ret, const char *name, enum decision_kind kind, struct error *e)
+/* Before anything is computed. name may be NULL. */
+static int check_gate(const char *name, const char *bundle, struct error *e)
+{
+    struct bundle *b;
+    struct error ignored;
+    size_t i = 0;
+    while (name && i < GATES && strcmp(gates[i].name, name) != 0)
+        i++;
+    if (i == GATES)
+        return error_set(e, ERROR_USAGE, "--metric: expected f1, micro_f1, macro_f1 or weighted_f1, found \"%s\"", name);
+    if (!name || i > 0 || bundle_open(&b, bundle, &ignored) != 0) /* what is no bundle is told of later */
+        return 0;
+    bool binary = decision_kind_of(bundle_labels(b)->multi, bundle_labels(b)->count) == DECISION_BINARY;
+    bundle_close(&b);
+    return binary ? 0 : error_set(e, ERROR_USAGE, "--metric: f1 is of two labels; use micro_f1, macro_f1 or weighted_f1");
+}
+
+/* name NULL: the usual one of the kind; else one of them. */
+static size_t find_gate(const char *name, enum decision_kind kind)
 {
     static const size_t usual[] = {[DECISION_BINARY] = 0, [DECISION_LABELS] = 1, [DECISION_CLASS] = 2};
     size_t i = 0;
-    while (name && i < sizeof gates / sizeof gates[0] && strcmp(gates[i].name, name) != 0)
+    while (name && strcmp(gates[i].name, name) != 0)
         i++;
-    if (i == sizeof gates / sizeof gates[0])
-        return error_set(e, ERROR_USAGE, "--metric: expected f1, micro_f1 or macro_f1, found \"%s\"", name);
-    i = name ? i : usual[kind];
-    if (i == 0 && kind != DECISION_BINARY)
-        return error_set(e, ERROR_USAGE, "--metric: f1 is of two labels; use micro_f1 or macro_f1");
-    *ret = i;
-    return 0;
+    return name ? i : usual[kind];
 }
 
 static struct json *to_json(const struct figures *f, const struct scoring *s, const struct gate *gate)
@@ -205,17 +226,14 @@ int verb_evaluate(const struct arguments *a, struct error *e)
     struct scoring s;
     struct scoring_options o = {.device = argument(a, "device"), .known = policy_of(a)};
     struct gate gate = {0};
-    size_t which = 0;
     if (argument_given(a, "unseen") && argument_given(a, "allow-train"))
         return error_set(e, ERROR_USAGE, "--unseen leaves out the rows that --allow-train takes: give one of the two");
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
+        check_gate(argument(a, "metric"), a->positional[0], e) != 0 ||
         scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
         return -1;
-    if (find_gate(&which, argument(a, "metric"), scoring_kind(&s).kind, e) != 0) {
-        scoring_free(&s);
-        return -1;
-    }
+    size_t which = find_gate(argument(a, "metric"), scoring_kind(&s).kind);
     tell_known(&s, a->positional[1], o.known);
     struct truth truth;
     struct figures f;

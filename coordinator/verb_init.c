@@ -1,5 +1,6 @@
 /* muster init: looks at somebody's data and writes a job that runs on it, with the reason for each choice on the screen. */
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/format/model_config.h"
 #include "common/format/stream.h"
@@ -384,6 +385,13 @@ static int make_job(struct draft *d, struct error *e)
     return 0;
 }
 
+/* A file without a header line gives its first row as names. */
+static void doubt_header(const struct draft *d)
+{
+    if (d->g.cells && text_words(guess_name(&d->g, d->g.main_a)) >= 5)
+        log_warn("%s: its first line, taken as the columns' names, looks like a row: is a header line missing?", d->data);
+}
+
 int verb_init(const struct arguments *a, struct error *e)
 {
     struct draft d = {.data = a->positional[0], .model = argument(a, "model")};
@@ -391,6 +399,8 @@ int verb_init(const struct arguments *a, struct error *e)
     if (file_exists(path) && !argument_given(a, "force"))
         return error_set(e, ERROR_USAGE, "%s: is there already; name another with -o, or write over it with --force", path);
     int result = guess_fields(&d.g, d.data, argument(a, "label"), e) || read_rows(&d, e) || make_job(&d, e) ? -1 : 0;
+    if (!result)
+        doubt_header(&d);
     if (!result)
         result = json_write(path, d.job, e);
     if (!result)

@@ -77,14 +77,20 @@ static bool number_within(const struct json *j, double least, double most)
     return json_type(j) == JSON_NUMBER && json_number(j) >= least && json_number(j) <= most;
 }
 
+/* Beyond these a logit divided by it may be no number any more. */
+static bool is_temperature(const struct json *j)
+{
+    return number_within(j, 1e-6, 1e6);
+}
+
 static int read_scalars(struct decision *d, const struct json *inference, uint32_t positions, const char *place, struct error *e)
 {
     const struct json *length = json_get(inference, "max_length"), *temperature = json_get(inference, "temperature");
     if (!length || !number_within(length, 3, positions) || json_number(length) != floor(json_number(length)))
         return error_set(e, ERROR_DATA, "%s: max_length must be a whole number within 3 to %u, the model's positions", place,
                          positions);
-    if (temperature && (json_type(temperature) != JSON_NUMBER || !(json_number(temperature) > 0)))
-        return error_set(e, ERROR_DATA, "%s: temperature must be a number above 0", place);
+    if (temperature && !is_temperature(temperature))
+        return error_set(e, ERROR_DATA, "%s: temperature must be a number above 0, from 1e-6 to 1e6", place);
     d->max_length = (uint32_t)json_number(length);
     d->temperature = temperature ? json_number(temperature) : 1;
     return 0;
@@ -100,8 +106,9 @@ static int read_temperatures(struct decision *d, const struct json *inference, c
         return error_set(e, ERROR_DATA, "%s: temperatures must have one number for each of %u labels", place, labels->count);
     for (uint32_t i = 0; i < labels->count; i++) {
         const struct json *own = json_get(each, labels->names[i]);
-        if (each && (json_type(own) != JSON_NUMBER || !(json_number(own) > 0)))
-            return error_set(e, ERROR_DATA, "%s: temperatures: %s must be a number above 0", place, labels->names[i]);
+        if (each && !is_temperature(own))
+            return error_set(e, ERROR_DATA, "%s: temperatures: %s must be a number above 0, from 1e-6 to 1e6", place,
+                             labels->names[i]);
         d->temperatures[i] = own ? json_number(own) : d->temperature;
     }
     return 0;

@@ -1,7 +1,7 @@
 /* inference_config.json of a bundle: how logits become decisions, and what the model was made of and by. Checked keys:
  *   max_length     whole number, 3 to the model's positions; required
- *   temperature    > 0; logits are divided by it; absent: 1
- *   temperatures   object label name -> > 0, for all labels, in its place
+ *   temperature    1e-6 to 1e6; logits are divided by it; absent: 1
+ *   temperatures   object label name -> the same, for all labels, in its place
  *   threshold      within [0, 1]: a label (or, with two classes, the positive one) is predicted if p >= threshold; absent: 0.5
  *   thresholds     object label name -> within [0, 1], for all labels, in its place; multi-label only
  *   positive       label name of the positive class, of two; absent: the last one

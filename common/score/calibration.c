@@ -9,9 +9,10 @@
 
 int temperature_check(double temperature, const char *what, struct error *e)
 {
-    if (temperature > 0 && isfinite(temperature))
+    if (temperature >= 1e-6 && temperature <= 1e6) /* no float logit divided by it overflows */
         return 0;
-    return error_set(e, ERROR_USAGE, "%s: a temperature divides the logits and must be above 0, found %g", what, temperature);
+    return error_set(e, ERROR_USAGE, "%s: a temperature divides the logits and must be above 0, from 1e-6 to 1e6, found %g", what,
+                     temperature);
 }
 
 static int check(struct validation_outputs v, struct error *e)

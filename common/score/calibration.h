@@ -44,7 +44,7 @@ int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, st
 int temperature_fit_each(double *temperatures, struct temperature_fit *ret, struct validation_outputs v, uint32_t least,
                          struct error *e);
 double temperature_nll(struct validation_outputs v, const double *temperatures); /* mean, as reliability has it */
-/* ERROR_USAGE unless T is a finite number above 0. `what` names it. */
+/* ERROR_USAGE unless T is above 0: from 1e-6 to 1e6, as inference_config.h has it. `what` names it. */
 int temperature_check(double temperature, const char *what, struct error *e);
 
 /* W4: T 1 ... 15 by thresholds 0.2 ... 1.0, and F1 of all labels together (of two classes: of class `positive`) at each. */

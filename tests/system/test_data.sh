@@ -156,6 +156,10 @@ for file in rows.jsonl rows.csv many.jsonl flat.csv flat.jsonl; do
 done
 expect 2 'init.json: is there already' muster init rows.jsonl -o init.json
 expect 0 'wrote init.json' muster init rows.jsonl -o init.json --force
+tail -n +2 rows.csv >headless.csv
+expect 0 'headless.csv: its first line, .* is a header line missing' muster init headless.csv --model model -o headless.json
+expect 0 'wrote rows.json' muster init rows.csv --model model -o rows.json
+if grep -q 'header line missing' "$scratch/said"; then fail "a header line is doubted"; fi
 printf '{"text": "one two three four"}\n{"text": "five six seven eight"}\n' >plain.jsonl
 expect 3 'no field looks like a label; name it: --label FIELD' muster init plain.jsonl -o none.json
 [ ! -e none.json ] || fail "a job was written for data without labels"

@@ -23,7 +23,7 @@ json.dump(job, open("tags.json", "w"))
 PY
 
 say "run"
-expect 0 'macro F1' muster run tags.json
+expect 0 '^  difference to 0.5 ' muster run tags.json
 python3 - <<'PY' || fail "weights, thresholds or figures are not as promised"
 import json, math
 rows = {json.loads(l)["id"]: json.loads(l)["tags"] for l in open("tags.jsonl")}
@@ -46,6 +46,10 @@ e = json.load(open("run/evaluation.json"))["test"]
 for r in e["rules"].values():
     low, high = r["intervals"]["micro_f1"]
     assert low <= r["micro_f1"] <= high
+half, tuned = e["rules"]["half"], e["rules"]["tuned"]
+assert all(abs(tuned["difference"][k] - (tuned[k] - half[k])) < 1e-12 for k in ("micro_f1", "macro_f1", "micro_precision", "micro_recall"))
+shown = [line for line in open("said") if line.startswith("  difference to 0.5")][0].split()
+assert float(shown[3]) == round(tuned["difference"]["micro_precision"], 4) and float(shown[-1]) == round(tuned["difference"]["macro_f1"], 4), shown
 PY
 
 say "predict, evaluate, rule, calibrate"
@@ -56,12 +60,16 @@ expect 0 'micro F1' muster evaluate run/bundle tags.jsonl --unseen
 expect 4 'micro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01
 expect 4 'macro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --metric macro_f1
 expect 2 'f1 is of two labels' muster evaluate run/bundle tags.jsonl --unseen --metric f1
+expect 4 'weighted F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --metric weighted_f1
+expect 2 'expected f1, micro_f1, macro_f1 or weighted_f1' muster evaluate run/bundle tags.jsonl --unseen --metric weighted
+if grep -q '^muster: group' "$scratch/said"; then fail "a misspelt --metric is told of after the work"; fi
 expect 4 '.' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --junit gate.xml
 python3 -c 'import xml.dom.minidom as x; d = x.parse("gate.xml").documentElement; assert d.getAttribute("failures") == "1"' || fail "gate.xml"
 cp -r run/bundle changed
 expect 0 'temperature 1.5' muster rule changed threshold.red=0.4 temperature=1.5
 expect 2 "did you mean 'red'" muster rule changed threshold.re=0.4
 expect 2 'must be above 0' muster rule changed temperature=0
+expect 2 'must be above 0, from 1e-6' muster rule changed temperature=1e-320
 expect 2 'within 0 to 1' muster rule changed threshold=1.5
 python3 - <<'PY' || fail "the bundle's history"
 import json

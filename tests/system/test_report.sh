@@ -9,7 +9,7 @@ pictures() { [ $drawn = 0 ] || echo "--pictures $1"; }
 
 say "a run ends with its report"
 expect 0 'report  .*report.html' muster run job.json
-check run/report.html run $(pictures 7) --no-text 'not finished' --text 'Rows of test are not shown'
+check run/report.html run $(pictures 7) --text 'Difference to 0.5' --text 'Of the temperatures 1 to 15 by thresholds 0.2 to 1.0' --no-text 'not finished' --text 'Rows of test are not shown'
 if [ $drawn = 1 ]; then
   for picture in loss trials threshold precision_recall reliability; do
     python3 - "run/pictures/$picture" <<'PY' || fail "run/pictures/$picture is no picture"
@@ -47,7 +47,7 @@ if [ $drawn = 1 ]; then
   [ -s page_pictures/loss.svg ] || fail "page.html has no pictures beside it"
 fi
 expect 0 'report' muster report many
-check many/report.html many --text '<script>alert(1)</script>' --text '<img src=x onerror=alert(2)>' --text 'Rows of test are not shown'
+check many/report.html many --text 'Global threshold' --text '<script>alert(1)</script>' --text '<img src=x onerror=alert(2)>' --text 'Rows of test are not shown'
 check page.html many --text 'Test: the surest errors'
 [ ! -e owned ] && [ ! -e many/pictures/owned ] || fail "a label's name was run as a command"
 if [ $drawn = 1 ]; then

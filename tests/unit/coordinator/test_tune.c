@@ -81,6 +81,26 @@ static void a_rule_that_cannot_be_met_is_said(void **state)
     threshold_curve_free(&curve);
 }
 
+static void exact_search_meets_what_the_grid_cannot(void **state)
+{
+    (void)state;
+    struct threshold_grid grid = {RULE_RECALL_AT_PRECISION, 0.1, 0.6, 6, 1, 0.9, .exact = true};
+    struct at_threshold own;
+    struct threshold_curve curve;
+    struct error e = {0};
+    assert_int_equal(tune_sweep(&own, &curve, &grid, scores, &e), 0);
+    assert_int_equal(curve.best, -1);
+    assert_true(own.met);
+    near(own.threshold, 0.95);
+    near(own.score, 1.0 / 3);
+    near(own.metrics.precision, 1);
+    threshold_curve_free(&curve);
+    assert_int_equal(tune_sweep(&own, &curve, &grid, (struct validation_scores){probability, (int32_t[6]){0}, 6}, &e), 0);
+    assert_false(own.met);
+    assert_true(own.why[0]);
+    threshold_curve_free(&curve);
+}
+
 static void numbers_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -200,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_highest_score_wins),
         cmocka_unit_test(a_rule_that_cannot_be_met_is_said),
+        cmocka_unit_test(exact_search_meets_what_the_grid_cannot),
         cmocka_unit_test(numbers_that_are_none_are_refused),
         cmocka_unit_test(the_best_epoch),
         cmocka_unit_test(the_table_is_sorted_and_stable),

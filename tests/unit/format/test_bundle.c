@@ -309,7 +309,7 @@ static void refuses_wrong_decisions(void **state)
         const char *words; /* NULL: legal */
     } cases[] = {
         {"{" MAPS ",\"max_length\":64}", false, NULL},
-        {"{" MAPS ",\"max_length\":3,\"threshold\":0,\"temperature\":1e-9,\"positive\":\"A\"}", false, NULL},
+        {"{" MAPS ",\"max_length\":3,\"threshold\":0,\"temperature\":1e-6,\"positive\":\"A\"}", false, NULL},
         {"{" MAPS ",\"max_length\":64,\"thresholds\":{\"A\":0,\"B\":1}}", true, NULL},
         {"{" MAPS ",\"max_length\":65}", false, "max_length must be a whole number within 3 to 64"},
         {"{" MAPS ",\"max_length\":2}", false, "max_length"},
@@ -318,6 +318,8 @@ static void refuses_wrong_decisions(void **state)
         {"{" MAPS ",\"max_length\":64,\"temperature\":0}", false, "temperature must be a number above 0"},
         {"{" MAPS ",\"max_length\":64,\"temperature\":-1}", false, "temperature"},
         {"{" MAPS ",\"max_length\":64,\"temperature\":\"1\"}", false, "temperature"},
+        {"{" MAPS ",\"max_length\":64,\"temperature\":1e-320}", false, "temperature must be a number above 0, from 1e-6"},
+        {"{" MAPS ",\"max_length\":64,\"temperature\":1e300}", false, "to 1e6"},
         {"{" MAPS ",\"max_length\":64,\"threshold\":1.01}", false, "threshold must be"},
         {"{" MAPS ",\"max_length\":64,\"threshold\":-0.01}", false, "threshold must be"},
         {"{" MAPS ",\"max_length\":64,\"threshold\":null}", false, "threshold must be"},
