@@ -277,10 +277,12 @@ static int add_calibration(struct json *to, const struct run *r, struct error *e
     if (validation_outputs(&v, &l, r->validation, t->logits, t->best_epoch, e) != 0)
         return -1;
     struct json *o = json_set(to, "calibration", json_object());
-    int status = calibration_measure(&before, v, (size_t)r->positive, NULL, e) == 0 &&
-                         calibration_measure(&after, v, (size_t)r->positive, t->temperatures, e) == 0
-                     ? add_grid(o, r, v, e)
-                     : -1;
+    int status = calibration_measure(&before, v, (size_t)r->positive, NULL, e);
+    after = before;
+    if (status == 0 && t->fit.improved)
+        status = calibration_measure(&after, v, (size_t)r->positive, t->temperatures, e);
+    if (status == 0)
+        status = add_grid(o, r, v, e);
     logits_free(&l);
     if (status != 0)
         return -1;

@@ -118,7 +118,11 @@ static int heed_known(struct scoring *s, struct place *p, const char *input, enu
             "%s: %u of its %u rows are among those that the bundle was trained on, so figures would flatter it; leave them "
             "out (evaluate: --unseen) or take them as they are (--allow-train)",
             input, train, rows);
-    else if (policy == KNOWN_LEAVE_OUT && seen == rows && k)
+    else if (policy == KNOWN_LEAVE_OUT && !k)
+        status =
+            error_set(e, ERROR_DATA,
+                      "%s: nothing can be left out of it by a bundle without known_rows.bin; publish the bundle again", input);
+    else if (policy == KNOWN_LEAVE_OUT && seen == rows)
         status = error_set(e, ERROR_DATA, "%s: all %u rows are among those that the bundle was trained or tuned on", input, rows);
     else if (policy == KNOWN_LEAVE_OUT && seen > 0)
         status = leave_out(&s->data, &p->rows, p->unseen, k, e);

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 int temperature_check(double temperature, const char *what, struct error *e)
 {
@@ -180,16 +181,94 @@ int calibration_measure(struct reliability *ret, struct validation_outputs v, si
     return 0;
 }
 
-static double f1_at(const double *p, const uint8_t *truth, size_t count, double threshold)
+/* ---- the grid: of each point the cases that reach it, [0] without the label and [1] with it ---- */
+
+#define THRESHOLDS 9
+struct reached {
+    uint64_t cases[TEMPERATURE_GRID][2], positives;
+};
+
+static struct temperature_point grid_point(int k)
 {
-    struct binary_metrics m = {0};
-    for (size_t i = 0; i < count; i++) {
-        m.true_positive += p[i] >= threshold && truth[i];
-        m.false_positive += p[i] >= threshold && !truth[i];
-        m.false_negative += p[i] < threshold && truth[i];
+    return (struct temperature_point){.temperature = 1 + k / THRESHOLDS, .threshold = (2 + k % THRESHOLDS) / 10.0};
+}
+
+/* Floats in rising order, from -FLT_MAX at -FLOAT_RANKS to FLT_MAX at FLOAT_RANKS. */
+#define FLOAT_RANKS 0x7f7fffff
+static float float_of_rank(int64_t rank)
+{
+    uint32_t bits = rank < 0 ? 0x80000000u | (uint32_t)-rank : (uint32_t)rank;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+struct cutoff {
+    float logit; /* the lowest that reaches the point */
+    int point;
+};
+
+static struct cutoff cutoff_of(int k)
+{
+    struct temperature_point point = grid_point(k);
+    int64_t low = -FLOAT_RANKS, high = FLOAT_RANKS; /* reaches any point: its sigmoid is 1 */
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (sigmoid(float_of_rank(middle) / point.temperature) >= point.threshold)
+            high = middle;
+        else
+            low = middle + 1;
     }
-    binary_metrics_of_counts(&m);
-    return m.f1;
+    return (struct cutoff){float_of_rank(low), k};
+}
+
+static int by_logit(const void *a, const void *b)
+{
+    float x = ((const struct cutoff *)a)->logit, y = ((const struct cutoff *)b)->logit;
+    return (x > y) - (x < y);
+}
+
+/* Of many labels a row, where a case has one logit: one look at each case serves all points. */
+static void reach_labels(struct reached *r, struct validation_outputs v)
+{
+    struct cutoff cutoffs[TEMPERATURE_GRID];
+    uint64_t bins[TEMPERATURE_GRID + 1][2] = {{0}}; /* by the number of cutoffs that are reached */
+    for (int k = 0; k < TEMPERATURE_GRID; k++)
+        cutoffs[k] = cutoff_of(k);
+    qsort(cutoffs, TEMPERATURE_GRID, sizeof cutoffs[0], by_logit);
+    for (size_t i = 0; i < v.rows * v.labels; i++) {
+        int low = 0, high = TEMPERATURE_GRID;
+        while (low < high) {
+            int middle = (low + high) / 2;
+            if (v.logits[i] >= cutoffs[middle].logit)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        bins[low][v.targets[i] != 0]++;
+        r->positives += v.targets[i] != 0;
+    }
+    for (int k = TEMPERATURE_GRID - 1; k >= 0; k--)
+        for (int truth = 0; truth < 2; truth++) {
+            bins[k][truth] += bins[k + 1][truth];
+            r->cases[cutoffs[k].point][truth] = bins[k + 1][truth];
+        }
+}
+
+static void reach_class(struct reached *r, struct validation_outputs v, size_t positive)
+{
+    double *p = allocate(v.rows, sizeof *p);
+    for (int k = 0; k < TEMPERATURE_GRID; k++) {
+        struct temperature_point point = grid_point(k);
+        if (k % THRESHOLDS == 0)
+            probabilities_of_class(p, v.logits, v.rows, v.labels, positive,
+                                   (const double[]){point.temperature, point.temperature});
+        for (size_t i = 0; i < v.rows; i++)
+            r->cases[k][(size_t)v.class[i] == positive] += p[i] >= point.threshold;
+    }
+    for (size_t i = 0; i < v.rows; i++)
+        r->positives += (size_t)v.class[i] == positive;
+    free(p);
 }
 
 int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *best, struct validation_outputs v, size_t positive,
@@ -199,25 +278,20 @@ int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *bes
         return -1;
     if (v.class && v.labels != 2)
         return error_set(e, ERROR_USAGE, "thresholds are of two classes or of many labels a row; here are %zu classes", v.labels);
-    size_t count = v.targets ? v.rows * v.labels : v.rows;
-    double *p = allocate(count, sizeof *p);
-    uint8_t *truth = allocate(count, 1);
+    struct reached r = {.positives = 0};
     int highest = 0;
-    for (size_t i = 0; i < count; i++)
-        truth[i] = v.targets ? v.targets[i] : (size_t)v.class[i] == positive;
+    if (v.targets)
+        reach_labels(&r, v);
+    else
+        reach_class(&r, v, positive);
     for (int k = 0; k < TEMPERATURE_GRID; k++) {
-        struct temperature_point point = {.temperature = 1 + k / 9, .threshold = (2 + k % 9) / 10.0};
-        for (size_t i = 0; k % 9 == 0 && v.targets && i < count; i++)
-            p[i] = sigmoid(v.logits[i] / point.temperature);
-        if (k % 9 == 0 && v.class)
-            probabilities_of_class(p, v.logits, v.rows, v.labels, positive,
-                                   (const double[]){point.temperature, point.temperature});
-        point.f1 = f1_at(p, truth, count, point.threshold);
-        points[k] = point;
-        highest = point.f1 > points[highest].f1 ? k : highest;
+        struct binary_metrics m = {
+            .true_positive = r.cases[k][1], .false_positive = r.cases[k][0], .false_negative = r.positives - r.cases[k][1]};
+        binary_metrics_of_counts(&m);
+        points[k] = grid_point(k);
+        points[k].f1 = m.f1;
+        highest = m.f1 > points[highest].f1 ? k : highest;
     }
-    free(truth);
-    free(p);
     *best = highest;
     return 0;
 }

@@ -103,6 +103,22 @@ for part, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
         assert abs(found - share * counts[name]) <= 3, (part, name, found, share * counts[name])
 assert json.load(open("many/split.json"))["fingerprints"] == {p: v["fingerprint"] for p, v in split["parts"].items()}
 PY
+python3 - <<'PY'
+import json
+rows = [json.loads(line) for line in open("many.jsonl")]
+with open("tiny_texts.jsonl", "w") as file:
+    for i, row in enumerate(rows):
+        file.write(json.dumps({**row, "text": row["text"] if i % 4 else f"two {i}"}) + "\n")
+PY
+expect 0 'dropped, too few words \(data.min_words\): [0-9]+' muster check many.json data.path=tiny_texts.jsonl data.min_words=9 out=wordy
+python3 - <<'PY' || fail "rows of few words are not dropped after rare labels"
+import json
+rows = [json.loads(line)["tags"] for line in open("tiny_texts.jsonl")]
+check = json.load(open("wordy/check.json"))
+short = sum(tags != ["rare"] for i, tags in enumerate(rows) if i % 4 == 0)
+assert check["too_short"] == short and check["tiny"] == check["kept"] == len(rows) - check["rare_only"] - short, (check["too_short"], short, check["tiny"])
+PY
+expect 3 'no row has 1000 words' muster check many.json data.min_words=1000 out=none
 expect 3 'no label has 1000 rows' muster check many.json out=none data.min_label_count=1000
 
 say "a column a label: CSV, TSV and JSON Lines, a list and a pattern, give what lists give"

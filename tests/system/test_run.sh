@@ -91,6 +91,7 @@ assert published["fingerprints"] == json.load(open("run/split.json"))["fingerpri
 PY
 cp -r run/bundle old && rm old/known_rows.bin
 expect 0 'known_rows.bin: is missing' muster evaluate old rows.jsonl
+expect 3 'nothing can be left out of it' muster evaluate old rows.jsonl --unseen
 head -c 50 run/bundle/known_rows.bin >old/known_rows.bin
 expect 3 'known_rows.bin: is damaged' muster evaluate old rows.jsonl
 expect 4 'gate|below|min-f1' muster evaluate run/bundle rows.jsonl --min-f1 1.01 --unseen

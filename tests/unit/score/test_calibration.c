@@ -9,7 +9,9 @@
 #include "common/base/memory.h"
 #include "common/format/json.h"
 #include "common/score/calibration.h"
+#include "common/score/labels.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +205,38 @@ static void the_grid_of_w4(void **state)
     json_destroy(&root);
 }
 
+/* Logits that lie on the points and beside them, and extreme ones: the same cases are counted as by probability >= threshold. */
+static void the_grid_counts_as_probabilities_do(void **state)
+{
+    (void)state;
+    float logits[9 * 15 * 3 + 3] = {FLT_MAX, -FLT_MAX, 0};
+    uint8_t targets[9 * 15 * 3 + 3] = {1, 1, 0};
+    size_t count = 3;
+    struct temperature_point points[TEMPERATURE_GRID];
+    struct error e = {0};
+    int best;
+    for (int k = 0; k < TEMPERATURE_GRID; k++)
+        for (int beside = -1; beside < 2; beside++, count++) {
+            double t = (2 + k % 9) / 10.0, x = (1 + k / 9) * (t < 1 ? log(t / (1 - t)) : 36.7);
+            logits[count] = beside ? nextafterf((float)x, beside * INFINITY) : (float)x;
+            targets[count] = count % 3 != 1;
+        }
+    assert_int_equal(temperature_grid(points, &best, (struct validation_outputs){logits, NULL, targets, count, 1}, 0, &e), 0);
+    for (int k = 0; k < TEMPERATURE_GRID; k++) {
+        struct binary_metrics m = {0};
+        for (size_t i = 0; i < count; i++) {
+            bool there = sigmoid(logits[i] / points[k].temperature) >= points[k].threshold;
+            m.true_positive += there && targets[i];
+            m.false_positive += there && !targets[i];
+            m.false_negative += !there && targets[i];
+        }
+        binary_metrics_of_counts(&m);
+        if (points[k].f1 != m.f1)
+            fail_msg("temperature %g, threshold %g: expected F1 %.17g, found %.17g", points[k].temperature, points[k].threshold,
+                     m.f1, points[k].f1);
+    }
+}
+
 static void what_does_not_help_is_rolled_back(void **state)
 {
     (void)state;
@@ -244,6 +278,7 @@ int main(void)
         cmocka_unit_test(measures),
         cmocka_unit_test(temperatures),
         cmocka_unit_test(the_grid_of_w4),
+        cmocka_unit_test(the_grid_counts_as_probabilities_do),
         cmocka_unit_test(a_temperature_for_each_label),
         cmocka_unit_test(rare_labels_take_the_one_for_all),
         cmocka_unit_test(what_does_not_help_is_rolled_back),
