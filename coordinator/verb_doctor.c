@@ -83,10 +83,14 @@ struct library {
 };
 
 static const struct library libraries[] = {
-    {"Open MPI", "libmpi.so", "libopenmpi3", "gradients between ranks"}, {"oneDNN", "libdnnl.so", "libdnnl2", "matrix products"},
-    {"HDF5", "libhdf5", "libhdf5-103-1", "logits and results"},          {"ZeroMQ", "libzmq.so", "libzmq5", "control"},
-    {"libsodium", "libsodium.so", "libsodium23", "hashes and keys"},     {"libzip", "libzip.so", "libzip4", "bundles"},
-    {"utf8proc", "libutf8proc.so", "libutf8proc2", "tokeniser"},         {"cJSON", "libcjson.so", "libcjson1", "JSON"},
+    {"Open MPI", "libmpi.so", "libopenmpi3", "gradients between ranks"},
+    {"oneDNN", "libdnnl.so", "libdnnl2", "matrix products"},
+    {"HDF5", "libhdf5", "libhdf5-103-1", "logits and results"},
+    {"ZeroMQ", "libzmq.so", "libzmq5", "control"},
+    {"libcrypto", "libcrypto.so", "libssl3", "hashes"},
+    {"libzip", "libzip.so", "libzip4", "bundles"},
+    {"utf8proc", "libutf8proc.so", "libutf8proc2", "tokeniser"},
+    {"cJSON", "libcjson.so", "libcjson1", "JSON"},
 };
 
 /* What the dynamic linker finds for the worker, which needs all of them: "libmpi.so.40 => /usr/lib/.../libmpi.so.40 (0x...)". */

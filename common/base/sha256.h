@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4) through libsodium. Digests travel as 64 lower-case hexadecimal digits. */
+/* SHA-256 (FIPS 180-4) through libcrypto. Digests travel as 64 lower-case hexadecimal digits. */
 #pragma once
 
 #include "common/base/error.h"

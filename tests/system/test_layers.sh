@@ -30,14 +30,14 @@ owner() {
 owner 'cjson/cJSON.h' '^common/format/json\.c$'
 owner 'hdf5(_hl)?.h' '^common/format/results[a-z_]*\.[ch]$'
 owner 'mpi.h' '^worker/comm/mpi\.c$'
-owner 'sodium.h' '^common/base/sha256\.c$'
+owner 'openssl/[a-z]+.h' '^common/base/sha256\.c$'
 owner 'utf8proc.h' '^common/(text/[a-z_0-9]+|format/json)\.c$'
 owner '(oneapi/dnnl/)?dnnl[a-z_]*.h' '^worker/device/[a-z_]+\.[ch]$'
 owner 'zip.h' '^common/format/[a-z_]+\.c$'
 owner 'linear.h' '^coordinator/linear\.c$'
 owner 'microhttpd.h' '^coordinator/metrics_server\.c$'
 owner 'zmq.h' '^(coordinator|worker|proto|common)/[a-z_/]+\.c$'
-for header in 'cjson/cJSON.h' 'mpi.h' 'sodium.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
+for header in 'cjson/cJSON.h' 'mpi.h' 'openssl/[a-z]+.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
   for program in coordinator worker; do
     count=$({ grep -rlE "^#include <$header>" common proto cluster $program || true; } | wc -l)
     [ "$count" -le 1 ] || { echo "<$header> has $count owners in $program"; bad=1; }
