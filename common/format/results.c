@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 
+#include <errno.h>
 #include <hdf5.h>
 #include <hdf5_hl.h>
 #include <math.h>
@@ -21,9 +22,14 @@
 
 /* ---- HDF5 in our terms ---- */
 
+/* Of the system's own words, where HDF5 quotes them among times and addresses, nothing but those. */
 static herr_t keep_first(unsigned n, const H5E_error2_t *cause, void *to)
 {
-    if (n == 0 && cause->desc)
+    static const char mark[] = "error message = '";
+    const char *quoted = n == 0 && cause->desc ? strstr(cause->desc, mark) : NULL;
+    if (quoted)
+        snprintf(to, 200, "%.*s", (int)strcspn(quoted + strlen(mark), "'"), quoted + strlen(mark));
+    else if (n == 0 && cause->desc)
         snprintf(to, 200, "%s", cause->desc);
     return 0;
 }
@@ -60,9 +66,10 @@ static hid_t create_file(const char *path, hsize_t user_block)
     return file;
 }
 
-static hid_t open_file(const char *path, unsigned flags)
+/* HDF5's constants are calls that start the library, too late for H5dont_atexit: no caller names one before the list is made. */
+static hid_t open_file(const char *path, bool writable)
 {
-    hid_t access = access_list(), file = H5Fopen(path, flags, access);
+    hid_t access = access_list(), file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
     H5Pclose(access);
     return file;
 }
@@ -218,7 +225,7 @@ static int seal(struct file_writer *w, const char *path, struct error *e)
     memcpy(block + strlen(SEAL), sha256, SHA256_TEXT - 1);
     block[strlen(SEAL) + SHA256_TEXT - 1] = '\n';
     if (fseek(file_writer_stream(w), 0, SEEK_SET) || fwrite(block, sizeof block, 1, file_writer_stream(w)) != 1)
-        return error_set(e, ERROR_FAILED, "%s: cannot be written", path);
+        return error_errno(e, errno, "%s: cannot be written", path);
     return 0;
 }
 
@@ -230,7 +237,7 @@ static int copy_into(struct file_writer *w, const char *path, struct error *e)
         return -1;
     int result = check_seal(&map, path, e);
     if (!result && (fwrite(map.data, map.size, 1, file_writer_stream(w)) != 1 || fflush(file_writer_stream(w))))
-        result = error_set(e, ERROR_FAILED, "%s: cannot be written", path);
+        result = error_errno(e, errno, "%s: cannot be written", path);
     file_unmap(&map);
     return result;
 }
@@ -265,7 +272,7 @@ int logits_append(const char *path, const struct logits *l, struct error *e)
         return -1;
     if (existed && copy_into(w, path, e))
         goto fail;
-    hid_t file = existed ? open_file(file_writer_path(w), H5F_ACC_RDWR) : create_file(file_writer_path(w), USER_BLOCK);
+    hid_t file = existed ? open_file(file_writer_path(w), true) : create_file(file_writer_path(w), USER_BLOCK);
     int result = file < 0 ? -1 : append_to(file, l);
     if (result) /* before closing, which would replace the cause */
         library_failed(e, ERROR_FAILED, path, "cannot be written");
@@ -363,7 +370,7 @@ static int open_sealed(hid_t *ret, const char *path, struct error *e)
 {
     if (check_sealed_file(path, e))
         return -1;
-    *ret = open_file(path, H5F_ACC_RDONLY);
+    *ret = open_file(path, false);
     return *ret < 0 ? library_failed(e, ERROR_DATA, path, "is not HDF5") : 0;
 }
 

@@ -73,3 +73,25 @@ finished
 [ $found = 0 ] || fail "the run ended with $found"
 none_left asleep
 same_as_clean asleep
+
+say "a disk that is full when results.h5, and when the bundle is written: one line, exit 1; with room again the same bytes"
+mkdir small
+full() { # KILOBYTES FILE: so many are left, and the file, a regular expression, has no room; in a mount namespace of its own
+  export -f expect fail same_bytes same_as_clean
+  export scratch long left=$1 file=$2
+  unshare --mount --propagation private bash -euo pipefail -c '
+    mount -t tmpfs -o size=8m none small
+    expect 0 "" muster train job.json out="$scratch/small/run" $long
+    head -c $((($(stat -f -c "%a * %S" small)) - left * 1024)) /dev/zero >small/ballast
+    expect 1 "^muster: .*$file: cannot be written: (Write error: )?No space left on device$" muster run job.json out="$scratch/small/run" $long
+    rm small/ballast
+    expect 0 bundle muster run job.json out="$scratch/small/run" $long
+    same_bytes clean/results.h5 small/run/results.h5
+    same_as_clean small/run'
+}
+if unshare --mount --propagation private mount -t tmpfs none small 2>/dev/null; then
+  full 40 results.h5
+  full 200 "[^ ]*"
+else
+  echo "skipped: a tmpfs cannot be mounted here"
+fi

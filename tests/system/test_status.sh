@@ -31,6 +31,39 @@ assert any(t["state"] == "running" and t["steps"] > t["step"] > 0 and t["eta"] >
 assert any(g["trial"] for s in seen for g in s["groups"])
 PY
 
+say "watched on a terminal: redrawn from the top, never longer than it is high, the last picture is of the end"
+start terminal
+python3 - "$scratch/terminal" <<'PY' || fail "the terminal does not show it"
+import fcntl, os, pty, re, struct, sys, termios
+ROWS = 12
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, 80, 0, 0))
+    os.execvp("muster", ["muster", "status", sys.argv[1], "--watch", "--interval", "0.3"])
+seen = b""
+while True:
+    try:
+        piece = os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        break
+    if not piece:
+        break
+    seen += piece
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+first, *pictures = seen.decode().split("\x1b[?7l\x1b[H")
+assert code == 0, (code, seen)
+assert first == "\x1b[2J", first
+assert len(pictures) >= 3, pictures
+for picture in pictures:
+    assert picture.endswith("\x1b[J\x1b[?7h"), picture
+    lines = picture[: -len("\x1b[J\x1b[?7h")].split("\r\n")
+    assert lines.pop() == "" and 3 <= len(lines) < ROWS, lines
+    assert all(re.fullmatch(r"[^\x1b\r\n]*\x1b\[K", line) for line in lines), lines
+assert "run: running" in pictures[0] and " step " in pictures[0], pictures[0]
+assert pictures[-1].startswith("run: done") and "trials: 4: 4 done" in pictures[-1], pictures[-1]
+PY
+wait $pid || fail "the run under watch ended with $?"
+
 say "stopped: --watch ends as the run did"
 mkdir stopped
 muster status stopped --watch --interval 0.2 >early 2>&1 &

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILE_NAME "agent.test.json"
@@ -411,6 +412,59 @@ static void refusals(void)
     listener_destroy(&l);
 }
 
+/* What the agent says on standard error when the coordinator's clock is `ahead` seconds ahead of ours. */
+static void hear_of_clock(char *said, size_t size, double ahead)
+{
+    struct listener *l = open_stage(MUSTER_VERSION);
+    struct run r;
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+    assert_non_null(file);
+    start_agent(&r, "fake");
+    struct message m = hear(l, MESSAGE_HELLO);
+    message_free(&m);
+    dup2(fileno(file), STDERR_FILENO);
+    m = (struct message){.kind = MESSAGE_WELCOME, .welcome = {(char *)(uintptr_t)MUSTER_VERSION, 10, (double)time(NULL) + ahead}};
+    say(l, &m);
+    dismiss(l, 0);
+    join_agent(&r);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(file);
+    said[fread(said, 1, size - 1, file)] = 0;
+    fclose(file);
+    listener_destroy(&l);
+    if (r.result || r.exit_code)
+        fail_msg("%d, exit code %d: %s", r.result, r.exit_code, r.e.text);
+}
+
+static void check_clock(double ahead, const char *words)
+{
+    char said[4096], host[256] = "";
+    gethostname(host, sizeof host - 1);
+    hear_of_clock(said, sizeof said, ahead);
+    const char *first = strstr(said, "the clock of host");
+    if (!words && first)
+        fail_msg("%g s were worth a word: %s", ahead, said);
+    if (words && (!first || !strstr(first, words) || !strstr(first, host) || strstr(first + 1, "the clock of host")))
+        fail_msg("%g s: expected one line with \"%s\", found: %s", ahead, words, said);
+}
+
+static void clock_like_ours(void)
+{
+    check_clock(30, NULL);
+}
+
+static void clock_ahead(void)
+{
+    check_clock(1000, " s behind that of the coordinator's host");
+}
+
+static void clock_behind(void)
+{
+    check_clock(-1000, " s ahead of that of the coordinator's host");
+}
+
 #define IN_CHILD(name)                                                                                                           \
     static void test_##name(void **state)                                                                                        \
     {                                                                                                                            \
@@ -423,6 +477,9 @@ IN_CHILD(stop_while_idle)
 IN_CHILD(goodbye_at_work)
 IN_CHILD(lose_coordinator)
 IN_CHILD(refusals)
+IN_CHILD(clock_like_ours)
+IN_CHILD(clock_ahead)
+IN_CHILD(clock_behind)
 
 int main(int argc, char **argv)
 {
@@ -433,6 +490,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leases),          cmocka_unit_test(test_stop_at_work),     cmocka_unit_test(test_stop_while_idle),
         cmocka_unit_test(test_goodbye_at_work), cmocka_unit_test(test_lose_coordinator), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_clock_like_ours), cmocka_unit_test(test_clock_ahead),      cmocka_unit_test(test_clock_behind),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (!alone)
