@@ -16,6 +16,7 @@
 #include "coordinator/evaluation.h"
 #include "coordinator/figures.h"
 #include "coordinator/gather.h"
+#include "coordinator/memory.h"
 #include "coordinator/pruning.h"
 #include "coordinator/publish.h"
 #include "coordinator/report.h"
@@ -131,6 +132,7 @@ static int stage_check(struct run *r, struct error *e)
         data_print_check(r->check);
     else
         printf("  done before: %u rows\n", dataset_rows(r->data));
+    memory_print(r);
     if (r->last == STAGE_CHECK && r->trial_count > 1)
         sweep_print(r->trials, r->trial_count, r->job);
     return remember(r, "check", dataset_sha256(r->data), e);

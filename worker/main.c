@@ -4,8 +4,10 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/message.h"
+#include "proto/trial.h"
 #include "worker/agent.h"
 #include "worker/bench.h"
+#include "worker/train/memory.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -144,6 +146,29 @@ static int run_bench(int argc, char **argv)
     return (int)e.kind;
 }
 
+/* What a trial needs, for the coordinator: bytes of weights and of activations. */
+static int run_memory(int argc, char **argv)
+{
+    struct error e = {0};
+    struct json *text = NULL;
+    struct trial t;
+    struct memory_need m;
+    int ranks = 1, status = -1;
+    if (argc != 3)
+        error_set(&e, ERROR_USAGE, "memory TRIAL RANKS: a trial as JSON is expected");
+    else if (read_count(&ranks, "ranks", argv[2], &e) == 0 && json_parse(&text, argv[1], strlen(argv[1]), "trial", &e) == 0 &&
+             trial_from_json(&t, text, &e) == 0) {
+        status = memory_ask(&m, &t, ranks, &e);
+        trial_free(&t);
+    }
+    json_destroy(&text);
+    if (status)
+        print_error(&e);
+    else
+        printf("%zu %zu\n", m.weights, m.activations);
+    return status ? (int)e.kind : 0;
+}
+
 /* Entries by first word. */
 static const struct {
     const char *name;
@@ -151,6 +176,7 @@ static const struct {
 } entries[] = {
     {"work", run_worker},
     {"bench", run_bench},
+    {"memory", run_memory},
 };
 
 int main(int argc, char **argv)

@@ -21,6 +21,16 @@ assert 0.1 <= c["threshold"] <= 0.9 and c["id2label"] == {"0": "NO", "1": "YES"}
 table = json.load(open("run/table.json"))
 PY
 
+say "memory is told before training, as the worker tells it then"
+expect 0 'memory a rank: at most [0-9]+ MB' muster check job.json out=asked train.batch=64 train.micro_batch=64 train.epochs=1 sweep=null
+asked=$(grep -oE 'at most [0-9]+ MB; weights.*' "$scratch/said" | sed 's/at most //; s/;/:/')
+expect 0 'a rank needs' muster train job.json out=asked train.batch=64 train.micro_batch=64 train.epochs=1 sweep=null
+python3 - "$asked" "$(grep -oE 'a rank needs .*' "$scratch/said" | sed 's/a rank needs //')" <<'PY' || fail "what is asked and what is taken differ"
+import re, sys
+asked, taken = ([int(n) for n in re.findall(r"(\d+) MB", words)] for words in sys.argv[1:])
+assert len(asked) == 3 and all(0 <= a - t <= 0.3 * t + 1 for a, t in zip(asked, taken)) and asked[0] >= 2, (asked, taken)
+PY
+
 say "again: nothing is trained or scored twice"
 leases() { grep -c '"event": *"lease"' run/events.jsonl; }
 before=$(leases)

@@ -135,12 +135,12 @@ static size_t place_all(struct parameter *items, const struct model_config *c)
     return dense;
 }
 
-size_t parameters_bytes(const struct model_config *c, bool training, enum precision precision, size_t max_words)
+size_t parameters_bytes(const struct model_config *c, uint32_t gradients, enum precision precision, size_t max_words)
 {
     size_t dense = place_all(NULL, c), all = dense + (size_t)c->vocabulary * c->width;
     size_t ret = all * sizeof(float) + (precision == PRECISION_F32 ? 0 : dense * precision_bytes(precision));
-    if (training)
-        ret += 2 * all * sizeof(float) + c->vocabulary + (dense + max_words * c->width) * sizeof(float);
+    if (gradients > 0)
+        ret += 2 * all * sizeof(float) + c->vocabulary + gradients * (dense + max_words * c->width) * sizeof(float);
     return ret;
 }
 

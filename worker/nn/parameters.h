@@ -25,8 +25,9 @@ struct parameters;
 /* training: with moments. All arenas start as zeros. `d` is borrowed and must outlive the parameters. */
 int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e);
 void parameters_destroy(struct parameters **p);
-/* Device memory before creation: of the arenas here and, when training, of one gradient arena for up to max_words. */
-size_t parameters_bytes(const struct model_config *c, bool training, enum precision precision, size_t max_words);
+/* Device memory before creation: of the arenas here and, when training, of so many gradient arenas for up to max_words; gradients
+ * 0: no training. */
+size_t parameters_bytes(const struct model_config *c, uint32_t gradients, enum precision precision, size_t max_words);
 struct device *parameters_device(const struct parameters *p);
 float parameters_initializer_range(const struct parameters *p); /* standard deviation of new weights */
 size_t parameters_count(const struct parameters *p);

@@ -13,6 +13,7 @@
 #include "worker/train/checkpoint.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/group.h"
+#include "worker/train/memory.h"
 #include "worker/train/metrics_file.h"
 #include "worker/train/plan.h"
 #include "worker/train/schedule.h"
@@ -98,17 +99,13 @@ static void report(const struct trainer *r)
     r->observer->step(r->observer->context, &words);
 }
 
-static void say_memory(const struct trainer *r, const struct batch_limits *limits, const struct model_limits *sizes)
+static void say_memory(const struct trainer *r, const struct batch_limits *limits)
 {
-    const struct model_config *c = &r->source.config;
     if (r->communicator->rank)
         return;
-    size_t gradient = (parameters_dense(r->parameters) + limits->words * c->width) * sizeof(float);
-    size_t weights = parameters_bytes(c, true, r->device->precision, limits->words) +
-                     (stepper_arenas(r->trial, r->communicator) - 1) * gradient;
-    size_t activations = model_bytes(c, sizes, r->device->precision);
+    struct memory_need m = memory_of(r->trial, &r->source, r->communicator, r->device->precision, limits);
     log_info("%s: a rank needs %.0f MB: weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch %u)",
-             r->trial->key, 1e-6 * (double)(weights + activations), 1e-6 * (double)weights, 1e-6 * (double)activations,
+             r->trial->key, 1e-6 * (double)(m.weights + m.activations), 1e-6 * (double)m.weights, 1e-6 * (double)m.activations,
              r->trial->micro_batch);
 }
 
@@ -118,13 +115,11 @@ static int create_all(struct trainer *r, struct error *e)
     const struct trial *t = r->trial;
     const struct model_config *c = &r->source.config;
     const struct split *s = &r->source.split;
-    struct batch_limits limits = batch_limits(r->source.data, c->vocabulary, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count,
-                                              t->batch, t->micro_batch);
-    struct model_limits sizes = {.max_tokens = limits.tokens, .max_rows = limits.rows, .training = true};
-    evaluator_limits(&r->source, &sizes.evaluation_tokens, &sizes.evaluation_rows);
+    struct batch_limits limits = memory_batches(t, &r->source, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count);
+    struct model_limits sizes = memory_sizes(&r->source, &limits);
     if (parameters_create(&r->parameters, r->device, c, true, e))
         return -1;
-    say_memory(r, &limits, &sizes);
+    say_memory(r, &limits);
     if (model_create(&r->model, r->parameters, c, &sizes, e))
         return -1;
     if (stepper_create(&r->stepper, t, &r->source, r->device, r->communicator, r->parameters, r->model, &limits, e))

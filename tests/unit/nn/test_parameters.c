@@ -158,9 +158,10 @@ static void test_table(void **state)
     assert_true(parameters_at(p, parameters_count(p) - 1)->is_words);
     assert_int_equal(parameters_at(p, parameters_count(p) - 1)->offset, parameters_dense(p));
     size_t all = parameters_dense(p) + 23 * C;
-    assert_int_equal(parameters_bytes(&config, false, PRECISION_F32, 0), all * 4);
-    assert_int_equal(parameters_bytes(&config, true, PRECISION_BF16, 7),
+    assert_int_equal(parameters_bytes(&config, 0, PRECISION_F32, 0), all * 4);
+    assert_int_equal(parameters_bytes(&config, 1, PRECISION_BF16, 7),
                      3 * all * 4 + 23 + parameters_dense(p) * 2 + (parameters_dense(p) + 7 * C) * 4);
+    assert_int_equal(parameters_bytes(&config, 3, PRECISION_F32, 7), 3 * all * 4 + 23 + 3 * (parameters_dense(p) + 7 * C) * 4);
     parameters_destroy(&p);
     parameters_destroy(&p);
     d->run->destroy(d);
@@ -173,8 +174,7 @@ static void test_memory(void **state)
     struct model_config c = {
         .layers = 6, .width = 384, .heads = 12, .inner = 1536, .vocabulary = 30522, .positions = 512, .types = 2, .labels = 2};
     struct model_limits training = {8 * 256, 8, true}, evaluation = {8 * 256, 8, false};
-    size_t parameters = parameters_bytes(&c, true, PRECISION_F32, 8 * 256),
-           activations = model_bytes(&c, &training, PRECISION_F32);
+    size_t parameters = parameters_bytes(&c, 1, PRECISION_F32, 8 * 256), activations = model_bytes(&c, &training, PRECISION_F32);
     print_message("MiniLM, 8 x 256 tokens, f32: parameters, moments, gradient %.0f MB, activations %.0f MB; evaluation %.0f MB\n",
                   (double)parameters / 1e6, (double)activations / 1e6, (double)model_bytes(&c, &evaluation, PRECISION_F32) / 1e6);
     if (parameters + activations > 2050000000 / 3)

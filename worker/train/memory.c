@@ -1,0 +1,41 @@
+/* Owns the estimate of a trial's memory. */
+#include "worker/train/memory.h"
+
+#include "worker/train/evaluate.h"
+#include "worker/train/step.h"
+
+#include <string.h>
+
+struct batch_limits memory_batches(const struct trial *t, const struct source *s, const uint32_t *rows, uint32_t count)
+{
+    return batch_limits(s->data, s->config.vocabulary, rows, count, t->batch, t->micro_batch);
+}
+
+struct model_limits memory_sizes(const struct source *s, const struct batch_limits *limits)
+{
+    struct model_limits sizes = {.max_tokens = limits->tokens, .max_rows = limits->rows, .training = true};
+    evaluator_limits(s, &sizes.evaluation_tokens, &sizes.evaluation_rows);
+    return sizes;
+}
+
+struct memory_need memory_of(const struct trial *t, const struct source *s, const struct communicator *c,
+                             enum precision precision, const struct batch_limits *limits)
+{
+    struct model_limits sizes = memory_sizes(s, limits);
+    return (struct memory_need){.weights = parameters_bytes(&s->config, stepper_arenas(t, c), precision, limits->words),
+                                .activations = model_bytes(&s->config, &sizes, precision)};
+}
+
+int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct error *e)
+{
+    struct source s;
+    const struct communicator group = {.size = ranks};
+    if (!t->batch || !t->micro_batch)
+        return error_set(e, ERROR_USAGE, "trial %s: batch %u, micro_batch %u", t->key, t->batch, t->micro_batch);
+    if (source_open(&s, t, e))
+        return -1;
+    const struct batch_limits limits = memory_batches(t, &s, s.split.part[PART_TEST].rows, s.split.part[PART_TEST].count);
+    *ret = memory_of(t, &s, &group, strcmp(t->precision, "bf16") ? PRECISION_F32 : PRECISION_BF16, &limits);
+    source_close(&s);
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* What a trial will take of a rank's memory, before any of it is taken. */
+#pragma once
+
+#include "worker/comm/communicator.h"
+#include "worker/nn/model.h"
+#include "worker/train/batch.h"
+#include "worker/train/source.h"
+
+struct memory_need {
+    size_t weights, activations; /* bytes; weights: with moments and gradients */
+};
+
+/* The most that batches of these rows come to, and what the model is made for. */
+struct batch_limits memory_batches(const struct trial *t, const struct source *s, const uint32_t *rows, uint32_t count);
+struct model_limits memory_sizes(const struct source *s, const struct batch_limits *limits);
+struct memory_need memory_of(const struct trial *t, const struct source *s, const struct communicator *c,
+                             enum precision precision, const struct batch_limits *limits);
+/* Of a trial that is not split yet: whichever rows train, a rank of `ranks` needs no more. */
+int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct error *e);
