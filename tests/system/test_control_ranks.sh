@@ -82,7 +82,8 @@ for run in killed silent attached divided stopped; do
 done
 
 say "strangers"
-start door muster run job.json train.epochs=2000 # lasts until it is stopped
+start door muster run -v job.json train.epochs=2000 # lasts until it is stopped
+cp said door-said
 [ "$(stat -c %a door/connection.json)" = 600 ] || fail "connection.json can be read by others"
 endpoint=$(grep -o 'tcp://[0-9.:]*' door/connection.json)
 [[ $endpoint == tcp://127.0.0.1:* ]] || fail "listens at $endpoint"
@@ -92,6 +93,15 @@ expect 1 'version 9.9.9 of muster does not work with version' muster-worker --co
 expect 1 'this run starts its worker groups itself' muster-worker --connection good.json
 kill -TERM $pid
 finished
+python3 - good.json >keys <<'PY'
+import json, sys
+keys = [value for key, value in json.load(open(sys.argv[1])).items() if key.endswith("_key")]
+assert len(keys) == 3 and all(len(key) == 40 for key in keys), "a CURVE key has 40 signs"
+print("\n".join(keys))
+PY
+[ ! -e door/connection.json ] || fail "connection.json outlived its run"
+logged=$(grep -rlF -f keys door-said said door || true)
+[ -z "$logged" ] || fail "a key is in $logged"
 start other muster run job.json train.epochs=2000
 python3 - good.json other/connection.json >other_key.json <<'PY' # a key may hold any sign that sed has a use for
 import json, sys
