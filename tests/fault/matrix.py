@@ -49,6 +49,7 @@ def cases():
             yield f"{kind} rank=0 step={step} op=checkpoint; kill rank=0 step={then} op=backward", "damage"
     for op in ("check", "split", "train", "judge", "tune", "gather", "publish"):
         yield f"kill op={op}", "coordinator"
+        yield f"stop op={op}", "stop"
 
 
 def few(all_cases):
