@@ -379,7 +379,7 @@ int picture_inline(char **ret, const char *folder, const struct picture *p, stru
     int status = file_read(&svg, &size, path, e);
     const char *from = status == 0 ? strstr(svg, "<g id=\"gnuplot_canvas\"") : NULL;
     if (status == 0 && !from)
-        status = error_set(e, ERROR_FAILED, "%s: is not what gnuplot draws; another version is needed", path);
+        status = error_set(e, ERROR_FAILED, "%s: is not what gnuplot draws: was the disk full, or is it another version of gnuplot?", path);
     if (status == 0) {
         buffer_printf(&b, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", p->width, p->height);
         add_attribute(&b, p->description);
