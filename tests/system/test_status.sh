@@ -31,6 +31,7 @@ assert any(t["state"] == "running" and t["steps"] > t["step"] > 0 and t["eta"] >
 assert any(g["trial"] for s in seen for g in s["groups"])
 PY
 
+if python3 -c 'import os; os.openpty()' 2>/dev/null; then
 say "watched on a terminal: redrawn from the top, never longer than it is high, the last picture is of the end"
 start terminal
 python3 - "$scratch/terminal" <<'PY' || fail "the terminal does not show it"
@@ -63,6 +64,9 @@ assert "run: running" in pictures[0] and " step " in pictures[0], pictures[0]
 assert pictures[-1].startswith("run: done") and "trials: 4: 4 done" in pictures[-1], pictures[-1]
 PY
 wait $pid || fail "the run under watch ended with $?"
+else
+  say "no terminals can be had here: --watch on one is not tried"
+fi
 
 say "stopped: --watch ends as the run did"
 mkdir stopped
