@@ -4,7 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/table.h"
 #include "common/format/jsonl.h"
-#include "coordinator/baseline_fit.h"
+#include "coordinator/compare/baseline_fit.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/stop.h"
-#include "coordinator/dispatch.h"
+#include "coordinator/dispatch/dispatch.h"
 #include "worker/agent.h"
 
 #include <dirent.h>
@@ -82,33 +82,12 @@ static int train(struct trainer_result *ret, const struct trial *t, struct devic
     return 0;
 }
 
-static void close_device(struct device *d)
-{
-    free(d);
-}
-
-static const struct device_operations operations = {.name = "simulated", .destroy = close_device};
-
-static int open_device(struct device **ret, const char *name, enum precision precision, int threads, struct error *e)
-{
-    (void)name, (void)e;
-    *ret = allocate(1, sizeof **ret);
-    **ret = (struct device){.run = &operations, .precision = precision, .threads = threads};
-    return 0;
-}
-
-static void describe(const struct device *d, char *text, size_t size)
-{
-    (void)d;
-    snprintf(text, size, "simulated");
-}
-
-static const struct agent_work work = {train, NULL, open_device, describe, NULL};
-
 static void *run_worker(void *argument)
 {
     struct error e = {0};
     struct communicator *c;
+    struct agent_work work = agent_fake; /* but for what it does with a trial */
+    work.train = train;
     char *group = format_text("w-%u", (unsigned)(uintptr_t)argument);
     struct agent_options o = {.connection = connection, .device = "simulated", .group = group, .threads = 1};
     int code;
@@ -149,13 +128,6 @@ static struct {
     int files;
 } seen;
 
-static double cpu_seconds(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
-
 static int open_files(void)
 {
     DIR *folder = opendir("/proc/self/fd");
@@ -172,7 +144,7 @@ static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, 
     (void)context, (void)i, (void)e;
     if (!(seen.from > 0) && shared->all_at > 0) {
         seen.from = clock_seconds();
-        seen.cpu_from = cpu_seconds();
+        seen.cpu_from = clock_cpu();
         seen.files = open_files();
     }
     ret->best = true;
@@ -189,7 +161,7 @@ static int on_end(void *context, size_t i, const struct dispatch_result *result,
         return error_set(e, ERROR_FAILED, "a worker failed: %s", why->text);
     if (!(seen.to > 0)) {
         seen.to = clock_seconds();
-        seen.cpu_to = cpu_seconds();
+        seen.cpu_to = clock_cpu();
     }
     return 0;
 }

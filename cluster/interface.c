@@ -2,6 +2,7 @@
 #include "cluster/interface.h"
 
 #include "common/base/buffer.h"
+#include "common/base/machine.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -196,9 +197,9 @@ static bool is_ours(const struct address *a)
 
 bool interface_is_here(const char *name)
 {
-    char host[256] = "";
+    char host[MACHINE_NAME];
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list = NULL;
-    gethostname(host, sizeof host - 1);
+    machine_name(host, sizeof host);
     size_t first = strcspn(host, ".");
     if (!strcmp(name, host) || (strlen(name) == first && !strncmp(name, host, first)) || !strcmp(name, "localhost"))
         return true;

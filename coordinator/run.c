@@ -5,23 +5,24 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "common/format/model_config.h"
-#include "coordinator/attach.h"
-#include "coordinator/beside.h"
-#include "coordinator/decide.h"
-#include "coordinator/evaluation.h"
-#include "coordinator/figures.h"
-#include "coordinator/gather.h"
-#include "coordinator/memory.h"
-#include "coordinator/pruning.h"
-#include "coordinator/publish.h"
-#include "coordinator/report.h"
-#include "coordinator/table.h"
-#include "coordinator/trials.h"
+#include "coordinator/bundle/evaluation.h"
+#include "coordinator/bundle/publish.h"
+#include "coordinator/bundle/results_merge.h"
+#include "coordinator/compare/comparison.h"
+#include "coordinator/decision/decide.h"
+#include "coordinator/decision/metrics.h"
+#include "coordinator/dispatch/mpi_attach.h"
+#include "coordinator/memory_estimate.h"
+#include "coordinator/report/report.h"
+#include "coordinator/sweep/leaderboard.h"
+#include "coordinator/sweep/scheduler_replay.h"
+#include "coordinator/sweep/trials.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -426,8 +427,8 @@ static int note_start(struct run *r, struct error *e)
     if (r->noted)
         return 0;
     r->noted = true;
-    char host[256] = "?";
-    gethostname(host, sizeof host - 1);
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
     struct json *event = json_object();
     json_set_text(event, "host", host);
     json_set_number(event, "pid", getpid());

@@ -2,10 +2,10 @@
  * from the same inputs is not done again (events.jsonl says so). */
 #pragma once
 
-#include "coordinator/data.h"
-#include "coordinator/dispatch.h"
-#include "coordinator/final.h"
-#include "coordinator/sweep.h"
+#include "coordinator/bundle/test_score.h"
+#include "coordinator/data/check.h"
+#include "coordinator/dispatch/dispatch.h"
+#include "coordinator/sweep/sweep.h"
 
 enum stage { STAGE_CHECK, STAGE_SPLIT, STAGE_TRAIN, STAGE_SWEEP, STAGE_TUNE, STAGE_PUBLISH };
 

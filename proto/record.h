@@ -2,7 +2,7 @@
  * such tables. Reading is strict: an unknown, missing, ill-typed or out-of-bounds field is ERROR_FAILED naming it. */
 #pragma once
 
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>

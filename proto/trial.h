@@ -2,7 +2,7 @@
  * type and place; it becomes the lease message, the key of the trial's folder and the options attribute of its results. */
 #pragma once
 
-#include "common/format/json.h"
+#include "common/json/json.h"
 #include "common/text/pair.h"
 
 #include <stdint.h>

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/fault.h"
 #include "common/base/log.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/base/stop.h"
@@ -305,8 +306,8 @@ static void make_token(char *text, size_t size)
 /* problem: why this group cannot work, for the coordinator to say; NULL: it can. */
 static int connect_rank(struct agent *a, char *group, const struct introduction *i, const char *problem, struct error *e)
 {
-    char device[256] = "", host[256] = "?";
-    gethostname(host, sizeof host - 1);
+    char device[256] = "", host[MACHINE_NAME];
+    machine_name(host, sizeof host);
     if (a->devices[PRECISION_F32])
         a->work->describe(a->devices[PRECISION_F32], device, sizeof device);
     struct message_hello hello = {.host = host,

@@ -2,7 +2,9 @@
 #include "worker/introduction.h"
 
 #include "common/base/buffer.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "worker/train/group.h"
 
@@ -11,22 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define SKEW_MOST 60.0 /* seconds */
 
 struct face {
-    char host[256], build[SHA256_TEXT], folder[SHA256_TEXT]; /* folder: of the connection file in it */
+    char host[MACHINE_NAME], build[SHA256_TEXT], folder[SHA256_TEXT]; /* folder: of the connection file in it */
     double now;
 };
-
-static double wall_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* "0-3,8": cores that this process may run on. */
 static void list_cores(struct buffer *b)
@@ -48,8 +41,8 @@ static void list_cores(struct buffer *b)
 static int look(struct face *f, const char *connection, struct error *e)
 {
     struct error why;
-    gethostname(f->host, sizeof f->host - 1);
-    f->now = wall_clock();
+    machine_name(f->host, sizeof f->host);
+    f->now = clock_wall();
     if (sha256_file("/proc/self/exe", f->build, e))
         return -1;
     if (sha256_file(connection, f->folder, &why))
@@ -85,10 +78,10 @@ static int gather_places(char **ret, struct communicator *c, const char *host, s
         into[r] = all + (size_t)r * LINE;
         sizes[r] = LINE;
     }
-    int status = c->size == 1 ? 0 : c->run->gather(c, line, LINE, all ? into : NULL, all ? sizes : NULL, e);
+    int status = c->run->gather(c, line, LINE, all ? into : NULL, all ? sizes : NULL, e);
     struct buffer text = {0};
     for (int r = 0; !status && all && r < c->size; r++)
-        buffer_printf(&text, "%s%s", r ? "\n" : "", c->size == 1 ? line : all + (size_t)r * LINE);
+        buffer_printf(&text, "%s%s", r ? "\n" : "", all + (size_t)r * LINE);
     free(into);
     free(sizes);
     free(all);
@@ -98,9 +91,9 @@ static int gather_places(char **ret, struct communicator *c, const char *host, s
 
 void introduction_compare_clocks(const char *who, double theirs)
 {
-    char host[256] = "?";
-    double ahead = wall_clock() - theirs;
-    gethostname(host, sizeof host - 1);
+    char host[MACHINE_NAME];
+    double ahead = clock_wall() - theirs;
+    machine_name(host, sizeof host);
     if (fabs(ahead) > SKEW_MOST)
         log_warn("the clock of host %s is %.0f s %s that of %s; dates in logs will differ, nothing else depends on it", host,
                  fabs(ahead), ahead > 0 ? "ahead of" : "behind", who);
@@ -112,7 +105,7 @@ int introduction_make(struct introduction *ret, struct communicator *c, const ch
     *ret = (struct introduction){0};
     int status = group_agree(c, look(&mine, connection, e), e);
     first = mine;
-    if (!status && c->size > 1)
+    if (!status)
         status = c->run->broadcast(c, &first, sizeof first, 0, e);
     if (!status)
         introduction_compare_clocks(first.host, first.now);

@@ -252,6 +252,14 @@ bool folder_exists(const char *path)
     return !stat(path, &facts) && S_ISDIR(facts.st_mode);
 }
 
+bool folder_holds(const char *folder, const char *name)
+{
+    char *path = path_join(folder, name);
+    bool found = file_exists(path);
+    free(path);
+    return found;
+}
+
 char *path_join(const char *folder, const char *name)
 {
     if (name[0] == '/')

@@ -35,4 +35,5 @@ int folder_sync(const char *path, struct error *e);   /* renames in it survive a
 int folder_remove(const char *path, struct error *e); /* with all in it; a missing one is fine */
 bool file_exists(const char *path);                   /* a regular file */
 bool folder_exists(const char *path);
-char *path_join(const char *folder, const char *name); /* caller frees; an absolute name is returned as it is */
+bool folder_holds(const char *folder, const char *name); /* a regular file of this name */
+char *path_join(const char *folder, const char *name);   /* caller frees; an absolute name is returned as it is */

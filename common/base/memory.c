@@ -30,15 +30,21 @@ char *duplicate(const char *text)
     return text ? require(strdup(text), 1, strlen(text) + 1) : NULL;
 }
 
-char *format_text(const char *format, ...)
+char *format_text_list(const char *format, va_list arguments)
 {
     char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
     if (vasprintf(&text, format, arguments) < 0)
         text = NULL;
-    va_end(arguments);
     return require(text, 1, 0);
+}
+
+char *format_text(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_text_list(format, arguments);
+    va_end(arguments);
+    return text;
 }
 
 void *grow(void *items, size_t *capacity, size_t needed, size_t size)

@@ -2,12 +2,14 @@
  * its caller, since no caller could go on. Sizes that come from a file are checked against a limit before they get here. */
 #pragma once
 
+#include <stdarg.h>
 #include <stddef.h>
 
 void *allocate(size_t count, size_t size);                  /* zeroed; freed with free(); count 0 gives a valid pointer */
 void *reallocate(void *pointer, size_t count, size_t size); /* as reallocarray */
 char *duplicate(const char *text);                          /* NULL gives NULL; freed with free() */
 char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2))); /* freed with free() */
+char *format_text_list(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /* Grows *items (elements of `size` bytes, capacity in *capacity) so that `needed` of them fit; doubles. */
 void *grow(void *items, size_t *capacity, size_t needed, size_t size);

@@ -20,14 +20,6 @@ struct bundle {
     struct json *inference;
 };
 
-static bool folder_holds(const char *folder, const char *name)
-{
-    char *path = path_join(folder, name);
-    bool found = file_exists(path);
-    free(path);
-    return found;
-}
-
 static bool folder_is_empty(const char *path)
 {
     DIR *folder = opendir(path);

@@ -9,7 +9,7 @@
  * Everything else is kept as it is. */
 #pragma once
 
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <stdint.h>
 

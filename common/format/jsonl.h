@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/base/error.h"
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <stddef.h>
 

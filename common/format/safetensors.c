@@ -4,7 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "common/base/near.h"
 #include "common/base/sha256.h"
 #include "common/base/table.h"
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

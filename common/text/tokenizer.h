@@ -15,7 +15,7 @@ void tokenizer_close(struct tokenizer **t);
 uint32_t tokenizer_size(const struct tokenizer *t); /* highest id + 1, added tokens too */
 /* The id of "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]" or any word; -1 if absent. */
 int32_t tokenizer_special(const struct tokenizer *t, const char *name);
-const char *tokenizer_sha256(const struct tokenizer *t);           /* of vocabulary and settings */
+const char *tokenizer_sha256(const struct tokenizer *t); /* of vocabulary and settings */
 
 struct token_list {
     int32_t *ids;

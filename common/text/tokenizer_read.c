@@ -2,7 +2,7 @@
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/json.h"
+#include "common/json/json.h"
 #include "common/text/tokenizer_parts.h"
 #include "common/text/utf8.h"
 

@@ -1,6 +1,6 @@
 /* Any bytes as a job file: refused with one line, or a job that is read back from its own job.json as the same job. */
 #include "common/base/file.h"
-#include "coordinator/job.h"
+#include "coordinator/job/job.h"
 
 #include <stdint.h>
 #include <stdio.h>

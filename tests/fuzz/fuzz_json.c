@@ -1,5 +1,5 @@
 /* Any bytes as JSON: refused with a place, or read into a tree that prints and reads back as itself. */
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <stdint.h>
 #include <stdlib.h>

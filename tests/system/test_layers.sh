@@ -11,7 +11,7 @@ forbid() {
   [ -z "$found" ] || { echo "$1 may not include $2:"; echo "$found"; bad=1; }
 }
 forbid common/base 'common/(text|format|score)|proto|coordinator|worker|cluster'
-for room in text format score; do forbid common/$room 'proto|coordinator|worker|cluster'; done
+for room in json text format score; do forbid common/$room 'proto|coordinator|worker|cluster'; done
 forbid common/score 'common/(text|format)'
 forbid proto 'coordinator|worker|cluster'
 forbid cluster 'coordinator|worker'
@@ -27,15 +27,15 @@ owner() {
   found=$(grep -rlE "^#include <$1>" common proto coordinator worker cluster | grep -vE "$2" || true)
   [ -z "$found" ] || { echo "<$1> belongs to $2, but is included by: $found"; bad=1; }
 }
-owner 'cjson/cJSON.h' '^common/format/json\.c$'
+owner 'cjson/cJSON.h' '^common/json/json\.c$'
 owner 'hdf5(_hl)?.h' '^common/format/results[a-z_]*\.[ch]$'
 owner 'mpi.h' '^worker/comm/mpi\.c$'
 owner 'openssl/[a-z]+.h' '^common/base/sha256\.c$'
-owner 'utf8proc.h' '^common/(text/[a-z_0-9]+|format/json)\.c$'
+owner 'utf8proc.h' '^common/(text/[a-z_0-9]+|json/json)\.c$'
 owner '(oneapi/dnnl/)?dnnl[a-z_]*.h' '^worker/device/[a-z_]+\.[ch]$'
 owner 'zip.h' '^common/format/[a-z_]+\.c$'
-owner 'linear.h' '^coordinator/linear\.c$'
-owner 'microhttpd.h' '^coordinator/metrics_server\.c$'
+owner 'linear.h' '^coordinator/compare/linear\.c$'
+owner 'microhttpd.h' '^coordinator/dispatch/metrics_server\.c$'
 owner 'zmq.h' '^(coordinator|worker|proto|common)/[a-z_/]+\.c$'
 for header in 'cjson/cJSON.h' 'mpi.h' 'openssl/[a-z]+.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
   for program in coordinator worker; do

@@ -8,6 +8,7 @@
 #include "worker/comm/backends.h"
 
 #include "common/base/clock.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 
 #include <limits.h>
@@ -492,8 +493,8 @@ static void give_up(int number)
 /* MPI_Init has no deadline of its own: where hosts cannot reach each other it would wait for ever. */
 static void limit_start(double timeout)
 {
-    char host[256] = "?";
-    gethostname(host, sizeof host - 1);
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
     snprintf(
         too_late, sizeof too_late,
         "muster-worker: host %.200s: MPI has not come up within %.0f s; can all hosts reach each other (cluster.interface)?\n",

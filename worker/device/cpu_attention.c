@@ -58,52 +58,59 @@ static struct attention first_queries(const struct cpu *c, device_memory q, devi
                               .first_only = true};
 }
 
+/* a: the queries, keys and values. */
+static void forward(struct cpu *c, struct attention *a, device_memory y, device_memory log_sum, device_memory offsets,
+                    const struct dropout *dropout, size_t B)
+{
+    struct mask m;
+    a->y = host_pointer(y);
+    a->log_sum = host_f32(log_sum);
+    a->offsets = host_i32(offsets);
+    a->mask = mask_of(&m, dropout);
+    each_head(c, a, c->kernels->attention_forward, B);
+}
+
+/* a: these and where their gradients go. */
+static void backward(struct cpu *c, struct attention *a, device_memory dy, device_memory y, device_memory log_sum,
+                     device_memory offsets, const struct dropout *dropout, size_t B)
+{
+    struct mask m;
+    a->y = host_pointer(y);
+    a->dy = host_pointer(dy);
+    a->log_sum = host_f32(log_sum);
+    a->offsets = host_i32(offsets);
+    a->mask = mask_of(&m, dropout);
+    each_head(c, a, c->kernels->attention_backward, B);
+}
+
 void cpu_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
                            const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
-    struct mask m;
-    struct cpu *c = cpu_of(d);
-    struct attention a = all_queries(c, qkv, T, H, D);
-    a.y = host_pointer(y);
-    a.log_sum = host_f32(log_sum);
-    a.offsets = host_i32(offsets);
-    a.mask = mask_of(&m, dropout);
+    struct attention a = all_queries(cpu_of(d), qkv, T, H, D);
     d->flops += attention_flops(offsets, B, H * D, 4);
-    each_head(c, &a, c->kernels->attention_forward, B);
+    forward(cpu_of(d), &a, y, log_sum, offsets, dropout, B);
 }
 
 void cpu_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
                             device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
                             size_t H, size_t D)
 {
-    struct mask m;
     struct cpu *c = cpu_of(d);
     struct attention a = all_queries(c, qkv, T, H, D);
-    a.y = host_pointer(y);
-    a.dy = host_pointer(dy);
     a.dq = host_pointer(dqkv);
     a.dk = beside(c, dqkv, H * D);
     a.dv = beside(c, dqkv, 2 * H * D);
-    a.log_sum = host_f32(log_sum);
-    a.offsets = host_i32(offsets);
-    a.mask = mask_of(&m, dropout);
     d->flops += attention_flops(offsets, B, H * D, 8);
-    each_head(c, &a, c->kernels->attention_backward, B);
+    backward(c, &a, dy, y, log_sum, offsets, dropout, B);
 }
 
 void cpu_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory kv,
                                  device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
     (void)T;
-    struct mask m;
-    struct cpu *c = cpu_of(d);
-    struct attention a = first_queries(c, q, kv, B, H, D);
-    a.y = host_pointer(y);
-    a.log_sum = host_f32(log_sum);
-    a.offsets = host_i32(offsets);
-    a.mask = mask_of(&m, dropout);
+    struct attention a = first_queries(cpu_of(d), q, kv, B, H, D);
     d->flops += first_attention_flops(offsets, B, H * D, 4);
-    each_head(c, &a, c->kernels->attention_forward, B);
+    forward(cpu_of(d), &a, y, log_sum, offsets, dropout, B);
 }
 
 void cpu_first_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
@@ -111,17 +118,11 @@ void cpu_first_attention_backward(struct device *d, device_memory dq, device_mem
                                   const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
     (void)T;
-    struct mask m;
     struct cpu *c = cpu_of(d);
     struct attention a = first_queries(c, q, kv, B, H, D);
-    a.y = host_pointer(y);
-    a.dy = host_pointer(dy);
     a.dq = host_pointer(dq);
     a.dk = host_pointer(dkv);
     a.dv = beside(c, dkv, H * D);
-    a.log_sum = host_f32(log_sum);
-    a.offsets = host_i32(offsets);
-    a.mask = mask_of(&m, dropout);
     d->flops += first_attention_flops(offsets, B, H * D, 8);
-    each_head(c, &a, c->kernels->attention_backward, B);
+    backward(c, &a, dy, y, log_sum, offsets, dropout, B);
 }

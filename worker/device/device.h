@@ -97,8 +97,8 @@ struct device_operations {
     void (*linear_backward)(struct device *d, device_memory dx /* act (N,K) = or += */, device_memory dw /* f32 (O,K) = */,
                             device_memory dbias /* f32 (O) = */, device_memory dy /* act (N,O) */, device_memory x,
                             device_memory w, int add_dx, size_t N, size_t K, size_t O);
-    /* dpre = dy * activation'(pre); y = activation(pre) again; either may be DEVICE_NOTHING (dy too, without dpre). dpre may be dy
-     * or pre. For TANH `pre` is the OUTPUT of tanh. */
+    /* dpre = dy * activation'(pre); y = activation(pre) again; either may be DEVICE_NOTHING (dy too, without dpre). dpre may be
+     * dy or pre. For TANH `pre` is the OUTPUT of tanh. */
     void (*activation_backward)(struct device *d, device_memory dpre /* act (n) = */, device_memory y /* act (n) = */,
                                 device_memory dy, device_memory pre, enum activation activation, size_t n);
 

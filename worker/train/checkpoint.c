@@ -6,7 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <errno.h>
 #include <math.h>

@@ -2,7 +2,9 @@
 #include "worker/train/event_file.h"
 
 #include "common/base/buffer.h"
+#include "common/base/clock.h"
 #include "common/base/file.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 
 #include <dirent.h>
@@ -155,10 +157,8 @@ static uint64_t whole_frame(const char *bytes, size_t size)
 
 static void begin_event(struct event_file *f, uint64_t step)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     buffer_clear(&f->event);
-    put_double(&f->event, EVENT_WALL_TIME, (double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+    put_double(&f->event, EVENT_WALL_TIME, clock_wall());
     if (step)
         put_number(&f->event, EVENT_STEP, step);
 }
@@ -322,8 +322,8 @@ static void free_names(struct dirent **names, int count)
 
 static char *new_path(const char *folder)
 {
-    char host[256] = "host";
-    gethostname(host, sizeof host - 1);
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
     return format_text("%s/" PREFIX "%010lld.%s.%d", folder, (long long)time(NULL), host, (int)getpid());
 }
 

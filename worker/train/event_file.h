@@ -6,7 +6,7 @@
  * Protocol Buffers' wire format. Scalars are simple_value; a step is there once. */
 #pragma once
 
-#include "common/format/json.h"
+#include "common/json/json.h"
 
 #include <stdint.h>
 

@@ -2,6 +2,7 @@
 #include "worker/train/trace_file.h"
 
 #include "common/base/file.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/trace.h"
 #include "worker/train/group.h"
@@ -56,8 +57,8 @@ static int collect(const char *path, struct communicator *c, const char *own, si
 
 int trace_file_write(const char *path, struct communicator *c, struct error *e)
 {
-    char host[256] = "?";
-    gethostname(host, sizeof host - 1);
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
     char *own = trace_print(c->rank, host);
     trace_stop();
     double *sizes = allocate((size_t)c->size, sizeof *sizes);

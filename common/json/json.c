@@ -1,0 +1,520 @@
+/* Owns JSON documents: the tree, what is printed. json_scan.c says what is accepted; cJSON builds. */
+#include "common/json/json.h"
+
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/json/json_scan.h"
+
+#include <cjson/cJSON.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALL_OBJECT = 16 /* members that are found faster one by one than by the index */ };
+
+struct json {
+    enum json_type type;
+    char *key; /* in an object */
+    double number;
+    bool boolean;
+    char *text;
+    struct json **items; /* members or elements, in order */
+    size_t count, capacity;
+    struct json **sorted; /* by key; only in objects of more than SMALL_OBJECT members */
+    size_t sorted_capacity;
+};
+
+/* ---- tree ---- */
+
+static struct json *create(enum json_type type)
+{
+    struct json *j = allocate(1, sizeof *j);
+    j->type = type;
+    return j;
+}
+
+void json_destroy(struct json **node)
+{
+    struct json *j = node ? *node : NULL;
+    if (!j)
+        return;
+    for (size_t i = 0; i < j->count; i++)
+        json_destroy(&j->items[i]);
+    free(j->items);
+    free(j->sorted);
+    free(j->key);
+    free(j->text);
+    free(j);
+    *node = NULL;
+}
+
+static void push(struct json *parent, struct json *child)
+{
+    parent->items = grow(parent->items, &parent->capacity, parent->count + 1, sizeof *parent->items);
+    parent->items[parent->count++] = child;
+}
+
+/* Takes over the texts of `c`, so that the cJSON tree can be deleted and no text is copied. */
+static struct json *adopt(cJSON *c)
+{
+    static const struct {
+        int theirs;
+        enum json_type ours;
+    } types[] = {{cJSON_False, JSON_BOOLEAN}, {cJSON_True, JSON_BOOLEAN}, {cJSON_Number, JSON_NUMBER},
+                 {cJSON_String, JSON_TEXT},   {cJSON_Array, JSON_ARRAY},  {cJSON_Object, JSON_OBJECT}};
+    struct json *j = create(JSON_NULL);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if ((c->type & 0xff) == types[i].theirs)
+            j->type = types[i].ours;
+    j->boolean = cJSON_IsTrue(c);
+    j->number = j->type == JSON_NUMBER ? c->valuedouble : 0;
+    j->key = c->string;
+    j->text = c->valuestring;
+    c->string = c->valuestring = NULL;
+    for (cJSON *child = c->child; child; child = child->next)
+        push(j, adopt(child));
+    return j;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp((*(struct json *const *)a)->key, (*(struct json *const *)b)->key);
+}
+
+static void sort_members(struct json *object)
+{
+    if (object->count <= SMALL_OBJECT)
+        return;
+    object->sorted = grow(object->sorted, &object->sorted_capacity, object->count, sizeof *object->sorted);
+    memcpy(object->sorted, object->items, object->count * sizeof *object->items);
+    qsort(object->sorted, object->count, sizeof *object->sorted, compare_keys);
+}
+
+/* The last member of `object` that has this key; there is one. */
+static const struct json *last_of_key(const struct json *object, const struct json *member)
+{
+    size_t i = object->count;
+    do {
+        i--;
+    } while (compare_keys(&object->items[i], &member));
+    return object->items[i];
+}
+
+/* A member of `object` whose key an earlier member has too, or NULL. */
+static const struct json *repeated_member(const struct json *object)
+{
+    if (object->sorted) {
+        for (size_t i = 1; i < object->count; i++)
+            if (!compare_keys(&object->sorted[i - 1], &object->sorted[i]))
+                return last_of_key(object, object->sorted[i]);
+        return NULL;
+    }
+    for (size_t i = 1; i < object->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (!compare_keys(&object->items[i], &object->items[k]))
+                return object->items[i];
+    return NULL;
+}
+
+static const struct json *find_repeated(struct json *j)
+{
+    const struct json *found = NULL;
+    if (j->type == JSON_OBJECT) {
+        sort_members(j);
+        found = repeated_member(j);
+    }
+    for (size_t i = 0; !found && i < j->count; i++)
+        found = find_repeated(j->items[i]);
+    return found;
+}
+
+/* Which key of the text `member` is, from 1: keys are met in the order of the tree. */
+static bool count_keys(const struct json *j, const struct json *member, size_t *count)
+{
+    for (size_t i = 0; i < j->count; i++) {
+        *count += j->items[i]->key != NULL;
+        if (j->items[i] == member || count_keys(j->items[i], member, count))
+            return true;
+    }
+    return false;
+}
+
+static int refuse_repeated(const struct json *root, const struct json *member, const struct scan *first)
+{
+    struct scan again = {.text = first->text,
+                         .at = first->text,
+                         .end = first->end,
+                         .place = first->place,
+                         .first_line = first->first_line,
+                         .lenient = first->lenient,
+                         .copied = first->text,
+                         .e = first->e};
+    count_keys(root, member, &again.wanted_key);
+    scan_document(&again);
+    buffer_free(&again.rewritten);
+    char *what = format_text("the key \"%.200s\" stands twice in its object", member->key);
+    scan_refuse(&again, again.at, what);
+    free(what);
+    return -1;
+}
+
+static int build(struct json **ret, struct scan *s)
+{
+    if (s->rewritten.data)
+        buffer_append(&s->rewritten, s->copied, (size_t)(s->end - s->copied));
+    bool whole = !s->rewritten.data;
+    cJSON *tree =
+        cJSON_ParseWithLength(whole ? s->text : s->rewritten.data, whole ? (size_t)(s->end - s->text) : s->rewritten.size);
+    if (!tree)
+        return error_set(s->e, ERROR_FAILED, "%s: memory ran out while reading", s->place);
+    struct json *root = adopt(tree);
+    cJSON_Delete(tree);
+    const struct json *repeated = find_repeated(root);
+    if (repeated) {
+        refuse_repeated(root, repeated, s);
+        json_destroy(&root);
+        return -1;
+    }
+    *ret = root;
+    return 0;
+}
+
+static int parse(struct json **ret, const char *text, size_t size, const char *place, size_t line, bool lenient, struct error *e)
+{
+    if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
+        text += 3;
+        size -= 3;
+    }
+    struct scan s = {.text = text,
+                     .at = text,
+                     .end = text + size,
+                     .place = place,
+                     .first_line = line,
+                     .lenient = lenient,
+                     .copied = text,
+                     .e = e};
+    int result = scan_document(&s);
+    if (!result)
+        result = build(ret, &s);
+    buffer_free(&s.rewritten);
+    return result;
+}
+
+int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e)
+{
+    return parse(ret, text, size, place, 1, false, e);
+}
+
+int json_parse_line(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct error *e)
+{
+    return parse(ret, text, size, place, line, true, e);
+}
+
+int json_read(struct json **ret, const char *path, struct error *e)
+{
+    char *text;
+    size_t size;
+    if (file_read(&text, &size, path, e))
+        return -1;
+    int result = json_parse(ret, text, size, path, e);
+    free(text);
+    return result;
+}
+
+/* ---- reading a tree ---- */
+
+enum json_type json_type(const struct json *j)
+{
+    return j ? j->type : JSON_NULL;
+}
+
+const char *json_type_name(enum json_type type)
+{
+    static const char *const names[] = {"null", "true or false", "a number", "a text", "a list", "an object"};
+    return names[type];
+}
+
+size_t json_size(const struct json *j)
+{
+    return j ? j->count : 0;
+}
+
+const struct json *json_at(const struct json *j, size_t i)
+{
+    return j && i < j->count ? j->items[i] : NULL;
+}
+
+const char *json_key(const struct json *object, size_t i)
+{
+    return object && i < object->count ? object->items[i]->key : NULL;
+}
+
+/* Where `key` stands or would stand in `sorted`. */
+static size_t sorted_place(const struct json *object, const char *key)
+{
+    size_t low = 0, high = object->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(object->sorted[middle]->key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct json *find(const struct json *object, const char *key)
+{
+    if (!object || object->type != JSON_OBJECT)
+        return NULL;
+    if (object->sorted) {
+        size_t i = sorted_place(object, key);
+        return i < object->count && !strcmp(object->sorted[i]->key, key) ? object->sorted[i] : NULL;
+    }
+    for (size_t i = 0; i < object->count; i++)
+        if (!strcmp(object->items[i]->key, key))
+            return object->items[i];
+    return NULL;
+}
+
+const struct json *json_get(const struct json *object, const char *key)
+{
+    return find(object, key);
+}
+
+double json_number(const struct json *j)
+{
+    return j ? j->number : 0;
+}
+
+bool json_boolean(const struct json *j)
+{
+    return j && j->boolean;
+}
+
+const char *json_text(const struct json *j)
+{
+    return j ? j->text : NULL;
+}
+
+/* ---- making a tree ---- */
+
+struct json *json_object(void)
+{
+    return create(JSON_OBJECT);
+}
+
+struct json *json_array(void)
+{
+    return create(JSON_ARRAY);
+}
+
+struct json *json_null(void)
+{
+    return create(JSON_NULL);
+}
+
+/* File names and messages of others end up in documents: what is no UTF-8 becomes U+FFFD, so that all we print is JSON. */
+static char *valid_utf8(const char *text)
+{
+    const char *end = text + strlen(text), *p = text;
+    struct buffer b = {0};
+    buffer_append(&b, "", 0);
+    while (p < end) {
+        size_t size = scan_character(p, end);
+        buffer_append(&b, size ? p : "\xef\xbf\xbd", size ? size : 3);
+        p += size ? size : 1;
+    }
+    return b.data;
+}
+
+struct json *json_of_text(const char *text)
+{
+    struct json *j = create(text ? JSON_TEXT : JSON_NULL);
+    j->text = text ? valid_utf8(text) : NULL;
+    return j;
+}
+
+struct json *json_of_number(double value)
+{
+    struct json *j = create(isfinite(value) ? JSON_NUMBER : JSON_NULL);
+    j->number = isfinite(value) ? value : 0;
+    return j;
+}
+
+struct json *json_of_boolean(bool value)
+{
+    struct json *j = create(JSON_BOOLEAN);
+    j->boolean = value;
+    return j;
+}
+
+struct json *json_copy(const struct json *j)
+{
+    struct json *copy = create(j->type);
+    copy->number = j->number;
+    copy->boolean = j->boolean;
+    copy->text = duplicate(j->text);
+    for (size_t i = 0; i < j->count; i++) {
+        struct json *child = json_copy(j->items[i]);
+        child->key = duplicate(j->items[i]->key);
+        push(copy, child);
+    }
+    if (copy->type == JSON_OBJECT)
+        sort_members(copy);
+    return copy;
+}
+
+/* `value` takes the place of `old`, whose node stays, since the index and the order point at it. */
+static struct json *replace(struct json *old, struct json *value)
+{
+    struct json freed = *old;
+    char *key = old->key;
+    *old = *value;
+    old->key = key;
+    freed.key = NULL;
+    *value = freed;
+    json_destroy(&value);
+    return old;
+}
+
+struct json *json_set(struct json *object, const char *key, struct json *value)
+{
+    char *valid = valid_utf8(key);
+    struct json *old = find(object, valid);
+    if (old) {
+        free(valid);
+        return replace(old, value);
+    }
+    value->key = valid;
+    if (object->sorted) {
+        size_t i = sorted_place(object, value->key);
+        object->sorted = grow(object->sorted, &object->sorted_capacity, object->count + 1, sizeof *object->sorted);
+        memmove(object->sorted + i + 1, object->sorted + i, (object->count - i) * sizeof *object->sorted);
+        object->sorted[i] = value;
+    }
+    push(object, value);
+    if (!object->sorted)
+        sort_members(object);
+    return value;
+}
+
+struct json *json_append(struct json *array, struct json *value)
+{
+    push(array, value);
+    return value;
+}
+
+void json_set_text(struct json *object, const char *key, const char *text)
+{
+    json_set(object, key, json_of_text(text));
+}
+
+void json_set_number(struct json *object, const char *key, double value)
+{
+    json_set(object, key, json_of_number(value));
+}
+
+void json_set_boolean(struct json *object, const char *key, bool value)
+{
+    json_set(object, key, json_of_boolean(value));
+}
+
+/* ---- printing ---- */
+
+static void print_number(struct buffer *b, double value)
+{
+    if (fabs(value) <= 9007199254740992.0 && value == floor(value)) {
+        buffer_printf(b, "%.0f", value);
+        return;
+    }
+    char text[32];
+    /* 15 digits always survive, so fewer need no trying, but for numbers that have fewer bits than others */
+    int digits = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
+    do {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+    } while (digits++ < 17 && strtod(text, NULL) != value);
+    buffer_text(b, text);
+}
+
+static void print_text(struct buffer *b, const char *text)
+{
+    static const char letters[] = "btnvfr"; /* of the control characters from 8; \v is not JSON */
+    buffer_append(b, "\"", 1);
+    for (const char *p = text; *p;) {
+        size_t plain = 0;
+        while ((unsigned char)p[plain] >= 0x20 && p[plain] != '"' && p[plain] != '\\')
+            plain++;
+        buffer_append(b, p, plain);
+        p += plain;
+        if (!*p)
+            break;
+        if (*p >= 0x20)
+            buffer_printf(b, "\\%c", *p);
+        else if (*p >= 8 && *p <= 13 && *p != 11)
+            buffer_printf(b, "\\%c", letters[*p - 8]);
+        else
+            buffer_printf(b, "\\u%04x", *p);
+        p++;
+    }
+    buffer_append(b, "\"", 1);
+}
+
+static void new_line(struct buffer *b, int indent)
+{
+    buffer_printf(b, "\n%*s", indent * 2, "");
+}
+
+static void print_value(struct buffer *b, const struct json *j, bool pretty, int depth);
+
+static void print_container(struct buffer *b, const struct json *j, bool pretty, int depth)
+{
+    bool object = j->type == JSON_OBJECT;
+    buffer_text(b, object ? "{" : "[");
+    for (size_t i = 0; i < j->count; i++) {
+        if (i)
+            buffer_text(b, pretty ? "," : ", ");
+        if (pretty)
+            new_line(b, depth + 1);
+        if (object) {
+            print_text(b, j->items[i]->key);
+            buffer_text(b, ": ");
+        }
+        print_value(b, j->items[i], pretty, depth + 1);
+    }
+    if (pretty && j->count)
+        new_line(b, depth);
+    buffer_text(b, object ? "}" : "]");
+}
+
+static void print_value(struct buffer *b, const struct json *j, bool pretty, int depth)
+{
+    if (j->type == JSON_NULL)
+        buffer_text(b, "null");
+    else if (j->type == JSON_BOOLEAN)
+        buffer_text(b, j->boolean ? "true" : "false");
+    else if (j->type == JSON_NUMBER)
+        print_number(b, j->number);
+    else if (j->type == JSON_TEXT)
+        print_text(b, j->text);
+    else
+        print_container(b, j, pretty, depth);
+}
+
+char *json_print(const struct json *j, bool pretty)
+{
+    struct buffer b = {0};
+    print_value(&b, j, pretty, 0);
+    return b.data;
+}
+
+int json_write(const char *path, const struct json *j, struct error *e)
+{
+    char *text = json_print(j, true), *lines = format_text("%s\n", text);
+    int result = file_write(path, lines, strlen(lines), e);
+    free(lines);
+    free(text);
+    return result;
+}

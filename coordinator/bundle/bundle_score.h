@@ -1,0 +1,42 @@
+/* A bundle applied to a file of rows: one pass, logits in the order of the rows. */
+#pragma once
+
+#include "common/format/bundle.h"
+#include "common/format/dataset.h"
+#include "common/format/split.h"
+#include "coordinator/decision/metrics.h"
+
+struct scoring {
+    struct bundle *bundle;
+    struct dataset *data;
+    float *logits;        /* (rows, labels) */
+    double *probability;  /* (rows, labels): softmax, or of many labels a row sigmoid, of logits / temperature */
+    uint8_t *decided;     /* (rows, labels): 1 where the bundle's rule gives the row the label */
+    double *temperatures; /* (labels) */
+    uint32_t rows, labels;
+    bool knows;                     /* the bundle tells which rows it knows */
+    uint32_t known[PART_COUNT + 1]; /* rows of the file by the part of the bundle's run they stand in; new ones last */
+};
+
+/* What happens to rows that the bundle was made from. */
+enum known_policy {
+    KNOWN_ANY,          /* scored as any other; not looked for */
+    KNOWN_COUNT,        /* scored and counted */
+    KNOWN_REFUSE_TRAIN, /* ERROR_DATA if one was trained on, else scored and counted */
+    KNOWN_LEAVE_OUT     /* rows trained on or tuned on are left out; ERROR_DATA if none is left */
+};
+
+struct scoring_options {
+    const char *device;
+    int threads; /* 0: all cores */
+    enum known_policy known;
+};
+
+/* need_labels: rows must carry the label field (evaluate). */
+int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool need_labels, const struct scoring_options *o,
+                struct error *e);
+void scoring_free(struct scoring *s);
+/* Class that the bundle's rule gives row i, of a bundle with one label a row. */
+uint32_t scoring_predict(const struct scoring *s, uint32_t i);
+/* How the bundle decides; without labels of the rows. */
+struct truth scoring_kind(const struct scoring *s);

@@ -1,0 +1,260 @@
+/* Owns evaluation.json. */
+#include "coordinator/bundle/evaluation.h"
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/score/bootstrap.h"
+#include "coordinator/decision/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DRAWS 1000
+
+enum rule { AT_HALF, AT_GLOBAL, AT_TUNED, RULES };
+static const char *const rule_names[RULES] = {"half", "global", "tuned"};
+static const char *const rule_words[RULES] = {"0.5 for all", "global threshold", "chosen rule"};
+
+/* A part by every rule; a rule that a kind of decision does not know stays out. */
+struct comparison {
+    const struct run *run;
+    struct truth truth;
+    bool known[RULES];
+    struct figures figures[RULES];
+    double *draws[RULES];
+};
+
+static bool is_known(const struct run *r, enum rule rule)
+{
+    return rule == AT_TUNED || (r->kind == DECISION_LABELS || (rule == AT_HALF && r->kind == DECISION_BINARY));
+}
+
+/* The labels as columns of 0 and 1; of two labels the positive one's alone. */
+static uint8_t *columns(const struct truth *t, const uint8_t *decided, uint32_t *labels)
+{
+    uint32_t count = t->kind == DECISION_BINARY ? 1 : t->labels, first = t->kind == DECISION_BINARY ? t->positive : 0;
+    uint8_t *to = allocate(t->rows, count);
+    for (size_t i = 0; i < t->rows; i++)
+        for (size_t l = 0; l < count; l++) {
+            size_t at = i * t->labels + first + l;
+            to[i * count + l] = decided ? decided[at] : t->targets ? t->targets[at] : t->class[i] == (int32_t)(first + l);
+        }
+    *labels = count;
+    return to;
+}
+
+static uint8_t *decide(const struct comparison *c, const float *logits, const double *thresholds)
+{
+    uint32_t labels;
+    uint8_t *all = decisions_make(&c->truth, logits, c->run->temperatures, thresholds),
+            *decided = columns(&c->truth, all, &labels);
+    free(all);
+    return decided;
+}
+
+/* decided [RULES], NULL of those that are not known. */
+static void draw(struct comparison *c, uint8_t *const *decided)
+{
+    uint32_t labels;
+    size_t count = 0;
+    const uint8_t *rules[RULES];
+    double *values[RULES];
+    uint8_t *truth = columns(&c->truth, NULL, &labels);
+    for (int rule = 0; rule < RULES; rule++)
+        if (c->known[rule]) {
+            c->draws[rule] = allocate(DRAWS, BOOTSTRAP_FIGURES * sizeof(double));
+            values[count] = c->draws[rule];
+            rules[count++] = decided[rule];
+        }
+    bootstrap_draw(values, rules, count, DRAWS, truth, c->truth.rows, labels, c->truth.kind == DECISION_CLASS, c->run->job->seed);
+    free(truth);
+}
+
+static void compare(struct comparison *ret, const struct run *r, enum part part, const float *logits)
+{
+    struct comparison c = {.run = r};
+    uint8_t *decided[RULES] = {NULL};
+    double *thresholds = allocate(r->labels, sizeof *thresholds);
+    truth_read(&c.truth, r->data, r->split.part[part].rows, r->split.part[part].count, (uint32_t)r->positive);
+    for (int rule = 0; rule < RULES; rule++) {
+        c.known[rule] = is_known(r, rule);
+        for (uint32_t l = 0; l < r->labels; l++)
+            thresholds[l] = rule == AT_HALF ? 0.5 : rule == AT_GLOBAL ? r->threshold : r->thresholds[l];
+        if (!c.known[rule])
+            continue;
+        figures_make(&c.figures[rule], &c.truth, logits, r->temperatures, thresholds);
+        decided[rule] = decide(&c, logits, thresholds);
+    }
+    draw(&c, decided);
+    for (int rule = 0; rule < RULES; rule++)
+        free(decided[rule]);
+    free(thresholds);
+    *ret = c;
+}
+
+static void comparison_free(struct comparison *c)
+{
+    for (int rule = 0; rule < RULES; rule++) {
+        figures_free(&c->figures[rule]);
+        free(c->draws[rule]);
+    }
+    truth_free(&c->truth);
+}
+
+static struct json *intervals_to_json(const double *draws, const double *minus, uint32_t count)
+{
+    struct json *o = json_object();
+    for (int f = 0; f < BOOTSTRAP_FIGURES; f++) {
+        struct interval i = bootstrap_interval(draws, minus, count, (enum bootstrap_figure)f);
+        struct json *list = json_set(o, bootstrap_figure_names[f], json_array());
+        json_append(list, json_of_number(i.low));
+        json_append(list, json_of_number(i.high));
+    }
+    return o;
+}
+
+/* Figures of the rule; of two labels micro and macro are those of the positive one, as F1 is. */
+static void averages_of(double values[BOOTSTRAP_FIGURES], const struct comparison *c, enum rule rule)
+{
+    const struct figures *f = &c->figures[rule];
+    bool binary = c->truth.kind == DECISION_BINARY;
+    values[BOOTSTRAP_ACCURACY] = binary ? f->pooled.accuracy : f->all.accuracy;
+    values[BOOTSTRAP_MICRO_PRECISION] = f->pooled.precision;
+    values[BOOTSTRAP_MICRO_RECALL] = f->pooled.recall;
+    values[BOOTSTRAP_MICRO_F1] = f->pooled.f1;
+    values[BOOTSTRAP_MACRO_F1] = binary ? f->pooled.f1 : f->all.macro_f1;
+    values[BOOTSTRAP_WEIGHTED_F1] = binary ? f->pooled.f1 : f->all.weighted_f1;
+}
+
+static struct json *rule_to_json(const struct comparison *c, enum rule rule)
+{
+    double values[BOOTSTRAP_FIGURES], base[BOOTSTRAP_FIGURES];
+    struct json *o = json_object();
+    averages_of(values, c, rule);
+    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
+        json_set_number(o, bootstrap_figure_names[f], values[f]);
+    json_set_number(o, "loss", c->figures[rule].loss);
+    json_set(o, "intervals", intervals_to_json(c->draws[rule], NULL, DRAWS));
+    if (rule == AT_HALF || !c->known[AT_HALF])
+        return o;
+    struct json *difference = json_set(o, "difference", json_object());
+    averages_of(base, c, AT_HALF);
+    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
+        json_set_number(difference, bootstrap_figure_names[f], values[f] - base[f]);
+    json_set(o, "difference_intervals", intervals_to_json(c->draws[rule], c->draws[AT_HALF], DRAWS));
+    return o;
+}
+
+static struct json *counts_to_json(const struct binary_metrics *m)
+{
+    struct json *o = json_object();
+    json_set_number(o, "precision", m->precision);
+    json_set_number(o, "recall", m->recall);
+    json_set_number(o, "f1", m->f1);
+    return o;
+}
+
+static struct json *label_to_json(const struct comparison *c, uint32_t l)
+{
+    const struct run *r = c->run;
+    const struct binary_metrics *m = &c->figures[AT_TUNED].each[l];
+    struct json *o = json_object();
+    json_set_text(o, "label", r->label_names[l]);
+    json_set_number(o, "support", (double)(m->true_positive + m->false_negative));
+    json_set(o, "threshold", r->kind == DECISION_CLASS ? json_null() : json_of_number(r->thresholds[l]));
+    for (int rule = 0; rule < RULES; rule++)
+        if (c->known[rule])
+            json_set(o, rule_names[rule], counts_to_json(&c->figures[rule].each[l]));
+    return o;
+}
+
+static struct json *comparison_to_json(const struct comparison *c)
+{
+    struct json *o = json_object(), *rules = json_object(), *absent = json_array(), *labels = json_array();
+    json_set_number(o, "rows", c->truth.rows);
+    json_set_number(o, "draws", DRAWS);
+    for (int rule = 0; rule < RULES; rule++)
+        if (c->known[rule])
+            json_set(rules, rule_names[rule], rule_to_json(c, rule));
+    for (uint32_t l = 0; l < c->truth.labels; l++) {
+        const struct binary_metrics *m = &c->figures[AT_TUNED].each[l];
+        json_append(labels, label_to_json(c, l));
+        if (m->true_positive + m->false_negative == 0)
+            json_append(absent, json_of_text(c->run->label_names[l]));
+    }
+    json_set(o, "rules", rules);
+    json_set(o, "labels_without_rows", absent);
+    json_set(o, "labels", labels);
+    return o;
+}
+
+/* In the last column. */
+static enum bootstrap_figure last_figure(const struct comparison *c)
+{
+    return c->truth.kind == DECISION_BINARY ? BOOTSTRAP_ACCURACY : BOOTSTRAP_MACRO_F1;
+}
+
+static void print_rule(const struct comparison *c, enum rule rule)
+{
+    double v[BOOTSTRAP_FIGURES];
+    struct interval i = bootstrap_interval(c->draws[rule], NULL, DRAWS, BOOTSTRAP_MICRO_F1);
+    averages_of(v, c, rule);
+    printf("  %-18s  %9.4f  %7.4f  %8.4f  [ %.4f,  %.4f]  %8.4f\n", rule_words[rule], v[BOOTSTRAP_MICRO_PRECISION],
+           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_figure(c)]);
+}
+
+/* What the chosen rule gains over 0.5, draw by draw. */
+static void print_difference(const struct comparison *c)
+{
+    double v[BOOTSTRAP_FIGURES], base[BOOTSTRAP_FIGURES];
+    struct interval i = bootstrap_interval(c->draws[AT_TUNED], c->draws[AT_HALF], DRAWS, BOOTSTRAP_MICRO_F1);
+    averages_of(v, c, AT_TUNED);
+    averages_of(base, c, AT_HALF);
+    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
+        v[f] -= base[f];
+    printf("  %-18s  %+9.4f  %+7.4f  %+8.4f  [%+.4f, %+.4f]  %+8.4f\n", "difference to 0.5", v[BOOTSTRAP_MICRO_PRECISION],
+           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_figure(c)]);
+}
+
+static void print_comparison(const struct comparison *c)
+{
+    bool binary = c->truth.kind == DECISION_BINARY;
+    printf("  test, thresholds frozen; 95 %% of %u resampled tests lie within the brackets\n", DRAWS);
+    printf("  %-18s  precision   recall  %8s  %18s  %8s\n", "rule", binary ? "F1" : "micro F1", "",
+           binary ? "accuracy" : "macro F1");
+    for (int rule = 0; rule < RULES; rule++)
+        if (c->known[rule])
+            print_rule(c, rule);
+    if (c->known[AT_HALF])
+        print_difference(c);
+}
+
+static int add_part(struct json *to, const struct run *r, enum part part, struct error *e)
+{
+    struct logits l;
+    struct comparison c;
+    const struct logits_rows whose = {r->data, r->split.part[part].rows};
+    if (logits_read(&l, r->final.logits, part, r->final.epoch, &whose, e) != 0)
+        return -1;
+    compare(&c, r, part, l.values);
+    json_set(to, part_names[part], comparison_to_json(&c));
+    if (part == PART_TEST)
+        print_comparison(&c);
+    comparison_free(&c);
+    logits_free(&l);
+    return 0;
+}
+
+int evaluation_write(const struct run *r, struct error *e)
+{
+    struct json *o = json_object();
+    char *path = path_join(r->folder, "evaluation.json");
+    json_set_text(o, "trial", r->trials[r->order[0]].key);
+    json_set_text(o, "split_sha256", r->split.sha256);
+    json_set(o, "threshold", json_of_number(r->threshold));
+    int status = add_part(o, r, PART_VALIDATION, e) == 0 && add_part(o, r, PART_TEST, e) == 0 ? json_write(path, o, e) : -1;
+    free(path);
+    json_destroy(&o);
+    return status;
+}

@@ -1,0 +1,100 @@
+/* Owns the making of a bundle from what a run has found. */
+#include "coordinator/bundle/publish.h"
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/base/sha256.h"
+#include "common/format/bundle.h"
+#include "common/format/zip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void add_history(struct json *inference)
+{
+    static const char *const kept[] = {"threshold", "thresholds", "temperature", "temperatures"};
+    char time[32];
+    struct json *entry = json_append(json_set(inference, "history", json_array()), json_object());
+    clock_timestamp(time, sizeof time);
+    json_set_text(entry, "time", time);
+    json_set_text(entry, "event", "published");
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        if (json_get(inference, kept[i]))
+            json_set(entry, kept[i], json_copy(json_get(inference, kept[i])));
+}
+
+static int write_bundle(const char *path, const struct run *r, const struct json *inference, struct error *e)
+{
+    const struct trial_run *t = &r->trials[r->order[0]];
+    struct model_config model;
+    struct tokenizer *tokenizer;
+    if (model_config_read(&model, r->model, e) != 0 || tokenizer_open(&tokenizer, r->model, e) != 0)
+        return -1;
+    model.labels = r->labels;
+    if (t->job.train.dropout >= 0)
+        model.hidden_dropout = model.attention_dropout = model.classifier_dropout = (float)t->job.train.dropout;
+    struct json *whole = json_copy(inference);
+    add_history(whole);
+    char *card = model_card(r, inference);
+    struct known_rows *known;
+    known_rows_make(&known, r->data, &r->split);
+    struct bundle_parts parts = {.weights = t->weights,
+                                 .model_folder = r->model,
+                                 .model = &model,
+                                 .label_names = r->label_names,
+                                 .multi = r->job->multi,
+                                 .tokenizer = tokenizer,
+                                 .inference = whole,
+                                 .card = card,
+                                 .known = known};
+    int status = bundle_write(path, &parts, e);
+    known_rows_destroy(&known);
+    free(card);
+    json_destroy(&whole);
+    tokenizer_close(&tokenizer);
+    return status;
+}
+
+static bool is_published(const struct run *r, const char *hash, const char *path, const char *zip)
+{
+    const struct json *event = event_log_last(r->log, "stage_done", "stage", "publish");
+    const char *made_from = json_text(json_get(event, "made_from"));
+    struct bundle *bundle;
+    struct error ignored;
+    if (!made_from || strcmp(made_from, hash) != 0 || !file_exists(zip) || bundle_open(&bundle, path, &ignored) != 0)
+        return false;
+    bundle_close(&bundle);
+    return true;
+}
+
+static int remember(const struct run *r, const char *hash, struct error *e)
+{
+    struct json *event = json_object();
+    json_set_text(event, "stage", "publish");
+    json_set_text(event, "made_from", hash);
+    json_set_text(event, "trial", r->trials[r->order[0]].key);
+    json_set(event, "threshold", json_of_number(r->threshold));
+    return event_log_append(r->log, "stage_done", event, e);
+}
+
+int publish(const struct run *r, bool *made, struct error *e)
+{
+    char hash[SHA256_TEXT], *path = path_join(r->folder, "bundle"), *zip = format_text("%s/%s.zip", r->folder, r->job->name);
+    struct json *inference = inference_config(r);
+    char *printed = json_print(inference, false), *text = format_text("%s%s", printed, r->beside ? r->beside : "");
+    int status = 0;
+    sha256_bytes(text, strlen(text), hash);
+    free(printed);
+    bool there = is_published(r, hash, path, zip);
+    if (!there &&
+        (write_bundle(path, r, inference, e) != 0 || zip_folder(zip, path, r->job->name, e) != 0 || remember(r, hash, e) != 0))
+        status = -1;
+    if (status == 0)
+        *made = !there;
+    free(text);
+    json_destroy(&inference);
+    free(zip);
+    free(path);
+    return status;
+}

@@ -1,0 +1,169 @@
+/* muster doctor: what this build and this machine have, and what is missing. */
+#include "cluster/launcher.h"
+#include "common/base/memory.h"
+#include "common/base/version.h"
+#include "coordinator/cli/verbs.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static void line(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(const char *name, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("  %-14s ", name);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+}
+
+/* Value behind "key : " in a file such as /proc/cpuinfo; "" if it is not there. */
+static void file_value(char *value, size_t size, const char *path, const char *key)
+{
+    char text[8192];
+    FILE *f = fopen(path, "r");
+    value[0] = 0;
+    while (f && !value[0] && fgets(text, sizeof text, f)) {
+        char *colon = strchr(text, ':');
+        if (strncmp(text, key, strlen(key)) == 0 && colon)
+            snprintf(value, size, "%s", colon + 1 + strspn(colon + 1, " \t"));
+    }
+    if (f)
+        fclose(f);
+    value[strcspn(value, "\n")] = 0;
+}
+
+static bool has_flag(const char *flags, const char *name)
+{
+    size_t size = strlen(name);
+    for (const char *at = flags; (at = strstr(at, name)); at += size)
+        if ((at == flags || at[-1] == ' ') && (at[size] == ' ' || !at[size]))
+            return true;
+    return false;
+}
+
+static void show_machine(void)
+{
+    static const char *const known[] = {"avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "avx512_vnni", "amx_bf16"};
+    char model[256], flags[8192], memory[64], free_memory[64], instructions[256] = "";
+    struct utsname system = {0};
+    uname(&system);
+    file_value(model, sizeof model, "/proc/cpuinfo", "model name");
+    file_value(flags, sizeof flags, "/proc/cpuinfo", "flags");
+    file_value(memory, sizeof memory, "/proc/meminfo", "MemTotal");
+    file_value(free_memory, sizeof free_memory, "/proc/meminfo", "MemAvailable");
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (has_flag(flags, known[i]))
+            snprintf(instructions + strlen(instructions), sizeof instructions - strlen(instructions), "%s ", known[i]);
+    line("system", "%s %s %s", system.sysname, system.release, system.machine);
+    line("processor", "%s", model[0] ? model : "unknown");
+    line("instructions", "%s", instructions[0] ? instructions : "baseline only");
+    line("cores", "%d", launcher_cores());
+    line("memory", "%.1f GiB, %.1f GiB available", strtod(memory, NULL) / (1 << 20), strtod(free_memory, NULL) / (1 << 20));
+}
+
+/* False if the command cannot be run or says nothing. */
+static bool first_line(char *text, size_t size, const char *command)
+{
+    FILE *f = popen(command, "r");
+    bool found = f && fgets(text, (int)size, f);
+    if (found)
+        text[strcspn(text, "\n")] = 0;
+    return f && pclose(f) == 0 && found;
+}
+
+struct library {
+    const char *name, *file, *package, *use;
+};
+
+static const struct library libraries[] = {
+    {"Open MPI", "libmpi.so", "libopenmpi3", "gradients between ranks"},
+    {"oneDNN", "libdnnl.so", "libdnnl2", "matrix products"},
+    {"HDF5", "libhdf5", "libhdf5-103-1", "logits and results"},
+    {"ZeroMQ", "libzmq.so", "libzmq5", "control"},
+    {"libcrypto", "libcrypto.so", "libssl3", "hashes"},
+    {"libzip", "libzip.so", "libzip4", "bundles"},
+    {"utf8proc", "libutf8proc.so", "libutf8proc2", "tokeniser"},
+    {"cJSON", "libcjson.so", "libcjson1", "JSON"},
+};
+
+/* What the dynamic linker finds for the worker, which needs all of them: "libmpi.so.40 => /usr/lib/.../libmpi.so.40 (0x...)". */
+static size_t show_library(const struct library *l, const char *listing)
+{
+    const char *at = strstr(listing, l->file);
+    char name[128] = "", path[4096] = "";
+    if (!at || sscanf(at, "%127s => %4095s", name, path) != 2) {
+        line(l->name, "linked in");
+        return 0;
+    }
+    if (path[0] != '/') {
+        line(l->name, "MISSING (%s): %s; install %s", name, l->use, l->package);
+        return 1;
+    }
+    char *file = realpath(path, NULL);
+    line(l->name, "%s", file ? file : path);
+    free(file);
+    return 0;
+}
+
+static size_t show_libraries(const char *worker)
+{
+    static char listing[65536];
+    char *command = format_text("LD_TRACE_LOADED_OBJECTS=1 '%s' 2>/dev/null", worker);
+    FILE *f = popen(command, "r");
+    size_t size = f ? fread(listing, 1, sizeof listing - 1, f) : 0, missing = 0;
+    listing[size] = 0;
+    if (f)
+        pclose(f);
+    free(command);
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++)
+        missing += show_library(&libraries[i], listing);
+    return missing;
+}
+
+static void show_programs(void)
+{
+    char text[256];
+    if (first_line(text, sizeof text, "mpirun --version 2>/dev/null"))
+        line("mpirun", "%s", text);
+    else
+        line("mpirun", "not in PATH: one rank a group only; install openmpi-bin for more");
+    line("CUDA, NCCL", "not in this build");
+    char pmix[256];
+    if (!first_line(text, sizeof text, "command -v srun 2>/dev/null"))
+        line("SLURM", "not here (not needed)");
+    else if (!first_line(text, sizeof text, "srun --version 2>/dev/null"))
+        line("SLURM", "srun is here, the configuration of a cluster is not (SLURM_CONF)");
+    else
+        line("SLURM", "%s; %s", text,
+             first_line(pmix, sizeof pmix, "srun --mpi=list 2>&1 | grep -ow pmix")
+                 ? "srun --mpi=pmix is there: cluster.launcher srun"
+                 : "srun shows no PMIx here: cluster.launcher mpirun");
+    line("remote shell", "%s",
+         first_line(text, sizeof text, "command -v \"${OMPI_MCA_plm_rsh_agent:-ssh}\" 2>/dev/null")
+             ? text
+             : "no ssh: hosts of cluster.hostfile cannot be reached (openssh-client)");
+}
+
+int verb_doctor(const struct arguments *a, struct error *e)
+{
+    char *worker;
+    (void)a;
+    line("muster", MUSTER_VERSION ", compiler " __VERSION__);
+    show_machine();
+    show_programs();
+    if (launcher_worker_path(&worker, e) != 0)
+        return -1;
+    line("worker", "%s", worker);
+    size_t missing = show_libraries(worker);
+    free(worker);
+    if (missing > 0)
+        return error_set(e, ERROR_FAILED, "doctor: %zu libraries are missing, see above; muster-worker cannot start", missing);
+    return 0;
+}

@@ -1,0 +1,254 @@
+/* muster evaluate: a bundle on labelled rows, at its own temperature and thresholds; a gate for CI. */
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "coordinator/bundle/bundle_score.h"
+#include "coordinator/cli/verbs.h"
+#include "coordinator/decision/tune.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct option evaluate_options[] = {
+    {"min-f1", 0, "X", NULL, "exit 4 if F1 is below X: of the positive label, or as --metric says"},
+    {"metric", 0, "NAME", NULL,
+     "what the gate looks at: f1, micro_f1, macro_f1, weighted_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
+    {"unseen", 0, NULL, NULL, "leave out the rows that the bundle was trained or tuned on"},
+    {"allow-train", 0, NULL, NULL, "take rows that the bundle was trained on as they are; without it such data is refused"},
+    {"junit", 0, "FILE", NULL, "write the gate as JUnit XML"},
+    {"json", 0, NULL, NULL, "print the metrics as JSON"},
+    {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
+    {"threads", 0, "N", "0", "threads; 0: all cores"},
+    {NULL},
+};
+
+static double pooled_f1(const struct figures *f)
+{
+    return f->pooled.f1;
+}
+
+static double micro_f1(const struct figures *f)
+{
+    return f->all.micro_f1;
+}
+
+static double macro_f1(const struct figures *f)
+{
+    return f->all.macro_f1;
+}
+
+static double weighted_f1(const struct figures *f)
+{
+    return f->all.weighted_f1;
+}
+
+static const struct {
+    const char *name, *words;
+    double (*of)(const struct figures *f);
+} gates[] = {{"f1", "F1", pooled_f1},
+             {"micro_f1", "micro F1", micro_f1},
+             {"macro_f1", "macro F1", macro_f1},
+             {"weighted_f1", "weighted F1", weighted_f1}};
+#define GATES (sizeof gates / sizeof gates[0])
+
+struct gate {
+    double least, found;
+    const char *words;
+};
+
+/* Before anything is computed. name may be NULL. */
+static int check_gate(const char *name, const char *bundle, struct error *e)
+{
+    struct bundle *b;
+    struct error ignored;
+    size_t i = 0;
+    while (name && i < GATES && strcmp(gates[i].name, name) != 0)
+        i++;
+    if (i == GATES)
+        return error_set(e, ERROR_USAGE, "--metric: expected f1, micro_f1, macro_f1 or weighted_f1, found \"%s\"", name);
+    if (!name || i > 0 || bundle_open(&b, bundle, &ignored) != 0) /* what is no bundle is told of later */
+        return 0;
+    bool binary = decision_kind_of(bundle_labels(b)->multi, bundle_labels(b)->count) == DECISION_BINARY;
+    bundle_close(&b);
+    return binary ? 0 : error_set(e, ERROR_USAGE, "--metric: f1 is of two labels; use micro_f1, macro_f1 or weighted_f1");
+}
+
+/* name NULL: the usual one of the kind; else one of them. */
+static size_t find_gate(const char *name, enum decision_kind kind)
+{
+    static const size_t usual[] = {[DECISION_BINARY] = 0, [DECISION_LABELS] = 1, [DECISION_CLASS] = 2};
+    size_t i = 0;
+    while (name && strcmp(gates[i].name, name) != 0)
+        i++;
+    return name ? i : usual[kind];
+}
+
+static struct json *to_json(const struct figures *f, const struct scoring *s, const struct gate *gate)
+{
+    const struct decision *d = bundle_decision(s->bundle);
+    bool binary = scoring_kind(s).kind == DECISION_BINARY;
+    struct json *o = binary ? metrics_to_json(&f->pooled) : json_object();
+    averages_to_json(o, &f->all);
+    json_set_number(o, "accuracy", f->all.accuracy);
+    json_set_number(o, "f1", gate->found);
+    json_set_number(o, "rows", s->rows);
+    json_set_number(o, "loss", f->loss);
+    json_set_number(o, "temperature", d->temperature);
+    struct json *own = d->own_temperatures ? json_set(o, "temperatures", json_object()) : NULL;
+    for (uint32_t l = 0; own && l < s->labels; l++)
+        json_set_number(own, bundle_labels(s->bundle)->names[l], d->temperatures[l]);
+    if (binary) {
+        json_set_number(o, "threshold", d->thresholds[d->positive]);
+        json_set_text(o, "positive", bundle_labels(s->bundle)->names[d->positive]);
+    }
+    if (s->knows) {
+        struct json *known = json_set(o, "known_rows", json_object());
+        for (int p = 0; p <= PART_COUNT; p++)
+            json_set_number(known, p < PART_COUNT ? part_names[p] : "new", s->known[p]);
+    }
+    struct json *each = json_set(o, "labels", json_object());
+    for (uint32_t l = 0; l < s->labels; l++)
+        json_set(each, bundle_labels(s->bundle)->names[l], metrics_to_json(&f->each[l]));
+    return o;
+}
+
+/* "temperature 1.5". Caller frees. */
+static char *temperature_words(const struct decision *d)
+{
+    return d->own_temperatures ? duplicate("a temperature for each label") : format_text("temperature %.4g", d->temperature);
+}
+
+static void print_binary(const struct figures *f, const struct scoring *s)
+{
+    const struct decision *d = bundle_decision(s->bundle);
+    const struct binary_metrics *m = &f->pooled;
+    const char *name = bundle_labels(s->bundle)->names[d->positive];
+    char *words = temperature_words(d);
+    printf("%u rows, %s from probability %.4g on, %s\n", s->rows, name, d->thresholds[d->positive], words);
+    free(words);
+    printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", f->loss, m->accuracy, m->precision, m->recall,
+           m->f1);
+    printf("  predicted %s: %llu right, %llu wrong; not predicted: %llu right, %llu wrong\n", name,
+           (unsigned long long)m->true_positive, (unsigned long long)m->false_positive, (unsigned long long)m->true_negative,
+           (unsigned long long)m->false_negative);
+}
+
+static void print_many(const struct figures *f, const struct scoring *s)
+{
+    uint32_t absent = 0;
+    for (uint32_t l = 0; l < s->labels; l++)
+        absent += f->each[l].true_positive + f->each[l].false_negative == 0;
+    char *words = temperature_words(bundle_decision(s->bundle));
+    printf("%u rows, %u labels, %s\n", s->rows, s->labels, words);
+    free(words);
+    printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
+           f->all.accuracy, f->all.micro_precision, f->all.micro_recall, f->all.micro_f1, f->all.macro_f1, f->all.weighted_f1);
+    if (absent > 0)
+        printf("  %u labels have no row here; their F1 counts as 0 in the macro F1\n", absent);
+}
+
+static void print_result(const struct figures *f, const struct scoring *s, const struct gate *gate, bool as_json)
+{
+    if (!as_json) {
+        (scoring_kind(s).kind == DECISION_BINARY ? print_binary : print_many)(f, s);
+        return;
+    }
+    struct json *o = to_json(f, s, gate);
+    char *text = json_print(o, true);
+    printf("%s\n", text);
+    free(text);
+    json_destroy(&o);
+}
+
+static enum known_policy policy_of(const struct arguments *a)
+{
+    return argument_given(a, "unseen") ? KNOWN_LEAVE_OUT : argument_given(a, "allow-train") ? KNOWN_COUNT : KNOWN_REFUSE_TRAIN;
+}
+
+/* What of the file the bundle has seen before, for people. */
+static void tell_known(const struct scoring *s, const char *data, enum known_policy policy)
+{
+    const uint32_t *known = s->known, seen = known[PART_TRAIN] + known[PART_VALIDATION];
+    if (!s->knows)
+        return;
+    if (policy == KNOWN_LEAVE_OUT)
+        log_info(
+            "%s: %u rows that the bundle was trained on and %u that it was tuned on are left out; %u are left, %u of them of its "
+            "test part",
+            data, known[PART_TRAIN], known[PART_VALIDATION], s->rows, known[PART_TEST]);
+    else if (seen > 0)
+        log_warn("%s: the bundle was trained on %u of the %u rows and tuned on %u: these figures flatter it", data,
+                 known[PART_TRAIN], s->rows, known[PART_VALIDATION]);
+}
+
+static void add_escaped(struct buffer *b, const char *text)
+{
+    static const struct {
+        char plain;
+        const char *escaped;
+    } all[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}};
+    for (; *text; text++) {
+        const char *escaped = NULL;
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+            escaped = all[i].plain == *text ? all[i].escaped : escaped;
+        if (escaped)
+            buffer_text(b, escaped);
+        else
+            buffer_append(b, (unsigned char)*text < ' ' ? " " : text, 1);
+    }
+}
+
+/* One test suite with one case: CI servers show it beside the tests. */
+static int write_junit(const char *path, const struct gate *g, const char *bundle, const char *data, struct error *e)
+{
+    struct buffer b = {0};
+    bool failed = g->found < g->least;
+    buffer_printf(&b,
+                  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"muster evaluate\" tests=\"1\" failures=\"%d\" "
+                  "errors=\"0\">\n  <testcase classname=\"",
+                  failed);
+    add_escaped(&b, bundle);
+    buffer_printf(&b, "\" name=\"%s of at least %g on ", g->words, g->least);
+    add_escaped(&b, data);
+    buffer_text(&b, "\">\n");
+    if (failed)
+        buffer_printf(&b, "    <failure message=\"%s %.6f is below %g\"/>\n", g->words, g->found, g->least);
+    buffer_printf(&b, "    <system-out>%s %.6f</system-out>\n  </testcase>\n</testsuite>\n", g->words, g->found);
+    int status = file_write(path, b.data, b.size, e);
+    buffer_free(&b);
+    return status;
+}
+
+int verb_evaluate(const struct arguments *a, struct error *e)
+{
+    struct scoring s;
+    struct scoring_options o = {.device = argument(a, "device"), .known = policy_of(a)};
+    struct gate gate = {0};
+    if (argument_given(a, "unseen") && argument_given(a, "allow-train"))
+        return error_set(e, ERROR_USAGE, "--unseen leaves out the rows that --allow-train takes: give one of the two");
+    if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
+        (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
+        check_gate(argument(a, "metric"), a->positional[0], e) != 0 ||
+        scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
+        return -1;
+    size_t which = find_gate(argument(a, "metric"), scoring_kind(&s).kind);
+    tell_known(&s, a->positional[1], o.known);
+    struct truth truth;
+    struct figures f;
+    truth_read(&truth, s.data, NULL, s.rows, scoring_kind(&s).positive);
+    figures_make(&f, &truth, s.logits, s.temperatures, bundle_decision(s.bundle)->thresholds);
+    gate.found = gates[which].of(&f);
+    gate.words = gates[which].words;
+    print_result(&f, &s, &gate, argument_given(a, "json"));
+    figures_free(&f);
+    truth_free(&truth);
+    scoring_free(&s);
+    if (argument_given(a, "junit") && write_junit(argument(a, "junit"), &gate, a->positional[0], a->positional[1], e) != 0)
+        return -1;
+    if (gate.found < gate.least)
+        return error_set(e, ERROR_GATE, "%s: %s %.4f on %s is below the gate --min-f1 %g", a->positional[0], gate.words,
+                         gate.found, a->positional[1], gate.least);
+    return 0;
+}

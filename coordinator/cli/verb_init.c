@@ -1,0 +1,413 @@
+/* muster init: looks at somebody's data and writes a job that runs on it, with the reason for each choice on the screen. */
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/format/model_config.h"
+#include "common/format/stream.h"
+#include "coordinator/cli/verbs.h"
+#include "coordinator/data/guess.h"
+#include "coordinator/data/records.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define LABELS_WRITTEN 64
+
+const struct option init_options[] = {
+    {"output", 'o', "FILE", "job.json", "the job file to write"},
+    {"model", 0, "NAME", NULL, "folder of a Hugging Face model, or a hub name; without it a placeholder"},
+    {"label", 0, "FIELD", NULL, "the field with the label; without it the one that looks like it"},
+    {"force", 0, NULL, NULL, "write over a file that is there"},
+    {NULL},
+};
+
+/* What goes into the job: the guesses, and what reading the rows by them shows. */
+struct draft {
+    const char *data, *model;
+    struct guess g;
+    struct records records;
+    uint64_t *label_rows; /* (labels) */
+    uint32_t p50, p95, longest /* tokens of a row, estimated */, limit /* of the model; 0: not known */;
+    struct json *job, *section;
+};
+
+static void because(const char *key, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void because(const char *key, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("  %-22s ", key);
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+}
+
+static struct text_fields names_of(const struct guess *g, const size_t *list, size_t count)
+{
+    struct text_fields names = {.names = allocate(count, sizeof(char *)), .count = count};
+    for (size_t i = 0; i < count; i++)
+        names.names[i] = duplicate(guess_name(g, list[i]));
+    return names;
+}
+
+static void names_free(struct text_fields *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->names[i]);
+    free(names->names);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Word pieces of a text, roughly: 1.35 a word, and no fewer than its letters make. */
+static double pieces(const char *text)
+{
+    double plain = 0, foreign = 0;
+    for (const char *c = text; text && *c; c++) {
+        plain += ((unsigned char)*c & 0x80) == 0;
+        foreign += ((unsigned char)*c & 0xc0) == 0xc0;
+    }
+    return fmax(1.35 * text_words(text), plain / 5 + foreign / 2);
+}
+
+static void measure_lengths(struct draft *d)
+{
+    size_t count = d->records.count;
+    uint32_t *sizes = allocate(count, sizeof *sizes);
+    for (size_t i = 0; i < count; i++)
+        sizes[i] = (uint32_t)(3 + pieces(d->records.rows[i].a) + pieces(d->records.rows[i].b));
+    qsort(sizes, count, sizeof *sizes, by_size);
+    d->p50 = sizes[count / 2];
+    d->p95 = sizes[(size_t)(0.95 * (double)(count - 1))];
+    d->longest = sizes[count - 1];
+    free(sizes);
+}
+
+static void count_labels(struct draft *d)
+{
+    d->label_rows = allocate(d->records.label_count, sizeof *d->label_rows);
+    for (size_t i = 0; i < d->records.count; i++) {
+        const struct record *row = &d->records.rows[i];
+        if (row->class >= 0)
+            d->label_rows[row->class]++;
+        for (uint32_t k = 0; k < row->label_count; k++)
+            d->label_rows[row->labels[k]]++;
+    }
+}
+
+/* Reads the rows as a run will. */
+static int read_rows(struct draft *d, struct error *e)
+{
+    struct guess *g = &d->g;
+    size_t required[2] = {g->main_a, g->main_b};
+    struct input in = {.id = guess_name(g, g->id),
+                       .group = guess_name(g, g->group),
+                       .label = guess_name(g, g->label),
+                       .label_columns = names_of(g, g->columns, g->column_count),
+                       .text_a = names_of(g, g->text_a, g->a_count),
+                       .text_b = names_of(g, g->text_b, g->b_count),
+                       .required = names_of(g, required, g->b_count ? 2 : 1),
+                       .joiner = ". ",
+                       .label_separator = g->separator,
+                       .multi = g->multi};
+    int result = records_read(&d->records, &d->data, 1, &in, false, e);
+    names_free(&in.label_columns);
+    names_free(&in.text_a);
+    names_free(&in.text_b);
+    names_free(&in.required);
+    if (result)
+        return -1;
+    count_labels(d);
+    measure_lengths(d);
+    return 0;
+}
+
+static struct json *list_of(const struct guess *g, const size_t *list, size_t count)
+{
+    struct json *names = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_append(names, json_of_text(guess_name(g, list[i])));
+    return names;
+}
+
+static void print_list(const char *key, const struct guess *g, const size_t *list, size_t count, const char *why)
+{
+    printf("  %-22s ", key);
+    for (size_t i = 0; i < count; i++)
+        printf("%s%s (%.0f words)", i ? ", " : "", guess_name(g, list[i]), guess_words(g, list[i]));
+    printf("%s%s\n", why ? ": " : "", why ? why : "");
+}
+
+/* ---- name, model, task ---- */
+
+static char *job_name(const char *data)
+{
+    const char *slash = strrchr(data, '/'), *from = slash ? slash + 1 : data;
+    size_t size = stream_name_size(from);
+    for (size_t i = size; i > 0; i--)
+        if (from[i - 1] == '.') {
+            size = i - 1;
+            break;
+        }
+    char *name = format_text("%.*s", (int)size, from);
+    for (char *c = name; *c; c++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c))
+            *c = '_';
+    if (name[0] == '.' || name[0] == '-' || !name[0]) {
+        free(name);
+        name = duplicate("job");
+    }
+    return name;
+}
+
+static int choose_model(struct draft *d, struct error *e)
+{
+    char *folder = NULL;
+    struct model_config config;
+    struct error absent;
+    if (!d->model) {
+        d->model = d->g.foreign > 0.05 ? "google-bert/bert-base-multilingual-cased" : "google-bert/bert-base-uncased";
+        because("model", "%s: a placeholder for %s; --model takes any BERT", d->model,
+                d->g.foreign > 0.05 ? "texts that are not only English" : "English");
+    } else {
+        because("model", "%s: as you say", d->model);
+    }
+    if (model_folder_find(&folder, d->model, &absent) == 0) {
+        int result = model_config_read(&config, folder, e);
+        free(folder);
+        if (result)
+            return -1;
+        d->limit = config.positions;
+    }
+    json_set_text(d->job, "model", d->model);
+    return 0;
+}
+
+static void choose_task(struct draft *d)
+{
+    json_set_text(d->job, "task", d->g.multi ? "multi_label_classification" : "single_label_classification");
+    if (d->g.column_count > 0) {
+        because("task", "many labels a row: %zu fields hold nothing but 0 and 1", d->g.column_count);
+        return;
+    }
+    because("task", "%s: field '%s' holds %s", d->g.multi ? "many labels a row" : "one label a row",
+            guess_name(&d->g, d->g.label),
+            d->g.separator ? "texts that a separator divides"
+            : d->g.multi   ? "lists"
+                           : "one value a row");
+}
+
+/* ---- data ---- */
+
+static uint64_t rarest(const struct draft *d, size_t *label)
+{
+    *label = 0;
+    for (size_t c = 1; c < d->records.label_count; c++)
+        if (d->label_rows[c] < d->label_rows[*label])
+            *label = c;
+    return d->records.label_count ? d->label_rows[*label] : 0;
+}
+
+static size_t rarer_than(const struct draft *d, uint64_t rows)
+{
+    size_t count = 0;
+    for (size_t c = 0; c < d->records.label_count; c++)
+        count += d->label_rows[c] < rows;
+    return count;
+}
+
+/* Names are written where they are few, so that every part of the data means the same by an index; numbers with gaps (stars from
+ * 1 to 5) become names. */
+static void choose_labels(struct draft *d)
+{
+    size_t count = d->records.label_count, used = count - rarer_than(d, 1), rare;
+    uint64_t least = rarest(d, &rare);
+    because("data.label", "%s: %s, %zu labels in %zu rows, the rarest '%s' in %llu",
+            d->g.pattern        ? d->g.pattern
+            : d->g.column_count ? "columns"
+                                : guess_name(&d->g, d->g.label),
+            d->g.column_count  ? "each a label, 1 where a row has it (--label FIELD if it is another)"
+            : d->g.label_named ? "by its name and values"
+                               : "few different values (--label FIELD if it is another)",
+            used, d->records.count, d->records.labels[rare], (unsigned long long)least);
+    if (d->g.separator) {
+        json_set_text(d->section, "label_separator", d->g.separator);
+        because("data.label_separator", "'%s': stands in many of the cells", d->g.separator);
+    }
+    if (count > LABELS_WRITTEN || (d->g.column_count && !d->g.pattern))
+        return;
+    struct json *names = json_set(d->section, "labels", json_array());
+    for (size_t c = 0; c < count; c++)
+        if (d->label_rows[c])
+            json_append(names, json_of_text(d->records.labels[c]));
+}
+
+static void choose_positive(struct draft *d)
+{
+    static const char *const words[] = {"1",    "yes",    "true",     "positive",  "pos",
+                                        "spam", "linked", "relevant", "duplicate", "entailment"};
+    size_t rare, found = SIZE_MAX;
+    if (d->g.multi || d->records.label_count != 2)
+        return;
+    rarest(d, &rare);
+    for (size_t k = 0; k < sizeof words / sizeof *words && found == SIZE_MAX; k++)
+        for (size_t c = 0; c < 2; c++)
+            if (!strcasecmp(d->records.labels[c], words[k]))
+                found = c;
+    json_set_text(d->section, "positive", d->records.labels[found == SIZE_MAX ? rare : found]);
+    because("data.positive", "%s: %s", d->records.labels[found == SIZE_MAX ? rare : found],
+            found == SIZE_MAX ? "the rarer of the two" : "by its name");
+}
+
+static void choose_rare(struct draft *d)
+{
+    uint32_t least = d->records.count >= 5000 && d->g.multi ? 50 : 10;
+    size_t rare = rarer_than(d, least);
+    if (!rare || (!d->g.multi && d->records.label_count <= 2) || d->records.label_count - rare < 2)
+        return;
+    json_set_number(d->section, "min_label_count", least);
+    because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn and to measure", least, rare);
+}
+
+static void choose_data(struct draft *d)
+{
+    const struct guess *g = &d->g;
+    d->section = json_set(d->job, "data", json_object());
+    json_set_text(d->section, "path", d->data);
+    if (g->id != SIZE_MAX) {
+        json_set_text(d->section, "id", guess_name(g, g->id));
+        because("data.id", "%s: by its name; each row has its own", guess_name(g, g->id));
+    }
+    if (g->group != SIZE_MAX) {
+        json_set_text(d->section, "group", guess_name(g, g->group));
+        because("data.group", "%s: %zu values that come again; a group stays in one part", guess_name(g, g->group),
+                guess_distinct(g, g->group));
+    } else {
+        because("data.group", "none: no field repeats under a name that binds rows together");
+    }
+    json_set(d->section, "label",
+             g->pattern        ? json_of_text(g->pattern)
+             : g->column_count ? list_of(g, g->columns, g->column_count)
+                               : json_of_text(guess_name(g, g->label)));
+    json_set(d->section, "text_a", list_of(g, g->text_a, g->a_count));
+    print_list("data.text_a", g, g->text_a, g->a_count, g->pair_reason);
+    if (g->b_count) {
+        json_set(d->section, "text_b", list_of(g, g->text_b, g->b_count));
+        print_list("data.text_b", g, g->text_b, g->b_count, NULL);
+    }
+    const size_t required[2] = {g->main_a, g->main_b};
+    json_set(d->section, "required", list_of(g, required, g->b_count ? 2 : 1));
+    because("data.required", "%s%s%s: a row says nothing without", guess_name(g, g->main_a), g->b_count ? ", " : "",
+            g->b_count ? guess_name(g, g->main_b) : "");
+    choose_labels(d);
+    choose_positive(d);
+    choose_rare(d);
+}
+
+/* ---- split, train ---- */
+
+static void choose_split(struct draft *d)
+{
+    size_t rare;
+    double share = (double)rarest(d, &rare) / (double)d->records.count;
+    if (!d->g.multi && d->records.label_count <= 2 && share >= 0.1)
+        return;
+    json_set_text(json_set(d->job, "split", json_object()), "method", "stratified");
+    because("split.method", "stratified: rare labels must reach every part");
+}
+
+static uint32_t choose_length(struct draft *d)
+{
+    uint32_t most = d->limit && d->limit < 512 ? d->limit : 512, length = (d->p95 + 31) / 32 * 32;
+    if (length > most)
+        length = most;
+    because("train.max_length", "%u: a row has about %u tokens, 95 %% have no more than %u, the longest %u%s", length, d->p50,
+            d->p95, d->longest, d->p95 > length ? "; longer ones are cut" : "");
+    return length;
+}
+
+static void choose_training(struct draft *d)
+{
+    static const struct {
+        size_t rows;
+        uint32_t epochs;
+    } table[] = {{1000, 6}, {5000, 4}, {50000, 3}, {SIZE_MAX, 2}};
+    size_t k = 0;
+    while (d->records.count >= table[k].rows)
+        k++;
+    uint32_t length = choose_length(d), batch = d->records.count < 10000 ? 16 : 32,
+             epochs = table[k].epochs + (d->g.multi ? 2 : 0);
+    d->section = json_set(d->job, "train", json_object());
+    json_set_number(d->section, "lr", 3e-5);
+    json_set_number(d->section, "epochs", epochs);
+    json_set_number(d->section, "batch", batch);
+    json_set_number(d->section, "max_length", length);
+    json_set_text(d->section, "truncation",
+                  d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
+                                                                                                    : "longest_first");
+    json_set_number(d->section, "warmup", 0.1);
+    because("train.epochs", "%u: for %zu rows; train.patience stops earlier if you set it", epochs, d->records.count);
+    because("train.batch", "%u: %s", batch,
+            batch == 16 ? "below 10,000 rows small steps learn more" : "enough rows for larger steps");
+    if (!d->g.multi)
+        return;
+    struct json *weights = json_set(d->section, "pos_weight", json_array());
+    json_append(weights, json_of_number(1));
+    json_append(weights, json_of_number(50));
+    json_set_text(d->section, "select", "micro_f1");
+    because("train.pos_weight", "[1, 50]: most rows lack most labels");
+    because("train.select", "micro_f1: the loss alone hides when rare labels begin to be found");
+}
+
+static int make_job(struct draft *d, struct error *e)
+{
+    char *name = job_name(d->data);
+    d->job = json_object();
+    json_set_text(d->job, "name", name);
+    free(name);
+    printf("%s: %s, %llu rows%s\n", d->data, d->g.format, (unsigned long long)d->records.read,
+           d->records.read > GUESS_ROWS ? " (fields are guessed from the first 50000)" : "");
+    if (choose_model(d, e))
+        return -1;
+    choose_task(d);
+    choose_data(d);
+    choose_split(d);
+    choose_training(d);
+    return 0;
+}
+
+/* A file without a header line gives its first row as names. */
+static void doubt_header(const struct draft *d)
+{
+    if (d->g.cells && text_words(guess_name(&d->g, d->g.main_a)) >= 5)
+        log_warn("%s: its first line, taken as the columns' names, looks like a row: is a header line missing?", d->data);
+}
+
+int verb_init(const struct arguments *a, struct error *e)
+{
+    struct draft d = {.data = a->positional[0], .model = argument(a, "model")};
+    const char *path = argument(a, "output");
+    if (file_exists(path) && !argument_given(a, "force"))
+        return error_set(e, ERROR_USAGE, "%s: is there already; name another with -o, or write over it with --force", path);
+    int result = guess_fields(&d.g, d.data, argument(a, "label"), e) || read_rows(&d, e) || make_job(&d, e) ? -1 : 0;
+    if (!result)
+        doubt_header(&d);
+    if (!result)
+        result = json_write(path, d.job, e);
+    if (!result)
+        printf("wrote %s\nnext: muster check %s\n", path, path);
+    json_destroy(&d.job);
+    free(d.label_rows);
+    records_free(&d.records);
+    guess_free(&d.g);
+    return result;
+}

@@ -1,0 +1,142 @@
+/* muster status: how far a run is, once or until it ends; takes no lock and changes nothing. */
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/stop.h"
+#include "coordinator/cli/verbs.h"
+#include "coordinator/status/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+const struct option status_options[] = {
+    {"json", 0, NULL, NULL, "print it as JSON; with --watch one object a line"},
+    {"watch", 'w', NULL, NULL, "show it again and again until the run ends, and end as it did"},
+    {"interval", 'i', "SECONDS", "2", "of --watch"},
+    {NULL},
+};
+
+static void print_json(const struct status *s, bool pretty)
+{
+    struct json *j = status_json(s);
+    char *text = json_print(j, pretty);
+    printf("%s\n", text);
+    free(text);
+    json_destroy(&j);
+}
+
+static int print_once(const char *folder, bool json, struct error *e)
+{
+    struct status s;
+    if (status_read(&s, folder, e))
+        return -1;
+    char *text = json ? NULL : status_text(&s, 0);
+    if (text)
+        fputs(text, stdout);
+    else
+        print_json(&s, true);
+    free(text);
+    status_free(&s);
+    return 0;
+}
+
+/* ---- --watch ---- */
+
+struct watch {
+    bool json, terminal;
+    char *before; /* the line that was printed last */
+};
+
+static size_t terminal_rows(void)
+{
+    struct winsize w;
+    return !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_row > 4 ? w.ws_row : 24;
+}
+
+/* From the top left corner, each line's rest cleared, so that nothing flickers; lines do not wrap. */
+static void redraw(const struct status *s)
+{
+    char *text = status_text(s, terminal_rows() - 1);
+    printf("\033[?7l\033[H");
+    for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
+        printf("%.*s\033[K\n", (int)(end - line), line);
+    printf("\033[J\033[?7h");
+    free(text);
+}
+
+/* A line when there is news; what ticks by itself on a quiet run is none. */
+static void print_line(struct watch *w, const struct status *s)
+{
+    char *line = status_line(s), time[32];
+    if (w->before && !strcmp(w->before, line)) {
+        free(line);
+        return;
+    }
+    clock_timestamp(time, sizeof time);
+    printf("%s %s", time, line);
+    free(w->before);
+    w->before = line;
+}
+
+static void show(struct watch *w, const struct status *s)
+{
+    if (w->json)
+        print_json(s, false);
+    else if (w->terminal)
+        redraw(s);
+    else
+        print_line(w, s);
+    fflush(stdout);
+}
+
+/* Ends as the run did, for scripts that wait for it. */
+static int judge_end(const struct status *s, const char *folder, struct error *e)
+{
+    if (s->state == RUN_DEAD)
+        return error_set(e, ERROR_FAILED,
+                         "%s: the coordinator (host %s, process %.0f) is gone without a word; the same command resumes", folder,
+                         s->host, s->pid);
+    if (s->exit_code == 0)
+        return 0;
+    return error_set(e, s->exit_code > 0 && s->exit_code < 256 ? (enum error_kind)s->exit_code : ERROR_FAILED,
+                     "%s: the run %s: %s", folder, status_word(s), s->why ? s->why : "it did not say why");
+}
+
+static int watch(struct watch *w, const char *folder, double interval, struct error *e)
+{
+    for (;; clock_sleep(interval)) {
+        struct status s;
+        if (stop_requested()) /* Ctrl-C is how a person leaves */
+            return 0;
+        if (status_read(&s, folder, e)) {
+            if (e->kind == ERROR_USAGE && folder_exists(folder)) /* a run whose data is being checked has no event yet */
+                continue;
+            return -1;
+        }
+        show(w, &s);
+        bool ended = s.state == RUN_ENDED || s.state == RUN_DEAD;
+        int result = ended ? judge_end(&s, folder, e) : 0;
+        status_free(&s);
+        if (ended || ferror(stdout)) /* closing the pipe is another way */
+            return result;
+    }
+}
+
+int verb_status(const struct arguments *a, struct error *e)
+{
+    const char *folder = a->positional[0];
+    struct watch w = {.json = argument_given(a, "json"), .terminal = isatty(STDOUT_FILENO)};
+    double interval;
+    if (argument_number(&interval, a, "interval", 0.1, 3600, e))
+        return -1;
+    if (!argument_given(a, "watch"))
+        return print_once(folder, w.json, e);
+    if (w.terminal && !w.json)
+        printf("\033[2J");
+    int result = watch(&w, folder, interval, e);
+    free(w.before);
+    return result;
+}

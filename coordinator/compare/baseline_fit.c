@@ -1,0 +1,140 @@
+/* Owns the fitting of the baseline. */
+#include "coordinator/compare/baseline_fit.h"
+
+#include "common/base/memory.h"
+#include "common/base/stop.h"
+#include "coordinator/compare/linear.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MAX_THREADS 16
+
+struct fitting {
+    const struct baseline_task *task;
+    const struct tfidf *tfidf;
+    struct linear_rows *train, **scored;
+    struct baseline_fit *to;
+    atomic_uint next; /* label */
+};
+
+static int make_rows(struct linear_rows **ret, const struct tfidf *t, const struct baseline_rows *from, struct error *e)
+{
+    struct linear_rows *rows;
+    struct tfidf_row row = {0};
+    int status = 0;
+    linear_rows_create(&rows, tfidf_columns(t));
+    for (size_t i = 0; status == 0 && i < from->count; i++) {
+        tfidf_transform(&row, t, from->texts[i]);
+        linear_rows_append(rows, row.columns, row.values, row.count);
+        status = i % 256 == 0 ? stop_check(e) : 0;
+    }
+    tfidf_row_free(&row);
+    *ret = rows;
+    return status;
+}
+
+/* The heaviest terms by insertion; equal ones in order of columns. */
+static void name_terms(struct baseline_term *to, const struct tfidf *t, const double *weights)
+{
+    uint32_t best[BASELINE_TERMS];
+    size_t count = 0;
+    for (uint32_t c = 0; c < tfidf_columns(t); c++) {
+        if (weights[c] <= 0 || (count == BASELINE_TERMS && weights[c] <= weights[best[count - 1]]))
+            continue;
+        size_t at = count < BASELINE_TERMS ? count++ : count - 1;
+        for (; at > 0 && weights[c] > weights[best[at - 1]]; at--)
+            best[at] = best[at - 1];
+        best[at] = c;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = (struct baseline_term){tfidf_term(t, best[i]), weights[best[i]]};
+}
+
+static void fit_label(struct fitting *f, uint32_t label, double *weights, unsigned char *truth)
+{
+    const struct baseline_task *task = f->task;
+    for (size_t i = 0; i < task->train.count; i++)
+        truth[i] = task->truth[i * task->columns + label];
+    linear_fit(weights, f->train, truth, task->positive[label], task->negative[label]);
+    for (size_t s = 0; s < task->scored_count; s++)
+        for (size_t i = 0; i < task->scored[s].count; i++)
+            f->to->decisions[s][i * task->columns + label] = (float)linear_decide(f->scored[s], i, weights);
+    name_terms(&f->to->terms[(size_t)label * BASELINE_TERMS], f->tfidf, weights);
+}
+
+static void *fit_labels(void *context)
+{
+    struct fitting *f = context;
+    double *weights = allocate(tfidf_columns(f->tfidf) + (size_t)1, sizeof *weights);
+    unsigned char *truth = allocate(f->task->train.count, 1);
+    for (uint32_t label; !stop_requested() && (label = atomic_fetch_add(&f->next, 1)) < f->task->columns;)
+        fit_label(f, label, weights, truth);
+    free(truth);
+    free(weights);
+    return NULL;
+}
+
+/* This thread works too, so that none need be had. */
+static void fit_in_threads(struct fitting *f)
+{
+    pthread_t threads[MAX_THREADS];
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int wanted = cores > MAX_THREADS ? MAX_THREADS : (int)cores, started = 0;
+    while (started < wanted - 1 && (uint32_t)started + 1 < f->task->columns &&
+           pthread_create(&threads[started], NULL, fit_labels, f) == 0)
+        started++;
+    fit_labels(f);
+    for (int i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void make_room(struct baseline_fit *to, const struct baseline_task *task, uint32_t features)
+{
+    *to = (struct baseline_fit){.columns = task->columns, .features = features, .scored_count = task->scored_count};
+    to->decisions = allocate(task->scored_count, sizeof *to->decisions);
+    for (size_t s = 0; s < task->scored_count; s++)
+        to->decisions[s] = allocate(task->scored[s].count * task->columns, sizeof(float));
+    to->terms = allocate((size_t)task->columns * BASELINE_TERMS, sizeof *to->terms);
+}
+
+int baseline_fit(struct baseline_fit *ret, const struct baseline_task *task, struct error *e)
+{
+    struct tfidf *tfidf;
+    struct baseline_fit fit;
+    if (tfidf_fit(&tfidf, task->train.texts, task->train.count, &task->terms, e) != 0)
+        return -1;
+    struct fitting f = {.task = task, .tfidf = tfidf, .to = &fit};
+    f.scored = allocate(task->scored_count, sizeof *f.scored);
+    make_room(&fit, task, tfidf_columns(tfidf));
+    int status = make_rows(&f.train, tfidf, &task->train, e);
+    for (size_t s = 0; status == 0 && s < task->scored_count; s++)
+        status = make_rows(&f.scored[s], tfidf, &task->scored[s], e);
+    if (status == 0) {
+        fit_in_threads(&f);
+        status = stop_check(e);
+    }
+    for (size_t s = 0; s < task->scored_count; s++)
+        linear_rows_destroy(&f.scored[s]);
+    free(f.scored);
+    linear_rows_destroy(&f.train);
+    tfidf_destroy(&tfidf);
+    if (status == 0)
+        *ret = fit;
+    else
+        baseline_fit_free(&fit);
+    return status;
+}
+
+void baseline_fit_free(struct baseline_fit *f)
+{
+    for (size_t s = 0; s < f->scored_count; s++)
+        free(f->decisions[s]);
+    free(f->decisions);
+    for (size_t i = 0; i < (size_t)f->columns * BASELINE_TERMS; i++)
+        free(f->terms[i].term);
+    free(f->terms);
+    *f = (struct baseline_fit){0};
+}

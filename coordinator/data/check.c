@@ -1,0 +1,300 @@
+/* Owns the check stage: rows file, facts of rows, check.json. */
+#include "coordinator/data/check.h"
+#include "common/base/buffer.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/base/sha256.h"
+#include "common/format/model_config.h"
+#include "coordinator/data/data_problems.h"
+#include "coordinator/data/data_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT_VERSION "rows 2"
+
+/* The input files; where the data comes already split, its files are its parts. */
+struct inputs {
+    size_t count;
+    const char *path[PART_COUNT];
+    char sha256[PART_COUNT][SHA256_TEXT];
+    uint32_t rows[PART_COUNT]; /* kept */
+};
+
+static struct inputs inputs_of_job(const struct job *j)
+{
+    if (j->data.path)
+        return (struct inputs){.count = 1, .path = {j->data.path}};
+    return (struct inputs){.count = PART_COUNT, .path = {j->data.train_path, j->data.validation_path, j->data.test_path}};
+}
+
+static struct json *describe_inputs(const struct inputs *in)
+{
+    struct json *files = json_array();
+    for (size_t i = 0; i < in->count; i++) {
+        struct json *file = json_append(files, json_object());
+        json_set_text(file, "path", in->path[i]);
+        json_set_text(file, "sha256", in->sha256[i]);
+        json_set_number(file, "rows", in->rows[i]);
+    }
+    return files;
+}
+
+/* What rows are made of: the files' content, the part of the job that shapes rows, and the tokenizer. */
+static int hash_inputs(char hash[SHA256_TEXT], struct inputs *in, const struct job *j, const struct tokenizer *t, struct error *e)
+{
+    static const char *const places[] = {"path", "train_path", "validation_path", "test_path", "accept"};
+    for (size_t i = 0; i < in->count; i++)
+        if (sha256_file(in->path[i], in->sha256[i], e))
+            return -1;
+    struct json *data = json_copy(json_get(j->resolved, "data"));
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (json_get(data, places[i]))
+            json_set(data, places[i], json_null()); /* the content counts, not where it lies or what is thought of it */
+    char *spec = json_print(data, false);
+    struct buffer all = {0};
+    buffer_printf(&all, FORMAT_VERSION " %s %d %u %d %s", spec, j->multi, j->train.max_length, (int)j->train.truncation,
+                  tokenizer_sha256(t));
+    for (size_t i = 0; i < in->count; i++)
+        buffer_printf(&all, " %s", in->sha256[i]);
+    sha256_bytes(all.data, all.size, hash);
+    buffer_free(&all);
+    free(spec);
+    json_destroy(&data);
+    return 0;
+}
+
+static struct input input_of_job(const struct job *j)
+{
+    return (struct input){.id = j->data.id,
+                          .group = j->data.group,
+                          .label = j->data.label,
+                          .label_columns = j->data.label_columns,
+                          .text_a = j->data.text_a,
+                          .text_b = j->data.text_b,
+                          .required = j->data.required,
+                          .labels = j->data.labels,
+                          .word_limits = j->data.word_limits,
+                          .joiner = j->data.joiner,
+                          .label_separator = j->data.label_separator,
+                          .multi = j->multi};
+}
+
+/* One class is no classification; a blank report would hide it until the first F1 of 0. */
+static int check_labels(const struct job *j, const struct records *r, struct error *e)
+{
+    if (!j->multi && r->label_count < 2)
+        return error_set(e, ERROR_DATA, "%s: field '%s' has one label only, '%s'; a classifier needs two",
+                         j->data.path ? j->data.path : j->data.train_path, j->data.label, r->labels[0]);
+    return 0;
+}
+
+char *data_rows_path(const char *folder, const char *made_from)
+{
+    return format_text("%s/tokens/%.16s.rows", folder, made_from);
+}
+
+static char *facts_path(const struct job *j, const char *hash)
+{
+    return format_text("%s/tokens/%.16s.facts", j->out, hash);
+}
+
+/* The rows file and the facts of its rows. */
+static int write_rows(const struct job *j, const struct tokenizer *t, const struct records *r, const char *rows,
+                      const char *facts, struct json **ret, struct error *e)
+{
+    struct token_lengths lengths = {.tokens = allocate(r->count, sizeof *lengths.tokens)};
+    struct near_duplicates near = {0};
+    struct row_facts f = {0};
+    uint32_t *exact = exact_duplicates(r);
+    int result = near_duplicates_find(&near, r, exact, e);
+    if (!result)
+        result = tokenize_records(rows, r, t, j->train.max_length, j->train.truncation, (uint32_t)r->label_count, j->multi,
+                                  &lengths, e);
+    if (!result) {
+        row_facts_make(&f, r, exact, &near);
+        result = row_facts_write(facts, &f, e);
+    }
+    if (!result) {
+        char fingerprint[FINGERPRINT_TEXT];
+        row_facts_fingerprint(fingerprint, &f, NULL, f.count);
+        *ret = data_report(j, r, &lengths, exact, &near);
+        json_set_text(*ret, "fingerprint", fingerprint);
+    }
+    row_facts_free(&f);
+    near_duplicates_free(&near);
+    free(exact);
+    free(lengths.tokens);
+    return result;
+}
+
+/* Cleans, tokenises, reports; *ret is the new check.json. */
+static int make_rows(struct json **ret, const struct job *j, const struct tokenizer *t, struct inputs *in, const char *rows,
+                     const char *facts, struct error *e)
+{
+    struct records records;
+    struct input input = input_of_job(j);
+    if (records_read(&records, in->path, in->count, &input, false, e))
+        return -1;
+    int result = records_prune(&records, j->data.min_label_count, j->data.min_words, e);
+    if (result)
+        error_prefix(e, "%s: ", in->path[0]);
+    if (!result)
+        result = check_labels(j, &records, e);
+    if (!result)
+        result = write_rows(j, t, &records, rows, facts, ret, e);
+    for (size_t i = 0; i < records.count && !result; i++)
+        in->rows[records.rows[i].file]++;
+    records_free(&records);
+    return result;
+}
+
+/* *check is the report that is there and still true, or NULL. */
+static void load_check(struct json **check, const char *path, const char *hash, const char *rows, const char *facts)
+{
+    struct error ignored;
+    *check = NULL;
+    if (!file_exists(path) || !file_exists(rows) || !file_exists(facts) || json_read(check, path, &ignored))
+        return;
+    const char *made_from = json_text(json_get(*check, "made_from"));
+    if (!made_from || strcmp(made_from, hash))
+        json_destroy(check);
+}
+
+/* Training would meet a token that the model has no vector for. */
+static int check_vocabulary(const struct job *j, const char *model, const struct tokenizer *t, struct error *e)
+{
+    struct model_config c;
+    if (model_config_read(&c, model, e))
+        return -1;
+    if (tokenizer_size(t) <= c.vocabulary)
+        return 0;
+    return error_set(e, ERROR_USAGE,
+                     "model: the tokenizer of %s has %u tokens, its config.json says vocab_size %u; the two are not of one model",
+                     j->model, tokenizer_size(t), c.vocabulary);
+}
+
+/* Which of the files is not what the report was made from; NULL: none. */
+static const char *changed_file(const struct inputs *in, const struct json *check)
+{
+    const struct json *files = json_get(check, "files");
+    for (size_t i = 0; i < in->count; i++) {
+        const char *before = json_text(json_get(json_at(files, i), "sha256"));
+        if (!before || strcmp(before, in->sha256[i]) != 0)
+            return in->path[i];
+    }
+    return NULL;
+}
+
+/* Trials belong to the rows they learned from: other rows are another run, as another job would be. Before the first trial the
+ * data may change as it likes. */
+static int refuse_other_rows(const struct job *j, const struct inputs *in, const char *path, const char *hash, struct error *e)
+{
+    char *trials = path_join(j->out, "trials");
+    struct json *check = NULL;
+    struct error ignored;
+    int result = 0;
+    if (folder_exists(trials) && file_exists(path) && json_read(&check, path, &ignored) == 0) {
+        const char *made_from = json_text(json_get(check, "made_from")), *file = changed_file(in, check);
+        if (made_from && strcmp(made_from, hash) != 0)
+            result =
+                error_set(e, ERROR_USAGE,
+                          "%s holds trials of other rows: %s has changed since; use another out=FOLDER, put the old %s back, "
+                          "or remove %s to train anew",
+                          j->out, file ? file : "the model's tokenizer", file ? "file" : "one", trials);
+    }
+    json_destroy(&check);
+    free(trials);
+    return result;
+}
+
+/* The report and the place of the rows file, made unless they are there. */
+static int provide(struct json **check, char **rows, const struct job *j, struct error *e)
+{
+    char hash[SHA256_TEXT], *path = path_join(j->out, "check.json"), *folder = path_join(j->out, "tokens"), *model = NULL,
+                            *facts = NULL;
+    struct tokenizer *tokenizer = NULL;
+    struct inputs in = inputs_of_job(j);
+    int result = -1;
+    *rows = NULL;
+    if (model_folder_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
+        check_vocabulary(j, model, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) ||
+        refuse_other_rows(j, &in, path, hash, e) || folder_create(folder, e))
+        goto done;
+    *rows = data_rows_path(j->out, hash);
+    facts = facts_path(j, hash);
+    load_check(check, path, hash, *rows, facts);
+    if (*check) {
+        result = 0;
+        goto done;
+    }
+    if (make_rows(check, j, tokenizer, &in, *rows, facts, e))
+        goto done;
+    json_set_text(*check, "made_from", hash);
+    json_set(*check, "files", describe_inputs(&in));
+    result = json_write(path, *check, e);
+    if (result)
+        json_destroy(check);
+done:
+    if (result) {
+        free(*rows);
+        *rows = NULL;
+    }
+    tokenizer_close(&tokenizer);
+    free(facts);
+    free(model);
+    free(folder);
+    free(path);
+    return result;
+}
+
+/* What the report says against a run. */
+static int judge(const struct job *j, const struct json *check, struct error *e)
+{
+    const struct json *repeats = json_get(check, "duplicates");
+    char *where = path_join(j->out, "check.json");
+    int result =
+        problem_judge(PROBLEM_CONFLICTING_DUPLICATES, j, json_number(json_get(repeats, "with_other_label")),
+                      json_number(json_get(check, "kept")), "rows repeat the text of another and have another label", where, e);
+    free(where);
+    if (result)
+        data_print_check(check);
+    return result;
+}
+
+int data_check(const struct job *j, struct error *e)
+{
+    struct json *check;
+    struct dataset *d;
+    if (data_open(&d, &check, j, e))
+        return -1;
+    dataset_close(&d);
+    json_destroy(&check);
+    return 0;
+}
+
+int data_open(struct dataset **ret, struct json **check, const struct job *j, struct error *e)
+{
+    char *rows;
+    struct json *found;
+    if (provide(&found, &rows, j, e))
+        return -1;
+    int result = judge(j, found, e);
+    if (!result)
+        result = dataset_open(ret, rows, e);
+    free(rows);
+    if (result)
+        json_destroy(&found);
+    else
+        *check = found;
+    return result;
+}
+
+int data_facts(struct row_facts *ret, const struct job *j, const struct json *check, uint32_t rows, struct error *e)
+{
+    char *path = facts_path(j, json_text(json_get(check, "made_from")));
+    int result = row_facts_read(ret, path, rows, e);
+    free(path);
+    return result;
+}

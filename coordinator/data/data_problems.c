@@ -1,0 +1,36 @@
+/* Owns the judgement on problems of the data. */
+#include "coordinator/data/data_problems.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *advice;
+    double share, count; /* above the one and not below the other: stop */
+} problems[] = {
+    [PROBLEM_CONFLICTING_DUPLICATES] = {"conflicting_duplicates", "mend the labels", PROBLEM_SHARE, PROBLEM_COUNT},
+    [PROBLEM_LEAKS] = {"leaks", "drop the repeats or give them one data.group", PROBLEM_SHARE, PROBLEM_COUNT},
+    [PROBLEM_SHARED_GROUPS] = {"shared_groups", "move each group to one part", 0, 1},
+};
+
+static bool is_accepted(const struct job *j, const char *name)
+{
+    for (size_t i = 0; i < j->data.accept.count; i++)
+        if (!strcmp(j->data.accept.names[i], name))
+            return true;
+    return false;
+}
+
+int problem_judge(enum problem problem, const struct job *j, double count, double of, const char *what, const char *where,
+                  struct error *e)
+{
+    const char *name = problems[problem].name;
+    bool stops = count > problems[problem].share * of && count >= problems[problem].count, accepted = is_accepted(j, name);
+    if (count <= 0)
+        return 0;
+    if (stops && !accepted)
+        return error_set(e, ERROR_DATA, "%.0f %s (%.1f %%), see %s; %s, or accept it: data.accept=[\"%s\"]", count, what,
+                         of > 0 ? 100 * count / of : 0, where, problems[problem].advice, name);
+    printf("  note: %.0f %s (%.1f %%)%s\n", count, what, of > 0 ? 100 * count / of : 0, stops ? ", accepted by data.accept" : "");
+    return 0;
+}

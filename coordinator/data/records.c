@@ -1,0 +1,305 @@
+/* Owns the way from a line of the user's file to a row with composed texts. */
+#include "common/base/memory.h"
+#include "common/base/near.h"
+#include "common/base/stop.h"
+#include "common/base/table.h"
+#include "common/format/table_file.h"
+#include "common/text/compose.h"
+#include "coordinator/data/record_reader.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGEST_EXACT 9007199254740991.0 /* 2^53 - 1 */
+
+/* Appends the value of a text field to *to as text; *blank tells whether nothing is there. */
+static int field_text(struct reader *r, struct buffer *to, bool *blank, const struct json *row, const char *name, struct error *e)
+{
+    const struct json *value = json_get(row, name);
+    size_t start = to->size;
+    enum json_type type = value ? json_type(value) : JSON_NULL;
+    if (type == JSON_TEXT) {
+        buffer_text(to, json_text(value));
+    } else if (type == JSON_NUMBER) {
+        char *number = json_print(value, false);
+        buffer_text(to, number);
+        free(number);
+    } else if (type == JSON_ARRAY) {
+        for (size_t i = 0; i < json_size(value); i++) {
+            const char *item = json_text(json_at(value, i));
+            if (!item)
+                return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list that holds more than texts; make it a text", r->path,
+                                 r->line, name);
+            buffer_printf(to, "%s%s", i ? ", " : "", item);
+        }
+    } else if (type != JSON_NULL) {
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is %s; a text was expected", r->path, r->line, name,
+                         json_type_name(type));
+    }
+    if (to->size == start)
+        buffer_append(to, "", 0);
+    *blank = text_is_blank(to->data + start);
+    return 0;
+}
+
+/* A field that names something (id, group): text or number, never blank. *ret is NULL where it is missing. */
+static int field_name(struct reader *r, const char **ret, const struct json *row, const char *name, struct error *e)
+{
+    bool blank;
+    buffer_clear(&r->scratch);
+    const struct json *value = json_get(row, name);
+    if (value && json_type(value) == JSON_ARRAY)
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list; a text or a number was expected", r->path, r->line, name);
+    if (value && json_type(value) == JSON_NUMBER && fabs(json_number(value)) > LARGEST_EXACT)
+        return error_set(
+            e, ERROR_DATA,
+            "%s:%u: field '%s' is a number above 2^53, which JSON readers round so that different ones become one; put "
+            "it in quotes",
+            r->path, r->line, name);
+    if (field_text(r, &r->scratch, &blank, row, name, e))
+        return -1;
+    *ret = blank ? NULL : arena_text(r->out->texts, r->scratch.data, r->scratch.size);
+    return 0;
+}
+
+static struct field_count *field_named(struct records *r, const char *name)
+{
+    for (size_t i = 0; i < r->field_count; i++)
+        if (!strcmp(r->fields[i].name, name))
+            return &r->fields[i];
+    return NULL;
+}
+
+static void add_fields(struct records *r, const struct text_fields *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (field_named(r, names->names[i]))
+            continue;
+        r->fields = reallocate(r->fields, r->field_count + 1, sizeof *r->fields);
+        r->fields[r->field_count++] =
+            (struct field_count){.name = arena_text(r->texts, names->names[i], strlen(names->names[i]))};
+    }
+}
+
+/* Counts missing fields; *dropped is the first required one that is missing, or NULL. */
+static int count_missing(struct reader *r, const struct json *row, struct field_count **dropped, struct error *e)
+{
+    *dropped = NULL;
+    for (size_t i = 0; i < r->out->field_count; i++) {
+        struct field_count *f = &r->out->fields[i];
+        bool blank;
+        buffer_clear(&r->scratch);
+        if (field_text(r, &r->scratch, &blank, row, f->name, e))
+            return -1;
+        f->missing += blank;
+        f->present += json_get(row, f->name) != NULL;
+        for (size_t k = 0; blank && !*dropped && k < r->in->required.count; k++)
+            if (!strcmp(r->in->required.names[k], f->name))
+                *dropped = f;
+    }
+    return 0;
+}
+
+static int compose(struct reader *r, const char **ret, const struct json *row, const struct text_fields *fields, struct error *e)
+{
+    const char *texts[64];
+    size_t offsets[64];
+    uint32_t words[64];
+    if (fields->count > 64)
+        return error_set(e, ERROR_USAGE, "data: more than 64 text fields");
+    buffer_clear(&r->scratch);
+    for (size_t i = 0; i < fields->count; i++) {
+        bool blank;
+        offsets[i] = r->scratch.size;
+        words[i] = (uint32_t)json_number(json_get(r->in->word_limits, fields->names[i]));
+        if (field_text(r, &r->scratch, &blank, row, fields->names[i], e))
+            return -1;
+        buffer_append(&r->scratch, "", 1);
+    }
+    for (size_t i = 0; i < fields->count; i++)
+        texts[i] = r->scratch.data + offsets[i];
+    buffer_clear(&r->composed);
+    compose_text(&r->composed, texts, fields->count, words, r->in->joiner);
+    *ret = arena_text(r->out->texts, r->composed.data ? r->composed.data : "", r->composed.size);
+    return 0;
+}
+
+static int read_names(struct reader *r, struct record *to, const struct json *row, struct error *e)
+{
+    char line[32];
+    snprintf(line, sizeof line, "%u", r->line);
+    const char *fallback = arena_text(r->out->texts, line, strlen(line));
+    to->id = to->group = fallback;
+    if (r->in->id && field_name(r, &to->id, row, r->in->id, e))
+        return -1;
+    if (r->in->group && field_name(r, &to->group, row, r->in->group, e))
+        return -1;
+    if (!to->id || !to->group)
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' (data.%s) is missing or blank; every row needs one", r->path, r->line,
+                         to->id ? r->in->group : r->in->id, to->id ? "group" : "id");
+    return 0;
+}
+
+static int add_row(struct reader *r, const struct json *row, struct error *e)
+{
+    struct records *out = r->out;
+    struct field_count *dropped;
+    out->read++;
+    for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < 1000; i++)
+        if (table_find(r->seen_fields, json_key(row, i)) == TABLE_ABSENT)
+            table_add(r->seen_fields, arena_text(out->texts, json_key(row, i), strlen(json_key(row, i))));
+    if (count_missing(r, row, &dropped, e))
+        return -1;
+    if (dropped && r->keep_all)
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is missing or blank; every row to predict needs it", r->path, r->line,
+                         dropped->name);
+    if (dropped) {
+        out->dropped[dropped - out->fields]++;
+        return 0;
+    }
+    struct found_labels *found;
+    if (read_label(r, &found, row, e))
+        return -1;
+    if (!found && has_labels(r->in)) {
+        out->without_label++;
+        return 0;
+    }
+    struct record new = {.line = r->line, .file = r->file, .class = -1};
+    if (read_names(r, &new, row, e) || compose(r, &new.a, row, &r->in->text_a, e) ||
+        (r->in->text_b.count && compose(r, &new.b, row, &r->in->text_b, e))) {
+        free(found);
+        return -1;
+    }
+    out->rows = grow(out->rows, &out->capacity, out->count + 1, sizeof *out->rows);
+    r->found = grow(r->found, &r->found_capacity, out->count + 1, sizeof *r->found);
+    out->rows[out->count] = new;
+    r->found[out->count++] = found;
+    return 0;
+}
+
+/* A field that no row of the input has is a mistake in the job file, not missing data. */
+static int check_fields(struct reader *r, struct error *e)
+{
+    size_t known = table_count(r->seen_fields);
+    const char **keys = allocate(known, sizeof *keys);
+    for (size_t i = 0; i < known; i++)
+        keys[i] = table_key(r->seen_fields, (uint32_t)i);
+    const char *absent = NULL;
+    for (size_t i = 0; i < r->out->field_count && !absent; i++)
+        if (!r->out->fields[i].present)
+            absent = r->out->fields[i].name;
+    if (!absent && r->in->label && table_find(r->seen_fields, r->in->label) == TABLE_ABSENT)
+        absent = r->in->label;
+    for (size_t i = 0; i < r->in->label_columns.count && !absent; i++)
+        absent = r->column_found[i] ? NULL : r->in->label_columns.names[i];
+    char hint[160];
+    int result = absent && r->out->read ? error_set(e, ERROR_DATA, "%s: no row has a field '%s', which the job names%s", r->path,
+                                                    absent, near_hint(hint, sizeof hint, absent, keys, known))
+                                        : 0;
+    free(keys);
+    return result;
+}
+
+static int read_file(struct reader *r, struct error *e)
+{
+    struct table_file *lines = NULL;
+    if (table_file_open(&lines, r->path, e))
+        return -1;
+    r->cells = table_file_has_cells(lines);
+    const struct json *row;
+    size_t line;
+    int result;
+    while ((result = table_file_next(lines, &row, &line, e)) > 0) {
+        r->line = (uint32_t)line;
+        if (add_row(r, row, e) || (r->line % 1024 == 0 && stop_check(e))) {
+            result = -1;
+            break;
+        }
+    }
+    table_file_close(&lines);
+    return result;
+}
+
+static void end_reader(struct reader *r)
+{
+    for (size_t i = 0; i < r->out->count; i++)
+        free(r->found[i]);
+    free(r->found);
+    free(r->column_found);
+    table_destroy(&r->given);
+    table_destroy(&r->ignored);
+    table_destroy(&r->names);
+    table_destroy(&r->seen_fields);
+    buffer_free(&r->composed);
+    buffer_free(&r->scratch);
+}
+
+static void name_table(struct table **ret, const struct text_fields *names)
+{
+    table_create(ret);
+    for (size_t i = 0; i < names->count; i++)
+        table_add(*ret, names->names[i]);
+}
+
+int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
+                 struct error *e)
+{
+    struct records out = {0};
+    struct reader r = {.in = in, .out = &out, .keep_all = keep_all};
+    arena_create(&out.texts);
+    table_create(&r.seen_fields);
+    table_create(&r.names);
+    r.column_found = allocate(in->label_columns.count, sizeof *r.column_found);
+    name_table(&r.given, &in->labels);
+    name_table(&r.ignored, &in->ignored);
+    add_fields(&out, &in->text_a);
+    add_fields(&out, &in->text_b);
+    add_fields(&out, &in->required);
+    out.dropped = allocate(out.field_count, sizeof *out.dropped);
+    for (size_t i = 0; i < path_count; i++) {
+        r.path = paths[i];
+        r.file = (uint32_t)i;
+        if (read_file(&r, e) || check_fields(&r, e))
+            goto fail;
+    }
+    if (!out.count) {
+        error_set(e, ERROR_DATA, "%s: no row is left of %llu: all lack a required field or a label", paths[0],
+                  (unsigned long long)out.read);
+        goto fail;
+    }
+    name_labels(&r);
+    if (has_labels(in) && !out.label_count) {
+        error_set(e, ERROR_DATA, "%s: no row has a label in field '%s': all its lists are empty", paths[0],
+                  in->label ? in->label : in->label_columns.names[0]);
+        goto fail;
+    }
+    number_labels(&r);
+    end_reader(&r);
+    *ret = out;
+    return 0;
+fail:
+    end_reader(&r);
+    records_free(&out);
+    return -1;
+}
+
+static void free_names(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+void records_free(struct records *r)
+{
+    free_names(r->labels, r->label_count);
+    free_names(r->dropped_labels, r->dropped_label_count);
+    free(r->label_numbers);
+    free(r->rows);
+    free(r->fields);
+    free(r->dropped);
+    arena_destroy(&r->texts);
+    *r = (struct records){0};
+}

@@ -1,0 +1,64 @@
+/* The user's rows, cleaned: what a row of input says once its fields are composed and its label is understood. */
+#pragma once
+
+#include "common/base/arena.h"
+#include "common/json/json.h"
+#include "coordinator/job/job.h"
+
+#include <stdint.h>
+
+/* How rows become input; from a job's "data" or a bundle's "input". All borrowed. */
+struct input {
+    const char *id, *group, *label;   /* field names; id, group: NULL = line number; label: NULL = rows carry none, or */
+    struct text_fields label_columns; /* fields of 0 and 1, each a label; "*" stands for anything */
+    struct text_fields text_a, text_b, required, labels;
+    struct text_fields ignored;     /* labels that a job has dropped: a row's others count */
+    const struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
+    const char *joiner;
+    const char *label_separator; /* in a cell of CSV or TSV; NULL: ";" */
+    bool multi;
+};
+
+struct record {
+    const char *id, *group, *a, *b; /* b NULL without text_b */
+    uint32_t line, file;
+    int32_t class;          /* single label; -1: none */
+    const uint32_t *labels; /* multi-label: ascending, label_count of them */
+    uint32_t label_count;
+};
+
+struct field_count {
+    const char *name;
+    uint64_t missing; /* absent, null, NaN or blank */
+    uint64_t present;
+};
+
+struct records {
+    struct arena *texts;
+    struct record *rows;
+    size_t count, capacity;
+    uint64_t read;              /* rows before cleaning */
+    uint64_t without_label;     /* dropped: no label */
+    uint64_t rare_only;         /* dropped by records_prune: none of its labels is left */
+    uint64_t too_short;         /* likewise: few words */
+    struct field_count *fields; /* of text_a, text_b and required, each once */
+    uint64_t *dropped;          /* by required field [field_count]; a row counts for the first one missing */
+    size_t field_count;
+    char **labels; /* names, by class index */
+    size_t label_count;
+    uint32_t *label_numbers; /* memory of the rows' labels */
+    char **dropped_labels;   /* by records_prune */
+    size_t dropped_label_count;
+};
+
+/* Reads all files (JSON Lines, CSV, TSV) in order. In CSV and TSV a label is a name or an index, many are separated, or a JSON
+ * list. In label columns 0, null or nothing means that the row lacks the label. keep_all (predict): a row without its required
+ * text is ERROR_DATA naming the line, never dropped. Refused with path:line: broken JSON, a field of the wrong type, a label that
+ * is unknown or out of range, a field no row has. */
+int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
+                 struct error *e);
+/* Drops, in this order (W5): labels that fewer than min_count rows have, rows that had labels and have none left, rows of fewer
+ * than min_words words (texts A and B together); 0: none. Classes are numbered anew. ERROR_DATA: nothing is left. */
+int records_prune(struct records *r, uint32_t min_count, uint32_t min_words, struct error *e);
+void records_free(struct records *r);
+uint32_t text_words(const char *composed); /* NULL has none */

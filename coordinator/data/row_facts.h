@@ -1,0 +1,35 @@
+/* What is known of each row's text beyond its tokens: a fingerprint, and which rows say the same. check makes it and keeps it
+ * beside the rows file, so that the split can be examined without reading the data again.
+ *
+ * A row's fingerprint is the SHA-256 of its composed texts and its labels' names; a set's is that of its rows' fingerprints in
+ * order of their digits, so that neither ids nor the order of rows matter, and anybody who has the rows can prove which they are.
+ */
+#pragma once
+
+#include "coordinator/data/near_duplicates.h"
+
+#define FINGERPRINT_TEXT 65
+
+struct row_fact {
+    uint32_t exact, near; /* the first row of those with the same texts, of the cluster of near duplicates */
+    char fingerprint[FINGERPRINT_TEXT];
+};
+
+struct row_facts {
+    struct row_fact *rows;
+    uint32_t count;
+};
+
+/* n may be NULL; its roots are copied. */
+void row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n);
+int row_facts_write(const char *path, const struct row_facts *f, struct error *e);
+int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struct error *e); /* ERROR_DATA: not of so many rows */
+void row_facts_free(struct row_facts *f);
+
+/* rows NULL: all. */
+void row_facts_fingerprint(char text[FINGERPRINT_TEXT], const struct row_facts *f, const uint32_t *rows, size_t count);
+
+/* exact (rows, allocated): for each row the first one with the same composed texts. */
+uint32_t *exact_duplicates(const struct records *r);
+/* Whether two rows have the same labels. */
+bool records_agree(const struct record *a, const struct record *b);

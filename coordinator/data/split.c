@@ -1,0 +1,198 @@
+/* Owns the split stage: which group goes to which part, and the class weights that the train part gives. */
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/base/numpy_random.h"
+#include "common/base/philox.h"
+#include "common/base/table.h"
+#include "coordinator/data/check.h"
+#include "coordinator/data/split_check.h"
+#include "coordinator/data/stratify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct sort_key {
+    uint64_t key;
+    uint32_t group;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct sort_key *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return (x->group > y->group) - (x->group < y->group);
+}
+
+/* order[i] = the group at place i after the shuffle. */
+static void shuffle_by_philox(uint32_t *order, uint32_t count, uint64_t seed)
+{
+    struct sort_key *keys = allocate(count, sizeof *keys);
+    for (uint32_t g = 0; g < count; g++) {
+        struct philox_block b = philox(seed, RANDOM_SPLIT, g, 0, 0, 0);
+        keys[g] = (struct sort_key){(uint64_t)b.word[0] << 32 | b.word[1], g};
+    }
+    qsort(keys, count, sizeof *keys, by_key);
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = keys[i].group;
+    free(keys);
+}
+
+static void shuffle_by_numpy(uint32_t *order, uint32_t count, uint64_t seed)
+{
+    struct numpy_random random;
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = i;
+    numpy_random_seed(&random, (uint32_t)seed);
+    numpy_random_shuffle(&random, order, count);
+}
+
+static void give_row(struct split *s, enum part part, uint32_t row)
+{
+    s->part[part].rows[s->part[part].count++] = row;
+}
+
+static void make_parts(struct split *s, const struct dataset *d)
+{
+    for (int p = 0; p < PART_COUNT; p++)
+        s->part[p].rows = allocate(dataset_rows(d), sizeof(uint32_t));
+}
+
+static int refuse_empty_part(const struct split *s, const struct job *j, uint32_t groups, struct error *e)
+{
+    for (int p = 0; p < PART_COUNT; p++)
+        if (!s->part[p].count)
+            return error_set(
+                e, ERROR_DATA,
+                "the %s part gets no row: %u groups (data.group: %s) at train %g, validation %g; give more data, or other shares",
+                part_names[p], groups, j->data.group ? j->data.group : "every row its own", j->split.train, j->split.validation);
+    return 0;
+}
+
+/* Shares are of rows, as near as whole groups allow. */
+static void deal_evenly(enum part *part_of, const struct job *j, const struct dataset *d, const uint32_t *group_of,
+                        uint32_t groups)
+{
+    const double share[PART_COUNT] = {j->split.train, j->split.validation, 1 - j->split.train - j->split.validation};
+    uint32_t *order = allocate(groups, sizeof *order), *rank = allocate(groups, sizeof *rank);
+    shuffle_by_philox(order, groups, j->seed);
+    for (uint32_t i = 0; i < groups; i++)
+        rank[order[i]] = i;
+    stratify(part_of, d, group_of, groups, rank, share);
+    free(rank);
+    free(order);
+}
+
+static void deal_by_shuffle(enum part *part_of, const struct job *j, uint32_t groups)
+{
+    uint32_t *order = allocate(groups, sizeof *order);
+    if (!strcmp(j->split.method, "numpy"))
+        shuffle_by_numpy(order, groups, j->seed);
+    else
+        shuffle_by_philox(order, groups, j->seed);
+    uint32_t train = (uint32_t)(j->split.train * groups), validation = (uint32_t)(j->split.validation * groups);
+    for (uint32_t i = 0; i < groups; i++)
+        part_of[order[i]] = i < train ? PART_TRAIN : i < train + validation ? PART_VALIDATION : PART_TEST;
+    free(order);
+}
+
+static int split_by_group(struct split *s, const struct job *j, const struct dataset *d, struct error *e)
+{
+    uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of);
+    struct table *groups;
+    table_create(&groups);
+    for (uint32_t i = 0; i < rows; i++)
+        group_of[i] = table_add(groups, dataset_group(d, i));
+    uint32_t count = (uint32_t)table_count(groups);
+    enum part *part_of = allocate(count, sizeof *part_of);
+    if (!strcmp(j->split.method, "stratified"))
+        deal_evenly(part_of, j, d, group_of, count);
+    else
+        deal_by_shuffle(part_of, j, count);
+    for (uint32_t i = 0; i < rows; i++)
+        give_row(s, part_of[group_of[i]], i);
+    int result =
+        count < 3 ? error_set(e, ERROR_DATA,
+                              "%u groups (data.group: %s) cannot be split into train, validation and test; at least 3 are needed",
+                              count, j->data.group ? j->data.group : "every row its own")
+                  : refuse_empty_part(s, j, count, e);
+    free(part_of);
+    table_destroy(&groups);
+    free(group_of);
+    return result;
+}
+
+/* The data came already split: the first file's rows are the train part, and so on. */
+static int split_by_file(struct split *s, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
+{
+    const struct json *files = json_get(check, "files");
+    uint32_t row = 0;
+    for (size_t f = 0; f < json_size(files) && f < PART_COUNT; f++)
+        for (uint32_t left = (uint32_t)json_number(json_get(json_at(files, f), "rows")); left && row < dataset_rows(d); left--)
+            give_row(s, (enum part)f, row++);
+    return refuse_empty_part(s, j, dataset_rows(d), e);
+}
+
+static int examine(struct split *s, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
+{
+    struct row_facts facts;
+    if (data_facts(&facts, j, check, dataset_rows(d), e))
+        return -1;
+    int result = split_check(s, j, d, &facts, check, e);
+    row_facts_free(&facts);
+    return result;
+}
+
+int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
+{
+    struct split s = {0};
+    char *path = path_join(j->out, "split.json");
+    int result;
+    if (j->split.file) {
+        result = split_read(&s, j->split.file, d, e);
+    } else {
+        make_parts(&s, d);
+        strcpy(s.method, j->data.path ? j->split.method : "files");
+        result = j->data.path ? split_by_group(&s, j, d, e) : split_by_file(&s, j, d, check, e);
+    }
+    if (!result)
+        result = examine(&s, j, d, check, e);
+    if (!result)
+        result = split_write(path, &s, d, e);
+    free(path);
+    if (result)
+        split_free(&s);
+    else
+        *ret = s;
+    return result;
+}
+
+static const char *label_name(const struct json *check, size_t c)
+{
+    return json_text(json_get(json_at(json_get(check, "labels"), c), "name"));
+}
+
+int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,
+                       const struct json *check, struct error *e)
+{
+    uint32_t labels = dataset_labels(d), rows = s->part[PART_TRAIN].count;
+    uint64_t *counts = allocate(labels, sizeof *counts);
+    int result = 0;
+    for (uint32_t i = 0; i < rows; i++)
+        counts[dataset_class(d, s->part[PART_TRAIN].rows[i])]++;
+    for (uint32_t c = 0; c < labels && !result; c++) {
+        if (!counts[c])
+            result = error_set(e, ERROR_DATA,
+                               "label '%s' has no row in the train part of %u rows; give more data, another seed or fewer labels",
+                               label_name(check, c), rows);
+        else if (j->train.class_weights)
+            weights[c] = !strcmp(j->train.class_weights, "balanced") ? (double)rows / ((double)labels * (double)counts[c]) : 1;
+    }
+    if (!result && !j->train.class_weights && j->train.class_weight_count != labels)
+        result = error_set(e, ERROR_USAGE, "train.class_weights has %zu values, the data has %u labels",
+                           j->train.class_weight_count, labels);
+    if (!result && !j->train.class_weights)
+        memcpy(weights, j->train.class_weight_list, labels * sizeof *weights);
+    free(counts);
+    return result;
+}

@@ -1,0 +1,219 @@
+/* Owns the examination of a split. */
+#include "coordinator/data/split_check.h"
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/base/table.h"
+#include "coordinator/data/check.h"
+#include "coordinator/data/data_problems.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTED 100
+#define LABELS_SHOWN 12
+#define ABSENT UINT32_MAX
+
+struct examination {
+    const struct split *split;
+    const struct dataset *d;
+    const struct row_facts *facts;
+    const struct json *labels;    /* of check.json */
+    uint32_t *exact_in, *near_in; /* (rows) by root: the first row of train with it, or ABSENT */
+    struct json *leaks;
+    double exact[PART_COUNT], near[PART_COUNT];
+};
+
+static const char *label_name(const struct examination *x, size_t c)
+{
+    return json_text(json_get(json_at(x->labels, c), "name"));
+}
+
+static void mark_train(struct examination *x)
+{
+    uint32_t rows = dataset_rows(x->d);
+    x->exact_in = allocate(rows, sizeof *x->exact_in);
+    x->near_in = allocate(rows, sizeof *x->near_in);
+    memset(x->exact_in, 0xff, rows * sizeof *x->exact_in);
+    memset(x->near_in, 0xff, rows * sizeof *x->near_in);
+    for (uint32_t i = 0; i < x->split->part[PART_TRAIN].count; i++) {
+        uint32_t row = x->split->part[PART_TRAIN].rows[i];
+        const struct row_fact *f = &x->facts->rows[row];
+        if (x->exact_in[f->exact] == ABSENT)
+            x->exact_in[f->exact] = row;
+        if (x->near_in[f->near] == ABSENT)
+            x->near_in[f->near] = row;
+    }
+}
+
+static void list_leak(struct examination *x, enum part part, uint32_t row, uint32_t train, bool exact)
+{
+    if (json_size(x->leaks) == LISTED)
+        return;
+    struct json *leak = json_append(x->leaks, json_object());
+    json_set_text(leak, "part", part_names[part]);
+    json_set_text(leak, "row", dataset_id(x->d, row));
+    json_set_text(leak, "train", dataset_id(x->d, train));
+    json_set_boolean(leak, "exact", exact);
+}
+
+static void find_leaks(struct examination *x, enum part part)
+{
+    for (uint32_t i = 0; i < x->split->part[part].count && part != PART_TRAIN; i++) {
+        uint32_t row = x->split->part[part].rows[i];
+        const struct row_fact *f = &x->facts->rows[row];
+        uint32_t exact = x->exact_in[f->exact], near = x->near_in[f->near];
+        x->exact[part] += exact != ABSENT;
+        x->near[part] += near != ABSENT;
+        if (near != ABSENT)
+            list_leak(x, part, row, exact != ABSENT ? exact : near, exact != ABSENT);
+    }
+}
+
+static void count_labels(struct json *to, const struct examination *x, enum part part)
+{
+    uint32_t labels = dataset_labels(x->d), *counts = allocate(labels, sizeof *counts), zero = 0;
+    for (uint32_t i = 0; i < x->split->part[part].count; i++) {
+        uint32_t row = x->split->part[part].rows[i], any = 0;
+        for (uint32_t c = 0; c < labels; c++) {
+            bool has = dataset_is_multi(x->d) ? dataset_targets(x->d, row)[c] != 0 : dataset_class(x->d, row) == (int32_t)c;
+            counts[c] += has;
+            any += has;
+        }
+        zero += !any;
+    }
+    struct json *list = json_set(to, "labels", json_array()), *absent = json_set(to, "absent_labels", json_array());
+    for (uint32_t c = 0; c < labels; c++) {
+        json_append(list, json_of_number(counts[c]));
+        if (!counts[c])
+            json_append(absent, json_of_text(label_name(x, c)));
+    }
+    json_set_number(to, "rows_without_label", zero);
+    free(counts);
+}
+
+static struct json *describe_part(struct examination *x, enum part part, const char *fingerprint)
+{
+    struct json *j = json_object();
+    struct table *groups;
+    table_create(&groups);
+    for (uint32_t i = 0; i < x->split->part[part].count; i++)
+        table_add(groups, dataset_group(x->d, x->split->part[part].rows[i]));
+    json_set_number(j, "rows", x->split->part[part].count);
+    json_set_number(j, "groups", (double)table_count(groups));
+    table_destroy(&groups);
+    json_set_text(j, "fingerprint", fingerprint);
+    find_leaks(x, part);
+    json_set_number(j, "exact_in_train", x->exact[part]);
+    json_set_number(j, "near_in_train", x->near[part]);
+    count_labels(j, x, part);
+    return j;
+}
+
+/* Groups that have rows in more than one part. */
+static double shared_groups(const struct examination *x, double *groups)
+{
+    struct table *seen;
+    uint32_t *parts = allocate(dataset_rows(x->d), sizeof *parts);
+    double shared = 0;
+    table_create(&seen);
+    for (int p = 0; p < PART_COUNT; p++)
+        for (uint32_t i = 0; i < x->split->part[p].count; i++)
+            parts[table_add(seen, dataset_group(x->d, x->split->part[p].rows[i]))] |= 1u << p;
+    *groups = (double)table_count(seen);
+    for (size_t g = 0; g < table_count(seen); g++)
+        shared += (parts[g] & (parts[g] - 1)) != 0;
+    table_destroy(&seen);
+    free(parts);
+    return shared;
+}
+
+static int judge(const struct examination *x, const struct job *j, double shared, double groups, const char *where,
+                 struct error *e)
+{
+    for (int p = PART_VALIDATION; p < PART_COUNT; p++) {
+        char what[96];
+        snprintf(what, sizeof what, "rows of the %s part have texts that stand in train too", part_names[p]);
+        if (problem_judge(PROBLEM_LEAKS, j, x->exact[p], x->split->part[p].count, what, where, e))
+            return -1;
+    }
+    return problem_judge(PROBLEM_SHARED_GROUPS, j, shared, groups, "groups have rows in more than one part", where, e);
+}
+
+int split_check(struct split *s, const struct job *j, const struct dataset *d, const struct row_facts *f,
+                const struct json *check, struct error *e)
+{
+    struct examination x = {.split = s, .d = d, .facts = f, .labels = json_get(check, "labels"), .leaks = json_array()};
+    struct json *root = json_object(), *parts = json_set(root, "parts", json_object());
+    char *path = path_join(j->out, "split_check.json");
+    double groups, shared = shared_groups(&x, &groups);
+    mark_train(&x);
+    for (int p = 0; p < PART_COUNT; p++) {
+        row_facts_fingerprint(s->fingerprint[p], f, s->part[p].rows, s->part[p].count);
+        json_set(parts, part_names[p], describe_part(&x, (enum part)p, s->fingerprint[p]));
+    }
+    json_set_number(root, "shared_groups", j->data.group ? shared : 0);
+    json_set(root, "leaks", x.leaks);
+    int result = json_write(path, root, e);
+    if (!result)
+        result = judge(&x, j, j->data.group ? shared : 0, groups, path, e);
+    json_destroy(&root);
+    free(x.exact_in);
+    free(x.near_in);
+    free(path);
+    return result;
+}
+
+/* ---- for people ---- */
+
+static double label_share(const struct json *part, size_t c)
+{
+    double rows = json_number(json_get(part, "rows"));
+    return rows > 0 ? json_number(json_at(json_get(part, "labels"), c)) / rows : 0;
+}
+
+static void print_shares(const struct json *parts, const struct json *labels)
+{
+    double worst = 0;
+    size_t count = json_size(labels), at = 0;
+    for (size_t c = 0; c < count; c++) {
+        double train = label_share(json_at(parts, 0), c);
+        for (size_t p = 1; p < json_size(parts); p++)
+            if (fabs(label_share(json_at(parts, p), c) - train) > worst) {
+                worst = fabs(label_share(json_at(parts, p), c) - train);
+                at = c;
+            }
+        if (count > 2 && count <= LABELS_SHOWN)
+            printf("  label %-16s %6.2f %% of train  %6.2f %% of validation  %6.2f %% of test\n",
+                   json_text(json_get(json_at(labels, c), "name")), 100 * train, 100 * label_share(json_at(parts, 1), c),
+                   100 * label_share(json_at(parts, 2), c));
+    }
+    if (count > LABELS_SHOWN)
+        printf("  labels' shares differ between parts by at most %.2f points (%s)\n", 100 * worst,
+               json_text(json_get(json_at(labels, at), "name")));
+}
+
+int data_print_split(const struct job *j, const struct json *check, struct error *e)
+{
+    char *path = path_join(j->out, "split_check.json");
+    struct json *root;
+    int result = json_read(&root, path, e);
+    free(path);
+    if (result)
+        return -1;
+    const struct json *parts = json_get(root, "parts");
+    print_shares(parts, json_get(check, "labels"));
+    for (size_t p = 0; p < json_size(parts); p++) {
+        const struct json *part = json_at(parts, p), *absent = json_get(part, "absent_labels");
+        double near = json_number(json_get(part, "near_in_train")), rows = json_number(json_get(part, "rows"));
+        if (json_size(absent) == 1 && json_size(json_get(check, "labels")) == 2) /* of more labels the part's own line tells */
+            printf("  %s has no row of label \"%s\": its F1 counts as 0\n", json_key(parts, p), json_text(json_at(absent, 0)));
+        if (near > 0)
+            printf("  %s: %.0f rows (%.1f %%) are near a text of train, %.0f of them the same\n", json_key(parts, p), near,
+                   100 * near / rows, json_number(json_get(part, "exact_in_train")));
+    }
+    json_destroy(&root);
+    return 0;
+}

@@ -1,0 +1,66 @@
+/* Thresholds of trials, by the job's rule, on validation alone. */
+#pragma once
+
+#include "coordinator/decision/validation.h"
+#include "coordinator/job/job.h"
+
+/* A trial's figures at one threshold, or at each label's own. */
+struct at_threshold {
+    bool met; /* false: no threshold satisfies the rule (words in `why`); the rest is then 0 */
+    double threshold, score;
+    struct binary_metrics metrics; /* of the positive label; of more labels: of all together (micro) */
+    double macro_f1;               /* of more than two labels */
+    char why[256];
+};
+
+struct threshold_curve {
+    struct threshold_point *points; /* (count), owned */
+    int count, best;                /* best: -1 if no point of the grid meets the rule */
+};
+
+/* Sweeps the grid; exact: then all probabilities that occur. A rule that nothing meets is not an error: own->met is false. */
+int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const struct threshold_grid *grid,
+               struct validation_scores scores, struct error *e);
+void tune_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_scores scores, double threshold);
+void threshold_curve_free(struct threshold_curve *c);
+void tune_print_curve(const struct threshold_grid *grid, const struct threshold_curve *c);
+
+/* ---- many labels a row: one threshold for all of them, and one for each that has rows enough ---- */
+
+struct label_options {
+    const struct threshold_grid *grid;
+    enum per_class per_class;
+    uint32_t min_positives; /* auto: labels with fewer positive validation rows take the global threshold */
+};
+
+struct label_choice {
+    double threshold;
+    bool own;                                  /* not the global one */
+    const char *why;                           /* it is not its own; static words, NULL else */
+    uint64_t positives;                        /* validation rows that have it */
+    struct binary_metrics half, global, tuned; /* at 0.5, at the global threshold, at its threshold */
+};
+
+struct label_thresholds {
+    uint32_t labels;
+    double global;
+    double *thresholds;             /* (labels) that decide; owned */
+    struct label_choice *each;      /* (labels); owned */
+    struct threshold_point *points; /* (labels + 1, grid points), those of all together last; owned; NULL once trimmed */
+};
+
+/* W2: a label's threshold is the first of the highest score, 0.5 where none is above 0; the global one likewise. */
+int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e);
+void tune_labels_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_labels v,
+                       const double *thresholds, double global);
+void label_thresholds_trim(struct label_thresholds *t);
+void label_thresholds_free(struct label_thresholds *t);
+/* names (labels). With the curves unless they were trimmed. */
+struct json *label_thresholds_to_json(const struct label_thresholds *t, const struct threshold_grid *grid,
+                                      const char *const *names);
+
+struct json *metrics_to_json(const struct binary_metrics *m);
+void averages_to_json(struct json *to, const struct averaged_metrics *m);
+struct json *at_threshold_to_json(const struct at_threshold *a);
+struct json *threshold_curve_to_json(const struct threshold_curve *c);
+struct json *threshold_grid_to_json(const struct threshold_grid *g);

@@ -1,0 +1,170 @@
+/* Owns what happens when muster itself is started by mpirun. */
+#include "coordinator/dispatch/mpi_attach.h"
+
+#include "cluster/launcher.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/machine.h"
+#include "common/base/memory.h"
+#include "common/base/stop.h"
+#include "common/base/version.h"
+#include "proto/connection.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FOLDER_WITHIN 120.0 /* seconds until rank 0's announcement must be seen; network file systems may take one minute */
+
+/* What an MPI launcher tells its processes, by launcher. In a job step of srun, mpirun's own names come first. */
+static const struct {
+    const char *sign, *rank, *size, *local_size; /* sign: the launcher is at work */
+} environments[] = {
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"},
+};
+
+static int number_of(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? atoi(text) : otherwise;
+}
+
+/* A job that SLURM starts again has the old one's number. */
+char *attach_session(void)
+{
+    const char *job = getenv("PMIX_NAMESPACE"), *restarts = getenv("SLURM_RESTART_COUNT");
+    return job && restarts ? format_text("%s+%s", job, restarts) : duplicate(job);
+}
+
+int attach_find(struct attach *ret, struct error *e)
+{
+    struct attach a = {0};
+    for (size_t i = 0; !a.ranks && i < sizeof environments / sizeof *environments; i++) {
+        if (!getenv(environments[i].sign))
+            continue;
+        a.rank = number_of(environments[i].rank, 0);
+        a.ranks = number_of(environments[i].size, 1);
+        a.ranks_here = number_of(environments[i].local_size, a.ranks);
+    }
+    if (a.ranks > 1 && !getenv("PMIX_NAMESPACE")) {
+        *ret = a;
+        return error_set(
+            e, ERROR_USAGE,
+            "srun started %d muster that do not know each other; use srun --mpi=pmix, or mpirun inside the allocation", a.ranks);
+    }
+    if (a.ranks <= 1)
+        a = (struct attach){0};
+    *ret = a;
+    return 0;
+}
+
+int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e)
+{
+    if (a->ranks % groups)
+        return error_set(e, ERROR_USAGE, "cluster.groups: %d processes under mpirun cannot be divided into %d groups", a->ranks,
+                         groups);
+    if (groups == 1 && a->ranks % ranks_per_group)
+        return error_set(e, ERROR_USAGE, "cluster.ranks_per_group: %d processes under mpirun cannot be divided into groups of %d",
+                         a->ranks, ranks_per_group);
+    if (groups == 1 && ranks_per_group > 1)
+        groups = a->ranks / ranks_per_group;
+    int ranks = a->ranks / groups, below = 1;
+    while (below * 2 <= ranks)
+        below *= 2;
+    if (ranks != below)
+        return error_set(e, ERROR_USAGE,
+                         "mpirun: a trial runs on 1, 2, 4, ... ranks (a power of two), not on %d; start %d, or set "
+                         "cluster.groups=%d for groups of one rank",
+                         ranks, below, a->ranks);
+    a->groups = groups;
+    a->ranks_per_group = ranks;
+    return 0;
+}
+
+/* 1: a connection file of this MPI job, with work or the word that there is none; 0: not yet. *seen: rank 0 was there. */
+static int look(struct connection *ret, const char *path, const char *session, bool *seen, struct error *e)
+{
+    if (!file_exists(path))
+        return 0;
+    if (connection_read(ret, path, e))
+        return -1;
+    bool ours = ret->session && session && !strcmp(ret->session, session);
+    *seen |= ours;
+    if (ours && !ret->coming)
+        return 1;
+    connection_free(ret);
+    return 0;
+}
+
+static int check_folder(const char *path, bool seen, double since, struct error *e)
+{
+    char host[MACHINE_NAME];
+    if (seen || clock_seconds() - since <= FOLDER_WITHIN)
+        return 0;
+    machine_name(host, sizeof host);
+    return error_set(e, ERROR_FAILED,
+                     "host %s: %s of rank 0 has not come up within %.0f s; all hosts must share the run folder (\"out\")", host,
+                     path, FOLDER_WITHIN);
+}
+
+static int become(const struct attach *a, const struct dispatch_options *o, const char *path, struct error *e)
+{
+    char token[32];
+    snprintf(token, sizeof token, "attached-%d", a->rank / a->ranks_per_group);
+    int threads = o->threads > 0 ? o->threads : launcher_threads(a->ranks_here);
+    struct launch launch = {.worker = o->worker,
+                            .connection = path,
+                            .device = o->device,
+                            .group = token,
+                            .ranks = a->ranks_per_group,
+                            .threads = threads,
+                            .crowded = a->ranks_here * threads > launcher_cores()};
+    return launcher_become(&launch, e);
+}
+
+int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e)
+{
+    char *path = path_join(o->folder, CONNECTION_FILE), *session = attach_session();
+    struct connection c = {0};
+    bool seen = false;
+    double since = clock_seconds();
+    int result;
+    while (!(result = look(&c, path, session, &seen, e)) && !(result = stop_check(e)) &&
+           !(result = check_folder(path, seen, since, e)))
+        clock_sleep(0.2);
+    if (result == 1 && c.endpoint)
+        result = become(a, o, path, e);
+    if (result == 1) {
+        *exit_code = 0;
+        result = 0;
+    }
+    connection_free(&c);
+    free(path);
+    free(session);
+    return result;
+}
+
+static void tell(const char *folder, bool coming)
+{
+    char *path = path_join(folder, CONNECTION_FILE);
+    struct connection c = {.version = duplicate(MUSTER_VERSION), .session = attach_session(), .coming = coming};
+    struct error e;
+    if (connection_write(&c, path, &e))
+        log_warn("%s", e.text);
+    connection_free(&c);
+    free(path);
+}
+
+void attach_announce(const char *folder)
+{
+    tell(folder, true);
+}
+
+void attach_finish(const struct attach *a, const char *folder)
+{
+    if (a->ranks && folder_exists(folder))
+        tell(folder, false);
+}

@@ -1,0 +1,270 @@
+/* Owns events.jsonl and the lock of a run folder. */
+#include "coordinator/events/event_log.h"
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/machine.h"
+#include "common/base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EVENTS_FILE "events.jsonl"
+#define LOCK_FILE "lock"
+
+struct event_log {
+    char *path;
+    int lock, file;
+    off_t size;
+    struct json **events;
+    size_t count, capacity;
+};
+
+/* "host h, process 12" of whoever holds the lock. */
+static void read_holder(int lock, char *text, size_t size)
+{
+    ssize_t length = pread(lock, text, size - 1, 0);
+    text[length > 0 ? length : 0] = 0;
+    text[strcspn(text, "\n")] = 0;
+}
+
+static void write_holder(int lock)
+{
+    char host[MACHINE_NAME], text[512], time[32];
+    machine_name(host, sizeof host);
+    clock_timestamp(time, sizeof time);
+    int length = snprintf(text, sizeof text, "host %s, process %d, since %s\n", host, (int)getpid(), time);
+    if (ftruncate(lock, 0) || pwrite(lock, text, (size_t)length, 0) != length)
+        log_debug("the holder of the run folder's lock could not be noted");
+}
+
+static int take_lock(int *ret, const char *folder, struct error *e)
+{
+    char *path = path_join(folder, LOCK_FILE), holder[300];
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666), result = 0;
+    if (lock < 0) {
+        result = error_errno(e, errno, "%s: cannot be written", path);
+    } else if (flock(lock, LOCK_EX | LOCK_NB)) {
+        if (errno == EWOULDBLOCK) {
+            read_holder(lock, holder, sizeof holder);
+            result = error_set(e, ERROR_USAGE, "%s: another muster works in this run folder (%s); wait for it, or stop it",
+                               folder, holder);
+        } else { /* some network file systems have no locks */
+            log_warn("%s: cannot be locked (%s): make sure that no other muster works in it", folder, strerror(errno));
+        }
+    }
+    free(path);
+    if (result && lock >= 0)
+        close(lock);
+    if (result)
+        return -1;
+    write_holder(lock);
+    *ret = lock;
+    return 0;
+}
+
+static int check_event(const struct json *j, struct error *e)
+{
+    if (json_text(json_get(j, "event")) && json_text(json_get(j, "time")))
+        return 0;
+    return error_set(e, ERROR_FAILED, "not an event: an object with \"time\" and \"event\" expected");
+}
+
+static void keep(struct event_log *l, struct json *event)
+{
+    l->events = grow(l->events, &l->capacity, l->count + 1, sizeof *l->events);
+    l->events[l->count++] = event;
+}
+
+static int parse_line(struct event_log *l, const char *text, size_t size, size_t number, struct error *e)
+{
+    struct json *event;
+    char *place = format_text("%s:%zu", l->path, number);
+    int result = json_parse(&event, text, size, place, e);
+    if (!result && check_event(event, e)) {
+        json_destroy(&event);
+        result = error_prefix(e, "%s: ", place);
+    }
+    free(place);
+    if (!result) {
+        keep(l, event);
+        return 0;
+    }
+    e->kind = ERROR_FAILED;
+    return error_set(e, ERROR_FAILED, "%.800s; the log is damaged: restore it, or remove the run folder to start anew", e->text);
+}
+
+/* Every whole line; *good is where the last of them ends. */
+static int parse_lines(struct event_log *l, const char *text, size_t size, size_t *good, struct error *e)
+{
+    size_t at = 0, number = 1;
+    for (const char *end; (end = memchr(text + at, '\n', size - at)); number++) {
+        if (parse_line(l, text + at, (size_t)(end - text) - at, number, e))
+            return -1;
+        at = (size_t)(end - text) + 1;
+    }
+    if (at < size && l->lock >= 0) /* without the lock: perhaps it is being written just now */
+        log_warn("%s:%zu: the last line was cut (a crash while it was written) and is dropped", l->path, number);
+    *good = at;
+    return 0;
+}
+
+static int load(struct event_log *l, size_t *good, struct error *e)
+{
+    char *text;
+    size_t size;
+    *good = 0;
+    if (access(l->path, F_OK) && errno == ENOENT)
+        return 0;
+    if (file_read(&text, &size, l->path, e)) {
+        e->kind = ERROR_FAILED;
+        return -1;
+    }
+    int result = parse_lines(l, text, size, good, e);
+    free(text);
+    return result;
+}
+
+static int open_file(struct event_log *l, size_t good, struct error *e)
+{
+    l->file = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (l->file < 0)
+        return error_errno(e, errno, "%s: cannot be written", l->path);
+    struct stat facts;
+    if (fstat(l->file, &facts) || (facts.st_size > (off_t)good && ftruncate(l->file, (off_t)good)))
+        return error_errno(e, errno, "%s: the cut line cannot be dropped", l->path);
+    l->size = (off_t)good;
+    return 0;
+}
+
+static struct event_log *make(const char *folder)
+{
+    struct event_log *l = allocate(1, sizeof *l);
+    l->lock = l->file = -1;
+    l->path = path_join(folder, EVENTS_FILE);
+    return l;
+}
+
+int event_log_open(struct event_log **ret, const char *folder, struct error *e)
+{
+    struct event_log *l = make(folder);
+    size_t good;
+    if (take_lock(&l->lock, folder, e) || load(l, &good, e) || open_file(l, good, e)) {
+        event_log_close(&l);
+        return -1;
+    }
+    *ret = l;
+    return 0;
+}
+
+void event_log_close(struct event_log **log)
+{
+    struct event_log *l = log ? *log : NULL;
+    if (!l)
+        return;
+    for (size_t i = 0; i < l->count; i++)
+        json_destroy(&l->events[i]);
+    free(l->events);
+    if (l->file >= 0)
+        close(l->file);
+    if (l->lock >= 0)
+        close(l->lock); /* and with it the lock; the file stays: removing it would let two in */
+    free(l->path);
+    free(l);
+    *log = NULL;
+}
+
+size_t event_log_count(const struct event_log *l)
+{
+    return l->count;
+}
+
+const struct json *event_log_at(const struct event_log *l, size_t i)
+{
+    return i < l->count ? l->events[i] : NULL;
+}
+
+static bool matches(const struct json *event, const char *name, const char *field, const char *value)
+{
+    if (strcmp(json_text(json_get(event, "event")), name))
+        return false;
+    const char *found = field ? json_text(json_get(event, field)) : NULL;
+    return !field || (found && value && !strcmp(found, value));
+}
+
+const struct json *event_log_last(const struct event_log *l, const char *event, const char *field, const char *value)
+{
+    for (size_t i = l->count; i-- > 0;)
+        if (matches(l->events[i], event, field, value))
+            return l->events[i];
+    return NULL;
+}
+
+/* Time and event first, for people who read the file. */
+static struct json *compose(const char *name, struct json *fields)
+{
+    char time[32];
+    clock_timestamp(time, sizeof time);
+    struct json *event = json_object();
+    json_set_text(event, "time", time);
+    json_set_text(event, "event", name);
+    for (size_t i = 0; i < json_size(fields); i++)
+        json_set(event, json_key(fields, i), json_copy(json_at(fields, i)));
+    json_destroy(&fields);
+    return event;
+}
+
+static int write_line(struct event_log *l, const char *line, size_t size, struct error *e)
+{
+    ssize_t written = write(l->file, line, size);
+    int number = written < 0 ? errno : ENOSPC;
+    if (written == (ssize_t)size) {
+        if (!fsync(l->file)) {
+            l->size += (off_t)size;
+            return 0;
+        }
+        number = errno;
+    }
+    error_errno(e, number, "%s: cannot be written; make room and run the same command again", l->path);
+    if (ftruncate(l->file, l->size)) /* no half line under the next one */
+        log_warn("%s: a cut line was left at its end", l->path);
+    return -1;
+}
+
+int event_log_append(struct event_log *l, const char *name, struct json *fields, struct error *e)
+{
+    struct json *event = compose(name, fields);
+    char *text = json_print(event, false), *line = format_text("%s\n", text);
+    int result = write_line(l, line, strlen(line), e);
+    free(text);
+    free(line);
+    if (result)
+        json_destroy(&event);
+    else
+        keep(l, event);
+    return result;
+}
+
+int event_log_read(struct json **ret, const char *folder, struct error *e)
+{
+    struct event_log *l = make(folder);
+    size_t good;
+    if (load(l, &good, e)) {
+        event_log_close(&l);
+        return -1;
+    }
+    struct json *events = json_array();
+    for (size_t i = 0; i < l->count; i++) {
+        json_append(events, l->events[i]);
+        l->events[i] = NULL;
+    }
+    event_log_close(&l);
+    *ret = events;
+    return 0;
+}

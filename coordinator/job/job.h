@@ -1,0 +1,106 @@
+/* The job file: strict JSON, one table of keys (job_fields.c: dotted name, type, default, bounds, help) that the reader,
+ * `key=value` overrides, job.json, trial options and --help walk. An unknown key is ERROR_USAGE with "did you mean"; an ill-typed
+ * or out-of-bounds value says what was expected and found. Paths in a job file are taken from the current folder. */
+#pragma once
+
+#include "common/json/json.h"
+#include "common/score/threshold.h"
+#include "common/text/pair.h"
+#include "coordinator/job/scheduler.h"
+
+/* true: each label its own threshold; auto: those with rows enough; false: one for all. */
+enum per_class { PER_CLASS_AUTO, PER_CLASS_TRUE, PER_CLASS_FALSE };
+
+struct text_fields {
+    char **names;
+    size_t count;
+};
+
+#define NO_METRICS_PORT 65536u
+
+/* `const char *` members with a fixed set of values point into the table; the others are owned. */
+struct job {
+    char *name, *out, *model;
+    uint64_t seed;
+    const char *task;
+    bool multi; /* task */
+    struct {
+        char *path; /* or the three below */
+        char *train_path, *validation_path, *test_path;
+        char *id, *group, *label;                            /* fields; id and group may be NULL; label: or */
+        struct text_fields label_columns;                    /* fields of 0 and 1, each a label; "*" stands for anything */
+        struct text_fields text_a, text_b, required, labels; /* text_b may be empty; labels: names, empty = as found */
+        struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
+        char *joiner;
+        char *positive;        /* label name of the positive class; NULL: the last of two */
+        char *label_separator; /* of the labels in a cell of CSV or TSV, multi-label */
+        uint32_t min_label_count, min_words;
+        struct text_fields accept; /* problems by name, see checks.h */
+    } data;
+    struct {
+        double train, validation;
+        const char *method; /* "muster", "numpy", "stratified" */
+        char *file;         /* a frozen split.json, or NULL */
+    } split;
+    struct {
+        double lr, weight_decay, clip /* 0: none */, warmup, dropout /* < 0: model's */;
+        uint32_t epochs, batch, micro_batch, max_length;
+        enum truncation truncation;
+        const char *class_weights; /* "balanced", "none" or NULL when a list is given */
+        double *class_weight_list; /* as many as class_weight_count */
+        size_t class_weight_count;
+        const char *precision, *select;
+        double pos_weight_low, pos_weight_high; /* bounds of neg / pos, many labels a row; 0, 0: no weights */
+        uint32_t patience;                      /* 0: none */
+        char *checkpoint_every;                 /* "epoch", "500 steps", "10 minutes" */
+        uint32_t checkpoint_steps;              /* what it says; 0: not so */
+        double checkpoint_minutes;
+        bool micro_batch_follows; /* micro_batch is not in the file: batch / ranks_per_group */
+    } train;
+    struct json *sweep; /* object: train key -> list of values or range (job_sweep.h); NULL: no sweep */
+    struct {
+        const char *sample; /* "grid", "random" */
+        uint32_t count;     /* of random trials; 0: not given */
+        enum scheduler_kind scheduler;
+        uint32_t grace_epochs, reduction, startup_trials;
+    } search; /* how the sweep goes about it: the other keys of "sweep" in the file */
+    struct {
+        struct threshold_grid grid;
+        const char *per;
+        bool per_trial;                                /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
+        const char *kind, *per_class_word, *calibrate; /* calibrate: "none", "temperature", "vector" */
+        enum per_class per_class;                      /* many labels a row: a threshold for each of them, or one for all */
+        uint32_t min_positives;
+    } tune;
+    struct {
+        bool baseline; /* TF-IDF and logistic regression beside the transformer */
+        double agreement;
+    } report;
+    struct {
+        const char *launcher, *device;
+        char *hostfile, *interface;
+        uint32_t groups, ranks_per_group, threads, restarts;
+        uint32_t metrics_port; /* or NO_METRICS_PORT */
+        double heartbeat_timeout;
+    } cluster;
+    struct json *resolved; /* everything above with defaults, as written to job.json */
+    char hash[65];         /* sha256 of `resolved` without the keys that may change in a run folder */
+};
+
+/* path: the job file; overrides: "train.lr=1e-5" (value: JSON, or a bare word taken as text). ERROR_USAGE. */
+int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e);
+void job_free(struct job *j);
+void job_print_help(void); /* every key with default and meaning */
+
+/* Makes <out> this job's folder and writes <out>/job.json. A folder that holds another job is refused (ERROR_USAGE, naming the
+ * first key that differs and both values); out, cluster.*, tune.* and sweep may change from run to run: what depends on them is
+ * made again. A micro_batch that j's file leaves open is taken from the folder, so that a run can be resumed on other ranks. */
+int job_claim_folder(struct job *j, struct error *e);
+
+/* A variant of j with other values of swept keys (object: key without "train." -> value, checked by the table). Borrows from j
+ * and must not be freed. */
+int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
+/* The train keys and values of j, in table order. Caller destroys. */
+struct json *job_train_options(const struct job *j);
+/* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL), in table order. Caller frees. */
+char *job_trial_key(const struct job *j, const struct json *values);

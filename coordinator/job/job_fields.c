@@ -1,0 +1,618 @@
+/* Owns the table of job keys: reading, checking, printing and explaining a job all walk it. */
+#include "coordinator/job/job_fields.h"
+
+#include "common/base/buffer.h"
+#include "common/base/memory.h"
+#include "common/base/near.h"
+#include "coordinator/job/job_sweep.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) .offset = offsetof(struct job, member)
+#define WORDS(...)                                                                                                               \
+    .words = (const char *const[])                                                                                               \
+    {                                                                                                                            \
+        __VA_ARGS__, NULL                                                                                                        \
+    }
+#define LARGEST_EXACT 9007199254740991.0 /* 2^53 - 1 */
+
+const struct job_field job_fields[] = {
+    {"name", JOB_TEXT, 0, "null", AT(name), .help = "of the run; the bundle becomes <name>.zip; default: the job file's name"},
+    {"out", JOB_TEXT, JOB_FREE, "null", AT(out), .also = "output output_dir", .help = "run folder; default: runs/<name>"},
+    {"model", JOB_TEXT, JOB_REQUIRED, "null", AT(model), .also = "model_name model_path pretrained",
+     .help = "folder of a Hugging Face model, or a hub name that is in the local cache"},
+    {"seed", JOB_SEED, JOB_SWEPT, "42", 0, LARGEST_EXACT, AT(seed), .help = "of split, shuffles, new weights and dropout"},
+    {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task),
+     WORDS("single_label_classification", "multi_label_classification"), .help = "what is learned"},
+
+    {"data.path", JOB_TEXT, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, CSV or TSV; also .gz, .zst"},
+    {"data.train_path", JOB_TEXT, JOB_NULL, "null", AT(data.train_path), .help = "data that comes split: in place of data.path"},
+    {"data.validation_path", JOB_TEXT, JOB_NULL, "null", AT(data.validation_path), .help = "the same, validation part"},
+    {"data.test_path", JOB_TEXT, JOB_NULL, "null", AT(data.test_path), .help = "the same, test part"},
+    {"data.id", JOB_TEXT, JOB_NULL, "null", AT(data.id), .help = "field with the row's id; null: line number"},
+    {"data.group", JOB_TEXT, JOB_NULL, "null", AT(data.group),
+     .help = "field whose values stay in one part; null: every row alone"},
+    {"data.label", JOB_LABEL, 0, "\"label\"", AT(data.label), .also = "label_columns",
+     .help = "field with the label: index or name; or columns of 0 and 1, a label each: a list, or a pattern such as topic_*"},
+    {"data.text_a", JOB_TEXTS, JOB_REQUIRED | JOB_FILLED, "null", AT(data.text_a), .also = "text sentence",
+     .help = "fields of text A"},
+    {"data.text_b", JOB_TEXTS, 0, "[]", AT(data.text_b), .help = "fields of text B; empty: single texts"},
+    {"data.word_limits", JOB_LIMITS, JOB_NULL, "null", 1, 1000000000, AT(data.word_limits), .also = "max_words",
+     .help = "of a text field only the first words count: {\"text\": 300}"},
+    {"data.joiner", JOB_TEXT, 0, "\". \"", AT(data.joiner), .also = "separator", .help = "between the fields of a text"},
+    {"data.required", JOB_TEXTS, 0, "[]", AT(data.required), .help = "fields without which a row is dropped"},
+    {"data.labels", JOB_TEXTS, 0, "[]", AT(data.labels), .also = "label_names classes",
+     .help = "label names by index; empty: as found"},
+    {"data.positive", JOB_TEXT, JOB_NULL, "null", AT(data.positive), .also = "positive_label",
+     .help = "name of the label that the threshold is for; null: the last"},
+    {"data.label_separator", JOB_TEXT, 0, "\";\"", AT(data.label_separator),
+     .help = "between the labels of a CSV or TSV cell, where a row has many"},
+    {"data.min_label_count", JOB_COUNT, 0, "0", 0, 1000000000, AT(data.min_label_count),
+     .help = "labels of fewer rows are dropped, then rows without a label left"},
+    {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "rows of fewer words are dropped"},
+    {"data.accept", JOB_TEXTS, JOB_FREE, "[]", AT(data.accept), WORDS("leaks", "conflicting_duplicates", "shared_groups"),
+     .help = "problems of the data that are known and shall not stop the run"},
+
+    {"split.train", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.7", 0, 1, AT(split.train), .help = "share of the groups that train"},
+    {"split.validation", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.15", 0, 1, AT(split.validation), .also = "val valid",
+     .help = "share of the groups that validate; the rest tests"},
+    {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy", "stratified"),
+     .help = "numpy: the split that RandomState(seed).shuffle gives; stratified: the labels' shares alike in all parts"},
+    {"split.file", JOB_TEXT, JOB_NULL, "null", AT(split.file), .help = "a frozen split.json to use"},
+
+    {"train.lr", JOB_NUMBER, JOB_ABOVE | JOB_SWEPT, "2e-05", 0, 1, AT(train.lr), .also = "learning_rate",
+     .help = "peak learning rate"},
+    {"train.epochs", JOB_COUNT, JOB_SWEPT, "5", 1, 10000, AT(train.epochs), .also = "num_epochs num_train_epochs",
+     .help = "passes over the train part"},
+    {"train.batch", JOB_COUNT, JOB_SWEPT, "8", 1, 65536, AT(train.batch), .also = "batch_size train_batch_size",
+     .help = "rows of an optimiser step, over all ranks of a group"},
+    {"train.micro_batch", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 65536, .none = 0, AT(train.micro_batch),
+     .also = "micro_batch_size", .help = "rows computed at once by a rank; null: batch / ranks_per_group"},
+    {"train.max_length", JOB_COUNT, 0, "512", 8, 1048576, AT(train.max_length), .also = "max_seq_length max_len",
+     .help = "tokens of a row"},
+    {"train.truncation", JOB_TRUNCATION, 0, "\"only_second\"", AT(train.truncation), .words = truncation_names,
+     .help = "what is cut from a long row"},
+    {"train.class_weights", JOB_CLASS_WEIGHTS, JOB_SWEPT, "\"balanced\"", AT(train.class_weights), WORDS("balanced", "none"),
+     .help = "of the loss; balanced: N / (L n_c) of the train part; or a list"},
+    {"train.pos_weight", JOB_BOUNDS, JOB_NULL | JOB_SWEPT, "null", 0, 1e9, AT(train.pos_weight_low),
+     .help = "multi-label: [low, high] weighs a label's positive rows by negative / positive of the train part, within these"},
+    {"train.weight_decay", JOB_NUMBER, JOB_SWEPT, "0.01", 0, 1, AT(train.weight_decay),
+     .help = "of AdamW; not on biases and LayerNorm"},
+    {"train.clip", JOB_NUMBER, JOB_NULL | JOB_SWEPT, "1", 0, 1e9, .none = 0, AT(train.clip), .also = "max_grad_norm grad_clip",
+     .help = "largest gradient norm; 0 or null: no limit"},
+    {"train.warmup", JOB_NUMBER, JOB_BELOW | JOB_SWEPT, "0", 0, 1, AT(train.warmup), .also = "warmup_ratio",
+     .help = "share of the steps that raise the learning rate"},
+    {"train.dropout", JOB_NUMBER, JOB_NULL | JOB_BELOW | JOB_SWEPT, "null", 0, 1, .none = -1, AT(train.dropout),
+     .help = "null: as the model's config.json"},
+    {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), WORDS("f32", "bf16"), .also = "dtype",
+     .help = "of the matrix products' inputs"},
+    {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select), WORDS("loss", "f1", "micro_f1", "macro_f1"),
+     .also = "metric_for_best_model", .help = "validation figure that picks the best epoch (f1 at 0.5)"},
+    {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
+     .also = "early_stopping_patience", .help = "stop after so many epochs without a better one; null: never"},
+    {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),
+     .also = "save_steps save_strategy checkpoint_steps",
+     .help = "when a trial is saved: epoch, or also within it, such as \"500 steps\", \"10 minutes\""},
+
+    {"sweep", JOB_SWEEP, JOB_NULL | JOB_FREE, "null", AT(sweep), .also = "grid search",
+     .help = "train keys, or seed, with lists of values: every combination is a trial; with sweep.sample random also ranges, "
+             "{\"from\": 1e-6, \"to\": 1e-4, \"log\": true}"},
+    {"sweep.sample", JOB_WORD, JOB_FREE, "\"grid\"", AT(search.sample), WORDS("grid", "random"),
+     .help = "random: sweep.count trials, drawn by the seed"},
+    {"sweep.count", JOB_COUNT, JOB_NULL | JOB_FREE, "null", 1, 10000, .none = 0, AT(search.count),
+     .also = "num_samples n_trials n_iter max_trials", .help = "of random trials"},
+    {"sweep.scheduler", JOB_SCHEDULER, JOB_FREE, "\"none\"", AT(search.scheduler), .words = scheduler_names, .also = "pruner",
+     .help = "stops trials that do worse than others by train.select on validation; the baseline is never stopped"},
+    {"sweep.grace_epochs", JOB_COUNT, JOB_FREE, "1", 1, 10000, AT(search.grace_epochs),
+     .also = "grace_period min_resource n_warmup_steps grace", .help = "that every trial gets, before it may be stopped"},
+    {"sweep.reduction", JOB_COUNT, JOB_FREE, "4", 2, 1000, AT(search.reduction), .also = "reduction_factor eta",
+     .help = "asha: one of so many goes on, at epochs grace_epochs x 1, reduction, reduction^2, ..."},
+    {"sweep.startup_trials", JOB_COUNT, JOB_FREE, "5", 1, 10000, AT(search.startup_trials),
+     .also = "n_startup_trials min_samples_required", .help = "median: that must have run to their end"},
+
+    {"tune.rule", JOB_RULE, JOB_FREE, "\"f1\"", AT(tune.grid.rule), .words = threshold_rule_names,
+     .help = "what the threshold maximises on validation"},
+    {"tune.from", JOB_NUMBER, JOB_NULL | JOB_FREE, "null", 0, 1, .none = -1, AT(tune.grid.from),
+     .help = "lowest threshold; null: 0.1, multi-label 0.05"},
+    {"tune.to", JOB_NUMBER, JOB_NULL | JOB_FREE, "null", 0, 1, .none = -1, AT(tune.grid.to),
+     .help = "highest threshold; null: 0.9, multi-label 0.95"},
+    {"tune.points", JOB_POINTS, JOB_NULL | JOB_FREE, "null", 2, 100001, .none = 0, AT(tune.grid.points),
+     .help = "thresholds, evenly spaced, ends included; null: 33, multi-label 91"},
+    {"tune.kind", JOB_WORD, JOB_FREE, "\"grid\"", AT(tune.kind), WORDS("grid", "exact"),
+     .help = "exact: all probabilities that occur are tried too"},
+    {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
+     .help = "multi-label: a threshold for each label; auto: where validation has tune.min_positives rows of it"},
+    {"tune.calibrate", JOB_WORD, JOB_FREE, "\"none\"", AT(tune.calibrate), WORDS("none", "temperature", "vector"),
+     .help = "logits are divided by what minimises the validation NLL, before thresholds are chosen: one temperature, or one a "
+             "label"},
+    {"tune.min_positives", JOB_COUNT, JOB_FREE, "10", 0, 1000000000, AT(tune.min_positives),
+     .help = "labels of fewer positive validation rows take the threshold of all"},
+    {"tune.beta", JOB_NUMBER, JOB_ABOVE | JOB_FREE, "1", 0, 100, AT(tune.grid.beta), .help = "of f_beta; above 1 favours recall"},
+    {"tune.min_precision", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_precision), .help = "of recall_at_precision"},
+    {"tune.min_recall", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_recall), .help = "of precision_at_recall"},
+    {"tune.false_positive_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_positive_cost), .help = "of cost"},
+    {"tune.false_negative_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_negative_cost), .help = "of cost"},
+    {"tune.per", JOB_WORD, JOB_FREE, "\"trial\"", AT(tune.per), WORDS("trial", "baseline"),
+     .help = "trial: each trial by its own threshold; baseline: all by the baseline's"},
+
+    {"report.baseline", JOB_BOOLEAN, JOB_FREE, "true", AT(report.baseline), .also = "tfidf",
+     .help = "a linear model on TF-IDF is made and scored beside the transformer"},
+    {"report.agreement", JOB_NUMBER, JOB_FREE, "0.63", 0, 1, AT(report.agreement), .also = "automatable min_f1",
+     .help = "F1 from which a label counts as automatable: how far people agree on it"},
+
+    {"cluster.launcher", JOB_WORD, JOB_FREE, "\"local\"", AT(cluster.launcher), WORDS("local", "mpirun", "srun", "none"),
+     .help = "where workers run: this machine, hosts of cluster.hostfile, SLURM's allocation; none: somebody else starts them"},
+    {"cluster.groups", JOB_COUNT, JOB_FREE, "1", 1, 1024, AT(cluster.groups), .help = "trials trained at the same time"},
+    {"cluster.ranks_per_group", JOB_COUNT, JOB_FREE, "1", 1, 1024, AT(cluster.ranks_per_group), .also = "ranks",
+     .help = "MPI ranks of a trial; a power of two"},
+    {"cluster.threads", JOB_COUNT, JOB_FREE, "0", 0, 1024, AT(cluster.threads), .help = "of a rank; 0: the cores shared out"},
+    {"cluster.device", JOB_WORD, JOB_FREE, "\"auto\"", AT(cluster.device),
+     WORDS("auto", "cpu", "cpu_reference", "guarded", "fake"),
+     .help = "what computes; fake: nothing, by a script of losses, to try a sweep in seconds"},
+    {"cluster.hostfile", JOB_TEXT, JOB_NULL | JOB_FREE, "null", AT(cluster.hostfile),
+     .help = "of launcher mpirun: a host file of Open MPI (name slots=N); null: SLURM's allocation"},
+    {"cluster.interface", JOB_TEXT, JOB_NULL | JOB_FREE, "null", AT(cluster.interface),
+     .help = "where the coordinator listens for workers of other hosts: a name, an address or a network; null: chosen"},
+    {"cluster.heartbeat_timeout", JOB_NUMBER, JOB_FREE, "30", 1, 86400, AT(cluster.heartbeat_timeout),
+     .help = "seconds of silence after which a group is dead"},
+    {"cluster.metrics_port", JOB_COUNT, JOB_NULL | JOB_FREE, "null", 0, 65535, .none = NO_METRICS_PORT, AT(cluster.metrics_port),
+     .help = "Prometheus metrics at http://127.0.0.1:PORT/metrics; 0: any port, muster status tells it; null: none"},
+    {"cluster.restarts", JOB_COUNT, JOB_FREE, "3", 0, 1000, AT(cluster.restarts), .help = "of a trial whose group died"},
+};
+#define FIELDS (sizeof job_fields / sizeof job_fields[0])
+const size_t job_field_count = FIELDS;
+
+const struct job_field *job_field_find(const char *key)
+{
+    for (size_t i = 0; i < job_field_count; i++)
+        if (strcmp(job_fields[i].key, key) == 0)
+            return &job_fields[i];
+    return NULL;
+}
+
+static const char *last_part(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    size_t size = strlen(word);
+    for (const char *at = list; at && (at = strstr(at, word)); at += size)
+        if ((at == list || at[-1] == ' ') && (at[size] == ' ' || at[size] == 0))
+            return true;
+    return false;
+}
+
+/* A known key that `key` may stand for: mistyped, in another section, or by the name it has elsewhere. */
+static const char *nearest_key(const char *key)
+{
+    const char *words[FIELDS], *parts[FIELDS];
+    for (size_t i = 0; i < job_field_count; i++) {
+        words[i] = job_fields[i].key;
+        if (strcmp(last_part(key), last_part(words[i])) == 0 || has_word(job_fields[i].also, last_part(key)))
+            return words[i];
+    }
+    const char *near = near_word(key, words, FIELDS);
+    if (near)
+        return near;
+    for (size_t i = 0; i < FIELDS; i++)
+        parts[i] = last_part(words[i]);
+    const char *part = near_word(last_part(key), parts, FIELDS);
+    for (size_t i = 0; part && i < FIELDS; i++)
+        if (parts[i] == part)
+            return words[i];
+    return NULL;
+}
+
+int job_unknown_key(const char *key, struct error *e)
+{
+    const char *near = nearest_key(key);
+    if (near)
+        return error_set(e, ERROR_USAGE, "unknown key \"%s\"; did you mean \"%s\"?", key, near);
+    return error_set(e, ERROR_USAGE, "unknown key \"%s\"; `muster run --help` lists the keys of a job", key);
+}
+
+/* Short text of a value for a message. Caller frees. */
+static char *shown(const struct json *value)
+{
+    char *text = json_print(value, false);
+    if (strlen(text) > 60)
+        strcpy(text + 57, "...");
+    char *with_type =
+        json_type(value) == JSON_NULL ? duplicate("null") : format_text("%s (%s)", text, json_type_name(json_type(value)));
+    free(text);
+    return with_type;
+}
+
+static int expected(const struct job_field *f, const char *what, const struct json *value, struct error *e)
+{
+    char *found = shown(value);
+    error_set(e, ERROR_USAGE, "%s: expected %s%s, found %s", f->key, what, f->flags & JOB_NULL ? " or null" : "", found);
+    free(found);
+    return -1;
+}
+
+static int unknown_word(const struct job_field *f, const struct json *value, struct error *e)
+{
+    struct buffer list = {0};
+    for (size_t i = 0; f->words[i]; i++)
+        buffer_printf(&list, "%s\"%s\"", i == 0 ? "" : f->words[i + 1] ? ", " : " or ", f->words[i]);
+    if (f->type == JOB_CLASS_WEIGHTS)
+        buffer_text(&list, " or a list of numbers");
+    expected(f, list.data, value, e);
+    size_t count = 0;
+    while (f->words[count])
+        count++;
+    const char *near = json_text(value) ? near_word(json_text(value), f->words, count) : NULL;
+    if (near)
+        snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text), "; did you mean \"%s\"?", near);
+    buffer_free(&list);
+    return -1;
+}
+
+/* true and false are words too. */
+static int word_index(const struct job_field *f, const struct json *value, struct error *e)
+{
+    bool boolean = json_type(value) == JSON_BOOLEAN;
+    const char *word = boolean ? (json_boolean(value) ? "true" : "false") : json_text(value);
+    for (int i = 0; word && f->words[i]; i++)
+        if (strcmp(f->words[i], word) == 0)
+            return i;
+    return unknown_word(f, value, e);
+}
+
+static int out_of_bounds(const struct job_field *f, const char *kind, const struct json *value, struct error *e)
+{
+    char what[160];
+    snprintf(what, sizeof what, "%s %s %.16g %s %.16g", kind, f->flags & JOB_ABOVE ? "above" : "from", f->low,
+             f->flags & JOB_BELOW ? "and below" : "to", f->high);
+    return expected(f, what, value, e);
+}
+
+static int read_number(double *ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    bool whole = f->type != JOB_NUMBER;
+    const char *kind = whole ? "a whole number" : "a number";
+    double x = json_number(value);
+    if (json_type(value) != JSON_NUMBER)
+        return expected(f, kind, value, e);
+    if (x < f->low || x > f->high || (f->flags & JOB_ABOVE && x <= f->low) || (f->flags & JOB_BELOW && x >= f->high) ||
+        (whole && floor(x) != x))
+        return out_of_bounds(f, kind, value, e);
+    *ret = x;
+    return 0;
+}
+
+static int read_texts(struct text_fields *ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    size_t count = json_size(value);
+    if (json_type(value) != JSON_ARRAY || (f->flags & JOB_FILLED && count == 0))
+        return expected(f, "a list of texts such as [\"title\", \"text\"]", value, e);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = json_text(json_at(value, i));
+        if (!text || !*text)
+            return expected(f, "a list of texts, none of them empty", value, e);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(text, json_text(json_at(value, k))) == 0)
+                return error_set(e, ERROR_USAGE, "%s: \"%s\" is in the list twice", f->key, text);
+        if (f->words && word_index(f, json_at(value, i), e) < 0)
+            return -1;
+    }
+    struct text_fields list = {.names = allocate(count, sizeof(char *)), .count = count};
+    for (size_t i = 0; i < count; i++)
+        list.names[i] = duplicate(json_text(json_at(value, i)));
+    *ret = list;
+    return 0;
+}
+
+/* A list, or a text with "*": columns. */
+static int read_label(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
+{
+    const char *text = json_text(value);
+    if (json_type(value) == JSON_ARRAY) {
+        struct job_field list = *f;
+        list.flags |= JOB_FILLED;
+        return read_texts(&j->data.label_columns, &list, value, e);
+    }
+    if (!text || !*text)
+        return expected(f, "a field, or a list of columns of 0 and 1", value, e);
+    if (strchr(text, '*')) {
+        j->data.label_columns = (struct text_fields){.names = allocate(1, sizeof(char *)), .count = 1};
+        j->data.label_columns.names[0] = duplicate(text);
+    } else {
+        j->data.label = duplicate(text);
+    }
+    return 0;
+}
+
+static struct json *texts_value(const struct text_fields *texts)
+{
+    struct json *list = json_array();
+    for (size_t i = 0; i < texts->count; i++)
+        json_append(list, json_of_text(texts->names[i]));
+    return list;
+}
+
+static void texts_free(struct text_fields *texts)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        free(texts->names[i]);
+    free(texts->names);
+}
+
+static int read_class_weights(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
+{
+    if (json_type(value) != JSON_ARRAY) {
+        int i = word_index(f, value, e);
+        if (i < 0)
+            return -1;
+        j->train.class_weights = f->words[i];
+        j->train.class_weight_list = NULL;
+        j->train.class_weight_count = 0;
+        return 0;
+    }
+    size_t count = json_size(value);
+    for (size_t i = 0; i < count; i++) {
+        double x = json_number(json_at(value, i));
+        if (json_type(json_at(value, i)) != JSON_NUMBER || x <= 0 || x > 1e9)
+            return expected(f, "a list of numbers above 0", value, e);
+    }
+    if (count == 0)
+        return expected(f, "a list with a number for each label", value, e);
+    j->train.class_weights = NULL;
+    j->train.class_weight_list = allocate(count, sizeof(double));
+    j->train.class_weight_count = count;
+    for (size_t i = 0; i < count; i++)
+        j->train.class_weight_list[i] = json_number(json_at(value, i));
+    return 0;
+}
+
+static int read_bounds(double ret[2], const struct job_field *f, const struct json *value, struct error *e)
+{
+    const struct json *low = json_at(value, 0), *high = json_at(value, 1);
+    if (json_type(value) != JSON_ARRAY || json_size(value) != 2 || json_type(low) != JSON_NUMBER ||
+        json_type(high) != JSON_NUMBER || !(json_number(low) > 0) || json_number(high) < json_number(low) ||
+        json_number(high) > f->high)
+        return expected(f, "two bounds such as [1, 50], the lower one first and above 0", value, e);
+    ret[0] = json_number(low);
+    ret[1] = json_number(high);
+    return 0;
+}
+
+static struct json *bounds_value(const double bounds[2])
+{
+    if (!(bounds[0] > 0))
+        return json_null();
+    struct json *list = json_array();
+    json_append(list, json_of_number(bounds[0]));
+    json_append(list, json_of_number(bounds[1]));
+    return list;
+}
+
+static int read_interval(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
+{
+    const char *text = json_text(value);
+    char unit[16] = "", rest;
+    double amount = 0;
+    bool epoch = text && strcmp(text, "epoch") == 0;
+    bool steps = !epoch && text && sscanf(text, "%lf %15[a-z]%c", &amount, unit, &rest) == 2 &&
+                 (strcmp(unit, "steps") == 0 || strcmp(unit, "step") == 0);
+    bool minutes = strcmp(unit, "minutes") == 0 || strcmp(unit, "minute") == 0;
+    if (!epoch && (!(steps || minutes) || !(amount > 0 && amount <= 1e6) || (steps && floor(amount) != amount)))
+        return expected(f, "\"epoch\", or how often, such as \"500 steps\" or \"10 minutes\"", value, e);
+    j->train.checkpoint_every = duplicate(text);
+    j->train.checkpoint_steps = steps ? (uint32_t)amount : 0;
+    j->train.checkpoint_minutes = minutes ? amount : 0;
+    return 0;
+}
+
+static int read_sweep(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    if (json_type(value) != JSON_OBJECT)
+        return expected(f, "an object such as {\"lr\": [1e-5, 2e-5]}", value, e);
+    if (job_sweep_check(value, e) != 0)
+        return -1;
+    *ret = json_size(value) > 0 ? json_copy(value) : NULL;
+    return 0;
+}
+
+static int read_limits(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    bool right = json_type(value) == JSON_OBJECT;
+    for (size_t i = 0; right && i < json_size(value); i++) {
+        double x = json_number(json_at(value, i));
+        right = x >= f->low && x <= f->high && floor(x) == x;
+    }
+    if (!right)
+        return expected(f, "an object of fields and whole numbers such as {\"text\": 300}", value, e);
+    *ret = json_size(value) > 0 ? json_copy(value) : NULL;
+    return 0;
+}
+
+static void *place(const struct job_field *f, struct job *j)
+{
+    return (char *)j + f->offset;
+}
+
+static int store_number(const struct job_field *f, struct job *j, double x)
+{
+    void *to = place(f, j);
+    switch (f->type) {
+    case JOB_NUMBER:
+        *(double *)to = x;
+        return 0;
+    case JOB_COUNT:
+        *(uint32_t *)to = (uint32_t)x;
+        return 0;
+    case JOB_POINTS:
+        *(int *)to = (int)x;
+        return 0;
+    default:
+        *(uint64_t *)to = (uint64_t)x;
+        return 0;
+    }
+}
+
+static int store_null(const struct job_field *f, struct job *j, struct error *e)
+{
+    if (f->type == JOB_ABSENT)
+        return 0;
+    if (f->flags & JOB_REQUIRED)
+        return error_set(e, ERROR_USAGE, "\"%s\" is missing: %s", f->key, f->help);
+    if (f->type == JOB_NUMBER || f->type == JOB_COUNT || f->type == JOB_POINTS)
+        return store_number(f, j, f->none);
+    if (f->type == JOB_BOUNDS)
+        memset(place(f, j), 0, 2 * sizeof(double));
+    return 0; /* texts and sweep: NULL already */
+}
+
+static bool null_allowed(const struct job_field *f)
+{
+    return f->flags & (JOB_NULL | JOB_REQUIRED) || strcmp(f->fallback, "null") == 0;
+}
+
+int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
+{
+    void *to = place(f, j);
+    double number = 0;
+    int index;
+    if (json_type(value) == JSON_NULL && null_allowed(f))
+        return store_null(f, j, e);
+    switch (f->type) {
+    case JOB_TEXT:
+        if (!json_text(value) || (!*json_text(value) && strcmp(f->key, "data.joiner") != 0))
+            return expected(f, "a text that is not empty", value, e);
+        *(char **)to = duplicate(json_text(value));
+        return 0;
+    case JOB_WORD:
+    case JOB_TRUNCATION:
+    case JOB_RULE:
+    case JOB_SCHEDULER:
+        if ((index = word_index(f, value, e)) < 0)
+            return -1;
+        if (f->type == JOB_WORD)
+            *(const char **)to = f->words[index];
+        else if (f->type == JOB_RULE)
+            *(enum threshold_rule *)to = (enum threshold_rule)index;
+        else if (f->type == JOB_SCHEDULER)
+            *(enum scheduler_kind *)to = (enum scheduler_kind)index;
+        else
+            *(enum truncation *)to = (enum truncation)index;
+        return 0;
+    case JOB_TEXTS:
+        return read_texts(to, f, value, e);
+    case JOB_LABEL:
+        return read_label(f, j, value, e);
+    case JOB_CLASS_WEIGHTS:
+        return read_class_weights(f, j, value, e);
+    case JOB_INTERVAL:
+        return read_interval(f, j, value, e);
+    case JOB_BOUNDS:
+        return read_bounds(to, f, value, e);
+    case JOB_LIMITS:
+        return read_limits(to, f, value, e);
+    case JOB_SWEEP:
+        return read_sweep(to, f, value, e);
+    case JOB_BOOLEAN:
+        if (json_type(value) != JSON_BOOLEAN)
+            return expected(f, "true or false", value, e);
+        *(bool *)to = json_boolean(value);
+        return 0;
+    case JOB_ABSENT:
+        return error_set(e, ERROR_USAGE, "%s: %s; leave it out", f->key, f->help);
+    default:
+        return read_number(&number, f, value, e) == 0 ? store_number(f, j, number) : -1;
+    }
+}
+
+static struct json *number_or_null(const struct job_field *f, double x)
+{
+    return f->flags & JOB_NULL && x == f->none ? json_null() : json_of_number(x);
+}
+
+static struct json *class_weights_value(const struct job *j)
+{
+    if (j->train.class_weights)
+        return json_of_text(j->train.class_weights);
+    struct json *list = json_array();
+    for (size_t i = 0; i < j->train.class_weight_count; i++)
+        json_append(list, json_of_number(j->train.class_weight_list[i]));
+    return list;
+}
+
+struct json *job_field_value(const struct job_field *f, const struct job *j)
+{
+    const void *from = (const char *)j + f->offset;
+    switch (f->type) {
+    case JOB_TEXT:
+    case JOB_INTERVAL:
+        return json_of_text(*(char *const *)from);
+    case JOB_WORD:
+        return json_of_text(*(const char *const *)from);
+    case JOB_TRUNCATION:
+        return json_of_text(f->words[*(const enum truncation *)from]);
+    case JOB_RULE:
+        return json_of_text(f->words[*(const enum threshold_rule *)from]);
+    case JOB_SCHEDULER:
+        return json_of_text(f->words[*(const enum scheduler_kind *)from]);
+    case JOB_NUMBER:
+        return number_or_null(f, *(const double *)from);
+    case JOB_COUNT:
+        return number_or_null(f, *(const uint32_t *)from);
+    case JOB_POINTS:
+        return json_of_number(*(const int *)from);
+    case JOB_SEED:
+        return json_of_number((double)*(const uint64_t *)from);
+    case JOB_TEXTS:
+        return texts_value(from);
+    case JOB_LABEL:
+        return j->data.label ? json_of_text(j->data.label) : texts_value(&j->data.label_columns);
+    case JOB_BOOLEAN:
+        return json_of_boolean(*(const bool *)from);
+    case JOB_CLASS_WEIGHTS:
+        return class_weights_value(j);
+    case JOB_BOUNDS:
+        return bounds_value(from);
+    case JOB_LIMITS:
+    case JOB_SWEEP:
+        return *(struct json *const *)from ? json_copy(*(struct json *const *)from) : json_null();
+    default:
+        return json_null();
+    }
+}
+
+void job_field_free(const struct job_field *f, struct job *j)
+{
+    void *at = place(f, j);
+    if (f->type == JOB_TEXT || f->type == JOB_INTERVAL) {
+        free(*(char **)at);
+    } else if (f->type == JOB_TEXTS) {
+        texts_free(at);
+    } else if (f->type == JOB_LABEL) {
+        free(j->data.label);
+        texts_free(&j->data.label_columns);
+    } else if (f->type == JOB_CLASS_WEIGHTS) {
+        free(j->train.class_weight_list);
+    } else if (f->type == JOB_SWEEP || f->type == JOB_LIMITS) {
+        json_destroy(at);
+    }
+}
+
+void job_print_help(void)
+{
+    printf("Keys of a job file, with their defaults (key=value on the command line overrides):\n");
+    for (size_t i = 0; i < job_field_count; i++) {
+        const struct job_field *f = &job_fields[i];
+        const char *fallback = f->flags & JOB_REQUIRED ? "required" : strcmp(f->fallback, "null") == 0 ? "" : f->fallback;
+        printf("  %-26s %-14s %s", f->key, strlen(fallback) > 14 ? "" : fallback, f->help);
+        for (size_t k = 0; f->words && f->words[k]; k++)
+            printf("%s%s", k == 0 ? " (" : ", ", f->words[k]);
+        printf("%s\n", f->words ? ")" : "");
+    }
+}

@@ -1,0 +1,61 @@
+/* The table of job keys and what can be done with a row of it. Seen by job.c and its tests only. */
+#pragma once
+
+#include "coordinator/job/job.h"
+
+enum job_type {
+    JOB_TEXT,
+    JOB_WORD, /* one of `words` */
+    JOB_TRUNCATION,
+    JOB_RULE,
+    JOB_SCHEDULER,
+    JOB_NUMBER,
+    JOB_COUNT,  /* uint32_t */
+    JOB_POINTS, /* int */
+    JOB_SEED,   /* uint64_t */
+    JOB_BOOLEAN,
+    JOB_TEXTS,
+    JOB_LABEL, /* a field, or a list of columns: data.label and data.label_columns */
+    JOB_CLASS_WEIGHTS,
+    JOB_INTERVAL, /* "epoch", "N steps", "N minutes" */
+    JOB_BOUNDS,   /* null or [low, high]; two doubles */
+    JOB_LIMITS,   /* object of whole numbers */
+    JOB_SWEEP,
+    JOB_ABSENT /* known, but only null is taken by this version */
+};
+
+enum job_flag {
+    JOB_NULL = 1,  /* null is allowed and is stored as the row's `none` */
+    JOB_ABOVE = 2, /* the lower bound itself is excluded */
+    JOB_BELOW = 4, /* the upper bound itself is excluded */
+    JOB_SWEPT = 8, /* may stand in "sweep" */
+    JOB_FREE = 16, /* may change from run to run in one folder */
+    JOB_REQUIRED = 32,
+    JOB_FILLED = 64 /* a list that may not be empty */
+};
+
+struct job_field {
+    const char *key; /* dotted */
+    enum job_type type;
+    unsigned flags;
+    const char *fallback; /* JSON */
+    double low, high, none;
+    const char *const *words;
+    size_t offset;    /* in struct job */
+    const char *also; /* what people call it elsewhere, for "did you mean" */
+    const char *help;
+};
+
+extern const struct job_field job_fields[];
+extern const size_t job_field_count;
+
+const struct job_field *job_field_find(const char *key);
+/* Checks `value` and stores it; texts are duplicated (the caller freed what was there). */
+int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e);
+struct json *job_field_value(const struct job_field *f, const struct job *j);
+void job_field_free(const struct job_field *f, struct job *j);
+/* What follows from a trial's values, and whether ranks and micro-batches fit together (ERROR_USAGE). */
+void job_derive_micro_batch(struct job *j);
+int job_check_ranks(const struct job *j, struct error *e);
+/* ERROR_USAGE "unknown key ..., did you mean". */
+int job_unknown_key(const char *key, struct error *e);

@@ -1,0 +1,110 @@
+/* Owns what a trial makes of its job: other values of swept keys, and a name for them. */
+#include "common/base/memory.h"
+#include "coordinator/job/job_fields.h"
+#include "coordinator/job/job_sweep.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void job_derive_micro_batch(struct job *j)
+{
+    uint32_t share = j->train.batch / j->cluster.ranks_per_group;
+    if (j->train.micro_batch_follows)
+        j->train.micro_batch = share ? share : 1;
+}
+
+int job_check_ranks(const struct job *j, struct error *e)
+{
+    uint32_t ranks = j->cluster.ranks_per_group;
+    if (ranks & (ranks - 1))
+        return error_set(e, ERROR_USAGE, "cluster.ranks_per_group: expected a power of two (1, 2, 4, ...), found %u", ranks);
+    if (j->train.micro_batch > j->train.batch)
+        return error_set(e, ERROR_USAGE, "train.micro_batch %u is more than train.batch %u", j->train.micro_batch,
+                         j->train.batch);
+    uint32_t count = (j->train.batch + j->train.micro_batch - 1) / j->train.micro_batch;
+    if (ranks > count)
+        return error_set(
+            e, ERROR_USAGE,
+            "more ranks than micro-batches: train.batch %u in micro-batches of %u makes %u for cluster.ranks_per_group %u; "
+            "use %s",
+            j->train.batch, j->train.micro_batch, count, ranks,
+            j->train.batch >= ranks ? "a smaller train.micro_batch" : "a larger train.batch or fewer ranks");
+    return 0;
+}
+
+int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e)
+{
+    struct job variant = *j;
+    for (size_t i = 0; i < json_size(values); i++) {
+        const struct job_field *f = job_swept_field(json_key(values, i));
+        if (!f)
+            return error_set(e, ERROR_USAGE, "%s cannot be swept", json_key(values, i));
+        if (job_field_store(f, &variant, json_at(values, i), e) != 0)
+            return -1;
+        if (strcmp(f->key, "train.micro_batch") == 0)
+            variant.train.micro_batch_follows = variant.train.micro_batch == 0;
+    }
+    job_derive_micro_batch(&variant);
+    if (job_check_ranks(&variant, e) != 0)
+        return -1;
+    *ret = variant;
+    return 0;
+}
+
+struct json *job_train_options(const struct job *j)
+{
+    struct json *options = json_object();
+    for (size_t i = 0; i < job_field_count; i++)
+        if (strncmp(job_fields[i].key, "train.", 6) == 0 && job_fields[i].type != JOB_ABSENT && !(job_fields[i].flags & JOB_FREE))
+            json_set(options, job_fields[i].key + 6, job_field_value(&job_fields[i], j));
+    return options;
+}
+
+/* The shortest digits that read back as x, as Python's repr has them: 1e-05. */
+static void short_number(char text[32], double x)
+{
+    if (x == floor(x) && fabs(x) < 1e15) { /* 50, not 5e+01 */
+        snprintf(text, 32, "%.0f", x);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, 32, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            return;
+    }
+}
+
+/* Two bounds as 1-50. */
+static char *value_in_key(const struct json *value)
+{
+    char number[32];
+    if (json_type(value) == JSON_ARRAY) {
+        char *low = value_in_key(json_at(value, 0)), *high = value_in_key(json_at(value, 1));
+        char *both = format_text("%s-%s", low, high);
+        free(low);
+        free(high);
+        return both;
+    }
+    short_number(number, json_number(value));
+    return duplicate(json_text(value) ? json_text(value) : json_type(value) == JSON_NUMBER ? number : "null");
+}
+
+char *job_trial_key(const struct job *j, const struct json *values)
+{
+    char number[32];
+    short_number(number, j->train.lr);
+    char *key = format_text("lr-%s_epochs-%u", number, j->train.epochs);
+    for (size_t i = 0; i < job_field_count; i++) {
+        const char *dot = strchr(job_fields[i].key, '.'), *name = dot ? dot + 1 : job_fields[i].key;
+        const struct json *value = json_get(values, name);
+        if (!value || job_swept_field(name) != &job_fields[i] || strcmp(name, "lr") == 0 || strcmp(name, "epochs") == 0)
+            continue;
+        char *text = value_in_key(value), *longer = format_text("%s_%s-%s", key, name, text);
+        free(text);
+        free(key);
+        key = longer;
+    }
+    return key;
+}

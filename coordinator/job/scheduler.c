@@ -1,0 +1,163 @@
+/* Owns the rules that prune trials, and the figures they go by. */
+#include "coordinator/job/scheduler.h"
+
+#include "common/base/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const scheduler_names[] = {"none", "median", "asha", NULL};
+
+struct reports {
+    double *figures; /* by epoch - 1; NaN: worse than all */
+    bool *there;
+    size_t epochs, figure_capacity, there_capacity;
+    bool complete;
+};
+
+struct scheduler {
+    struct scheduler_options options;
+    struct reports *trials;
+    size_t count;
+};
+
+void scheduler_create(struct scheduler **ret, const struct scheduler_options *o, size_t trials)
+{
+    *ret = allocate(1, sizeof **ret);
+    **ret = (struct scheduler){*o, allocate(trials, sizeof(struct reports)), trials};
+}
+
+void scheduler_destroy(struct scheduler **s)
+{
+    if (!*s)
+        return;
+    for (size_t i = 0; i < (*s)->count; i++)
+        scheduler_forget(*s, i);
+    free((*s)->trials);
+    free(*s);
+    *s = NULL;
+}
+
+void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch, double figure)
+{
+    struct reports *r = &s->trials[trial];
+    r->figures = grow(r->figures, &r->figure_capacity, epoch, sizeof *r->figures);
+    r->there = grow(r->there, &r->there_capacity, epoch, sizeof *r->there);
+    for (; r->epochs < epoch; r->epochs++)
+        r->there[r->epochs] = false;
+    r->figures[epoch - 1] = figure;
+    r->there[epoch - 1] = true;
+}
+
+void scheduler_complete(struct scheduler *s, size_t trial)
+{
+    s->trials[trial].complete = true;
+}
+
+void scheduler_forget(struct scheduler *s, size_t trial)
+{
+    free(s->trials[trial].figures);
+    free(s->trials[trial].there);
+    s->trials[trial] = (struct reports){0};
+}
+
+static bool has(const struct reports *r, uint32_t epoch)
+{
+    return epoch <= r->epochs && r->there[epoch - 1];
+}
+
+static double shown(const struct scheduler *s, double figure)
+{
+    return s->options.negated ? -figure : figure;
+}
+
+/* ---- median ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, ascending);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* Of the trials that ran to their end, those that have a number at this epoch; *complete: all of them. values (count). */
+static size_t collect(double *values, size_t *complete, const struct scheduler *s, uint32_t epoch)
+{
+    size_t count = 0;
+    *complete = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        const struct reports *r = &s->trials[i];
+        *complete += r->complete;
+        if (r->complete && has(r, epoch) && !isnan(r->figures[epoch - 1]))
+            values[count++] = r->figures[epoch - 1];
+    }
+    return count;
+}
+
+static double best_so_far(const struct reports *r, uint32_t epoch)
+{
+    double best = NAN;
+    for (uint32_t k = 1; k <= epoch; k++)
+        if (has(r, k))
+            best = fmax(best, r->figures[k - 1]); /* which leaves out what is not a number */
+    return best;
+}
+
+static enum scheduler_says judge_by_median(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
+{
+    size_t complete;
+    double *values = allocate(s->count, sizeof *values), best = best_so_far(&s->trials[trial], epoch);
+    size_t count = collect(values, &complete, s, epoch);
+    double middle = count > 0 ? median(values, count) : NAN;
+    free(values);
+    if (epoch < s->options.grace || complete < s->options.startup || (count == 0 && !isnan(best)) || complete == 0)
+        return SCHEDULER_SILENT;
+    bool stop = isnan(best) || best < middle;
+    snprintf(why, SCHEDULER_WORDS, "median: best %s %.4f so far, median at epoch %u %.4f of %zu trials", s->options.figure,
+             shown(s, best), epoch, shown(s, middle), count);
+    return stop ? SCHEDULER_STOP : SCHEDULER_GO_ON;
+}
+
+/* ---- asha ---- */
+
+static bool is_rung(const struct scheduler_options *o, uint32_t epoch)
+{
+    uint64_t rung = o->grace;
+    while (rung < epoch)
+        rung *= o->reduction;
+    return rung == epoch;
+}
+
+static enum scheduler_says judge_by_halving(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
+{
+    double own = s->trials[trial].figures[epoch - 1];
+    size_t count = 0, better = 0;
+    if (!is_rung(&s->options, epoch))
+        return SCHEDULER_SILENT;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!has(&s->trials[i], epoch) || isnan(s->trials[i].figures[epoch - 1]))
+            continue;
+        count++;
+        better += s->trials[i].figures[epoch - 1] > own;
+    }
+    size_t keep = count / s->options.reduction > 0 ? count / s->options.reduction : 1;
+    snprintf(why, SCHEDULER_WORDS, "asha: %s %.4f has rank %zu of %zu at epoch %u, the best %zu go%s on", s->options.figure,
+             shown(s, own), better + 1, count, epoch, keep, keep == 1 ? "es" : "");
+    return isnan(own) || better >= keep ? SCHEDULER_STOP : SCHEDULER_GO_ON;
+}
+
+enum scheduler_says scheduler_judge(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
+{
+    static enum scheduler_says (*const rules[])(char *why, const struct scheduler *s, size_t trial, uint32_t epoch) = {
+        [SCHEDULER_MEDIAN] = judge_by_median, [SCHEDULER_ASHA] = judge_by_halving};
+    why[0] = 0;
+    return rules[s->options.kind] && has(&s->trials[trial], epoch) ? rules[s->options.kind](why, s, trial, epoch)
+                                                                   : SCHEDULER_SILENT;
+}

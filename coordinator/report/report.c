@@ -1,0 +1,111 @@
+/* Owns the making of report.html: reads the run, draws, writes the page. */
+#include "coordinator/report/report.h"
+
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "coordinator/report/report_page.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void (*const sections[])(struct report_page *p) = {page_top,         page_result, page_trials, page_thresholds,
+                                                          page_calibration, page_labels, page_errors, page_data,
+                                                          page_provenance,  page_bottom};
+
+static void undraw(char **drawn, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(drawn[i]);
+        drawn[i] = NULL;
+    }
+}
+
+/* Beside the page: "pictures" of report.html, "page_pictures" of any other page.html. */
+static char *pictures_folder(const char *file)
+{
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file, *dot = strrchr(name, '.');
+    if (strcmp(name, "report.html") == 0)
+        return format_text("%.*spictures", (int)(name - file), file);
+    return format_text("%.*s_pictures", (int)(dot && dot != name ? dot - file : (ptrdiff_t)strlen(file)), file);
+}
+
+/* drawn [pictures->count]: all pictures, or none. */
+static int draw(char **drawn, const char *file, const struct report_pictures *pictures, struct error *e)
+{
+    char *path = pictures_folder(file);
+    int status = pictures->count == 0 ? 0 : folder_create(path, e);
+    if (status == 0)
+        status = pictures_draw(path, pictures->items, pictures->count, e);
+    for (size_t i = 0; status == 0 && i < pictures->count; i++)
+        status = picture_inline(&drawn[i], path, pictures->items[i], e);
+    if (status != 0)
+        undraw(drawn, pictures->count);
+    free(path);
+    return status;
+}
+
+static int write_page(const char *file, struct report_page *page, struct error *e)
+{
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
+        sections[i](page);
+    int status = file_write(file, page->html.data, page->html.size, e);
+    buffer_free(&page->html);
+    return status;
+}
+
+/* A page without pictures is better than none. */
+static int make(const char *file, struct report_page *page, struct error *e)
+{
+    struct report_pictures pictures;
+    struct error words = {0};
+    report_pictures_make(&pictures, page->run, page->validation, page->test, page->figures);
+    char **drawn = allocate(pictures.count, sizeof *drawn);
+    if (draw(drawn, file, &pictures, &words) != 0) {
+        log_warn("the report comes without pictures: %s", words.text);
+        page->why_not_drawn = words.text;
+    }
+    page->pictures = &pictures;
+    page->drawn = drawn;
+    int status = write_page(file, page, e);
+    undraw(drawn, pictures.count);
+    free(drawn);
+    report_pictures_free(&pictures);
+    return status;
+}
+
+/* Before the work, not after it. */
+static int check_writable(const char *file, struct error *e)
+{
+    struct file_writer *w;
+    if (file_writer_create(&w, file, e) != 0)
+        return -1;
+    file_writer_destroy(&w);
+    return 0;
+}
+
+int report_write(const char *folder, const char *file, bool with_test, struct error *e)
+{
+    struct report_run run;
+    struct report_scores validation, test;
+    if ((file && check_writable(file, e) != 0) || report_run_read(&run, folder, e) != 0)
+        return -1;
+    bool has_validation = report_scores_of(&validation, &run, PART_VALIDATION),
+         has_test = report_scores_of(&test, &run, PART_TEST);
+    struct label_figures *figures = has_validation ? scores_labels(&validation) : NULL,
+                         *test_figures = has_test ? scores_labels(&test) : NULL;
+    struct report_page page = {.run = &run,
+                               .validation = has_validation ? &validation : NULL,
+                               .test = has_test ? &test : NULL,
+                               .figures = figures,
+                               .test_figures = test_figures,
+                               .with_test = with_test};
+    char *path = file ? duplicate(file) : path_join(folder, "report.html");
+    int status = make(path, &page, e);
+    free(path);
+    free(figures);
+    free(test_figures);
+    report_run_free(&run);
+    return status;
+}

@@ -1,0 +1,453 @@
+/* Owns what a report's pictures show. */
+#include "coordinator/report/report_pictures.h"
+
+#include "common/base/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CURVES_MOST PICTURE_COLOURS /* trials in one picture */
+#define LOSS_POINTS 50
+
+static struct picture *add(struct report_pictures *p, struct picture *picture)
+{
+    return p->items[p->count++] = picture;
+}
+
+static double number_of(const struct json *j)
+{
+    return json_type(j) == JSON_NUMBER ? json_number(j) : NAN;
+}
+
+double report_trial_score(const struct report_run *r, const struct json *row)
+{
+    const char *by = json_text(json_get(r->table, "ranked_by"));
+    return number_of(json_get(json_get(row, by ? by : "at_own_threshold"), "score"));
+}
+
+/* ---- training ---- */
+
+/* Means over runs of steps, so that a curve of any length reads. Returns the number of points. */
+static size_t thin(double *x, double *y, const struct report_metrics *m)
+{
+    size_t run = (m->steps + LOSS_POINTS - 1) / LOSS_POINTS, count = 0;
+    for (size_t from = 0; from < m->steps; from += run) {
+        size_t to = from + run < m->steps ? from + run : m->steps;
+        double step = 0, loss = 0;
+        for (size_t i = from; i < to; i++) {
+            step += m->step[i];
+            loss += m->loss[i];
+        }
+        x[count] = step / (double)(to - from);
+        y[count++] = loss / (double)(to - from);
+    }
+    return count;
+}
+
+static void draw_loss(struct report_pictures *p, const struct report_metrics *m)
+{
+    double x[LOSS_POINTS], y[LOSS_POINTS];
+    size_t count = m->steps ? thin(x, y, m) : 0;
+    if (count == 0)
+        return;
+    struct picture *picture = add(
+        p, picture_create("loss", "Loss by step", "Training loss by step, and validation loss after each epoch", "step", "loss"));
+    picture_add(picture, "training", x, y, count, count > 1 ? MARK_LINE : MARK_POINTS, 0)->width = 1.6;
+    double *at = allocate(m->epochs, sizeof *at), *loss = allocate(m->epochs, sizeof *loss);
+    for (size_t i = 0; i < m->epochs; i++) {
+        at[i] = number_of(json_get(m->epoch[i], "step"));
+        loss[i] = number_of(json_get(m->epoch[i], "validation_loss"));
+    }
+    if (m->epochs)
+        picture_add(picture, "validation, after each epoch", at, loss, m->epochs, MARK_LINE_POINTS, 1);
+    picture->x_from = 0;
+    picture->x_to = m->step[m->steps - 1];
+    free(at);
+    free(loss);
+}
+
+static size_t most_epochs(const struct report_run *r)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < r->metrics_count && i < CURVES_MOST; i++)
+        most = r->metrics[i].epochs > most ? r->metrics[i].epochs : most;
+    return most;
+}
+
+/* One curve a trial. In a picture of one trial there is room for two metrics. */
+static void draw_epochs(struct report_pictures *p, const struct report_run *r, const char *id, const char *title,
+                        const char *y_label, const char *key, const char *second)
+{
+    size_t epochs = most_epochs(r), curves = r->metrics_count < CURVES_MOST ? r->metrics_count : CURVES_MOST;
+    double *x = allocate(epochs, sizeof *x), *y = allocate(epochs, sizeof *y), low = INFINITY, high = -INFINITY;
+    struct picture *picture = NULL;
+    for (size_t i = 0; i < curves; i++)
+        for (int metric = 0; metric < (second && curves == 1 ? 2 : 1); metric++) {
+            const struct report_metrics *m = &r->metrics[i];
+            size_t found = 0;
+            for (size_t k = 0; k < m->epochs; k++) {
+                x[k] = number_of(json_get(m->epoch[k], "epoch"));
+                y[k] = number_of(json_get(json_get(m->epoch[k], "validation"), metric ? second : key));
+                found += isfinite(x[k]) && isfinite(y[k]);
+                low = fmin(low, y[k]);
+                high = fmax(high, y[k]);
+            }
+            if (found == 0)
+                continue;
+            if (!picture)
+                picture = add(p, picture_create(id, title, title, "epoch", y_label));
+            picture_add(picture,
+                        curves > 1 || !second ? m->trial
+                        : metric              ? "macro F1"
+                                              : "micro F1",
+                        x, y, m->epochs, MARK_LINE_POINTS, (int)i + metric);
+        }
+    if (picture) {
+        picture->x_from = 0.8;
+        picture->x_to = (double)epochs + 0.2;
+        picture->whole_x = true;
+        if (low == high) /* a flat line needs a scale */
+            picture->y_from = 0;
+        if (low == high && high <= 1)
+            picture->y_to = 1;
+        picture->height += 20 * (int)(curves / 2);
+    }
+    free(x);
+    free(y);
+}
+
+static void draw_training(struct report_pictures *p, const struct report_run *r)
+{
+    const struct report_metrics *m = r->metrics_count ? &r->metrics[0] : NULL;
+    for (size_t i = 0; i < r->metrics_count; i++)
+        if (r->chosen && strcmp(r->metrics[i].trial, r->chosen) == 0)
+            m = &r->metrics[i];
+    if (m)
+        draw_loss(p, m);
+    draw_epochs(p, r, "validation_loss_by_epoch", "Validation loss by epoch", "validation loss", "validation_loss", NULL);
+    if (r->multi)
+        draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", "F1 at 0.5", "micro_f1", "macro_f1");
+    else
+        draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", r->label_count > 2 ? "micro F1" : "F1 at 0.5", "f1",
+                    NULL);
+}
+
+/* ---- trials: parallel coordinates ---- */
+
+struct axis {
+    const char *key;
+    char **texts;   /* (count) distinct values, in order */
+    double *values; /* of those that are numbers */
+    size_t count;
+};
+
+static char *axis_text(const struct json *value)
+{
+    if (!value)
+        return duplicate("null");
+    return json_type(value) == JSON_TEXT ? duplicate(json_text(value)) : json_print(value, false);
+}
+
+static void add_to_axis(struct axis *a, const struct json *value)
+{
+    char *text = axis_text(value);
+    size_t at = 0;
+    for (; at < a->count; at++)
+        if (strcmp(a->texts[at], text) == 0) {
+            free(text);
+            return;
+        }
+    a->texts = reallocate(a->texts, a->count + 1, sizeof *a->texts);
+    a->values = reallocate(a->values, a->count + 1, sizeof *a->values);
+    for (at = a->count++; at > 0 && json_number(value) < a->values[at - 1]; at--) {
+        a->texts[at] = a->texts[at - 1];
+        a->values[at] = a->values[at - 1];
+    }
+    a->texts[at] = text;
+    a->values[at] = json_number(value);
+}
+
+static double place_on_axis(const struct axis *a, const struct json *value)
+{
+    char *text = axis_text(value);
+    size_t at = 0;
+    while (at < a->count && strcmp(a->texts[at], text) != 0)
+        at++;
+    free(text);
+    return a->count > 1 ? (double)at / (double)(a->count - 1) : 0.5;
+}
+
+static void draw_axis(struct picture *p, double x, const char *name, const struct axis *a, int side)
+{
+    picture_add(p, NULL, (double[]){x, x}, (double[]){0, 1}, 2, MARK_LINE, PICTURE_GREY)->width = 1;
+    picture_write(p, x, 1.2, 0, name);
+    for (size_t i = 0; a && i < a->count; i++)
+        picture_write(p, x + side * 0.03, a->count > 1 ? (double)i / (double)(a->count - 1) : 0.5, side, a->texts[i]);
+}
+
+static void draw_score_axis(struct picture *p, double x, double low, double high)
+{
+    char text[32];
+    draw_axis(p, x, "score", NULL, 1);
+    for (int i = 0; i <= 4; i++) {
+        snprintf(text, sizeof text, "%.4f", low + (high - low) * i / 4);
+        picture_write(p, x + 0.03, i / 4.0, 1, text);
+    }
+}
+
+static void draw_trial(struct picture *p, const struct report_run *r, const struct json *row, const struct axis *axes,
+                       size_t count, const double bounds[2])
+{
+    double x[9], y[9], score = report_trial_score(r, row);
+    const char *key = json_text(json_get(row, "trial"));
+    bool chosen = key && r->chosen && strcmp(key, r->chosen) == 0;
+    if (!isfinite(score))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        x[i] = (double)i;
+        y[i] = place_on_axis(&axes[i], json_get(json_get(row, "options"), axes[i].key));
+    }
+    x[count] = (double)count;
+    y[count] = bounds[1] > bounds[0] ? (score - bounds[0]) / (bounds[1] - bounds[0]) : 0.5;
+    picture_add(p, chosen ? "chosen" : NULL, x, y, count + 1, MARK_LINE_POINTS, chosen ? 1 : 0)->width = chosen ? 3 : 1;
+}
+
+/* The keys that differ between trials; at most 8. */
+static size_t find_axes(struct axis *axes, const struct json *trials)
+{
+    const struct json *first = json_get(json_at(trials, 0), "options");
+    size_t count = 0;
+    for (size_t k = 0; k < json_size(first) && count < 8; k++) {
+        struct axis a = {.key = json_key(first, k)};
+        for (size_t i = 0; i < json_size(trials); i++)
+            add_to_axis(&a, json_get(json_get(json_at(trials, i), "options"), a.key));
+        if (a.count > 1) {
+            axes[count++] = a;
+            continue;
+        }
+        free(a.texts[0]);
+        free(a.texts);
+        free(a.values);
+    }
+    return count;
+}
+
+static void score_bounds(double bounds[2], const struct report_run *r, const struct json *trials)
+{
+    bounds[0] = INFINITY;
+    bounds[1] = -INFINITY;
+    for (size_t i = 0; i < json_size(trials); i++) {
+        double score = report_trial_score(r, json_at(trials, i));
+        if (isfinite(score)) {
+            bounds[0] = fmin(bounds[0], score);
+            bounds[1] = fmax(bounds[1], score);
+        }
+    }
+}
+
+static void draw_trials(struct report_pictures *p, const struct report_run *r)
+{
+    const struct json *trials = json_get(r->table, "trials");
+    struct axis axes[8];
+    double bounds[2];
+    score_bounds(bounds, r, trials);
+    size_t count = json_size(trials) > 1 && isfinite(bounds[0]) ? find_axes(axes, trials) : 0;
+    if (count == 0)
+        return;
+    struct picture *picture = add(p, picture_create("trials", "Trials: swept values and score",
+                                                    "Parallel coordinates: each line is a trial, from its swept values to its "
+                                                    "score on validation; the chosen one is thick",
+                                                    NULL, NULL));
+    picture->bare = true;
+    picture->width = count > 3 ? 960 : 760;
+    picture->x_from = -0.3;
+    picture->x_to = (double)count + 0.3;
+    picture->y_from = -0.06;
+    picture->y_to = 1.26;
+    for (size_t i = 0; i < json_size(trials); i++)
+        draw_trial(picture, r, json_at(trials, json_size(trials) - 1 - i), axes, count, bounds); /* the best on top */
+    for (size_t i = 0; i < count; i++) {
+        draw_axis(picture, (double)i, axes[i].key, &axes[i], -1);
+        for (size_t k = 0; k < axes[i].count; k++)
+            free(axes[i].texts[k]);
+        free(axes[i].texts);
+        free(axes[i].values);
+    }
+    draw_score_axis(picture, (double)count, bounds[0], bounds[1]);
+}
+
+/* ---- thresholds ---- */
+
+static void unit_square(struct picture *p)
+{
+    p->x_from = p->y_from = 0;
+    p->x_to = p->y_to = 1;
+}
+
+static void draw_threshold(struct report_pictures *p, const struct report_scores *s, const char *id, uint32_t label,
+                           double threshold)
+{
+    struct score_curve c;
+    char *title = format_text("F1, precision and recall by threshold: %s", s->run->labels[label]), chosen[48];
+    scores_curve(&c, s, label);
+    struct picture *picture = add(p, picture_create(id, title, title, "threshold", NULL));
+    picture_add(picture, "F1", c.threshold, c.f1, CURVE_POINTS, MARK_LINE, 0)->width = 2.8;
+    picture_add(picture, "precision", c.threshold, c.precision, CURVE_POINTS, MARK_LINE, 2)->width = 1.4;
+    picture_add(picture, "recall", c.threshold, c.recall, CURVE_POINTS, MARK_LINE, 3)->width = 1.4;
+    picture_line(picture, "0.5", 0.5, 0, 0.5, 1, PICTURE_GREY);
+    snprintf(chosen, sizeof chosen, "chosen, %.4g", threshold);
+    if (s->run->decided)
+        picture_line(picture, chosen, threshold, 0, threshold, 1, 1);
+    unit_square(picture);
+    free(title);
+}
+
+struct label_place {
+    double f1;
+    uint32_t label;
+};
+
+static int by_f1(const void *a, const void *b)
+{
+    const struct label_place *x = a, *y = b;
+    return x->f1 != y->f1 ? (x->f1 > y->f1) - (x->f1 < y->f1) : (x->label > y->label) - (x->label < y->label);
+}
+
+uint32_t report_worst_labels(uint32_t *order, const struct label_figures *figures, uint32_t labels)
+{
+    struct label_place *places = allocate(labels, sizeof *places);
+    uint32_t count = 0;
+    for (uint32_t c = 0; c < labels; c++)
+        if (figures[c].at_half.true_positive + figures[c].at_half.false_negative > 0)
+            places[count++] = (struct label_place){figures[c].at_half.f1, c};
+    qsort(places, count, sizeof *places, by_f1);
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = places[i].label;
+    free(places);
+    return count;
+}
+
+/* The labels that do worst at 0.5, with a line where each one's threshold is. */
+static void draw_worst_thresholds(struct report_pictures *p, const struct report_scores *s, const struct label_figures *figures,
+                                  const uint32_t *order, uint32_t count)
+{
+    struct picture *picture =
+        add(p, picture_create(
+                   "threshold", "F1 by threshold: the labels that do worst at 0.5",
+                   "F1 by threshold of the labels that do worst at 0.5; dashed lines at 0.5 and at each label's own threshold",
+                   "threshold", "F1"));
+    for (uint32_t i = 0; i < count && i < WORST_LABELS; i++) {
+        struct score_curve c;
+        const struct label_figures *f = &figures[order[i]];
+        scores_curve(&c, s, order[i]);
+        picture_add(picture, s->run->labels[order[i]], c.threshold, c.f1, CURVE_POINTS, MARK_LINE, (int)i);
+        if (s->run->decided)
+            picture_line(picture, NULL, f->threshold, 0, f->threshold, 1, (int)i);
+    }
+    picture_line(picture, "0.5", 0.5, 0, 0.5, 1, PICTURE_GREY);
+    unit_square(picture);
+}
+
+static void draw_thresholds(struct report_pictures *p, const struct report_scores *s, const struct label_figures *figures)
+{
+    uint32_t labels = s->logits->labels, positive = s->run->positive, *order = allocate(labels, sizeof *order);
+    uint32_t count = report_worst_labels(order, figures, labels);
+    if (s->kind == KIND_BINARY)
+        draw_threshold(p, s, "threshold", positive, s->run->thresholds[positive]);
+    if (s->kind == KIND_MANY_LABELS && count > 0) {
+        draw_worst_thresholds(p, s, figures, order, count);
+        for (uint32_t i = 0; i < count && i < MORE_LABELS; i++) {
+            char id[32];
+            snprintf(id, sizeof id, "threshold_label_%u", order[i]);
+            draw_threshold(p, s, id, order[i], figures[order[i]].threshold);
+        }
+    }
+    free(order);
+}
+
+/* ---- precision and recall, reliability ---- */
+
+static void add_precision_recall(struct picture **picture, struct report_pictures *p, const struct report_scores *s,
+                                 uint32_t label, const char *name, int colour)
+{
+    double *precision, *recall;
+    size_t count = scores_precision_recall(&precision, &recall, s, label, 200);
+    if (count > 0) {
+        if (!*picture) {
+            *picture = add(p, picture_create("precision_recall", "Precision against recall",
+                                             "Precision against recall, over all thresholds", "recall", "precision"));
+            unit_square(*picture);
+        }
+        picture_add(*picture, name, recall, precision, count, count > 1 ? MARK_LINE : MARK_POINTS, colour);
+    }
+    free(precision);
+    free(recall);
+}
+
+static void draw_precision_recall(struct report_pictures *p, const struct report_scores *validation,
+                                  const struct report_scores *test, const struct label_figures *figures)
+{
+    uint32_t labels = validation->logits->labels, *order = allocate(labels, sizeof *order);
+    uint32_t count = report_worst_labels(order, figures, labels);
+    struct picture *picture = NULL;
+    if (validation->kind == KIND_BINARY) {
+        add_precision_recall(&picture, p, validation, validation->run->positive, "validation", 0);
+        if (test)
+            add_precision_recall(&picture, p, test, validation->run->positive, "test", 1);
+    } else
+        for (uint32_t i = 0; i < count && i < WORST_LABELS; i++)
+            add_precision_recall(&picture, p, validation, order[i], validation->run->labels[order[i]], (int)i);
+    free(order);
+}
+
+/* An empty bin breaks the line. */
+static void add_bins(struct picture *picture, const char *name, const struct reliability *r, int colour)
+{
+    double x[RELIABILITY_BINS], y[RELIABILITY_BINS];
+    for (int b = 0; b < RELIABILITY_BINS; b++) {
+        x[b] = r->bin[b].count ? r->bin[b].confidence : NAN;
+        y[b] = r->bin[b].count ? r->bin[b].accuracy : NAN;
+    }
+    picture_add(picture, name, x, y, RELIABILITY_BINS, MARK_LINE_POINTS, colour);
+}
+
+static void draw_reliability(struct report_pictures *p, const struct report_scores *s)
+{
+    struct reliability before, after;
+    bool calibrated = report_is_calibrated(s->run);
+    struct picture *picture = add(p, picture_create("reliability", "Reliability",
+                                                    "Share of rows that are true against the probability that the model gives "
+                                                    "them, in 15 bins; the diagonal would be perfect",
+                                                    "mean probability in the bin", "share that is true"));
+    scores_reliability(&before, s, false);
+    picture_line(picture, "perfect", 0, 0, 1, 1, PICTURE_GREY);
+    add_bins(picture, calibrated ? "before calibration" : "the model", &before, 0);
+    if (calibrated) {
+        scores_reliability(&after, s, true);
+        add_bins(picture, "after calibration", &after, 1);
+    }
+    unit_square(picture);
+}
+
+void report_pictures_make(struct report_pictures *ret, const struct report_run *r, const struct report_scores *validation,
+                          const struct report_scores *test, const struct label_figures *figures)
+{
+    struct report_pictures p = {0};
+    draw_trials(&p, r);
+    draw_training(&p, r);
+    if (validation) {
+        draw_thresholds(&p, validation, figures);
+        draw_precision_recall(&p, validation, test, figures);
+        draw_reliability(&p, validation);
+    }
+    *ret = p;
+}
+
+void report_pictures_free(struct report_pictures *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        picture_destroy(&p->items[i]);
+    p->count = 0;
+}

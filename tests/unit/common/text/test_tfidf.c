@@ -1,0 +1,154 @@
+/* TF-IDF against scikit-learn's TfidfVectorizer (tests/golden/baseline_tfidf.json). */
+#include "common/base/memory.h"
+#include "common/json/json.h"
+#include "common/text/tfidf.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define TOLERANCE 1e-9
+
+static const char **texts_of(const struct json *list)
+{
+    const char **texts = allocate(json_size(list), sizeof *texts);
+    for (size_t i = 0; i < json_size(list); i++)
+        texts[i] = json_text(json_at(list, i));
+    return texts;
+}
+
+static void check_columns(const struct tfidf *t, const struct json *c, const char *name)
+{
+    const struct json *terms = json_get(c, "terms");
+    for (uint32_t i = 0; i < tfidf_columns(t) && i < json_size(terms); i++) {
+        char *term = tfidf_term(t, i);
+        if (strcmp(term, json_text(json_at(terms, i))) != 0)
+            fail_msg("%s: column %u: expected \"%s\", found \"%s\"", name, i, json_text(json_at(terms, i)), term);
+        free(term);
+    }
+    if (tfidf_columns(t) != json_size(terms))
+        fail_msg("%s: expected %zu columns, found %u", name, json_size(terms), tfidf_columns(t));
+}
+
+static void check_row(const struct tfidf_row *row, const struct json *expected, const char *name, size_t i)
+{
+    const struct json *columns = json_at(expected, 0), *values = json_at(expected, 1);
+    if (row->count != json_size(columns))
+        fail_msg("%s: row %zu: expected %zu values, found %zu", name, i, json_size(columns), row->count);
+    for (size_t k = 0; k < row->count; k++) {
+        double value = json_number(json_at(values, k));
+        if (row->columns[k] != json_number(json_at(columns, k)) || !(fabs(row->values[k] - value) <= TOLERANCE))
+            fail_msg("%s: row %zu, value %zu: expected column %.0f: %.17g, found column %u: %.17g", name, i, k,
+                     json_number(json_at(columns, k)), value, row->columns[k], row->values[k]);
+    }
+}
+
+static void check_case(const struct json *c)
+{
+    const char *name = json_text(json_get(c, "name"));
+    const struct json *fit = json_get(c, "fit"), *score = json_get(c, "score"), *rows = json_get(c, "rows");
+    struct tfidf_options o = {(uint32_t)json_number(json_get(c, "min_df")), (uint32_t)json_number(json_get(c, "max_features"))};
+    const char **texts = texts_of(fit);
+    struct tfidf *t;
+    struct tfidf_row row = {0};
+    struct error e;
+    if (tfidf_fit(&t, texts, json_size(fit), &o, &e) != 0)
+        fail_msg("%s: %s", name, e.text);
+    check_columns(t, c, name);
+    for (size_t i = 0; i < json_size(rows); i++) {
+        const struct json *text = i < json_size(fit) ? json_at(fit, i) : json_at(score, i - json_size(fit));
+        tfidf_transform(&row, t, json_text(text));
+        check_row(&row, json_at(rows, i), name, i);
+    }
+    tfidf_row_free(&row);
+    tfidf_destroy(&t);
+    free(texts);
+}
+
+static void test_scikit_learn(void **state)
+{
+    (void)state;
+    struct json *golden;
+    struct error e;
+    if (json_read(&golden, TEST_GOLDEN "/baseline_tfidf.json", &e) != 0)
+        fail_msg("%s", e.text);
+    const struct json *cases = json_get(golden, "cases");
+    assert_int_equal(json_size(cases), 4);
+    for (size_t i = 0; i < json_size(cases); i++)
+        check_case(json_at(cases, i));
+    json_destroy(&golden);
+}
+
+/* Pairs are counted in several passes once there are many: the outcome is known here without a second program. */
+static void test_many_pairs(void **state)
+{
+    (void)state;
+    enum { TEXTS = 60, WORDS = 90000, DIFFERENT = 700 }; /* 5.4 million words: two passes */
+    char **texts = allocate(TEXTS, sizeof *texts);
+    for (int i = 0; i < TEXTS; i++) {
+        char *at = texts[i] = allocate(WORDS * 6 + 1, 1);
+        for (int k = 0; k < WORDS; k++) /* word w is followed by w + 1 or w + 3 alone */
+            at += sprintf(at, "w%03d ", i % 2 ? (3 * k + i) % DIFFERENT : (k + i) % DIFFERENT);
+    }
+    struct tfidf *t;
+    struct error e;
+    struct tfidf_options o = {TEXTS / 2, 1000000};
+    assert_int_equal(tfidf_fit(&t, (const char *const *)texts, TEXTS, &o, &e), 0);
+    assert_int_equal(tfidf_columns(t), 3 * DIFFERENT);
+    tfidf_destroy(&t);
+    o.min_df++; /* pairs are in every second text */
+    assert_int_equal(tfidf_fit(&t, (const char *const *)texts, TEXTS, &o, &e), 0);
+    assert_int_equal(tfidf_columns(t), DIFFERENT);
+    tfidf_destroy(&t);
+    for (int i = 0; i < TEXTS; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+static void test_nothing_left(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"one two", "three a b c", "", "\xff\xfe broken"};
+    struct tfidf *t = NULL;
+    struct error e = {0};
+    struct tfidf_options o = {2, 200000};
+    for (size_t count = 0; count <= 4; count += 2) {
+        assert_int_equal(tfidf_fit(&t, texts, count, &o, &e), -1);
+        assert_int_equal(e.kind, ERROR_DATA);
+        assert_non_null(strstr(e.text, "no word of two or more letters is in 2 or more of the"));
+        assert_null(t);
+    }
+}
+
+static void test_limit_prefers_the_first_of_equals(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"bb aa cc", "bb aa cc"};
+    struct tfidf *t;
+    struct error e;
+    struct tfidf_options o = {1, 2};
+    assert_int_equal(tfidf_fit(&t, texts, 2, &o, &e), 0);
+    assert_int_equal(tfidf_columns(t), 2);
+    char *first = tfidf_term(t, 0), *second = tfidf_term(t, 1);
+    assert_string_equal(first, "aa");
+    assert_string_equal(second, "aa cc");
+    free(first);
+    free(second);
+    tfidf_destroy(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_scikit_learn), cmocka_unit_test(test_many_pairs),
+                                       cmocka_unit_test(test_nothing_left),
+                                       cmocka_unit_test(test_limit_prefers_the_first_of_equals)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

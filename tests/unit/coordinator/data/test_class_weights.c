@@ -1,0 +1,119 @@
+/* Class weights: the figures that W1's authors printed for 2,029 and 887 train rows, and a label that train lacks. */
+#include "common/base/memory.h"
+#include "common/json/json.h"
+#include "coordinator/data/check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NEGATIVES = 2029, POSITIVES = 887, OTHERS = 1200 };
+
+struct data {
+    struct dataset *rows;
+    struct split split;
+    struct json *check;
+};
+
+/* Train rows first, then validation rows that are all of label 1: they must not count. */
+static void make(struct data *d, uint32_t negatives, uint32_t positives)
+{
+    struct error e;
+    struct dataset_writer *w;
+    uint32_t train = negatives + positives;
+    char path[] = "test_class_weights.XXXXXX";
+    assert_true(close(mkstemp(path)) == 0);
+    assert_int_equal(dataset_writer_create(&w, path, 2, false, &e), 0);
+    for (uint32_t i = 0; i < train + OTHERS; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%u", i);
+        struct token_row tokens = {(const int32_t[]){1, 2}, 2, 2};
+        assert_int_equal(dataset_writer_append(w, id, id, i >= negatives, NULL, tokens, &e), 0);
+    }
+    assert_int_equal(dataset_writer_commit(&w, &e), 0);
+    assert_int_equal(dataset_open(&d->rows, path, &e), 0);
+    unlink(path);
+    d->split = (struct split){0};
+    d->split.part[PART_TRAIN].rows = allocate(train, sizeof(uint32_t));
+    d->split.part[PART_TRAIN].count = train;
+    for (uint32_t i = 0; i < train; i++)
+        d->split.part[PART_TRAIN].rows[i] = i;
+    const char *check = "{\"labels\": [{\"name\": \"NO\"}, {\"name\": \"YES\"}]}";
+    assert_int_equal(json_parse(&d->check, check, strlen(check), "check", &e), 0);
+}
+
+static void clear(struct data *d)
+{
+    dataset_close(&d->rows);
+    split_free(&d->split);
+    json_destroy(&d->check);
+}
+
+static void expect_weights(const struct data *d, const char *name, double negative, double positive)
+{
+    struct error e = {0};
+    struct job j = {.train.class_weights = name};
+    double found[2] = {0};
+    if (data_class_weights(found, &j, d->rows, &d->split, d->check, &e))
+        fail_msg("%s: %s", name, e.text);
+    if (fabs(found[0] - negative) > 5e-5 || fabs(found[1] - positive) > 5e-5)
+        fail_msg("%s: expected %.4f and %.4f, found %.4f and %.4f", name, negative, positive, found[0], found[1]);
+}
+
+static void of_the_train_part(void **state)
+{
+    (void)state;
+    struct data d;
+    make(&d, NEGATIVES, POSITIVES);
+    expect_weights(&d, "balanced", 0.7186, 1.6437);
+    expect_weights(&d, "none", 1, 1);
+    clear(&d);
+}
+
+static void a_label_that_train_lacks_is_named(void **state)
+{
+    (void)state;
+    struct data d;
+    struct error e = {0};
+    struct job j = {.train.class_weights = "balanced"};
+    double weights[2];
+    make(&d, 10, 0);
+    assert_int_equal(data_class_weights(weights, &j, d.rows, &d.split, d.check, &e), -1);
+    assert_int_equal(e.kind, ERROR_DATA);
+    assert_non_null(strstr(e.text, "label 'YES' has no row in the train part of 10 rows"));
+    clear(&d);
+}
+
+static void a_list_needs_one_for_each_label(void **state)
+{
+    (void)state;
+    struct data d;
+    struct error e = {0};
+    double weights[2], list[] = {2, 3, 4};
+    struct job j = {.train = {.class_weight_list = list, .class_weight_count = 3}};
+    make(&d, 10, 5);
+    assert_int_equal(data_class_weights(weights, &j, d.rows, &d.split, d.check, &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    j.train.class_weight_count = 2;
+    assert_int_equal(data_class_weights(weights, &j, d.rows, &d.split, d.check, &e), 0);
+    assert_float_equal(weights[1], 3, 0);
+    clear(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_the_train_part),
+        cmocka_unit_test(a_label_that_train_lacks_is_named),
+        cmocka_unit_test(a_list_needs_one_for_each_label),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

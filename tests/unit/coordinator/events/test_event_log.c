@@ -1,0 +1,220 @@
+/* The event log: what was appended comes back, a cut end is dropped, damage is said, two never write. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "coordinator/events/event_log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FOLDER "event_log.test"
+#define EVENTS FOLDER "/events.jsonl"
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct error e;
+    return folder_remove(FOLDER, &e) || folder_create(FOLDER, &e);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    struct error e;
+    return folder_remove(FOLDER, &e);
+}
+
+static struct event_log *open_log(void)
+{
+    struct event_log *l;
+    struct error e = {0};
+    if (event_log_open(&l, FOLDER, &e))
+        fail_msg("%s", e.text);
+    return l;
+}
+
+static void append(struct event_log *l, const char *event, const char *trial, double epoch)
+{
+    struct error e = {0};
+    struct json *fields = json_object();
+    json_set_text(fields, "trial", trial);
+    json_set_number(fields, "epoch", epoch);
+    if (event_log_append(l, event, fields, &e))
+        fail_msg("%s", e.text);
+}
+
+static char *read_text(size_t *size)
+{
+    char *text;
+    struct error e = {0};
+    if (file_read(&text, size, EVENTS, &e))
+        fail_msg("%s", e.text);
+    return text;
+}
+
+static void write_text(const char *text, size_t size)
+{
+    FILE *f = fopen(EVENTS, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void make_three(void)
+{
+    struct event_log *l = open_log();
+    append(l, "lease", "a", 1);
+    append(l, "epoch", "a", 1);
+    append(l, "epoch", "b", 2);
+    event_log_close(&l);
+    assert_null(l);
+}
+
+static void test_replay(void **state)
+{
+    (void)state;
+    make_three();
+    size_t before, after;
+    char *first = read_text(&before);
+    for (int again = 0; again < 3; again++) { /* opening changes nothing */
+        struct event_log *l = open_log();
+        assert_int_equal(event_log_count(l), 3);
+        assert_string_equal(json_text(json_get(event_log_at(l, 0), "event")), "lease");
+        assert_null(event_log_at(l, 3));
+        assert_true(json_number(json_get(event_log_last(l, "epoch", NULL, NULL), "epoch")) == 2);
+        assert_true(json_number(json_get(event_log_last(l, "epoch", "trial", "a"), "epoch")) == 1);
+        assert_null(event_log_last(l, "epoch", "trial", "c"));
+        assert_null(event_log_last(l, "lease", "trial", "b"));
+        event_log_close(&l);
+    }
+    char *second = read_text(&after);
+    assert_int_equal(before, after);
+    assert_memory_equal(first, second, before);
+    free(first);
+    free(second);
+}
+
+/* A crash at any byte of the last line loses that line and nothing else, and the log goes on. */
+static void test_cut_anywhere(void **state)
+{
+    (void)state;
+    make_three();
+    size_t size;
+    char *text = read_text(&size);
+    size_t last = size - 1;
+    while (text[last - 1] != '\n')
+        last--;
+    for (size_t cut = last; cut < size; cut++) {
+        write_text(text, cut);
+        struct event_log *l = open_log();
+        assert_int_equal(event_log_count(l), 2);
+        append(l, "again", "z", 9);
+        event_log_close(&l);
+        l = open_log();
+        assert_int_equal(event_log_count(l), 3);
+        assert_string_equal(json_text(json_get(event_log_at(l, 2), "event")), "again");
+        event_log_close(&l);
+    }
+    free(text);
+}
+
+static void expect_damage(const char *text, const char *words)
+{
+    struct event_log *l;
+    struct json *events;
+    struct error e = {0};
+    write_text(text, strlen(text));
+    assert_int_equal(event_log_open(&l, FOLDER, &e), -1);
+    assert_int_equal(e.kind, ERROR_FAILED);
+    if (!strstr(e.text, words))
+        fail_msg("expected words: %s; found: %s", words, e.text);
+    assert_int_equal(event_log_read(&events, FOLDER, &e), -1);
+    size_t size;
+    char *after = read_text(&size);
+    assert_string_equal(after, text); /* and it is left alone */
+    free(after);
+}
+
+static void test_damage(void **state)
+{
+    (void)state;
+    expect_damage("{\"time\":\"t\",\"event\":\"a\"}\n{\"time\":\"t\",\"eve\n{\"time\":\"t\",\"event\":\"c\"}\n", EVENTS ":2:");
+    expect_damage("{\"time\":\"t\",\"event\":\"a\"}\n[]\n", "not an event");
+    expect_damage("\n", EVENTS ":1:");
+}
+
+static void test_lock(void **state)
+{
+    (void)state;
+    struct event_log *l = open_log();
+    append(l, "lease", "a", 1);
+    fflush(NULL);
+    pid_t child = fork();
+    if (!child) {
+        struct event_log *second;
+        struct error e = {0};
+        char holder[32];
+        snprintf(holder, sizeof holder, "process %d, since 20", (int)getppid());
+        int refused = event_log_open(&second, FOLDER, &e) == -1 && e.kind == ERROR_USAGE && strstr(e.text, holder);
+        struct json *events = NULL;
+        int readable = !event_log_read(&events, FOLDER, &e) && json_size(events) == 1;
+        json_destroy(&events);
+        _exit(!refused + 2 * !readable);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    event_log_close(&l);
+    l = open_log(); /* free again */
+    event_log_close(&l);
+}
+
+static void test_unwritable(void **state)
+{
+    (void)state;
+    struct event_log *l;
+    struct error e = {0};
+    assert_int_equal(event_log_open(&l, FOLDER "/none", &e), -1);
+    assert_non_null(strstr(e.text, FOLDER "/none"));
+}
+
+/* A full disk: the append fails, says so, and leaves no half line (the device /dev/full stands for the disk). */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct event_log *l;
+    struct error e = {0};
+    assert_int_equal(symlink("/dev/full", EVENTS), 0);
+    int result = event_log_open(&l, FOLDER, &e);
+    if (!result) {
+        assert_int_equal(event_log_append(l, "a", NULL, &e), -1);
+        assert_non_null(strstr(e.text, "No space left"));
+        assert_int_equal(event_log_count(l), 0);
+        event_log_close(&l);
+    } else {
+        assert_non_null(strstr(e.text, EVENTS));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_replay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cut_anywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unwritable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,142 @@
+/* Pruning: every decision of Optuna's pruners on scripted trials (tests/golden/scheduler.json, tools/golden_scheduler.py), the
+ * words that go with one, and that the past can be told again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/memory.h"
+#include "common/json/json.h"
+#include "coordinator/job/scheduler.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct json *golden(void)
+{
+    struct json *j;
+    struct error e = {0};
+    char *path = format_text("%s/tests/golden/scheduler.json", getenv("MUSTER_SOURCE"));
+    if (json_read(&j, path, &e) != 0)
+        fail_msg("%s", e.text);
+    free(path);
+    return j;
+}
+
+static struct scheduler_options options_of(const struct json *c)
+{
+    bool asha = strcmp(json_text(json_get(c, "scheduler")), "asha") == 0;
+    return (struct scheduler_options){.kind = asha ? SCHEDULER_ASHA : SCHEDULER_MEDIAN,
+                                      .grace = (uint32_t)json_number(json_get(c, "grace")),
+                                      .reduction = (uint32_t)json_number(json_get(c, "reduction")),
+                                      .startup = (uint32_t)json_number(json_get(c, "startup")),
+                                      .figure = "f1"};
+}
+
+/* Counts the decisions, and those that stop. */
+static void follow(const struct json *c, size_t number, int counts[2])
+{
+    struct scheduler *s;
+    struct scheduler_options o = options_of(c);
+    const struct json *reports = json_get(c, "reports");
+    scheduler_create(&s, &o, (size_t)json_number(json_get(c, "trials")));
+    for (size_t i = 0; i < json_size(reports); i++) {
+        const struct json *r = json_at(reports, i);
+        size_t trial = (size_t)json_number(json_at(r, 0));
+        uint32_t epoch = (uint32_t)json_number(json_at(r, 1));
+        const char *expected = json_text(json_at(r, 3));
+        char why[SCHEDULER_WORDS];
+        scheduler_report(s, trial, epoch, json_type(json_at(r, 2)) == JSON_NUMBER ? json_number(json_at(r, 2)) : NAN);
+        if (strcmp(expected, "last") == 0) {
+            scheduler_complete(s, trial);
+            continue;
+        }
+        enum scheduler_says says = scheduler_judge(why, s, trial, epoch);
+        if ((says == SCHEDULER_STOP) != (strcmp(expected, "stop") == 0))
+            fail_msg("case %zu (%s), report %zu, trial %zu epoch %u: expected %s, found %s (%s)", number, scheduler_names[o.kind],
+                     i, trial, epoch, expected, says == SCHEDULER_STOP ? "stop" : "go on", why);
+        assert_true((says == SCHEDULER_SILENT) == !why[0]);
+        counts[0] += says != SCHEDULER_SILENT;
+        counts[1] += says == SCHEDULER_STOP;
+    }
+    scheduler_destroy(&s);
+}
+
+static void as_optuna_decides(void **state)
+{
+    (void)state;
+    struct json *j = golden();
+    const struct json *cases = json_get(j, "cases");
+    int counts[2] = {0};
+    for (size_t i = 0; i < json_size(cases); i++)
+        follow(json_at(cases, i), i, counts);
+    assert_true(json_size(cases) == 30 && counts[0] > 1000 && counts[1] > 600);
+    json_destroy(&j);
+}
+
+static void expect(const struct scheduler *s, size_t trial, uint32_t epoch, enum scheduler_says says, const char *words)
+{
+    char why[SCHEDULER_WORDS];
+    assert_int_equal(scheduler_judge(why, s, trial, epoch), says);
+    assert_string_equal(why, words);
+}
+
+static void words(void **state)
+{
+    (void)state;
+    struct scheduler *s;
+    struct scheduler_options o = {SCHEDULER_ASHA, 1, 2, 0, "loss", true};
+    scheduler_create(&s, &o, 4);
+    scheduler_report(s, 0, 1, -0.5);
+    expect(s, 0, 1, SCHEDULER_GO_ON, "asha: loss 0.5000 has rank 1 of 1 at epoch 1, the best 1 goes on");
+    scheduler_report(s, 1, 1, -0.75);
+    expect(s, 1, 1, SCHEDULER_STOP, "asha: loss 0.7500 has rank 2 of 2 at epoch 1, the best 1 goes on");
+    scheduler_report(s, 0, 3, -0.25);
+    expect(s, 0, 3, SCHEDULER_SILENT, ""); /* no rung */
+    expect(s, 0, 2, SCHEDULER_SILENT, ""); /* not reported */
+    scheduler_destroy(&s);
+
+    o = (struct scheduler_options){SCHEDULER_MEDIAN, 2, 4, 2, "f1", false};
+    scheduler_create(&s, &o, 4);
+    for (uint32_t epoch = 1; epoch <= 2; epoch++)
+        for (size_t t = 0; t < 3; t++)
+            scheduler_report(s, t, epoch, 0.25 * (double)t + 0.125 * epoch);
+    scheduler_complete(s, 2);
+    expect(s, 0, 2, SCHEDULER_SILENT, ""); /* one is not enough */
+    scheduler_complete(s, 1);
+    expect(s, 0, 1, SCHEDULER_SILENT, ""); /* its grace */
+    expect(s, 0, 2, SCHEDULER_STOP, "median: best f1 0.2500 so far, median at epoch 2 0.6250 of 2 trials");
+    scheduler_destroy(&s);
+
+    o.kind = SCHEDULER_NONE;
+    scheduler_create(&s, &o, 1);
+    scheduler_report(s, 0, 1, NAN);
+    expect(s, 0, 1, SCHEDULER_SILENT, "");
+    scheduler_destroy(&s);
+}
+
+static void told_again(void **state)
+{
+    (void)state;
+    struct scheduler *s;
+    struct scheduler_options o = {SCHEDULER_ASHA, 1, 2, 0, "f1", false};
+    scheduler_create(&s, &o, 3);
+    for (int times = 0; times < 2; times++) {
+        scheduler_report(s, 0, 1, 0.5);
+        scheduler_report(s, 1, 1, 0.25);
+    }
+    expect(s, 1, 1, SCHEDULER_STOP, "asha: f1 0.2500 has rank 2 of 2 at epoch 1, the best 1 goes on");
+    scheduler_forget(s, 0); /* begun anew: its old figures count for nothing */
+    expect(s, 1, 1, SCHEDULER_GO_ON, "asha: f1 0.2500 has rank 1 of 1 at epoch 1, the best 1 goes on");
+    scheduler_destroy(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_optuna_decides), cmocka_unit_test(words),
+                                       cmocka_unit_test(told_again)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

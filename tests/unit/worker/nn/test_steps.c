@@ -1,0 +1,127 @@
+/* Ten steps of AdamW without dropout (clip, linear decay, no weight decay on biases and LayerNorm): losses, gradient norms and
+ * weights as PyTorch has them, with the device's own operations. */
+#include "tests/unit/worker/nn/pack.h"
+
+#define STEPS 10
+
+static void step_parameters(struct bench *n, const struct adamw *with_decay, device_memory slot_of)
+{
+    const struct device_operations *run = n->d->run;
+    for (size_t i = 0; i < parameters_count(n->p); i++) {
+        const struct parameter *of = parameters_at(n->p, i);
+        struct adamw a = *with_decay;
+        a.decay = of->decays ? a.decay : 0;
+        size_t at = of->offset * sizeof(float);
+        device_memory value = device_at(parameters_value(n->p), at), g = device_at(n->gradient, at);
+        device_memory m = device_at(parameters_first_moment(n->p), at), v = device_at(parameters_second_moment(n->p), at);
+        device_memory shadow = DEVICE_NOTHING;
+        if (n->d->precision == PRECISION_BF16)
+            shadow = device_at(parameters_shadow(n->p), of->offset * 2);
+        if (of->is_words)
+            run->adamw_rows(n->d, value, g, m, v, parameters_seen(n->p), slot_of, &a, of->shape[0], of->shape[1]);
+        else
+            run->adamw(n->d, value, shadow, g, m, v, &a, of->count);
+    }
+}
+
+/* The network stays, the batch of the step comes in. */
+static double take_step(struct bench *n, const struct rows *r, int step, double *norm)
+{
+    size_t chosen[3];
+    double total = 0;
+    float weights[2];
+    n->d->run->download(n->d, weights, n->weights, sizeof weights);
+    for (size_t i = 0; i < 3; i++) {
+        chosen[i] = (3 * (size_t)step + i) % r->B;
+        total += weights[r->classes[chosen[i]]];
+    }
+    struct rows of_step = rows_choose(r, chosen, 3);
+    struct pack whole = n->batch;
+    n->batch = pack_create(n->d, &of_step, n->c.vocabulary, true);
+    device_memory slot_of = device_array(n->d, n->batch.slot_of, n->c.vocabulary * sizeof(int32_t));
+    double loss = bench_loss(n, (struct model_dropout){.on = false}, false) / total;
+    model_backward(n->m, &n->batch.view, n->gradient, NULL);
+    size_t count = parameters_dense(n->p) + n->batch.view.U * n->c.width;
+    *norm = sqrt(n->d->run->sum_of_squares(n->d, n->gradient, count)) / total;
+    struct adamw a = {.learning_rate = 5e-3f * (float)(STEPS - step) / STEPS,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.999f,
+                      .epsilon = 1e-8f,
+                      .decay = 0.01f,
+                      .scale = (float)(fmin(1, 1 / (*norm + 1e-6)) / total),
+                      .correction1 = (float)(1 - pow(0.9, step + 1)),
+                      .correction2 = (float)(1 - pow(0.999, step + 1))};
+    step_parameters(n, &a, slot_of);
+    finish(n->d);
+    n->d->run->release(n->d, slot_of);
+    pack_free(&n->batch);
+    n->batch = whole;
+    rows_free(&of_step);
+    return loss;
+}
+
+static void check_final(const struct bench *n, const struct tensor_file *f, const char *where)
+{
+    for (size_t i = 0; i < parameters_count(n->p); i++) {
+        const struct parameter *of = parameters_at(n->p, i);
+        char *name = format_text("final.%s", of->name);
+        if (tensor_file_find(f, name)) {
+            float *expected = golden_array(f, name, NULL);
+            float *found = host_array(n->d, device_at(parameters_value(n->p), of->offset * sizeof(float)), of->count);
+            check_close(where, name, found, expected, of->count, 1e-4, 0);
+            free(found);
+            free(expected);
+        }
+        free(name);
+    }
+}
+
+static void check_steps(struct device *d, const struct device_case *of)
+{
+    struct tensor_file *f = golden_open("steps");
+    struct model_config c = golden_config(f);
+    struct rows r = golden_rows(f, c.labels);
+    struct bench n;
+    bench_create(&n, d, &c, &r, true);
+    make_weights(n.p, golden_number(f, "seed"));
+    float *weights = golden_array(f, "class_weights", NULL), losses[STEPS], norms[STEPS];
+    n.weights = device_array(d, weights, c.labels * sizeof *weights);
+    for (int i = 0; i < STEPS; i++) {
+        double norm;
+        losses[i] = (float)take_step(&n, &r, i, &norm);
+        norms[i] = (float)norm;
+    }
+    float *expected_losses = golden_array(f, "losses", NULL), *expected_norms = golden_array(f, "norms", NULL);
+    char *where = case_name(of, "");
+    bool exact = of->precision == PRECISION_F32;
+    double off = check_close(where, "losses", losses, expected_losses, STEPS, exact ? 1e-4 : 5e-2, 0);
+    check_close(where, "gradient norms", norms, expected_norms, STEPS, exact ? 1e-4 : 1e-1, 0);
+    if (exact)
+        check_final(&n, f, where);
+    print_message("%s: losses of %d steps off by %.2g of the largest\n", where, STEPS, off);
+    free(where);
+    free(weights);
+    free(expected_losses);
+    free(expected_norms);
+    bench_destroy(&n);
+    rows_free(&r);
+    tensor_file_close(&f);
+}
+
+static void test_steps(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < DEVICE_CASES; i++) {
+        struct device *d = open_device(&device_cases[i]);
+        if (!d)
+            continue;
+        check_steps(d, &device_cases[i]);
+        d->run->destroy(d);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
