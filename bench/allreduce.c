@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     struct error e = {0};
     struct communicator *c;
     if (communicator_create(&c, "mpi", 0, PATIENCE, &e)) {
-        fprintf(stderr, "bench_allreduce: %s\n", e.text);
+        fprintf(stderr, "bench_allreduce: %s\n", e.message);
         return (int)e.kind;
     }
     int result = 0, count = argc > 1 ? argc - 1 : (int)(sizeof sizes / sizeof *sizes);
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
             result = measure(c, (size_t)(bytes / sizeof(float)), &e);
     }
     if (result)
-        fprintf(stderr, "bench_allreduce: %s\n", e.text);
+        fprintf(stderr, "bench_allreduce: %s\n", e.message);
     c->run->destroy(c);
     return (int)e.kind;
 }

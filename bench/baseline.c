@@ -27,15 +27,15 @@ static void add_row(struct rows *r, const struct json *row)
 {
     const struct json *tags = json_get(row, "tags");
     struct tags *to = &r->tags[r->count];
-    r->texts[r->count++] = duplicate(json_text(json_get(row, "text")));
+    r->texts[r->count++] = duplicate(json_string(json_get(row, "text")));
     to->numbers = allocate(json_size(tags), sizeof *to->numbers);
     for (size_t i = 0; i < json_size(tags); i++) {
-        uint32_t number = table_find(r->table, json_text(json_at(tags, i)));
+        uint32_t number = table_find(r->table, json_string(json_at(tags, i)));
         if (number == TABLE_ABSENT) {
             r->names = grow(r->names, &r->names_capacity, r->names_count + 1, sizeof *r->names);
             r->totals = grow(r->totals, &r->totals_capacity, r->names_count + 1, sizeof *r->totals);
             r->totals[r->names_count] = 0;
-            r->names[r->names_count] = duplicate(json_text(json_at(tags, i)));
+            r->names[r->names_count] = duplicate(json_string(json_at(tags, i)));
             number = table_add(r->table, r->names[r->names_count++]);
         }
         r->totals[number]++;
@@ -72,7 +72,7 @@ int main(int count, char **arguments)
     const struct json *row;
     size_t line, limit = count == 4 ? strtoul(arguments[2], NULL, 10) : 0;
     if (count != 4 || jsonl_open(&lines, arguments[1], &e) != 0) {
-        fprintf(stderr, "bench_baseline FILE ROWS MIN: %s\n", e.text);
+        fprintf(stderr, "bench_baseline FILE ROWS MIN: %s\n", e.message);
         return 2;
     }
     struct rows r = {.texts = allocate(limit, sizeof(char *)), .tags = allocate(limit, sizeof *r.tags)};
@@ -97,7 +97,7 @@ int main(int count, char **arguments)
     struct baseline_fit fit;
     double start = clock_seconds();
     if (baseline_fit(&fit, &task, &e) != 0) {
-        fprintf(stderr, "%s\n", e.text);
+        fprintf(stderr, "%s\n", e.message);
         return 1;
     }
     printf("%zu rows, %u labels, %u features, %.1f s: ", r.count, columns, fit.features, clock_seconds() - start);

@@ -4,8 +4,8 @@
 #     bench/compare.sh [WORD ...]      only the cases that have all these words, such as: train bf16 256 trainer
 #
 # Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full, trainer loop.
-# Environment: BUILD (the build folder, with the target bench_tokenizer built; default build/release), PYTHON (has PyTorch, transformers,
-# accelerate), MODEL (folder of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS (12), WARM (2), BASE_STEPS (2,
+# Environment: BUILD (the build directory, with the target bench_tokenizer built; default build/release), PYTHON (has PyTorch, transformers,
+# accelerate), MODEL (directory of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS (12), WARM (2), BASE_STEPS (2,
 # of BERT-base, behind one that warms up), THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -88,12 +88,12 @@ static void *run_worker(void *argument)
     struct communicator *c;
     struct agent_work work = agent_fake; /* but for what it does with a trial */
     work.train = train;
-    char *group = format_text("w-%u", (unsigned)(uintptr_t)argument);
+    char *group = format_string("w-%u", (unsigned)(uintptr_t)argument);
     struct agent_options o = {.connection = connection, .device = "simulated", .group = group, .threads = 1};
     int code;
     if (communicator_create(&c, "self", 1, 60, &e) || agent_run(&code, &o, &work, c, &e)) {
         atomic_fetch_add(&shared->lost, 1);
-        fprintf(stderr, "%s: %s\n", group, e.text);
+        fprintf(stderr, "%s: %s\n", group, e.message);
     } else {
         c->run->destroy(c);
     }
@@ -130,12 +130,12 @@ static struct {
 
 static int open_files(void)
 {
-    DIR *folder = opendir("/proc/self/fd");
-    int count = -3; /* ".", ".." and the folder itself */
-    while (folder && readdir(folder))
+    DIR *directory = opendir("/proc/self/fd");
+    int count = -3; /* ".", ".." and the directory itself */
+    while (directory && readdir(directory))
         count++;
-    if (folder)
-        closedir(folder);
+    if (directory)
+        closedir(directory);
     return count;
 }
 
@@ -189,9 +189,9 @@ static void report(void)
                1e3 * (double)shared->waited[n - 1], atomic_load(&shared->lost));
 }
 
-static int run(const char *folder, struct error *e)
+static int run(const char *directory, struct error *e)
 {
-    struct dispatch_options o = {.folder = folder,
+    struct dispatch_options o = {.directory = directory,
                                  .worker = "bench_control",
                                  .launcher = "none",
                                  .groups = (int)workers,
@@ -204,8 +204,8 @@ static int run(const char *folder, struct error *e)
     struct dispatch *d = NULL;
     struct event_log *log = NULL;
     for (unsigned i = 0; i < workers; i++) {
-        trials[i] = (struct trial){.key = format_text("t-%u", i),
-                                   .folder = duplicate("/f"),
+        trials[i] = (struct trial){.key = format_string("t-%u", i),
+                                   .directory = duplicate("/f"),
                                    .dataset = duplicate("/d"),
                                    .model = duplicate("/m"),
                                    .labels = 2,
@@ -213,7 +213,7 @@ static int run(const char *folder, struct error *e)
                                    .seed = i * 7919u,
                                    .precision = "f32"};
     }
-    int result = event_log_open(&log, folder, e) || dispatch_create(&d, &o, log, e) ? -1 : 0;
+    int result = event_log_open(&log, directory, e) || dispatch_create(&d, &o, log, e) ? -1 : 0;
     seen.began = clock_seconds();
     if (!result)
         result = dispatch_run(d, trials, workers, &observer, e);
@@ -228,25 +228,25 @@ static int run(const char *folder, struct error *e)
 int main(int argc, char **argv)
 {
     struct error e = {0};
-    char folder[] = "/tmp/bench_control.XXXXXX";
+    char directory[] = "/tmp/bench_control.XXXXXX";
     workers = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : workers;
     seconds = argc > 2 ? strtod(argv[2], NULL) : seconds;
     between = argc > 3 ? strtod(argv[3], NULL) : between;
-    if (workers < PROCESSES || !(seconds > 0) || !(between > 0) || !mkdtemp(folder)) {
+    if (workers < PROCESSES || !(seconds > 0) || !(between > 0) || !mkdtemp(directory)) {
         fprintf(stderr, "usage: bench_control [workers [seconds [seconds between a worker's questions]]]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     log_setup("bench_control", LOG_QUIET);
-    snprintf(connection, sizeof connection, "%s/connection.json", folder);
+    snprintf(connection, sizeof connection, "%s/connection.json", directory);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t children[PROCESSES];
     for (unsigned p = 0; p < PROCESSES; p++)
         if (!(children[p] = fork()))
             run_process(workers * p / PROCESSES, workers * (p + 1) / PROCESSES - workers * p / PROCESSES);
-    int result = run(folder, &e);
+    int result = run(directory, &e);
     if (result)
-        fprintf(stderr, "bench_control: %s\n", e.text);
+        fprintf(stderr, "bench_control: %s\n", e.message);
     for (unsigned p = 0; p < PROCESSES; p++) {
         if (result)
             kill(children[p], SIGKILL);
@@ -254,6 +254,6 @@ int main(int argc, char **argv)
     }
     if (!result)
         report();
-    folder_remove(folder, &e);
+    directory_remove(directory, &e);
     return result ? 1 : 0;
 }

@@ -32,7 +32,7 @@ struct bench {
 
 static void die(const struct error *e)
 {
-    fprintf(stderr, "bench_kernels: %s\n", e->text);
+    fprintf(stderr, "bench_kernels: %s\n", e->message);
     exit(e->kind);
 }
 

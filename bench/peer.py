@@ -18,7 +18,7 @@ import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows", "records"))
-parser.add_argument("--model", required=True, help="Hugging Face model folder")
+parser.add_argument("--model", required=True, help="Hugging Face model directory")
 parser.add_argument("--rows", help="JSON Lines file of pairs")
 parser.add_argument("--fixed", type=int, help="rows of exactly this many tokens instead")
 parser.add_argument("--base", action="store_true", help="BERT-base's shape, random weights, instead of the model's")

@@ -128,7 +128,7 @@ int main(int argc, char **argv)
     tokenizer_close(&t);
     return 0;
 fail:
-    fprintf(stderr, "bench_tokenizer: %s\n", e.text);
+    fprintf(stderr, "bench_tokenizer: %s\n", e.message);
     free_texts(&texts);
     tokenizer_close(&t);
     return (int)e.kind;

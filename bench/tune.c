@@ -33,13 +33,13 @@ int main(int argc, char **argv)
     label_probabilities(p, logits, rows, labels, NULL);
     double probabilities = clock_seconds();
     if (threshold_sweep_labels(points, &grid, (struct validation_labels){p, truth, rows, labels}, &e) != 0) {
-        fprintf(stderr, "bench_tune: %s\n", e.text);
+        fprintf(stderr, "bench_tune: %s\n", e.message);
         return 1;
     }
     double sweep = clock_seconds();
     for (size_t i = 0; i < rows * labels; i++)
         decided[i] = p[i] >= 0.5;
-    double *values = allocate(1000, BOOTSTRAP_FIGURES * sizeof *values), before = clock_seconds();
+    double *values = allocate(1000, BOOTSTRAP_METRICS * sizeof *values), before = clock_seconds();
     bootstrap_draw(&values, (const uint8_t *const *)&decided, 1, 1000, truth, rows, labels, false, 42);
     double bootstrap = clock_seconds();
     printf("%zu rows, %zu labels: probabilities %.3f s, 91 thresholds for each label and for all %.3f s, together %.3f s; "

@@ -94,7 +94,7 @@ static int read_allocation(struct host_line **ret, size_t *count, struct error *
 static char *find_agent(void)
 {
     const char *given = getenv("OMPI_MCA_plm_rsh_agent");
-    return given && *given ? duplicate(given) : format_text("ssh -o BatchMode=yes -o ConnectTimeout=%.0f", VISIT_WITHIN - 5);
+    return given && *given ? duplicate(given) : format_string("ssh -o BatchMode=yes -o ConnectTimeout=%.0f", VISIT_WITHIN - 5);
 }
 
 int hosts_create(struct hosts **ret, const char *hostfile, const char *worker, struct error *e)
@@ -195,7 +195,7 @@ static void start_visit(const struct hosts *h, struct host *host)
     struct error e;
     for (char *word = strtok_r(copy, " ", &rest); word && count < 26; word = strtok_r(NULL, " ", &rest))
         words[count++] = word;
-    char *test = format_text("test -x '%s'", h->worker);
+    char *test = format_string("test -x '%s'", h->worker);
     words[count++] = host->line.name;
     words[count++] = test;
     words[count] = NULL;
@@ -203,7 +203,7 @@ static void start_visit(const struct hosts *h, struct host *host)
     host->presence = HOST_ASKED;
     host->since = clock_seconds();
     if (launcher_spawn(&host->visit, words, &e))
-        leave(host, HOST_AWAY, format_text("host %s cannot be asked: %s", host->line.name, e.text));
+        leave(host, HOST_AWAY, format_string("host %s cannot be asked: %s", host->line.name, e.message));
     free(test);
     free(copy);
 }
@@ -232,12 +232,12 @@ static void judge_visit(const struct hosts *h, struct host *host, int status)
         leave(host, HOST_HERE, NULL);
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
         leave(host, HOST_AWAY,
-              format_text("host %s has no %s that it can run; install the same muster at the same place on all hosts", name,
-                          h->worker));
+              format_string("host %s has no %s that it can run; install the same muster at the same place on all hosts", name,
+                            h->worker));
     else
         leave(host, HOST_AWAY,
-              format_text("host %s does not answer: '%.200s' ended with %d%s%.300s", name, h->agent,
-                          WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), *said ? ": " : "", said));
+              format_string("host %s does not answer: '%.200s' ended with %d%s%.300s", name, h->agent,
+                            WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), *said ? ": " : "", said));
 }
 
 static void carry_on(const struct hosts *h, struct host *host)
@@ -251,9 +251,9 @@ static void carry_on(const struct hosts *h, struct host *host)
         judge_visit(h, host, status);
     } else if (clock_seconds() - host->since > VISIT_WITHIN) {
         end_visit(host);
-        leave(
-            host, HOST_AWAY,
-            format_text("host %s does not answer: '%.200s' said nothing within %.0f s", host->line.name, h->agent, VISIT_WITHIN));
+        leave(host, HOST_AWAY,
+              format_string("host %s does not answer: '%.200s' said nothing within %.0f s", host->line.name, h->agent,
+                            VISIT_WITHIN));
     }
 }
 

@@ -112,7 +112,7 @@ static char **make_environment(const struct settings *settings)
         while (list[at] && !names_entry(list[at], item->name))
             at++;
         if (!list[at] || item->always)
-            list[at] = format_text("%s=%s", item->name, item->value);
+            list[at] = format_string("%s=%s", item->name, item->value);
     }
     return list;
 }
@@ -353,7 +353,7 @@ int launcher_worker_path(char **ret, struct error *e)
         *slash = 0;
     char *path = path_join(self, WORKER_NAME);
     if (access(path, X_OK)) {
-        error_errno(e, errno, "%s: the worker cannot be run; install muster and " WORKER_NAME " in the same folder", path);
+        error_errno(e, errno, "%s: the worker cannot be run; install muster and " WORKER_NAME " in the same directory", path);
         free(path);
         return -1;
     }

@@ -45,7 +45,7 @@ static char *trial_text(const struct run *r)
     const struct job *j = r->job;
     struct trial t = {.kind = TRIAL_TRAIN,
                       .key = "baseline",
-                      .folder = r->folder,
+                      .directory = r->directory,
                       .dataset = r->rows,
                       .model = r->model,
                       .multi = j->multi,
@@ -69,7 +69,7 @@ void memory_print(const struct run *r)
     if (strcmp(r->job->cluster.device, "fake") == 0 || launcher_worker_path(&worker, &ignored) != 0)
         return;
     size_t weights, activations;
-    char *text = trial_text(r), *ranks = format_text("%d", r->workers.ranks_per_group);
+    char *text = trial_text(r), *ranks = format_string("%d", r->workers.ranks_per_group);
     char *const words[] = {worker, "memory", text, ranks, NULL};
     if (first_line(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2)
         printf("  memory a rank: at most %.0f MB; weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch "

@@ -47,7 +47,7 @@ static void heading(const char *stage, const char *format, ...)
 static bool was_done(const struct run *r, const char *stage, const char *made_from)
 {
     const struct json *done = event_log_last(r->log, "stage_done", "stage", stage);
-    const char *before = json_text(json_get(done, "made_from"));
+    const char *before = json_string(json_get(done, "made_from"));
     return before && strcmp(before, made_from) == 0;
 }
 
@@ -56,8 +56,8 @@ static int remember(struct run *r, const char *stage, const char *made_from, str
     if (was_done(r, stage, made_from))
         return 0;
     struct json *event = json_object();
-    json_set_text(event, "stage", stage);
-    json_set_text(event, "made_from", made_from);
+    json_set_string(event, "stage", stage);
+    json_set_string(event, "made_from", made_from);
     return event_log_append(r->log, "stage_done", event, e);
 }
 
@@ -83,7 +83,7 @@ static int read_labels(struct run *r, struct error *e)
     r->label_names = allocate(r->labels, sizeof(char *));
     r->positive = (int)r->labels - 1;
     for (uint32_t c = 0; c < r->labels; c++) {
-        r->label_names[c] = json_text(json_get(json_at(labels, c), "name"));
+        r->label_names[c] = json_string(json_get(json_at(labels, c), "name"));
         if (positive && strcmp(positive, r->label_names[c]) == 0)
             r->positive = (int)c;
     }
@@ -111,7 +111,7 @@ static int check_length(const struct run *r, struct error *e)
 
 static int find_rows(struct run *r, struct error *e)
 {
-    char *path = data_rows_path(r->folder, json_text(json_get(r->check, "made_from")));
+    char *path = data_rows_path(r->directory, json_string(json_get(r->check, "made_from")));
     r->rows = absolute(path, e);
     free(path);
     return r->rows ? 0 : -1;
@@ -123,7 +123,7 @@ static int stage_check(struct run *r, struct error *e)
     heading("check", "%s", r->job->data.path ? r->job->data.path : r->job->data.train_path);
     if (sweep_plan(&r->trials, &r->trial_count, r->job, e) != 0)
         return -1;
-    if (model_folder_find(&found, r->job->model, e) != 0)
+    if (model_directory_find(&found, r->job->model, e) != 0)
         return -1;
     r->model = absolute(found, e);
     free(found);
@@ -178,7 +178,7 @@ static int stage_split(struct run *r, struct error *e)
 {
     if (data_split(&r->split, r->job, r->data, r->check, e) != 0)
         return -1;
-    char *path = path_join(r->folder, "split.json");
+    char *path = path_join(r->directory, "split.json");
     r->split_path = absolute(path, e);
     free(path);
     if (!r->split_path || read_labels(r, e) != 0)
@@ -211,7 +211,7 @@ static void print_taken_up(const struct trial_run *t)
 {
     const struct epoch_score *s = t->epochs ? &t->epochs[t->best_epoch - 1] : NULL;
     if (t->state == TRIAL_PRUNED)
-        printf("  %s  %s; done before (to train it to its end, remove its folder)\n", t->key, t->why);
+        printf("  %s  %s; done before (to train it to its end, remove its directory)\n", t->key, t->why);
     else if (s)
         printf("  %s  done before: best epoch %u of %u  loss %.4f  F1 %.4f  macro F1 %.4f\n", t->key, t->best_epoch,
                t->epochs_done, s->loss, s->positive.f1, s->all.macro_f1);
@@ -262,7 +262,7 @@ static int stage_sweep(struct run *r, struct error *e)
         return 0;
     for (size_t i = 1; i < r->trial_count; i++)
         done += r->trials[i].state == TRIAL_DONE || r->trials[i].state == TRIAL_PRUNED;
-    char *about = pruning_about(r->job);
+    char *about = pruning_description(r->job);
     heading("sweep", "%zu trials besides the baseline, %zu done before%s", r->trial_count - 1, done, about);
     free(about);
     for (size_t i = 1; i < r->trial_count; i++)
@@ -280,8 +280,8 @@ static int write_table(const struct run *r, const char *beside, struct error *e)
 {
     struct json *table = table_to_json(r->trials, r->order, r->trial_count, r->job);
     char *trials = table_to_markdown(r->trials, r->order, r->trial_count, r->job);
-    char *text = beside ? format_text("%s\n%s", trials, beside) : duplicate(trials);
-    char *json_path = path_join(r->folder, "table.json"), *path = path_join(r->folder, "table.md");
+    char *text = beside ? format_string("%s\n%s", trials, beside) : duplicate(trials);
+    char *json_path = path_join(r->directory, "table.json"), *path = path_join(r->directory, "table.md");
     int status = json_write(json_path, table, e) == 0 ? file_write(path, text, strlen(text), e) : -1;
     free(path);
     free(json_path);
@@ -294,7 +294,7 @@ static int write_table(const struct run *r, const char *beside, struct error *e)
 /* NULL if it is not there. Caller frees. */
 static char *read_tuned(const struct run *r)
 {
-    char *path = path_join(r->folder, "tune.json"), *text = NULL;
+    char *path = path_join(r->directory, "tune.json"), *text = NULL;
     struct error ignored;
     size_t size;
     if (file_exists(path) && file_read(&text, &size, path, &ignored) != 0)
@@ -310,7 +310,7 @@ static int write_tuned(struct run *r, struct error *e)
     int status = decide_write(r, e);
     char *after = read_tuned(r);
     bool same = before && after && strcmp(before, after) == 0;
-    char *beside = same && r->job->report.baseline ? beside_section(r->folder) : NULL;
+    char *beside = same && r->job->report.baseline ? beside_section(r->directory) : NULL;
     if (status == 0)
         status = write_table(r, beside, e);
     free(beside);
@@ -328,20 +328,20 @@ static int stage_tune(struct run *r, struct error *e)
         return -1;
     heading("tune", "%zu trial%s on validation", r->trial_count, r->trial_count == 1 ? "" : "s");
     table_print(r->trials, r->order, r->trial_count, r->job);
-    char *words = decide_words(r);
+    char *words = decision_summary(r);
     printf("  chosen: %s, %s\n", r->trials[r->order[0]].key, words);
     free(words);
     decide_print_temperature(r);
     return write_tuned(r, e) == 0 ? gather(r, e) : -1;
 }
 
-/* ---- publish: test figures, bundle ---- */
+/* ---- publish: test metrics, bundle ---- */
 
 static int stage_publish(struct run *r, struct error *e)
 {
     bool made;
     const struct trial_run *winner = &r->trials[r->order[0]];
-    char *words = decide_words(r);
+    char *words = decision_summary(r);
     heading("final", "%s, epoch %u, %s", winner->key, winner->best_epoch, words);
     free(words);
     if (final_score(&r->final, r, winner, e) != 0 || gather(r, e) != 0)
@@ -403,7 +403,7 @@ static void run_free(struct run *r)
     free(r->model);
     free(r->split_path);
     free(r->rows);
-    free(r->folder);
+    free(r->directory);
 }
 
 /* The last line names them; of many, the first few. */
@@ -420,8 +420,8 @@ static void warn_of_failures(const struct run *r)
     buffer_free(&names);
 }
 
-/* For who watches: that a coordinator is at work, and how it ended. A new folder hears of it once its data is checked: a job that
- * fails there can be mended, and does not claim the folder. */
+/* For who watches: that a coordinator is at work, and how it ended. A new directory hears of it once its data is checked: a job
+ * that fails there can be mended, and does not claim the directory. */
 static int note_start(struct run *r, struct error *e)
 {
     if (r->noted)
@@ -430,9 +430,9 @@ static int note_start(struct run *r, struct error *e)
     char host[MACHINE_NAME];
     machine_name(host, sizeof host);
     struct json *event = json_object();
-    json_set_text(event, "host", host);
+    json_set_string(event, "host", host);
     json_set_number(event, "pid", getpid());
-    json_set_text(event, "version", MUSTER_VERSION);
+    json_set_string(event, "version", MUSTER_VERSION);
     return event_log_append(r->log, "run_started", event, e);
 }
 
@@ -441,9 +441,9 @@ static void note_end(const struct run *r, int status, const struct error *why)
     struct error ignored;
     struct json *event = json_object();
     json_set_number(event, "exit_code", r->exit_code);
-    json_set_text(event, "why", status == 0 || !why ? NULL : why->text);
+    json_set_string(event, "why", status == 0 || !why ? NULL : why->message);
     if (event_log_append(r->log, "run_ended", event, &ignored) != 0)
-        log_debug("%s", ignored.text);
+        log_debug("%s", ignored.message);
 }
 
 int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e)
@@ -453,16 +453,16 @@ int run_until(struct job *j, enum stage last, const struct dispatch_options *wor
     fill_workers(&r, workers);
     int status = last >= STAGE_TRAIN ? dispatch_check(&r.workers, e) : 0;
     if (status == 0)
-        status = job_claim_folder(j, e);
-    if (status == 0 && !(r.folder = absolute(j->out, e)))
+        status = job_claim_directory(j, e);
+    if (status == 0 && !(r.directory = absolute(j->out, e)))
         status = -1;
-    r.workers.folder = r.folder;
+    r.workers.directory = r.directory;
     if (status == 0)
-        status = event_log_open(&r.log, r.folder, e);
+        status = event_log_open(&r.log, r.directory, e);
     if (status == 0 && event_log_count(r.log) > 0)
         status = note_start(&r, e);
     if (status == 0 && strcmp(r.workers.launcher, "attached") == 0)
-        attach_announce(r.folder);
+        attach_announce(r.directory);
     for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
         status = stop_check(e);
         operation_begin(stage_names[stage]);

@@ -12,8 +12,8 @@ enum stage { STAGE_CHECK, STAGE_SPLIT, STAGE_TRAIN, STAGE_SWEEP, STAGE_TUNE, STA
 /* What stages hand on to each other; owned by run_until. */
 struct run {
     struct job *job;
-    enum stage last;                          /* that was asked for */
-    char *folder, *rows, *split_path, *model; /* absolute */
+    enum stage last;                             /* that was asked for */
+    char *directory, *rows, *split_path, *model; /* absolute */
     struct event_log *log;
     struct json *check;
     struct dataset *data;

@@ -36,8 +36,8 @@ def run(*command):
 
 def fetch(index):
     """Paths of the release's Packages and Translation-en files in `index`, fetched first if they are not there."""
-    for folder in ("lists/partial", "lists/auxfiles", "cache/archives/partial"):
-        os.makedirs(f"{index}/{folder}", exist_ok=True)
+    for directory in ("lists/partial", "lists/auxfiles", "cache/archives/partial"):
+        os.makedirs(f"{index}/{directory}", exist_ok=True)
     settings = f"{index}/apt.conf"
     with open(settings, "w") as file:
         file.write(APT_SETTINGS.format(index=index))
@@ -132,7 +132,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("form", choices=("pairs", "tags"))
     parser.add_argument("out")
-    parser.add_argument("--index", default="runs/debian-index", help="folder of the package index (default: %(default)s)")
+    parser.add_argument("--index", default="runs/debian-index", help="directory of the package index (default: %(default)s)")
     parser.add_argument("--links", type=int, default=500, help="pairs: number of links; rows = 4 times that (default: %(default)s)")
     parser.add_argument("--packages", type=int, default=30000, help="tags: number of packages (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")

@@ -12,7 +12,7 @@
 
 #define FIELD(member, least, most, flag)                                                                                         \
     {                                                                                                                            \
-        .name = #member, .type = RECORD_TEXT, .offset = offsetof(struct connection, member), .min = least, .max = most,          \
+        .name = #member, .type = RECORD_STRING, .offset = offsetof(struct connection, member), .min = least, .max = most,        \
         .flags = flag                                                                                                            \
     }
 #define KEY(member) FIELD(member, CONNECTION_KEY - 1, CONNECTION_KEY - 1, RECORD_OPTIONAL)
@@ -61,7 +61,7 @@ int connection_read(struct connection *ret, const char *path, struct error *e)
         e->kind = ERROR_FAILED;
         return -1;
     }
-    const char *version = json_text(json_get(j, "version"));
+    const char *version = json_string(json_get(j, "version"));
     int result = version && version_check(version, "muster", e) ? -1 : record_from_json(&c, fields, j, NULL, e);
     json_destroy(&j);
     if (result || check(&c, e)) {

@@ -1,4 +1,4 @@
-/* The connection file, <run folder>/connection.json, mode 0600: how a worker finds the coordinator and proves that it may. */
+/* The connection file, <run directory>/connection.json, mode 0600: how a worker finds the coordinator and proves that it may. */
 #pragma once
 
 #include "common/base/error.h"

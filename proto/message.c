@@ -20,7 +20,7 @@
         .name = #member, .offset = offsetof(struct message, body.member), __VA_ARGS__                                            \
     }
 #define LEASE_FIELD(body, least) FIELD(body, lease, .type = RECORD_U64, .min = least, .max = STEPS_MOST)
-#define TEXT(least, most) .type = RECORD_TEXT, .min = least, .max = most
+#define TEXT(least, most) .type = RECORD_STRING, .min = least, .max = most
 
 static const struct record_field hello_fields[] = {
     FIELD(hello, version, TEXT(1, 63)),
@@ -183,7 +183,7 @@ int version_check(const char *version, const char *who, struct error *e)
 int message_encode(char **ret, const struct message *m, struct error *e)
 {
     struct json *j = json_object();
-    json_set_text(j, "message", table[m->kind].name);
+    json_set_string(j, "message", table[m->kind].name);
     record_add(j, table[m->kind].fields, m);
     char *text = json_print(j, false);
     json_destroy(&j);
@@ -200,17 +200,17 @@ int message_encode(char **ret, const struct message *m, struct error *e)
 static int find_kind(enum message_kind *ret, const struct json *j, enum message_side from, struct error *e)
 {
     const struct json *name = json_get(j, "message");
-    if (!name || !json_text(name))
+    if (!name || !json_string(name))
         return error_set(e, ERROR_FAILED, "message: not an object with a name in \"message\"");
     for (int kind = 0; kind < MESSAGE_KINDS; kind++) {
-        if (strcmp(table[kind].name, json_text(name)))
+        if (strcmp(table[kind].name, json_string(name)))
             continue;
         if (table[kind].from != from)
             return error_set(e, ERROR_FAILED, "message \"%s\": is never sent by %s", table[kind].name, side_names[from]);
         *ret = kind;
         return 0;
     }
-    return error_set(e, ERROR_FAILED, "message \"%.40s\": unknown", json_text(name));
+    return error_set(e, ERROR_FAILED, "message \"%.40s\": unknown", json_string(name));
 }
 
 static int decode(struct message *ret, const struct json *j, enum message_side from, struct error *e)
@@ -219,8 +219,8 @@ static int decode(struct message *ret, const struct json *j, enum message_side f
     if (find_kind(&m.kind, j, from, e))
         return -1;
     const struct json *version = json_get(j, "version");
-    if ((m.kind == MESSAGE_HELLO || m.kind == MESSAGE_WELCOME) && version && json_text(version) &&
-        version_check(json_text(version), program_names[from], e))
+    if ((m.kind == MESSAGE_HELLO || m.kind == MESSAGE_WELCOME) && version && json_string(version) &&
+        version_check(json_string(version), program_names[from], e))
         return -1;
     if (record_from_json(&m, table[m.kind].fields, j, "message", e))
         return error_prefix(e, "message \"%s\": ", table[m.kind].name);

@@ -32,7 +32,7 @@ static struct json *of_u64(uint64_t value)
         return json_of_number((double)value);
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, value);
-    return json_of_text(text);
+    return json_of_string(text);
 }
 
 static struct json *of_list(const double *values, uint32_t count)
@@ -49,12 +49,12 @@ static struct json *field_to_json(const struct record_field *f, const void *reco
 {
     const void *at = place(record, f->offset);
     switch (f->type) {
-    case RECORD_TEXT:
-        return json_of_text(*(const char *const *)at);
+    case RECORD_STRING:
+        return json_of_string(*(const char *const *)at);
     case RECORD_WORD:
-        return json_of_text(at);
+        return json_of_string(at);
     case RECORD_CHOICE:
-        return json_of_text(((const char *const *)f->detail)[*(const int *)at]);
+        return json_of_string(((const char *const *)f->detail)[*(const int *)at]);
     case RECORD_BOOLEAN:
         return json_of_boolean(*(const bool *)at);
     case RECORD_INT:
@@ -95,7 +95,7 @@ static int refuse_type(const struct record_field *f, const char *expected, const
 
 static int read_text(const char **ret, const struct record_field *f, const struct json *j, struct error *e)
 {
-    const char *text = json_text(j);
+    const char *text = json_string(j);
     if (!text)
         return refuse_type(f, "a text", j, e);
     size_t size = strlen(text);
@@ -108,7 +108,7 @@ static int read_text(const char **ret, const struct record_field *f, const struc
 
 static int read_choice(int *ret, const struct record_field *f, const struct json *j, struct error *e)
 {
-    const char *text = json_text(j);
+    const char *text = json_string(j);
     if (!text)
         return refuse_type(f, "a name", j, e);
     const char *const *names = f->detail;
@@ -150,7 +150,7 @@ static int read_whole(double *ret, const struct record_field *f, double low, dou
 
 static int read_u64(uint64_t *ret, const struct record_field *f, const struct json *j, struct error *e)
 {
-    const char *text = json_text(j);
+    const char *text = json_string(j);
     if (text) { /* only what of_u64 writes: digits, no overflow, more than a number can carry */
         char *end, again[24];
         uint64_t value = strtoull(text, &end, 10);
@@ -189,7 +189,7 @@ static int field_from_json(void *record, const struct record_field *f, const str
     const char *text = "";
     double value = 0;
     switch (f->type) {
-    case RECORD_TEXT:
+    case RECORD_STRING:
         if (read_text(&text, f, j, e))
             return -1;
         *(char **)at = duplicate(text);
@@ -279,7 +279,7 @@ void record_free(const struct record_field *fields, void *record)
 {
     for (const struct record_field *f = fields; f->name; f++) {
         void *at = place(record, f->offset);
-        if (f->type == RECORD_TEXT || f->type == RECORD_LIST) {
+        if (f->type == RECORD_STRING || f->type == RECORD_LIST) {
             free(*(void **)at);
             *(void **)at = NULL;
         } else if (f->type == RECORD_OBJECT) {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 enum record_type {
-    RECORD_TEXT,    /* char *, owned; min..max bytes */
+    RECORD_STRING,  /* char *, owned; min..max bytes */
     RECORD_WORD,    /* char[8]; min..max bytes, max at most 7 */
     RECORD_CHOICE,  /* an enum; names in `detail`, NULL at the end */
     RECORD_BOOLEAN, /* bool */

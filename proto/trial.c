@@ -17,12 +17,12 @@ static const char *const kind_names[] = {"train", "score", NULL};
 
 const struct record_field trial_fields[] = {
     FIELD(kind, .type = RECORD_CHOICE, .detail = kind_names),
-    FIELD(key, .type = RECORD_TEXT, .min = 1, .max = 255),
-    FIELD(folder, .type = RECORD_TEXT, .min = 1, .max = PATH_MOST),
-    FIELD(dataset, .type = RECORD_TEXT, .min = 1, .max = PATH_MOST),
-    FIELD(split, .type = RECORD_TEXT, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
-    FIELD(model, .type = RECORD_TEXT, .min = 1, .max = PATH_MOST),
-    FIELD(weights, .type = RECORD_TEXT, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
+    FIELD(key, .type = RECORD_STRING, .min = 1, .max = 255),
+    FIELD(directory, .type = RECORD_STRING, .min = 1, .max = PATH_MOST),
+    FIELD(dataset, .type = RECORD_STRING, .min = 1, .max = PATH_MOST),
+    FIELD(split, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
+    FIELD(model, .type = RECORD_STRING, .min = 1, .max = PATH_MOST),
+    FIELD(weights, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
     FIELD(score_train, .type = RECORD_BOOLEAN),
     FIELD(score_validation, .type = RECORD_BOOLEAN),
     FIELD(score_test, .type = RECORD_BOOLEAN),

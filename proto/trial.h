@@ -1,5 +1,5 @@
 /* What a worker group is asked to do: the contents of a lease. One table (trial_fields in trial.c) gives each field its name,
- * type and place; it becomes the lease message, the key of the trial's folder and the options attribute of its results. */
+ * type and place; it becomes the lease message, the key of the trial's directory and the options attribute of its results. */
 #pragma once
 
 #include "common/json/json.h"
@@ -14,12 +14,12 @@ enum trial_kind {
 
 struct trial {
     enum trial_kind kind;
-    char *key;     /* "lr-2e-05_epochs-5"; "score-test" */
-    char *folder;  /* absolute: trials/<key> */
-    char *dataset; /* absolute path of the rows file */
-    char *split;   /* absolute path of split.json; NULL (score): all rows are one part, PART_TEST */
-    char *model;   /* absolute: pretrained folder (config.json, weights) or bundle */
-    char *weights; /* score: the safetensors to load; NULL: those of `model` */
+    char *key;       /* "lr-2e-05_epochs-5"; "score-test" */
+    char *directory; /* absolute: trials/<key> */
+    char *dataset;   /* absolute path of the rows file */
+    char *split;     /* absolute path of split.json; NULL (score): all rows are one part, PART_TEST */
+    char *model;     /* absolute: pretrained directory (config.json, weights) or bundle */
+    char *weights;   /* score: the safetensors to load; NULL: those of `model` */
     bool score_train, score_validation, score_test; /* score: which parts */
     bool multi;
     uint32_t labels;
@@ -29,7 +29,7 @@ struct trial {
     double dropout;                        /* < 0: as the model's config says */
     uint32_t epochs, batch, micro_batch, max_length;
     char precision[8];         /* "f32", "bf16" */
-    int resume;                /* 1: go on from folder/checkpoint if there is one */
+    int resume;                /* 1: go on from directory/checkpoint if there is one */
     uint32_t checkpoint_steps; /* saved after so many steps, besides at the end of each epoch; 0: not so */
     double checkpoint_minutes; /* likewise */
 };

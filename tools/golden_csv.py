@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 
-folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "../tests/golden")
+directory = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "../tests/golden")
 chance = random.Random(11)
 pieces = ["a", "word", '"', '""', ",", ";", "\t", "\n", "\r\n", " ", "é", "語", "\U0001f600", "'", "\\", "0", "x" * 300]
 
@@ -34,15 +34,15 @@ def table(separator, end, quoting, bom):
 
 
 tables = [table(s, e, q, bom) for s in ",\t;" for e in ("\n", "\r\n") for q in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL) for bom in (False, True)]
-with open(f"{folder}/csv_tables.json", "w") as f:
+with open(f"{directory}/csv_tables.json", "w") as f:
     json.dump({"made_by": f"golden_csv.py, Python {platform.python_version()} csv", "tables": tables}, f)
     f.write("\n")
 rows = "id,text\n" + "".join(f"{i},\"row {i} says \"\"{chance.randint(0, 9)}\"\"\"\n" for i in range(1, 9001))
 half = len(rows) // 2
 halves = rows[:half].encode(), rows[half:].encode()
-with open(f"{folder}/csv_rows.csv.gz", "wb") as f:
+with open(f"{directory}/csv_rows.csv.gz", "wb") as f:
     for part in halves:
         f.write(gzip.compress(part, mtime=0))
-with open(f"{folder}/csv_rows.csv.zst", "wb") as f:
+with open(f"{directory}/csv_rows.csv.zst", "wb") as f:
     for part in halves:
         f.write(subprocess.run(["zstd", "-q", "-19", "-c"], input=part, capture_output=True, check=True).stdout)

@@ -146,7 +146,7 @@ def add_gradients(out, prefix, model, loss):
         out[prefix + "." + name] = f32(parameter.grad)
 
 
-def golden_tiny(folder, name, case, seed):
+def golden_tiny(directory, name, case, seed):
     random = numpy.random.RandomState(seed)
     rows = make_rows(case, random)
     model = make_model(case, seed).double()
@@ -167,7 +167,7 @@ def golden_tiny(folder, name, case, seed):
         logits, targets, pos_weight=torch.from_numpy(positive).double(), reduction="none")
     out["bce_loss"] = f32(loss.sum(1))
     add_gradients(out, "bce", model, loss.sum())
-    save(f"{folder}/nn_{name}.safetensors", out, metadata(seed=seed, **case))
+    save(f"{directory}/nn_{name}.safetensors", out, metadata(seed=seed, **case))
 
 
 class Masks:
@@ -198,7 +198,7 @@ class Masks:
         return x * torch.from_numpy((half >= bound) * (65536 / (65536 - bound)))[None]
 
 
-def golden_dropout(folder, case, seed):
+def golden_dropout(directory, case, seed):
     """Loss and gradients with dropout of 0.2, 0.3 (attention), 0.4 (classifier); rows are numbered 5, 8, 11, ..."""
     random = numpy.random.RandomState(seed)
     rows = make_rows(case, random)
@@ -221,10 +221,10 @@ def golden_dropout(folder, case, seed):
     out = batch_tensors(rows, True)
     out.update(class_weights=weights, logits=f32(logits), ce_loss=f32(loss))
     add_gradients(out, "ce", model, loss.sum())
-    save(f"{folder}/nn_dropout.safetensors", out, metadata(seed=seed, **case))
+    save(f"{directory}/nn_dropout.safetensors", out, metadata(seed=seed, **case))
 
 
-def golden_steps(folder, case, seed):
+def golden_steps(directory, case, seed):
     """Ten steps of AdamW: clip 1.0, linear decay, weight decay not on biases and LayerNorm; three rows a step, in turn."""
     random = numpy.random.RandomState(seed)
     rows = make_rows(case, random)
@@ -252,10 +252,10 @@ def golden_steps(folder, case, seed):
     for name in ("classifier.weight", "bert.embeddings.word_embeddings.weight",
                  "bert.encoder.layer.0.attention.self.value.weight", "bert.encoder.layer.1.output.LayerNorm.weight"):
         out["final." + name] = f32(parameters[name])
-    save(f"{folder}/nn_steps.safetensors", out, metadata(seed=seed, **case))
+    save(f"{directory}/nn_steps.safetensors", out, metadata(seed=seed, **case))
 
 
-def golden_minilm(folder, model_folder):
+def golden_minilm(directory, model_folder):
     """Hidden states: every 19th token behind layers 0 and 4, first tokens behind the last; the classifier is made as above."""
     model = transformers.BertForSequenceClassification.from_pretrained(model_folder, num_labels=3,
                                                                        attn_implementation="eager").eval()
@@ -274,18 +274,18 @@ def golden_minilm(folder, model_folder):
     for i in (0, 4):
         out[f"hidden.{i}"] = f32(hidden[i][::19])
     out["hidden.5"] = f32(hidden[5])
-    save(f"{folder}/nn_minilm.safetensors", out, metadata(seed=7, every=19))
+    save(f"{directory}/nn_minilm.safetensors", out, metadata(seed=7, every=19))
 
 
 def main():
     torch.manual_seed(0)
-    folder = sys.argv[1]
+    directory = sys.argv[1]
     for i, (name, case) in enumerate(CASES.items()):
-        golden_tiny(folder, name, case, 100 + i)
-    golden_dropout(folder, CASES["gelu"], 300)
-    golden_steps(folder, CASES["gelu"], 200)
+        golden_tiny(directory, name, case, 100 + i)
+    golden_dropout(directory, CASES["gelu"], 300)
+    golden_steps(directory, CASES["gelu"], 200)
     if len(sys.argv) > 2:
-        golden_minilm(folder, sys.argv[2])
+        golden_minilm(directory, sys.argv[2])
 
 
 main()

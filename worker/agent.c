@@ -115,7 +115,7 @@ static void send_or_warn(struct agent *a, const struct message *m)
 {
     struct error e;
     if (link_send(a->link, m, &e))
-        log_warn("%s", e.text);
+        log_warn("%s", e.message);
 }
 
 static void send_result(struct agent *a, const struct trainer_result *r)
@@ -128,8 +128,8 @@ static void send_result(struct agent *a, const struct trainer_result *r)
 static void send_failed(struct agent *a, const struct error *why, bool healthy)
 {
     struct message m = {.kind = MESSAGE_FAILED, .failed = {a->lease, why->kind ? (int)why->kind : ERROR_FAILED, NULL, healthy}};
-    char words[sizeof why->text];
-    snprintf(words, sizeof words, "%s", why->text);
+    char words[sizeof why->message];
+    snprintf(words, sizeof words, "%s", why->message);
     m.failed.words = words;
     send_or_warn(a, &m);
 }
@@ -332,7 +332,7 @@ static int introduce(struct agent *a, char *group, const struct introduction *i,
     struct error ignored;
     if (!result)
         return connect_rank(a, group, i, NULL, e);
-    connect_rank(a, group, i, e->text, &ignored);
+    connect_rank(a, group, i, e->message, &ignored);
     return -1;
 }
 
@@ -361,7 +361,7 @@ static int connect_agent(struct agent *a, int result, struct error *e)
 /* Nothing can be agreed on any more, not even the end. */
 static void end_broken(struct agent *a, const struct error *e)
 {
-    log_warn("%s", e->text);
+    log_warn("%s", e->message);
     link_destroy(&a->link);
     a->communicator->run->abort(a->communicator, ERROR_FAILED);
 }
@@ -377,7 +377,7 @@ static char *trace_path(const struct agent_options *o)
         return duplicate(o->trace);
     if (!dot || strchr(dot, '/'))
         dot = o->trace + strlen(o->trace);
-    return format_text("%.*s.%ld%s", (int)(dot - o->trace), o->trace, number, dot);
+    return format_string("%.*s.%ld%s", (int)(dot - o->trace), o->trace, number, dot);
 }
 
 static int begin_trace(struct agent *a, struct error *e)
@@ -396,7 +396,7 @@ static void end_trace(struct agent *a)
         return;
     char *path = a->communicator->rank ? NULL : trace_path(a->options);
     if (trace_file_write(path, a->communicator, &e) && !a->communicator->rank)
-        log_warn("%s", e.text);
+        log_warn("%s", e.message);
     free(path);
 }
 

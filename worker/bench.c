@@ -40,8 +40,8 @@ static const struct {
 } options[OPTION_COUNT] = {
     [OPTION_MODE] = {"mode", "train", "train or infer"},
     [OPTION_SHAPE] = {"shape", "minilm", "minilm (6 layers, 384 wide) or base (12 layers, 768 wide), with random weights"},
-    [OPTION_MODEL] = {"model", "", "take this model folder instead, shape and weights"},
-    [OPTION_ROWS] = {"rows", "", "take the rows of this file (tokens/*.rows of a run folder), in its order"},
+    [OPTION_MODEL] = {"model", "", "take this model directory instead, shape and weights"},
+    [OPTION_ROWS] = {"rows", "", "take the rows of this file (tokens/*.rows of a run directory), in its order"},
     [OPTION_LENGTH] = {"length", "0",
                        "rows of exactly this many tokens; 0: lengths as of real pairs, mean near 180, at most 256"},
     [OPTION_BATCH] = {"batch", "8", "rows of a step, over all ranks; infer: not used"},
@@ -65,7 +65,7 @@ static const struct {
 
 struct bench {
     const char *given[OPTION_COUNT];
-    char *folder; /* of the model; NULL: a shape */
+    char *directory; /* of the model; NULL: a shape */
     struct trial trial;
     struct source source;
     struct device *device;
@@ -182,8 +182,8 @@ static int open_rows(struct bench *b, struct error *e)
         if (dataset_open(&b->source.data, b->given[OPTION_ROWS], e))
             return -1;
     } else {
-        const char *folder = getenv("TMPDIR");
-        char *path = format_text("%s/muster-bench.%d", folder && *folder ? folder : "/tmp", (int)getpid());
+        const char *directory = getenv("TMPDIR");
+        char *path = format_string("%s/muster-bench.%d", directory && *directory ? directory : "/tmp", (int)getpid());
         int result = write_random_rows(path, needed < 4096 ? needed : 4096, length, &b->source.config, e);
         if (!result)
             result = dataset_open(&b->source.data, path, e);
@@ -210,7 +210,7 @@ static int open_rows(struct bench *b, struct error *e)
 static int fit_rows(struct bench *b, struct error *e)
 {
     struct trial *t = &b->trial;
-    const char *model = b->folder ? b->folder : b->given[OPTION_SHAPE];
+    const char *model = b->directory ? b->directory : b->given[OPTION_SHAPE];
     t->labels = b->source.config.labels = dataset_labels(b->source.data) ? dataset_labels(b->source.data) : 2;
     t->multi = dataset_is_multi(b->source.data);
     t->dataset = (char *)(uintptr_t)(b->given[OPTION_ROWS][0] ? b->given[OPTION_ROWS] : "--length");
@@ -226,9 +226,9 @@ static int choose_config(struct bench *b, struct error *e)
     struct model_config *c = &b->source.config;
     int shape = 0;
     if (b->given[OPTION_MODEL][0]) {
-        if (model_folder_find(&b->folder, b->given[OPTION_MODEL], e))
+        if (model_directory_find(&b->directory, b->given[OPTION_MODEL], e))
             return -1;
-        return model_config_read(c, b->folder, e);
+        return model_config_read(c, b->directory, e);
     }
     if (one_of(&shape, b, OPTION_SHAPE, names, e))
         return -1;
@@ -260,7 +260,7 @@ static int choose_engine(struct bench *b, struct error *e)
 static int load_parameters(struct bench *b, struct error *e)
 {
     char *path, *words = NULL;
-    if (model_folder_weights(&path, b->folder, e))
+    if (model_directory_weights(&path, b->directory, e))
         return -1;
     int result = parameters_load_pretrained(b->parameters, path, b->trial.seed, &words, e);
     free(words);
@@ -296,7 +296,7 @@ static int make_model(struct bench *b, const struct batch_limits *limits, struct
     if (parameters_create(&b->parameters, b->device, &b->source.config, sizes.training, e) ||
         model_create(&b->model, b->parameters, &b->source.config, &sizes, e))
         return -1;
-    if (b->folder)
+    if (b->directory)
         return load_parameters(b, e);
     fill_parameters(b);
     return 0;
@@ -439,7 +439,7 @@ done:
     parameters_destroy(&b.parameters);
     source_close(&b.source);
     free(b.rows);
-    free(b.folder);
+    free(b.directory);
     if (b.device)
         b.device->run->destroy(b.device);
     if (b.communicator)

@@ -179,7 +179,7 @@ static void load(struct fake_trial *f)
     if (!f->trial->resume || !file_exists(f->state))
         return;
     if (json_read(&j, f->state, &why)) {
-        log_warn("%s; starting anew", why.text);
+        log_warn("%s; starting anew", why.message);
         return;
     }
     f->steps = (uint64_t)json_number(json_get(j, "steps"));
@@ -287,10 +287,10 @@ static int open_trial(struct fake_trial *f, struct error *e)
     const struct trial *t = f->trial;
     const char *pause = getenv("MUSTER_FAKE_STEP");
     struct plan *plan;
-    char *folder = path_join(t->folder, "checkpoint");
-    f->best = path_join(t->folder, "best.safetensors");
-    f->logits = path_join(t->folder, "logits.h5");
-    f->state = path_join(folder, "state.json");
+    char *directory = path_join(t->directory, "checkpoint");
+    f->best = path_join(t->directory, "best.safetensors");
+    f->logits = path_join(t->directory, "logits.h5");
+    f->state = path_join(directory, "state.json");
     f->pause = pause ? strtod(pause, NULL) : 0;
     int result = source_open(&f->source, t, e);
     const struct split *s = &f->source.split;
@@ -303,8 +303,8 @@ static int open_trial(struct fake_trial *f, struct error *e)
         plan_destroy(&plan);
     }
     if (!result && !f->communicator->rank)
-        result = folder_create(folder, e);
-    free(folder);
+        result = directory_create(directory, e);
+    free(directory);
     if (result || f->communicator->rank)
         return result;
     load(f);
@@ -344,9 +344,9 @@ static int score_parts(const struct trial *t, const struct source *s, struct err
     const bool wanted[PART_COUNT] = {
         [PART_TRAIN] = t->score_train, [PART_VALIDATION] = t->score_validation, [PART_TEST] = t->score_test || !t->split};
     struct script script;
-    char *path = path_join(t->folder, "logits.h5"), *weights = duplicate(t->weights);
-    int result = (!weights && model_folder_weights(&weights, t->model, e)) || read_weights(&script, weights, e) ||
-                         folder_create(t->folder, e)
+    char *path = path_join(t->directory, "logits.h5"), *weights = duplicate(t->weights);
+    int result = (!weights && model_directory_weights(&weights, t->model, e)) || read_weights(&script, weights, e) ||
+                         directory_create(t->directory, e)
                      ? -1
                      : 0;
     for (int part = 0; part < PART_COUNT && !result; part++)

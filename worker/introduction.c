@@ -17,7 +17,7 @@
 #define SKEW_MOST 60.0 /* seconds */
 
 struct face {
-    char host[MACHINE_NAME], build[SHA256_TEXT], folder[SHA256_TEXT]; /* folder: of the connection file in it */
+    char host[MACHINE_NAME], build[SHA256_HEX], directory[SHA256_HEX]; /* directory: of the connection file in it */
     double now;
 };
 
@@ -45,9 +45,9 @@ static int look(struct face *f, const char *connection, struct error *e)
     f->now = clock_wall();
     if (sha256_file("/proc/self/exe", f->build, e))
         return -1;
-    if (sha256_file(connection, f->folder, &why))
-        return error_set(e, ERROR_FAILED, "host %s cannot see the run folder: %.700s; all hosts must share it", f->host,
-                         why.text);
+    if (sha256_file(connection, f->directory, &why))
+        return error_set(e, ERROR_FAILED, "host %s cannot see the run directory: %.700s; all hosts must share it", f->host,
+                         why.message);
     return 0;
 }
 
@@ -57,8 +57,8 @@ static int compare(const struct face *mine, const struct face *first, const char
         return error_set(e, ERROR_FAILED,
                          "host %s runs another muster-worker (%.12s) than host %s (%.12s); install the same one on all hosts",
                          mine->host, mine->build, first->host, first->build);
-    if (strcmp(mine->folder, first->folder))
-        return error_set(e, ERROR_FAILED, "host %s has another %.500s than host %s; all hosts must share the run folder",
+    if (strcmp(mine->directory, first->directory))
+        return error_set(e, ERROR_FAILED, "host %s has another %.500s than host %s; all hosts must share the run directory",
                          mine->host, connection, first->host);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* What the ranks of a group have to agree on before they work together: the same program, the same run folder. */
+/* What the ranks of a group have to agree on before they work together: the same program, the same run directory. */
 #pragma once
 
 #include "common/base/sha256.h"
@@ -7,12 +7,12 @@
 #include <stdbool.h>
 
 struct introduction {
-    char build[SHA256_TEXT]; /* of the running program's file */
-    char *places;            /* rank 0: a line a rank, "rank 3: n2, cores 4-7"; owned by the caller; NULL on the others */
+    char build[SHA256_HEX]; /* of the running program's file */
+    char *places;           /* rank 0: a line a rank, "rank 3: n2, cores 4-7"; owned by the caller; NULL on the others */
 };
 
 /* All ranks. ERROR_FAILED, on all of them, naming the host: its program is not that of rank 0, or its `connection` file is not
- * (the run folder is not shared). Clocks that differ are only said. */
+ * (the run directory is not shared). Clocks that differ are only said. */
 int introduction_make(struct introduction *ret, struct communicator *c, const char *connection, struct error *e);
 
 /* The clock of `who` says `theirs` (seconds of 1970) now: warns if it is far from ours. Nothing depends on it. */

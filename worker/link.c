@@ -151,7 +151,7 @@ static void take_message(struct link *l, const char *bytes, size_t size)
     struct message m;
     struct error e;
     if (message_decode(&m, bytes, size, SIDE_COORDINATOR, &e)) {
-        log_warn("from the coordinator: %s", e.text);
+        log_warn("from the coordinator: %s", e.message);
         return;
     }
     if (takers[m.kind])

@@ -32,7 +32,7 @@ static const struct option long_options[] = {
 
 static const char *const help =
     "muster-worker " MUSTER_VERSION ": takes trials from a running muster and trains them\n"
-    "  --connection FILE   connection.json in the run folder of a running muster (needed)\n"
+    "  --connection FILE   connection.json in the run directory of a running muster (needed)\n"
     "  --comm self|mpi     one process alone, or one rank of an MPI job (default self)\n"
     "  --ranks N           ranks of a group; the MPI job is split into groups of them (default: one group)\n"
     "  --device NAME       auto, cpu, cpu_reference, guarded, fake (default auto)\n"
@@ -81,13 +81,13 @@ static int read_options(struct settings *s, int argc, char **argv, struct error 
     if (optind < argc)
         return error_set(e, ERROR_USAGE, "%s: not expected; see muster-worker --help", argv[optind]);
     if (!s->help && !s->agent.connection)
-        return error_set(e, ERROR_USAGE, "--connection FILE is needed: connection.json in the run folder of a running muster");
+        return error_set(e, ERROR_USAGE, "--connection FILE is needed: connection.json in the run directory of a running muster");
     return 0;
 }
 
 static void print_error(const struct error *e)
 {
-    fprintf(stderr, "muster-worker: %s\n", e->text);
+    fprintf(stderr, "muster-worker: %s\n", e->message);
 }
 
 static int work(const struct settings *s, int *exit_code, struct error *e)
@@ -142,7 +142,7 @@ static int run_bench(int argc, char **argv)
     }
     if (!bench_run(argc - 1, argv + 1, &e))
         return 0;
-    fprintf(stderr, "muster: %s\n", e.text);
+    fprintf(stderr, "muster: %s\n", e.message);
     return (int)e.kind;
 }
 

@@ -35,7 +35,7 @@ void arena_destroy(struct arena **a)
     *a = NULL;
 }
 
-char *arena_text(struct arena *a, const void *bytes, size_t size)
+char *arena_string(struct arena *a, const void *bytes, size_t size)
 {
     if (!a->chunks || a->size - a->used <= size) {
         a->size = size + 1 > CHUNK ? size + 1 : CHUNK;

@@ -7,4 +7,4 @@ struct arena;
 
 void arena_create(struct arena **ret);
 void arena_destroy(struct arena **a);
-char *arena_text(struct arena *a, const void *bytes, size_t size); /* a copy with a NUL behind; lives until destroy */
+char *arena_string(struct arena *a, const void *bytes, size_t size); /* a copy with a NUL behind; lives until destroy */

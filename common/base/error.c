@@ -16,20 +16,20 @@ int error_set(struct error *e, enum error_kind kind, const char *format, ...)
 {
     if (!e)
         return -1;
-    char text[sizeof e->text];
+    char text[sizeof e->message];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     make_one_line(text);
     e->kind = kind;
-    memcpy(e->text, text, sizeof text);
+    memcpy(e->message, text, sizeof text);
     return -1;
 }
 
 int error_errno(struct error *e, int number, const char *format, ...)
 {
-    char text[sizeof e->text];
+    char text[sizeof e->message];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -46,7 +46,7 @@ int error_prefix(struct error *e, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(place, sizeof place, format, arguments);
     va_end(arguments);
-    char text[sizeof e->text];
-    memcpy(text, e->text, sizeof text);
+    char text[sizeof e->message];
+    memcpy(text, e->message, sizeof text);
     return error_set(e, e->kind, "%s%.*s", place, (int)(sizeof text - sizeof place), text);
 }

@@ -17,7 +17,7 @@ enum error_kind {
 
 struct error {
     enum error_kind kind;
-    char text[1024]; /* one line: what, where, what to do */
+    char message[1024]; /* one line: what, where, what to do */
 };
 
 /* Fills *e (NULL allowed) and returns -1, so that a failing function can `return error_set(...)`. Control characters in

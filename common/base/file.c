@@ -33,7 +33,7 @@ static int open_for_reading(int *ret, size_t *size, const char *path, struct err
     if (!S_ISREG(facts.st_mode)) {
         close(fd);
         return error_set(e, ERROR_DATA, "%s: is %s, not a file; name a file", path,
-                         S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
+                         S_ISDIR(facts.st_mode) ? "a directory" : "a device or pipe");
     }
     *ret = fd;
     *size = (size_t)facts.st_size;
@@ -92,19 +92,19 @@ void file_unmap(struct file_map *map)
         *map = (struct file_map){0};
 }
 
-static char *folder_of(const char *path)
+static char *directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     if (!slash)
         return duplicate(".");
-    return slash == path ? duplicate("/") : format_text("%.*s", (int)(slash - path), path);
+    return slash == path ? duplicate("/") : format_string("%.*s", (int)(slash - path), path);
 }
 
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e)
 {
     struct file_writer *w = allocate(1, sizeof *w);
     w->path = duplicate(path);
-    w->temporary = format_text("%s.%d.tmp", path, (int)getpid());
+    w->temporary = format_string("%s.%d.tmp", path, (int)getpid());
     int number = fault_write();
     w->stream = number ? NULL : fopen(w->temporary, "we");
     if (!w->stream) {
@@ -143,9 +143,9 @@ int file_writer_commit(struct file_writer **writer, struct error *e)
         error_errno(e, errno, "%s: cannot be put in place", w->path);
         goto fail;
     }
-    char *folder = folder_of(w->path);
-    int result = folder_sync(folder, e);
-    free(folder);
+    char *directory = directory_of(w->path);
+    int result = directory_sync(directory, e);
+    free(directory);
     file_writer_destroy(writer);
     return result;
 fail:
@@ -186,7 +186,7 @@ int file_copy(const char *from, const char *to, struct error *e)
     return result;
 }
 
-int folder_create(const char *path, struct error *e)
+int directory_create(const char *path, struct error *e)
 {
     char *copy = duplicate(path);
     int result = 0;
@@ -196,18 +196,18 @@ int folder_create(const char *path, struct error *e)
         char kept = *at;
         *at = 0;
         if (mkdir(copy, 0777) && errno != EEXIST)
-            result = error_errno(e, errno, "%s: the folder cannot be made", copy);
+            result = error_errno(e, errno, "%s: the directory cannot be made", copy);
         *at = kept;
         if (!kept)
             break;
     }
     free(copy);
-    if (!result && !folder_exists(path))
-        return error_set(e, ERROR_FAILED, "%s: is not a folder; choose another name", path);
+    if (!result && !directory_exists(path))
+        return error_set(e, ERROR_FAILED, "%s: is not a directory; choose another name", path);
     return result;
 }
 
-int folder_sync(const char *path, struct error *e)
+int directory_sync(const char *path, struct error *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
     if (fd < 0 || (fsync(fd) && errno != EINVAL)) /* EINVAL: a file system that has no such thing */
@@ -217,24 +217,24 @@ int folder_sync(const char *path, struct error *e)
     return result;
 }
 
-int folder_remove(const char *path, struct error *e)
+int directory_remove(const char *path, struct error *e)
 {
-    DIR *folder = opendir(path);
-    if (!folder)
+    DIR *directory = opendir(path);
+    if (!directory)
         return errno == ENOENT ? 0 : error_errno(e, errno, "%s: cannot be removed", path);
     int result = 0;
-    for (struct dirent *entry; !result && (entry = readdir(folder));) {
+    for (struct dirent *entry; !result && (entry = readdir(directory));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         char *name = path_join(path, entry->d_name);
         struct stat facts;
         if (!lstat(name, &facts) && S_ISDIR(facts.st_mode))
-            result = folder_remove(name, e);
+            result = directory_remove(name, e);
         else if (unlink(name))
             result = error_errno(e, errno, "%s: cannot be removed", name);
         free(name);
     }
-    closedir(folder);
+    closedir(directory);
     if (!result && rmdir(path))
         result = error_errno(e, errno, "%s: cannot be removed", path);
     return result;
@@ -246,24 +246,24 @@ bool file_exists(const char *path)
     return !stat(path, &facts) && S_ISREG(facts.st_mode);
 }
 
-bool folder_exists(const char *path)
+bool directory_exists(const char *path)
 {
     struct stat facts;
     return !stat(path, &facts) && S_ISDIR(facts.st_mode);
 }
 
-bool folder_holds(const char *folder, const char *name)
+bool directory_holds(const char *directory, const char *name)
 {
-    char *path = path_join(folder, name);
+    char *path = path_join(directory, name);
     bool found = file_exists(path);
     free(path);
     return found;
 }
 
-char *path_join(const char *folder, const char *name)
+char *path_join(const char *directory, const char *name)
 {
     if (name[0] == '/')
         return duplicate(name);
-    size_t size = strlen(folder);
-    return format_text("%s%s%s", folder, !size || folder[size - 1] == '/' ? "" : "/", name);
+    size_t size = strlen(directory);
+    return format_string("%s%s%s", directory, !size || directory[size - 1] == '/' ? "" : "/", name);
 }

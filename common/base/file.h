@@ -1,5 +1,5 @@
 /* Files: read whole, mapped, and written so that a crash at any moment leaves the old file or the new one, never a part.
- * Messages name the path; a folder in place of a file, an empty name or a missing folder is said as such. */
+ * Messages name the path; a directory in place of a file, an empty name or a missing directory is said as such. */
 #pragma once
 
 #include "common/base/error.h"
@@ -18,7 +18,7 @@ struct file_map {
 int file_map(struct file_map *ret, const char *path, struct error *e);
 void file_unmap(struct file_map *map); /* NULL-safe, idempotent */
 
-/* An atomic writer: bytes go to "<path>.<pid>.tmp", commit does fsync, rename over `path`, fsync of the folder.
+/* An atomic writer: bytes go to "<path>.<pid>.tmp", commit does fsync, rename over `path`, fsync of the directory.
  * Destroying without commit removes the temporary file. */
 struct file_writer;
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e);
@@ -30,10 +30,10 @@ void file_writer_destroy(struct file_writer **w);
 int file_write(const char *path, const void *bytes, size_t size, struct error *e); /* whole file, atomically */
 int file_copy(const char *from, const char *to, struct error *e);                  /* atomically */
 
-int folder_create(const char *path, struct error *e); /* with parents; an existing folder is fine */
-int folder_sync(const char *path, struct error *e);   /* renames in it survive a power cut */
-int folder_remove(const char *path, struct error *e); /* with all in it; a missing one is fine */
-bool file_exists(const char *path);                   /* a regular file */
-bool folder_exists(const char *path);
-bool folder_holds(const char *folder, const char *name); /* a regular file of this name */
-char *path_join(const char *folder, const char *name);   /* caller frees; an absolute name is returned as it is */
+int directory_create(const char *path, struct error *e); /* with parents; an existing directory is fine */
+int directory_sync(const char *path, struct error *e);   /* renames in it survive a power cut */
+int directory_remove(const char *path, struct error *e); /* with all in it; a missing one is fine */
+bool file_exists(const char *path);                      /* a regular file */
+bool directory_exists(const char *path);
+bool directory_holds(const char *directory, const char *name); /* a regular file of this name */
+char *path_join(const char *directory, const char *name);      /* caller frees; an absolute name is returned as it is */

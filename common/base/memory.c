@@ -30,7 +30,7 @@ char *duplicate(const char *text)
     return text ? require(strdup(text), 1, strlen(text) + 1) : NULL;
 }
 
-char *format_text_list(const char *format, va_list arguments)
+char *format_string_list(const char *format, va_list arguments)
 {
     char *text = NULL;
     if (vasprintf(&text, format, arguments) < 0)
@@ -38,11 +38,11 @@ char *format_text_list(const char *format, va_list arguments)
     return require(text, 1, 0);
 }
 
-char *format_text(const char *format, ...)
+char *format_string(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    char *text = format_text_list(format, arguments);
+    char *text = format_string_list(format, arguments);
     va_end(arguments);
     return text;
 }

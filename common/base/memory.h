@@ -8,8 +8,8 @@
 void *allocate(size_t count, size_t size);                  /* zeroed; freed with free(); count 0 gives a valid pointer */
 void *reallocate(void *pointer, size_t count, size_t size); /* as reallocarray */
 char *duplicate(const char *text);                          /* NULL gives NULL; freed with free() */
-char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2))); /* freed with free() */
-char *format_text_list(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+char *format_string(const char *format, ...) __attribute__((format(printf, 1, 2))); /* freed with free() */
+char *format_string_list(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /* Grows *items (elements of `size` bytes, capacity in *capacity) so that `needed` of them fit; doubles. */
 void *grow(void *items, size_t *capacity, size_t needed, size_t size);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DIGEST = (SHA256_TEXT - 1) / 2 };
+enum { DIGEST = (SHA256_HEX - 1) / 2 };
 
 struct sha256 {
     EVP_MD_CTX *state;
@@ -37,7 +37,7 @@ void sha256_update(struct sha256 *s, const void *bytes, size_t size)
         require(EVP_DigestUpdate(s->state, bytes, size));
 }
 
-void sha256_finish(struct sha256 **s, char text[SHA256_TEXT])
+void sha256_finish(struct sha256 **s, char text[SHA256_HEX])
 {
     unsigned char digest[DIGEST];
     require(EVP_DigestFinal_ex((*s)->state, digest, NULL));
@@ -48,7 +48,7 @@ void sha256_finish(struct sha256 **s, char text[SHA256_TEXT])
     *s = NULL;
 }
 
-void sha256_bytes(const void *bytes, size_t size, char text[SHA256_TEXT])
+void sha256_bytes(const void *bytes, size_t size, char text[SHA256_HEX])
 {
     struct sha256 *s;
     sha256_create(&s);
@@ -56,7 +56,7 @@ void sha256_bytes(const void *bytes, size_t size, char text[SHA256_TEXT])
     sha256_finish(&s, text);
 }
 
-int sha256_file(const char *path, char text[SHA256_TEXT], struct error *e)
+int sha256_file(const char *path, char text[SHA256_HEX], struct error *e)
 {
     struct file_map map;
     if (file_map(&map, path, e))

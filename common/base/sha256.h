@@ -5,12 +5,12 @@
 
 #include <stddef.h>
 
-#define SHA256_TEXT 65 /* with NUL */
+#define SHA256_HEX 65 /* with NUL */
 
 struct sha256;
 void sha256_create(struct sha256 **ret);
 void sha256_update(struct sha256 *s, const void *bytes, size_t size);
-void sha256_finish(struct sha256 **s, char text[SHA256_TEXT]); /* consumes *s */
+void sha256_finish(struct sha256 **s, char text[SHA256_HEX]); /* consumes *s */
 
-void sha256_bytes(const void *bytes, size_t size, char text[SHA256_TEXT]);
-int sha256_file(const char *path, char text[SHA256_TEXT], struct error *e);
+void sha256_bytes(const void *bytes, size_t size, char text[SHA256_HEX]);
+int sha256_file(const char *path, char text[SHA256_HEX], struct error *e);

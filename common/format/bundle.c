@@ -1,4 +1,4 @@
-/* Owns the bundle folder: what is in it, and that it is put in place whole. */
+/* Owns the bundle directory: what is in it, and that it is put in place whole. */
 #include "common/format/bundle.h"
 
 #include "common/base/file.h"
@@ -20,21 +20,21 @@ struct bundle {
     struct json *inference;
 };
 
-static bool folder_is_empty(const char *path)
+static bool directory_is_empty(const char *path)
 {
-    DIR *folder = opendir(path);
+    DIR *directory = opendir(path);
     int entries = 0;
-    while (folder && readdir(folder))
+    while (directory && readdir(directory))
         entries++;
-    if (folder)
-        closedir(folder);
+    if (directory)
+        closedir(directory);
     return entries == 2; /* . and .. */
 }
 
-/* Replacing a folder removes it: that must not happen to anything but a bundle. */
+/* Replacing a directory removes it: that must not happen to anything but a bundle. */
 static int check_replaceable(const char *path, struct error *e)
 {
-    if (folder_exists(path) ? folder_holds(path, BUNDLE_INFERENCE) || folder_is_empty(path) : access(path, F_OK) != 0)
+    if (directory_exists(path) ? directory_holds(path, BUNDLE_INFERENCE) || directory_is_empty(path) : access(path, F_OK) != 0)
         return 0;
     return error_set(e, ERROR_USAGE, "%s: is there and is no bundle; remove it, or choose another place for the bundle", path);
 }
@@ -70,60 +70,61 @@ static int check_weights(const struct bundle_parts *parts, struct error *e)
     return result;
 }
 
-static int write_config(const char *folder, const struct bundle_parts *parts, struct error *e)
+static int write_config(const char *directory, const struct bundle_parts *parts, struct error *e)
 {
     struct json *config;
-    if (model_config_for_bundle(&config, parts->model_folder, parts->model, parts->label_names, parts->multi, e))
+    if (model_config_for_bundle(&config, parts->model_directory, parts->model, parts->label_names, parts->multi, e))
         return -1;
-    char *path = path_join(folder, "config.json");
+    char *path = path_join(directory, "config.json");
     int result = json_write(path, config, e);
     free(path);
     json_destroy(&config);
     return result;
 }
 
-static int write_inference(const char *folder, const struct bundle_parts *parts, struct error *e)
+static int write_inference(const char *directory, const struct bundle_parts *parts, struct error *e)
 {
     struct json *inference = json_copy(parts->inference);
     label_names_write(inference, parts->label_names, parts->model->labels);
-    char *path = path_join(folder, BUNDLE_INFERENCE);
+    char *path = path_join(directory, BUNDLE_INFERENCE);
     int result = json_write(path, inference, e);
     free(path);
     json_destroy(&inference);
     return result;
 }
 
-static int write_card(const char *folder, const char *card, struct error *e)
+static int write_card(const char *directory, const char *card, struct error *e)
 {
-    char *path = path_join(folder, "README.md");
+    char *path = path_join(directory, "README.md");
     int result = file_write(path, card, strlen(card), e);
     free(path);
     return result;
 }
 
-static int copy_weights(const char *folder, const char *from, struct error *e)
+static int copy_weights(const char *directory, const char *from, struct error *e)
 {
-    char *path = path_join(folder, BUNDLE_WEIGHTS);
+    char *path = path_join(directory, BUNDLE_WEIGHTS);
     int result = file_copy(from, path, e);
     free(path);
     return result;
 }
 
-static int write_known(const char *folder, const struct known_rows *known, struct error *e)
+static int write_known(const char *directory, const struct known_rows *known, struct error *e)
 {
-    char *path = path_join(folder, KNOWN_ROWS_FILE);
+    char *path = path_join(directory, KNOWN_ROWS_FILE);
     int result = known ? known_rows_write(path, known, e) : 0;
     free(path);
     return result;
 }
 
-static int fill(const char *folder, const struct bundle_parts *parts, struct error *e)
+static int fill(const char *directory, const struct bundle_parts *parts, struct error *e)
 {
     struct bundle *check;
     uint32_t max_length = (uint32_t)json_number(json_get(parts->inference, "max_length"));
-    if (folder_create(folder, e) || write_config(folder, parts, e) || write_inference(folder, parts, e) ||
-        write_card(folder, parts->card, e) || write_known(folder, parts->known, e) || copy_weights(folder, parts->weights, e) ||
-        tokenizer_export(parts->tokenizer, folder, max_length, e) || bundle_open(&check, folder, e))
+    if (directory_create(directory, e) || write_config(directory, parts, e) || write_inference(directory, parts, e) ||
+        write_card(directory, parts->card, e) || write_known(directory, parts->known, e) ||
+        copy_weights(directory, parts->weights, e) || tokenizer_export(parts->tokenizer, directory, max_length, e) ||
+        bundle_open(&check, directory, e))
         return -1;
     bundle_close(&check);
     return 0;
@@ -132,7 +133,7 @@ static int fill(const char *folder, const struct bundle_parts *parts, struct err
 /* Where the file system cannot exchange two names (NFS), the old bundle steps aside for the moment of a rename. */
 static int replace_by_two_renames(const char *temporary, const char *path, struct error *e)
 {
-    char *old = format_text("%s.old-%d", path, (int)getpid());
+    char *old = format_string("%s.old-%d", path, (int)getpid());
     int result = 0;
     if (rename(path, old))
         result = error_errno(e, errno, "%s: cannot be replaced", path);
@@ -140,49 +141,49 @@ static int replace_by_two_renames(const char *temporary, const char *path, struc
         result = error_errno(e, errno, "%s: cannot be put in place", path);
         rename(old, path);
     } else
-        result = folder_remove(old, e);
+        result = directory_remove(old, e);
     free(old);
     return result;
 }
 
 static int put_in_place(const char *temporary, const char *path, struct error *e)
 {
-    if (!folder_exists(path))
+    if (!directory_exists(path))
         return rename(temporary, path) ? error_errno(e, errno, "%s: cannot be put in place", path) : 0;
     if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE))
-        return folder_remove(temporary, e);
+        return directory_remove(temporary, e);
     if (errno == EINVAL || errno == ENOSYS)
         return replace_by_two_renames(temporary, path, e);
     return error_errno(e, errno, "%s: cannot be replaced", path);
 }
 
-/* Without slashes at the end, and with links followed: what is replaced is the folder, not a link to it. */
+/* Without slashes at the end, and with links followed: what is replaced is the directory, not a link to it. */
 static char *real_place(const char *path)
 {
     char *real = realpath(path, NULL);
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/')
         size--;
-    return real ? real : format_text("%.*s", (int)size, path);
+    return real ? real : format_string("%.*s", (int)size, path);
 }
 
 static int sync_parent(const char *path, struct error *e)
 {
     const char *slash = strrchr(path, '/');
-    char *parent = slash ? format_text("%.*s", slash == path ? 1 : (int)(slash - path), path) : duplicate(".");
-    int result = folder_sync(parent, e);
+    char *parent = slash ? format_string("%.*s", slash == path ? 1 : (int)(slash - path), path) : duplicate(".");
+    int result = directory_sync(parent, e);
     free(parent);
     return result;
 }
 
 int bundle_write(const char *path, const struct bundle_parts *parts, struct error *e)
 {
-    char *place = real_place(path), *temporary = format_text("%s.tmp-%d", place, (int)getpid());
+    char *place = real_place(path), *temporary = format_string("%s.tmp-%d", place, (int)getpid());
     int result = -1;
-    if (check_replaceable(place, e) || check_label_names(parts, e) || check_weights(parts, e) || folder_remove(temporary, e))
+    if (check_replaceable(place, e) || check_label_names(parts, e) || check_weights(parts, e) || directory_remove(temporary, e))
         goto done;
-    if (fill(temporary, parts, e) || folder_sync(temporary, e) || put_in_place(temporary, place, e)) {
-        folder_remove(temporary, NULL);
+    if (fill(temporary, parts, e) || directory_sync(temporary, e) || put_in_place(temporary, place, e)) {
+        directory_remove(temporary, NULL);
         goto done;
     }
     result = sync_parent(place, e);
@@ -194,12 +195,12 @@ done:
 
 static int check_is_bundle(const char *path, struct error *e)
 {
-    if (!folder_exists(path))
-        return error_set(e, ERROR_DATA, "%s: is not there, or is no folder; name the folder of a bundle", path);
-    if (!folder_holds(path, BUNDLE_INFERENCE))
+    if (!directory_exists(path))
+        return error_set(e, ERROR_DATA, "%s: is not there, or is no directory; name the directory of a bundle", path);
+    if (!directory_holds(path, BUNDLE_INFERENCE))
         return error_set(e, ERROR_DATA,
-                         "%s: is no bundle: it holds no " BUNDLE_INFERENCE "; name a folder that 'muster publish' made", path);
-    if (!folder_holds(path, BUNDLE_WEIGHTS))
+                         "%s: is no bundle: it holds no " BUNDLE_INFERENCE "; name a directory that 'muster publish' made", path);
+    if (!directory_holds(path, BUNDLE_WEIGHTS))
         return error_set(e, ERROR_DATA, "%s: holds no " BUNDLE_WEIGHTS "; publish the bundle again", path);
     return 0;
 }

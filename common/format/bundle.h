@@ -1,4 +1,4 @@
-/* A bundle: a folder that transformers loads (config.json, model.safetensors, tokenizer.json, vocab.txt,
+/* A bundle: a directory that transformers loads (config.json, model.safetensors, tokenizer.json, vocab.txt,
  * tokenizer_config.json, special_tokens_map.json) and that carries its own decision rule (inference_config.json) and model
  * card (README.md), and known_rows.bin. It appears whole or not at all. */
 #pragma once
@@ -14,7 +14,7 @@
 /* What a bundle is made of; all borrowed. */
 struct bundle_parts {
     const char *weights;              /* the trained safetensors: metadata format=pt, names as in transformers */
-    const char *model_folder;         /* pretrained; for config.json */
+    const char *model_directory;      /* pretrained; for config.json */
     const struct model_config *model; /* as trained: dropouts, labels */
     const char *const *label_names;   /* (model->labels), all different */
     bool multi;
@@ -30,7 +30,7 @@ int bundle_write(const char *path, const struct bundle_parts *parts, struct erro
 
 struct bundle;
 
-/* Reads all but the weights, checked; ERROR_DATA. A folder without inference_config.json is said to be no bundle. */
+/* Reads all but the weights, checked; ERROR_DATA. A directory without inference_config.json is said to be no bundle. */
 int bundle_open(struct bundle **ret, const char *path, struct error *e);
 void bundle_close(struct bundle **b);
 /* Borrowed until the bundle is closed. */

@@ -312,7 +312,7 @@ int csv_next(struct csv *f, const struct json **row, size_t *line, struct error 
         return -1;
     f->row = json_object();
     for (size_t i = 0; i < f->columns; i++)
-        json_set(f->row, f->names[i], cell_size(f, i) ? json_of_text(cell(f, i)) : json_null());
+        json_set(f->row, f->names[i], cell_size(f, i) ? json_of_string(cell(f, i)) : json_null());
     *row = f->row;
     return 1;
 }

@@ -51,7 +51,7 @@ struct dataset {
     const int32_t *class;
     const uint64_t *data_offsets, *id_offsets, *group_offsets;
     const char *ids, *groups;
-    char sha256[SHA256_TEXT], rows_sha256[SHA256_TEXT];
+    char sha256[SHA256_HEX], rows_sha256[SHA256_HEX];
 };
 
 static int damaged(struct error *e, const char *path, const char *what)
@@ -59,7 +59,7 @@ static int damaged(struct error *e, const char *path, const char *what)
     return error_set(e, ERROR_DATA, "%s: is damaged (%s); delete it, the same command makes it again", path, what);
 }
 
-static void digest_text(char text[SHA256_TEXT], const char digest[32])
+static void digest_hex(char text[SHA256_HEX], const char digest[32])
 {
     for (int i = 0; i < 64; i++) {
         unsigned byte = (unsigned char)digest[i / 2];
@@ -68,7 +68,7 @@ static void digest_text(char text[SHA256_TEXT], const char digest[32])
     text[64] = 0;
 }
 
-static void text_digest(char digest[32], const char text[SHA256_TEXT])
+static void text_digest(char digest[32], const char text[SHA256_HEX])
 {
     for (int i = 0; i < 32; i++) {
         char byte[3] = {text[2 * i], text[2 * i + 1], 0};
@@ -163,8 +163,8 @@ int dataset_open(struct dataset **ret, const char *path, struct error *e)
     d->groups = section_of(d, GROUPS);
     if (check_rows(d, path, e))
         goto fail;
-    digest_text(d->sha256, d->header->sha256);
-    digest_text(d->rows_sha256, d->header->rows_sha256);
+    digest_hex(d->sha256, d->header->sha256);
+    digest_hex(d->rows_sha256, d->header->rows_sha256);
     *ret = d;
     return 0;
 fail:
@@ -274,7 +274,7 @@ int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_
 static uint32_t add_group(struct dataset_writer *w, const char *group)
 {
     uint32_t number = table_find(w->groups, group);
-    return number != TABLE_ABSENT ? number : table_add(w->groups, arena_text(w->texts, group, strlen(group)));
+    return number != TABLE_ABSENT ? number : table_add(w->groups, arena_string(w->texts, group, strlen(group)));
 }
 
 static int check_row(const struct dataset_writer *w, const char *id, int32_t class, struct token_row tokens, struct error *e)
@@ -325,7 +325,7 @@ int dataset_writer_append(struct dataset_writer *w, const char *id, const char *
     if (ferror(stream))
         return error_errno(e, errno, "%s: cannot be written", w->path);
     hash_row(w, id, group, class, row_targets ? targets : NULL, tokens);
-    table_add(w->ids, arena_text(w->texts, id, strlen(id)));
+    table_add(w->ids, arena_string(w->texts, id, strlen(id)));
     w->rows = grow(w->rows, &w->capacity, (size_t)number + 1, sizeof *w->rows);
     uint64_t start = number ? w->rows[number - 1].end : 0;
     w->rows[number] = (struct row){start + row_targets + tokens.length, tokens.first, add_group(w, group), class};
@@ -417,7 +417,7 @@ int dataset_writer_commit(struct dataset_writer **writer, struct error *e)
 {
     struct dataset_writer *w = *writer;
     uint64_t words = w->header.rows ? w->rows[w->header.rows - 1].end : 0, at = HEADER_SIZE;
-    char text[SHA256_TEXT];
+    char text[SHA256_HEX];
     w->header.groups = (uint32_t)table_count(w->groups);
     w->header.section[DATA].offset = at;
     end_section(w, DATA, 4 * words, &at);
@@ -447,7 +447,7 @@ void dataset_writer_destroy(struct dataset_writer **writer)
     struct dataset_writer *w = writer ? *writer : NULL;
     if (!w)
         return;
-    char text[SHA256_TEXT];
+    char text[SHA256_HEX];
     file_writer_destroy(&w->file);
     if (w->all)
         sha256_finish(&w->all, text);

@@ -15,7 +15,7 @@ void label_names_write(struct json *to, const char *const *names, uint32_t count
     for (uint32_t i = 0; i < count; i++) {
         char key[16];
         snprintf(key, sizeof key, "%u", i);
-        json_set_text(id2label, key, names[i]);
+        json_set_string(id2label, key, names[i]);
         json_set_number(label2id, names[i], i);
     }
 }
@@ -24,13 +24,13 @@ static const char *label_name(const struct json *config, uint32_t i)
 {
     char key[16];
     snprintf(key, sizeof key, "%u", i);
-    return json_text(json_get(json_get(config, "id2label"), key));
+    return json_string(json_get(json_get(config, "id2label"), key));
 }
 
 int label_set_read(struct label_set *ret, const struct json *config, const char *place, struct error *e)
 {
     size_t count = json_size(json_get(config, "id2label"));
-    const char *problem = json_text(json_get(config, "problem_type"));
+    const char *problem = json_string(json_get(config, "problem_type"));
     if (!count)
         return error_set(e, ERROR_DATA, "%s: has no id2label; publish the bundle again", place);
     for (uint32_t i = 0; i < count; i++)
@@ -121,13 +121,13 @@ static int read_positive(struct decision *d, const struct json *inference, const
     d->positive = labels->count - 1;
     if (!positive || json_type(positive) == JSON_NULL)
         return 0;
-    for (uint32_t i = 0; json_text(positive) && i < labels->count; i++)
-        if (!strcmp(json_text(positive), labels->names[i])) {
+    for (uint32_t i = 0; json_string(positive) && i < labels->count; i++)
+        if (!strcmp(json_string(positive), labels->names[i])) {
             d->positive = i;
             return 0;
         }
     return error_set(e, ERROR_DATA, "%s: positive must be one of the labels, not %s", place,
-                     json_text(positive) ? json_text(positive) : json_type_name(json_type(positive)));
+                     json_string(positive) ? json_string(positive) : json_type_name(json_type(positive)));
 }
 
 static int read_thresholds(struct decision *d, const struct json *inference, const struct label_set *labels, const char *place,

@@ -22,7 +22,7 @@ static uint64_t mark_of(const struct dataset *d, uint32_t row)
 {
     struct token_row t = dataset_tokens(d, row);
     struct sha256 *h;
-    char text[SHA256_TEXT];
+    char text[SHA256_HEX];
     sha256_create(&h);
     sha256_update(h, &t.first, sizeof t.first);
     sha256_update(h, t.ids, t.length * sizeof *t.ids);

@@ -29,7 +29,7 @@ void markdown_create(struct markdown_table **ret, const char *titles)
     for (const char *at = titles; at && t->columns < COLUMNS_MOST; t->columns++) {
         size_t size = strcspn(at, "|");
         t->number[t->columns] = *at == '#';
-        add(t, *at == '#' ? format_text("%.*s", (int)size - 1, at + 1) : format_text("%.*s", (int)size, at));
+        add(t, *at == '#' ? format_string("%.*s", (int)size - 1, at + 1) : format_string("%.*s", (int)size, at));
         at = at[size] ? at + size + 1 : NULL;
     }
     *ret = t;
@@ -46,7 +46,7 @@ void markdown_cell(struct markdown_table *t, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    char *text = format_text_list(format, arguments);
+    char *text = format_string_list(format, arguments);
     va_end(arguments);
     struct buffer b = {0};
     buffer_text(&b, "");

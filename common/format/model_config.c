@@ -35,7 +35,7 @@ static const struct {
     enum activation value;
 } activations[] = {{"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_NEW}, {"relu", ACTIVATION_RELU}};
 
-/* Keys of the pretrained folder that would be wrong in a bundle: code or formats of other files, or said otherwise there. */
+/* Keys of the pretrained directory that would be wrong in a bundle: code or formats of other files, or said otherwise there. */
 static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task"};
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -51,10 +51,10 @@ static const struct json *get_value(const struct json *j, const char *key)
 static int check_model_type(const struct json *j, const char *path, struct error *e)
 {
     const struct json *type = get_value(j, "model_type"), *architectures = get_value(j, "architectures");
-    const char *first = architectures ? json_text(json_at(architectures, 0)) : NULL;
-    if (type && (!json_text(type) || strcmp(json_text(type), "bert")))
+    const char *first = architectures ? json_string(json_at(architectures, 0)) : NULL;
+    if (type && (!json_string(type) || strcmp(json_string(type), "bert")))
         return error_set(e, ERROR_USAGE, "%s: model_type is %s; supported is: bert", path,
-                         json_text(type) ? json_text(type) : json_type_name(json_type(type)));
+                         json_string(type) ? json_string(type) : json_type_name(json_type(type)));
     if (!type && first && strncmp(first, "Bert", 4))
         return error_set(e, ERROR_USAGE, "%s: there is no model_type, and the architecture is %s; supported is: bert", path,
                          first);
@@ -67,9 +67,9 @@ static int check_kind(const struct json *j, const char *path, struct error *e)
     const struct json *position = get_value(j, "position_embedding_type"), *pruned = get_value(j, "pruned_heads");
     if (check_model_type(j, path, e))
         return -1;
-    if (position && (!json_text(position) || strcmp(json_text(position), "absolute")))
+    if (position && (!json_string(position) || strcmp(json_string(position), "absolute")))
         return error_set(e, ERROR_USAGE, "%s: position_embedding_type is %s; supported is: absolute", path,
-                         json_text(position) ? json_text(position) : json_type_name(json_type(position)));
+                         json_string(position) ? json_string(position) : json_type_name(json_type(position)));
     for (size_t i = 0; i < LENGTH(must_be_false); i++) {
         const struct json *value = get_value(j, must_be_false[i]);
         if (value && (json_type(value) != JSON_BOOLEAN || json_boolean(value)))
@@ -125,7 +125,7 @@ static int read_classifier_dropout(struct model_config *c, const struct json *j,
 static int read_activation(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     const struct json *value = get_value(j, "hidden_act");
-    const char *name = value ? json_text(value) : "gelu";
+    const char *name = value ? json_string(value) : "gelu";
     for (size_t i = 0; name && i < LENGTH(activations); i++)
         if (!strcmp(name, activations[i].name)) {
             c->activation = activations[i].value;
@@ -147,7 +147,7 @@ static int read_labels(struct model_config *c, const struct json *j, const char 
     for (size_t i = 0; i < count; i++) {
         char key[16];
         snprintf(key, sizeof key, "%zu", i);
-        if (!json_text(json_get(names, key)))
+        if (!json_string(json_get(names, key)))
             return error_set(e, ERROR_USAGE, "%s: id2label has %zu labels, but none is a text under the key \"%s\"", path, count,
                              key);
     }
@@ -155,13 +155,14 @@ static int read_labels(struct model_config *c, const struct json *j, const char 
     return 0;
 }
 
-static int read_config_file(struct json **ret, char **path, const char *folder, struct error *e)
+static int read_config_file(struct json **ret, char **path, const char *directory, struct error *e)
 {
     struct json *j;
-    char *name = path_join(folder, "config.json");
+    char *name = path_join(directory, "config.json");
     int result = 0;
     if (!file_exists(name))
-        result = error_set(e, ERROR_USAGE, "%s: is not there; \"model\" must be a Hugging Face model folder or hub name", name);
+        result =
+            error_set(e, ERROR_USAGE, "%s: is not there; \"model\" must be a Hugging Face model directory or hub name", name);
     else
         result = json_read(&j, name, e);
     if (!result && json_type(j) != JSON_OBJECT) {
@@ -177,12 +178,12 @@ static int read_config_file(struct json **ret, char **path, const char *folder, 
     return 0;
 }
 
-int model_config_read(struct model_config *ret, const char *folder, struct error *e)
+int model_config_read(struct model_config *ret, const char *directory, struct error *e)
 {
     struct model_config c = {0};
     struct json *j;
     char *path;
-    if (read_config_file(&j, &path, folder, e))
+    if (read_config_file(&j, &path, directory, e))
         return -1;
     int result = check_kind(j, path, e);
     if (!result)
@@ -217,12 +218,12 @@ static bool belongs_in_bundle(const char *key)
     return true;
 }
 
-int model_config_for_bundle(struct json **ret, const char *folder, const struct model_config *c, const char *const *label_names,
-                            bool multi, struct error *e)
+int model_config_for_bundle(struct json **ret, const char *directory, const struct model_config *c,
+                            const char *const *label_names, bool multi, struct error *e)
 {
     struct json *from;
     char *path;
-    if (read_config_file(&from, &path, folder, e))
+    if (read_config_file(&from, &path, directory, e))
         return -1;
     free(path);
     struct json *to = json_object();
@@ -230,11 +231,11 @@ int model_config_for_bundle(struct json **ret, const char *folder, const struct 
         if (belongs_in_bundle(json_key(from, i)))
             json_set(to, json_key(from, i), json_copy(json_at(from, i)));
     json_destroy(&from);
-    json_set_text(to, "model_type", "bert");
-    json_append(json_set(to, "architectures", json_array()), json_of_text("BertForSequenceClassification"));
-    json_set_text(to, "problem_type", multi ? "multi_label_classification" : "single_label_classification");
-    json_set_text(to, "dtype", "float32");
-    json_set_text(to, "torch_dtype", "float32"); /* the same for transformers before 4.56 */
+    json_set_string(to, "model_type", "bert");
+    json_append(json_set(to, "architectures", json_array()), json_of_string("BertForSequenceClassification"));
+    json_set_string(to, "problem_type", multi ? "multi_label_classification" : "single_label_classification");
+    json_set_string(to, "dtype", "float32");
+    json_set_string(to, "torch_dtype", "float32"); /* the same for transformers before 4.56 */
     json_set_number(to, "hidden_dropout_prob", shortest(c->hidden_dropout));
     json_set_number(to, "attention_probs_dropout_prob", shortest(c->attention_dropout));
     json_set_number(to, "classifier_dropout", shortest(c->classifier_dropout));

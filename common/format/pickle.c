@@ -228,7 +228,7 @@ static int push_text(struct machine *m, size_t size_of_size)
     return push(m, value);
 }
 
-static int op_text(struct machine *m)
+static int op_string(struct machine *m)
 {
     return push_text(m, 4);
 }
@@ -476,7 +476,7 @@ static int op_persistent(struct machine *m)
 static int (*const opcodes[256])(struct machine *m) = {
     [0x80] = op_protocol,  ['.'] = op_stop,     ['('] = op_mark,    ['N'] = op_none,       [0x88] = op_true,
     [0x89] = op_false,     ['J'] = op_int,      ['K'] = op_int1,    ['M'] = op_int2,       [0x8a] = op_long1,
-    ['G'] = op_real,       ['X'] = op_text,     ['T'] = op_text,    ['U'] = op_short_text, [')'] = op_empty_tuple,
+    ['G'] = op_real,       ['X'] = op_string,   ['T'] = op_string,  ['U'] = op_short_text, [')'] = op_empty_tuple,
     [0x85] = op_tuple1,    [0x86] = op_tuple2,  [0x87] = op_tuple3, ['t'] = op_tuple,      [']'] = op_empty_list,
     ['}'] = op_empty_dict, ['a'] = op_append,   ['e'] = op_appends, ['s'] = op_set_item,   ['u'] = op_set_items,
     ['c'] = op_global,     ['i'] = op_instance, ['R'] = op_reduce,  ['b'] = op_build,      ['q'] = op_put1,

@@ -152,7 +152,7 @@ static int attach_scales(hid_t file, hid_t logits, const char *row_scale)
 
 static char *logits_name(const char *prefix, enum part part, int epoch)
 {
-    return format_text("%s/%s/epoch-%d/logits", prefix, part_names[part], epoch);
+    return format_string("%s/%s/epoch-%d/logits", prefix, part_names[part], epoch);
 }
 
 /* H5Lexists wants every group on the way to exist. */
@@ -194,11 +194,11 @@ static int unsealed(struct error *e, const char *path, const char *what)
 static int check_seal(const struct file_map *map, const char *path, struct error *e)
 {
     const char *bytes = map->data;
-    char found[SHA256_TEXT];
+    char found[SHA256_HEX];
     if (map->size < USER_BLOCK || memcmp(bytes, SEAL, strlen(SEAL)))
         return unsealed(e, path, "is not a logits file of muster");
     sha256_bytes(bytes + USER_BLOCK, map->size - USER_BLOCK, found);
-    if (memcmp(bytes + strlen(SEAL), found, SHA256_TEXT - 1))
+    if (memcmp(bytes + strlen(SEAL), found, SHA256_HEX - 1))
         return unsealed(e, path, "is damaged or cut (its sha256 does not match)");
     return 0;
 }
@@ -217,13 +217,13 @@ static int check_sealed_file(const char *path, struct error *e)
 static int seal(struct file_writer *w, const char *path, struct error *e)
 {
     struct file_map map;
-    char block[USER_BLOCK] = SEAL, sha256[SHA256_TEXT];
+    char block[USER_BLOCK] = SEAL, sha256[SHA256_HEX];
     if (file_map(&map, file_writer_path(w), e))
         return -1;
     sha256_bytes((const char *)map.data + USER_BLOCK, map.size - USER_BLOCK, sha256);
     file_unmap(&map);
-    memcpy(block + strlen(SEAL), sha256, SHA256_TEXT - 1);
-    block[strlen(SEAL) + SHA256_TEXT - 1] = '\n';
+    memcpy(block + strlen(SEAL), sha256, SHA256_HEX - 1);
+    block[strlen(SEAL) + SHA256_HEX - 1] = '\n';
     if (fseek(file_writer_stream(w), 0, SEEK_SET) || fwrite(block, sizeof block, 1, file_writer_stream(w)) != 1)
         return error_errno(e, errno, "%s: cannot be written", path);
     return 0;
@@ -254,7 +254,7 @@ static int write_numbers(hid_t file, const char *name, uint32_t count)
 
 static int append_to(hid_t file, const struct logits *l)
 {
-    char *name = logits_name("", l->part, l->epoch), *row_scale = format_text("/%s/row", part_names[l->part]);
+    char *name = logits_name("", l->part, l->epoch), *row_scale = format_string("/%s/row", part_names[l->part]);
     int result = link_exists(file, name) && H5Ldelete(file, name, H5P_DEFAULT) < 0 ? -1 : 0;
     if (result || write_numbers(file, "/label", l->labels) || write_numbers(file, row_scale, l->rows) ||
         write_logits(file, name, row_scale, l, NULL, NULL))
@@ -449,8 +449,8 @@ static int write_targets(const struct results *r, const char *name, enum part pa
 
 static int write_part_rows(const struct results *r, enum part part)
 {
-    char *id = format_text("/rows/%s/id", part_names[part]), *group = format_text("/rows/%s/group", part_names[part]);
-    char *label = format_text("/rows/%s/label", part_names[part]);
+    char *id = format_string("/rows/%s/id", part_names[part]), *group = format_string("/rows/%s/group", part_names[part]);
+    char *label = format_string("/rows/%s/label", part_names[part]);
     const uint32_t *rows = r->s->part[part].rows, count = r->s->part[part].count;
     int result =
         write_texts(r->file, id, r->d, rows, count, dataset_id) || write_texts(r->file, group, r->d, rows, count, dataset_group);
@@ -477,9 +477,9 @@ static int check_against_split(const struct results *r, const struct logits *l, 
 static int merge_epoch(const struct results *r, const struct results_trial *t, hid_t from, enum part part, int epoch,
                        struct error *e)
 {
-    char *source = logits_name("", part, epoch), *prefix = format_text("/trials/%s", t->key),
+    char *source = logits_name("", part, epoch), *prefix = format_string("/trials/%s", t->key),
          *target = logits_name(prefix, part, epoch);
-    char *row_scale = format_text("/rows/%s/id", part_names[part]);
+    char *row_scale = format_string("/rows/%s/id", part_names[part]);
     const struct logits_rows whose = {r->d, r->s->part[part].rows};
     struct logits l = {0};
     int result = 0;
@@ -558,7 +558,7 @@ int results_write(const char *path, const struct dataset *d, const struct split 
     return finish(w, r.file, result, path, e);
 }
 
-static int write_figures(hid_t file, const char *name, hid_t type, const struct predictions *p, const void *values)
+static int write_metrics(hid_t file, const char *name, hid_t type, const struct predictions *p, const void *values)
 {
     hid_t dataset = create_dataset(file, name, type, dataset_rows(p->data), p->labels);
     if (dataset < 0 || write_rows(dataset, type, 0, dataset_rows(p->data), p->labels, values) ||
@@ -571,9 +571,9 @@ static int write_predictions(hid_t file, const struct predictions *p)
 {
     return write_texts(file, "/id", p->data, NULL, dataset_rows(p->data), dataset_id) ||
                    write_label_names(file, p->label_names, p->labels) ||
-                   write_figures(file, "/logits", H5T_NATIVE_FLOAT, p, p->logits) ||
-                   write_figures(file, "/probabilities", H5T_NATIVE_DOUBLE, p, p->probabilities) ||
-                   write_figures(file, "/decided", H5T_NATIVE_UCHAR, p, p->decided)
+                   write_metrics(file, "/logits", H5T_NATIVE_FLOAT, p, p->logits) ||
+                   write_metrics(file, "/probabilities", H5T_NATIVE_DOUBLE, p, p->probabilities) ||
+                   write_metrics(file, "/decided", H5T_NATIVE_UCHAR, p, p->decided)
                ? -1
                : 0;
 }

@@ -103,7 +103,7 @@ static int read_range(struct reader *r, const struct json *offsets, struct tenso
 /* A type of the future has an unknown element size: its bytes are in bounds, and nobody can read them as numbers. */
 static int read_type(struct reader *r, const struct json *type, struct tensor *t)
 {
-    const char *name = type ? json_text(type) : NULL;
+    const char *name = type ? json_string(type) : NULL;
     if (!name)
         return error_set(r->e, ERROR_DATA, "%s: tensor %s: has no dtype; the header is damaged, get the file again", r->place,
                          t->name);
@@ -136,7 +136,7 @@ static int read_metadata(struct reader *r, const struct json *metadata)
         return error_set(r->e, ERROR_DATA, "%s: __metadata__ is %s, not an object", r->place,
                          json_type_name(json_type(metadata)));
     for (size_t i = 0; i < json_size(metadata); i++) {
-        const char *value = json_text(json_at(metadata, i));
+        const char *value = json_string(json_at(metadata, i));
         if (!value)
             return error_set(r->e, ERROR_DATA, "%s: __metadata__: %s is not a text", r->place, json_key(metadata, i));
         tensor_file_set_metadata(r->file, json_key(metadata, i), value);
@@ -196,7 +196,7 @@ int safetensors_read(struct tensor_file *f, const void *bytes, size_t size, cons
         return error_set(e, ERROR_DATA, "%s: is cut: its header has %llu bytes, but only %zu are there; get it again", place,
                          (unsigned long long)header_bytes, size - 8);
     struct json *header;
-    char *header_place = format_text("%s: header", place);
+    char *header_place = format_string("%s: header", place);
     int result = json_parse(&header, (const char *)bytes + 8, header_bytes, header_place, e);
     free(header_place);
     if (result)
@@ -212,7 +212,7 @@ int safetensors_read(struct tensor_file *f, const void *bytes, size_t size, cons
 
 static void append_quoted(struct buffer *b, const char *text)
 {
-    struct json *value = json_of_text(text);
+    struct json *value = json_of_string(text);
     char *quoted = json_print(value, false);
     buffer_text(b, quoted);
     free(quoted);

@@ -17,7 +17,7 @@ static const char *const keys[] = {"method", "rows", "data_sha256", "sha256", "f
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* Lengths are hashed with the texts, so that no two splits share their bytes. */
-static void hash(const struct split *s, const struct dataset *d, char text[SHA256_TEXT])
+static void hash(const struct split *s, const struct dataset *d, char text[SHA256_HEX])
 {
     struct sha256 *h;
     sha256_create(&h);
@@ -34,24 +34,24 @@ static void hash(const struct split *s, const struct dataset *d, char text[SHA25
 
 int split_write(const char *path, struct split *s, const struct dataset *d, struct error *e)
 {
-    char sha256[SHA256_TEXT];
+    char sha256[SHA256_HEX];
     hash(s, d, sha256);
     struct json *root = json_object();
-    json_set_text(root, "method", s->method);
+    json_set_string(root, "method", s->method);
     json_set_number(root, "rows", dataset_rows(d));
-    json_set_text(root, "data_sha256", dataset_rows_sha256(d));
-    json_set_text(root, "sha256", sha256);
+    json_set_string(root, "data_sha256", dataset_rows_sha256(d));
+    json_set_string(root, "sha256", sha256);
     if (s->fingerprint[0][0]) {
         struct json *fingerprints = json_set(root, "fingerprints", json_object());
         for (int p = 0; p < PART_COUNT; p++)
-            json_set_text(fingerprints, part_names[p], s->fingerprint[p]);
+            json_set_string(fingerprints, part_names[p], s->fingerprint[p]);
     }
     struct json *counts = json_set(root, "counts", json_object()), *parts = json_set(root, "parts", json_object());
     for (int p = 0; p < PART_COUNT; p++) {
         json_set_number(counts, part_names[p], s->part[p].count);
         struct json *ids = json_set(parts, part_names[p], json_array());
         for (uint32_t i = 0; i < s->part[p].count; i++)
-            json_append(ids, json_of_text(dataset_id(d, s->part[p].rows[i])));
+            json_append(ids, json_of_string(dataset_id(d, s->part[p].rows[i])));
     }
     int result = json_write(path, root, e);
     json_destroy(&root);
@@ -74,7 +74,7 @@ static int check_keys(const struct json *root, const char *path, struct error *e
             return error_set(e, ERROR_DATA, "%s: unknown key \"%.100s\"%s", path, key,
                              near_hint(hint, sizeof hint, key, keys, KEYS));
     }
-    const char *data = json_text(json_get(root, "data_sha256")), *method = json_text(json_get(root, "method"));
+    const char *data = json_string(json_get(root, "data_sha256")), *method = json_string(json_get(root, "method"));
     if (json_get(root, "data_sha256") && !data)
         return error_set(e, ERROR_DATA, "%s: data_sha256 must be a text", path);
     if (method && strlen(method) >= sizeof((struct split *)0)->method)
@@ -84,7 +84,7 @@ static int check_keys(const struct json *root, const char *path, struct error *e
 
 static int check_data(const struct json *root, const struct dataset *d, const char *path, struct error *e)
 {
-    const char *data = json_text(json_get(root, "data_sha256"));
+    const char *data = json_string(json_get(root, "data_sha256"));
     if (!data || !strcmp(data, dataset_rows_sha256(d)))
         return 0;
     return error_set(
@@ -103,7 +103,7 @@ struct reading {
 
 static int take_id(struct reading *r, const struct json *value, enum part part, size_t place, struct error *e)
 {
-    const char *id = json_text(value);
+    const char *id = json_string(value);
     if (!id)
         return error_set(e, ERROR_DATA, "%s: parts.%s[%zu] is %s; ids are texts", r->path, part_names[part], place,
                          json_type_name(json_type(value)));
@@ -164,9 +164,9 @@ static void collect(struct split *s, const unsigned char *part_of, uint32_t rows
 static int finish(struct split *s, const struct json *root, const struct dataset *d, const char *path, struct error *e)
 {
     const struct json *sha256 = json_get(root, "sha256");
-    const char *method = json_text(json_get(root, "method"));
+    const char *method = json_string(json_get(root, "method"));
     hash(s, d, s->sha256);
-    if (sha256 && (!json_text(sha256) || strcmp(json_text(sha256), s->sha256)))
+    if (sha256 && (!json_string(sha256) || strcmp(json_string(sha256), s->sha256)))
         return error_set(e, ERROR_DATA,
                          "%s: was changed after it was written (its sha256 does not match); restore it, or delete the line",
                          path);
@@ -182,7 +182,7 @@ static int read_against(struct split *ret, const struct json *root, struct readi
         return -1;
     for (uint32_t row = 0; row < rows; row++)
         if (table_add(r->ids, dataset_id(r->d, row)) != row)
-            return error_set(e, ERROR_DATA, "the id \"%.200s\" stands twice in the rows file; delete the run's tokens folder",
+            return error_set(e, ERROR_DATA, "the id \"%.200s\" stands twice in the rows file; delete the run's tokens directory",
                              dataset_id(r->d, row));
     memset(r->part_of, PART_COUNT, rows);
     if (read_parts(r, root, e))

@@ -202,7 +202,7 @@ int stream_open(struct stream **ret, const char *path, struct error *e)
     }
     if (!S_ISREG(facts.st_mode)) {
         error_set(e, ERROR_DATA, "%s: is %s, not a file; name a file", path,
-                  S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
+                  S_ISDIR(facts.st_mode) ? "a directory" : "a device or pipe");
         goto fail;
     }
     if (begin(s, e))

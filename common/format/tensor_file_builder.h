@@ -1,4 +1,4 @@
-/* How a reader of one format fills a tensor_file; for the readers in this folder, and for fuzzers, which have bytes and no
+/* How a reader of one format fills a tensor_file; for the readers in this directory, and for fuzzers, which have bytes and no
  * file. */
 #pragma once
 

@@ -315,7 +315,7 @@ static int add_tensors(struct reader *r)
             continue;
         if (added++ == TENSOR_LIMIT)
             return refuse(r, "it holds more than a million tensors");
-        char *name = format_text("%.*s", (int)(key->size < 4096 ? key->size : 4096), key->text);
+        char *name = format_string("%.*s", (int)(key->size < 4096 ? key->size : 4096), key->text);
         int result = add_tensor(r, name, arguments);
         free(name);
         if (result)
@@ -346,7 +346,7 @@ static int load_from_zip(struct reader *r, struct storage *s)
     size_t index, size;
     if (s->data)
         return 0;
-    char *name = format_text("%s/data/%.*s", r->top, (int)(s->key_size < 256 ? s->key_size : 256), s->key), *data;
+    char *name = format_string("%s/data/%.*s", r->top, (int)(s->key_size < 256 ? s->key_size : 256), s->key), *data;
     int result = 0;
     if (!archive_find(r->archive, name, &index, &size))
         result = error_set(r->e, ERROR_DATA, "%s: entry %s is missing; the file is damaged, get it again", r->place, name);
@@ -360,7 +360,7 @@ static int load_from_zip(struct reader *r, struct storage *s)
     return 0;
 }
 
-/* The archive's top folder is any name: that of the one "<top>/data.pkl". */
+/* The archive's top directory is any name: that of the one "<top>/data.pkl". */
 static int find_top(struct reader *r)
 {
     static const char end[] = "/data.pkl";
@@ -369,7 +369,7 @@ static int find_top(struct reader *r)
         size_t size = name ? strlen(name) : 0;
         if (size < sizeof end || strcmp(name + size - (sizeof end - 1), end) || memchr(name, '/', size - (sizeof end - 1)))
             continue;
-        r->top = format_text("%.*s", (int)(size - (sizeof end - 1)), name);
+        r->top = format_string("%.*s", (int)(size - (sizeof end - 1)), name);
         return 0;
     }
     return error_set(r->e, ERROR_DATA, "%s: is a zip archive without a data.pkl: no file of torch.save", r->place);
@@ -379,7 +379,7 @@ static int find_top(struct reader *r)
 static int read_entry(struct reader *r, const char *entry, size_t limit, char **ret, size_t *size)
 {
     size_t index;
-    char *name = format_text("%s/%s", r->top, entry), *data = NULL;
+    char *name = format_string("%s/%s", r->top, entry), *data = NULL;
     bool found = archive_find(r->archive, name, &index, size);
     free(name);
     if (!found)

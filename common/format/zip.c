@@ -20,7 +20,7 @@ struct archive {
     const char *place;
 };
 
-/* A growing list of file names below a folder, and the folders still to be looked into. */
+/* A growing list of file names below a directory, and the directories still to be looked into. */
 struct names {
     char **items;
     size_t count, capacity;
@@ -44,42 +44,42 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* `below`: of the folder listed, relative to the root; "" for the root. */
-static int list_folder(const char *root, const char *below, struct names *files, struct names *folders, struct error *e)
+/* `below`: of the directory listed, relative to the root; "" for the root. */
+static int list_directory(const char *root, const char *below, struct names *files, struct names *directories, struct error *e)
 {
     char *path = path_join(root, below);
-    DIR *folder = opendir(path);
-    int result = folder ? 0 : error_errno(e, errno, "%s: the folder cannot be read", path);
-    for (struct dirent *entry; !result && (entry = readdir(folder));) {
+    DIR *directory = opendir(path);
+    int result = directory ? 0 : error_errno(e, errno, "%s: the directory cannot be read", path);
+    for (struct dirent *entry; !result && (entry = readdir(directory));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         char *name = *below ? path_join(below, entry->d_name) : duplicate(entry->d_name), *full = path_join(root, name);
-        if (folder_exists(full))
-            add_name(folders, name);
+        if (directory_exists(full))
+            add_name(directories, name);
         else if (file_exists(full))
             add_name(files, name);
         else {
-            result = error_set(e, ERROR_FAILED, "%s: is neither a file nor a folder and cannot be zipped", full);
+            result = error_set(e, ERROR_FAILED, "%s: is neither a file nor a directory and cannot be zipped", full);
             free(name);
         }
         free(full);
     }
-    if (folder)
-        closedir(folder);
+    if (directory)
+        closedir(directory);
     free(path);
     return result;
 }
 
 static int list_files(const char *root, struct names *files, struct error *e)
 {
-    struct names folders = {0};
-    add_name(&folders, duplicate(""));
+    struct names directories = {0};
+    add_name(&directories, duplicate(""));
     int result = 0;
-    for (size_t i = 0; !result && i < folders.count; i++)
-        result = list_folder(root, folders.items[i], files, &folders, e);
-    free_names(&folders);
+    for (size_t i = 0; !result && i < directories.count; i++)
+        result = list_directory(root, directories.items[i], files, &directories, e);
+    free_names(&directories);
     if (!result && !files->count)
-        result = error_set(e, ERROR_FAILED, "%s: the folder holds no files to zip", root);
+        result = error_set(e, ERROR_FAILED, "%s: the directory holds no files to zip", root);
     if (!result)
         qsort(files->items, files->count, sizeof *files->items, compare_names);
     return result;
@@ -91,9 +91,9 @@ static bool ends_with(const char *text, const char *end)
     return size >= end_size && !strcmp(text + size - end_size, end);
 }
 
-static int add_file(zip_t *zip, const char *folder, const char *top_name, const char *name, struct error *e)
+static int add_file(zip_t *zip, const char *directory, const char *top_name, const char *name, struct error *e)
 {
-    char *full = path_join(folder, name), *inside = format_text("%s/%s", top_name, name);
+    char *full = path_join(directory, name), *inside = format_string("%s/%s", top_name, name);
     zip_source_t *source = zip_source_file(zip, full, 0, -1);
     zip_int64_t index = source ? zip_file_add(zip, inside, source, ZIP_FL_ENC_UTF_8) : -1;
     zip_uint64_t at = (zip_uint64_t)index;
@@ -121,7 +121,7 @@ static int sync_file(const char *path, struct error *e)
     return result;
 }
 
-static int write_archive(const char *temporary, const char *path, const char *folder, const char *top_name,
+static int write_archive(const char *temporary, const char *path, const char *directory, const char *top_name,
                          const struct names *files, struct error *e)
 {
     int code = 0;
@@ -134,7 +134,7 @@ static int write_archive(const char *temporary, const char *path, const char *fo
         return -1;
     }
     for (size_t i = 0; i < files->count; i++)
-        if (add_file(zip, folder, top_name, files->items[i], e)) {
+        if (add_file(zip, directory, top_name, files->items[i], e)) {
             zip_discard(zip);
             return -1;
         }
@@ -146,13 +146,13 @@ static int write_archive(const char *temporary, const char *path, const char *fo
     return sync_file(temporary, e);
 }
 
-int zip_folder(const char *path, const char *folder, const char *top_name, struct error *e)
+int zip_directory(const char *path, const char *directory, const char *top_name, struct error *e)
 {
     struct names files = {0};
     struct file_writer *w = NULL;
     int result = -1;
-    if (!list_files(folder, &files, e) && !file_writer_create(&w, path, e) &&
-        !write_archive(file_writer_path(w), path, folder, top_name, &files, e))
+    if (!list_files(directory, &files, e) && !file_writer_create(&w, path, e) &&
+        !write_archive(file_writer_path(w), path, directory, top_name, &files, e))
         result = file_writer_commit(&w, e);
     file_writer_destroy(&w);
     free_names(&files);

@@ -1,13 +1,13 @@
-/* Zip archives: a folder into one, and reading one that is in memory; the sole owner of libzip. */
+/* Zip archives: a directory into one, and reading one that is in memory; the sole owner of libzip. */
 #pragma once
 
 #include "common/base/error.h"
 
 #include <stddef.h>
 
-/* Writes every file of `folder`, at any depth, as "<top_name>/<file>", atomically. Same content, same bytes: names sorted,
- * all times 1980-01-01, mode 0644. Files of weights are stored, others deflated. An empty folder is refused. */
-int zip_folder(const char *path, const char *folder, const char *top_name, struct error *e);
+/* Writes every file of `directory`, at any depth, as "<top_name>/<file>", atomically. Same content, same bytes: names sorted,
+ * all times 1980-01-01, mode 0644. Files of weights are stored, others deflated. An empty directory is refused. */
+int zip_directory(const char *path, const char *directory, const char *top_name, struct error *e);
 
 struct archive;
 bool archive_recognise(const void *bytes, size_t size);

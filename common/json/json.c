@@ -63,7 +63,7 @@ static struct json *adopt(cJSON *c)
         int theirs;
         enum json_type ours;
     } types[] = {{cJSON_False, JSON_BOOLEAN}, {cJSON_True, JSON_BOOLEAN}, {cJSON_Number, JSON_NUMBER},
-                 {cJSON_String, JSON_TEXT},   {cJSON_Array, JSON_ARRAY},  {cJSON_Object, JSON_OBJECT}};
+                 {cJSON_String, JSON_STRING}, {cJSON_Array, JSON_ARRAY},  {cJSON_Object, JSON_OBJECT}};
     struct json *j = create(JSON_NULL);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if ((c->type & 0xff) == types[i].theirs)
@@ -154,7 +154,7 @@ static int refuse_repeated(const struct json *root, const struct json *member, c
     count_keys(root, member, &again.wanted_key);
     scan_document(&again);
     buffer_free(&again.rewritten);
-    char *what = format_text("the key \"%.200s\" stands twice in its object", member->key);
+    char *what = format_string("the key \"%.200s\" stands twice in its object", member->key);
     scan_refuse(&again, again.at, what);
     free(what);
     return -1;
@@ -294,7 +294,7 @@ bool json_boolean(const struct json *j)
     return j && j->boolean;
 }
 
-const char *json_text(const struct json *j)
+const char *json_string(const struct json *j)
 {
     return j ? j->text : NULL;
 }
@@ -330,9 +330,9 @@ static char *valid_utf8(const char *text)
     return b.data;
 }
 
-struct json *json_of_text(const char *text)
+struct json *json_of_string(const char *text)
 {
-    struct json *j = create(text ? JSON_TEXT : JSON_NULL);
+    struct json *j = create(text ? JSON_STRING : JSON_NULL);
     j->text = text ? valid_utf8(text) : NULL;
     return j;
 }
@@ -407,9 +407,9 @@ struct json *json_append(struct json *array, struct json *value)
     return value;
 }
 
-void json_set_text(struct json *object, const char *key, const char *text)
+void json_set_string(struct json *object, const char *key, const char *text)
 {
-    json_set(object, key, json_of_text(text));
+    json_set(object, key, json_of_string(text));
 }
 
 void json_set_number(struct json *object, const char *key, double value)
@@ -497,7 +497,7 @@ static void print_value(struct buffer *b, const struct json *j, bool pretty, int
         buffer_text(b, j->boolean ? "true" : "false");
     else if (j->type == JSON_NUMBER)
         print_number(b, j->number);
-    else if (j->type == JSON_TEXT)
+    else if (j->type == JSON_STRING)
         print_text(b, j->text);
     else
         print_container(b, j, pretty, depth);
@@ -512,7 +512,7 @@ char *json_print(const struct json *j, bool pretty)
 
 int json_write(const char *path, const struct json *j, struct error *e)
 {
-    char *text = json_print(j, true), *lines = format_text("%s\n", text);
+    char *text = json_print(j, true), *lines = format_string("%s\n", text);
     int result = file_write(path, lines, strlen(lines), e);
     free(lines);
     free(text);

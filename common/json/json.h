@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 struct json;
-enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
+enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e); /* ERROR_DATA */
 /* A line of a data file, `line` its number: as json_parse, but NaN, Infinity, -Infinity (as Python writes) and overflows are
@@ -25,19 +25,19 @@ const char *json_key(const struct json *object, size_t i);
 const struct json *json_get(const struct json *object, const char *key); /* NULL if absent or not an object; O(log n) */
 double json_number(const struct json *j);                                /* 0 unless a number */
 bool json_boolean(const struct json *j);                                 /* false unless true */
-const char *json_text(const struct json *j);                             /* NULL unless a text */
+const char *json_string(const struct json *j);                           /* NULL unless a text */
 
 struct json *json_object(void);
 struct json *json_array(void);
 struct json *json_null(void);
-struct json *json_of_text(const char *text); /* NULL gives null; bytes that are not UTF-8 become U+FFFD */
-struct json *json_of_number(double value);   /* NaN and infinities give null */
+struct json *json_of_string(const char *text); /* NULL gives null; bytes that are not UTF-8 become U+FFFD */
+struct json *json_of_number(double value);     /* NaN and infinities give null */
 struct json *json_of_boolean(bool value);
 struct json *json_copy(const struct json *j);
 /* These consume `value`; json_set replaces an existing key in place; each returns `value`, now borrowed. */
 struct json *json_set(struct json *object, const char *key, struct json *value);
 struct json *json_append(struct json *array, struct json *value);
-void json_set_text(struct json *object, const char *key, const char *text);
+void json_set_string(struct json *object, const char *key, const char *text);
 void json_set_number(struct json *object, const char *key, double value);
 void json_set_boolean(struct json *object, const char *key, bool value);
 

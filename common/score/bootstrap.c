@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const bootstrap_figure_names[BOOTSTRAP_FIGURES] = {"accuracy", "micro_precision", "micro_recall",
+const char *const bootstrap_metric_names[BOOTSTRAP_METRICS] = {"accuracy", "micro_precision", "micro_recall",
                                                                "micro_f1", "macro_f1",        "weighted_f1"};
 
 /* A draw is a weight for each row: how often it is in it. Columns are lists of rows (those with a label, those a rule gives it,
@@ -121,7 +121,7 @@ static double ratio(double part, double whole)
 }
 
 /* Figures of draw d of a block: there, and of the rule right, predicted and both, point to columns of sums. */
-static void figures_of(double *values, const uint32_t (*there)[BLOCK], const uint32_t (*rule)[BLOCK], size_t d, size_t rows,
+static void metrics_of(double *values, const uint32_t (*there)[BLOCK], const uint32_t (*rule)[BLOCK], size_t d, size_t rows,
                        size_t labels, bool present_only)
 {
     double predicted = 0, all = 0, both = 0, macro = 0, weighted = 0;
@@ -156,7 +156,7 @@ void bootstrap_draw(double *const *values, const uint8_t *const *decided, size_t
             sum_column(sums[k], c.rows + c.first[k], c.first[k + 1] - c.first[k], weights);
         for (uint32_t d = 0; d < BLOCK && first + d < draws; d++)
             for (size_t k = 0; k < rules; k++)
-                figures_of(values[k] + (size_t)(first + d) * BOOTSTRAP_FIGURES, sums, sums + column_of_rule(k, labels), d, rows,
+                metrics_of(values[k] + (size_t)(first + d) * BOOTSTRAP_METRICS, sums, sums + column_of_rule(k, labels), d, rows,
                            labels, present_only);
     }
     free(sums);
@@ -177,13 +177,13 @@ static double percentile(const double *sorted, uint32_t count, double share)
     return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
-struct interval bootstrap_interval(const double *values, const double *minus, uint32_t draws, enum bootstrap_figure figure)
+struct interval bootstrap_interval(const double *values, const double *minus, uint32_t draws, enum bootstrap_metric metric)
 {
     if (draws == 0)
         return (struct interval){0, 0};
     double *sorted = allocate(draws, sizeof *sorted);
     for (uint32_t d = 0; d < draws; d++) {
-        size_t at = (size_t)d * BOOTSTRAP_FIGURES + figure;
+        size_t at = (size_t)d * BOOTSTRAP_METRICS + metric;
         sorted[d] = values[at] - (minus ? minus[at] : 0);
     }
     qsort(sorted, draws, sizeof *sorted, by_value);

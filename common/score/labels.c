@@ -1,4 +1,4 @@
-/* Owns the figures of rows with many labels. */
+/* Owns the metrics of rows with many labels. */
 #include "common/score/labels.h"
 
 #include "common/base/memory.h"

@@ -1,4 +1,4 @@
-/* Owns the figures that models are compared by. Ratios are made from whole counts and divided once, so that equal results are
+/* Owns the metrics that models are compared by. Ratios are made from whole counts and divided once, so that equal results are
  * equal numbers and ties are ties. */
 #include "common/score/metrics.h"
 
@@ -114,7 +114,7 @@ void class_metrics(struct averaged_metrics *ret, struct class_metrics *per_class
     m.macro_recall = ratio(m.macro_recall, (double)present);
     m.macro_f1 = ratio(m.macro_f1, (double)present);
     m.weighted_f1 = ratio(m.weighted_f1, (double)rows);
-    /* one label a row: what is wrongly predicted is wrongly missed, so all micro figures are the accuracy */
+    /* one label a row: what is wrongly predicted is wrongly missed, so all micro metrics are the accuracy */
     m.accuracy = m.micro_precision = m.micro_recall = m.micro_f1 = ratio((double)correct, (double)rows);
     *ret = m;
 }

@@ -73,7 +73,7 @@ static uint32_t number_of(struct corpus *c, const struct buffer *word)
     uint32_t number = table_find(c->words, word->data);
     if (number != TABLE_ABSENT)
         return number;
-    number = table_add(c->words, arena_text(c->arena, word->data, word->size));
+    number = table_add(c->words, arena_string(c->arena, word->data, word->size));
     c->counts = grow(c->counts, &c->count_capacity, number + (size_t)1, sizeof *c->counts);
     c->counts[number] = (struct word_count){0};
     return number;
@@ -157,7 +157,7 @@ static void keep_words(struct tfidf *t, struct term_list *list, struct corpus *c
             names[kept++] = table_key(c->words, i);
     qsort(names, kept, sizeof *names, by_text);
     for (size_t i = 0; i < kept; i++)
-        table_add(t->words, arena_text(t->arena, names[i], strlen(names[i])));
+        table_add(t->words, arena_string(t->arena, names[i], strlen(names[i])));
     for (uint32_t i = 0; i < all; i++) {
         number[i] = table_find(t->words, table_key(c->words, i));
         if (number[i] != NO_WORD)
@@ -324,7 +324,7 @@ char *tfidf_term(const struct tfidf *t, uint32_t column)
 {
     uint32_t first = (uint32_t)(t->keys[column] >> 32), second = (uint32_t)t->keys[column] - 1;
     const char *word = table_key(t->words, first);
-    return second == NO_WORD ? duplicate(word) : format_text("%s %s", word, table_key(t->words, second));
+    return second == NO_WORD ? duplicate(word) : format_string("%s %s", word, table_key(t->words, second));
 }
 
 /* ---- rows ---- */

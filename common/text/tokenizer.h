@@ -1,5 +1,5 @@
 /* WordPiece with BERT's normaliser, equal id for id to Hugging Face `tokenizers`. Reads tokenizer.json, else vocab.txt +
- * tokenizer_config.json, of a model folder. A tokenizer is immutable once open and may be used by many threads. */
+ * tokenizer_config.json, of a model directory. A tokenizer is immutable once open and may be used by many threads. */
 #pragma once
 
 #include "common/base/error.h"
@@ -9,8 +9,8 @@
 
 struct tokenizer;
 
-/* ERROR_USAGE: no such folder or files, or a tokeniser that is not BERT's (named); ERROR_DATA: a broken vocabulary. */
-int tokenizer_open(struct tokenizer **ret, const char *folder, struct error *e);
+/* ERROR_USAGE: no such directory or files, or a tokeniser that is not BERT's (named); ERROR_DATA: a broken vocabulary. */
+int tokenizer_open(struct tokenizer **ret, const char *directory, struct error *e);
 void tokenizer_close(struct tokenizer **t);
 uint32_t tokenizer_size(const struct tokenizer *t); /* highest id + 1, added tokens too */
 /* The id of "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]" or any word; -1 if absent. */
@@ -29,5 +29,5 @@ void token_list_free(struct token_list *l);
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, size_t limit, struct token_list *l);
 
 /* For a bundle, read alike by transformers 4 and 5: writes tokenizer.json, vocab.txt, tokenizer_config.json,
- * special_tokens_map.json into `folder`. */
-int tokenizer_export(const struct tokenizer *t, const char *folder, uint32_t max_length, struct error *e);
+ * special_tokens_map.json into `directory`. */
+int tokenizer_export(const struct tokenizer *t, const char *directory, uint32_t max_length, struct error *e);

@@ -22,5 +22,5 @@ struct tokenizer {
     struct added_set raw, normalized;
     struct normalizer *normalizer;
     struct normalizer *plain; /* for text that is normalised already; NULL without normalized added tokens */
-    char sha256[SHA256_TEXT];
+    char sha256[SHA256_HEX];
 };

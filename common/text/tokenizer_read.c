@@ -169,7 +169,7 @@ static int add_token_json(struct tokenizer *t, const struct json *j, double id, 
         .right = json_boolean(json_get(j, "rstrip")),
         .single_word = json_boolean(json_get(j, "single_word")),
     };
-    return add_token(t, token, json_text(json_get(j, "content")), id, place, e);
+    return add_token(t, token, json_string(json_get(j, "content")), id, place, e);
 }
 
 /* Special ones first, otherwise in order: of two with one normal form the first is found. */
@@ -189,7 +189,7 @@ static void sort_added(struct tokenizer *t)
 static int require_type(const struct json *root, const char *part, const char *type, const char *path, struct error *e)
 {
     const struct json *j = json_get(root, part);
-    const char *found = json_text(json_get(j, "type"));
+    const char *found = json_string(json_get(j, "type"));
     if (found && !strcmp(found, type))
         return 0;
     return error_set(e, ERROR_USAGE, "%s: its %s is %s%s%s, and only BERT's %s is supported", path, part, found ? "\"" : "",
@@ -207,7 +207,7 @@ static bool is_template(const struct json *list, const struct piece *pieces, siz
     bool same = json_size(list) == count;
     for (size_t i = 0; i < count && same; i++) {
         const struct json *j = json_get(json_at(list, i), pieces[i].kind);
-        const char *id = json_text(json_get(j, "id"));
+        const char *id = json_string(json_get(j, "id"));
         same = id && !strcmp(id, pieces[i].id) && json_number(json_get(j, "type_id")) == pieces[i].type;
     }
     return same;
@@ -223,9 +223,9 @@ static int check_post_processor(const struct json *root, const char *path, struc
     const struct json *j = json_get(root, "post_processor");
     if (!j || json_type(j) == JSON_NULL)
         return 0;
-    const char *type = json_text(json_get(j, "type"));
+    const char *type = json_string(json_get(j, "type"));
     if (type && !strcmp(type, "BertProcessing")) {
-        const char *cls = json_text(json_at(json_get(j, "cls"), 0)), *sep = json_text(json_at(json_get(j, "sep"), 0));
+        const char *cls = json_string(json_at(json_get(j, "cls"), 0)), *sep = json_string(json_at(json_get(j, "sep"), 0));
         if (cls && sep && !strcmp(cls, "[CLS]") && !strcmp(sep, "[SEP]"))
             return 0;
     } else if (!type || strcmp(type, "TemplateProcessing")) {
@@ -256,8 +256,8 @@ static int read_normalizer_json(struct tokenizer *t, const struct json *root, co
 
 static int read_model_json(struct tokenizer *t, const struct json *model, const char *path, struct error *e)
 {
-    const char *unknown = json_text(json_get(model, "unk_token")),
-               *prefix = json_text(json_get(model, "continuing_subword_prefix"));
+    const char *unknown = json_string(json_get(model, "unk_token")),
+               *prefix = json_string(json_get(model, "continuing_subword_prefix"));
     const struct json *longest = json_get(model, "max_input_chars_per_word");
     double chars = longest ? json_number(longest) : 100;
     if (unknown && strcmp(unknown, UNKNOWN_WORD))
@@ -298,9 +298,9 @@ fail:
 
 /* vocab.txt, tokenizer_config.json, added_tokens.json. */
 
-static int read_optional(struct json **ret, const char *folder, const char *name, struct error *e)
+static int read_optional(struct json **ret, const char *directory, const char *name, struct error *e)
 {
-    char *path = path_join(folder, name);
+    char *path = path_join(directory, name);
     int result = 0;
     *ret = NULL;
     if (file_exists(path))
@@ -315,22 +315,22 @@ static bool flag(const struct json *config, const char *key, bool otherwise)
     return j && json_type(j) == JSON_BOOLEAN ? json_boolean(j) : otherwise;
 }
 
-static int check_config(const struct json *config, const char *folder, struct error *e)
+static int check_config(const struct json *config, const char *directory, struct error *e)
 {
     static const char *const classes[] = {"BertTokenizer",           "BertTokenizerFast", "DistilBertTokenizer",
                                           "DistilBertTokenizerFast", "ElectraTokenizer",  "ElectraTokenizerFast",
                                           "PreTrainedTokenizerFast", "TokenizersBackend", NULL};
     static const char *const roles[][2] = {{"unk_token", UNKNOWN_WORD}, {"cls_token", "[CLS]"}, {"sep_token", "[SEP]"}};
-    const char *class = json_text(json_get(config, "tokenizer_class"));
+    const char *class = json_string(json_get(config, "tokenizer_class"));
     if (class && !is_one_of(class, classes))
         return error_set(e, ERROR_USAGE,
-                         "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", and only BertTokenizer is supported", folder,
+                         "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", and only BertTokenizer is supported", directory,
                          class);
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         const struct json *j = json_get(config, roles[i][0]);
-        const char *text = j && json_type(j) == JSON_OBJECT ? json_text(json_get(j, "content")) : json_text(j);
+        const char *text = j && json_type(j) == JSON_OBJECT ? json_string(json_get(j, "content")) : json_string(j);
         if (text && strcmp(text, roles[i][1]))
-            return error_set(e, ERROR_USAGE, "%s/tokenizer_config.json: %s is \"%.60s\", and only %s is supported", folder,
+            return error_set(e, ERROR_USAGE, "%s/tokenizer_config.json: %s is \"%.60s\", and only %s is supported", directory,
                              roles[i][0], text, roles[i][1]);
     }
     return 0;
@@ -354,7 +354,7 @@ static bool lists(const struct json *config, const char *name)
     const struct json *more = json_get(config, "additional_special_tokens");
     for (size_t i = 0; i < json_size(more); i++) {
         const struct json *j = json_at(more, i);
-        const char *text = json_type(j) == JSON_OBJECT ? json_text(json_get(j, "content")) : json_text(j);
+        const char *text = json_type(j) == JSON_OBJECT ? json_string(json_get(j, "content")) : json_string(j);
         if (text && !strcmp(text, name))
             return true;
     }
@@ -395,12 +395,12 @@ static int add_numbered(struct tokenizer *t, const struct json *added, const str
     return 0;
 }
 
-static int read_vocabulary_folder(struct tokenizer *t, const char *folder, const char *path, struct error *e)
+static int read_vocabulary_directory(struct tokenizer *t, const char *directory, const char *path, struct error *e)
 {
     struct json *config = NULL, *added = NULL;
     int result = -1;
-    if (read_optional(&config, folder, "tokenizer_config.json", e) || read_optional(&added, folder, "added_tokens.json", e) ||
-        check_config(config, folder, e))
+    if (read_optional(&config, directory, "tokenizer_config.json", e) ||
+        read_optional(&added, directory, "added_tokens.json", e) || check_config(config, directory, e))
         goto done;
     t->settings.clean = true;
     t->settings.chinese = flag(config, "tokenize_chinese_chars", true);
@@ -411,8 +411,8 @@ static int read_vocabulary_folder(struct tokenizer *t, const char *folder, const
     t->prefix = duplicate("##");
     t->max_chars = 100;
     if (read_vocabulary_file(t, path, e) || build_vocabulary(t, path, e) ||
-        add_decoder(t, json_get(config, "added_tokens_decoder"), folder, e) || add_special_names(t, folder, e) ||
-        add_numbered(t, added, config, folder, e))
+        add_decoder(t, json_get(config, "added_tokens_decoder"), directory, e) || add_special_names(t, directory, e) ||
+        add_numbered(t, added, config, directory, e))
         goto done;
     result = 0;
 done:
@@ -440,20 +440,20 @@ static void set_digest(struct tokenizer *t)
     buffer_free(&b);
 }
 
-int tokenizer_open(struct tokenizer **ret, const char *folder, struct error *e)
+int tokenizer_open(struct tokenizer **ret, const char *directory, struct error *e)
 {
     struct tokenizer *t = allocate(1, sizeof *t);
-    char *json = path_join(folder, "tokenizer.json"), *text = path_join(folder, "vocab.txt");
+    char *json = path_join(directory, "tokenizer.json"), *text = path_join(directory, "vocab.txt");
     const char *path = file_exists(json) ? json : text;
-    if (!folder_exists(folder)) {
-        error_set(e, ERROR_USAGE, "%s: no such model folder", folder);
+    if (!directory_exists(directory)) {
+        error_set(e, ERROR_USAGE, "%s: no such model directory", directory);
         goto fail;
     }
     if (!file_exists(path)) {
-        error_set(e, ERROR_USAGE, "%s: has neither tokenizer.json nor vocab.txt; a model folder needs one", folder);
+        error_set(e, ERROR_USAGE, "%s: has neither tokenizer.json nor vocab.txt; a model directory needs one", directory);
         goto fail;
     }
-    if (path == json ? read_tokenizer_json(t, path, e) : read_vocabulary_folder(t, folder, path, e))
+    if (path == json ? read_tokenizer_json(t, path, e) : read_vocabulary_directory(t, directory, path, e))
         goto fail;
     if (check_needed(t, path, e))
         goto fail;

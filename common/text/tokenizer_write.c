@@ -17,7 +17,7 @@ static struct json *added_json(const struct added_token *a, bool with_id)
     struct json *j = json_object();
     if (with_id)
         json_set_number(j, "id", a->id);
-    json_set_text(j, "content", a->content);
+    json_set_string(j, "content", a->content);
     json_set_boolean(j, "single_word", a->single_word);
     json_set_boolean(j, "lstrip", a->left);
     json_set_boolean(j, "rstrip", a->right);
@@ -47,7 +47,7 @@ static void set_strip(const struct tokenizer *t, struct json *to)
 static struct json *piece(const char *kind, const char *id, double type)
 {
     struct json *j = json_object(), *inner = json_set(j, kind, json_object());
-    json_set_text(inner, "id", id);
+    json_set_string(inner, "id", id);
     json_set_number(inner, "type_id", type);
     return j;
 }
@@ -61,15 +61,15 @@ static void add_sequence(struct json *list, const char *name, double type)
 static void add_special(const struct tokenizer *t, struct json *specials, const char *name)
 {
     struct json *j = json_set(specials, name, json_object());
-    json_set_text(j, "id", name);
+    json_set_string(j, "id", name);
     json_append(json_set(j, "ids", json_array()), json_of_number(tokenizer_special(t, name)));
-    json_append(json_set(j, "tokens", json_array()), json_of_text(name));
+    json_append(json_set(j, "tokens", json_array()), json_of_string(name));
 }
 
 static struct json *post_processor(const struct tokenizer *t)
 {
     struct json *j = json_object();
-    json_set_text(j, "type", "TemplateProcessing");
+    json_set_string(j, "type", "TemplateProcessing");
     struct json *single = json_set(j, "single", json_array());
     json_append(single, piece("SpecialToken", "[CLS]", 0));
     add_sequence(single, "A", 0);
@@ -86,7 +86,7 @@ static struct json *post_processor(const struct tokenizer *t)
 static struct json *normalizer_json(const struct tokenizer *t)
 {
     struct json *j = json_object();
-    json_set_text(j, "type", "BertNormalizer");
+    json_set_string(j, "type", "BertNormalizer");
     json_set_boolean(j, "clean_text", t->settings.clean);
     json_set_boolean(j, "handle_chinese_chars", t->settings.chinese);
     set_strip(t, j);
@@ -102,9 +102,9 @@ static int compare_words(const void *a, const void *b)
 static struct json *model_json(const struct tokenizer *t)
 {
     struct json *j = json_object();
-    json_set_text(j, "type", "WordPiece");
-    json_set_text(j, "unk_token", "[UNK]");
-    json_set_text(j, "continuing_subword_prefix", t->prefix);
+    json_set_string(j, "type", "WordPiece");
+    json_set_string(j, "unk_token", "[UNK]");
+    json_set_string(j, "continuing_subword_prefix", t->prefix);
     json_set_number(j, "max_input_chars_per_word", t->max_chars);
     struct json *vocabulary = json_set(j, "vocab", json_object());
     struct vocabulary_entry *entries = allocate(t->model_size, sizeof *entries);
@@ -122,18 +122,18 @@ static struct json *model_json(const struct tokenizer *t)
 static struct json *tokenizer_json(const struct tokenizer *t)
 {
     struct json *j = json_object();
-    json_set_text(j, "version", "1.0");
+    json_set_string(j, "version", "1.0");
     json_set(j, "truncation", json_null());
     json_set(j, "padding", json_null());
     struct json *added = json_set(j, "added_tokens", json_array());
     for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id))
         json_append(added, added_json(a, true));
     json_set(j, "normalizer", normalizer_json(t));
-    json_set_text(json_set(j, "pre_tokenizer", json_object()), "type", "BertPreTokenizer");
+    json_set_string(json_set(j, "pre_tokenizer", json_object()), "type", "BertPreTokenizer");
     json_set(j, "post_processor", post_processor(t));
     struct json *decoder = json_set(j, "decoder", json_object());
-    json_set_text(decoder, "type", "WordPiece");
-    json_set_text(decoder, "prefix", t->prefix);
+    json_set_string(decoder, "type", "WordPiece");
+    json_set_string(decoder, "prefix", t->prefix);
     json_set_boolean(decoder, "cleanup", true);
     json_set(j, "model", model_json(t));
     return j;
@@ -150,14 +150,14 @@ static const char *tokenizer_class(const struct tokenizer *t)
 static struct json *config_json(const struct tokenizer *t, uint32_t max_length)
 {
     struct json *j = json_object();
-    json_set_text(j, "tokenizer_class", tokenizer_class(t));
+    json_set_string(j, "tokenizer_class", tokenizer_class(t));
     json_set_boolean(j, "do_lower_case", t->settings.lower);
     set_strip(t, j);
     json_set_boolean(j, "tokenize_chinese_chars", t->settings.chinese);
     json_set_number(j, "model_max_length", max_length);
     json_set_boolean(j, "clean_up_tokenization_spaces", true);
     for (size_t i = 0; i < ROLES; i++)
-        json_set_text(j, roles[i][0], roles[i][1]);
+        json_set_string(j, roles[i][0], roles[i][1]);
     struct json *decoder = json_set(j, "added_tokens_decoder", json_object());
     for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id)) {
         char id[16];
@@ -171,13 +171,13 @@ static struct json *special_tokens_json(void)
 {
     struct json *j = json_object();
     for (size_t i = 0; i < ROLES; i++)
-        json_set_text(j, roles[i][0], roles[i][1]);
+        json_set_string(j, roles[i][0], roles[i][1]);
     return j;
 }
 
-static int write_json(const char *folder, const char *name, struct json *j, struct error *e)
+static int write_json(const char *directory, const char *name, struct json *j, struct error *e)
 {
-    char *path = path_join(folder, name);
+    char *path = path_join(directory, name);
     int result = json_write(path, j, e);
     free(path);
     json_destroy(&j);
@@ -185,7 +185,7 @@ static int write_json(const char *folder, const char *name, struct json *j, stru
 }
 
 /* One word a line, the line being the id; where the vocabulary has a gap stands a word that no text gives. */
-static int write_vocabulary(const struct tokenizer *t, const char *folder, struct error *e)
+static int write_vocabulary(const struct tokenizer *t, const char *directory, struct error *e)
 {
     struct buffer b = {0};
     for (uint32_t i = 0; i < t->model_size; i++)
@@ -193,18 +193,18 @@ static int write_vocabulary(const struct tokenizer *t, const char *folder, struc
             buffer_printf(&b, "%s\n", t->words[i]);
         else
             buffer_printf(&b, "[gap %u]\n", i);
-    char *path = path_join(folder, "vocab.txt");
+    char *path = path_join(directory, "vocab.txt");
     int result = file_write(path, b.data, b.size, e);
     free(path);
     buffer_free(&b);
     return result;
 }
 
-int tokenizer_export(const struct tokenizer *t, const char *folder, uint32_t max_length, struct error *e)
+int tokenizer_export(const struct tokenizer *t, const char *directory, uint32_t max_length, struct error *e)
 {
-    return write_vocabulary(t, folder, e) || write_json(folder, "tokenizer_config.json", config_json(t, max_length), e) ||
-                   write_json(folder, "special_tokens_map.json", special_tokens_json(), e) ||
-                   write_json(folder, "tokenizer.json", tokenizer_json(t), e)
+    return write_vocabulary(t, directory, e) || write_json(directory, "tokenizer_config.json", config_json(t, max_length), e) ||
+                   write_json(directory, "special_tokens_map.json", special_tokens_json(), e) ||
+                   write_json(directory, "tokenizer.json", tokenizer_json(t), e)
                ? -1
                : 0;
 }

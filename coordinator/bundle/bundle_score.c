@@ -15,32 +15,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything that has to be whole for a lease, in a folder that goes away. */
+/* Everything that has to be whole for a lease, in a directory that goes away. */
 struct place {
-    char *folder, *rows, *unseen, *logits, *model;
+    char *directory, *rows, *unseen, *logits, *model;
 };
 
 static int place_create(struct place *ret, const char *bundle, struct error *e)
 {
     const char *base = getenv("TMPDIR");
-    char *folder = format_text("%s/muster.XXXXXX", base && *base ? base : "/tmp");
-    if (!mkdtemp(folder)) {
-        error_errno(e, errno, "%s: no temporary folder can be made (TMPDIR)", folder);
-        free(folder);
+    char *directory = format_string("%s/muster.XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(directory)) {
+        error_errno(e, errno, "%s: no temporary directory can be made (TMPDIR)", directory);
+        free(directory);
         return -1;
     }
     char *model = realpath(bundle, NULL);
-    *ret = (struct place){folder, path_join(folder, "rows"), path_join(folder, "unseen"), path_join(folder, "logits.h5"),
-                          model ? model : duplicate(bundle)};
+    *ret = (struct place){directory, path_join(directory, "rows"), path_join(directory, "unseen"),
+                          path_join(directory, "logits.h5"), model ? model : duplicate(bundle)};
     return 0;
 }
 
 static void place_destroy(struct place *p)
 {
     struct error e = {0};
-    if (p->folder && folder_remove(p->folder, &e) != 0)
-        log_warn("%s", e.text);
-    free(p->folder);
+    if (p->directory && directory_remove(p->directory, &e) != 0)
+        log_warn("%s", e.message);
+    free(p->directory);
     free(p->rows);
     free(p->unseen);
     free(p->logits);
@@ -115,7 +115,7 @@ static int heed_known(struct scoring *s, struct place *p, const char *input, enu
     if (policy == KNOWN_REFUSE_TRAIN && train > 0)
         status = error_set(
             e, ERROR_DATA,
-            "%s: %u of its %u rows are among those that the bundle was trained on, so figures would flatter it; leave them "
+            "%s: %u of its %u rows are among those that the bundle was trained on, so metrics would flatter it; leave them "
             "out (evaluate: --unseen) or take them as they are (--allow-train)",
             input, train, rows);
     else if (policy == KNOWN_LEAVE_OUT && !k)
@@ -132,10 +132,10 @@ static int heed_known(struct scoring *s, struct place *p, const char *input, enu
 
 static void make_lease(struct trial *ret, const struct place *p, const struct bundle *b)
 {
-    const char *precision = json_text(json_get(json_get(bundle_inference(b), "options"), "precision"));
+    const char *precision = json_string(json_get(json_get(bundle_inference(b), "options"), "precision"));
     *ret = (struct trial){.kind = TRIAL_SCORE,
                           .key = duplicate("score"),
-                          .folder = duplicate(p->folder),
+                          .directory = duplicate(p->directory),
                           .dataset = duplicate(p->rows),
                           .model = duplicate(p->model),
                           .score_test = true,
@@ -155,7 +155,7 @@ static int score(const struct place *p, const struct bundle *b, const struct sco
     struct dispatch *d = NULL;
     if (launcher_worker_path(&worker, e) != 0)
         return -1;
-    struct dispatch_options options = {.folder = p->folder,
+    struct dispatch_options options = {.directory = p->directory,
                                        .worker = worker,
                                        .launcher = "local",
                                        .device = o->device,
@@ -226,7 +226,7 @@ static int check_device(const char *name, struct error *e)
     return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference, guarded or fake, found \"%s\"", name);
 }
 
-/* A run folder is often meant to be its bundle. */
+/* A run directory is often meant to be its bundle. */
 static int open_bundle(struct bundle **ret, const char *path, struct error *e)
 {
     if (bundle_open(ret, path, e) == 0)
@@ -234,7 +234,7 @@ static int open_bundle(struct bundle **ret, const char *path, struct error *e)
     char *inside = path_join(path, "bundle"), *rule = path_join(inside, BUNDLE_INFERENCE),
          *own = path_join(path, BUNDLE_INFERENCE);
     if (file_exists(rule) && !file_exists(own))
-        error_set(e, ERROR_DATA, "%s: is a run folder; did you mean %s?", path, inside);
+        error_set(e, ERROR_DATA, "%s: is a run directory; did you mean %s?", path, inside);
     free(own);
     free(rule);
     free(inside);

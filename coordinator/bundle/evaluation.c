@@ -14,14 +14,14 @@
 
 enum rule { AT_HALF, AT_GLOBAL, AT_TUNED, RULES };
 static const char *const rule_names[RULES] = {"half", "global", "tuned"};
-static const char *const rule_words[RULES] = {"0.5 for all", "global threshold", "chosen rule"};
+static const char *const rule_summary[RULES] = {"0.5 for all", "global threshold", "chosen rule"};
 
 /* A part by every rule; a rule that a kind of decision does not know stays out. */
 struct comparison {
     const struct run *run;
     struct truth truth;
     bool known[RULES];
-    struct figures figures[RULES];
+    struct metrics metrics[RULES];
     double *draws[RULES];
 };
 
@@ -63,7 +63,7 @@ static void draw(struct comparison *c, uint8_t *const *decided)
     uint8_t *truth = columns(&c->truth, NULL, &labels);
     for (int rule = 0; rule < RULES; rule++)
         if (c->known[rule]) {
-            c->draws[rule] = allocate(DRAWS, BOOTSTRAP_FIGURES * sizeof(double));
+            c->draws[rule] = allocate(DRAWS, BOOTSTRAP_METRICS * sizeof(double));
             values[count] = c->draws[rule];
             rules[count++] = decided[rule];
         }
@@ -83,7 +83,7 @@ static void compare(struct comparison *ret, const struct run *r, enum part part,
             thresholds[l] = rule == AT_HALF ? 0.5 : rule == AT_GLOBAL ? r->threshold : r->thresholds[l];
         if (!c.known[rule])
             continue;
-        figures_make(&c.figures[rule], &c.truth, logits, r->temperatures, thresholds);
+        metrics_make(&c.metrics[rule], &c.truth, logits, r->temperatures, thresholds);
         decided[rule] = decide(&c, logits, thresholds);
     }
     draw(&c, decided);
@@ -96,7 +96,7 @@ static void compare(struct comparison *ret, const struct run *r, enum part part,
 static void comparison_free(struct comparison *c)
 {
     for (int rule = 0; rule < RULES; rule++) {
-        figures_free(&c->figures[rule]);
+        metrics_free(&c->metrics[rule]);
         free(c->draws[rule]);
     }
     truth_free(&c->truth);
@@ -105,9 +105,9 @@ static void comparison_free(struct comparison *c)
 static struct json *intervals_to_json(const double *draws, const double *minus, uint32_t count)
 {
     struct json *o = json_object();
-    for (int f = 0; f < BOOTSTRAP_FIGURES; f++) {
-        struct interval i = bootstrap_interval(draws, minus, count, (enum bootstrap_figure)f);
-        struct json *list = json_set(o, bootstrap_figure_names[f], json_array());
+    for (int f = 0; f < BOOTSTRAP_METRICS; f++) {
+        struct interval i = bootstrap_interval(draws, minus, count, (enum bootstrap_metric)f);
+        struct json *list = json_set(o, bootstrap_metric_names[f], json_array());
         json_append(list, json_of_number(i.low));
         json_append(list, json_of_number(i.high));
     }
@@ -115,9 +115,9 @@ static struct json *intervals_to_json(const double *draws, const double *minus, 
 }
 
 /* Figures of the rule; of two labels micro and macro are those of the positive one, as F1 is. */
-static void averages_of(double values[BOOTSTRAP_FIGURES], const struct comparison *c, enum rule rule)
+static void averages_of(double values[BOOTSTRAP_METRICS], const struct comparison *c, enum rule rule)
 {
-    const struct figures *f = &c->figures[rule];
+    const struct metrics *f = &c->metrics[rule];
     bool binary = c->truth.kind == DECISION_BINARY;
     values[BOOTSTRAP_ACCURACY] = binary ? f->pooled.accuracy : f->all.accuracy;
     values[BOOTSTRAP_MICRO_PRECISION] = f->pooled.precision;
@@ -129,19 +129,19 @@ static void averages_of(double values[BOOTSTRAP_FIGURES], const struct compariso
 
 static struct json *rule_to_json(const struct comparison *c, enum rule rule)
 {
-    double values[BOOTSTRAP_FIGURES], base[BOOTSTRAP_FIGURES];
+    double values[BOOTSTRAP_METRICS], base[BOOTSTRAP_METRICS];
     struct json *o = json_object();
     averages_of(values, c, rule);
-    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
-        json_set_number(o, bootstrap_figure_names[f], values[f]);
-    json_set_number(o, "loss", c->figures[rule].loss);
+    for (int f = 0; f < BOOTSTRAP_METRICS; f++)
+        json_set_number(o, bootstrap_metric_names[f], values[f]);
+    json_set_number(o, "loss", c->metrics[rule].loss);
     json_set(o, "intervals", intervals_to_json(c->draws[rule], NULL, DRAWS));
     if (rule == AT_HALF || !c->known[AT_HALF])
         return o;
     struct json *difference = json_set(o, "difference", json_object());
     averages_of(base, c, AT_HALF);
-    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
-        json_set_number(difference, bootstrap_figure_names[f], values[f] - base[f]);
+    for (int f = 0; f < BOOTSTRAP_METRICS; f++)
+        json_set_number(difference, bootstrap_metric_names[f], values[f] - base[f]);
     json_set(o, "difference_intervals", intervals_to_json(c->draws[rule], c->draws[AT_HALF], DRAWS));
     return o;
 }
@@ -158,14 +158,14 @@ static struct json *counts_to_json(const struct binary_metrics *m)
 static struct json *label_to_json(const struct comparison *c, uint32_t l)
 {
     const struct run *r = c->run;
-    const struct binary_metrics *m = &c->figures[AT_TUNED].each[l];
+    const struct binary_metrics *m = &c->metrics[AT_TUNED].each[l];
     struct json *o = json_object();
-    json_set_text(o, "label", r->label_names[l]);
+    json_set_string(o, "label", r->label_names[l]);
     json_set_number(o, "support", (double)(m->true_positive + m->false_negative));
     json_set(o, "threshold", r->kind == DECISION_CLASS ? json_null() : json_of_number(r->thresholds[l]));
     for (int rule = 0; rule < RULES; rule++)
         if (c->known[rule])
-            json_set(o, rule_names[rule], counts_to_json(&c->figures[rule].each[l]));
+            json_set(o, rule_names[rule], counts_to_json(&c->metrics[rule].each[l]));
     return o;
 }
 
@@ -178,10 +178,10 @@ static struct json *comparison_to_json(const struct comparison *c)
         if (c->known[rule])
             json_set(rules, rule_names[rule], rule_to_json(c, rule));
     for (uint32_t l = 0; l < c->truth.labels; l++) {
-        const struct binary_metrics *m = &c->figures[AT_TUNED].each[l];
+        const struct binary_metrics *m = &c->metrics[AT_TUNED].each[l];
         json_append(labels, label_to_json(c, l));
         if (m->true_positive + m->false_negative == 0)
-            json_append(absent, json_of_text(c->run->label_names[l]));
+            json_append(absent, json_of_string(c->run->label_names[l]));
     }
     json_set(o, "rules", rules);
     json_set(o, "labels_without_rows", absent);
@@ -190,31 +190,31 @@ static struct json *comparison_to_json(const struct comparison *c)
 }
 
 /* In the last column. */
-static enum bootstrap_figure last_figure(const struct comparison *c)
+static enum bootstrap_metric last_metric(const struct comparison *c)
 {
     return c->truth.kind == DECISION_BINARY ? BOOTSTRAP_ACCURACY : BOOTSTRAP_MACRO_F1;
 }
 
 static void print_rule(const struct comparison *c, enum rule rule)
 {
-    double v[BOOTSTRAP_FIGURES];
+    double v[BOOTSTRAP_METRICS];
     struct interval i = bootstrap_interval(c->draws[rule], NULL, DRAWS, BOOTSTRAP_MICRO_F1);
     averages_of(v, c, rule);
-    printf("  %-18s  %9.4f  %7.4f  %8.4f  [ %.4f,  %.4f]  %8.4f\n", rule_words[rule], v[BOOTSTRAP_MICRO_PRECISION],
-           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_figure(c)]);
+    printf("  %-18s  %9.4f  %7.4f  %8.4f  [ %.4f,  %.4f]  %8.4f\n", rule_summary[rule], v[BOOTSTRAP_MICRO_PRECISION],
+           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_metric(c)]);
 }
 
 /* What the chosen rule gains over 0.5, draw by draw. */
 static void print_difference(const struct comparison *c)
 {
-    double v[BOOTSTRAP_FIGURES], base[BOOTSTRAP_FIGURES];
+    double v[BOOTSTRAP_METRICS], base[BOOTSTRAP_METRICS];
     struct interval i = bootstrap_interval(c->draws[AT_TUNED], c->draws[AT_HALF], DRAWS, BOOTSTRAP_MICRO_F1);
     averages_of(v, c, AT_TUNED);
     averages_of(base, c, AT_HALF);
-    for (int f = 0; f < BOOTSTRAP_FIGURES; f++)
+    for (int f = 0; f < BOOTSTRAP_METRICS; f++)
         v[f] -= base[f];
     printf("  %-18s  %+9.4f  %+7.4f  %+8.4f  [%+.4f, %+.4f]  %+8.4f\n", "difference to 0.5", v[BOOTSTRAP_MICRO_PRECISION],
-           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_figure(c)]);
+           v[BOOTSTRAP_MICRO_RECALL], v[BOOTSTRAP_MICRO_F1], i.low, i.high, v[last_metric(c)]);
 }
 
 static void print_comparison(const struct comparison *c)
@@ -249,9 +249,9 @@ static int add_part(struct json *to, const struct run *r, enum part part, struct
 int evaluation_write(const struct run *r, struct error *e)
 {
     struct json *o = json_object();
-    char *path = path_join(r->folder, "evaluation.json");
-    json_set_text(o, "trial", r->trials[r->order[0]].key);
-    json_set_text(o, "split_sha256", r->split.sha256);
+    char *path = path_join(r->directory, "evaluation.json");
+    json_set_string(o, "trial", r->trials[r->order[0]].key);
+    json_set_string(o, "split_sha256", r->split.sha256);
     json_set(o, "threshold", json_of_number(r->threshold));
     int status = add_part(o, r, PART_VALIDATION, e) == 0 && add_part(o, r, PART_TEST, e) == 0 ? json_write(path, o, e) : -1;
     free(path);

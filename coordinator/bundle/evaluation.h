@@ -1,5 +1,5 @@
 /* evaluation.json: what the chosen rule is worth on validation and TEST beside the plain 0.5 and the one threshold for all, with
- * intervals; figures only. All thresholds come from the run and are changed by nothing here. */
+ * intervals; metrics only. All thresholds come from the run and are changed by nothing here. */
 #pragma once
 
 #include "coordinator/run.h"

@@ -10,7 +10,7 @@
 /* YAML takes a JSON text as it is. */
 static void add_quoted(struct buffer *b, const char *text)
 {
-    struct json *j = json_of_text(text);
+    struct json *j = json_of_string(text);
     char *quoted = json_print(j, false);
     buffer_text(b, quoted);
     free(quoted);
@@ -35,7 +35,7 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     const struct job *j = r->job;
     const struct binary_metrics *m = &r->final.test.metrics;
     buffer_text(b, "---\nlibrary_name: transformers\npipeline_tag: text-classification\n");
-    if (!folder_exists(j->model)) {
+    if (!directory_exists(j->model)) {
         buffer_text(b, "base_model: ");
         add_quoted(b, j->model);
         buffer_text(b, "\n");
@@ -60,7 +60,7 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     buffer_text(b, "---\n\n");
 }
 
-static void add_row(struct buffer *b, const struct run *r, const char *name, const struct part_figures *p)
+static void add_row(struct buffer *b, const struct run *r, const char *name, const struct part_metrics *p)
 {
     const struct binary_metrics *m = &p->metrics;
     const struct averaged_metrics *all = &p->all;
@@ -132,15 +132,15 @@ static char *decision_in_python(const struct run *r)
     const char *temperature =
         r->trials[r->order[0]].fit.own > 0 ? "torch.tensor(list(rule[\"temperatures\"].values()))" : "rule[\"temperature\"]";
     if (r->kind == DECISION_CLASS)
-        return format_text("print(rule[\"id2label\"][str((logits / %s)[0].argmax().item())])\n", temperature);
+        return format_string("print(rule[\"id2label\"][str((logits / %s)[0].argmax().item())])\n", temperature);
     if (r->kind == DECISION_LABELS)
-        return format_text(
+        return format_string(
             "probability = torch.sigmoid(logits / %s)[0]\n"
             "print([l for i, l in rule[\"id2label\"].items() if probability[int(i)] >= rule[\"thresholds\"][l]])\n",
             temperature);
-    return format_text("probability = torch.softmax(logits / %s, -1)[0, %d].item()\n"
-                       "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n",
-                       temperature, r->positive, r->positive, 1 - r->positive);
+    return format_string("probability = torch.softmax(logits / %s, -1)[0, %d].item()\n"
+                         "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n",
+                         temperature, r->positive, r->positive, 1 - r->positive);
 }
 
 static void add_usage(struct buffer *b, const struct run *r)
@@ -150,9 +150,9 @@ static void add_usage(struct buffer *b, const struct run *r)
     buffer_printf(
         b,
         "## Use\n\n```python\nimport json, torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
-        "folder = \"bundle\"\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
-        "model = AutoModelForSequenceClassification.from_pretrained(folder).eval()\n"
-        "rule = json.load(open(f\"{folder}/inference_config.json\"))\n\n"
+        "directory = \"bundle\"\ntokenizer = AutoTokenizer.from_pretrained(directory)\n"
+        "model = AutoModelForSequenceClassification.from_pretrained(directory).eval()\n"
+        "rule = json.load(open(f\"{directory}/inference_config.json\"))\n\n"
         "inputs = tokenizer(%s, truncation=\"%s\", max_length=rule[\"max_length\"], return_tensors=\"pt\")\n"
         "with torch.no_grad():\n    logits = model(**inputs).logits\n%s```\n\n"
         "Or without Python: `muster predict bundle rows.jsonl`.\n",
@@ -187,6 +187,6 @@ char *model_card(const struct run *r, const struct json *inference)
         "text can be read from it.\n",
         t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
         t->job.train.precision, (double)t->job.seed, dataset_sha256(r->data), r->split.sha256,
-        json_text(json_get(json_get(inference, "versions"), "muster")));
+        json_string(json_get(json_get(inference, "versions"), "muster")));
     return b.data;
 }

@@ -17,8 +17,8 @@ static void add_history(struct json *inference)
     char time[32];
     struct json *entry = json_append(json_set(inference, "history", json_array()), json_object());
     clock_timestamp(time, sizeof time);
-    json_set_text(entry, "time", time);
-    json_set_text(entry, "event", "published");
+    json_set_string(entry, "time", time);
+    json_set_string(entry, "event", "published");
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         if (json_get(inference, kept[i]))
             json_set(entry, kept[i], json_copy(json_get(inference, kept[i])));
@@ -40,7 +40,7 @@ static int write_bundle(const char *path, const struct run *r, const struct json
     struct known_rows *known;
     known_rows_make(&known, r->data, &r->split);
     struct bundle_parts parts = {.weights = t->weights,
-                                 .model_folder = r->model,
+                                 .model_directory = r->model,
                                  .model = &model,
                                  .label_names = r->label_names,
                                  .multi = r->job->multi,
@@ -59,7 +59,7 @@ static int write_bundle(const char *path, const struct run *r, const struct json
 static bool is_published(const struct run *r, const char *hash, const char *path, const char *zip)
 {
     const struct json *event = event_log_last(r->log, "stage_done", "stage", "publish");
-    const char *made_from = json_text(json_get(event, "made_from"));
+    const char *made_from = json_string(json_get(event, "made_from"));
     struct bundle *bundle;
     struct error ignored;
     if (!made_from || strcmp(made_from, hash) != 0 || !file_exists(zip) || bundle_open(&bundle, path, &ignored) != 0)
@@ -71,24 +71,25 @@ static bool is_published(const struct run *r, const char *hash, const char *path
 static int remember(const struct run *r, const char *hash, struct error *e)
 {
     struct json *event = json_object();
-    json_set_text(event, "stage", "publish");
-    json_set_text(event, "made_from", hash);
-    json_set_text(event, "trial", r->trials[r->order[0]].key);
+    json_set_string(event, "stage", "publish");
+    json_set_string(event, "made_from", hash);
+    json_set_string(event, "trial", r->trials[r->order[0]].key);
     json_set(event, "threshold", json_of_number(r->threshold));
     return event_log_append(r->log, "stage_done", event, e);
 }
 
 int publish(const struct run *r, bool *made, struct error *e)
 {
-    char hash[SHA256_TEXT], *path = path_join(r->folder, "bundle"), *zip = format_text("%s/%s.zip", r->folder, r->job->name);
+    char hash[SHA256_HEX], *path = path_join(r->directory, "bundle"),
+                           *zip = format_string("%s/%s.zip", r->directory, r->job->name);
     struct json *inference = inference_config(r);
-    char *printed = json_print(inference, false), *text = format_text("%s%s", printed, r->beside ? r->beside : "");
+    char *printed = json_print(inference, false), *text = format_string("%s%s", printed, r->beside ? r->beside : "");
     int status = 0;
     sha256_bytes(text, strlen(text), hash);
     free(printed);
     bool there = is_published(r, hash, path, zip);
     if (!there &&
-        (write_bundle(path, r, inference, e) != 0 || zip_folder(zip, path, r->job->name, e) != 0 || remember(r, hash, e) != 0))
+        (write_bundle(path, r, inference, e) != 0 || zip_directory(zip, path, r->job->name, e) != 0 || remember(r, hash, e) != 0))
         status = -1;
     if (status == 0)
         *made = !there;

@@ -1,5 +1,5 @@
-/* The bundle: a model folder that transformers loads, with its decision rule, its metrics and where it comes from; and the same
- * as .zip. */
+/* The bundle: a model directory that transformers loads, with its decision rule, its metrics and where it comes from; and the
+ * same as .zip. */
 #pragma once
 
 #include "coordinator/run.h"

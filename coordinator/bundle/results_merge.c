@@ -22,7 +22,7 @@ static char *print_and_destroy(struct json *j)
     return text;
 }
 
-static char *figures(const struct binary_metrics *m, const struct averaged_metrics *all)
+static char *metrics(const struct binary_metrics *m, const struct averaged_metrics *all)
 {
     struct json *o = metrics_to_json(m);
     averages_to_json(o, all);
@@ -35,7 +35,7 @@ static void prepare(struct results_trial *to, struct trial_texts *texts, const s
     texts->epochs = t->epochs_done;
     texts->metrics = allocate(t->epochs_done, sizeof(char *));
     for (uint32_t i = 0; i < t->epochs_done; i++)
-        texts->metrics[i] = figures(&t->epochs[i].positive, &t->epochs[i].all);
+        texts->metrics[i] = metrics(&t->epochs[i].positive, &t->epochs[i].all);
     *to = (struct results_trial){.key = t->key,
                                  .logits_path = t->logits,
                                  .options = texts->options,
@@ -48,10 +48,10 @@ static void prepare_score(struct results_trial *to, struct trial_texts *texts, c
 {
     const struct trial_run *t = &r->trials[r->order[0]];
     texts->options = json_print(t->options, false);
-    texts->score_key = format_text("score-%s", t->key);
+    texts->score_key = format_string("score-%s", t->key);
     texts->epochs = 1;
     texts->metrics = allocate(1, sizeof(char *));
-    texts->metrics[0] = figures(&r->final.validation.metrics, &r->final.validation.all);
+    texts->metrics[0] = metrics(&r->final.validation.metrics, &r->final.validation.all);
     *to = (struct results_trial){.key = texts->score_key,
                                  .logits_path = r->final.logits,
                                  .options = texts->options,
@@ -69,7 +69,7 @@ static void texts_free(struct trial_texts *t)
 }
 
 /* Names the trials that go in. */
-static void hash_of(char hash[SHA256_TEXT], const struct run *r)
+static void hash_of(char hash[SHA256_HEX], const struct run *r)
 {
     struct sha256 *s;
     sha256_create(&s);
@@ -83,7 +83,7 @@ static void hash_of(char hash[SHA256_TEXT], const struct run *r)
 static bool is_gathered(const struct run *r, const char *hash, const char *path)
 {
     const struct json *done = event_log_last(r->log, "stage_done", "stage", "gather");
-    const char *made_from = json_text(json_get(done, "made_from")), *scored = json_text(json_get(done, "scored"));
+    const char *made_from = json_string(json_get(done, "made_from")), *scored = json_string(json_get(done, "scored"));
     return file_exists(path) && made_from && strcmp(made_from, hash) == 0 &&
            (!r->final.logits || (scored && strcmp(scored, r->trials[r->order[0]].key) == 0));
 }
@@ -112,16 +112,16 @@ static int write_results(const struct run *r, const char *path, struct error *e)
 
 int gather(const struct run *r, struct error *e)
 {
-    char hash[SHA256_TEXT], *path = path_join(r->folder, "results.h5");
+    char hash[SHA256_HEX], *path = path_join(r->directory, "results.h5");
     int status = 0;
     hash_of(hash, r);
     if (!is_gathered(r, hash, path)) {
         const char *before = operation_now();
         operation_begin("gather");
         struct json *event = json_object();
-        json_set_text(event, "stage", "gather");
-        json_set_text(event, "made_from", hash);
-        json_set_text(event, "scored", r->final.logits ? r->trials[r->order[0]].key : NULL);
+        json_set_string(event, "stage", "gather");
+        json_set_string(event, "made_from", hash);
+        json_set_string(event, "scored", r->final.logits ? r->trials[r->order[0]].key : NULL);
         status = write_results(r, path, e);
         if (status == 0)
             status = event_log_append(r->log, "stage_done", event, e);

@@ -27,8 +27,8 @@ int rule_commit(const char *path, const struct bundle *b, struct json *changed, 
     char time[32];
     struct json *history = json_set(changed, "history", history_of(b)), *entry = json_append(history, json_object());
     clock_timestamp(time, sizeof time);
-    json_set_text(entry, "time", time);
-    json_set_text(entry, "event", event);
+    json_set_string(entry, "time", time);
+    json_set_string(entry, "event", event);
     struct json *before = json_set(entry, "before", json_object());
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         const struct json *old = json_get(bundle_inference(b), kept[i]), *new = json_get(changed, kept[i]);
@@ -116,7 +116,7 @@ int rule_set(struct json *changed, const struct bundle *b, const char *assignmen
                          assignment);
     if (read_value(&value, assignment, equals + 1, e) != 0)
         return -1;
-    char *key = format_text("%.*s", (int)(equals - assignment), assignment);
+    char *key = format_string("%.*s", (int)(equals - assignment), assignment);
     int status = 0;
     if (strncmp(key, "temperature", 11) == 0 && (!key[11] || key[11] == '.')) {
         status = set_temperature(changed, b, key, value, e);

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-struct part_figures {
+struct part_metrics {
     uint32_t rows;
     double loss;
     struct binary_metrics metrics; /* of the positive label of two; else of all labels together */
@@ -15,7 +15,7 @@ struct part_figures {
 };
 
 struct final {
-    struct part_figures validation, test;
+    struct part_metrics validation, test;
     char *logits; /* of both parts; owned */
     int epoch;    /* under which they stand there */
 };

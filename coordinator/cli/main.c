@@ -37,8 +37,8 @@ static const struct verb verbs[] = {
      calibrate_options, .run = verb_calibrate},
     {"rule", "BUNDLE [threshold=X ...]", "shows or changes a bundle's threshold, threshold.LABEL, temperature", 1, MANY,
      .run = verb_rule},
-    {"status", "RUN", "how far the run in a folder is", 1, 1, status_options, .run = verb_status},
-    {"report", "RUN", "the page of a run: figures, pictures, errors, provenance", 1, 1, report_options, .run = verb_report},
+    {"status", "RUN", "how far the run in a directory is", 1, 1, status_options, .run = verb_status},
+    {"report", "RUN", "the page of a run: metrics, plots, errors, provenance", 1, 1, report_options, .run = verb_report},
     {"doctor", "", "what this build and this machine have, and what is missing", 0, 0, .run = verb_doctor},
     {"bench", "[option ...]", "tokens/s of this machine, and the share of its measured GEMM rate", 0, MANY, .passes_on = true,
      .run = verb_bench},
@@ -109,6 +109,6 @@ int main(int argc, char **argv)
         return 0;
     fflush(stdout);
     log_status_line(NULL);
-    fprintf(stderr, "muster: %s\n", e.text);
+    fprintf(stderr, "muster: %s\n", e.message);
     return e.kind ? (int)e.kind : ERROR_FAILED;
 }

@@ -27,12 +27,12 @@ const struct option calibrate_options[] = {
 
 /* ---- a run ---- */
 
-static int calibrate_run(const char *folder, const char *method, struct error *e)
+static int calibrate_run(const char *directory, const char *method, struct error *e)
 {
     struct job j;
     struct dispatch_options o = {0};
-    char *path = path_join(folder, "job.json"), *calibrate = format_text("tune.calibrate=\"%s\"", method),
-         *out = format_text("out=%s", folder), *worker = NULL;
+    char *path = path_join(directory, "job.json"), *calibrate = format_string("tune.calibrate=\"%s\"", method),
+         *out = format_string("out=%s", directory), *worker = NULL;
     const char *const overrides[] = {calibrate, out};
     int status = job_read(&j, path, overrides, 2, e);
     if (status == 0) {
@@ -52,14 +52,14 @@ static int calibrate_run(const char *folder, const char *method, struct error *e
     return status;
 }
 
-static int check_run(const char *folder, bool dry, struct error *e)
+static int check_run(const char *directory, bool dry, struct error *e)
 {
-    if (folder_holds(folder, BUNDLE_INFERENCE))
-        return error_set(e, ERROR_USAGE, "%s: a bundle is calibrated by labelled rows: muster calibrate BUNDLE DATA", folder);
-    if (!folder_holds(folder, "job.json"))
-        return error_set(e, ERROR_USAGE, "%s: is neither a run folder nor a bundle", folder);
-    if (!folder_holds(folder, "bundle/" BUNDLE_INFERENCE))
-        return error_set(e, ERROR_USAGE, "%s: the run is not finished; the same muster run command ends it", folder);
+    if (directory_holds(directory, BUNDLE_INFERENCE))
+        return error_set(e, ERROR_USAGE, "%s: a bundle is calibrated by labelled rows: muster calibrate BUNDLE DATA", directory);
+    if (!directory_holds(directory, "job.json"))
+        return error_set(e, ERROR_USAGE, "%s: is neither a run directory nor a bundle", directory);
+    if (!directory_holds(directory, "bundle/" BUNDLE_INFERENCE))
+        return error_set(e, ERROR_USAGE, "%s: the run is not finished; the same muster run command ends it", directory);
     return dry ? error_set(e, ERROR_USAGE, "--dry-run: is for a bundle; a run's report shows both") : 0;
 }
 

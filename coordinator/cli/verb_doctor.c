@@ -115,7 +115,7 @@ static size_t show_library(const struct library *l, const char *listing)
 static size_t show_libraries(const char *worker)
 {
     static char listing[65536];
-    char *command = format_text("LD_TRACE_LOADED_OBJECTS=1 '%s' 2>/dev/null", worker);
+    char *command = format_string("LD_TRACE_LOADED_OBJECTS=1 '%s' 2>/dev/null", worker);
     FILE *f = popen(command, "r");
     size_t size = f ? fread(listing, 1, sizeof listing - 1, f) : 0, missing = 0;
     listing[size] = 0;

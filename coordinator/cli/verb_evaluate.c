@@ -24,29 +24,29 @@ const struct option evaluate_options[] = {
     {NULL},
 };
 
-static double pooled_f1(const struct figures *f)
+static double pooled_f1(const struct metrics *f)
 {
     return f->pooled.f1;
 }
 
-static double micro_f1(const struct figures *f)
+static double micro_f1(const struct metrics *f)
 {
     return f->all.micro_f1;
 }
 
-static double macro_f1(const struct figures *f)
+static double macro_f1(const struct metrics *f)
 {
     return f->all.macro_f1;
 }
 
-static double weighted_f1(const struct figures *f)
+static double weighted_f1(const struct metrics *f)
 {
     return f->all.weighted_f1;
 }
 
 static const struct {
     const char *name, *words;
-    double (*of)(const struct figures *f);
+    double (*of)(const struct metrics *f);
 } gates[] = {{"f1", "F1", pooled_f1},
              {"micro_f1", "micro F1", micro_f1},
              {"macro_f1", "macro F1", macro_f1},
@@ -85,7 +85,7 @@ static size_t find_gate(const char *name, enum decision_kind kind)
     return name ? i : usual[kind];
 }
 
-static struct json *to_json(const struct figures *f, const struct scoring *s, const struct gate *gate)
+static struct json *to_json(const struct metrics *f, const struct scoring *s, const struct gate *gate)
 {
     const struct decision *d = bundle_decision(s->bundle);
     bool binary = scoring_kind(s).kind == DECISION_BINARY;
@@ -101,7 +101,7 @@ static struct json *to_json(const struct figures *f, const struct scoring *s, co
         json_set_number(own, bundle_labels(s->bundle)->names[l], d->temperatures[l]);
     if (binary) {
         json_set_number(o, "threshold", d->thresholds[d->positive]);
-        json_set_text(o, "positive", bundle_labels(s->bundle)->names[d->positive]);
+        json_set_string(o, "positive", bundle_labels(s->bundle)->names[d->positive]);
     }
     if (s->knows) {
         struct json *known = json_set(o, "known_rows", json_object());
@@ -115,17 +115,17 @@ static struct json *to_json(const struct figures *f, const struct scoring *s, co
 }
 
 /* "temperature 1.5". Caller frees. */
-static char *temperature_words(const struct decision *d)
+static char *temperature_summary(const struct decision *d)
 {
-    return d->own_temperatures ? duplicate("a temperature for each label") : format_text("temperature %.4g", d->temperature);
+    return d->own_temperatures ? duplicate("a temperature for each label") : format_string("temperature %.4g", d->temperature);
 }
 
-static void print_binary(const struct figures *f, const struct scoring *s)
+static void print_binary(const struct metrics *f, const struct scoring *s)
 {
     const struct decision *d = bundle_decision(s->bundle);
     const struct binary_metrics *m = &f->pooled;
     const char *name = bundle_labels(s->bundle)->names[d->positive];
-    char *words = temperature_words(d);
+    char *words = temperature_summary(d);
     printf("%u rows, %s from probability %.4g on, %s\n", s->rows, name, d->thresholds[d->positive], words);
     free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", f->loss, m->accuracy, m->precision, m->recall,
@@ -135,12 +135,12 @@ static void print_binary(const struct figures *f, const struct scoring *s)
            (unsigned long long)m->false_negative);
 }
 
-static void print_many(const struct figures *f, const struct scoring *s)
+static void print_many(const struct metrics *f, const struct scoring *s)
 {
     uint32_t absent = 0;
     for (uint32_t l = 0; l < s->labels; l++)
         absent += f->each[l].true_positive + f->each[l].false_negative == 0;
-    char *words = temperature_words(bundle_decision(s->bundle));
+    char *words = temperature_summary(bundle_decision(s->bundle));
     printf("%u rows, %u labels, %s\n", s->rows, s->labels, words);
     free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
@@ -149,7 +149,7 @@ static void print_many(const struct figures *f, const struct scoring *s)
         printf("  %u labels have no row here; their F1 counts as 0 in the macro F1\n", absent);
 }
 
-static void print_result(const struct figures *f, const struct scoring *s, const struct gate *gate, bool as_json)
+static void print_result(const struct metrics *f, const struct scoring *s, const struct gate *gate, bool as_json)
 {
     if (!as_json) {
         (scoring_kind(s).kind == DECISION_BINARY ? print_binary : print_many)(f, s);
@@ -179,7 +179,7 @@ static void tell_known(const struct scoring *s, const char *data, enum known_pol
             "test part",
             data, known[PART_TRAIN], known[PART_VALIDATION], s->rows, known[PART_TEST]);
     else if (seen > 0)
-        log_warn("%s: the bundle was trained on %u of the %u rows and tuned on %u: these figures flatter it", data,
+        log_warn("%s: the bundle was trained on %u of the %u rows and tuned on %u: these metrics flatter it", data,
                  known[PART_TRAIN], s->rows, known[PART_VALIDATION]);
 }
 
@@ -236,13 +236,13 @@ int verb_evaluate(const struct arguments *a, struct error *e)
     size_t which = find_gate(argument(a, "metric"), scoring_kind(&s).kind);
     tell_known(&s, a->positional[1], o.known);
     struct truth truth;
-    struct figures f;
+    struct metrics f;
     truth_read(&truth, s.data, NULL, s.rows, scoring_kind(&s).positive);
-    figures_make(&f, &truth, s.logits, s.temperatures, bundle_decision(s.bundle)->thresholds);
+    metrics_make(&f, &truth, s.logits, s.temperatures, bundle_decision(s.bundle)->thresholds);
     gate.found = gates[which].of(&f);
     gate.words = gates[which].words;
     print_result(&f, &s, &gate, argument_given(a, "json"));
-    figures_free(&f);
+    metrics_free(&f);
     truth_free(&truth);
     scoring_free(&s);
     if (argument_given(a, "junit") && write_junit(argument(a, "junit"), &gate, a->positional[0], a->positional[1], e) != 0)

@@ -19,7 +19,7 @@
 
 const struct option init_options[] = {
     {"output", 'o', "FILE", "job.json", "the job file to write"},
-    {"model", 0, "NAME", NULL, "folder of a Hugging Face model, or a hub name; without it a placeholder"},
+    {"model", 0, "NAME", NULL, "directory of a Hugging Face model, or a hub name; without it a placeholder"},
     {"label", 0, "FIELD", NULL, "the field with the label; without it the one that looks like it"},
     {"force", 0, NULL, NULL, "write over a file that is there"},
     {NULL},
@@ -135,7 +135,7 @@ static struct json *list_of(const struct guess *g, const size_t *list, size_t co
 {
     struct json *names = json_array();
     for (size_t i = 0; i < count; i++)
-        json_append(names, json_of_text(guess_name(g, list[i])));
+        json_append(names, json_of_string(guess_name(g, list[i])));
     return names;
 }
 
@@ -158,7 +158,7 @@ static char *job_name(const char *data)
             size = i - 1;
             break;
         }
-    char *name = format_text("%.*s", (int)size, from);
+    char *name = format_string("%.*s", (int)size, from);
     for (char *c = name; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c))
             *c = '_';
@@ -171,7 +171,7 @@ static char *job_name(const char *data)
 
 static int choose_model(struct draft *d, struct error *e)
 {
-    char *folder = NULL;
+    char *directory = NULL;
     struct model_config config;
     struct error absent;
     if (!d->model) {
@@ -181,20 +181,20 @@ static int choose_model(struct draft *d, struct error *e)
     } else {
         because("model", "%s: as you say", d->model);
     }
-    if (model_folder_find(&folder, d->model, &absent) == 0) {
-        int result = model_config_read(&config, folder, e);
-        free(folder);
+    if (model_directory_find(&directory, d->model, &absent) == 0) {
+        int result = model_config_read(&config, directory, e);
+        free(directory);
         if (result)
             return -1;
         d->limit = config.positions;
     }
-    json_set_text(d->job, "model", d->model);
+    json_set_string(d->job, "model", d->model);
     return 0;
 }
 
 static void choose_task(struct draft *d)
 {
-    json_set_text(d->job, "task", d->g.multi ? "multi_label_classification" : "single_label_classification");
+    json_set_string(d->job, "task", d->g.multi ? "multi_label_classification" : "single_label_classification");
     if (d->g.column_count > 0) {
         because("task", "many labels a row: %zu fields hold nothing but 0 and 1", d->g.column_count);
         return;
@@ -240,7 +240,7 @@ static void choose_labels(struct draft *d)
                                : "few different values (--label FIELD if it is another)",
             used, d->records.count, d->records.labels[rare], (unsigned long long)least);
     if (d->g.separator) {
-        json_set_text(d->section, "label_separator", d->g.separator);
+        json_set_string(d->section, "label_separator", d->g.separator);
         because("data.label_separator", "'%s': stands in many of the cells", d->g.separator);
     }
     if (count > LABELS_WRITTEN || (d->g.column_count && !d->g.pattern))
@@ -248,7 +248,7 @@ static void choose_labels(struct draft *d)
     struct json *names = json_set(d->section, "labels", json_array());
     for (size_t c = 0; c < count; c++)
         if (d->label_rows[c])
-            json_append(names, json_of_text(d->records.labels[c]));
+            json_append(names, json_of_string(d->records.labels[c]));
 }
 
 static void choose_positive(struct draft *d)
@@ -263,7 +263,7 @@ static void choose_positive(struct draft *d)
         for (size_t c = 0; c < 2; c++)
             if (!strcasecmp(d->records.labels[c], words[k]))
                 found = c;
-    json_set_text(d->section, "positive", d->records.labels[found == SIZE_MAX ? rare : found]);
+    json_set_string(d->section, "positive", d->records.labels[found == SIZE_MAX ? rare : found]);
     because("data.positive", "%s: %s", d->records.labels[found == SIZE_MAX ? rare : found],
             found == SIZE_MAX ? "the rarer of the two" : "by its name");
 }
@@ -282,22 +282,22 @@ static void choose_data(struct draft *d)
 {
     const struct guess *g = &d->g;
     d->section = json_set(d->job, "data", json_object());
-    json_set_text(d->section, "path", d->data);
+    json_set_string(d->section, "path", d->data);
     if (g->id != SIZE_MAX) {
-        json_set_text(d->section, "id", guess_name(g, g->id));
+        json_set_string(d->section, "id", guess_name(g, g->id));
         because("data.id", "%s: by its name; each row has its own", guess_name(g, g->id));
     }
     if (g->group != SIZE_MAX) {
-        json_set_text(d->section, "group", guess_name(g, g->group));
+        json_set_string(d->section, "group", guess_name(g, g->group));
         because("data.group", "%s: %zu values that come again; a group stays in one part", guess_name(g, g->group),
                 guess_distinct(g, g->group));
     } else {
         because("data.group", "none: no field repeats under a name that binds rows together");
     }
     json_set(d->section, "label",
-             g->pattern        ? json_of_text(g->pattern)
+             g->pattern        ? json_of_string(g->pattern)
              : g->column_count ? list_of(g, g->columns, g->column_count)
-                               : json_of_text(guess_name(g, g->label)));
+                               : json_of_string(guess_name(g, g->label)));
     json_set(d->section, "text_a", list_of(g, g->text_a, g->a_count));
     print_list("data.text_a", g, g->text_a, g->a_count, g->pair_reason);
     if (g->b_count) {
@@ -321,7 +321,7 @@ static void choose_split(struct draft *d)
     double share = (double)rarest(d, &rare) / (double)d->records.count;
     if (!d->g.multi && d->records.label_count <= 2 && share >= 0.1)
         return;
-    json_set_text(json_set(d->job, "split", json_object()), "method", "stratified");
+    json_set_string(json_set(d->job, "split", json_object()), "method", "stratified");
     because("split.method", "stratified: rare labels must reach every part");
 }
 
@@ -351,9 +351,9 @@ static void choose_training(struct draft *d)
     json_set_number(d->section, "epochs", epochs);
     json_set_number(d->section, "batch", batch);
     json_set_number(d->section, "max_length", length);
-    json_set_text(d->section, "truncation",
-                  d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
-                                                                                                    : "longest_first");
+    json_set_string(d->section, "truncation",
+                    d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
+                                                                                                      : "longest_first");
     json_set_number(d->section, "warmup", 0.1);
     because("train.epochs", "%u: for %zu rows; train.patience stops earlier if you set it", epochs, d->records.count);
     because("train.batch", "%u: %s", batch,
@@ -363,7 +363,7 @@ static void choose_training(struct draft *d)
     struct json *weights = json_set(d->section, "pos_weight", json_array());
     json_append(weights, json_of_number(1));
     json_append(weights, json_of_number(50));
-    json_set_text(d->section, "select", "micro_f1");
+    json_set_string(d->section, "select", "micro_f1");
     because("train.pos_weight", "[1, 50]: most rows lack most labels");
     because("train.select", "micro_f1: the loss alone hides when rare labels begin to be found");
 }
@@ -372,7 +372,7 @@ static int make_job(struct draft *d, struct error *e)
 {
     char *name = job_name(d->data);
     d->job = json_object();
-    json_set_text(d->job, "name", name);
+    json_set_string(d->job, "name", name);
     free(name);
     printf("%s: %s, %llu rows%s\n", d->data, d->g.format, (unsigned long long)d->records.read,
            d->records.read > GUESS_ROWS ? " (fields are guessed from the first 50000)" : "");

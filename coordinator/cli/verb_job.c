@@ -29,12 +29,12 @@ static enum stage stage_of(const char *verb)
     return STAGE_CHECK;
 }
 
-/* Under mpirun the MPI job says how many ranks there are; the job file's figure stands for groups that we start. */
+/* Under mpirun the MPI job says how many ranks there are; the job file's metric stands for groups that we start. */
 static int read_job(struct job *j, const struct attach *at, const struct arguments *a, struct error *e)
 {
     if (!at->ranks_per_group)
         return job_read(j, a->positional[0], a->positional + 1, a->count - 1, e);
-    char *ranks = format_text("cluster.ranks_per_group=%d", at->ranks_per_group);
+    char *ranks = format_string("cluster.ranks_per_group=%d", at->ranks_per_group);
     const char **overrides = allocate(a->count, sizeof *overrides);
     for (size_t i = 1; i < a->count; i++)
         overrides[i - 1] = a->positional[i];
@@ -45,10 +45,10 @@ static int read_job(struct job *j, const struct attach *at, const struct argumen
     return status;
 }
 
-static char *absolute(const char *folder)
+static char *absolute(const char *directory)
 {
     char here[4096];
-    return folder[0] == '/' || !getcwd(here, sizeof here) ? duplicate(folder) : path_join(here, folder);
+    return directory[0] == '/' || !getcwd(here, sizeof here) ? duplicate(directory) : path_join(here, directory);
 }
 
 /* A rank that only computes: waits for the coordinator, which is rank 0's process. */
@@ -56,13 +56,13 @@ static int be_worker(const struct attach *at, const struct dispatch_options *giv
 {
     struct dispatch_options o = *given;
     int exit_code = 0;
-    char *folder = absolute(j->out);
-    o.folder = folder;
+    char *directory = absolute(j->out);
+    o.directory = directory;
     o.device = j->cluster.device;
     o.threads = (int)j->cluster.threads;
     o.heartbeat_timeout = j->cluster.heartbeat_timeout;
     int status = attach_become_worker(at, &o, &exit_code, e);
-    free(folder);
+    free(directory);
     if (status == 0 && exit_code != 0)
         exit(exit_code); /* rank 0 has said why */
     return status;
@@ -77,9 +77,9 @@ static int run_attached(const struct attach *at, struct job *j, enum stage last,
     if (at->rank > 0)
         return be_worker(at, o, j, e);
     int status = run_until(j, last, o, e);
-    char *folder = absolute(j->out);
-    attach_finish(at, folder);
-    free(folder);
+    char *directory = absolute(j->out);
+    attach_finish(at, directory);
+    free(directory);
     return status;
 }
 

@@ -22,14 +22,14 @@ static struct json *row_to_json(const struct scoring *s, uint32_t i)
 {
     const struct label_set *labels = bundle_labels(s->bundle);
     struct json *row = json_object();
-    json_set_text(row, "id", dataset_id(s->data, i));
+    json_set_string(row, "id", dataset_id(s->data, i));
     if (labels->multi) {
         struct json *list = json_set(row, "labels", json_array());
         for (uint32_t c = 0; c < s->labels; c++)
             if (s->decided[(size_t)i * s->labels + c])
-                json_append(list, json_of_text(labels->names[c]));
+                json_append(list, json_of_string(labels->names[c]));
     } else {
-        json_set_text(row, "label", labels->names[scoring_predict(s, i)]);
+        json_set_string(row, "label", labels->names[scoring_predict(s, i)]);
     }
     struct json *p = json_set(row, "probabilities", json_object()), *logits = json_set(row, "logits", json_array());
     for (uint32_t c = 0; c < s->labels; c++) {

@@ -5,19 +5,19 @@
 #include <stdio.h>
 
 const struct option report_options[] = {
-    {"output", 'o', "FILE", NULL, "where to; without it report.html in the run's folder"},
+    {"output", 'o', "FILE", NULL, "where to; without it report.html in the run's directory"},
     {"with-test", 0, NULL, NULL, "show rows of the test part among the errors too"},
     {NULL},
 };
 
 int verb_report(const struct arguments *a, struct error *e)
 {
-    const char *folder = a->positional[0], *file = argument(a, "output");
-    if (report_write(folder, file, argument_given(a, "with-test"), e) != 0)
+    const char *directory = a->positional[0], *file = argument(a, "output");
+    if (report_write(directory, file, argument_given(a, "with-test"), e) != 0)
         return -1;
     if (file)
         printf("report: %s\n", file);
     else
-        printf("report: %s/report.html\n", folder);
+        printf("report: %s/report.html\n", directory);
     return 0;
 }

@@ -28,10 +28,10 @@ static void print_json(const struct status *s, bool pretty)
     json_destroy(&j);
 }
 
-static int print_once(const char *folder, bool json, struct error *e)
+static int print_once(const char *directory, bool json, struct error *e)
 {
     struct status s;
-    if (status_read(&s, folder, e))
+    if (status_read(&s, directory, e))
         return -1;
     char *text = json ? NULL : status_text(&s, 0);
     if (text)
@@ -93,32 +93,32 @@ static void show(struct watch *w, const struct status *s)
 }
 
 /* Ends as the run did, for scripts that wait for it. */
-static int judge_end(const struct status *s, const char *folder, struct error *e)
+static int judge_end(const struct status *s, const char *directory, struct error *e)
 {
     if (s->state == RUN_DEAD)
         return error_set(e, ERROR_FAILED,
-                         "%s: the coordinator (host %s, process %.0f) is gone without a word; the same command resumes", folder,
-                         s->host, s->pid);
+                         "%s: the coordinator (host %s, process %.0f) is gone without a word; the same command resumes",
+                         directory, s->host, s->pid);
     if (s->exit_code == 0)
         return 0;
     return error_set(e, s->exit_code > 0 && s->exit_code < 256 ? (enum error_kind)s->exit_code : ERROR_FAILED,
-                     "%s: the run %s: %s", folder, status_word(s), s->why ? s->why : "it did not say why");
+                     "%s: the run %s: %s", directory, status_word(s), s->why ? s->why : "it did not say why");
 }
 
-static int watch(struct watch *w, const char *folder, double interval, struct error *e)
+static int watch(struct watch *w, const char *directory, double interval, struct error *e)
 {
     for (;; clock_sleep(interval)) {
         struct status s;
         if (stop_requested()) /* Ctrl-C is how a person leaves */
             return 0;
-        if (status_read(&s, folder, e)) {
-            if (e->kind == ERROR_USAGE && folder_exists(folder)) /* a run whose data is being checked has no event yet */
+        if (status_read(&s, directory, e)) {
+            if (e->kind == ERROR_USAGE && directory_exists(directory)) /* a run whose data is being checked has no event yet */
                 continue;
             return -1;
         }
         show(w, &s);
         bool ended = s.state == RUN_ENDED || s.state == RUN_DEAD;
-        int result = ended ? judge_end(&s, folder, e) : 0;
+        int result = ended ? judge_end(&s, directory, e) : 0;
         status_free(&s);
         if (ended || ferror(stdout)) /* closing the pipe is another way */
             return result;
@@ -127,16 +127,16 @@ static int watch(struct watch *w, const char *folder, double interval, struct er
 
 int verb_status(const struct arguments *a, struct error *e)
 {
-    const char *folder = a->positional[0];
+    const char *directory = a->positional[0];
     struct watch w = {.json = argument_given(a, "json"), .terminal = isatty(STDOUT_FILENO)};
     double interval;
     if (argument_number(&interval, a, "interval", 0.1, 3600, e))
         return -1;
     if (!argument_given(a, "watch"))
-        return print_once(folder, w.json, e);
+        return print_once(directory, w.json, e);
     if (w.terminal && !w.json)
         printf("\033[2J");
-    int result = watch(&w, folder, interval, e);
+    int result = watch(&w, directory, interval, e);
     free(w.before);
     return result;
 }

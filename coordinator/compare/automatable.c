@@ -70,7 +70,7 @@ struct json *automatable_to_json(const struct automatable *a, const struct binar
     list = json_set(o, "each", json_array());
     for (uint32_t l = 0; l < a->labels; l++) {
         struct json *one = json_append(list, json_object());
-        json_set_text(one, "label", label_names[l]);
+        json_set_string(one, "label", label_names[l]);
         json_set_number(one, "f1", each[l].f1);
         json_set_number(one, "positives", (double)(each[l].true_positive + each[l].false_negative));
         json_set_boolean(one, "automatable", a->label[l]);

@@ -12,7 +12,7 @@ struct automatable {
     uint32_t rows, with_label, all, some; /* rows; those with a label; of these: all labels, at least one is automatable */
 };
 
-/* each (labels): figures on the rows of t at the frozen thresholds. */
+/* each (labels): metrics on the rows of t at the frozen thresholds. */
 void automatable_find(struct automatable *ret, const struct truth *t, const struct binary_metrics *each, double agreement);
 void automatable_free(struct automatable *a);
 struct json *automatable_to_json(const struct automatable *a, const struct binary_metrics *each, const char *const *label_names);

@@ -48,7 +48,7 @@ static const char *join(struct part_texts *t, const struct record *r, struct buf
         return r->a;
     buffer_clear(scratch);
     buffer_printf(scratch, "%s %s", r->a, r->b);
-    return arena_text(t->joined, scratch->data, scratch->size);
+    return arena_string(t->joined, scratch->data, scratch->size);
 }
 
 static int find_texts(struct part_texts *t, const struct table *ids, const struct run *r, enum part part, struct error *e)
@@ -200,7 +200,7 @@ static int write_part(const char *path, const struct run *r, enum part part, con
 
 char *baseline_path(const struct run *r)
 {
-    return path_join(r->folder, "baseline.h5");
+    return path_join(r->directory, "baseline.h5");
 }
 
 static int write_logits(const struct run *r, const struct baseline_fit *fit, struct error *e)
@@ -220,11 +220,11 @@ static int write_logits(const struct run *r, const struct baseline_fit *fit, str
 static struct json *settings_of(const struct run *r)
 {
     struct json *o = json_object(), *weights = json_array();
-    json_set_text(o, "words", "lower case, runs of two or more of \\w; words and pairs of neighbours");
-    json_set_text(o, "values", "(1 + ln count) * (ln((1 + n) / (1 + df)) + 1), L2");
+    json_set_string(o, "words", "lower case, runs of two or more of \\w; words and pairs of neighbours");
+    json_set_string(o, "values", "(1 + ln count) * (ln((1 + n) / (1 + df)) + 1), L2");
     json_set_number(o, "min_df", term_options.min_df);
     json_set_number(o, "max_features", term_options.max_features);
-    json_set_text(o, "classifier", "L2-regularised logistic regression, one label against the rest, C = 1 (liblinear)");
+    json_set_string(o, "classifier", "L2-regularised logistic regression, one label against the rest, C = 1 (liblinear)");
     for (uint32_t l = 0; l < r->labels; l++)
         json_append(weights, json_of_number(r->trials[0].class_weights[l]));
     json_set(o, "class_weights", weights);
@@ -232,12 +232,12 @@ static struct json *settings_of(const struct run *r)
     return o;
 }
 
-static void hash_of(char hash[SHA256_TEXT], const struct run *r)
+static void hash_of(char hash[SHA256_HEX], const struct run *r)
 {
     struct json *o = settings_of(r);
-    json_set_text(o, "data", json_text(json_get(r->check, "made_from")));
-    json_set_text(o, "split", r->split.sha256);
-    json_set_text(o, "positive", r->label_names[r->positive]);
+    json_set_string(o, "data", json_string(json_get(r->check, "made_from")));
+    json_set_string(o, "split", r->split.sha256);
+    json_set_string(o, "positive", r->label_names[r->positive]);
     char *text = json_print(o, false);
     sha256_bytes(text, strlen(text), hash);
     free(text);
@@ -249,7 +249,7 @@ static struct json *terms_of(const struct run *r, const struct baseline_fit *fit
     struct json *list = json_array();
     for (uint32_t c = 0; c < fit->columns; c++) {
         struct json *one = json_append(list, json_object());
-        json_set_text(one, "label", r->label_names[r->kind == DECISION_BINARY ? (uint32_t)r->positive : c]);
+        json_set_string(one, "label", r->label_names[r->kind == DECISION_BINARY ? (uint32_t)r->positive : c]);
         struct json *terms = json_set(one, "terms", json_object());
         for (const struct baseline_term *t = &fit->terms[(size_t)c * BASELINE_TERMS], *end = t + BASELINE_TERMS;
              t < end && t->term; t++)
@@ -261,13 +261,13 @@ static struct json *terms_of(const struct run *r, const struct baseline_fit *fit
 /* What is there, if it was made from the same things. */
 static struct json *made_before(const struct run *r, const char *hash)
 {
-    char *path = path_join(r->folder, "baseline.json"), *logits = baseline_path(r);
+    char *path = path_join(r->directory, "baseline.json"), *logits = baseline_path(r);
     struct json *whole = NULL, *about = NULL;
     struct logits l;
     struct error ignored;
     if (file_exists(path) && json_read(&whole, path, &ignored) == 0) {
         const struct json *model = json_get(whole, "model");
-        const char *before = json_text(json_get(model, "made_from"));
+        const char *before = json_string(json_get(model, "made_from"));
         if (before && strcmp(before, hash) == 0 && json_get(model, "terms") &&
             logits_read(&l, logits, PART_TEST, BASELINE_EPOCH, NULL, &ignored) == 0) {
             about = json_copy(model);
@@ -316,14 +316,14 @@ static int fit_and_write(struct json *about, const struct run *r, struct error *
 static int remember(const struct run *r, const char *hash, struct error *e)
 {
     struct json *event = json_object();
-    json_set_text(event, "stage", "baseline");
-    json_set_text(event, "made_from", hash);
+    json_set_string(event, "stage", "baseline");
+    json_set_string(event, "made_from", hash);
     return event_log_append(r->log, "stage_done", event, e);
 }
 
 int baseline_make(struct json **ret, bool *made, struct run *r, struct error *e)
 {
-    char hash[SHA256_TEXT];
+    char hash[SHA256_HEX];
     hash_of(hash, r);
     struct json *about = made_before(r, hash);
     *made = !about;
@@ -332,12 +332,12 @@ int baseline_make(struct json **ret, bool *made, struct run *r, struct error *e)
         return 0;
     }
     about = json_object();
-    json_set_text(about, "made_from", hash);
+    json_set_string(about, "made_from", hash);
     json_set(about, "settings", settings_of(r));
     struct error why = {0};
     int status = fit_and_write(about, r, &why);
     if (status != 0 && why.kind == ERROR_DATA) { /* a run is worth more than what it is compared with */
-        json_set_text(about, "skipped", why.text);
+        json_set_string(about, "skipped", why.message);
         status = 0;
     } else if (status != 0) {
         *e = why;

@@ -18,15 +18,15 @@
 struct beside {
     struct run *r;
     struct truth truth[PART_COUNT]; /* validation, test */
-    struct contender transformer, baseline;
+    struct scored_model transformer, baseline;
     struct ensemble ensemble;
-    const struct contender *models[MODELS];
+    const struct scored_model *models[MODELS];
     size_t count; /* 1: no baseline */
 };
 
 static const enum part parts[] = {PART_VALIDATION, PART_TEST};
 
-static int read_logits(struct contender *c, const struct run *r, const char *path, int epoch, struct error *e)
+static int read_logits(struct scored_model *c, const struct run *r, const char *path, int epoch, struct error *e)
 {
     for (int i = 0; i < 2; i++) {
         const struct logits_rows whose = {r->data, r->split.part[parts[i]].rows};
@@ -42,20 +42,20 @@ static int read_logits(struct contender *c, const struct run *r, const char *pat
     return 0;
 }
 
-static struct validation_logits validation_of(const struct beside *b, const struct contender *c)
+static struct validation_logits validation_of(const struct beside *b, const struct scored_model *c)
 {
     return (struct validation_logits){c->logits[PART_VALIDATION], &b->truth[PART_VALIDATION]};
 }
 
-static void score(struct beside *b, struct contender *c)
+static void score(struct beside *b, struct scored_model *c)
 {
     for (int i = 0; i < 2; i++)
-        contender_score(c, parts[i], &b->truth[parts[i]]);
+        scored_model_score(c, parts[i], &b->truth[parts[i]]);
     b->models[b->count++] = c;
 }
 
-/* So that the figures, and what the ensemble mixes, are of the bundle's probabilities. */
-static void calibrate(const struct beside *b, struct contender *c)
+/* So that the metrics, and what the ensemble mixes, are of the bundle's probabilities. */
+static void calibrate(const struct beside *b, struct scored_model *c)
 {
     const double *t = b->r->temperatures;
     size_t labels = b->r->labels;
@@ -68,12 +68,12 @@ static void calibrate(const struct beside *b, struct contender *c)
 static int add_transformer(struct beside *b, const struct label_options *o, struct error *e)
 {
     const struct run *r = b->r;
-    struct contender *c = &b->transformer;
+    struct scored_model *c = &b->transformer;
     c->name = "transformer";
     if (read_logits(c, r, r->final.logits, r->final.epoch, e) != 0)
         return -1;
     calibrate(b, c);
-    if (contender_tune(c, o, validation_of(b, c), e) != 0)
+    if (scored_model_tune(c, o, validation_of(b, c), e) != 0)
         return -1;
     memcpy(c->thresholds, r->thresholds, r->labels * sizeof *c->thresholds);
     c->met = true;
@@ -84,9 +84,9 @@ static int add_transformer(struct beside *b, const struct label_options *o, stru
 static int add_baseline(struct beside *b, const struct label_options *o, struct error *e)
 {
     char *path = baseline_path(b->r);
-    struct contender *c = &b->baseline;
+    struct scored_model *c = &b->baseline;
     c->name = "TF-IDF + linear";
-    int status = read_logits(c, b->r, path, BASELINE_EPOCH, e) == 0 ? contender_tune(c, o, validation_of(b, c), e) : -1;
+    int status = read_logits(c, b->r, path, BASELINE_EPOCH, e) == 0 ? scored_model_tune(c, o, validation_of(b, c), e) : -1;
     free(path);
     if (status == 0)
         score(b, c);
@@ -107,17 +107,18 @@ static int add_ensemble(struct beside *b, const struct label_options *o, struct 
 static char *verdict(const struct beside *b)
 {
     const char *name = headline_names[b->r->kind];
-    double transformer = contender_headline(&b->transformer, PART_TEST), baseline = contender_headline(&b->baseline, PART_TEST);
+    double transformer = scored_model_headline(&b->transformer, PART_TEST),
+           baseline = scored_model_headline(&b->baseline, PART_TEST);
     if (transformer > baseline)
-        return format_text("The transformer beats the TF-IDF baseline on test: %s %.4f against %.4f.", name, transformer,
-                           baseline);
-    return format_text("The transformer %s the TF-IDF baseline on test: %s %.4f against %.4f. The simpler model is the better "
-                       "choice until the transformer is trained better.",
-                       transformer < baseline ? "LOSES to" : "is no better than", name, transformer, baseline);
+        return format_string("The transformer beats the TF-IDF baseline on test: %s %.4f against %.4f.", name, transformer,
+                             baseline);
+    return format_string("The transformer %s the TF-IDF baseline on test: %s %.4f against %.4f. The simpler model is the better "
+                         "choice until the transformer is trained better.",
+                         transformer < baseline ? "LOSES to" : "is no better than", name, transformer, baseline);
 }
 
 /* The name of a row of the table; the ensemble's says how it is mixed. */
-static void name_of(char text[64], const struct beside *b, const struct contender *c)
+static void name_of(char text[64], const struct beside *b, const struct scored_model *c)
 {
     if (c == &b->ensemble.together)
         snprintf(text, 64, "ensemble, %.2f TF-IDF", b->ensemble.weight);
@@ -125,11 +126,11 @@ static void name_of(char text[64], const struct beside *b, const struct contende
         snprintf(text, 64, "%s", c->name);
 }
 
-static void add_line(struct buffer *to, const struct beside *b, const struct contender *c, bool markdown)
+static void add_line(struct buffer *to, const struct beside *b, const struct scored_model *c, bool markdown)
 {
-    const struct figures *half = &c->half[PART_TEST], *tuned = &c->tuned[PART_TEST];
+    const struct metrics *half = &c->half[PART_TEST], *tuned = &c->tuned[PART_TEST];
     bool binary = c->kind == DECISION_BINARY;
-    double figures[] = {binary ? tuned->pooled.precision : tuned->all.micro_precision,
+    double metrics[] = {binary ? tuned->pooled.precision : tuned->all.micro_precision,
                         binary ? tuned->pooled.recall : tuned->all.micro_recall,
                         binary ? tuned->pooled.f1 : tuned->all.micro_f1,
                         binary ? tuned->pooled.accuracy : tuned->all.macro_f1,
@@ -138,8 +139,8 @@ static void add_line(struct buffer *to, const struct beside *b, const struct con
     char name[64];
     name_of(name, b, c);
     buffer_printf(to, markdown ? "| %s" : "  %-24s", name);
-    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
-        buffer_printf(to, markdown ? " | %.4f" : "  %9.4f", figures[i]);
+    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+        buffer_printf(to, markdown ? " | %.4f" : "  %9.4f", metrics[i]);
     buffer_text(to, markdown ? " |\n" : c->met ? "\n" : "  (no threshold meets the rule: at 0.5)\n");
 }
 
@@ -171,7 +172,7 @@ static void print_about(const struct json *about, bool made)
 
 static int write_json(const struct run *r, const char *name, const struct json *j, struct error *e)
 {
-    char *path = path_join(r->folder, name);
+    char *path = path_join(r->directory, name);
     int status = json_write(path, j, e);
     free(path);
     return status;
@@ -183,17 +184,17 @@ static int write_baseline(const struct beside *b, const struct json *about, stru
     struct json *o = json_object(), *beside;
     const struct run *r = b->r;
     json_set(o, "model", json_copy(about));
-    json_set_text(o, "split_sha256", r->split.sha256);
+    json_set_string(o, "split_sha256", r->split.sha256);
     if (b->count > 1) {
         char *words = verdict(b);
-        json_set_text(o, "compared_by", headline_names[r->kind]);
-        json_set_text(o, "verdict", words);
+        json_set_string(o, "compared_by", headline_names[r->kind]);
+        json_set_string(o, "verdict", words);
         json_set_boolean(o, "transformer_wins",
-                         contender_headline(&b->transformer, PART_TEST) > contender_headline(&b->baseline, PART_TEST));
+                         scored_model_headline(&b->transformer, PART_TEST) > scored_model_headline(&b->baseline, PART_TEST));
         free(words);
-        json_set(o, "baseline", contender_to_json(&b->baseline, r->label_names));
-        beside = json_set(o, "transformer", contender_to_json(&b->transformer, r->label_names));
-        json_set_text(beside, "trial", r->trials[r->order[0]].key);
+        json_set(o, "baseline", scored_model_to_json(&b->baseline, r->label_names));
+        beside = json_set(o, "transformer", scored_model_to_json(&b->transformer, r->label_names));
+        json_set_string(beside, "trial", r->trials[r->order[0]].key);
     }
     int status = write_json(r, "baseline.json", o, e);
     json_destroy(&o);
@@ -208,10 +209,10 @@ static int write_ensemble(const struct beside *b, struct error *e)
     return status;
 }
 
-char *beside_section(const char *folder)
+char *beside_section(const char *directory)
 {
     struct error ignored;
-    char *path = path_join(folder, "table.md"), *text = NULL, *section = NULL;
+    char *path = path_join(directory, "table.md"), *text = NULL, *section = NULL;
     size_t size;
     if (file_exists(path) && file_read(&text, &size, path, &ignored) == 0) {
         const char *found = strstr(text, TITLE);
@@ -225,14 +226,14 @@ char *beside_section(const char *folder)
 /* In place of what a run before this one has said. */
 static int add_to_table(const struct beside *b, struct error *e)
 {
-    char *path = path_join(b->r->folder, "table.md"), *text;
+    char *path = path_join(b->r->directory, "table.md"), *text;
     size_t size;
     int status = file_read(&text, &size, path, e);
     if (status == 0) {
         char *old = strstr(text, TITLE);
         if (old)
             *old = 0;
-        char *whole = format_text("%s%s%s", text, old ? "" : "\n", b->r->beside);
+        char *whole = format_string("%s%s%s", text, old ? "" : "\n", b->r->beside);
         status = file_write(path, whole, strlen(whole), e);
         free(whole);
         free(text);
@@ -270,7 +271,7 @@ static int report_baseline(struct beside *b, const struct label_options *o, stru
     fflush(stdout);
     if (baseline_make(&about, &made, b->r, e) != 0)
         return -1;
-    const char *skipped = json_text(json_get(about, "skipped"));
+    const char *skipped = json_string(json_get(about, "skipped"));
     int status = 0;
     if (skipped) {
         printf("  no baseline: %s\n", skipped);
@@ -292,7 +293,7 @@ static int report_automatable(const struct beside *b, struct error *e)
     const struct run *r = b->r;
     struct json *o = json_object();
     json_set_number(o, "agreement", r->job->report.agreement);
-    json_set_text(o, "part", part_names[PART_TEST]);
+    json_set_string(o, "part", part_names[PART_TEST]);
     struct json *models = json_set(o, "models", json_array());
     printf("\n== automatable: labels that reach F1 %.2f on test (report.agreement)\n", r->job->report.agreement);
     for (size_t i = 0; i < b->count; i++) {
@@ -301,7 +302,7 @@ static int report_automatable(const struct beside *b, struct error *e)
         automatable_find(&a, &b->truth[PART_TEST], each, r->job->report.agreement);
         automatable_print(&a, b->models[i]->name, r->label_names);
         struct json *one = automatable_to_json(&a, each, r->label_names);
-        json_set_text(one, "model", b->models[i]->name);
+        json_set_string(one, "model", b->models[i]->name);
         json_append(models, one);
         automatable_free(&a);
     }
@@ -327,8 +328,8 @@ int beside_transformer(struct run *r, struct error *e)
         status = report_automatable(&b, e);
     for (int i = 0; i < 2; i++)
         truth_free(&b.truth[parts[i]]);
-    contender_free(&b.transformer);
-    contender_free(&b.baseline);
+    scored_model_free(&b.transformer);
+    scored_model_free(&b.baseline);
     ensemble_free(&b.ensemble);
     return status;
 }

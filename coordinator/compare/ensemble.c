@@ -16,7 +16,7 @@ struct both {
     size_t count;
 };
 
-static struct both read_both(const struct contender *transformer, const struct contender *baseline, enum part part,
+static struct both read_both(const struct scored_model *transformer, const struct scored_model *baseline, enum part part,
                              const struct truth *t)
 {
     size_t count = (size_t)t->rows * t->labels;
@@ -46,7 +46,7 @@ static int try_weights(struct ensemble *n, struct both *p, const struct label_op
     int best = 0, status = 0;
     for (int step = 0; status == 0 && step <= ENSEMBLE_STEPS; step++) {
         mix(p, weight_of(step));
-        status = contender_choose(thresholds, &n->scores[step], o, p->mixed, validation, e);
+        status = scored_model_choose(thresholds, &n->scores[step], o, p->mixed, validation, e);
         if (n->scores[step] > n->scores[best])
             best = step;
     }
@@ -55,7 +55,7 @@ static int try_weights(struct ensemble *n, struct both *p, const struct label_op
     return status;
 }
 
-int ensemble_tune(struct ensemble *ret, const struct contender *transformer, const struct contender *baseline,
+int ensemble_tune(struct ensemble *ret, const struct scored_model *transformer, const struct scored_model *baseline,
                   const struct label_options *o, const struct truth *validation, struct error *e)
 {
     struct ensemble n = {.together = {.name = "ensemble"}};
@@ -64,7 +64,7 @@ int ensemble_tune(struct ensemble *ret, const struct contender *transformer, con
     both_free(&p);
     if (status == 0) {
         ensemble_mix(&n, transformer, baseline, PART_VALIDATION, validation);
-        status = contender_tune(&n.together, o, (struct validation_logits){n.together.logits[PART_VALIDATION], validation}, e);
+        status = scored_model_tune(&n.together, o, (struct validation_logits){n.together.logits[PART_VALIDATION], validation}, e);
     }
     if (status == 0)
         *ret = n;
@@ -73,7 +73,7 @@ int ensemble_tune(struct ensemble *ret, const struct contender *transformer, con
     return status;
 }
 
-void ensemble_mix(struct ensemble *n, const struct contender *transformer, const struct contender *baseline, enum part part,
+void ensemble_mix(struct ensemble *n, const struct scored_model *transformer, const struct scored_model *baseline, enum part part,
                   const struct truth *t)
 {
     size_t count = (size_t)t->rows * t->labels;
@@ -92,15 +92,15 @@ void ensemble_mix(struct ensemble *n, const struct contender *transformer, const
 
 void ensemble_free(struct ensemble *n)
 {
-    contender_free(&n->together);
+    scored_model_free(&n->together);
 }
 
 struct json *ensemble_to_json(const struct ensemble *n, const char *const *label_names)
 {
-    struct json *o = contender_to_json(&n->together, label_names);
+    struct json *o = scored_model_to_json(&n->together, label_names);
     json_set_number(o, "weight", n->weight);
-    json_set_text(o, "weight_of", "the baseline's probabilities");
-    json_set_text(o, "chosen_on", part_names[PART_VALIDATION]);
+    json_set_string(o, "weight_of", "the baseline's probabilities");
+    json_set_string(o, "chosen_on", part_names[PART_VALIDATION]);
     struct json *list = json_set(o, "weights", json_array());
     for (int step = 0; step <= ENSEMBLE_STEPS; step++) {
         struct json *one = json_append(list, json_object());

@@ -12,9 +12,9 @@
 
 const char *const headline_names[] = {[DECISION_BINARY] = "F1", [DECISION_CLASS] = "macro F1", [DECISION_LABELS] = "micro F1"};
 
-double contender_headline(const struct contender *c, enum part part)
+double scored_model_headline(const struct scored_model *c, enum part part)
 {
-    const struct figures *f = &c->tuned[part];
+    const struct metrics *f = &c->tuned[part];
     return c->kind == DECISION_BINARY ? f->pooled.f1 : c->kind == DECISION_CLASS ? f->all.macro_f1 : f->all.micro_f1;
 }
 
@@ -99,8 +99,8 @@ static int choose_class(double *thresholds, double *score, const struct label_op
     return 0;
 }
 
-int contender_choose(double *thresholds, double *score, const struct label_options *o, const double *p,
-                     const struct truth *validation, struct error *e)
+int scored_model_choose(double *thresholds, double *score, const struct label_options *o, const double *p,
+                        const struct truth *validation, struct error *e)
 {
     static int (*const choose[])(double *thresholds, double *score, const struct label_options *o, const double *p,
                                  const struct truth *t, struct error *e) = {
@@ -108,12 +108,12 @@ int contender_choose(double *thresholds, double *score, const struct label_optio
     return choose[validation->kind](thresholds, score, o, p, validation, e);
 }
 
-int contender_tune(struct contender *c, const struct label_options *o, struct validation_logits v, struct error *e)
+int scored_model_tune(struct scored_model *c, const struct label_options *o, struct validation_logits v, struct error *e)
 {
     const struct truth *t = v.truth;
     double *p = allocate((size_t)t->rows * t->labels, sizeof *p), *thresholds = allocate(t->labels, sizeof *thresholds), score;
     probabilities_of(p, t, v.values);
-    int status = contender_choose(thresholds, &score, o, p, t, e);
+    int status = scored_model_choose(thresholds, &score, o, p, t, e);
     free(p);
     if (status != 0) {
         free(thresholds);
@@ -129,33 +129,33 @@ int contender_tune(struct contender *c, const struct label_options *o, struct va
     return 0;
 }
 
-/* ---- figures, with the thresholds frozen ---- */
+/* ---- metrics, with the thresholds frozen ---- */
 
-void contender_score(struct contender *c, enum part part, const struct truth *t)
+void scored_model_score(struct scored_model *c, enum part part, const struct truth *t)
 {
     double *ones = allocate(t->labels, sizeof *ones), *half = allocate(t->labels, sizeof *half);
     set_all(ones, t->labels, 1);
     set_all(half, t->labels, 0.5);
-    figures_free(&c->half[part]);
-    figures_free(&c->tuned[part]);
-    figures_make(&c->half[part], t, c->logits[part], ones, half);
-    figures_make(&c->tuned[part], t, c->logits[part], ones, c->thresholds);
+    metrics_free(&c->half[part]);
+    metrics_free(&c->tuned[part]);
+    metrics_make(&c->half[part], t, c->logits[part], ones, half);
+    metrics_make(&c->tuned[part], t, c->logits[part], ones, c->thresholds);
     free(half);
     free(ones);
 }
 
-void contender_free(struct contender *c)
+void scored_model_free(struct scored_model *c)
 {
     for (int part = 0; part < PART_COUNT; part++) {
         free(c->logits[part]);
-        figures_free(&c->half[part]);
-        figures_free(&c->tuned[part]);
+        metrics_free(&c->half[part]);
+        metrics_free(&c->tuned[part]);
     }
     free(c->thresholds);
     memset(c, 0, sizeof *c);
 }
 
-static struct json *figures_to_json(const struct figures *f, enum decision_kind kind)
+static struct json *part_metrics_to_json(const struct metrics *f, enum decision_kind kind)
 {
     struct json *o = metrics_to_json(&f->pooled);
     if (kind != DECISION_BINARY) {
@@ -166,18 +166,18 @@ static struct json *figures_to_json(const struct figures *f, enum decision_kind 
     return o;
 }
 
-static struct json *part_to_json(const struct contender *c, enum part part)
+static struct json *part_to_json(const struct scored_model *c, enum part part)
 {
     struct json *o = json_object();
-    json_set(o, "at_half", figures_to_json(&c->half[part], c->kind));
-    json_set(o, "at_threshold", figures_to_json(&c->tuned[part], c->kind));
+    json_set(o, "at_half", part_metrics_to_json(&c->half[part], c->kind));
+    json_set(o, "at_threshold", part_metrics_to_json(&c->tuned[part], c->kind));
     return o;
 }
 
-struct json *contender_to_json(const struct contender *c, const char *const *label_names)
+struct json *scored_model_to_json(const struct scored_model *c, const char *const *label_names)
 {
     struct json *o = json_object();
-    json_set_text(o, "name", c->name);
+    json_set_string(o, "name", c->name);
     json_set_boolean(o, "meets_rule", c->met);
     json_set_number(o, "score", c->score);
     if (c->kind == DECISION_BINARY)

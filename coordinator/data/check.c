@@ -18,7 +18,7 @@
 struct inputs {
     size_t count;
     const char *path[PART_COUNT];
-    char sha256[PART_COUNT][SHA256_TEXT];
+    char sha256[PART_COUNT][SHA256_HEX];
     uint32_t rows[PART_COUNT]; /* kept */
 };
 
@@ -34,15 +34,15 @@ static struct json *describe_inputs(const struct inputs *in)
     struct json *files = json_array();
     for (size_t i = 0; i < in->count; i++) {
         struct json *file = json_append(files, json_object());
-        json_set_text(file, "path", in->path[i]);
-        json_set_text(file, "sha256", in->sha256[i]);
+        json_set_string(file, "path", in->path[i]);
+        json_set_string(file, "sha256", in->sha256[i]);
         json_set_number(file, "rows", in->rows[i]);
     }
     return files;
 }
 
 /* What rows are made of: the files' content, the part of the job that shapes rows, and the tokenizer. */
-static int hash_inputs(char hash[SHA256_TEXT], struct inputs *in, const struct job *j, const struct tokenizer *t, struct error *e)
+static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct job *j, const struct tokenizer *t, struct error *e)
 {
     static const char *const places[] = {"path", "train_path", "validation_path", "test_path", "accept"};
     for (size_t i = 0; i < in->count; i++)
@@ -90,14 +90,14 @@ static int check_labels(const struct job *j, const struct records *r, struct err
     return 0;
 }
 
-char *data_rows_path(const char *folder, const char *made_from)
+char *data_rows_path(const char *directory, const char *made_from)
 {
-    return format_text("%s/tokens/%.16s.rows", folder, made_from);
+    return format_string("%s/tokens/%.16s.rows", directory, made_from);
 }
 
 static char *facts_path(const struct job *j, const char *hash)
 {
-    return format_text("%s/tokens/%.16s.facts", j->out, hash);
+    return format_string("%s/tokens/%.16s.facts", j->out, hash);
 }
 
 /* The rows file and the facts of its rows. */
@@ -117,10 +117,10 @@ static int write_rows(const struct job *j, const struct tokenizer *t, const stru
         result = row_facts_write(facts, &f, e);
     }
     if (!result) {
-        char fingerprint[FINGERPRINT_TEXT];
+        char fingerprint[FINGERPRINT_HEX];
         row_facts_fingerprint(fingerprint, &f, NULL, f.count);
         *ret = data_report(j, r, &lengths, exact, &near);
-        json_set_text(*ret, "fingerprint", fingerprint);
+        json_set_string(*ret, "fingerprint", fingerprint);
     }
     row_facts_free(&f);
     near_duplicates_free(&near);
@@ -157,7 +157,7 @@ static void load_check(struct json **check, const char *path, const char *hash, 
     *check = NULL;
     if (!file_exists(path) || !file_exists(rows) || !file_exists(facts) || json_read(check, path, &ignored))
         return;
-    const char *made_from = json_text(json_get(*check, "made_from"));
+    const char *made_from = json_string(json_get(*check, "made_from"));
     if (!made_from || strcmp(made_from, hash))
         json_destroy(check);
 }
@@ -180,7 +180,7 @@ static const char *changed_file(const struct inputs *in, const struct json *chec
 {
     const struct json *files = json_get(check, "files");
     for (size_t i = 0; i < in->count; i++) {
-        const char *before = json_text(json_get(json_at(files, i), "sha256"));
+        const char *before = json_string(json_get(json_at(files, i), "sha256"));
         if (!before || strcmp(before, in->sha256[i]) != 0)
             return in->path[i];
     }
@@ -195,12 +195,12 @@ static int refuse_other_rows(const struct job *j, const struct inputs *in, const
     struct json *check = NULL;
     struct error ignored;
     int result = 0;
-    if (folder_exists(trials) && file_exists(path) && json_read(&check, path, &ignored) == 0) {
-        const char *made_from = json_text(json_get(check, "made_from")), *file = changed_file(in, check);
+    if (directory_exists(trials) && file_exists(path) && json_read(&check, path, &ignored) == 0) {
+        const char *made_from = json_string(json_get(check, "made_from")), *file = changed_file(in, check);
         if (made_from && strcmp(made_from, hash) != 0)
             result =
                 error_set(e, ERROR_USAGE,
-                          "%s holds trials of other rows: %s has changed since; use another out=FOLDER, put the old %s back, "
+                          "%s holds trials of other rows: %s has changed since; use another out=DIRECTORY, put the old %s back, "
                           "or remove %s to train anew",
                           j->out, file ? file : "the model's tokenizer", file ? "file" : "one", trials);
     }
@@ -212,15 +212,15 @@ static int refuse_other_rows(const struct job *j, const struct inputs *in, const
 /* The report and the place of the rows file, made unless they are there. */
 static int provide(struct json **check, char **rows, const struct job *j, struct error *e)
 {
-    char hash[SHA256_TEXT], *path = path_join(j->out, "check.json"), *folder = path_join(j->out, "tokens"), *model = NULL,
-                            *facts = NULL;
+    char hash[SHA256_HEX], *path = path_join(j->out, "check.json"), *directory = path_join(j->out, "tokens"), *model = NULL,
+                           *facts = NULL;
     struct tokenizer *tokenizer = NULL;
     struct inputs in = inputs_of_job(j);
     int result = -1;
     *rows = NULL;
-    if (model_folder_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
+    if (model_directory_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
         check_vocabulary(j, model, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) ||
-        refuse_other_rows(j, &in, path, hash, e) || folder_create(folder, e))
+        refuse_other_rows(j, &in, path, hash, e) || directory_create(directory, e))
         goto done;
     *rows = data_rows_path(j->out, hash);
     facts = facts_path(j, hash);
@@ -231,7 +231,7 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
     }
     if (make_rows(check, j, tokenizer, &in, *rows, facts, e))
         goto done;
-    json_set_text(*check, "made_from", hash);
+    json_set_string(*check, "made_from", hash);
     json_set(*check, "files", describe_inputs(&in));
     result = json_write(path, *check, e);
     if (result)
@@ -244,7 +244,7 @@ done:
     tokenizer_close(&tokenizer);
     free(facts);
     free(model);
-    free(folder);
+    free(directory);
     free(path);
     return result;
 }
@@ -293,7 +293,7 @@ int data_open(struct dataset **ret, struct json **check, const struct job *j, st
 
 int data_facts(struct row_facts *ret, const struct job *j, const struct json *check, uint32_t rows, struct error *e)
 {
-    char *path = facts_path(j, json_text(json_get(check, "made_from")));
+    char *path = facts_path(j, json_string(json_get(check, "made_from")));
     int result = row_facts_read(ret, path, rows, e);
     free(path);
     return result;

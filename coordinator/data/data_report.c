@@ -148,7 +148,7 @@ static void describe_labels(struct json *check, const struct records *r)
     struct json *list = json_set(check, "labels", json_array());
     for (size_t c = 0; c < r->label_count; c++) {
         struct json *j = json_append(list, json_object());
-        json_set_text(j, "name", r->labels[c]);
+        json_set_string(j, "name", r->labels[c]);
         json_set_number(j, "count", (double)counts[c]);
         json_set_number(j, "share", r->count ? (double)counts[c] / (double)r->count : 0);
     }
@@ -156,7 +156,7 @@ static void describe_labels(struct json *check, const struct records *r)
     free(counts);
     list = json_set(check, "dropped_labels", json_array());
     for (size_t c = 0; c < r->dropped_label_count; c++)
-        json_append(list, json_of_text(r->dropped_labels[c]));
+        json_append(list, json_of_string(r->dropped_labels[c]));
 }
 
 /* How many rows have how many labels, from none on; multi-label only. */
@@ -213,8 +213,8 @@ static void list_conflicts(struct json *to, const struct records *r, const uint3
     for (size_t i = 0; i < r->count && json_size(list) < NEAR_LISTED; i++)
         if (!records_agree(&r->rows[i], &r->rows[exact[i]])) {
             struct json *pair = json_append(list, json_array());
-            json_append(pair, json_of_text(r->rows[exact[i]].id));
-            json_append(pair, json_of_text(r->rows[i].id));
+            json_append(pair, json_of_string(r->rows[exact[i]].id));
+            json_append(pair, json_of_string(r->rows[i].id));
         }
 }
 
@@ -223,8 +223,8 @@ static void list_pairs(struct json *to, const struct records *r, const struct ne
     struct json *list = json_set(to, "pairs", json_array());
     for (size_t i = 0; i < n->listed; i++) {
         struct json *pair = json_append(list, json_object());
-        json_set_text(pair, "a", r->rows[n->pairs[i].a].id);
-        json_set_text(pair, "b", r->rows[n->pairs[i].b].id);
+        json_set_string(pair, "a", r->rows[n->pairs[i].a].id);
+        json_set_string(pair, "b", r->rows[n->pairs[i].b].id);
         json_set_number(pair, "jaccard", round(n->pairs[i].jaccard * 1e4) / 1e4);
     }
 }
@@ -345,7 +345,7 @@ static void print_labels(const struct json *check)
     const struct json *labels = json_get(check, "labels"), *found = json_get(check, "label_bands");
     size_t count = json_size(labels), shown = count > 12 ? 12 : count;
     for (size_t i = 0; i < shown; i++)
-        printf("  label %-16s %8.0f  (%.2f %%)\n", json_text(json_get(json_at(labels, i), "name")),
+        printf("  label %-16s %8.0f  (%.2f %%)\n", json_string(json_get(json_at(labels, i), "name")),
                number(json_at(labels, i), "count"), 100 * number(json_at(labels, i), "share"));
     if (count > shown) {
         printf("  and %zu more labels (check.json); labels by number of rows:", count - shown);

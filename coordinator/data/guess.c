@@ -88,7 +88,7 @@ static struct profile *profile_of(struct profiling *p, const char *name)
     struct guess *g = p->g;
     uint32_t number = table_find(p->names, name);
     if (number == TABLE_ABSENT) {
-        number = table_add(p->names, arena_text(p->keys, name, strlen(name)));
+        number = table_add(p->names, arena_string(p->keys, name, strlen(name)));
         g->fields = grow(g->fields, &p->capacity, g->field_count + 1, sizeof *g->fields);
         g->fields[g->field_count] = (struct profile){.name = duplicate(name)};
         table_create(&g->fields[g->field_count++].values);
@@ -99,7 +99,7 @@ static struct profile *profile_of(struct profiling *p, const char *name)
 static void add_value(struct profiling *p, struct profile *f, const char *text)
 {
     size_t size = strlen(text), known = table_count(f->values);
-    const char *key = arena_text(p->keys, text, size < KEY_SIZE ? size : KEY_SIZE);
+    const char *key = arena_string(p->keys, text, size < KEY_SIZE ? size : KEY_SIZE);
     f->repeats += table_add(f->values, key) < known;
 }
 
@@ -126,14 +126,14 @@ static void add_row(struct profiling *p, const struct json *row)
         const struct json *value = json_at(row, i);
         struct profile *f = profile_of(p, json_key(row, i));
         enum json_type type = json_type(value);
-        if (type == JSON_NULL || (type == JSON_TEXT && text_is_blank(json_text(value))))
+        if (type == JSON_NULL || (type == JSON_STRING && text_is_blank(json_string(value))))
             continue;
         f->filled++;
-        if (type == JSON_TEXT) {
-            add_text(p, f, json_text(value));
+        if (type == JSON_STRING) {
+            add_text(p, f, json_string(value));
         } else if (type == JSON_ARRAY || type == JSON_OBJECT) {
             const struct json *first = json_at(value, 0);
-            f->lists += type == JSON_OBJECT || !first || json_text(first);
+            f->lists += type == JSON_OBJECT || !first || json_string(first);
         } else {
             char *text = json_print(value, false);
             f->numbers++;
@@ -211,7 +211,7 @@ static char *common_pattern(const struct guess *g)
         alike += strncmp(g->fields[i].name, first, size) == 0;
     for (size_t i = 0; i < g->column_count; i++)
         inside += strncmp(g->fields[g->columns[i]].name, first, size) == 0;
-    return size >= 2 && alike == g->column_count && inside == alike ? format_text("%.*s*", (int)size, first) : NULL;
+    return size >= 2 && alike == g->column_count && inside == alike ? format_string("%.*s*", (int)size, first) : NULL;
 }
 
 /* Two columns of 0 and 1 and more, and nothing that is called a label. */

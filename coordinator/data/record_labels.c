@@ -78,7 +78,7 @@ static int label_from_name(struct reader *r, uint32_t *ret, const char *name, st
     if (*ret == TABLE_ABSENT) {
         if (table_count(r->names) == MAX_LABELS)
             return refuse(r, e, "more than 100000 different labels; is data.label the right field?");
-        *ret = table_add(r->names, arena_text(r->out->texts, name, strlen(name)));
+        *ret = table_add(r->names, arena_string(r->out->texts, name, strlen(name)));
     }
     return 0;
 }
@@ -90,8 +90,8 @@ static int label_from_value(struct reader *r, uint32_t *ret, const struct json *
         return label_from_index(r, ret, json_number(value), e);
     case JSON_BOOLEAN:
         return label_from_index(r, ret, json_boolean(value), e);
-    case JSON_TEXT:
-        return label_from_name(r, ret, json_text(value), e);
+    case JSON_STRING:
+        return label_from_name(r, ret, json_string(value), e);
     default:
         return error_set(e, ERROR_DATA, "%s:%u: field '%s' is %s; expected a label's name or index", r->path, r->line,
                          r->label_field, json_type_name(json_type(value)));
@@ -148,9 +148,9 @@ static int cell_value(struct reader *r, struct json **ret, const char *cell, str
             at++, size--;
         while (size > 0 && strchr(" \t\r\n", at[size - 1]))
             size--;
-        char *name = format_text("%.*s", (int)size, at);
+        char *name = format_string("%.*s", (int)size, at);
         if (*name)
-            json_append(list, json_of_text(name));
+            json_append(list, json_of_string(name));
         free(name);
     }
     *ret = list;
@@ -194,7 +194,7 @@ static bool is_column(struct reader *r, const char *field)
 /* 0, 1, true, false, null, and in cells the same as texts, 1.0 too, as tools write columns that have gaps. */
 static int read_flag(struct reader *r, bool *ret, const struct json *value, struct error *e)
 {
-    const char *text = json_text(value);
+    const char *text = json_string(value);
     char *end = NULL;
     double number = text ? strtod(text, &end) : json_number(value);
     enum json_type type = json_type(value);
@@ -234,7 +234,7 @@ static int read_columns(struct reader *r, struct found_labels **ret, const struc
 int read_label(struct reader *r, struct found_labels **ret, const struct json *row, struct error *e)
 {
     const struct json *value = r->in->label ? json_get(row, r->in->label) : NULL;
-    const char *text = json_text(value);
+    const char *text = json_string(value);
     struct json *list = NULL;
     *ret = NULL;
     r->label_field = r->in->label;
@@ -284,7 +284,7 @@ void name_labels(struct reader *r)
     for (size_t i = 0; i < out->label_count; i++)
         out->labels[i] = given                    ? duplicate(r->in->labels.names[i])
                          : r->form == LABELS_NAME ? duplicate(table_key(r->names, (uint32_t)i))
-                                                  : format_text("%zu", i);
+                                                  : format_string("%zu", i);
     if (!given && r->form == LABELS_NAME)
         sort_names(out->labels, out->label_count);
 }

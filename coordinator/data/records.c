@@ -20,15 +20,15 @@ static int field_text(struct reader *r, struct buffer *to, bool *blank, const st
     const struct json *value = json_get(row, name);
     size_t start = to->size;
     enum json_type type = value ? json_type(value) : JSON_NULL;
-    if (type == JSON_TEXT) {
-        buffer_text(to, json_text(value));
+    if (type == JSON_STRING) {
+        buffer_text(to, json_string(value));
     } else if (type == JSON_NUMBER) {
         char *number = json_print(value, false);
         buffer_text(to, number);
         free(number);
     } else if (type == JSON_ARRAY) {
         for (size_t i = 0; i < json_size(value); i++) {
-            const char *item = json_text(json_at(value, i));
+            const char *item = json_string(json_at(value, i));
             if (!item)
                 return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list that holds more than texts; make it a text", r->path,
                                  r->line, name);
@@ -60,7 +60,7 @@ static int field_name(struct reader *r, const char **ret, const struct json *row
             r->path, r->line, name);
     if (field_text(r, &r->scratch, &blank, row, name, e))
         return -1;
-    *ret = blank ? NULL : arena_text(r->out->texts, r->scratch.data, r->scratch.size);
+    *ret = blank ? NULL : arena_string(r->out->texts, r->scratch.data, r->scratch.size);
     return 0;
 }
 
@@ -79,7 +79,7 @@ static void add_fields(struct records *r, const struct text_fields *names)
             continue;
         r->fields = reallocate(r->fields, r->field_count + 1, sizeof *r->fields);
         r->fields[r->field_count++] =
-            (struct field_count){.name = arena_text(r->texts, names->names[i], strlen(names->names[i]))};
+            (struct field_count){.name = arena_string(r->texts, names->names[i], strlen(names->names[i]))};
     }
 }
 
@@ -122,7 +122,7 @@ static int compose(struct reader *r, const char **ret, const struct json *row, c
         texts[i] = r->scratch.data + offsets[i];
     buffer_clear(&r->composed);
     compose_text(&r->composed, texts, fields->count, words, r->in->joiner);
-    *ret = arena_text(r->out->texts, r->composed.data ? r->composed.data : "", r->composed.size);
+    *ret = arena_string(r->out->texts, r->composed.data ? r->composed.data : "", r->composed.size);
     return 0;
 }
 
@@ -130,7 +130,7 @@ static int read_names(struct reader *r, struct record *to, const struct json *ro
 {
     char line[32];
     snprintf(line, sizeof line, "%u", r->line);
-    const char *fallback = arena_text(r->out->texts, line, strlen(line));
+    const char *fallback = arena_string(r->out->texts, line, strlen(line));
     to->id = to->group = fallback;
     if (r->in->id && field_name(r, &to->id, row, r->in->id, e))
         return -1;
@@ -149,7 +149,7 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
     out->read++;
     for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < 1000; i++)
         if (table_find(r->seen_fields, json_key(row, i)) == TABLE_ABSENT)
-            table_add(r->seen_fields, arena_text(out->texts, json_key(row, i), strlen(json_key(row, i))));
+            table_add(r->seen_fields, arena_string(out->texts, json_key(row, i), strlen(json_key(row, i))));
     if (count_missing(r, row, &dropped, e))
         return -1;
     if (dropped && r->keep_all)

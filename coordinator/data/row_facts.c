@@ -25,7 +25,7 @@ uint32_t *exact_duplicates(const struct records *r)
         buffer_printf(&key, "%s\x1f%s", r->rows[i].a, r->rows[i].b ? r->rows[i].b : "");
         uint32_t number = table_find(seen, key.data);
         if (number == TABLE_ABSENT) {
-            number = table_add(seen, arena_text(keys, key.data, key.size));
+            number = table_add(seen, arena_string(keys, key.data, key.size));
             first[number] = (uint32_t)i;
         }
         exact[i] = first[number];
@@ -48,7 +48,7 @@ static void add_name(struct sha256 *h, const struct records *r, size_t label)
     sha256_update(h, r->labels[label], strlen(r->labels[label]) + 1);
 }
 
-static void fingerprint(char text[FINGERPRINT_TEXT], const struct records *r, const struct record *row)
+static void fingerprint(char text[FINGERPRINT_HEX], const struct records *r, const struct record *row)
 {
     struct sha256 *h;
     sha256_create(&h);
@@ -94,7 +94,7 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
     if (right)
         memcpy(f.rows, bytes + sizeof mark, rows * sizeof *f.rows);
     for (uint32_t i = 0; i < rows && right; i++)
-        right = f.rows[i].exact < rows && f.rows[i].near < rows && !f.rows[i].fingerprint[FINGERPRINT_TEXT - 1];
+        right = f.rows[i].exact < rows && f.rows[i].near < rows && !f.rows[i].fingerprint[FINGERPRINT_HEX - 1];
     free(bytes);
     if (!right) {
         row_facts_free(&f);
@@ -115,7 +115,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-void row_facts_fingerprint(char text[FINGERPRINT_TEXT], const struct row_facts *f, const uint32_t *rows, size_t count)
+void row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count)
 {
     const char **digits = allocate(count, sizeof *digits);
     struct sha256 *h;
@@ -124,7 +124,7 @@ void row_facts_fingerprint(char text[FINGERPRINT_TEXT], const struct row_facts *
     qsort(digits, count, sizeof *digits, by_text);
     sha256_create(&h);
     for (size_t i = 0; i < count; i++)
-        sha256_update(h, digits[i], FINGERPRINT_TEXT);
+        sha256_update(h, digits[i], FINGERPRINT_HEX);
     sha256_finish(&h, text);
     free(digits);
 }

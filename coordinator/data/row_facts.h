@@ -8,11 +8,11 @@
 
 #include "coordinator/data/near_duplicates.h"
 
-#define FINGERPRINT_TEXT 65
+#define FINGERPRINT_HEX 65
 
 struct row_fact {
     uint32_t exact, near; /* the first row of those with the same texts, of the cluster of near duplicates */
-    char fingerprint[FINGERPRINT_TEXT];
+    char fingerprint[FINGERPRINT_HEX];
 };
 
 struct row_facts {
@@ -27,7 +27,7 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
 void row_facts_free(struct row_facts *f);
 
 /* rows NULL: all. */
-void row_facts_fingerprint(char text[FINGERPRINT_TEXT], const struct row_facts *f, const uint32_t *rows, size_t count);
+void row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count);
 
 /* exact (rows, allocated): for each row the first one with the same composed texts. */
 uint32_t *exact_duplicates(const struct records *r);

@@ -169,7 +169,7 @@ int data_split(struct split *ret, const struct job *j, const struct dataset *d, 
 
 static const char *label_name(const struct json *check, size_t c)
 {
-    return json_text(json_get(json_at(json_get(check, "labels"), c), "name"));
+    return json_string(json_get(json_at(json_get(check, "labels"), c), "name"));
 }
 
 int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,

@@ -28,7 +28,7 @@ struct examination {
 
 static const char *label_name(const struct examination *x, size_t c)
 {
-    return json_text(json_get(json_at(x->labels, c), "name"));
+    return json_string(json_get(json_at(x->labels, c), "name"));
 }
 
 static void mark_train(struct examination *x)
@@ -53,9 +53,9 @@ static void list_leak(struct examination *x, enum part part, uint32_t row, uint3
     if (json_size(x->leaks) == LISTED)
         return;
     struct json *leak = json_append(x->leaks, json_object());
-    json_set_text(leak, "part", part_names[part]);
-    json_set_text(leak, "row", dataset_id(x->d, row));
-    json_set_text(leak, "train", dataset_id(x->d, train));
+    json_set_string(leak, "part", part_names[part]);
+    json_set_string(leak, "row", dataset_id(x->d, row));
+    json_set_string(leak, "train", dataset_id(x->d, train));
     json_set_boolean(leak, "exact", exact);
 }
 
@@ -88,7 +88,7 @@ static void count_labels(struct json *to, const struct examination *x, enum part
     for (uint32_t c = 0; c < labels; c++) {
         json_append(list, json_of_number(counts[c]));
         if (!counts[c])
-            json_append(absent, json_of_text(label_name(x, c)));
+            json_append(absent, json_of_string(label_name(x, c)));
     }
     json_set_number(to, "rows_without_label", zero);
     free(counts);
@@ -104,7 +104,7 @@ static struct json *describe_part(struct examination *x, enum part part, const c
     json_set_number(j, "rows", x->split->part[part].count);
     json_set_number(j, "groups", (double)table_count(groups));
     table_destroy(&groups);
-    json_set_text(j, "fingerprint", fingerprint);
+    json_set_string(j, "fingerprint", fingerprint);
     find_leaks(x, part);
     json_set_number(j, "exact_in_train", x->exact[part]);
     json_set_number(j, "near_in_train", x->near[part]);
@@ -187,12 +187,12 @@ static void print_shares(const struct json *parts, const struct json *labels)
             }
         if (count > 2 && count <= LABELS_SHOWN)
             printf("  label %-16s %6.2f %% of train  %6.2f %% of validation  %6.2f %% of test\n",
-                   json_text(json_get(json_at(labels, c), "name")), 100 * train, 100 * label_share(json_at(parts, 1), c),
+                   json_string(json_get(json_at(labels, c), "name")), 100 * train, 100 * label_share(json_at(parts, 1), c),
                    100 * label_share(json_at(parts, 2), c));
     }
     if (count > LABELS_SHOWN)
         printf("  labels' shares differ between parts by at most %.2f points (%s)\n", 100 * worst,
-               json_text(json_get(json_at(labels, at), "name")));
+               json_string(json_get(json_at(labels, at), "name")));
 }
 
 int data_print_split(const struct job *j, const struct json *check, struct error *e)
@@ -209,7 +209,7 @@ int data_print_split(const struct job *j, const struct json *check, struct error
         const struct json *part = json_at(parts, p), *absent = json_get(part, "absent_labels");
         double near = json_number(json_get(part, "near_in_train")), rows = json_number(json_get(part, "rows"));
         if (json_size(absent) == 1 && json_size(json_get(check, "labels")) == 2) /* of more labels the part's own line tells */
-            printf("  %s has no row of label \"%s\": its F1 counts as 0\n", json_key(parts, p), json_text(json_at(absent, 0)));
+            printf("  %s has no row of label \"%s\": its F1 counts as 0\n", json_key(parts, p), json_string(json_at(absent, 0)));
         if (near > 0)
             printf("  %s: %.0f rows (%.1f %%) are near a text of train, %.0f of them the same\n", json_key(parts, p), near,
                    100 * near / rows, json_number(json_get(part, "exact_in_train")));

@@ -98,7 +98,7 @@ static struct text_fields names_of(const struct json *list)
 {
     struct text_fields fields = {.names = allocate(json_size(list), sizeof(char *)), .count = json_size(list)};
     for (size_t i = 0; i < fields.count; i++)
-        fields.names[i] = duplicate(json_text(json_at(list, i)));
+        fields.names[i] = duplicate(json_string(json_at(list, i)));
     return fields;
 }
 
@@ -113,22 +113,22 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
                        bool need_labels, struct error *e)
 {
     const struct json *spec = json_get(inference_config, "input");
-    const char *truncation = json_text(json_get(inference_config, "truncation"));
+    const char *truncation = json_string(json_get(inference_config, "truncation"));
     double max_length = json_number(json_get(inference_config, "max_length"));
     if (json_type(spec) != JSON_OBJECT || !truncation || !(max_length >= 4 && max_length <= 1e6))
         return error_set(e, ERROR_DATA,
                          "inference_config.json: has no input, truncation or max_length; publish the bundle again");
-    struct input in = {.id = json_text(json_get(spec, "id")),
-                       .label = need_labels ? json_text(json_get(spec, "label")) : NULL,
+    struct input in = {.id = json_string(json_get(spec, "id")),
+                       .label = need_labels ? json_string(json_get(spec, "label")) : NULL,
                        .label_columns = names_of(need_labels ? json_get(spec, "label") : NULL),
                        .text_a = names_of(json_get(spec, "text_a")),
                        .text_b = names_of(json_get(spec, "text_b")),
                        .required = names_of(json_get(spec, "required")),
                        .labels = names_of(json_get(spec, "labels")),
                        .ignored = names_of(json_get(spec, "dropped_labels")),
-                       .label_separator = json_text(json_get(spec, "label_separator")),
+                       .label_separator = json_string(json_get(spec, "label_separator")),
                        .word_limits = json_get(spec, "word_limits"),
-                       .joiner = json_text(json_get(spec, "joiner")),
+                       .joiner = json_string(json_get(spec, "joiner")),
                        .multi = json_boolean(json_get(spec, "multi"))};
     struct records records = {0};
     enum truncation how = TRUNCATE_ONLY_SECOND;

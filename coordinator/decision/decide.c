@@ -26,7 +26,7 @@ static int decide_binary(struct run *r, struct trial_run *t, const double *p, st
     return 0;
 }
 
-/* The most probable class: nothing to choose, so the trial's figures are those of its best epoch. Ranked by macro F1. */
+/* The most probable class: nothing to choose, so the trial's metrics are those of its best epoch. Ranked by macro F1. */
 static int decide_class(struct run *r, struct trial_run *t, const double *p, struct error *e)
 {
     struct epoch_score s;
@@ -154,15 +154,15 @@ void decide_print(const struct run *r, const struct trial_run *t)
         print_labels(r, &t->by_label);
 }
 
-char *decide_words(const struct run *r)
+char *decision_summary(const struct run *r)
 {
     uint32_t own = 0;
     if (r->kind == DECISION_CLASS)
         return duplicate("the most probable class");
     for (uint32_t l = 0; r->kind == DECISION_LABELS && l < r->labels; l++)
         own += r->thresholds[l] != r->threshold;
-    return own > 0 ? format_text("threshold %.4f, and %u labels' own", r->threshold, own)
-                   : format_text("threshold %.4f", r->threshold);
+    return own > 0 ? format_string("threshold %.4f, and %u labels' own", r->threshold, own)
+                   : format_string("threshold %.4f", r->threshold);
 }
 
 /* ---- the best trial ---- */
@@ -178,11 +178,11 @@ int decide_best(struct run *r, struct error *e)
     free(r->order);
     r->order = allocate(r->trial_count, sizeof *r->order);
     table_rank(r->order, r->trials, r->trial_count, r->job->tune.per_trial);
-    const struct at_threshold *figures = table_ranked_by(&r->trials[r->order[0]], r->job->tune.per_trial);
-    if (!figures->met)
+    const struct at_threshold *metrics = table_ranked_by(&r->trials[r->order[0]], r->job->tune.per_trial);
+    if (!metrics->met)
         return error_set(e, ERROR_FAILED, "no trial meets the rule %s: %s; change tune.rule or its bounds",
-                         threshold_rule_names[r->job->tune.grid.rule], figures->why);
-    r->threshold = figures->threshold;
+                         threshold_rule_names[r->job->tune.grid.rule], metrics->why);
+    r->threshold = metrics->threshold;
     r->thresholds = rule_giver(r)->by_label.thresholds;
     r->temperatures = r->trials[r->order[0]].temperatures;
     return 0;
@@ -193,7 +193,7 @@ int decide_best(struct run *r, struct error *e)
 static struct json *tuned_to_json(const struct run *r, const struct trial_run *t)
 {
     struct json *o = json_object();
-    json_set_text(o, "trial", t->key);
+    json_set_string(o, "trial", t->key);
     json_set_boolean(o, "baseline", t->baseline);
     json_set_number(o, "best_epoch", t->best_epoch);
     json_set(o, "at_own_threshold", at_threshold_to_json(&t->own));
@@ -299,18 +299,18 @@ static const char *const kind_names[] = {[DECISION_BINARY] = "binary", [DECISION
 int decide_write(const struct run *r, struct error *e)
 {
     struct json *tune = json_object();
-    json_set_text(tune, "decision", kind_names[r->kind]);
+    json_set_string(tune, "decision", kind_names[r->kind]);
     json_set(tune, "rule", threshold_grid_to_json(&r->job->tune.grid));
-    json_set_text(tune, "per", r->job->tune.per);
-    json_set_text(tune, "part", part_names[PART_VALIDATION]);
-    json_set_text(tune, "split_sha256", r->split.sha256);
-    json_set_text(tune, "chosen", r->trials[r->order[0]].key);
+    json_set_string(tune, "per", r->job->tune.per);
+    json_set_string(tune, "part", part_names[PART_VALIDATION]);
+    json_set_string(tune, "split_sha256", r->split.sha256);
+    json_set_string(tune, "chosen", r->trials[r->order[0]].key);
     json_set(tune, "threshold", json_of_number(r->threshold));
     struct json *trials = json_set(tune, "trials", json_array());
     for (size_t i = 0; i < r->trial_count; i++)
         if (r->trials[i].state == TRIAL_DONE)
             json_append(trials, tuned_to_json(r, &r->trials[i]));
-    char *path = path_join(r->folder, "tune.json");
+    char *path = path_join(r->directory, "tune.json");
     int status = r->kind == DECISION_LABELS ? add_labels(tune, r, e) : 0;
     if (status == 0)
         status = add_calibration(tune, r, e);

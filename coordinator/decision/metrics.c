@@ -1,4 +1,4 @@
-/* Owns the way from logits and a rule to figures. */
+/* Owns the way from logits and a rule to metrics. */
 #include "coordinator/decision/metrics.h"
 
 #include "common/base/memory.h"
@@ -59,7 +59,7 @@ uint8_t *decisions_make(const struct truth *t, const float *logits, const double
     return decided;
 }
 
-static void figures_of_classes(struct figures *f, const struct truth *t, const uint8_t *decided)
+static void metrics_of_classes(struct metrics *f, const struct truth *t, const uint8_t *decided)
 {
     int32_t *predicted = allocate(t->rows, sizeof *predicted);
     struct class_metrics *classes = allocate(t->labels, sizeof *classes);
@@ -83,7 +83,7 @@ static void figures_of_classes(struct figures *f, const struct truth *t, const u
     free(predicted);
 }
 
-static void figures_of_labels(struct figures *f, const struct truth *t, const uint8_t *decided)
+static void metrics_of_labels(struct metrics *f, const struct truth *t, const uint8_t *decided)
 {
     size_t count = (size_t)t->rows * t->labels;
     double *half = allocate(t->labels, sizeof *half), *certain = allocate(count, sizeof *certain);
@@ -106,23 +106,23 @@ static double loss_of_classes(const struct truth *t, const float *logits, const 
     return loss;
 }
 
-void figures_make(struct figures *ret, const struct truth *t, const float *logits, const double *temperatures,
+void metrics_make(struct metrics *ret, const struct truth *t, const float *logits, const double *temperatures,
                   const double *thresholds)
 {
-    struct figures f = {.labels = t->labels, .each = allocate(t->labels, sizeof *f.each)};
+    struct metrics f = {.labels = t->labels, .each = allocate(t->labels, sizeof *f.each)};
     uint8_t *decided = decisions_make(t, logits, temperatures, thresholds);
     if (t->kind == DECISION_LABELS) {
-        figures_of_labels(&f, t, decided);
+        metrics_of_labels(&f, t, decided);
         f.loss = label_cross_entropy(logits, t->targets, t->rows, t->labels, temperatures);
     } else {
-        figures_of_classes(&f, t, decided);
+        metrics_of_classes(&f, t, decided);
         f.loss = loss_of_classes(t, logits, temperatures);
     }
     free(decided);
     *ret = f;
 }
 
-void figures_free(struct figures *f)
+void metrics_free(struct metrics *f)
 {
     free(f->each);
     memset(f, 0, sizeof *f);

@@ -18,7 +18,7 @@ struct truth {
 void truth_read(struct truth *ret, const struct dataset *d, const uint32_t *rows, uint32_t count, uint32_t positive);
 void truth_free(struct truth *t);
 
-struct figures {
+struct metrics {
     uint32_t labels;
     struct binary_metrics pooled; /* of the positive label of two; else of all labels together: micro */
     struct averaged_metrics all;
@@ -30,6 +30,6 @@ struct figures {
  * temperatures (labels). Caller frees. */
 uint8_t *decisions_make(const struct truth *t, const float *logits /* (rows, labels) */, const double *temperatures,
                         const double *thresholds);
-void figures_make(struct figures *ret, const struct truth *t, const float *logits, const double *temperatures,
+void metrics_make(struct metrics *ret, const struct truth *t, const float *logits, const double *temperatures,
                   const double *thresholds);
-void figures_free(struct figures *f);
+void metrics_free(struct metrics *f);

@@ -27,7 +27,7 @@ int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const st
         a = (struct at_threshold){.met = true, .threshold = best->threshold, .score = best->score, .metrics = best->metrics};
     } else if (local.kind == ERROR_FAILED) {
         c.best = -1;
-        snprintf(a.why, sizeof a.why, "%.255s", local.text);
+        snprintf(a.why, sizeof a.why, "%.255s", local.message);
     } else {
         free(c.points);
         if (e)
@@ -120,7 +120,7 @@ struct json *at_threshold_to_json(const struct at_threshold *a)
     if (a->met)
         json_set(o, "metrics", metrics_to_json(&a->metrics));
     else
-        json_set_text(o, "why", a->why);
+        json_set_string(o, "why", a->why);
     return o;
 }
 
@@ -142,7 +142,7 @@ struct json *threshold_curve_to_json(const struct threshold_curve *c)
 struct json *threshold_grid_to_json(const struct threshold_grid *g)
 {
     struct json *o = json_object();
-    json_set_text(o, "rule", threshold_rule_names[g->rule]);
+    json_set_string(o, "rule", threshold_rule_names[g->rule]);
     json_set_number(o, "from", g->from);
     json_set_number(o, "to", g->to);
     json_set_number(o, "points", g->points);
@@ -156,6 +156,6 @@ struct json *threshold_grid_to_json(const struct threshold_grid *g)
         json_set_number(o, "false_positive_cost", g->false_positive_cost);
         json_set_number(o, "false_negative_cost", g->false_negative_cost);
     }
-    json_set_text(o, "kind", g->exact ? "exact" : "grid");
+    json_set_string(o, "kind", g->exact ? "exact" : "grid");
     return o;
 }

@@ -4,7 +4,7 @@
 #include "coordinator/decision/validation.h"
 #include "coordinator/job/job.h"
 
-/* A trial's figures at one threshold, or at each label's own. */
+/* A trial's metrics at one threshold, or at each label's own. */
 struct at_threshold {
     bool met; /* false: no threshold satisfies the rule (words in `why`); the rest is then 0 */
     double threshold, score;

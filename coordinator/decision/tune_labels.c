@@ -78,7 +78,7 @@ static void choose_own(struct label_thresholds *t, const struct label_options *o
     free(p);
 }
 
-static void take_figures(struct label_thresholds *t, struct validation_labels v)
+static void take_metrics(struct label_thresholds *t, struct validation_labels v)
 {
     double *same = allocate(t->labels, sizeof *same);
     struct binary_metrics *at[3];
@@ -111,7 +111,7 @@ int tune_labels(struct label_thresholds *ret, const struct label_options *o, str
     t.each = allocate(v.labels, sizeof *t.each);
     t.global = choose_global(&t, o->grid, v);
     choose_own(&t, o, v);
-    take_figures(&t, v);
+    take_metrics(&t, v);
     *ret = t;
     return 0;
 }
@@ -183,11 +183,11 @@ static struct json *curve_to_json(const struct threshold_point *points, int coun
 static struct json *choice_to_json(const struct label_choice *c, const char *name)
 {
     struct json *o = json_object();
-    json_set_text(o, "label", name);
+    json_set_string(o, "label", name);
     json_set_number(o, "positives", (double)c->positives);
     json_set_number(o, "threshold", c->threshold);
-    json_set_text(o, "source", c->own ? "own" : "global");
-    json_set_text(o, "why", c->why);
+    json_set_string(o, "source", c->own ? "own" : "global");
+    json_set_string(o, "why", c->why);
     json_set(o, "at_half", metrics_to_json(&c->half));
     json_set(o, "at_global", metrics_to_json(&c->global));
     json_set(o, "at_threshold", metrics_to_json(&c->tuned));

@@ -66,7 +66,7 @@ static int read_logits(struct logits *ret, const struct validation *v, const cha
         return -1;
     if (strcmp(ret->split_sha256, v->split_sha256) != 0)
         error_set(e, ERROR_DATA,
-                  "%s: was made with another split (%.12s...) than this run's (%.12s...); remove its trial's folder", path,
+                  "%s: was made with another split (%.12s...) than this run's (%.12s...); remove its trial's directory", path,
                   ret->split_sha256, v->split_sha256);
     else if (ret->rows != v->rows || ret->labels != v->labels)
         error_set(e, ERROR_DATA, "%s: epoch %u holds logits of %u rows and %u labels, the validation part has %u and %u", path,
@@ -88,7 +88,7 @@ static double *probabilities(const struct validation *v, const struct logits *l,
     return p;
 }
 
-/* What p >= 0.5 says, so that all figures of an epoch speak of the same predictions. */
+/* What p >= 0.5 says, so that all metrics of an epoch speak of the same predictions. */
 static void score_binary(struct epoch_score *s, const struct validation *v, const struct logits *l, const double *temperatures)
 {
     double *p = probabilities(v, l, temperatures);

@@ -30,7 +30,7 @@
 static void copy_options(struct dispatch_options *to, const struct dispatch_options *from)
 {
     *to = *from;
-    to->folder = duplicate(from->folder);
+    to->directory = duplicate(from->directory);
     to->worker = duplicate(from->worker);
     to->launcher = duplicate(from->launcher);
     to->device = duplicate(from->device ? from->device : "auto");
@@ -40,7 +40,7 @@ static void copy_options(struct dispatch_options *to, const struct dispatch_opti
 
 static void free_options(struct dispatch_options *o)
 {
-    free((char *)(uintptr_t)o->folder);
+    free((char *)(uintptr_t)o->directory);
     free((char *)(uintptr_t)o->worker);
     free((char *)(uintptr_t)o->launcher);
     free((char *)(uintptr_t)o->device);
@@ -102,7 +102,7 @@ int dispatch_create(struct dispatch **ret, const struct dispatch_options *option
     d->hosts = hosts;
     d->log = log;
     d->last_lease = last_lease_of(log);
-    d->connection = path_join(options->folder, CONNECTION_FILE);
+    d->connection = path_join(options->directory, CONNECTION_FILE);
     if (listener_create(&d->listener, address, e) || dispatch_metrics_open(d, e) || write_connection(d, e)) {
         dispatch_destroy(&d, 0);
         return -1;
@@ -270,8 +270,8 @@ static int give_lease(struct dispatch *d, struct group *g, size_t i, struct erro
     lease->attempts = lease->attempts ? lease->attempts + 1 : attempts_before(d, key) + 1;
     lease->number = ++d->last_lease;
     struct json *fields = json_object();
-    json_set_text(fields, "trial", key);
-    json_set_text(fields, "group", g->token);
+    json_set_string(fields, "trial", key);
+    json_set_string(fields, "group", g->token);
     json_set_number(fields, "lease", (double)lease->number);
     json_set_number(fields, "attempt", lease->attempts);
     if (dispatch_note(d, "lease", fields, e) || state_move(&lease_states, &lease->state, LEASE_GIVEN, e) ||

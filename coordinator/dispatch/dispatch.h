@@ -1,5 +1,5 @@
 /* Gives trials to worker groups as leases and follows them to their end. Owns the ROUTER socket (CURVE), the connection file
- * (<run folder>/connection.json, 0600), the roster of groups (liveness by heartbeat) and, through cluster/, the processes it
+ * (<run directory>/connection.json, 0600), the roster of groups (liveness by heartbeat) and, through cluster/, the processes it
  * started. Single-threaded: everything happens inside dispatch_run. */
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct dispatch_options {
-    const char *folder;                   /* run folder, absolute; where connection.json goes */
+    const char *directory;                /* run directory, absolute; where connection.json goes */
     const char *worker;                   /* path of muster-worker */
     const char *launcher;                 /* "local", "none", "attached" (attach.h): a row of cluster/launcher.h */
     const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded", "fake" */
@@ -39,8 +39,8 @@ struct dispatch_verdict {
 
 struct dispatch_observer {
     void *context;
-    /* After an epoch of trials[i]: its validation logits are in its folder. May come again for an epoch judged before (its group
-     * died before it could save): the logits are then the same. */
+    /* After an epoch of trials[i]: its validation logits are in its directory. May come again for an epoch judged before (its
+     * group died before it could save): the logits are then the same. */
     int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e);
     /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own (words in why). */
     int (*ended)(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e);

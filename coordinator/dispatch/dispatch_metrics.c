@@ -74,13 +74,13 @@ static double resident_bytes(void)
 
 static void add_process(struct buffer *b, const struct dispatch *d)
 {
-    const struct label version = {"version", MUSTER_VERSION}, folder = {"folder", d->options.folder};
+    const struct label version = {"version", MUSTER_VERSION}, directory = {"folder", d->options.directory};
     family(b, "muster_build_info", "gauge", "Version of the coordinator.");
     sample(b, "muster_build_info", &version, 1, 1);
-    family(b, "muster_run_info", "gauge", "Run folder.");
-    sample(b, "muster_run_info", &folder, 1, 1);
+    family(b, "muster_run_info", "gauge", "Run directory.");
+    sample(b, "muster_run_info", &directory, 1, 1);
     family(b, "muster_updated_timestamp_seconds", "gauge",
-           "When these figures were taken; they stand still while no worker is needed.");
+           "When these metrics were taken; they stand still while no worker is needed.");
     sample(b, "muster_updated_timestamp_seconds", NULL, 0, clock_wall());
     family(b, "process_cpu_seconds_total", "counter", "CPU time of the coordinator.");
     sample(b, "process_cpu_seconds_total", NULL, 0, clock_cpu());
@@ -172,7 +172,7 @@ static void add_trials(struct buffer *b, const struct dispatch *d)
         const char *name, *help;
         double (*value)(const struct message_beat *beat, size_t offset);
         size_t offset;
-    } figures[] = {
+    } metrics[] = {
         {"muster_trial_step", "Step that the trial is at.", step_of, 0},
         {"muster_trial_steps", "Steps of the whole trial.", steps_of, 0},
         {"muster_trial_epoch", "Epoch that the trial is in.", epoch_of, 0},
@@ -185,8 +185,8 @@ static void add_trials(struct buffer *b, const struct dispatch *d)
         {"muster_trial_gemm_ratio", "Share of the device's measured GEMM rate; 0: not measured.", beat_number,
          offsetof(struct message_beat, gemm_share)},
     };
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        add_of_trial(b, d, figures[i].name, figures[i].help, figures[i].value, figures[i].offset);
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        add_of_trial(b, d, metrics[i].name, metrics[i].help, metrics[i].value, metrics[i].offset);
 }
 
 static void add_silence(struct buffer *b, const struct dispatch *d)

@@ -36,7 +36,7 @@ bool dispatch_send(struct dispatch *d, const char *peer, const struct message *m
     char *text;
     struct error e;
     if (message_encode(&text, m, &e)) {
-        log_warn("group %s: %s", peer, e.text);
+        log_warn("group %s: %s", peer, e.message);
         return false;
     }
     bool sent = send_text(d, peer, m->kind, text);
@@ -75,9 +75,9 @@ static int end_trial(struct dispatch *d, size_t i, enum lease_state state, const
 static int fail_trial(struct dispatch *d, size_t i, const struct error *why, struct error *e)
 {
     struct json *fields = json_object();
-    json_set_text(fields, "trial", d->trials[i].key);
+    json_set_string(fields, "trial", d->trials[i].key);
     json_set_number(fields, "kind", why->kind);
-    json_set_text(fields, "why", why->text);
+    json_set_string(fields, "why", why->message);
     if (dispatch_note(d, "trial_failed", fields, e))
         return -1;
     if (!d->first_failure.kind)
@@ -96,7 +96,7 @@ static int return_trial(struct dispatch *d, struct group *g, const struct error 
     if (!d->stopping && lease->deaths++ >= d->options.restarts) {
         struct error words;
         error_set(&words, ERROR_FAILED, "given up after %d death%s of its worker group; the last one: %.800s", lease->deaths,
-                  lease->deaths == 1 ? "" : "s", why->text);
+                  lease->deaths == 1 ? "" : "s", why->message);
         return fail_trial(d, i, &words, e);
     }
     if (!d->stopping)
@@ -152,13 +152,13 @@ static void describe_death(struct error *ret, const struct group *g, const struc
 static struct json *death_fields(const struct group *g, const struct grave *at, const char *why)
 {
     struct json *fields = json_object();
-    json_set_text(fields, "group", g->token);
-    json_set_text(fields, "host", at->host);
+    json_set_string(fields, "group", g->token);
+    json_set_string(fields, "host", at->host);
     json_set(fields, "rank", at->rank >= 0 ? json_of_number(at->rank) : json_null());
     json_set(fields, "step", at->step ? json_of_number((double)at->step) : json_null());
-    json_set_text(fields, "operation", at->operation);
-    json_set_text(fields, "trial", at->trial);
-    json_set_text(fields, "why", why);
+    json_set_string(fields, "operation", at->operation);
+    json_set_string(fields, "trial", at->trial);
+    json_set_string(fields, "why", why);
     return fields;
 }
 
@@ -183,7 +183,7 @@ int dispatch_group_dies(struct dispatch *d, struct group *g, int rank, const cha
     describe_death(&death, g, &at, why);
     if (dispatch_note(d, "group_died", death_fields(g, &at, why), e) || state_move(&group_states, &g->state, GROUP_GONE, e))
         return -1;
-    log_warn("%s", death.text);
+    log_warn("%s", death.message);
     group_kill(g, SIGKILL);
     hosts_give(d->hosts, &g->seats, true);
     if (early && !d->stopping && count_failed_start(d, why, e))
@@ -202,14 +202,14 @@ static void refuse(struct dispatch *d, const char *peer, const char *words)
 static int note_hello(struct dispatch *d, const struct group *g, struct error *e)
 {
     struct json *fields = json_object();
-    json_set_text(fields, "group", g->token);
-    json_set_text(fields, "host", g->hello.host);
+    json_set_string(fields, "group", g->token);
+    json_set_string(fields, "host", g->hello.host);
     json_set_number(fields, "pid", g->hello.pid);
     json_set_number(fields, "ranks", g->hello.ranks);
     json_set_number(fields, "threads", g->hello.threads);
-    json_set_text(fields, "device", g->hello.device);
-    json_set_text(fields, "build", g->hello.build);
-    json_set_text(fields, "places", g->hello.places);
+    json_set_string(fields, "device", g->hello.device);
+    json_set_string(fields, "build", g->hello.build);
+    json_set_string(fields, "places", g->hello.places);
     return dispatch_note(d, "group_started", fields, e);
 }
 
@@ -316,7 +316,7 @@ static int note_epoch(struct dispatch *d, const char *trial, const struct messag
                       struct error *e)
 {
     struct json *fields = json_object();
-    json_set_text(fields, "trial", trial);
+    json_set_string(fields, "trial", trial);
     json_set_number(fields, "epoch", m->epoch.epoch);
     json_set_number(fields, "train_loss", m->epoch.train_loss);
     json_set_boolean(fields, "best", v->best);
@@ -363,15 +363,15 @@ static int on_epoch(struct dispatch *d, struct group *g, struct message *m, stru
 static struct json *result_fields(const struct dispatch *d, const struct group *g, const struct message_result *r)
 {
     struct json *fields = json_object();
-    json_set_text(fields, "trial", d->trials[g->trial].key);
-    json_set_text(fields, "group", g->token);
+    json_set_string(fields, "trial", d->trials[g->trial].key);
+    json_set_string(fields, "group", g->token);
     json_set_number(fields, "lease", (double)g->lease);
     json_set_number(fields, "epochs_done", r->epochs_done);
     json_set_number(fields, "best_epoch", r->best_epoch);
     json_set_number(fields, "steps", (double)r->steps);
     json_set_number(fields, "tokens", (double)r->tokens);
     json_set_number(fields, "seconds", r->seconds);
-    json_set_text(fields, "best_weights", r->best_weights);
+    json_set_string(fields, "best_weights", r->best_weights);
     return fields;
 }
 
@@ -476,7 +476,7 @@ static int take_bytes(struct dispatch *d, const char *peer, const char *bytes, s
     struct message m;
     struct error words;
     if (message_decode(&m, bytes, size, SIDE_WORKER, &words)) {
-        refuse(d, peer, words.text);
+        refuse(d, peer, words.message);
         return 0;
     }
     d->counts.messages[m.kind]++;

@@ -26,10 +26,10 @@ struct dispatch {
     double stranded;     /* since when no host has had room for a group; 0: it is not so */
     struct listener *listener;
     struct event_log *log;
-    char *connection;        /* path of the connection file */
-    char build[SHA256_TEXT]; /* of the worker program; "" if it cannot be read */
-    bool welcomed;           /* some group was well */
-    char run_name[9];        /* makes tokens of this dispatch differ from those of others */
+    char *connection;       /* path of the connection file */
+    char build[SHA256_HEX]; /* of the worker program; "" if it cannot be read */
+    bool welcomed;          /* some group was well */
+    char run_name[9];       /* makes tokens of this dispatch differ from those of others */
     struct roster roster;
     uint64_t last_lease;
     int started, failed_starts; /* groups started ever; those in a row that never said HELLO */

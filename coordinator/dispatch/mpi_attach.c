@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FOLDER_WITHIN 120.0 /* seconds until rank 0's announcement must be seen; network file systems may take one minute */
+#define DIRECTORY_WITHIN 120.0 /* seconds until rank 0's announcement must be seen; network file systems may take one minute */
 
 /* What an MPI launcher tells its processes, by launcher. In a job step of srun, mpirun's own names come first. */
 static const struct {
@@ -36,7 +36,7 @@ static int number_of(const char *name, int otherwise)
 char *attach_session(void)
 {
     const char *job = getenv("PMIX_NAMESPACE"), *restarts = getenv("SLURM_RESTART_COUNT");
-    return job && restarts ? format_text("%s+%s", job, restarts) : duplicate(job);
+    return job && restarts ? format_string("%s+%s", job, restarts) : duplicate(job);
 }
 
 int attach_find(struct attach *ret, struct error *e)
@@ -99,15 +99,15 @@ static int look(struct connection *ret, const char *path, const char *session, b
     return 0;
 }
 
-static int check_folder(const char *path, bool seen, double since, struct error *e)
+static int check_directory(const char *path, bool seen, double since, struct error *e)
 {
     char host[MACHINE_NAME];
-    if (seen || clock_seconds() - since <= FOLDER_WITHIN)
+    if (seen || clock_seconds() - since <= DIRECTORY_WITHIN)
         return 0;
     machine_name(host, sizeof host);
     return error_set(e, ERROR_FAILED,
-                     "host %s: %s of rank 0 has not come up within %.0f s; all hosts must share the run folder (\"out\")", host,
-                     path, FOLDER_WITHIN);
+                     "host %s: %s of rank 0 has not come up within %.0f s; all hosts must share the run directory (\"out\")",
+                     host, path, DIRECTORY_WITHIN);
 }
 
 static int become(const struct attach *a, const struct dispatch_options *o, const char *path, struct error *e)
@@ -127,13 +127,13 @@ static int become(const struct attach *a, const struct dispatch_options *o, cons
 
 int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e)
 {
-    char *path = path_join(o->folder, CONNECTION_FILE), *session = attach_session();
+    char *path = path_join(o->directory, CONNECTION_FILE), *session = attach_session();
     struct connection c = {0};
     bool seen = false;
     double since = clock_seconds();
     int result;
     while (!(result = look(&c, path, session, &seen, e)) && !(result = stop_check(e)) &&
-           !(result = check_folder(path, seen, since, e)))
+           !(result = check_directory(path, seen, since, e)))
         clock_sleep(0.2);
     if (result == 1 && c.endpoint)
         result = become(a, o, path, e);
@@ -147,24 +147,24 @@ int attach_become_worker(const struct attach *a, const struct dispatch_options *
     return result;
 }
 
-static void tell(const char *folder, bool coming)
+static void tell(const char *directory, bool coming)
 {
-    char *path = path_join(folder, CONNECTION_FILE);
+    char *path = path_join(directory, CONNECTION_FILE);
     struct connection c = {.version = duplicate(MUSTER_VERSION), .session = attach_session(), .coming = coming};
     struct error e;
     if (connection_write(&c, path, &e))
-        log_warn("%s", e.text);
+        log_warn("%s", e.message);
     connection_free(&c);
     free(path);
 }
 
-void attach_announce(const char *folder)
+void attach_announce(const char *directory)
 {
-    tell(folder, true);
+    tell(directory, true);
 }
 
-void attach_finish(const struct attach *a, const char *folder)
+void attach_finish(const struct attach *a, const char *directory)
 {
-    if (a->ranks && folder_exists(folder))
-        tell(folder, false);
+    if (a->ranks && directory_exists(directory))
+        tell(directory, false);
 }

@@ -1,6 +1,6 @@
 /* Being started under an MPI launcher: `mpirun -np N muster run JOB`, `srun --mpi=pmix -n N muster run JOB`, on one host or
- * several that share the run folder. All N processes are muster; rank 0's stays the coordinator (it never calls MPI) and starts
- * a worker as its child, the others become workers as soon as the coordinator's connection file is there.
+ * several that share the run directory. All N processes are muster; rank 0's stays the coordinator (it never calls MPI) and
+ * starts a worker as its child, the others become workers as soon as the coordinator's connection file is there.
  *
  * In main, before anything is written:
  *     struct attach a;
@@ -8,7 +8,7 @@
  *     if (a.ranks && a.rank > 0) { attach_become_worker(&a, &options, &exit_code, &e) ... return exit_code; }
  *     if (a.ranks) { options.launcher = "attached"; options.groups = a.groups; options.ranks_per_group = a.ranks_per_group; }
  *     ... the whole run, dispatch_destroy ...
- *     attach_finish(&a, folder);  // also when there was nothing to do, and after an error
+ *     attach_finish(&a, directory);  // also when there was nothing to do, and after an error
  * The exit code of mpirun is then the coordinator's. */
 #pragma once
 
@@ -30,16 +30,17 @@ int attach_find(struct attach *ret, struct error *e);
  * group's ranks are no power of two. */
 int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e);
 
-/* Waits for <folder>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
- * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal; ERROR_FAILED if the folder is not
+/* Waits for <directory>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
+ * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal; ERROR_FAILED if the directory is not
  * shared with the host of rank 0. */
 int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e);
 
-/* Rank 0, as soon as the run folder is ours: tells the others, who may be on other hosts, that they look at the right folder. */
-void attach_announce(const char *folder);
+/* Rank 0, as soon as the run directory is ours: tells the others, who may be on other hosts, that they look at the right
+ * directory. */
+void attach_announce(const char *directory);
 
 /* Rank 0, last: tells ranks that still wait that no work will come. */
-void attach_finish(const struct attach *a, const char *folder);
+void attach_finish(const struct attach *a, const char *directory);
 
 char *attach_session(
     void); /* name of the MPI job that we are in, so that a file left by another is not believed; NULL: none. Caller frees */

@@ -1,4 +1,4 @@
-/* Owns events.jsonl and the lock of a run folder. */
+/* Owns events.jsonl and the lock of a run directory. */
 #include "coordinator/events/event_log.h"
 
 #include "common/base/clock.h"
@@ -41,22 +41,22 @@ static void write_holder(int lock)
     clock_timestamp(time, sizeof time);
     int length = snprintf(text, sizeof text, "host %s, process %d, since %s\n", host, (int)getpid(), time);
     if (ftruncate(lock, 0) || pwrite(lock, text, (size_t)length, 0) != length)
-        log_debug("the holder of the run folder's lock could not be noted");
+        log_debug("the holder of the run directory's lock could not be noted");
 }
 
-static int take_lock(int *ret, const char *folder, struct error *e)
+static int take_lock(int *ret, const char *directory, struct error *e)
 {
-    char *path = path_join(folder, LOCK_FILE), holder[300];
+    char *path = path_join(directory, LOCK_FILE), holder[300];
     int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666), result = 0;
     if (lock < 0) {
         result = error_errno(e, errno, "%s: cannot be written", path);
     } else if (flock(lock, LOCK_EX | LOCK_NB)) {
         if (errno == EWOULDBLOCK) {
             read_holder(lock, holder, sizeof holder);
-            result = error_set(e, ERROR_USAGE, "%s: another muster works in this run folder (%s); wait for it, or stop it",
-                               folder, holder);
+            result = error_set(e, ERROR_USAGE, "%s: another muster works in this run directory (%s); wait for it, or stop it",
+                               directory, holder);
         } else { /* some network file systems have no locks */
-            log_warn("%s: cannot be locked (%s): make sure that no other muster works in it", folder, strerror(errno));
+            log_warn("%s: cannot be locked (%s): make sure that no other muster works in it", directory, strerror(errno));
         }
     }
     free(path);
@@ -71,7 +71,7 @@ static int take_lock(int *ret, const char *folder, struct error *e)
 
 static int check_event(const struct json *j, struct error *e)
 {
-    if (json_text(json_get(j, "event")) && json_text(json_get(j, "time")))
+    if (json_string(json_get(j, "event")) && json_string(json_get(j, "time")))
         return 0;
     return error_set(e, ERROR_FAILED, "not an event: an object with \"time\" and \"event\" expected");
 }
@@ -85,7 +85,7 @@ static void keep(struct event_log *l, struct json *event)
 static int parse_line(struct event_log *l, const char *text, size_t size, size_t number, struct error *e)
 {
     struct json *event;
-    char *place = format_text("%s:%zu", l->path, number);
+    char *place = format_string("%s:%zu", l->path, number);
     int result = json_parse(&event, text, size, place, e);
     if (!result && check_event(event, e)) {
         json_destroy(&event);
@@ -97,7 +97,8 @@ static int parse_line(struct event_log *l, const char *text, size_t size, size_t
         return 0;
     }
     e->kind = ERROR_FAILED;
-    return error_set(e, ERROR_FAILED, "%.800s; the log is damaged: restore it, or remove the run folder to start anew", e->text);
+    return error_set(e, ERROR_FAILED, "%.800s; the log is damaged: restore it, or remove the run directory to start anew",
+                     e->message);
 }
 
 /* Every whole line; *good is where the last of them ends. */
@@ -143,19 +144,19 @@ static int open_file(struct event_log *l, size_t good, struct error *e)
     return 0;
 }
 
-static struct event_log *make(const char *folder)
+static struct event_log *make(const char *directory)
 {
     struct event_log *l = allocate(1, sizeof *l);
     l->lock = l->file = -1;
-    l->path = path_join(folder, EVENTS_FILE);
+    l->path = path_join(directory, EVENTS_FILE);
     return l;
 }
 
-int event_log_open(struct event_log **ret, const char *folder, struct error *e)
+int event_log_open(struct event_log **ret, const char *directory, struct error *e)
 {
-    struct event_log *l = make(folder);
+    struct event_log *l = make(directory);
     size_t good;
-    if (take_lock(&l->lock, folder, e) || load(l, &good, e) || open_file(l, good, e)) {
+    if (take_lock(&l->lock, directory, e) || load(l, &good, e) || open_file(l, good, e)) {
         event_log_close(&l);
         return -1;
     }
@@ -192,9 +193,9 @@ const struct json *event_log_at(const struct event_log *l, size_t i)
 
 static bool matches(const struct json *event, const char *name, const char *field, const char *value)
 {
-    if (strcmp(json_text(json_get(event, "event")), name))
+    if (strcmp(json_string(json_get(event, "event")), name))
         return false;
-    const char *found = field ? json_text(json_get(event, field)) : NULL;
+    const char *found = field ? json_string(json_get(event, field)) : NULL;
     return !field || (found && value && !strcmp(found, value));
 }
 
@@ -212,8 +213,8 @@ static struct json *compose(const char *name, struct json *fields)
     char time[32];
     clock_timestamp(time, sizeof time);
     struct json *event = json_object();
-    json_set_text(event, "time", time);
-    json_set_text(event, "event", name);
+    json_set_string(event, "time", time);
+    json_set_string(event, "event", name);
     for (size_t i = 0; i < json_size(fields); i++)
         json_set(event, json_key(fields, i), json_copy(json_at(fields, i)));
     json_destroy(&fields);
@@ -240,7 +241,7 @@ static int write_line(struct event_log *l, const char *line, size_t size, struct
 int event_log_append(struct event_log *l, const char *name, struct json *fields, struct error *e)
 {
     struct json *event = compose(name, fields);
-    char *text = json_print(event, false), *line = format_text("%s\n", text);
+    char *text = json_print(event, false), *line = format_string("%s\n", text);
     int result = write_line(l, line, strlen(line), e);
     free(text);
     free(line);
@@ -251,9 +252,9 @@ int event_log_append(struct event_log *l, const char *name, struct json *fields,
     return result;
 }
 
-int event_log_read(struct json **ret, const char *folder, struct error *e)
+int event_log_read(struct json **ret, const char *directory, struct error *e)
 {
-    struct event_log *l = make(folder);
+    struct event_log *l = make(directory);
     size_t good;
     if (load(l, &good, e)) {
         event_log_close(&l);

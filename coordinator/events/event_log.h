@@ -1,16 +1,16 @@
-/* events.jsonl of a run folder, the truth of a run: log first, act second. One JSON object a line with "time" and "event",
+/* events.jsonl of a run directory, the truth of a run: log first, act second. One JSON object a line with "time" and "event",
  * appended with one write and fsync. Restart = replay; applying an event twice is harmless. A cut last line (a crash while
  * writing) is dropped with a warning; damage anywhere else is ERROR_FAILED with the line.
  *
- * Also the lock of the run folder: a second coordinator on the same folder is refused with host and pid of the first. */
+ * Also the lock of the run directory: a second coordinator on the same directory is refused with host and pid of the first. */
 #pragma once
 
 #include "common/json/json.h"
 
 struct event_log;
 
-/* Opens or creates <folder>/events.jsonl and takes the lock. ERROR_USAGE if another coordinator is alive. */
-int event_log_open(struct event_log **ret, const char *folder, struct error *e);
+/* Opens or creates <directory>/events.jsonl and takes the lock. ERROR_USAGE if another coordinator is alive. */
+int event_log_open(struct event_log **ret, const char *directory, struct error *e);
 void event_log_close(struct event_log **l);
 size_t event_log_count(const struct event_log *l);
 const struct json *event_log_at(const struct event_log *l, size_t i); /* borrowed until close */
@@ -20,4 +20,4 @@ const struct json *event_log_last(const struct event_log *l, const char *event, 
 int event_log_append(struct event_log *l, const char *event, struct json *fields, struct error *e);
 
 /* Reading without the lock, for `muster status`. Caller destroys *ret (an array). */
-int event_log_read(struct json **ret, const char *folder, struct error *e);
+int event_log_read(struct json **ret, const char *directory, struct error *e);

@@ -1,4 +1,4 @@
-/* Owns the job: file and overrides into one checked set of values, and the claim of a run folder by it. */
+/* Owns the job: file and overrides into one checked set of values, and the claim of a run directory by it. */
 #include "coordinator/job/job.h"
 
 #include "common/base/file.h"
@@ -68,7 +68,7 @@ static int add_section(struct given *g, const char *section, const struct json *
         return at_key(g, section, e);
     }
     for (size_t i = 0; i < json_size(object); i++) {
-        char *key = format_text("%s.%s", section, json_key(object, i));
+        char *key = format_string("%s.%s", section, json_key(object, i));
         int status = add_key(g, key, json_at(object, i), e);
         free(key);
         if (status != 0)
@@ -83,7 +83,7 @@ static void add_sweep(struct given *g, const struct json *sweep)
     struct json *swept = json_object();
     bool object = json_type(sweep) == JSON_OBJECT;
     for (size_t i = 0; object && i < json_size(sweep); i++) {
-        char *key = format_text("sweep.%s", json_key(sweep, i));
+        char *key = format_string("sweep.%s", json_key(sweep, i));
         if (job_field_find(key))
             json_set(g->values, key, json_copy(json_at(sweep, i)));
         else
@@ -125,7 +125,7 @@ static struct json *override_value(const char *text)
 {
     struct json *value;
     struct error ignored;
-    return json_parse(&value, text, strlen(text), "", &ignored) == 0 ? value : json_of_text(text);
+    return json_parse(&value, text, strlen(text), "", &ignored) == 0 ? value : json_of_string(text);
 }
 
 /* "sweep.lr=[..]" changes one list of the sweep; anything else replaces the key's value. */
@@ -153,7 +153,7 @@ static int apply_override(struct given *g, const char *text, struct error *e)
     const char *equals = strchr(text, '=');
     if (!equals || equals == text)
         return error_set(e, ERROR_USAGE, "command line: \"%s\": expected key=value, such as train.lr=1e-5", text);
-    char *key = format_text("%.*s", (int)(equals - text), text);
+    char *key = format_string("%.*s", (int)(equals - text), text);
     int status = 0;
     if (!job_field_find(key) && strncmp(key, "sweep.", 6) != 0) {
         job_unknown_key(key, e);
@@ -224,7 +224,7 @@ static void derive(struct job *j, const char *path)
             *suffix = 0;
     }
     if (!j->out)
-        j->out = format_text("runs/%s", j->name);
+        j->out = format_string("runs/%s", j->name);
     derive_tune(j);
     derive_labels(j);
     j->train.micro_batch_follows = j->train.micro_batch == 0;
@@ -348,7 +348,7 @@ static int check_together(const struct job *j, const char *path, struct error *e
     return 0;
 }
 
-/* Values under their sections, in table order. all: with the keys that may change in a run folder. */
+/* Values under their sections, in table order. all: with the keys that may change in a run directory. */
 static struct json *nested(const struct job *j, bool all)
 {
     struct json *root = json_object(), *section = NULL;
@@ -481,10 +481,10 @@ static int compare(const struct job *j, const struct json *stored, struct error 
         char *here = json_print(value, false), *there = stored_value(stored, f);
         bool same = strcmp(here, there) == 0;
         if (!same)
-            error_set(
-                e, ERROR_USAGE,
-                "%s holds the run of another job: %s is %.200s there and %.200s here; use another out=FOLDER, or the same value",
-                j->out, f->key, there, here);
+            error_set(e, ERROR_USAGE,
+                      "%s holds the run of another job: %s is %.200s there and %.200s here; use another out=DIRECTORY, or the "
+                      "same value",
+                      j->out, f->key, there, here);
         free(here);
         free(there);
         json_destroy(&value);
@@ -503,22 +503,22 @@ static void follow_stored_micro_batch(struct job *j, const struct json *stored)
     resolve(j);
 }
 
-/* A folder in which no stage has ended yet (the data was refused, say) binds nobody. */
-static bool has_work(const char *folder)
+/* A directory in which no stage has ended yet (the data was refused, say) binds nobody. */
+static bool has_work(const char *directory)
 {
     struct stat about;
-    char *path = path_join(folder, "events.jsonl");
+    char *path = path_join(directory, "events.jsonl");
     bool work = stat(path, &about) == 0 && about.st_size > 0;
     free(path);
     return work;
 }
 
-int job_claim_folder(struct job *j, struct error *e)
+int job_claim_directory(struct job *j, struct error *e)
 {
     struct json *stored = NULL;
     char *path = path_join(j->out, "job.json");
     int status = -1;
-    if (folder_create(j->out, e) != 0)
+    if (directory_create(j->out, e) != 0)
         goto done;
     if (file_exists(path) && has_work(j->out)) {
         if (json_read(&stored, path, e) != 0)

@@ -1,6 +1,6 @@
 /* The job file: strict JSON, one table of keys (job_fields.c: dotted name, type, default, bounds, help) that the reader,
  * `key=value` overrides, job.json, trial options and --help walk. An unknown key is ERROR_USAGE with "did you mean"; an ill-typed
- * or out-of-bounds value says what was expected and found. Paths in a job file are taken from the current folder. */
+ * or out-of-bounds value says what was expected and found. Paths in a job file are taken from the current directory. */
 #pragma once
 
 #include "common/json/json.h"
@@ -84,7 +84,7 @@ struct job {
         double heartbeat_timeout;
     } cluster;
     struct json *resolved; /* everything above with defaults, as written to job.json */
-    char hash[65];         /* sha256 of `resolved` without the keys that may change in a run folder */
+    char hash[65];         /* sha256 of `resolved` without the keys that may change in a run directory */
 };
 
 /* path: the job file; overrides: "train.lr=1e-5" (value: JSON, or a bare word taken as text). ERROR_USAGE. */
@@ -92,10 +92,11 @@ int job_read(struct job *ret, const char *path, const char *const *overrides, si
 void job_free(struct job *j);
 void job_print_help(void); /* every key with default and meaning */
 
-/* Makes <out> this job's folder and writes <out>/job.json. A folder that holds another job is refused (ERROR_USAGE, naming the
- * first key that differs and both values); out, cluster.*, tune.* and sweep may change from run to run: what depends on them is
- * made again. A micro_batch that j's file leaves open is taken from the folder, so that a run can be resumed on other ranks. */
-int job_claim_folder(struct job *j, struct error *e);
+/* Makes <out> this job's directory and writes <out>/job.json. A directory that holds another job is refused (ERROR_USAGE, naming
+ * the first key that differs and both values); out, cluster.*, tune.* and sweep may change from run to run: what depends on them
+ * is made again. A micro_batch that j's file leaves open is taken from the directory, so that a run can be resumed on other
+ * ranks. */
+int job_claim_directory(struct job *j, struct error *e);
 
 /* A variant of j with other values of swept keys (object: key without "train." -> value, checked by the table). Borrows from j
  * and must not be freed. */

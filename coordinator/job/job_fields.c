@@ -21,40 +21,41 @@
 #define LARGEST_EXACT 9007199254740991.0 /* 2^53 - 1 */
 
 const struct job_field job_fields[] = {
-    {"name", JOB_TEXT, 0, "null", AT(name), .help = "of the run; the bundle becomes <name>.zip; default: the job file's name"},
-    {"out", JOB_TEXT, JOB_FREE, "null", AT(out), .also = "output output_dir", .help = "run folder; default: runs/<name>"},
-    {"model", JOB_TEXT, JOB_REQUIRED, "null", AT(model), .also = "model_name model_path pretrained",
-     .help = "folder of a Hugging Face model, or a hub name that is in the local cache"},
+    {"name", JOB_STRING, 0, "null", AT(name), .help = "of the run; the bundle becomes <name>.zip; default: the job file's name"},
+    {"out", JOB_STRING, JOB_FREE, "null", AT(out), .also = "output output_dir", .help = "run directory; default: runs/<name>"},
+    {"model", JOB_STRING, JOB_REQUIRED, "null", AT(model), .also = "model_name model_path pretrained",
+     .help = "directory of a Hugging Face model, or a hub name that is in the local cache"},
     {"seed", JOB_SEED, JOB_SWEPT, "42", 0, LARGEST_EXACT, AT(seed), .help = "of split, shuffles, new weights and dropout"},
     {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task),
      WORDS("single_label_classification", "multi_label_classification"), .help = "what is learned"},
 
-    {"data.path", JOB_TEXT, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, CSV or TSV; also .gz, .zst"},
-    {"data.train_path", JOB_TEXT, JOB_NULL, "null", AT(data.train_path), .help = "data that comes split: in place of data.path"},
-    {"data.validation_path", JOB_TEXT, JOB_NULL, "null", AT(data.validation_path), .help = "the same, validation part"},
-    {"data.test_path", JOB_TEXT, JOB_NULL, "null", AT(data.test_path), .help = "the same, test part"},
-    {"data.id", JOB_TEXT, JOB_NULL, "null", AT(data.id), .help = "field with the row's id; null: line number"},
-    {"data.group", JOB_TEXT, JOB_NULL, "null", AT(data.group),
+    {"data.path", JOB_STRING, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, CSV or TSV; also .gz, .zst"},
+    {"data.train_path", JOB_STRING, JOB_NULL, "null", AT(data.train_path),
+     .help = "data that comes split: in place of data.path"},
+    {"data.validation_path", JOB_STRING, JOB_NULL, "null", AT(data.validation_path), .help = "the same, validation part"},
+    {"data.test_path", JOB_STRING, JOB_NULL, "null", AT(data.test_path), .help = "the same, test part"},
+    {"data.id", JOB_STRING, JOB_NULL, "null", AT(data.id), .help = "field with the row's id; null: line number"},
+    {"data.group", JOB_STRING, JOB_NULL, "null", AT(data.group),
      .help = "field whose values stay in one part; null: every row alone"},
     {"data.label", JOB_LABEL, 0, "\"label\"", AT(data.label), .also = "label_columns",
      .help = "field with the label: index or name; or columns of 0 and 1, a label each: a list, or a pattern such as topic_*"},
-    {"data.text_a", JOB_TEXTS, JOB_REQUIRED | JOB_FILLED, "null", AT(data.text_a), .also = "text sentence",
+    {"data.text_a", JOB_STRINGS, JOB_REQUIRED | JOB_FILLED, "null", AT(data.text_a), .also = "text sentence",
      .help = "fields of text A"},
-    {"data.text_b", JOB_TEXTS, 0, "[]", AT(data.text_b), .help = "fields of text B; empty: single texts"},
+    {"data.text_b", JOB_STRINGS, 0, "[]", AT(data.text_b), .help = "fields of text B; empty: single texts"},
     {"data.word_limits", JOB_LIMITS, JOB_NULL, "null", 1, 1000000000, AT(data.word_limits), .also = "max_words",
      .help = "of a text field only the first words count: {\"text\": 300}"},
-    {"data.joiner", JOB_TEXT, 0, "\". \"", AT(data.joiner), .also = "separator", .help = "between the fields of a text"},
-    {"data.required", JOB_TEXTS, 0, "[]", AT(data.required), .help = "fields without which a row is dropped"},
-    {"data.labels", JOB_TEXTS, 0, "[]", AT(data.labels), .also = "label_names classes",
+    {"data.joiner", JOB_STRING, 0, "\". \"", AT(data.joiner), .also = "separator", .help = "between the fields of a text"},
+    {"data.required", JOB_STRINGS, 0, "[]", AT(data.required), .help = "fields without which a row is dropped"},
+    {"data.labels", JOB_STRINGS, 0, "[]", AT(data.labels), .also = "label_names classes",
      .help = "label names by index; empty: as found"},
-    {"data.positive", JOB_TEXT, JOB_NULL, "null", AT(data.positive), .also = "positive_label",
+    {"data.positive", JOB_STRING, JOB_NULL, "null", AT(data.positive), .also = "positive_label",
      .help = "name of the label that the threshold is for; null: the last"},
-    {"data.label_separator", JOB_TEXT, 0, "\";\"", AT(data.label_separator),
+    {"data.label_separator", JOB_STRING, 0, "\";\"", AT(data.label_separator),
      .help = "between the labels of a CSV or TSV cell, where a row has many"},
     {"data.min_label_count", JOB_COUNT, 0, "0", 0, 1000000000, AT(data.min_label_count),
      .help = "labels of fewer rows are dropped, then rows without a label left"},
     {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "rows of fewer words are dropped"},
-    {"data.accept", JOB_TEXTS, JOB_FREE, "[]", AT(data.accept), WORDS("leaks", "conflicting_duplicates", "shared_groups"),
+    {"data.accept", JOB_STRINGS, JOB_FREE, "[]", AT(data.accept), WORDS("leaks", "conflicting_duplicates", "shared_groups"),
      .help = "problems of the data that are known and shall not stop the run"},
 
     {"split.train", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.7", 0, 1, AT(split.train), .help = "share of the groups that train"},
@@ -62,7 +63,7 @@ const struct job_field job_fields[] = {
      .help = "share of the groups that validate; the rest tests"},
     {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy", "stratified"),
      .help = "numpy: the split that RandomState(seed).shuffle gives; stratified: the labels' shares alike in all parts"},
-    {"split.file", JOB_TEXT, JOB_NULL, "null", AT(split.file), .help = "a frozen split.json to use"},
+    {"split.file", JOB_STRING, JOB_NULL, "null", AT(split.file), .help = "a frozen split.json to use"},
 
     {"train.lr", JOB_NUMBER, JOB_ABOVE | JOB_SWEPT, "2e-05", 0, 1, AT(train.lr), .also = "learning_rate",
      .help = "peak learning rate"},
@@ -91,7 +92,7 @@ const struct job_field job_fields[] = {
     {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), WORDS("f32", "bf16"), .also = "dtype",
      .help = "of the matrix products' inputs"},
     {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select), WORDS("loss", "f1", "micro_f1", "macro_f1"),
-     .also = "metric_for_best_model", .help = "validation figure that picks the best epoch (f1 at 0.5)"},
+     .also = "metric_for_best_model", .help = "validation metric that picks the best epoch (f1 at 0.5)"},
     {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
      .also = "early_stopping_patience", .help = "stop after so many epochs without a better one; null: never"},
     {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),
@@ -153,9 +154,9 @@ const struct job_field job_fields[] = {
     {"cluster.device", JOB_WORD, JOB_FREE, "\"auto\"", AT(cluster.device),
      WORDS("auto", "cpu", "cpu_reference", "guarded", "fake"),
      .help = "what computes; fake: nothing, by a script of losses, to try a sweep in seconds"},
-    {"cluster.hostfile", JOB_TEXT, JOB_NULL | JOB_FREE, "null", AT(cluster.hostfile),
+    {"cluster.hostfile", JOB_STRING, JOB_NULL | JOB_FREE, "null", AT(cluster.hostfile),
      .help = "of launcher mpirun: a host file of Open MPI (name slots=N); null: SLURM's allocation"},
-    {"cluster.interface", JOB_TEXT, JOB_NULL | JOB_FREE, "null", AT(cluster.interface),
+    {"cluster.interface", JOB_STRING, JOB_NULL | JOB_FREE, "null", AT(cluster.interface),
      .help = "where the coordinator listens for workers of other hosts: a name, an address or a network; null: chosen"},
     {"cluster.heartbeat_timeout", JOB_NUMBER, JOB_FREE, "30", 1, 86400, AT(cluster.heartbeat_timeout),
      .help = "seconds of silence after which a group is dead"},
@@ -225,7 +226,7 @@ static char *shown(const struct json *value)
     if (strlen(text) > 60)
         strcpy(text + 57, "...");
     char *with_type =
-        json_type(value) == JSON_NULL ? duplicate("null") : format_text("%s (%s)", text, json_type_name(json_type(value)));
+        json_type(value) == JSON_NULL ? duplicate("null") : format_string("%s (%s)", text, json_type_name(json_type(value)));
     free(text);
     return with_type;
 }
@@ -249,9 +250,9 @@ static int unknown_word(const struct job_field *f, const struct json *value, str
     size_t count = 0;
     while (f->words[count])
         count++;
-    const char *near = json_text(value) ? near_word(json_text(value), f->words, count) : NULL;
+    const char *near = json_string(value) ? near_word(json_string(value), f->words, count) : NULL;
     if (near)
-        snprintf(e->text + strlen(e->text), sizeof e->text - strlen(e->text), "; did you mean \"%s\"?", near);
+        snprintf(e->message + strlen(e->message), sizeof e->message - strlen(e->message), "; did you mean \"%s\"?", near);
     buffer_free(&list);
     return -1;
 }
@@ -260,7 +261,7 @@ static int unknown_word(const struct job_field *f, const struct json *value, str
 static int word_index(const struct job_field *f, const struct json *value, struct error *e)
 {
     bool boolean = json_type(value) == JSON_BOOLEAN;
-    const char *word = boolean ? (json_boolean(value) ? "true" : "false") : json_text(value);
+    const char *word = boolean ? (json_boolean(value) ? "true" : "false") : json_string(value);
     for (int i = 0; word && f->words[i]; i++)
         if (strcmp(f->words[i], word) == 0)
             return i;
@@ -295,18 +296,18 @@ static int read_texts(struct text_fields *ret, const struct job_field *f, const 
     if (json_type(value) != JSON_ARRAY || (f->flags & JOB_FILLED && count == 0))
         return expected(f, "a list of texts such as [\"title\", \"text\"]", value, e);
     for (size_t i = 0; i < count; i++) {
-        const char *text = json_text(json_at(value, i));
+        const char *text = json_string(json_at(value, i));
         if (!text || !*text)
             return expected(f, "a list of texts, none of them empty", value, e);
         for (size_t k = 0; k < i; k++)
-            if (strcmp(text, json_text(json_at(value, k))) == 0)
+            if (strcmp(text, json_string(json_at(value, k))) == 0)
                 return error_set(e, ERROR_USAGE, "%s: \"%s\" is in the list twice", f->key, text);
         if (f->words && word_index(f, json_at(value, i), e) < 0)
             return -1;
     }
     struct text_fields list = {.names = allocate(count, sizeof(char *)), .count = count};
     for (size_t i = 0; i < count; i++)
-        list.names[i] = duplicate(json_text(json_at(value, i)));
+        list.names[i] = duplicate(json_string(json_at(value, i)));
     *ret = list;
     return 0;
 }
@@ -314,7 +315,7 @@ static int read_texts(struct text_fields *ret, const struct job_field *f, const 
 /* A list, or a text with "*": columns. */
 static int read_label(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
 {
-    const char *text = json_text(value);
+    const char *text = json_string(value);
     if (json_type(value) == JSON_ARRAY) {
         struct job_field list = *f;
         list.flags |= JOB_FILLED;
@@ -335,7 +336,7 @@ static struct json *texts_value(const struct text_fields *texts)
 {
     struct json *list = json_array();
     for (size_t i = 0; i < texts->count; i++)
-        json_append(list, json_of_text(texts->names[i]));
+        json_append(list, json_of_string(texts->names[i]));
     return list;
 }
 
@@ -397,7 +398,7 @@ static struct json *bounds_value(const double bounds[2])
 
 static int read_interval(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
 {
-    const char *text = json_text(value);
+    const char *text = json_string(value);
     char unit[16] = "", rest;
     double amount = 0;
     bool epoch = text && strcmp(text, "epoch") == 0;
@@ -485,10 +486,10 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
     if (json_type(value) == JSON_NULL && null_allowed(f))
         return store_null(f, j, e);
     switch (f->type) {
-    case JOB_TEXT:
-        if (!json_text(value) || (!*json_text(value) && strcmp(f->key, "data.joiner") != 0))
+    case JOB_STRING:
+        if (!json_string(value) || (!*json_string(value) && strcmp(f->key, "data.joiner") != 0))
             return expected(f, "a text that is not empty", value, e);
-        *(char **)to = duplicate(json_text(value));
+        *(char **)to = duplicate(json_string(value));
         return 0;
     case JOB_WORD:
     case JOB_TRUNCATION:
@@ -505,7 +506,7 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
         else
             *(enum truncation *)to = (enum truncation)index;
         return 0;
-    case JOB_TEXTS:
+    case JOB_STRINGS:
         return read_texts(to, f, value, e);
     case JOB_LABEL:
         return read_label(f, j, value, e);
@@ -539,7 +540,7 @@ static struct json *number_or_null(const struct job_field *f, double x)
 static struct json *class_weights_value(const struct job *j)
 {
     if (j->train.class_weights)
-        return json_of_text(j->train.class_weights);
+        return json_of_string(j->train.class_weights);
     struct json *list = json_array();
     for (size_t i = 0; i < j->train.class_weight_count; i++)
         json_append(list, json_of_number(j->train.class_weight_list[i]));
@@ -550,17 +551,17 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
 {
     const void *from = (const char *)j + f->offset;
     switch (f->type) {
-    case JOB_TEXT:
+    case JOB_STRING:
     case JOB_INTERVAL:
-        return json_of_text(*(char *const *)from);
+        return json_of_string(*(char *const *)from);
     case JOB_WORD:
-        return json_of_text(*(const char *const *)from);
+        return json_of_string(*(const char *const *)from);
     case JOB_TRUNCATION:
-        return json_of_text(f->words[*(const enum truncation *)from]);
+        return json_of_string(f->words[*(const enum truncation *)from]);
     case JOB_RULE:
-        return json_of_text(f->words[*(const enum threshold_rule *)from]);
+        return json_of_string(f->words[*(const enum threshold_rule *)from]);
     case JOB_SCHEDULER:
-        return json_of_text(f->words[*(const enum scheduler_kind *)from]);
+        return json_of_string(f->words[*(const enum scheduler_kind *)from]);
     case JOB_NUMBER:
         return number_or_null(f, *(const double *)from);
     case JOB_COUNT:
@@ -569,10 +570,10 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
         return json_of_number(*(const int *)from);
     case JOB_SEED:
         return json_of_number((double)*(const uint64_t *)from);
-    case JOB_TEXTS:
+    case JOB_STRINGS:
         return texts_value(from);
     case JOB_LABEL:
-        return j->data.label ? json_of_text(j->data.label) : texts_value(&j->data.label_columns);
+        return j->data.label ? json_of_string(j->data.label) : texts_value(&j->data.label_columns);
     case JOB_BOOLEAN:
         return json_of_boolean(*(const bool *)from);
     case JOB_CLASS_WEIGHTS:
@@ -590,9 +591,9 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
 void job_field_free(const struct job_field *f, struct job *j)
 {
     void *at = place(f, j);
-    if (f->type == JOB_TEXT || f->type == JOB_INTERVAL) {
+    if (f->type == JOB_STRING || f->type == JOB_INTERVAL) {
         free(*(char **)at);
-    } else if (f->type == JOB_TEXTS) {
+    } else if (f->type == JOB_STRINGS) {
         texts_free(at);
     } else if (f->type == JOB_LABEL) {
         free(j->data.label);

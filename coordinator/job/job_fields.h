@@ -4,7 +4,7 @@
 #include "coordinator/job/job.h"
 
 enum job_type {
-    JOB_TEXT,
+    JOB_STRING,
     JOB_WORD, /* one of `words` */
     JOB_TRUNCATION,
     JOB_RULE,
@@ -14,7 +14,7 @@ enum job_type {
     JOB_POINTS, /* int */
     JOB_SEED,   /* uint64_t */
     JOB_BOOLEAN,
-    JOB_TEXTS,
+    JOB_STRINGS,
     JOB_LABEL, /* a field, or a list of columns: data.label and data.label_columns */
     JOB_CLASS_WEIGHTS,
     JOB_INTERVAL, /* "epoch", "N steps", "N minutes" */
@@ -29,7 +29,7 @@ enum job_flag {
     JOB_ABOVE = 2, /* the lower bound itself is excluded */
     JOB_BELOW = 4, /* the upper bound itself is excluded */
     JOB_SWEPT = 8, /* may stand in "sweep" */
-    JOB_FREE = 16, /* may change from run to run in one folder */
+    JOB_FREE = 16, /* may change from run to run in one directory */
     JOB_REQUIRED = 32,
     JOB_FILLED = 64 /* a list that may not be empty */
 };

@@ -8,7 +8,7 @@
 
 static const struct job_field *field_of(const char *key)
 {
-    char *full = format_text("train.%s", key);
+    char *full = format_string("train.%s", key);
     const struct job_field *f = job_field_find(full);
     free(full);
     return f ? f : job_field_find(key);
@@ -79,7 +79,7 @@ static int check_range(const char *key, const struct job_field *f, const struct 
 static int check_key(const char *key, const struct json *values, struct error *e)
 {
     const struct job_field *f = field_of(key);
-    char *full = format_text("train.%s", key);
+    char *full = format_string("train.%s", key);
     int status;
     if (!f || f->type == JOB_ABSENT)
         status = job_unknown_key(full, e);

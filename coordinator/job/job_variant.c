@@ -82,26 +82,26 @@ static char *value_in_key(const struct json *value)
     char number[32];
     if (json_type(value) == JSON_ARRAY) {
         char *low = value_in_key(json_at(value, 0)), *high = value_in_key(json_at(value, 1));
-        char *both = format_text("%s-%s", low, high);
+        char *both = format_string("%s-%s", low, high);
         free(low);
         free(high);
         return both;
     }
     short_number(number, json_number(value));
-    return duplicate(json_text(value) ? json_text(value) : json_type(value) == JSON_NUMBER ? number : "null");
+    return duplicate(json_string(value) ? json_string(value) : json_type(value) == JSON_NUMBER ? number : "null");
 }
 
 char *job_trial_key(const struct job *j, const struct json *values)
 {
     char number[32];
     short_number(number, j->train.lr);
-    char *key = format_text("lr-%s_epochs-%u", number, j->train.epochs);
+    char *key = format_string("lr-%s_epochs-%u", number, j->train.epochs);
     for (size_t i = 0; i < job_field_count; i++) {
         const char *dot = strchr(job_fields[i].key, '.'), *name = dot ? dot + 1 : job_fields[i].key;
         const struct json *value = json_get(values, name);
         if (!value || job_swept_field(name) != &job_fields[i] || strcmp(name, "lr") == 0 || strcmp(name, "epochs") == 0)
             continue;
-        char *text = value_in_key(value), *longer = format_text("%s_%s-%s", key, name, text);
+        char *text = value_in_key(value), *longer = format_string("%s_%s-%s", key, name, text);
         free(text);
         free(key);
         key = longer;

@@ -1,4 +1,4 @@
-/* Owns the rules that prune trials, and the figures they go by. */
+/* Owns the rules that prune trials, and the metrics they go by. */
 #include "coordinator/job/scheduler.h"
 
 #include "common/base/memory.h"
@@ -11,9 +11,9 @@
 const char *const scheduler_names[] = {"none", "median", "asha", NULL};
 
 struct reports {
-    double *figures; /* by epoch - 1; NaN: worse than all */
+    double *metrics; /* by epoch - 1; NaN: worse than all */
     bool *there;
-    size_t epochs, figure_capacity, there_capacity;
+    size_t epochs, metric_capacity, there_capacity;
     bool complete;
 };
 
@@ -40,14 +40,14 @@ void scheduler_destroy(struct scheduler **s)
     *s = NULL;
 }
 
-void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch, double figure)
+void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch, double metric)
 {
     struct reports *r = &s->trials[trial];
-    r->figures = grow(r->figures, &r->figure_capacity, epoch, sizeof *r->figures);
+    r->metrics = grow(r->metrics, &r->metric_capacity, epoch, sizeof *r->metrics);
     r->there = grow(r->there, &r->there_capacity, epoch, sizeof *r->there);
     for (; r->epochs < epoch; r->epochs++)
         r->there[r->epochs] = false;
-    r->figures[epoch - 1] = figure;
+    r->metrics[epoch - 1] = metric;
     r->there[epoch - 1] = true;
 }
 
@@ -58,7 +58,7 @@ void scheduler_complete(struct scheduler *s, size_t trial)
 
 void scheduler_forget(struct scheduler *s, size_t trial)
 {
-    free(s->trials[trial].figures);
+    free(s->trials[trial].metrics);
     free(s->trials[trial].there);
     s->trials[trial] = (struct reports){0};
 }
@@ -68,9 +68,9 @@ static bool has(const struct reports *r, uint32_t epoch)
     return epoch <= r->epochs && r->there[epoch - 1];
 }
 
-static double shown(const struct scheduler *s, double figure)
+static double shown(const struct scheduler *s, double metric)
 {
-    return s->options.negated ? -figure : figure;
+    return s->options.negated ? -metric : metric;
 }
 
 /* ---- median ---- */
@@ -95,8 +95,8 @@ static size_t collect(double *values, size_t *complete, const struct scheduler *
     for (size_t i = 0; i < s->count; i++) {
         const struct reports *r = &s->trials[i];
         *complete += r->complete;
-        if (r->complete && has(r, epoch) && !isnan(r->figures[epoch - 1]))
-            values[count++] = r->figures[epoch - 1];
+        if (r->complete && has(r, epoch) && !isnan(r->metrics[epoch - 1]))
+            values[count++] = r->metrics[epoch - 1];
     }
     return count;
 }
@@ -106,7 +106,7 @@ static double best_so_far(const struct reports *r, uint32_t epoch)
     double best = NAN;
     for (uint32_t k = 1; k <= epoch; k++)
         if (has(r, k))
-            best = fmax(best, r->figures[k - 1]); /* which leaves out what is not a number */
+            best = fmax(best, r->metrics[k - 1]); /* which leaves out what is not a number */
     return best;
 }
 
@@ -120,7 +120,7 @@ static enum scheduler_says judge_by_median(char why[SCHEDULER_WORDS], const stru
     if (epoch < s->options.grace || complete < s->options.startup || (count == 0 && !isnan(best)) || complete == 0)
         return SCHEDULER_SILENT;
     bool stop = isnan(best) || best < middle;
-    snprintf(why, SCHEDULER_WORDS, "median: best %s %.4f so far, median at epoch %u %.4f of %zu trials", s->options.figure,
+    snprintf(why, SCHEDULER_WORDS, "median: best %s %.4f so far, median at epoch %u %.4f of %zu trials", s->options.metric,
              shown(s, best), epoch, shown(s, middle), count);
     return stop ? SCHEDULER_STOP : SCHEDULER_GO_ON;
 }
@@ -137,18 +137,18 @@ static bool is_rung(const struct scheduler_options *o, uint32_t epoch)
 
 static enum scheduler_says judge_by_halving(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
 {
-    double own = s->trials[trial].figures[epoch - 1];
+    double own = s->trials[trial].metrics[epoch - 1];
     size_t count = 0, better = 0;
     if (!is_rung(&s->options, epoch))
         return SCHEDULER_SILENT;
     for (size_t i = 0; i < s->count; i++) {
-        if (!has(&s->trials[i], epoch) || isnan(s->trials[i].figures[epoch - 1]))
+        if (!has(&s->trials[i], epoch) || isnan(s->trials[i].metrics[epoch - 1]))
             continue;
         count++;
-        better += s->trials[i].figures[epoch - 1] > own;
+        better += s->trials[i].metrics[epoch - 1] > own;
     }
     size_t keep = count / s->options.reduction > 0 ? count / s->options.reduction : 1;
-    snprintf(why, SCHEDULER_WORDS, "asha: %s %.4f has rank %zu of %zu at epoch %u, the best %zu go%s on", s->options.figure,
+    snprintf(why, SCHEDULER_WORDS, "asha: %s %.4f has rank %zu of %zu at epoch %u, the best %zu go%s on", s->options.metric,
              shown(s, own), better + 1, count, epoch, keep, keep == 1 ? "es" : "");
     return isnan(own) || better >= keep ? SCHEDULER_STOP : SCHEDULER_GO_ON;
 }

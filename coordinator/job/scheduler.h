@@ -1,12 +1,12 @@
 /* Which trials a sweep gives up before their end: a pure function of what was reported before, so that the same reports in the
- * same order give the same decisions. A figure is one of the validation part after an epoch, the higher the better; one that is
+ * same order give the same decisions. A metric is one of the validation part after an epoch, the higher the better; one that is
  * not a number is worse than all others.
  *
- *   median  after an epoch, `grace` or later: a trial whose best figure so far is worse than the median of the figures that the
+ *   median  after an epoch, `grace` or later: a trial whose best metric so far is worse than the median of the metrics that the
  *           trials that ran to their end had after the same epoch, of which there must be `startup`. (Golovin and others: Google
  *           Vizier, KDD 2017; Optuna's MedianPruner.)
- *   asha    after the epochs grace * reduction^k: a trial goes on if its figure is among the best n / reduction (rounded down,
- *           at least one) of the n figures reported at that epoch until then, its own among them. (Li and others: A System for
+ *   asha    after the epochs grace * reduction^k: a trial goes on if its metric is among the best n / reduction (rounded down,
+ *           at least one) of the n metrics reported at that epoch until then, its own among them. (Li and others: A System for
  *           Massively Parallel Hyperparameter Tuning, MLSys 2020; Optuna's SuccessiveHalvingPruner.) */
 #pragma once
 
@@ -20,8 +20,8 @@ extern const char *const scheduler_names[]; /* NULL at the end */
 struct scheduler_options {
     enum scheduler_kind kind;
     uint32_t grace, reduction, startup;
-    const char *figure; /* its name, for words */
-    bool negated;       /* the figure is shown with the other sign: a loss */
+    const char *metric; /* its name, for words */
+    bool negated;       /* the metric is shown with the other sign: a loss */
 };
 
 enum scheduler_says { SCHEDULER_SILENT /* it does not judge this epoch */, SCHEDULER_GO_ON, SCHEDULER_STOP };
@@ -32,8 +32,8 @@ struct scheduler;
 
 void scheduler_create(struct scheduler **ret, const struct scheduler_options *o /* copied */, size_t trials);
 void scheduler_destroy(struct scheduler **s);
-void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch /* 1-based */, double figure); /* again: replaced */
+void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch /* 1-based */, double metric); /* again: replaced */
 void scheduler_complete(struct scheduler *s, size_t trial);                                            /* it ran to its end */
 void scheduler_forget(struct scheduler *s, size_t trial);                                              /* it begins anew */
-/* Of the figure just reported. why: "asha: f1 0.4210 has rank 5 of 9 at epoch 2, the best 2 go on". */
+/* Of the metric just reported. why: "asha: f1 0.4210 has rank 5 of 9 at epoch 2, the best 2 go on". */
 enum scheduler_says scheduler_judge(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch);

@@ -18,17 +18,16 @@
 #define GRID "#888888"
 #define INK "#010203" /* no series has it: a page replaces it by its own text colour */
 
-static const char *const palette[PICTURE_COLOURS + 1] = {"#0b62a4", "#c8500a", "#0a7f5c", "#8a4f9e",
-                                                         "#946c00", "#2f8197", "#757575"};
+static const char *const palette[PLOT_COLOURS + 1] = {"#0b62a4", "#c8500a", "#0a7f5c", "#8a4f9e",
+                                                      "#946c00", "#2f8197", "#757575"};
 
-const char picture_symbols[] =
+const char plot_symbols[] =
     "<svg width=\"0\" height=\"0\" style=\"position:absolute\" aria-hidden=\"true\" focusable=\"false\"><defs>"
     "<circle id=\"gpPt6\" r=\"1\" fill=\"currentColor\" stroke=\"none\"/></defs></svg>\n";
 
-struct picture *picture_create(const char *id, const char *title, const char *description, const char *x_label,
-                               const char *y_label)
+struct plot *plot_create(const char *id, const char *title, const char *description, const char *x_label, const char *y_label)
 {
-    struct picture *p = allocate(1, sizeof *p);
+    struct plot *p = allocate(1, sizeof *p);
     p->id = duplicate(id);
     p->title = duplicate(title);
     p->description = duplicate(description);
@@ -40,9 +39,9 @@ struct picture *picture_create(const char *id, const char *title, const char *de
     return p;
 }
 
-void picture_destroy(struct picture **picture)
+void plot_destroy(struct plot **plot)
 {
-    struct picture *p = *picture;
+    struct plot *p = *plot;
     if (!p)
         return;
     for (size_t i = 0; i < p->series_count; i++) {
@@ -60,7 +59,7 @@ void picture_destroy(struct picture **picture)
     free(p->x_label);
     free(p->y_label);
     free(p);
-    *picture = NULL;
+    *plot = NULL;
 }
 
 static double *copy_of(const double *from, size_t count)
@@ -70,30 +69,30 @@ static double *copy_of(const double *from, size_t count)
     return to;
 }
 
-struct picture_series *picture_add(struct picture *p, const char *name, const double *x, const double *y, size_t count,
-                                   enum picture_mark mark, int colour)
+struct plot_series *plot_add(struct plot *p, const char *name, const double *x, const double *y, size_t count,
+                             enum plot_mark mark, int colour)
 {
     p->series = grow(p->series, &p->series_capacity, p->series_count + 1, sizeof *p->series);
-    struct picture_series *s = &p->series[p->series_count++];
-    *s = (struct picture_series){.name = duplicate(name),
-                                 .x = copy_of(x, count),
-                                 .y = copy_of(y, count),
-                                 .count = count,
-                                 .mark = mark,
-                                 .colour = colour,
-                                 .width = 2};
+    struct plot_series *s = &p->series[p->series_count++];
+    *s = (struct plot_series){.name = duplicate(name),
+                              .x = copy_of(x, count),
+                              .y = copy_of(y, count),
+                              .count = count,
+                              .mark = mark,
+                              .colour = colour,
+                              .width = 2};
     return s;
 }
 
-void picture_line(struct picture *p, const char *name, double x0, double y0, double x1, double y1, int colour)
+void plot_line(struct plot *p, const char *name, double x0, double y0, double x1, double y1, int colour)
 {
-    picture_add(p, name, (double[]){x0, x1}, (double[]){y0, y1}, 2, MARK_DASHES, colour)->width = 1.2;
+    plot_add(p, name, (double[]){x0, x1}, (double[]){y0, y1}, 2, MARK_DASHES, colour)->width = 1.2;
 }
 
-void picture_write(struct picture *p, double x, double y, int side, const char *text)
+void plot_write(struct plot *p, double x, double y, int side, const char *text)
 {
     p->texts = grow(p->texts, &p->text_capacity, p->text_count + 1, sizeof *p->texts);
-    p->texts[p->text_count++] = (struct picture_text){x, y, duplicate(text), side};
+    p->texts[p->text_count++] = (struct plot_text){x, y, duplicate(text), side};
 }
 
 /* ---- the script ---- */
@@ -144,7 +143,7 @@ static void add_label(struct buffer *b, const char *axis, const char *text)
     buffer_text(b, " textcolor rgb '" INK "'\n");
 }
 
-static void add_axes(struct buffer *b, const struct picture *p)
+static void add_axes(struct buffer *b, const struct plot *p)
 {
     add_range(b, "x", p->x_from, p->x_to);
     add_range(b, "y", p->y_from, p->y_to);
@@ -162,11 +161,11 @@ static void add_axes(struct buffer *b, const struct picture *p)
         buffer_printf(b, "set xtics %.0f\n", fmax(1, ceil((p->x_to - p->x_from) / 10)));
 }
 
-static void add_texts(struct buffer *b, const struct picture *p)
+static void add_texts(struct buffer *b, const struct plot *p)
 {
     static const char *const sides[] = {"right offset -0.4,0.6", "center", "left"}; /* on the left, lines come in */
     for (size_t i = 0; i < p->text_count; i++) {
-        const struct picture_text *t = &p->texts[i];
+        const struct plot_text *t = &p->texts[i];
         buffer_text(b, "set label ");
         add_quoted(b, t->text);
         buffer_printf(b, " at first %.9g,%.9g %s textcolor rgb '" INK "'\n", t->x, t->y, sides[t->side + 1]);
@@ -174,10 +173,10 @@ static void add_texts(struct buffer *b, const struct picture *p)
 }
 
 /* A blank line breaks a line. */
-static void add_data(struct buffer *b, const struct picture *p)
+static void add_data(struct buffer *b, const struct plot *p)
 {
     for (size_t i = 0; i < p->series_count; i++) {
-        const struct picture_series *s = &p->series[i];
+        const struct plot_series *s = &p->series[i];
         buffer_printf(b, "$d%zu << END\n", i);
         for (size_t k = 0; k < s->count; k++)
             if (isfinite(s->x[k]) && isfinite(s->y[k]))
@@ -188,13 +187,13 @@ static void add_data(struct buffer *b, const struct picture *p)
     }
 }
 
-static void add_plot(struct buffer *b, const struct picture *p)
+static void add_plot(struct buffer *b, const struct plot *p)
 {
     static const char *const marks[] = {"lines", "lines dashtype (6,4)", "points pointtype 7 pointsize 0.5",
                                         "linespoints pointtype 7 pointsize 0.5"};
     buffer_text(b, "plot ");
     for (size_t i = 0; i < p->series_count; i++) {
-        const struct picture_series *s = &p->series[i];
+        const struct plot_series *s = &p->series[i];
         buffer_printf(b, "%s$d%zu using 1:2 with %s linewidth %.2g linecolor rgb '%s' ", i ? ", " : "", i, marks[s->mark],
                       s->width, palette[s->colour]);
         if (s->name) {
@@ -206,7 +205,7 @@ static void add_plot(struct buffer *b, const struct picture *p)
     buffer_text(b, "\n");
 }
 
-static void add_picture(struct buffer *b, const struct picture *p)
+static void add_figure(struct buffer *b, const struct plot *p)
 {
     buffer_printf(b,
                   "reset session\nset encoding utf8\n"
@@ -228,11 +227,11 @@ static void add_picture(struct buffer *b, const struct picture *p)
 
 /* ---- the child ---- */
 
-static void become_gnuplot(const char *folder)
+static void become_gnuplot(const char *directory)
 {
     char *const words[] = {(char[]){"gnuplot"}, (char[]){"-d"}, NULL}; /* -d: nobody's own settings */
     int script, said, nowhere;
-    if (chdir(folder) != 0 || (script = open("script", O_RDONLY)) < 0 ||
+    if (chdir(directory) != 0 || (script = open("script", O_RDONLY)) < 0 ||
         (said = open("said", O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0 || (nowhere = open("/dev/null", O_WRONLY)) < 0)
         _exit(126);
     if (dup2(script, 0) == 0 && dup2(nowhere, 1) == 1 && dup2(said, 2) == 2)
@@ -240,9 +239,9 @@ static void become_gnuplot(const char *folder)
     _exit(errno == ENOENT ? 127 : 126);
 }
 
-static int say_why(const char *folder, int status, struct error *e)
+static int say_why(const char *directory, int status, struct error *e)
 {
-    char *path = path_join(folder, "said"), *said = NULL;
+    char *path = path_join(directory, "said"), *said = NULL;
     size_t size;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         error_set(e, ERROR_FAILED, "gnuplot is not installed; apt-get install gnuplot-nox");
@@ -255,7 +254,7 @@ static int say_why(const char *folder, int status, struct error *e)
     return -1;
 }
 
-static int run_gnuplot(const char *folder, struct error *e)
+static int run_gnuplot(const char *directory, struct error *e)
 {
     int status = 0;
     fflush(NULL);
@@ -263,18 +262,18 @@ static int run_gnuplot(const char *folder, struct error *e)
     if (child < 0)
         return error_errno(e, errno, "gnuplot: no process can be started");
     if (child == 0)
-        become_gnuplot(folder);
+        become_gnuplot(directory);
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return error_errno(e, errno, "gnuplot: its end cannot be awaited");
-    return status == 0 ? 0 : say_why(folder, status, e);
+    return status == 0 ? 0 : say_why(directory, status, e);
 }
 
 static int move_files(const char *from, const char *to, const char *id, struct error *e)
 {
     static const char *const endings[] = {"svg", "png"};
     for (size_t i = 0; i < 2; i++) {
-        char *source = format_text("%s/%s.%s", from, id, endings[i]), *target = format_text("%s/%s.%s", to, id, endings[i]);
+        char *source = format_string("%s/%s.%s", from, id, endings[i]), *target = format_string("%s/%s.%s", to, id, endings[i]);
         int status = rename(source, target) == 0 ? 0 : error_errno(e, errno, "%s: cannot be put in place", target);
         free(source);
         free(target);
@@ -284,18 +283,18 @@ static int move_files(const char *from, const char *to, const char *id, struct e
     return 0;
 }
 
-int pictures_draw(const char *folder, struct picture *const *pictures, size_t count, struct error *e)
+int plots_draw(const char *directory, struct plot *const *plots, size_t count, struct error *e)
 {
     struct buffer script = {0};
-    char *draft = format_text("%s/%ld.tmp", folder, (long)getpid()), *path = path_join(draft, "script");
+    char *draft = format_string("%s/%ld.tmp", directory, (long)getpid()), *path = path_join(draft, "script");
     for (size_t i = 0; i < count; i++)
-        add_picture(&script, pictures[i]);
-    int status = count == 0 ? 0 : folder_create(draft, e);
+        add_figure(&script, plots[i]);
+    int status = count == 0 ? 0 : directory_create(draft, e);
     if (status == 0 && count > 0)
         status = file_write(path, script.data, script.size, e) == 0 ? run_gnuplot(draft, e) : -1;
     for (size_t i = 0; status == 0 && i < count; i++)
-        status = move_files(draft, folder, pictures[i]->id, e);
-    folder_remove(draft, NULL);
+        status = move_files(draft, directory, plots[i]->id, e);
+    directory_remove(draft, NULL);
     buffer_free(&script);
     free(path);
     free(draft);
@@ -305,7 +304,7 @@ int pictures_draw(const char *folder, struct picture *const *pictures, size_t co
 /* ---- in a page ---- */
 
 /* "rgb(  1,   2,   3)" at text: the colour's place in the palette, or one of these, or -1. */
-enum { COLOUR_INK = PICTURE_COLOURS + 1, COLOUR_GRID };
+enum { COLOUR_INK = PLOT_COLOURS + 1, COLOUR_GRID };
 
 static int colour_at(const char *text, size_t *length)
 {
@@ -314,7 +313,7 @@ static int colour_at(const char *text, size_t *length)
     if (sscanf(text, "rgb( %d , %d , %d )%n", &red, &green, &blue, &end) != 3 || end == 0)
         return -1;
     *length = (size_t)end;
-    for (int i = 0; i <= PICTURE_COLOURS; i++)
+    for (int i = 0; i <= PLOT_COLOURS; i++)
         if (sscanf(palette[i], "#%x", &hex) == 1 && hex == (unsigned)(red << 16 | green << 8 | blue))
             return i;
     return red == 1 && green == 2 && blue == 3 ? COLOUR_INK : red == 136 && green == 136 && blue == 136 ? COLOUR_GRID : -1;
@@ -371,9 +370,9 @@ static void add_attribute(struct buffer *b, const char *text)
             buffer_append(b, text, 1);
 }
 
-int picture_inline(char **ret, const char *folder, const struct picture *p, struct error *e)
+int plot_inline(char **ret, const char *directory, const struct plot *p, struct error *e)
 {
-    char *path = format_text("%s/%s.svg", folder, p->id), *svg = NULL;
+    char *path = format_string("%s/%s.svg", directory, p->id), *svg = NULL;
     size_t size;
     struct buffer b = {0};
     int status = file_read(&svg, &size, path, e);

@@ -22,26 +22,26 @@ static void undraw(char **drawn, size_t count)
     }
 }
 
-/* Beside the page: "pictures" of report.html, "page_pictures" of any other page.html. */
-static char *pictures_folder(const char *file)
+/* Beside the page: "plots" of report.html, "page_plots" of any other page.html. */
+static char *plots_directory(const char *file)
 {
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file, *dot = strrchr(name, '.');
     if (strcmp(name, "report.html") == 0)
-        return format_text("%.*spictures", (int)(name - file), file);
-    return format_text("%.*s_pictures", (int)(dot && dot != name ? dot - file : (ptrdiff_t)strlen(file)), file);
+        return format_string("%.*spictures", (int)(name - file), file);
+    return format_string("%.*s_pictures", (int)(dot && dot != name ? dot - file : (ptrdiff_t)strlen(file)), file);
 }
 
-/* drawn [pictures->count]: all pictures, or none. */
-static int draw(char **drawn, const char *file, const struct report_pictures *pictures, struct error *e)
+/* drawn [plots->count]: all plots, or none. */
+static int draw(char **drawn, const char *file, const struct report_plots *plots, struct error *e)
 {
-    char *path = pictures_folder(file);
-    int status = pictures->count == 0 ? 0 : folder_create(path, e);
+    char *path = plots_directory(file);
+    int status = plots->count == 0 ? 0 : directory_create(path, e);
     if (status == 0)
-        status = pictures_draw(path, pictures->items, pictures->count, e);
-    for (size_t i = 0; status == 0 && i < pictures->count; i++)
-        status = picture_inline(&drawn[i], path, pictures->items[i], e);
+        status = plots_draw(path, plots->items, plots->count, e);
+    for (size_t i = 0; status == 0 && i < plots->count; i++)
+        status = plot_inline(&drawn[i], path, plots->items[i], e);
     if (status != 0)
-        undraw(drawn, pictures->count);
+        undraw(drawn, plots->count);
     free(path);
     return status;
 }
@@ -55,23 +55,23 @@ static int write_page(const char *file, struct report_page *page, struct error *
     return status;
 }
 
-/* A page without pictures is better than none. */
+/* A page without plots is better than none. */
 static int make(const char *file, struct report_page *page, struct error *e)
 {
-    struct report_pictures pictures;
+    struct report_plots plots;
     struct error words = {0};
-    report_pictures_make(&pictures, page->run, page->validation, page->test, page->figures);
-    char **drawn = allocate(pictures.count, sizeof *drawn);
-    if (draw(drawn, file, &pictures, &words) != 0) {
-        log_warn("the report comes without pictures: %s", words.text);
-        page->why_not_drawn = words.text;
+    report_plots_make(&plots, page->run, page->validation, page->test, page->metrics);
+    char **drawn = allocate(plots.count, sizeof *drawn);
+    if (draw(drawn, file, &plots, &words) != 0) {
+        log_warn("the report comes without plots: %s", words.message);
+        page->why_not_drawn = words.message;
     }
-    page->pictures = &pictures;
+    page->plots = &plots;
     page->drawn = drawn;
     int status = write_page(file, page, e);
-    undraw(drawn, pictures.count);
+    undraw(drawn, plots.count);
     free(drawn);
-    report_pictures_free(&pictures);
+    report_plots_free(&plots);
     return status;
 }
 
@@ -85,27 +85,27 @@ static int check_writable(const char *file, struct error *e)
     return 0;
 }
 
-int report_write(const char *folder, const char *file, bool with_test, struct error *e)
+int report_write(const char *directory, const char *file, bool with_test, struct error *e)
 {
     struct report_run run;
     struct report_scores validation, test;
-    if ((file && check_writable(file, e) != 0) || report_run_read(&run, folder, e) != 0)
+    if ((file && check_writable(file, e) != 0) || report_run_read(&run, directory, e) != 0)
         return -1;
     bool has_validation = report_scores_of(&validation, &run, PART_VALIDATION),
          has_test = report_scores_of(&test, &run, PART_TEST);
-    struct label_figures *figures = has_validation ? scores_labels(&validation) : NULL,
-                         *test_figures = has_test ? scores_labels(&test) : NULL;
+    struct label_metrics *metrics = has_validation ? scores_labels(&validation) : NULL,
+                         *test_metrics = has_test ? scores_labels(&test) : NULL;
     struct report_page page = {.run = &run,
                                .validation = has_validation ? &validation : NULL,
                                .test = has_test ? &test : NULL,
-                               .figures = figures,
-                               .test_figures = test_figures,
+                               .metrics = metrics,
+                               .test_metrics = test_metrics,
                                .with_test = with_test};
-    char *path = file ? duplicate(file) : path_join(folder, "report.html");
+    char *path = file ? duplicate(file) : path_join(directory, "report.html");
     int status = make(path, &page, e);
     free(path);
-    free(figures);
-    free(test_figures);
+    free(metrics);
+    free(test_metrics);
     report_run_free(&run);
     return status;
 }

@@ -3,7 +3,7 @@
 
 #include "common/base/error.h"
 
-/* From the files of a run's folder alone, finished or not; pictures go beside the page. file: NULL = <folder>/report.html.
- * with_test: rows of the test part are shown among the errors too. Without gnuplot the page comes without pictures, and says so.
+/* From the files of a run's directory alone, finished or not; plots go beside the page. file: NULL = <directory>/report.html.
+ * with_test: rows of the test part are shown among the errors too. Without gnuplot the page comes without plots, and says so.
  */
-int report_write(const char *folder, const char *file, bool with_test, struct error *e);
+int report_write(const char *directory, const char *file, bool with_test, struct error *e);

@@ -47,7 +47,7 @@ void html_printf(struct buffer *b, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    char *text = format_text_list(format, arguments);
+    char *text = format_string_list(format, arguments);
     va_end(arguments);
     add_escaped(b, text, strlen(text));
     free(text);
@@ -64,7 +64,7 @@ void html_count(struct buffer *b, double count)
     }
 }
 
-void html_figure(struct buffer *b, double value)
+void html_metric(struct buffer *b, double value)
 {
     if (isfinite(value))
         buffer_printf(b, "%.4f", value);
@@ -148,10 +148,10 @@ void html_count_cell(struct buffer *b, double count)
     buffer_text(b, "</td>");
 }
 
-void html_figure_cell(struct buffer *b, double value)
+void html_metric_cell(struct buffer *b, double value)
 {
     open_number(b, value);
-    html_figure(b, value);
+    html_metric(b, value);
     buffer_text(b, "</td>");
 }
 

@@ -10,7 +10,7 @@ void html_text(struct buffer *b, const char *text);               /* escaped; NU
 void html_short(struct buffer *b, const char *text, size_t most); /* at most so many bytes, cut between characters */
 void html_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3))); /* the result is escaped */
 void html_count(struct buffer *b, double count);                                                   /* 12,345 */
-void html_figure(struct buffer *b, double value);                                                  /* 0.1234; NaN: a dash */
+void html_metric(struct buffer *b, double value);                                                  /* 0.1234; NaN: a dash */
 
 /* A section with its heading; `id` is its anchor. */
 void html_section(struct buffer *b, const char *id, const char *title);
@@ -25,7 +25,7 @@ void html_row_end(struct buffer *b);
 void html_head_cell(struct buffer *b, const char *text); /* names the row */
 void html_cell(struct buffer *b, const char *text);
 void html_count_cell(struct buffer *b, double count);
-void html_figure_cell(struct buffer *b, double value); /* 4 decimals; NaN: a dash, sorted last */
+void html_metric_cell(struct buffer *b, double value); /* 4 decimals; NaN: a dash, sorted last */
 void html_number_cell(struct buffer *b, double value, const char *format /* of a double */);
 
 void html_details(struct buffer *b, const char *summary); /* folded */

@@ -14,15 +14,14 @@ double page_number(const struct json *j)
     return json_type(j) == JSON_NUMBER ? json_number(j) : NAN;
 }
 
-void page_picture(struct report_page *p, const char *id)
+void page_plot(struct report_page *p, const char *id)
 {
-    for (size_t i = 0; i < p->pictures->count; i++) {
-        const struct picture *picture = p->pictures->items[i];
-        if (strcmp(picture->id, id) != 0 || !p->drawn[i])
+    for (size_t i = 0; i < p->plots->count; i++) {
+        const struct plot *plot = p->plots->items[i];
+        if (strcmp(plot->id, id) != 0 || !p->drawn[i])
             continue;
-        buffer_printf(&p->html, "<figure id=\"picture-%s\"%s><figcaption><b>", picture->id,
-                      picture->bare ? " class=\"wide\"" : "");
-        html_text(&p->html, picture->title);
+        buffer_printf(&p->html, "<figure id=\"plot-%s\"%s><figcaption><b>", plot->id, plot->bare ? " class=\"wide\"" : "");
+        html_text(&p->html, plot->title);
         buffer_text(&p->html, "</b></figcaption>\n");
         buffer_text(&p->html, p->drawn[i]);
         buffer_text(&p->html, "</figure>\n");
@@ -36,8 +35,8 @@ static void list_stages(struct buffer *b, const struct json *events)
     size_t count = 0;
     for (size_t i = 0; i < json_size(events); i++) {
         const struct json *event = json_at(events, i);
-        const char *stage = json_text(json_get(event, "stage"));
-        if (stage && strcmp(json_text(json_get(event, "event")), "stage_done") == 0) {
+        const char *stage = json_string(json_get(event, "stage"));
+        if (stage && strcmp(json_string(json_get(event, "event")), "stage_done") == 0) {
             buffer_text(b, count++ ? ", " : "");
             html_text(b, stage);
         }
@@ -78,9 +77,9 @@ static void add_verdict(struct report_page *p, double f1)
     bool wins = json_boolean(json_get(p->run->baseline, "transformer_wins"));
     struct buffer *b = &p->html;
     buffer_text(b, "<p class=\"verdict\">");
-    if (json_text(words)) {
+    if (json_string(words)) {
         buffer_text(b, wins ? "" : "<strong>");
-        html_text(b, json_text(words));
+        html_text(b, json_string(words));
         buffer_text(b, wins ? "" : "</strong>");
     } else if (isfinite(f1))
         buffer_printf(b, "F1 on test is %.4f. There is no text baseline to hold it against.", f1);
@@ -131,7 +130,7 @@ void page_top(struct report_page *p)
     buffer_text(b, " \xE2\x80\x93 report</title>\n<style>");
     buffer_text(b, report_style);
     buffer_text(b, "</style>\n</head>\n<body>\n");
-    buffer_text(b, picture_symbols);
+    buffer_text(b, plot_symbols);
     buffer_text(b, "<header>\n<h1>");
     html_text(b, r->job.name);
     buffer_text(b, "</h1>\n<p class=\"soft\">");
@@ -145,7 +144,7 @@ void page_top(struct report_page *p)
         buffer_text(b, ". The page shows what there is.</p>\n");
     }
     if (p->why_not_drawn) {
-        buffer_text(b, "<p class=\"note\">No pictures: ");
+        buffer_text(b, "<p class=\"note\">No plots: ");
         html_text(b, p->why_not_drawn);
         buffer_text(b, "</p>\n");
     }
@@ -165,21 +164,21 @@ static void add_metrics_row(struct buffer *b, const char *name, const struct bin
     html_head_cell(b, name);
     html_count_cell(b, rows);
     html_number_cell(b, threshold, "%.4g");
-    html_figure_cell(b, m->precision);
-    html_figure_cell(b, m->recall);
-    html_figure_cell(b, m->f1);
-    html_figure_cell(b, many ? macro_f1 : m->accuracy);
+    html_metric_cell(b, m->precision);
+    html_metric_cell(b, m->recall);
+    html_metric_cell(b, m->f1);
+    html_metric_cell(b, many ? macro_f1 : m->accuracy);
     html_row_end(b);
 }
 
-static void add_part(struct report_page *p, const struct report_scores *s, const struct label_figures *figures, const char *half,
+static void add_part(struct report_page *p, const struct report_scores *s, const struct label_metrics *metrics, const char *half,
                      const char *rule)
 {
     const struct report_run *r = p->run;
     if (!s)
         return;
     if (s->kind == KIND_BINARY) {
-        const struct label_figures *f = &figures[r->positive];
+        const struct label_metrics *f = &metrics[r->positive];
         add_metrics_row(&p->html, half, &f->at_half, 0.5, s->logits->rows, NAN, false);
         if (r->decided)
             add_metrics_row(&p->html, rule, &f->at_rule, f->threshold, s->logits->rows, NAN, false);
@@ -187,15 +186,15 @@ static void add_part(struct report_page *p, const struct report_scores *s, const
     }
     struct binary_metrics m;
     double macro;
-    scores_micro(&m, &macro, s, figures, true);
+    scores_micro(&m, &macro, s, metrics, true);
     if (s->kind == KIND_MANY_LABELS)
         add_metrics_row(&p->html, half, &m, 0.5, s->logits->rows, macro, true);
-    scores_micro(&m, &macro, s, figures, false);
+    scores_micro(&m, &macro, s, metrics, false);
     bool one = s->kind == KIND_MANY_LABELS && !json_get(r->inference, "thresholds");
     add_metrics_row(&p->html, rule, &m, one ? r->thresholds[0] : NAN, s->logits->rows, macro, true);
 }
 
-/* A row of another model's figures; `file` as contender_to_json writes it. */
+/* A row of another model's metrics; `file` as scored_model_to_json writes it. */
 static void add_other(struct report_page *p, const struct json *file, const char *part, const char *name, double rows)
 {
     const struct json *m =
@@ -207,24 +206,24 @@ static void add_other(struct report_page *p, const struct json *file, const char
     html_head_cell(b, name);
     html_count_cell(b, rows);
     html_number_cell(b, page_number(json_get(file, "threshold")), "%.4g");
-    html_figure_cell(b, page_number(json_get(m, "precision")));
-    html_figure_cell(b, page_number(json_get(m, "recall")));
-    html_figure_cell(b, page_number(json_get(m, "f1")));
-    html_figure_cell(b, page_number(json_get(m, is_many(p->run) ? "macro_f1" : "accuracy")));
+    html_metric_cell(b, page_number(json_get(m, "precision")));
+    html_metric_cell(b, page_number(json_get(m, "recall")));
+    html_metric_cell(b, page_number(json_get(m, "f1")));
+    html_metric_cell(b, page_number(json_get(m, is_many(p->run) ? "macro_f1" : "accuracy")));
     html_row_end(b);
 }
 
-static void add_rule_row(struct report_page *p, const char *name, const struct json *figures, const struct json *interval)
+static void add_rule_row(struct report_page *p, const char *name, const struct json *metrics, const struct json *interval)
 {
     struct buffer *b = &p->html;
     html_row(b, false);
     html_head_cell(b, name);
-    html_figure_cell(b, page_number(json_get(figures, "micro_precision")));
-    html_figure_cell(b, page_number(json_get(figures, "micro_recall")));
-    html_figure_cell(b, page_number(json_get(figures, "micro_f1")));
-    html_figure_cell(b, page_number(json_at(interval, 0)));
-    html_figure_cell(b, page_number(json_at(interval, 1)));
-    html_figure_cell(b, page_number(json_get(figures, is_many(p->run) ? "macro_f1" : "accuracy")));
+    html_metric_cell(b, page_number(json_get(metrics, "micro_precision")));
+    html_metric_cell(b, page_number(json_get(metrics, "micro_recall")));
+    html_metric_cell(b, page_number(json_get(metrics, "micro_f1")));
+    html_metric_cell(b, page_number(json_at(interval, 0)));
+    html_metric_cell(b, page_number(json_at(interval, 1)));
+    html_metric_cell(b, page_number(json_get(metrics, is_many(p->run) ? "macro_f1" : "accuracy")));
     html_row_end(b);
 }
 
@@ -236,8 +235,8 @@ static void add_rules(struct report_page *p)
                       *tuned = json_get(rules, "tuned"), *difference = json_get(tuned, "difference");
     if (!tuned)
         return;
-    char *caption = format_text("Test, thresholds frozen: 95 %% of %.0f resampled tests lie between low and high",
-                                page_number(json_get(test, "draws")));
+    char *caption = format_string("Test, thresholds frozen: 95 %% of %.0f resampled tests lie between low and high",
+                                  page_number(json_get(test, "draws")));
     html_table(&p->html, caption,
                is_many(p->run) ? "Rule|#Precision|#Recall|#F1|#F1, low|#F1, high|#Macro F1"
                                : "Rule|#Precision|#Recall|#F1|#F1, low|#F1, high|#Accuracy",
@@ -282,8 +281,8 @@ void page_result(struct report_page *p)
                    is_many(p->run) ? "Model and part|#Rows|#Threshold|#Precision|#Recall|#F1|#Macro F1"
                                    : "Model and part|#Rows|#Threshold|#Precision|#Recall|#F1|#Accuracy",
                    false);
-        add_part(p, p->validation, p->figures, "Validation, at 0.5", "Validation, by the rule");
-        add_part(p, p->test, p->test_figures, "Test, at 0.5", "Test, by the rule");
+        add_part(p, p->validation, p->metrics, "Validation, at 0.5", "Validation, by the rule");
+        add_part(p, p->test, p->test_metrics, "Test, at 0.5", "Test, by the rule");
         add_others(p);
         html_table_end(b);
         add_rules(p);
@@ -297,8 +296,8 @@ static void add_trial_row(struct report_page *p, const struct json *row, const s
 {
     struct buffer *b = &p->html;
     const struct report_run *r = p->run;
-    const char *key = json_text(json_get(row, "trial")), *failed = json_text(json_get(row, "failed")),
-               *pruned = json_text(json_get(row, "pruned")), *by = json_text(json_get(r->table, "ranked_by"));
+    const char *key = json_string(json_get(row, "trial")), *failed = json_string(json_get(row, "failed")),
+               *pruned = json_string(json_get(row, "pruned")), *by = json_string(json_get(r->table, "ranked_by"));
     const struct json *at = json_get(row, by ? by : "at_own_threshold"), *m = json_get(at, "metrics");
     html_row(b, key && r->chosen && strcmp(key, r->chosen) == 0);
     buffer_text(b, "<th scope=\"row\">");
@@ -314,14 +313,14 @@ static void add_trial_row(struct report_page *p, const struct json *row, const s
         if (json_type(value) == JSON_NUMBER)
             html_number_cell(b, json_number(value), "%.6g");
         else
-            html_cell(b, json_text(value));
+            html_cell(b, json_string(value));
     }
-    html_figure_cell(b, report_trial_score(r, row));
+    html_metric_cell(b, report_trial_score(r, row));
     html_number_cell(b, page_number(json_get(at, "threshold")), "%.4g");
-    html_figure_cell(b, page_number(json_get(m, "precision")));
-    html_figure_cell(b, page_number(json_get(m, "recall")));
-    html_figure_cell(b, page_number(json_get(m, "f1")));
-    html_figure_cell(b, page_number(json_get(row, "validation_loss")));
+    html_metric_cell(b, page_number(json_get(m, "precision")));
+    html_metric_cell(b, page_number(json_get(m, "recall")));
+    html_metric_cell(b, page_number(json_get(m, "f1")));
+    html_metric_cell(b, page_number(json_get(row, "validation_loss")));
     html_count_cell(b, page_number(json_get(row, "best_epoch")));
     html_number_cell(b, page_number(json_get(row, "seconds")), "%.1f");
     html_number_cell(b, page_number(json_get(row, "tokens_per_second")), "%.0f");
@@ -352,7 +351,7 @@ static void add_epoch_table(struct report_page *p)
     static const char *const keys[] = {"accuracy", "precision", "recall", "f1", "micro_f1", "macro_f1"};
     struct buffer *b = &p->html;
     html_details(b, "Every epoch of every trial");
-    html_table(b, "Losses, and validation figures at threshold 0.5",
+    html_table(b, "Losses, and validation metrics at threshold 0.5",
                "Trial|#Epoch|#Training loss|#Validation loss|#Accuracy|#Precision|#Recall|#F1|#Micro F1|#Macro F1", true);
     for (size_t i = 0; i < p->run->metrics_count; i++)
         for (size_t k = 0; k < p->run->metrics[i].epochs; k++) {
@@ -360,10 +359,10 @@ static void add_epoch_table(struct report_page *p)
             html_row(b, false);
             html_head_cell(b, p->run->metrics[i].trial);
             html_count_cell(b, page_number(json_get(line, "epoch")));
-            html_figure_cell(b, page_number(json_get(line, "train_loss")));
-            html_figure_cell(b, page_number(json_get(line, "validation_loss")));
+            html_metric_cell(b, page_number(json_get(line, "train_loss")));
+            html_metric_cell(b, page_number(json_get(line, "validation_loss")));
             for (size_t m = 0; m < sizeof keys / sizeof keys[0]; m++)
-                html_figure_cell(b, page_number(json_get(json_get(line, "validation"), keys[m])));
+                html_metric_cell(b, page_number(json_get(json_get(line, "validation"), keys[m])));
             html_row_end(b);
         }
     html_table_end(b);
@@ -377,11 +376,11 @@ void page_trials(struct report_page *p)
     if (p->run->metrics_count == 0)
         buffer_text(b, "<p>No trial has begun yet.</p>\n");
     add_trial_table(p);
-    page_picture(p, "trials");
+    page_plot(p, "trials");
     buffer_text(b, "<div class=\"figures\">\n");
-    page_picture(p, "loss");
-    page_picture(p, "validation_loss_by_epoch");
-    page_picture(p, "validation_f1_by_epoch");
+    page_plot(p, "loss");
+    page_plot(p, "validation_loss_by_epoch");
+    page_plot(p, "validation_f1_by_epoch");
     buffer_text(b, "</div>\n");
     if (p->run->metrics_count > 0)
         add_epoch_table(p);
@@ -395,7 +394,7 @@ static void add_points(struct report_page *p)
     const struct json *trials = json_get(p->run->tune, "trials"), *points = NULL;
     struct buffer *b = &p->html;
     for (size_t i = 0; i < json_size(trials); i++) {
-        const char *key = json_text(json_get(json_at(trials, i), "trial"));
+        const char *key = json_string(json_get(json_at(trials, i), "trial"));
         if (key && p->run->chosen && strcmp(key, p->run->chosen) == 0)
             points = json_get(json_at(trials, i), "points");
     }
@@ -407,10 +406,10 @@ static void add_points(struct report_page *p)
         const struct json *point = json_at(points, i);
         html_row(b, json_number(json_get(point, "threshold")) == p->run->thresholds[p->run->positive]);
         html_number_cell(b, page_number(json_get(point, "threshold")), "%.4g");
-        html_figure_cell(b, page_number(json_get(point, "precision")));
-        html_figure_cell(b, page_number(json_get(point, "recall")));
-        html_figure_cell(b, page_number(json_get(point, "f1")));
-        html_figure_cell(b, page_number(json_get(point, "score")));
+        html_metric_cell(b, page_number(json_get(point, "precision")));
+        html_metric_cell(b, page_number(json_get(point, "recall")));
+        html_metric_cell(b, page_number(json_get(point, "f1")));
+        html_metric_cell(b, page_number(json_get(point, "score")));
         html_row_end(b);
     }
     html_table_end(b);
@@ -428,27 +427,27 @@ static void add_rule(struct report_page *p)
     for (size_t i = 0; i < json_size(rule); i++) {
         const struct json *value = json_at(rule, i);
         const char *key = json_key(rule, i);
-        char *text = json_type(value) == JSON_TEXT ? duplicate(json_text(value)) : json_print(value, false);
+        char *text = json_type(value) == JSON_STRING ? duplicate(json_string(value)) : json_print(value, false);
         html_printf(b, i == 0 ? "the %s %s" : ", %s %s", key, text);
         free(text);
     }
     buffer_text(b, ".</p>\n");
 }
 
-/* A picture for each of the labels that do worst: a list to pick from that works without a script. */
-static void add_label_pictures(struct report_page *p)
+/* A plot for each of the labels that do worst: a list to pick from that works without a script. */
+static void add_label_plots(struct report_page *p)
 {
     uint32_t *order = allocate(p->run->label_count, sizeof *order);
-    uint32_t count = report_worst_labels(order, p->figures, p->run->label_count);
+    uint32_t count = report_worst_labels(order, p->metrics, p->run->label_count);
     struct buffer *b = &p->html;
     buffer_printf(b, "<h3>By label, worst at 0.5 first</h3>\n");
     for (uint32_t i = 0; i < count && i < MORE_LABELS; i++) {
-        const struct label_figures *f = &p->figures[order[i]];
-        char id[32], *summary = format_text("%s: F1 %.4f at 0.5, %.4f at %.4g", p->run->labels[order[i]], f->at_half.f1,
-                                            f->at_rule.f1, f->threshold);
+        const struct label_metrics *f = &p->metrics[order[i]];
+        char id[32], *summary = format_string("%s: F1 %.4f at 0.5, %.4f at %.4g", p->run->labels[order[i]], f->at_half.f1,
+                                              f->at_rule.f1, f->threshold);
         snprintf(id, sizeof id, "threshold_label_%u", order[i]);
         html_details(b, summary);
-        page_picture(p, id);
+        page_plot(p, id);
         html_details_end(b);
         free(summary);
     }
@@ -468,11 +467,11 @@ void page_thresholds(struct report_page *p)
             b, "<p>Each row has one label of several: the most probable one is predicted, and no threshold is needed.</p>\n");
     add_rule(p);
     buffer_text(b, "<div class=\"figures\">\n");
-    page_picture(p, "threshold");
-    page_picture(p, "precision_recall");
+    page_plot(p, "threshold");
+    page_plot(p, "precision_recall");
     buffer_text(b, "</div>\n");
-    if (p->validation && p->validation->kind == KIND_MANY_LABELS && p->pictures->count > 0 && !p->why_not_drawn)
-        add_label_pictures(p);
+    if (p->validation && p->validation->kind == KIND_MANY_LABELS && p->plots->count > 0 && !p->why_not_drawn)
+        add_label_plots(p);
     add_points(p);
     html_section_end(b);
 }
@@ -483,9 +482,9 @@ static void add_calibration_row(struct buffer *b, const char *name, const struct
 {
     html_row(b, false);
     html_head_cell(b, name);
-    html_figure_cell(b, r->ece);
-    html_figure_cell(b, r->brier);
-    html_figure_cell(b, r->nll);
+    html_metric_cell(b, r->ece);
+    html_metric_cell(b, r->brier);
+    html_metric_cell(b, r->nll);
     html_row_end(b);
 }
 
@@ -499,8 +498,8 @@ static void add_bins(struct buffer *b, const struct reliability *r)
         html_number_cell(b, (double)i / RELIABILITY_BINS, "%.3f");
         html_number_cell(b, (double)(i + 1) / RELIABILITY_BINS, "%.3f");
         html_count_cell(b, (double)r->bin[i].count);
-        html_figure_cell(b, filled ? r->bin[i].confidence : NAN);
-        html_figure_cell(b, filled ? r->bin[i].accuracy : NAN);
+        html_metric_cell(b, filled ? r->bin[i].confidence : NAN);
+        html_metric_cell(b, filled ? r->bin[i].accuracy : NAN);
         html_row_end(b);
     }
     html_table_end(b);
@@ -538,7 +537,7 @@ void page_calibration(struct report_page *p)
         else
             buffer_text(b, "<p>Probabilities are used as the model gives them: the temperature is 1.</p>\n");
         buffer_text(b, "<div class=\"figures\">\n");
-        page_picture(p, "reliability");
+        page_plot(p, "reliability");
         buffer_text(b, "<div>\n");
         html_table(b, "How far probabilities can be believed, on validation; lower is better",
                    "Probabilities|#Calibration error|#Brier score|#Log loss", false);

@@ -2,15 +2,15 @@
 #pragma once
 
 #include "coordinator/report/report_html.h"
-#include "coordinator/report/report_pictures.h"
+#include "coordinator/report/report_plots.h"
 
 struct report_page {
     struct buffer html;
     const struct report_run *run;
     const struct report_scores *validation, *test;      /* NULL: no logits */
-    const struct label_figures *figures, *test_figures; /* (label_count) of these parts; NULL likewise */
-    const struct report_pictures *pictures;
-    char *const *drawn; /* [pictures->count] SVG, NULL: not drawn */
+    const struct label_metrics *metrics, *test_metrics; /* (label_count) of these parts; NULL likewise */
+    const struct report_plots *plots;
+    char *const *drawn; /* [plots->count] SVG, NULL: not drawn */
     const char *why_not_drawn;
     bool with_test;
 };
@@ -26,6 +26,6 @@ void page_data(struct report_page *p);
 void page_provenance(struct report_page *p);
 void page_bottom(struct report_page *p);
 
-/* Writes the picture with this id, if it was drawn. */
-void page_picture(struct report_page *p, const char *id);
+/* Writes the plot with this id, if it was drawn. */
+void page_plot(struct report_page *p, const char *id);
 double page_number(const struct json *j); /* NaN unless a number */

@@ -30,9 +30,9 @@ static void add_class_row(struct buffer *b, const struct report_run *r, const ui
     html_row(b, false);
     html_head_cell(b, r->labels[c]);
     html_count_cell(b, (double)(m.true_positive + m.false_negative));
-    html_figure_cell(b, m.precision);
-    html_figure_cell(b, m.recall);
-    html_figure_cell(b, m.f1);
+    html_metric_cell(b, m.precision);
+    html_metric_cell(b, m.recall);
+    html_metric_cell(b, m.f1);
     html_count_cell(b, (double)m.false_positive);
     html_count_cell(b, (double)m.false_negative);
     html_row_end(b);
@@ -53,20 +53,20 @@ static void add_class_table(struct report_page *p, const struct report_scores *s
 static void add_label_row(struct report_page *p, uint32_t c)
 {
     struct buffer *b = &p->html;
-    const struct label_figures *f = &p->figures[c];
+    const struct label_metrics *f = &p->metrics[c];
     const struct binary_metrics *m = &f->at_rule;
     html_row(b, false);
     html_head_cell(b, p->run->labels[c]);
     html_count_cell(b, (double)(m->true_positive + m->false_negative));
-    html_figure_cell(b, f->at_half.f1);
+    html_metric_cell(b, f->at_half.f1);
     html_number_cell(b, f->threshold, "%.4g");
-    html_figure_cell(b, m->precision);
-    html_figure_cell(b, m->recall);
-    html_figure_cell(b, m->f1);
+    html_metric_cell(b, m->precision);
+    html_metric_cell(b, m->recall);
+    html_metric_cell(b, m->f1);
     html_count_cell(b, (double)m->false_positive);
     html_count_cell(b, (double)m->false_negative);
-    html_figure_cell(b, f->average_precision);
-    html_figure_cell(b, p->test_figures ? p->test_figures[c].at_rule.f1 : NAN);
+    html_metric_cell(b, f->average_precision);
+    html_metric_cell(b, p->test_metrics ? p->test_metrics[c].at_rule.f1 : NAN);
     html_row_end(b);
 }
 
@@ -84,12 +84,12 @@ static void add_automatable(struct report_page *p)
     for (size_t i = 0; i < json_size(models); i++) {
         const struct json *m = json_at(models, i);
         html_row(b, false);
-        html_head_cell(b, json_text(json_get(m, "model")));
+        html_head_cell(b, json_string(json_get(m, "model")));
         html_count_cell(b, page_number(json_get(m, "labels")));
         html_count_cell(b, page_number(json_get(m, "automatable_labels")));
         html_count_cell(b, page_number(json_get(m, "rows_with_label")));
-        html_figure_cell(b, page_number(json_get(m, "share_all_labels")));
-        html_figure_cell(b, page_number(json_get(m, "share_some_label")));
+        html_metric_cell(b, page_number(json_get(m, "share_all_labels")));
+        html_metric_cell(b, page_number(json_get(m, "share_some_label")));
         html_row_end(b);
     }
     html_table_end(b);
@@ -178,7 +178,7 @@ static void add_wrong(struct report_page *p, const struct report_scores *s, cons
         html_cell(b, p->run->labels[w->truth]);
         html_cell(b, p->run->labels[w->predicted]);
     }
-    html_figure_cell(b, w->probability);
+    html_metric_cell(b, w->probability);
     if (!texts->why)
         add_text_cell(b, texts->a[i], texts->b[i]);
     html_row_end(b);
@@ -262,7 +262,7 @@ static void add_counts(struct report_page *p)
     add_count_term(b, "Most tokens that are used", json_get(tokens, "max_length"));
     add_count_term(b, "Rows cut to that", json_get(tokens, "truncated"));
     for (size_t i = 0; i < json_size(counts); i++) {
-        char *term = format_text("Rows in %s", json_key(counts, i));
+        char *term = format_string("Rows in %s", json_key(counts, i));
         add_count_term(b, term, json_at(counts, i));
         free(term);
     }
@@ -291,9 +291,9 @@ static void add_label_counts(struct report_page *p)
     html_table(b, "Labels", "Label|#Rows|#Share|#Train|#Validation|#Test", true);
     for (size_t i = 0; i < json_size(labels); i++) {
         html_row(b, false);
-        html_head_cell(b, json_text(json_get(json_at(labels, i), "name")));
+        html_head_cell(b, json_string(json_get(json_at(labels, i), "name")));
         html_count_cell(b, page_number(json_get(json_at(labels, i), "count")));
-        html_figure_cell(b, page_number(json_get(json_at(labels, i), "share")));
+        html_metric_cell(b, page_number(json_get(json_at(labels, i), "share")));
         for (int part = 0; part < PART_COUNT; part++)
             html_count_cell(b, p->run->has_split ? counts[part][i] : NAN);
         html_row_end(b);
@@ -332,16 +332,16 @@ void page_data(struct report_page *p)
 
 static void add_text_term(struct buffer *b, const char *term, const struct json *value)
 {
-    if (json_text(value))
-        html_term(b, term, json_text(value));
+    if (json_string(value))
+        html_term(b, term, json_string(value));
 }
 
 static void add_files(struct report_page *p)
 {
     const struct json *files = json_get(p->run->check, "files");
     for (size_t i = 0; i < json_size(files); i++) {
-        const char *path = json_text(json_get(json_at(files, i), "path")),
-                   *hash = json_text(json_get(json_at(files, i), "sha256"));
+        const char *path = json_string(json_get(json_at(files, i), "path")),
+                   *hash = json_string(json_get(json_at(files, i), "sha256"));
         buffer_text(&p->html, "<dt>Data</dt><dd>");
         html_text(&p->html, path);
         buffer_text(&p->html, "<br><code>");
@@ -358,11 +358,11 @@ static void add_workers(struct report_page *p)
     char *before = NULL;
     for (size_t i = 0; i < json_size(events); i++) {
         const struct json *event = json_at(events, i);
-        if (strcmp(json_text(json_get(event, "event")), "group_started") != 0)
+        if (strcmp(json_string(json_get(event, "event")), "group_started") != 0)
             continue;
-        const char *host = json_text(json_get(event, "host")), *device = json_text(json_get(event, "device"));
-        char *text = format_text("%s: %.0f rank%s, %s", host ? host : "?", json_number(json_get(event, "ranks")),
-                                 json_number(json_get(event, "ranks")) == 1 ? "" : "s", device ? device : "?");
+        const char *host = json_string(json_get(event, "host")), *device = json_string(json_get(event, "device"));
+        char *text = format_string("%s: %.0f rank%s, %s", host ? host : "?", json_number(json_get(event, "ranks")),
+                                   json_number(json_get(event, "ranks")) == 1 ? "" : "s", device ? device : "?");
         if (!before || strcmp(before, text) != 0)
             html_term(b, "Workers", text);
         free(before);
@@ -376,7 +376,7 @@ static void add_machine(struct buffer *b)
     struct utsname name;
     if (uname(&name) != 0)
         return;
-    char *text = format_text("%s %s, %s, %s", name.sysname, name.release, name.machine, name.nodename);
+    char *text = format_string("%s %s, %s, %s", name.sysname, name.release, name.machine, name.nodename);
     html_term(b, "Report made on", text);
     free(text);
 }
@@ -388,7 +388,7 @@ void page_provenance(struct report_page *p)
     html_section(b, "provenance", "Provenance");
     html_terms(b);
     buffer_text(b, "<dt>Command</dt><dd><code>muster run ");
-    html_text(b, r->folder);
+    html_text(b, r->directory);
     buffer_text(b, "/job.json</code></dd>\n");
     html_term(b, "Base model", r->job.model);
     add_files(p);
@@ -413,7 +413,7 @@ void page_provenance(struct report_page *p)
 void page_bottom(struct report_page *p)
 {
     buffer_text(&p->html, "</main>\n<footer>Made by muster " MUSTER_VERSION " from the files of ");
-    html_text(&p->html, p->run->folder);
+    html_text(&p->html, p->run->directory);
     buffer_text(&p->html, ".</footer>\n<script>");
     buffer_text(&p->html, report_script);
     buffer_text(&p->html, "</script>\n</body>\n</html>\n");

@@ -1,4 +1,4 @@
-/* Owns the figures of a report that are worked out from logits. */
+/* Owns the metrics of a report that are worked out from logits. */
 #include "coordinator/report/report_scores.h"
 
 #include "common/base/memory.h"
@@ -161,7 +161,7 @@ static uint32_t predicted_class(const struct report_scores *s, uint32_t i)
 }
 
 /* The most probable class, each against the rest. */
-static void figures_of_classes(struct label_figures *figures, const struct report_scores *s)
+static void metrics_of_classes(struct label_metrics *metrics, const struct report_scores *s)
 {
     uint32_t labels = s->logits->labels, rows = s->logits->rows;
     int32_t *predicted = allocate(rows, sizeof *predicted), *truth = allocate(rows, sizeof *truth);
@@ -173,7 +173,7 @@ static void figures_of_classes(struct label_figures *figures, const struct repor
     }
     class_metrics(&ignored, classes, predicted, truth, rows, labels);
     for (uint32_t c = 0; c < labels; c++) {
-        struct binary_metrics *m = &figures[c].at_rule;
+        struct binary_metrics *m = &metrics[c].at_rule;
         *m = (struct binary_metrics){.true_positive = classes[c].correct,
                                      .false_positive = classes[c].predicted - classes[c].correct,
                                      .false_negative = classes[c].support - classes[c].correct};
@@ -185,33 +185,33 @@ static void figures_of_classes(struct label_figures *figures, const struct repor
     free(predicted);
 }
 
-struct label_figures *scores_labels(const struct report_scores *s)
+struct label_metrics *scores_labels(const struct report_scores *s)
 {
     uint32_t labels = s->logits->labels, rows = s->logits->rows;
-    struct label_figures *figures = allocate(labels, sizeof *figures);
+    struct label_metrics *metrics = allocate(labels, sizeof *metrics);
     for (uint32_t c = 0; c < labels; c++) {
         double *p, threshold = s->run->thresholds[s->kind == KIND_BINARY ? s->run->positive : c];
         int32_t *truth;
         scores_column(&p, &truth, s, c, true);
-        figures[c] =
-            (struct label_figures){.label = c, .threshold = threshold, .average_precision = average_precision(p, truth, rows)};
-        binary_metrics(&figures[c].at_half, p, truth, rows, 0.5);
-        binary_metrics(&figures[c].at_rule, p, truth, rows, threshold);
+        metrics[c] =
+            (struct label_metrics){.label = c, .threshold = threshold, .average_precision = average_precision(p, truth, rows)};
+        binary_metrics(&metrics[c].at_half, p, truth, rows, 0.5);
+        binary_metrics(&metrics[c].at_rule, p, truth, rows, threshold);
         free(p);
         free(truth);
     }
     if (s->kind == KIND_MANY_CLASSES)
-        figures_of_classes(figures, s);
-    return figures;
+        metrics_of_classes(metrics, s);
+    return metrics;
 }
 
 void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct report_scores *s,
-                  const struct label_figures *figures, bool at_half)
+                  const struct label_metrics *metrics, bool at_half)
 {
     struct binary_metrics sum = {0};
     double f1 = 0;
     for (uint32_t c = 0; c < s->logits->labels; c++) {
-        const struct binary_metrics *m = at_half ? &figures[c].at_half : &figures[c].at_rule;
+        const struct binary_metrics *m = at_half ? &metrics[c].at_half : &metrics[c].at_rule;
         sum.true_positive += m->true_positive;
         sum.false_positive += m->false_positive;
         sum.true_negative += m->true_negative;

@@ -1,9 +1,9 @@
-/* What the winner's logits say of one part: figures of each label, curves, reliability, confusion, worst errors. Figures on test
+/* What the winner's logits say of one part: metrics of each label, curves, reliability, confusion, worst errors. Figures on test
  * are for showing; nothing is chosen here. */
 #pragma once
 
 #include "common/score/calibration.h"
-#include "coordinator/report/run_folder.h"
+#include "coordinator/report/run_directory.h"
 
 #define CURVE_POINTS 101 /* thresholds 0, 0.01, .. 1 */
 enum report_kind {
@@ -12,7 +12,7 @@ enum report_kind {
     KIND_MANY_CLASSES /* the highest probability wins */
 };
 
-struct label_figures {
+struct label_metrics {
     uint32_t label;
     double threshold;
     struct binary_metrics at_half, at_rule;
@@ -40,10 +40,10 @@ bool report_scores_of(struct report_scores *ret, const struct report_run *r, enu
 /* Probability of a label and whether it is true (rows each); calibrated: at the rule's temperature. Caller frees both. */
 void scores_column(double **probability, int32_t **truth, const struct report_scores *s, uint32_t label, bool calibrated);
 /* (label_count); of a binary task only the positive label's place is meant. Caller frees. */
-struct label_figures *scores_labels(const struct report_scores *s);
+struct label_metrics *scores_labels(const struct report_scores *s);
 /* All labels' decisions together, and the mean of the labels' F1. */
 void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct report_scores *s,
-                  const struct label_figures *figures, bool at_half);
+                  const struct label_metrics *metrics, bool at_half);
 
 /* Precision, recall, F1 at CURVE_POINTS thresholds. */
 struct score_curve {

@@ -13,8 +13,8 @@
 /* What was checked is what is there now. */
 static int check_file(const struct json *file, struct error *e)
 {
-    char found[SHA256_TEXT];
-    const char *path = json_text(json_get(file, "path")), *was = json_text(json_get(file, "sha256"));
+    char found[SHA256_HEX];
+    const char *path = json_string(json_get(file, "path")), *was = json_string(json_get(file, "sha256"));
     if (!path || !was || sha256_file(path, found, e) != 0)
         return -1;
     return strcmp(found, was) == 0 ? 0 : error_set(e, ERROR_DATA, "%s has changed since", path);
@@ -29,7 +29,7 @@ static int find_files(const char **paths, size_t *count, const struct report_run
     for (size_t i = 0; i < *count; i++) {
         if (check_file(json_at(files, i), e) != 0)
             return -1;
-        paths[i] = json_text(json_get(json_at(files, i), "path"));
+        paths[i] = json_string(json_get(json_at(files, i), "path"));
     }
     return 0;
 }
@@ -65,7 +65,7 @@ void report_texts_read(struct report_texts *ret, const struct report_run *r, con
         records_free(&records);
     }
     if (e.kind)
-        t.why = duplicate(e.text);
+        t.why = duplicate(e.message);
     *ret = t;
 }
 

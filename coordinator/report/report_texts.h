@@ -1,7 +1,7 @@
 /* Texts of a few rows, read again from the user's data by id. */
 #pragma once
 
-#include "coordinator/report/run_folder.h"
+#include "coordinator/report/run_directory.h"
 
 struct report_texts {
     char **a, **b; /* (count) by place in the list of rows; NULL: not found */

@@ -1,4 +1,4 @@
-/* Owns what a run folder tells of its run. */
+/* Owns what a run directory tells of its run. */
 #include "coordinator/status/status.h"
 
 #include "common/base/file.h"
@@ -88,7 +88,7 @@ static const struct {
 
 static void take_trial_event(struct status *s, const struct json *event, const char *name)
 {
-    const char *key = json_text(json_get(event, "trial"));
+    const char *key = json_string(json_get(event, "trial"));
     for (size_t i = 0; key && i < sizeof trial_events / sizeof *trial_events; i++) {
         if (strcmp(name, trial_events[i].event))
             continue;
@@ -104,8 +104,8 @@ static void take_trial_event(struct status *s, const struct json *event, const c
                 memcpy((char *)t + trial_events[i].keys[k].offset, &value, sizeof value);
         }
         t->state = trial_events[i].state;
-        t->time = json_text(json_get(event, "time"));
-        t->why = json_text(json_get(event, "why"));
+        t->time = json_string(json_get(event, "time"));
+        t->why = json_string(json_get(event, "why"));
     }
 }
 
@@ -113,7 +113,7 @@ static void take_trial_event(struct status *s, const struct json *event, const c
 
 static struct status_group *group_of(struct status *s, const struct json *event)
 {
-    const char *token = json_text(json_get(event, "group"));
+    const char *token = json_string(json_get(event, "group"));
     for (size_t i = s->group_count; token && i-- > 0;)
         if (!strcmp(s->groups[i].token, token))
             return &s->groups[i];
@@ -129,8 +129,8 @@ static void on_group_started(struct status *s, const struct json *event)
     struct status_group *g = group_of(s, event);
     if (!g)
         return;
-    g->host = json_text(json_get(event, "host"));
-    g->device = json_text(json_get(event, "device"));
+    g->host = json_string(json_get(event, "host"));
+    g->device = json_string(json_get(event, "device"));
     g->pid = number_of(event, "pid");
     g->ranks = number_of(event, "ranks");
     g->threads = number_of(event, "threads");
@@ -139,7 +139,7 @@ static void on_group_started(struct status *s, const struct json *event)
 static void on_lease(struct status *s, const struct json *event)
 {
     struct status_group *g = group_of(s, event);
-    const char *key = json_text(json_get(event, "trial"));
+    const char *key = json_string(json_get(event, "trial"));
     if (!g || !key)
         return;
     g->trial = key;
@@ -148,7 +148,7 @@ static void on_lease(struct status *s, const struct json *event)
 
 static void free_group_of(struct status *s, const struct json *event)
 {
-    const char *key = json_text(json_get(event, "trial"));
+    const char *key = json_string(json_get(event, "trial"));
     for (size_t i = 0; key && i < s->group_count; i++)
         if (s->groups[i].trial && !strcmp(s->groups[i].trial, key))
             s->groups[i].trial = NULL;
@@ -188,8 +188,8 @@ static void on_run_started(struct status *s, const struct json *event)
 {
     lose_all_groups(s);
     s->state = RUN_RUNNING;
-    s->host = json_text(json_get(event, "host"));
-    s->since = json_text(json_get(event, "time"));
+    s->host = json_string(json_get(event, "host"));
+    s->since = json_string(json_get(event, "time"));
     s->pid = number_of(event, "pid");
     s->why = NULL;
     s->exit_code = s->metrics_port = NAN;
@@ -200,7 +200,7 @@ static void on_run_ended(struct status *s, const struct json *event)
     lose_all_groups(s);
     s->state = RUN_ENDED;
     s->exit_code = number_of(event, "exit_code");
-    s->why = json_text(json_get(event, "why"));
+    s->why = json_string(json_get(event, "why"));
     s->metrics_port = NAN;
 }
 
@@ -211,9 +211,9 @@ static void on_metrics(struct status *s, const struct json *event)
 
 static void on_stage_done(struct status *s, const struct json *event)
 {
-    const char *stage = json_text(json_get(event, "stage"));
+    const char *stage = json_string(json_get(event, "stage"));
     size_t i = 0;
-    while (stage && i < s->stage_count && strcmp(json_text(json_get(s->stages[i], "stage")), stage))
+    while (stage && i < s->stage_count && strcmp(json_string(json_get(s->stages[i], "stage")), stage))
         i++;
     if (!stage)
         return;
@@ -234,7 +234,7 @@ static const struct {
 
 static void take_event(struct status *s, const struct json *event)
 {
-    const char *name = json_text(json_get(event, "event"));
+    const char *name = json_string(json_get(event, "event"));
     take_trial_event(s, event, name);
     for (size_t i = 0; i < sizeof takers / sizeof *takers; i++)
         if (!strcmp(name, takers[i].event))
@@ -294,9 +294,9 @@ static bool take_line(struct status_trial *t, const char *line, size_t size)
     return of_step;
 }
 
-static void read_metrics(struct status_trial *t, const char *folder)
+static void read_metrics(struct status_trial *t, const char *directory)
 {
-    char tail[TAIL], *path = format_text("%s/trials/%s/metrics.jsonl", folder, t->key);
+    char tail[TAIL], *path = format_string("%s/trials/%s/metrics.jsonl", directory, t->key);
     size_t size = read_tail(tail, &t->quiet, path);
     free(path);
     struct status_trial last = *t;
@@ -347,16 +347,17 @@ bool status_is_score(const struct status_trial *t)
     return !strncmp(t->key, "score-", strlen("score-"));
 }
 
-int status_read(struct status *ret, const char *folder, struct error *e)
+int status_read(struct status *ret, const char *directory, struct error *e)
 {
     struct status s = {.pid = NAN, .exit_code = NAN, .metrics_port = NAN, .eta = NAN};
-    if (!folder_exists(folder))
-        return error_set(e, ERROR_USAGE, "%s: no such run folder", folder);
-    if (event_log_read(&s.events, folder, e))
+    if (!directory_exists(directory))
+        return error_set(e, ERROR_USAGE, "%s: no such run directory", directory);
+    if (event_log_read(&s.events, directory, e))
         return -1;
     if (!json_size(s.events)) {
         status_free(&s);
-        return error_set(e, ERROR_USAGE, "%s: holds no run (no event in events.jsonl); name the \"out\" folder of a job", folder);
+        return error_set(e, ERROR_USAGE, "%s: holds no run (no event in events.jsonl); name the \"out\" directory of a job",
+                         directory);
     }
     for (size_t i = 0; i < json_size(s.events); i++)
         take_event(&s, json_at(s.events, i));
@@ -364,7 +365,7 @@ int status_read(struct status *ret, const char *folder, struct error *e)
     for (size_t i = 0; i < s.trial_count; i++) {
         s.in_state[s.trials[i].state] += !status_is_score(&s.trials[i]);
         if (s.trials[i].state == TRIAL_IS_RUNNING)
-            read_metrics(&s.trials[i], folder);
+            read_metrics(&s.trials[i], directory);
     }
     estimate(&s);
     *ret = s;

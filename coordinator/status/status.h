@@ -1,6 +1,6 @@
-/* How far a run is, from its folder alone: events.jsonl, the tail of each running trial's metrics.jsonl, and on the coordinator's
- * host whether its process is there. No socket, no lock, nothing is written: any host that shares the folder may look, as often
- * as it likes, while the run goes on. */
+/* How far a run is, from its directory alone: events.jsonl, the tail of each running trial's metrics.jsonl, and on the
+ * coordinator's host whether its process is there. No socket, no lock, nothing is written: any host that shares the directory may
+ * look, as often as it likes, while the run goes on. */
 #pragma once
 
 #include "common/json/json.h"
@@ -48,8 +48,8 @@ struct status {
     double eta; /* seconds until all trials that are known have ended */
 };
 
-/* ERROR_USAGE: no such folder, or no event in it. ERROR_FAILED: events.jsonl is damaged before its last line. */
-int status_read(struct status *ret, const char *folder, struct error *e);
+/* ERROR_USAGE: no such directory, or no event in it. ERROR_FAILED: events.jsonl is damaged before its last line. */
+int status_read(struct status *ret, const char *directory, struct error *e);
 void status_free(struct status *s);
 
 bool status_is_score(const struct status_trial *t); /* the winner's, on validation and test: counted nowhere */

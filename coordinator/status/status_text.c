@@ -31,7 +31,7 @@ const char *status_word(const struct status *s)
 
 static const char *text_of(const struct json *event, const char *key)
 {
-    const char *text = json_text(json_get(event, key));
+    const char *text = json_string(json_get(event, key));
     return text ? text : "?";
 }
 
@@ -154,9 +154,9 @@ static void add_death(struct buffer *b, const struct json *death)
         buffer_printf(b, ", rank %.0f", json_number(rank));
     if (json_type(step) == JSON_NUMBER)
         buffer_printf(b, ", step %.0f", json_number(step));
-    if (json_text(json_get(death, "operation")))
+    if (json_string(json_get(death, "operation")))
         buffer_printf(b, ", %s", text_of(death, "operation"));
-    if (json_text(json_get(death, "trial")))
+    if (json_string(json_get(death, "trial")))
         buffer_printf(b, ", trial %s", text_of(death, "trial"));
     buffer_printf(b, ": %s\n", text_of(death, "why"));
 }
@@ -266,10 +266,10 @@ static struct json *json_of_trial(const struct status_trial *t)
                    NUMBER(eta)};
 #undef NUMBER
     struct json *j = json_object();
-    json_set_text(j, "state", trial_status_names[t->state]);
-    json_set_text(j, "group", t->group);
-    json_set_text(j, "why", t->why);
-    json_set_text(j, "time", t->time);
+    json_set_string(j, "state", trial_status_names[t->state]);
+    json_set_string(j, "group", t->group);
+    json_set_string(j, "why", t->why);
+    json_set_string(j, "time", t->time);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         double value;
         memcpy(&value, (const char *)t + numbers[i].offset, sizeof value);
@@ -281,13 +281,13 @@ static struct json *json_of_trial(const struct status_trial *t)
 static struct json *json_of_group(const struct status_group *g)
 {
     struct json *j = json_object();
-    json_set_text(j, "group", g->token);
-    json_set_text(j, "host", g->host);
+    json_set_string(j, "group", g->token);
+    json_set_string(j, "host", g->host);
     json_set_number(j, "pid", g->pid);
     json_set_number(j, "ranks", g->ranks);
     json_set_number(j, "threads", g->threads);
-    json_set_text(j, "device", g->device);
-    json_set_text(j, "trial", g->trial);
+    json_set_string(j, "device", g->device);
+    json_set_string(j, "trial", g->trial);
     json_set_boolean(j, "gone", g->gone);
     return j;
 }
@@ -295,11 +295,11 @@ static struct json *json_of_group(const struct status_group *g)
 static struct json *json_of_coordinator(const struct status *s)
 {
     struct json *j = json_object();
-    json_set_text(j, "host", s->host);
+    json_set_string(j, "host", s->host);
     json_set_number(j, "pid", s->pid);
-    json_set_text(j, "since", s->since);
+    json_set_string(j, "since", s->since);
     json_set_number(j, "exit_code", s->exit_code);
-    json_set_text(j, "why", s->why);
+    json_set_string(j, "why", s->why);
     json_set_number(j, "metrics_port", s->metrics_port);
     return j;
 }
@@ -307,11 +307,11 @@ static struct json *json_of_coordinator(const struct status *s)
 struct json *status_json(const struct status *s)
 {
     struct json *j = json_object();
-    json_set_text(j, "state", status_word(s));
+    json_set_string(j, "state", status_word(s));
     json_set(j, "coordinator", json_of_coordinator(s));
     struct json *stages = json_set(j, "stages", json_object());
     for (size_t i = 0; i < s->stage_count; i++)
-        json_set_text(stages, text_of(s->stages[i], "stage"), text_of(s->stages[i], "time"));
+        json_set_string(stages, text_of(s->stages[i], "stage"), text_of(s->stages[i], "time"));
     struct json *counts = json_set(j, "counts", json_object());
     for (int i = 0; i < TRIAL_STATES; i++)
         json_set_number(counts, trial_status_names[i], (double)s->in_state[i]);
@@ -325,7 +325,7 @@ struct json *status_json(const struct status *s)
     for (size_t i = 0; i < s->death_count; i++)
         json_append(deaths, json_copy(s->deaths[i]));
     struct json *last = json_set(j, "last", json_object());
-    json_set_text(last, "event", text_of(last_event(s), "event"));
-    json_set_text(last, "time", text_of(last_event(s), "time"));
+    json_set_string(last, "event", text_of(last_event(s), "event"));
+    json_set_string(last, "time", text_of(last_event(s), "time"));
     return j;
 }

@@ -51,11 +51,11 @@ static const struct epoch_score *best_epoch(const struct trial_run *t)
 static struct json *row_to_json(const struct trial_run *t)
 {
     struct json *row = json_object();
-    json_set_text(row, "trial", t->key);
+    json_set_string(row, "trial", t->key);
     json_set_boolean(row, "baseline", t->baseline);
     json_set(row, "options", json_copy(t->options));
     if (t->state == TRIAL_WAITING || t->state == TRIAL_FAILED) {
-        json_set_text(row, "failed", t->why ? t->why : "was not run");
+        json_set_string(row, "failed", t->why ? t->why : "was not run");
         return row;
     }
     const struct epoch_score *s = best_epoch(t);
@@ -64,7 +64,7 @@ static struct json *row_to_json(const struct trial_run *t)
     json_set_number(row, "validation_loss", s->loss);
     json_set(row, "validation_at_half", metrics_to_json(&s->positive));
     if (t->state == TRIAL_PRUNED) {
-        json_set_text(row, "pruned", t->why);
+        json_set_string(row, "pruned", t->why);
     } else {
         json_set(row, "at_baseline_threshold", at_threshold_to_json(&t->at_baseline));
         json_set(row, "at_own_threshold", at_threshold_to_json(&t->own));
@@ -79,7 +79,7 @@ struct json *table_to_json(const struct trial_run *trials, const size_t *order, 
 {
     struct json *table = json_object();
     json_set(table, "rule", threshold_grid_to_json(&j->tune.grid));
-    json_set_text(table, "ranked_by", j->tune.per_trial ? "at_own_threshold" : "at_baseline_threshold");
+    json_set_string(table, "ranked_by", j->tune.per_trial ? "at_own_threshold" : "at_baseline_threshold");
     struct json *rows = json_set(table, "trials", json_array());
     for (size_t i = 0; i < count; i++)
         json_append(rows, row_to_json(&trials[order[i]]));
@@ -87,7 +87,7 @@ struct json *table_to_json(const struct trial_run *trials, const size_t *order, 
 }
 
 /* "0.4500 0.4270 0.8820 0.5760"; dashes where the rule cannot be met. */
-static void print_figures(const struct at_threshold *a)
+static void print_metrics(const struct at_threshold *a)
 {
     if (!a->met)
         printf(" %7s %6s %6s %6s", "-", "-", "-", "-");
@@ -123,12 +123,12 @@ static void add_rule(struct buffer *b, const struct job *j)
     buffer_printf(b, ", ranked at %s", j->tune.per_trial ? "each trial's own threshold" : "the baseline's threshold");
 }
 
-static void figure_cells(struct markdown_table *m, const struct at_threshold *a)
+static void metric_cells(struct markdown_table *m, const struct at_threshold *a)
 {
-    const double figures[] = {a->threshold, a->metrics.precision, a->metrics.recall, a->metrics.f1};
-    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
-        if (a->met && !isnan(figures[i]))
-            markdown_cell(m, "%.4f", figures[i]);
+    const double metrics[] = {a->threshold, a->metrics.precision, a->metrics.recall, a->metrics.f1};
+    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+        if (a->met && !isnan(metrics[i]))
+            markdown_cell(m, "%.4f", metrics[i]);
         else
             markdown_cell(m, "-");
 }
@@ -154,8 +154,8 @@ static void trial_row(struct markdown_table *m, const struct trial_run *t, const
         markdown_cell(m, "-");
         markdown_cell(m, "-");
     }
-    figure_cells(m, done ? &t->at_baseline : &none);
-    figure_cells(m, done ? &t->own : &none);
+    metric_cells(m, done ? &t->at_baseline : &none);
+    metric_cells(m, done ? &t->own : &none);
     if (scored)
         score_cell(m, done ? table_ranked_by(t, j->tune.per_trial) : &none, j);
     if (!done)
@@ -179,9 +179,9 @@ char *table_to_markdown(const struct trial_run *trials, const size_t *order, siz
     buffer_printf(&b, "# %s: trials on validation\n\n", j->name);
     add_rule(&b, j);
     buffer_text(&b, ".\n\n");
-    char *titles = format_text("trial|best epoch|#loss|#baseline's threshold|#precision|#recall|#F1|#own threshold|#precision|"
-                               "#recall|#F1%s%s",
-                               scored ? score_title(j, "|#macro F1", "|#score") : "", all_done(trials, count) ? "" : "|note");
+    char *titles = format_string("trial|best epoch|#loss|#baseline's threshold|#precision|#recall|#F1|#own threshold|#precision|"
+                                 "#recall|#F1%s%s",
+                                 scored ? score_title(j, "|#macro F1", "|#score") : "", all_done(trials, count) ? "" : "|note");
     markdown_create(&m, titles);
     free(titles);
     for (size_t i = 0; i < count; i++)
@@ -217,9 +217,9 @@ void table_print(const struct trial_run *trials, const size_t *order, size_t cou
             continue;
         }
         printf("  %-*s  %2u/%-2u  %6.4f", width, t->key, t->best_epoch, t->epochs_done, best_epoch(t)->loss);
-        print_figures(&t->at_baseline);
+        print_metrics(&t->at_baseline);
         printf(" ");
-        print_figures(&t->own);
+        print_metrics(&t->own);
         print_score(t, j);
         printf("%s%s\n", i == 0 ? "  <- best" : "", t->baseline ? "  (baseline)" : "");
     }

@@ -14,6 +14,6 @@ void pruning_destroy(struct pruning **p);
 void pruning_judge(struct dispatch_verdict *v, struct pruning *p, size_t i, uint32_t epoch);
 void pruning_complete(struct pruning *p, size_t i); /* trial i ran to its end */
 /* "pruned at epoch 2: asha: ..." if that is how the trial ended; NULL: it was not pruned. Caller frees. */
-char *pruning_words(const struct run *r, const struct trial_run *t, uint32_t epochs_done);
+char *pruning_summary(const struct run *r, const struct trial_run *t, uint32_t epochs_done);
 /* ", pruned by asha on loss (grace 1, reduction 4)"; "" without a scheduler. Caller frees. */
-char *pruning_about(const struct job *j);
+char *pruning_description(const struct job *j);

@@ -30,7 +30,7 @@ static void trial_run_free(struct trial_run *t)
     json_destroy(&t->values);
     json_destroy(&t->options);
     free(t->class_weights);
-    free(t->folder);
+    free(t->directory);
     free(t->logits);
     free(t->why);
     free(t->weights);

@@ -21,7 +21,7 @@ struct trial_run {
 
     char identity[65]; /* sha256 of options, seed, data, split, model and class weights */
     double *class_weights;
-    char *folder, *logits;
+    char *directory, *logits;
 
     enum trial_state state;
     char *why; /* it failed or was pruned */

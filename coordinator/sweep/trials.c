@@ -16,21 +16,21 @@
 
 char *trials_path(const struct run *r, const char *key)
 {
-    return format_text("%s/trials/%s", r->folder, key);
+    return format_string("%s/trials/%s", r->directory, key);
 }
 
 /* ---- identity: a trial made from other things is another trial ---- */
 
-static int hash_model(char text[SHA256_TEXT], const struct run *r, struct error *e)
+static int hash_model(char text[SHA256_HEX], const struct run *r, struct error *e)
 {
-    char config[SHA256_TEXT], weights[SHA256_TEXT], *path = path_join(r->model, "config.json"), *weights_path = NULL;
+    char config[SHA256_HEX], weights[SHA256_HEX], *path = path_join(r->model, "config.json"), *weights_path = NULL;
     int status = sha256_file(path, config, e);
     if (status == 0)
-        status = model_folder_weights(&weights_path, r->model, e);
+        status = model_directory_weights(&weights_path, r->model, e);
     if (status == 0)
         status = sha256_file(weights_path, weights, e);
     if (status == 0) {
-        char both[2 * SHA256_TEXT];
+        char both[2 * SHA256_HEX];
         snprintf(both, sizeof both, "%s %s", config, weights);
         sha256_bytes(both, strlen(both), text);
     }
@@ -44,14 +44,14 @@ static void identify(struct trial_run *t, const struct run *r, const char *model
     struct json *made_from = json_object();
     json_set(made_from, "options", job_train_options(&t->job));
     json_set_number(made_from, "seed", (double)t->job.seed);
-    json_set_text(made_from, "data", dataset_sha256(r->data));
-    json_set_text(made_from, "split", r->split.sha256);
-    json_set_text(made_from, "model", model);
+    json_set_string(made_from, "data", dataset_sha256(r->data));
+    json_set_string(made_from, "split", r->split.sha256);
+    json_set_string(made_from, "model", model);
     struct json *weights = json_set(made_from, "class_weights", json_array());
     for (uint32_t c = 0; c < r->labels; c++)
         json_append(weights, json_of_number(t->class_weights[c]));
     if (strcmp(r->job->cluster.device, "fake") == 0) /* of the others each may take up what another left */
-        json_set_text(made_from, "device", "fake");
+        json_set_string(made_from, "device", "fake");
     char *text = json_print(made_from, false);
     sha256_bytes(text, strlen(text), t->identity);
     free(text);
@@ -64,7 +64,7 @@ static void identify(struct trial_run *t, const struct run *r, const char *model
 static const struct json *event_of(const struct run *r, const struct trial_run *t, const char *event)
 {
     const struct json *found = event_log_last(r->log, event, "trial", t->key);
-    const char *identity = json_text(json_get(found, "identity"));
+    const char *identity = json_string(json_get(found, "identity"));
     return identity && strcmp(identity, t->identity) == 0 ? found : NULL;
 }
 
@@ -86,15 +86,15 @@ static const struct json *end_of(const struct run *r, const struct trial_run *t)
 {
     for (size_t i = event_log_count(r->log); i-- > 0;) {
         const struct json *event = event_log_at(r->log, i);
-        const char *name = json_text(json_get(event, "event")), *key = json_text(json_get(event, "trial")),
-                   *identity = json_text(json_get(event, "identity"));
+        const char *name = json_string(json_get(event, "event")), *key = json_string(json_get(event, "trial")),
+                   *identity = json_string(json_get(event, "identity"));
         if (key && strcmp(key, t->key) == 0 && (strcmp(name, "trial_finished") == 0 || strcmp(name, "trial_pruned") == 0))
             return identity && strcmp(identity, t->identity) == 0 ? event : NULL;
     }
     return NULL;
 }
 
-/* A trial whose end is in the log is done, if its logits and weights are still what was left. Otherwise its folder goes: the
+/* A trial whose end is in the log is done, if its logits and weights are still what was left. Otherwise its directory goes: the
  * checkpoint in it would go on behind what is spoilt. */
 static int take_up(struct trial_run *t, const struct run *r, struct error *e)
 {
@@ -102,16 +102,16 @@ static int take_up(struct trial_run *t, const struct run *r, struct error *e)
     struct error why = {0};
     if (!done)
         return 0;
-    const char *pruned = json_text(json_get(done, "why"));
-    char *weights = path_join(r->folder, json_text(json_get(done, "weights")) ? json_text(json_get(done, "weights")) : "");
+    const char *pruned = json_string(json_get(done, "why"));
+    char *weights = path_join(r->directory, json_string(json_get(done, "weights")) ? json_string(json_get(done, "weights")) : "");
     uint32_t epochs = (uint32_t)json_number(json_get(done, "epochs_done")),
              best = (uint32_t)json_number(json_get(done, "best_epoch"));
     if (!pruned && !file_exists(weights))
         error_set(&why, ERROR_DATA, "%s: is gone", weights);
     if (why.kind || epochs == 0 || best == 0 || best > epochs || score_epochs(t, r, epochs, &why) != 0) {
-        log_warn("trial %s is trained again: %s", t->key, why.kind ? why.text : "its record is damaged");
+        log_warn("trial %s is trained again: %s", t->key, why.kind ? why.message : "its record is damaged");
         free(weights);
-        return folder_remove(t->folder, e);
+        return directory_remove(t->directory, e);
     }
     t->state = pruned ? TRIAL_PRUNED : TRIAL_DONE;
     t->why = duplicate(pruned);
@@ -124,15 +124,15 @@ static int take_up(struct trial_run *t, const struct run *r, struct error *e)
     return 0;
 }
 
-/* A folder that another trial of this name left (another model, another split) is not resumed from; nor is it thrown away. */
-static int check_folder(const struct trial_run *t, const struct run *r, struct error *e)
+/* A directory that another trial of this name left (another model, another split) is not resumed from; nor is it thrown away. */
+static int check_directory(const struct trial_run *t, const struct run *r, struct error *e)
 {
-    if (!folder_exists(t->folder) || event_of(r, t, "trial_started"))
+    if (!directory_exists(t->directory) || event_of(r, t, "trial_started"))
         return 0;
     return error_set(e, ERROR_USAGE,
                      "%s: was made from another model, split or kind of device than this run's, or by another version of muster; "
-                     "use another out=FOLDER, or remove that folder to train the trial anew",
-                     t->folder);
+                     "use another out=DIRECTORY, or remove that directory to train the trial anew",
+                     t->directory);
 }
 
 /* W5: clip(negative / positive, low, high) of the train part. */
@@ -151,7 +151,7 @@ static void positive_weights(double *weights, const struct run *r, const struct 
 
 int trials_prepare(struct run *r, struct error *e)
 {
-    char model[SHA256_TEXT];
+    char model[SHA256_HEX];
     if (hash_model(model, r, e) != 0)
         return -1;
     for (size_t i = 0; i < r->trial_count; i++) {
@@ -161,10 +161,10 @@ int trials_prepare(struct run *r, struct error *e)
             positive_weights(t->class_weights, r, &t->job);
         else if (data_class_weights(t->class_weights, &t->job, r->data, &r->split, r->check, e) != 0)
             return -1;
-        t->folder = trials_path(r, t->key);
-        t->logits = path_join(t->folder, "logits.h5");
+        t->directory = trials_path(r, t->key);
+        t->logits = path_join(t->directory, "logits.h5");
         identify(t, r, model);
-        if (check_folder(t, r, e) != 0 || take_up(t, r, e) != 0)
+        if (check_directory(t, r, e) != 0 || take_up(t, r, e) != 0)
             return -1;
     }
     return 0;
@@ -175,10 +175,10 @@ int trials_prepare(struct run *r, struct error *e)
 void trials_lease(struct trial *ret, const struct run *r, const struct trial_run *t, bool score)
 {
     const struct job *j = &t->job;
-    char *score_key = format_text("score-%s", t->key);
+    char *score_key = format_string("score-%s", t->key);
     *ret = (struct trial){.kind = score ? TRIAL_SCORE : TRIAL_TRAIN,
                           .key = duplicate(score ? score_key : t->key),
-                          .folder = score ? trials_path(r, score_key) : duplicate(t->folder),
+                          .directory = score ? trials_path(r, score_key) : duplicate(t->directory),
                           .dataset = duplicate(r->rows),
                           .split = duplicate(r->split_path),
                           .model = duplicate(r->model),
@@ -219,7 +219,7 @@ struct training {
     struct pruning *pruning;
 };
 
-static void add_figures(struct json *to, const struct epoch_score *s, double train_loss)
+static void add_metrics(struct json *to, const struct epoch_score *s, double train_loss)
 {
     json_set_number(to, "epoch", s->epoch);
     json_set_number(to, "train_loss", train_loss);
@@ -260,21 +260,21 @@ static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, 
     const struct epoch_score *latest = &t->epochs[epoch - 1];
     print_epoch(r, t, latest, train_loss, &chosen);
     *ret = (struct dispatch_verdict){.best = chosen.latest, .stop = chosen.stop, .metrics = json_object()};
-    add_figures(ret->metrics, latest, train_loss);
+    add_metrics(ret->metrics, latest, train_loss);
     pruning_judge(ret, training->pruning, training->index[i], epoch);
     return 0;
 }
 
 static const char *inside(const struct run *r, const char *path)
 {
-    size_t size = strlen(r->folder);
-    return strncmp(path, r->folder, size) == 0 && path[size] == '/' ? path + size + 1 : path;
+    size_t size = strlen(r->directory);
+    return strncmp(path, r->directory, size) == 0 && path[size] == '/' ? path + size + 1 : path;
 }
 
 static void take_failure(struct trial_run *t, const struct error *why)
 {
     free(t->why);
-    t->why = duplicate(why && why->text[0] ? why->text : "no reason given");
+    t->why = duplicate(why && why->message[0] ? why->message : "no reason given");
     t->state = TRIAL_FAILED;
     log_warn("trial %s failed: %s", t->key, t->why);
 }
@@ -290,19 +290,19 @@ static int remember_success(struct run *r, struct trial_run *t, const struct dis
     select_epoch(&chosen, t->epochs, result->epochs_done, t->job.train.select, t->job.train.patience);
     if (chosen.best != result->best_epoch)
         return error_set(e, ERROR_FAILED, "trial %s: its worker kept epoch %u, the best one is %u; remove %s and run again",
-                         t->key, result->best_epoch, chosen.best, t->folder);
-    char *pruned = pruning_words(r, t, result->epochs_done);
+                         t->key, result->best_epoch, chosen.best, t->directory);
+    char *pruned = pruning_summary(r, t, result->epochs_done);
     struct json *event = json_object();
-    json_set_text(event, "trial", t->key);
-    json_set_text(event, "identity", t->identity);
+    json_set_string(event, "trial", t->key);
+    json_set_string(event, "identity", t->identity);
     if (pruned)
-        json_set_text(event, "why", pruned);
+        json_set_string(event, "why", pruned);
     json_set_number(event, "epochs_done", result->epochs_done);
     json_set_number(event, "best_epoch", result->best_epoch);
     json_set_number(event, "steps", (double)result->steps);
     json_set_number(event, "tokens", (double)result->tokens);
     json_set_number(event, "seconds", result->seconds);
-    json_set_text(event, "weights", inside(r, result->best_weights));
+    json_set_string(event, "weights", inside(r, result->best_weights));
     if (event_log_append(r->log, pruned ? "trial_pruned" : "trial_finished", event, e) != 0) {
         free(pruned);
         return -1;
@@ -342,18 +342,18 @@ static int on_end(void *context, size_t i, const struct dispatch_result *result,
     return 0;
 }
 
-/* A trial whose folder is gone begins anew, and its former epochs count for nothing. */
+/* A trial whose directory is gone begins anew, and its former epochs count for nothing. */
 static int announce(struct run *r, const struct trial_run *t, struct error *e)
 {
-    if (event_of(r, t, "trial_started") && folder_exists(t->folder))
+    if (event_of(r, t, "trial_started") && directory_exists(t->directory))
         return 0;
     struct json *event = json_object();
-    json_set_text(event, "trial", t->key);
-    json_set_text(event, "identity", t->identity);
+    json_set_string(event, "trial", t->key);
+    json_set_string(event, "identity", t->identity);
     uint64_t rows = r->split.part[PART_TRAIN].count, batch = t->job.train.batch;
     json_set_number(event, "steps", (double)((rows + batch - 1) / batch * t->job.train.epochs));
     json_set(event, "options", json_copy(t->options));
-    return event_log_append(r->log, "trial_started", event, e) == 0 ? folder_create(t->folder, e) : -1;
+    return event_log_append(r->log, "trial_started", event, e) == 0 ? directory_create(t->directory, e) : -1;
 }
 
 /* If nothing came of any of them, the words of the first. The baseline is no comfort where a grid was asked for. */

@@ -3,7 +3,7 @@
 
 #include "coordinator/run.h"
 
-/* Gives every trial its identity and folder, and takes up what events.jsonl says is finished and is still there. */
+/* Gives every trial its identity and directory, and takes up what events.jsonl says is finished and is still there. */
 int trials_prepare(struct run *r, struct error *e);
 /* Trains trials[first .. first + count) that are not done: the baseline first, then the longest (by epochs, since all trials
  * share the tokens of an epoch; of as many epochs those of smaller batches, which take more steps), so that the last groups to

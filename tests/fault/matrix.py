@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-folder, everything = sys.argv[1], "all" in sys.argv[2:]
+directory, everything = sys.argv[1], "all" in sys.argv[2:]
 STEPS = 12  # two epochs of 42 rows by 8
 IN_STEP, BESIDE = ["forward", "backward", "all_reduce", "optimizer"], ["load", "evaluate", "verdict", "checkpoint"]
 TIMED = {"tokens_per_second", "examples_per_second", "gflops", "gemm_share"}
@@ -69,10 +69,10 @@ def run(out, fault=None, seconds=300):
     environment.pop("MUSTER_FAULT", None)
     if fault:
         environment["MUSTER_FAULT"] = fault
-    with open(f"{folder}/said", "w") as said:
-        code = subprocess.run(["muster", "run", f"{folder}/job.json", f"out={folder}/{out}"], env=environment, stdout=said,
+    with open(f"{directory}/said", "w") as said:
+        code = subprocess.run(["muster", "run", f"{directory}/job.json", f"out={directory}/{out}"], env=environment, stdout=said,
                               stderr=subprocess.STDOUT, timeout=seconds).returncode
-    return code, open(f"{folder}/said", errors="replace").read()
+    return code, open(f"{directory}/said", errors="replace").read()
 
 
 def metrics(path):
@@ -80,8 +80,8 @@ def metrics(path):
 
 
 def what_is_left(out):
-    trial = f"{folder}/{out}/trials/lr-0.005_epochs-2"
-    left = {name: open(f"{folder}/{out}/{name}", "rb").read() for name in ("bundle/model.safetensors", "results.h5", "table.md", "tune.json")}
+    trial = f"{directory}/{out}/trials/lr-0.005_epochs-2"
+    left = {name: open(f"{directory}/{out}/{name}", "rb").read() for name in ("bundle/model.safetensors", "results.h5", "table.md", "tune.json")}
     left["best"] = open(f"{trial}/best.safetensors", "rb").read()
     left["metrics"] = metrics(f"{trial}/metrics.jsonl")
     return left
@@ -95,13 +95,13 @@ def still_there(out):
             words = open(f"/proc/{process}/cmdline").read()
         except OSError:
             continue
-        if "muster-worker" in words and f"{folder}/{out}/" in words:
+        if "muster-worker" in words and f"{directory}/{out}/" in words:
             found.append(process)
     return found
 
 
 def events(out, name):
-    path = f"{folder}/{out}/events.jsonl"
+    path = f"{directory}/{out}/events.jsonl"
     lines = [json.loads(line) for line in open(path)] if os.path.exists(path) else []
     return [e for e in lines if e["event"] == name]
 
@@ -138,12 +138,12 @@ def wrong_with(fault, kind, out, clean):
 
 
 def main():
-    job = json.load(open(f"{folder}/job.json"))
+    job = json.load(open(f"{directory}/job.json"))
     job["train"].update(epochs=2, checkpoint_every="4 steps")
     job["report"] = {"baseline": False}
     job["cluster"].update(ranks_per_group=2, heartbeat_timeout=2, restarts=10)
     job.pop("sweep")
-    json.dump(job, open(f"{folder}/job.json", "w"), indent=2)
+    json.dump(job, open(f"{directory}/job.json", "w"), indent=2)
     start = time.time()
     for out in ("clean", "again"):
         code, said = run(out)
@@ -160,7 +160,7 @@ def main():
         wrong = wrong_with(fault, kind, f"case{i}", clean)
         failed += bool(wrong)
         print(f"{'FAILED' if wrong else 'same  '} {fault}{': ' + wrong if wrong else ''}", flush=True)
-        subprocess.run(["rm", "-rf", f"{folder}/case{i}"], check=True)
+        subprocess.run(["rm", "-rf", f"{directory}/case{i}"], check=True)
     print(f"{len(todo)} cases, {len(todo) - failed} identical with the clean run, {time.time() - start:.0f} s")
     sys.exit(failed > 0)
 

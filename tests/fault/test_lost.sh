@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A coordinator that is gone or asleep, an mpirun that is gone, a run folder that is taken, patience across a stop and a death: what
+# A coordinator that is gone or asleep, an mpirun that is gone, a run directory that is taken, patience across a stop and a death: what
 # comes out in the end is what a clean run leaves.
 . "$(dirname "$0")/../system/common.sh"
 python3 "$here/tiny.py" "$scratch" 60
@@ -53,9 +53,9 @@ finished
 kill -KILL $(workers twice) 2>/dev/null || true
 none_left twice
 
-say "the run folder of a living coordinator"
+say "the run directory of a living coordinator"
 start taken train.epochs=2000 train.patience=null
-expect 2 "another muster works in this run folder \(host $(hostname), process $pid, since 20" muster run job.json out="$scratch/taken" $long train.epochs=2000 train.patience=null
+expect 2 "another muster works in this run directory \(host $(hostname), process $pid, since 20" muster run job.json out="$scratch/taken" $long train.epochs=2000 train.patience=null
 say "kill -9 of the coordinator: its workers save within the epoch and end; the lock is free"
 kill -9 $pid; finished
 none_left taken

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while ((result = csv_next(f, &row, &line, &e)) != 0) {
             if (++calls > 70000000 || (result > 0 && line <= last))
                 abort();
-            if (result < 0 && (e.kind != ERROR_DATA || strncmp(e.text, path, strlen(path))))
+            if (result < 0 && (e.kind != ERROR_DATA || strncmp(e.message, path, strlen(path))))
                 abort();
             if (result > 0 && columns && json_size(row) != columns)
                 abort();

@@ -17,7 +17,7 @@ static void check_round_trip(const struct job *j)
     struct error e = {0};
     struct job again;
     if (json_write(path, j->resolved, &e) != 0 || job_read(&again, path, NULL, 0, &e) != 0) {
-        fprintf(stderr, "a resolved job is refused: %s\n", e.text);
+        fprintf(stderr, "a resolved job is refused: %s\n", e.message);
         abort();
     }
     if (strcmp(j->hash, again.hash) != 0)
@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (job_read(&j, path, NULL, 0, &e) == 0) {
         check_round_trip(&j);
         job_free(&j);
-    } else if (e.kind != ERROR_USAGE || !e.text[0] || strchr(e.text, '\n')) {
+    } else if (e.kind != ERROR_USAGE || !e.message[0] || strchr(e.message, '\n')) {
         abort();
     }
     return 0;

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while ((result = jsonl_next(f, &row, &line, &e)) != 0) {
             if (++calls > size || (result > 0 && (json_type(row) != JSON_OBJECT || line <= last)))
                 abort();
-            if (result < 0 && (e.kind != ERROR_DATA || strncmp(e.text, path, strlen(path))))
+            if (result < 0 && (e.kind != ERROR_DATA || strncmp(e.message, path, strlen(path))))
                 abort();
             last = line;
         }

@@ -18,7 +18,7 @@ static void try_side(const char *bytes, size_t size, enum message_side from)
     struct message m, again;
     struct error e = {0};
     if (message_decode(&m, bytes, size, from, &e)) {
-        if (e.kind != ERROR_FAILED || !e.text[0])
+        if (e.kind != ERROR_FAILED || !e.message[0])
             abort();
         return;
     }

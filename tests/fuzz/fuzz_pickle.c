@@ -19,7 +19,7 @@ static void try_bytes(const void *bytes, size_t size)
     struct tensor_file *f;
     struct error e = {0};
     if (tensor_file_parse(&f, bytes, size, "fuzz", &e)) {
-        if (e.kind != ERROR_DATA || !e.text[0])
+        if (e.kind != ERROR_DATA || !e.message[0])
             abort();
         return;
     }

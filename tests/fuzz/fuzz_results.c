@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (l.rows != 3 || l.labels != 2 || l.values[5] != 6 || l.loss != 0.5)
             abort();
         logits_free(&l);
-    } else if (e.kind != ERROR_DATA || !e.text[0]) {
+    } else if (e.kind != ERROR_DATA || !e.message[0]) {
         abort();
     }
     close(fd);

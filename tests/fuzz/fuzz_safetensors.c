@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!tensor_file_parse(&f, bytes, size, "fuzz", &e)) {
         read_all(f);
         tensor_file_close(&f);
-    } else if (e.kind != ERROR_DATA || !e.text[0]) {
+    } else if (e.kind != ERROR_DATA || !e.message[0]) {
         abort();
     }
     return 0;

@@ -36,12 +36,12 @@ static struct tokenizer *open_model(const char *config)
 {
     struct error e = {0};
     struct tokenizer *t = NULL;
-    char folder[] = "/tmp/fuzz_tokenizer.XXXXXX";
-    CHECK(mkdtemp(folder));
-    char *words = path_join(folder, "vocab.txt"), *settings = path_join(folder, "tokenizer_config.json");
+    char directory[] = "/tmp/fuzz_tokenizer.XXXXXX";
+    CHECK(mkdtemp(directory));
+    char *words = path_join(directory, "vocab.txt"), *settings = path_join(directory, "tokenizer_config.json");
     if (file_write(words, vocabulary, strlen(vocabulary), &e) || file_write(settings, config, strlen(config), &e) ||
-        tokenizer_open(&t, folder, &e) || folder_remove(folder, &e))
-        fprintf(stderr, "%s\n", e.text);
+        tokenizer_open(&t, directory, &e) || directory_remove(directory, &e))
+        fprintf(stderr, "%s\n", e.message);
     CHECK(t);
     free(words);
     free(settings);

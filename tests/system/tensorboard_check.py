@@ -111,11 +111,11 @@ try:
     import tensorboard
 except ImportError:
     tensorboard = None
-for folder in sys.argv[1:]:
-    files = glob.glob(f"{folder}/events.out.tfevents.*")
+for directory in sys.argv[1:]:
+    files = glob.glob(f"{directory}/events.out.tfevents.*")
     assert len(files) == 1, files
-    wanted = expected(folder)
+    wanted = expected(directory)
     same(scalars(files[0]), wanted, files[0])
     if tensorboard:
-        same(by_package(folder), wanted, f"{folder} by the tensorboard package")
+        same(by_package(directory), wanted, f"{directory} by the tensorboard package")
 print(f"{len(sys.argv) - 1} trials agree,", f"tensorboard {tensorboard.__version__} too" if tensorboard else "no tensorboard package here")

@@ -30,7 +30,7 @@ rm -rf run
 
 say "the data"
 refused 3 'nothing.jsonl' data.path=nothing.jsonl
-refused 3 'is a folder' data.path=model
+refused 3 'is a directory' data.path=model
 : >rows.jsonl; refused 3 'rows.jsonl.*empty'
 sed -i '5s/"a"/a"/' rows.jsonl; refused 3 'rows.jsonl:5'
 printf '{"id": "x", "a": "\xff"}\n' >>rows.jsonl; refused 3 'rows.jsonl:241.*UTF-8'
@@ -45,7 +45,7 @@ set_key job.json data.text_a '["sentense"]'; refused 3 "sentense"
 sed -i '3s/"b": "[^"]*"/"b": " "/; 4s/"b": "[^"]*"/"b": NaN/' rows.jsonl
 expect 0 '238 kept' muster check job.json; cp good.jsonl rows.jsonl; rm -rf run
 
-say "a split of other data, a run folder of another job"
+say "a split of other data, a run directory of another job"
 expect 0 '' muster split job.json
 cp run/split.json frozen.json
 head -200 good.jsonl >rows.jsonl; rm -rf run
@@ -55,9 +55,9 @@ expect 0 '' muster split job.json split.file=frozen.json
 expect 2 'another job|train.lr' muster split job.json train.lr=0.25
 rm -rf run
 
-say "the model folder"
+say "the model directory"
 cp -r model good-model
-broken() { # CODE WORDS: `muster train` on the model folder as it is now
+broken() { # CODE WORDS: `muster train` on the model directory as it is now
   expect "$1" "$2" muster train job.json train.epochs=1
   rm -rf model run && cp -r good-model model
 }

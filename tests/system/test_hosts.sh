@@ -48,7 +48,7 @@ expect 2 'needs one, outside of an allocation of SLURM' "${refused[@]}" cluster.
 expect 2 'the launcher "local" has no use for it' "${refused[@]}" cluster.launcher=local
 expect 2 'cluster.interface: no interface, address or network of this host is "eth9"; there is .*eth0 10.77.0.1' on n1 "${refused[@]}" cluster.interface=eth9
 expect 2 'is "10.78.0.0/16"' on n1 "${refused[@]}" cluster.interface=10.78.0.0/16
-[ ! -e refused ] || fail "a refused job made its folder"
+[ ! -e refused ] || fail "a refused job made its directory"
 
 say "hosts that do not answer are named"
 printf 'n1 slots=1\nn9 slots=1\n' >dead
@@ -69,14 +69,14 @@ listens=$(ip netns exec n1 ss -Hltn "sport = :${port#*:}" | awk '{print $4}')
 wait $pid || fail "ended with $?"
 same_as_calm spread
 
-say "hosts with another program, or without the run folder"
+say "hosts with another program, or without the run directory"
 worker=$(dirname "$(command -v muster)")/muster-worker
 { cat "$worker"; echo another; } >other-worker
 chmod +x other-worker
 echo "mount --bind $scratch/other-worker $worker" >mounts-n2 # `ip netns exec` has a mount namespace of its own
 expect 1 'host n2 runs another muster-worker \([0-9a-f]{12}\) than host n1' on n1 muster run job.json out="$scratch/doors"
 echo "mount -t tmpfs none $scratch/doors" >mounts-n2
-expect 1 'host n2 cannot see the run folder: .*doors/connection.json' on n1 muster run job.json out="$scratch/doors"
+expect 1 'host n2 cannot see the run directory: .*doors/connection.json' on n1 muster run job.json out="$scratch/doors"
 rm mounts-n2
 
 say "two groups on hosts of their own"

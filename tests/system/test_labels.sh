@@ -108,7 +108,7 @@ assert json.loads(zipfile.ZipFile("run/tags.zip").read("tags/inference_config.js
 PY
 expect 2 'expected temperature or vector, found "platt"' muster calibrate run --method platt
 expect 2 'calibrated by labelled rows' muster calibrate run/bundle
-expect 2 'neither a run folder nor a bundle' muster calibrate model
+expect 2 'neither a run directory nor a bundle' muster calibrate model
 expect 0 'temperatures of their own' muster calibrate changed tags.jsonl --allow-train --method vector
 expect 0 'temperature .*  red' muster rule changed
 expect 0 'temperature 2.5  red' muster rule changed temperature.red=2.5

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "${MUSTER_SOURCE:-$(dirname "$0")/../..}"
 bad=0
-# forbid FOLDER (its own .c and .h files, not subfolders) PATTERN (of an included path)
+# forbid FOLDER (its own .c and .h files, not subdirectories) PATTERN (of an included path)
 forbid() {
   local found
   found=$(grep -nE "^#include \"($2)" "$1"/*.[ch] 2>/dev/null || true)

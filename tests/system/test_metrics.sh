@@ -2,18 +2,18 @@
 # Prometheus text of a coordinator at work: every line of the format, figures that fit the run, loopback only, other requests refused.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"
-folder="$scratch/a\"run"
+directory="$scratch/a\"run"
 set_key job.json cluster '{"device": "fake", "threads": 1, "groups": 2, "metrics_port": 0}'
 
 say "read while trials are under way"
-MUSTER_FAKE_STEP=0.1 muster run job.json out="$folder" >ran 2>&1 &
+MUSTER_FAKE_STEP=0.1 muster run job.json out="$directory" >ran 2>&1 &
 pid=$!
-for _ in $(seq 1200); do [ -s "$folder/trials/lr-0.005_epochs-3/metrics.jsonl" ] && break; sleep 0.05; done
-expect 0 'metrics at http://127.0.0.1:[0-9]+/metrics' muster status "$folder"
-port=$(muster status "$folder" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["coordinator"]["metrics_port"])')
-python3 - "$port" "$folder" <<'PY' || fail "the metrics are not as promised"
+for _ in $(seq 1200); do [ -s "$directory/trials/lr-0.005_epochs-3/metrics.jsonl" ] && break; sleep 0.05; done
+expect 0 'metrics at http://127.0.0.1:[0-9]+/metrics' muster status "$directory"
+port=$(muster status "$directory" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["coordinator"]["metrics_port"])')
+python3 - "$port" "$directory" <<'PY' || fail "the metrics are not as promised"
 import http.client, re, sys, time, urllib.error, urllib.request
-port, folder = int(sys.argv[1]), sys.argv[2]
+port, directory = int(sys.argv[1]), sys.argv[2]
 url = f"http://127.0.0.1:{port}/metrics"
 LINE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\["\\n])*)"')
@@ -46,7 +46,7 @@ for _ in range(300):  # the first beats come within a second, the figures a seco
         break
     time.sleep(0.1)
 assert steps, found
-assert found["muster_run_info", (("folder", folder),)] == 1, [k for k in found if k[0] == "muster_run_info"]
+assert found["muster_run_info", (("folder", directory),)] == 1, [k for k in found if k[0] == "muster_run_info"]
 for labels, step in steps.items():
     assert dict(labels)["trial"].startswith("lr-") and dict(labels)["group"] and dict(labels)["host"], labels
     assert step <= found["muster_trial_steps", labels] and 0 < found["muster_trial_loss", labels] < 5
@@ -76,4 +76,4 @@ say "a port that is taken is said before anything is trained"
 expect 2 "metrics_port: 127.0.0.1:$port cannot be listened on.*in use" muster run job.json out="$scratch/other" cluster.metrics_port="$port"
 wait $pid || fail "the run that was read from ended with $?"
 expect 2 'metrics_port' muster run job.json out="$scratch/third" cluster.metrics_port=65536
-expect 0 'run: done; coordinator on host [^;]*$' muster status "$folder"
+expect 0 'run: done; coordinator on host [^;]*$' muster status "$directory"

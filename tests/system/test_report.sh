@@ -18,7 +18,7 @@ xml.dom.minidom.parse(sys.argv[1] + ".svg")
 assert open(sys.argv[1] + ".png", "rb").read(8) == b"\x89PNG\r\n\x1a\n"
 PY
   done
-  [ -z "$(find run/pictures -name '*.tmp')" ] || fail "a draft folder is left"
+  [ -z "$(find run/pictures -name '*.tmp')" ] || fail "a draft directory is left"
 fi
 
 say "many labels; names, ids and texts that would like to be markup"
@@ -42,7 +42,7 @@ PY
 expect 0 'report  .*report.html' muster run many.json
 rm -rf many/pictures
 expect 0 'page.html' muster report many -o page.html --with-test
-[ ! -e many/pictures ] || fail "the pictures of page.html went into the run's folder"
+[ ! -e many/pictures ] || fail "the pictures of page.html went into the run's directory"
 if [ $drawn = 1 ]; then
   [ -s page_pictures/loss.svg ] || fail "page.html has no pictures beside it"
 fi
@@ -69,7 +69,7 @@ mv many.jsonl moved.jsonl
 expect 0 'apt-get install gnuplot-nox' env PATH="${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}" muster report many -o bare.html
 check bare.html many --pictures 0 --text 'apt-get install gnuplot-nox' --text 'The texts of these rows are left out: many.jsonl'
 mv moved.jsonl many.jsonl
-expect 2 'no such run folder' muster report nowhere
+expect 2 'no such run directory' muster report nowhere
 mkdir empty
 expect 2 'holds no run' muster report empty
 echo '{"trials": [' >begun/tune.json

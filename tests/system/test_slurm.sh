@@ -120,4 +120,4 @@ expect 2 '4 groups of 2 ranks need 8 tasks, SLURM.s allocation has 2; ask for --
 expect 2 '"srun" works inside an allocation' muster run job.json out="$scratch/refused" cluster.launcher=srun
 expect 2 '2 groups of 2 ranks need 4 slots, the hosts have 2' \
   salloc -Q --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused" cluster.launcher=mpirun cluster.groups=2
-[ ! -e refused ] || fail "a refused job made its folder"
+[ ! -e refused ] || fail "a refused job made its directory"

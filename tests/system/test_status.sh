@@ -78,7 +78,7 @@ expect 75 'stopped' muster status stopped --watch --interval 0.2
 wait $pid || true
 expect 0 'run: stopped' muster status stopped
 wait $early && found=0 || found=$?
-[ $found = 75 ] || fail "--watch on a folder without events yet ended with $found, expected 75"
+[ $found = 75 ] || fail "--watch on a directory without events yet ended with $found, expected 75"
 
 say "killed: seen on its own host"
 start killed
@@ -89,7 +89,7 @@ expect 0 'run: dead' muster status killed
 
 say "no run, an empty one, a damaged one, a bad interval"
 mkdir empty && : >empty/events.jsonl
-expect 2 'no such run folder' muster status nowhere
+expect 2 'no such run directory' muster status nowhere
 expect 2 'holds no run' muster status empty
 expect 2 'interval' muster status run --watch --interval 0
 sed '2s/.*/{"time": /' run/events.jsonl >empty/events.jsonl

@@ -35,7 +35,7 @@ wait $pid || fail "the run ended with $? after its worker's death"
 grep -q '"group_died"' killed/events.jsonl || fail "no worker was killed"
 check killed/trials/lr-*
 
-say "a folder that takes no event file is said by name"
+say "a directory that takes no event file is said by name"
 start blocked 0.05
 kill -TERM $pid
 wait $pid || true

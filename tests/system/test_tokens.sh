@@ -3,7 +3,7 @@
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
 "$python" -c 'import tokenizers' 2>/dev/null || { echo "skipped: $python has no tokenizers"; exit 77; }
-[ -f "${MUSTER_MINILM:-}/vocab.txt" ] || { echo "skipped: MUSTER_MINILM does not name the demo's model folder"; exit 77; }
+[ -f "${MUSTER_MINILM:-}/vocab.txt" ] || { echo "skipped: MUSTER_MINILM does not name the demo's model directory"; exit 77; }
 build=${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}
 cmake --build "$build" --target bench_tokenizer >"$scratch/said" 2>&1 || fail "bench_tokenizer does not build"
 

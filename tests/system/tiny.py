@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a folder to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
+"""Makes a directory to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
 usage: tiny.py FOLDER [rows]
@@ -10,7 +10,7 @@ import random
 import struct
 import sys
 
-folder, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 240
+directory, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 240
 chance = random.Random(7)
 width, inner, layers, heads, positions = 20, 36, 2, 5, 64
 words = [f"word{i}" for i in range(60)] + ["linked", "apart"]
@@ -59,7 +59,7 @@ def write_json(path, value):
         json.dump(value, file, indent=2)
 
 
-model = f"{folder}/model"
+model = f"{directory}/model"
 os.makedirs(model, exist_ok=True)
 write_safetensors(f"{model}/model.safetensors", list(weights()))
 with open(f"{model}/vocab.txt", "w") as file:
@@ -70,7 +70,7 @@ write_json(f"{model}/config.json", {
     "num_attention_heads": heads, "intermediate_size": inner, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
     "attention_probs_dropout_prob": 0.1, "max_position_embeddings": positions, "type_vocab_size": 2, "initializer_range": 0.02,
     "layer_norm_eps": 1e-12, "pad_token_id": 0})
-with open(f"{folder}/rows.jsonl", "w") as file:
+with open(f"{directory}/rows.jsonl", "w") as file:
     for i in range(rows):
         label = int(chance.random() < 0.4)
         a = [chance.choice(words[:60]) for _ in range(chance.randint(1, 9))]
@@ -78,9 +78,9 @@ with open(f"{folder}/rows.jsonl", "w") as file:
         b.insert(chance.randrange(len(b) + 1), "linked" if label else "apart")
         file.write(json.dumps({"id": f"row{i}", "group": f"group{i // 3}", "a": " ".join(a), "title": chance.choice([None, "", "word1"]), "b": " ".join(b),
                                "label": label}) + "\n")
-write_json(f"{folder}/job.json", {
-    "name": "tiny", "out": f"{folder}/run", "model": model, "seed": 42, "task": "single_label_classification",
-    "data": {"path": f"{folder}/rows.jsonl", "id": "id", "group": "group", "label": "label", "text_a": ["a"], "text_b": ["title", "b"],
+write_json(f"{directory}/job.json", {
+    "name": "tiny", "out": f"{directory}/run", "model": model, "seed": 42, "task": "single_label_classification",
+    "data": {"path": f"{directory}/rows.jsonl", "id": "id", "group": "group", "label": "label", "text_a": ["a"], "text_b": ["title", "b"],
              "required": ["a", "b"], "labels": ["NO", "YES"], "positive": "YES"},
     "train": {"lr": 5e-3, "epochs": 3, "batch": 8, "micro_batch": 2, "max_length": 32},
     "sweep": {"lr": [2e-3, 5e-3], "epochs": [2, 3]},

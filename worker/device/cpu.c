@@ -17,7 +17,7 @@ void cpu_fail(struct cpu *c, const char *format, ...)
 {
     if (c->failure.kind != ERROR_NONE)
         return;
-    char text[sizeof c->failure.text];
+    char text[sizeof c->failure.message];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -46,7 +46,7 @@ static int cpu_finish(struct device *d, struct error *e)
     struct cpu *c = cpu_of(d);
     if (c->failure.kind == ERROR_NONE)
         return 0;
-    error_set(e, c->failure.kind, "%s", c->failure.text);
+    error_set(e, c->failure.kind, "%s", c->failure.message);
     c->failure = (struct error){0};
     return -1;
 }

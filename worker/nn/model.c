@@ -154,16 +154,16 @@ size_t model_bytes(const struct model_config *c, const struct model_limits *limi
 
 static size_t place(const struct parameters *p, const char *format, uint32_t layer)
 {
-    char *name = format_text("bert.%s", format);
+    char *name = format_string("bert.%s", format);
     char *number = strchr(name, '#');
     if (number) {
         *number = 0;
-        char *whole = format_text("%s%u%s", name, layer, number + 1);
+        char *whole = format_string("%s%u%s", name, layer, number + 1);
         free(name);
         name = whole;
     }
     const struct parameter *found = parameters_find(p, name);
-    assert(found); /* both tables are this folder's */
+    assert(found); /* both tables are this directory's */
     free(name);
     return found->offset;
 }

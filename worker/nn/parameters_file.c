@@ -31,7 +31,7 @@ static const struct tensor *find_pretrained(const struct tensor_file *f, const c
     const struct tensor *t = find_spelled(f, name);
     for (size_t i = 0; !t && i < sizeof old / sizeof *old; i++)
         if (ends_with(name, old[i][0])) {
-            char *spelled = format_text("%.*s.%s", (int)(strrchr(name, '.') - name), name, old[i][1]);
+            char *spelled = format_string("%.*s.%s", (int)(strrchr(name, '.') - name), name, old[i][1]);
             t = find_spelled(f, spelled);
             free(spelled);
         }
@@ -40,7 +40,7 @@ static const struct tensor *find_pretrained(const struct tensor_file *f, const c
 
 static const struct tensor *find_own(const struct tensor_file *f, const struct parameter *p, const char *suffix)
 {
-    char *name = format_text("%s%s", p->name, suffix);
+    char *name = format_string("%s%s", p->name, suffix);
     const struct tensor *t = tensor_file_find(f, name);
     free(name);
     return t;
@@ -230,7 +230,7 @@ static size_t list_arena(struct tensor *to, const struct parameters *p, const fl
 {
     for (size_t i = 0; i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
-        to[i] = (struct tensor){.name = format_text("%s%s", of->name, suffix),
+        to[i] = (struct tensor){.name = format_string("%s%s", of->name, suffix),
                                 .type = TENSOR_F32,
                                 .dimensions = of->dimensions,
                                 .shape = {(int64_t)of->shape[0], (int64_t)of->shape[1]},

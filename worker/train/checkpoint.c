@@ -1,4 +1,4 @@
-/* Owns the checkpoint's folder. */
+/* Owns the checkpoint's directory. */
 #include "worker/train/checkpoint.h"
 
 #include "common/base/fault.h"
@@ -57,22 +57,22 @@ NUMBER(seconds, )
 static const struct number numbers[] = {ROW(epoch), ROW(step),   ROW(finished), ROW(epochs_done), ROW(best_epoch),
                                         ROW(steps), ROW(tokens), ROW(loss_sum), ROW(weight_sum),  ROW(seconds)};
 
-static int write_state(const char *folder, const struct progress *s, const char *trial, struct error *e)
+static int write_state(const char *directory, const struct progress *s, const char *trial, struct error *e)
 {
     struct json *j = json_object();
     json_set_number(j, "version", VERSION);
-    json_set_text(j, "trial", trial);
+    json_set_string(j, "trial", trial);
     for (size_t i = 0; i < COUNT(numbers); i++)
         json_set_number(j, numbers[i].name, numbers[i].get(s));
     int result = 0;
     for (size_t i = 0; i < COUNT(tensor_files) && !result; i++) {
-        char digest[SHA256_TEXT], *path = path_join(folder, tensor_files[i]);
+        char digest[SHA256_HEX], *path = path_join(directory, tensor_files[i]);
         result = sha256_file(path, digest, e);
         if (!result)
-            json_set_text(j, tensor_files[i], digest);
+            json_set_string(j, tensor_files[i], digest);
         free(path);
     }
-    char *path = path_join(folder, "state.json");
+    char *path = path_join(directory, "state.json");
     if (!result)
         result = json_write(path, j, e);
     free(path);
@@ -86,30 +86,30 @@ static int move(const char *from, const char *to, struct error *e)
 }
 
 /* checkpoint.new -> checkpoint, by way of checkpoint.old. */
-static int swap(const char *folder, const char *fresh, const char *current, const char *old, struct error *e)
+static int swap(const char *directory, const char *fresh, const char *current, const char *old, struct error *e)
 {
-    if (folder_remove(old, e) || (folder_exists(current) && move(current, old, e)) || move(fresh, current, e) ||
-        folder_sync(folder, e))
+    if (directory_remove(old, e) || (directory_exists(current) && move(current, old, e)) || move(fresh, current, e) ||
+        directory_sync(directory, e))
         return -1;
     return 0;
 }
 
-int checkpoint_save(const char *folder, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
+int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
 {
     char *path[COUNT(places)], *tensors[COUNT(tensor_files)];
     for (size_t i = 0; i < COUNT(places); i++)
-        path[i] = path_join(folder, places[i]);
+        path[i] = path_join(directory, places[i]);
     for (size_t i = 0; i < COUNT(tensor_files); i++)
         tensors[i] = path_join(path[1], tensor_files[i]);
     int result = -1;
-    if (!folder_remove(path[1], e) && !folder_create(path[1], e) && !parameters_save(p, tensors[0], e) &&
+    if (!directory_remove(path[1], e) && !directory_create(path[1], e) && !parameters_save(p, tensors[0], e) &&
         !parameters_save_moments(p, tensors[1], e) && !write_state(path[1], s, trial, e))
-        result = swap(folder, path[1], path[0], path[2], e);
+        result = swap(directory, path[1], path[0], path[2], e);
     if (!result && s->finished)
-        result = folder_remove(path[2], e);
+        result = directory_remove(path[2], e);
     if (result) { /* a full disk needs the room */
         struct error ignored;
-        folder_remove(path[1], &ignored);
+        directory_remove(path[1], &ignored);
     } else {
         char *model = path_join(path[0], tensor_files[0]);
         fault_damage(model);
@@ -122,45 +122,45 @@ int checkpoint_save(const char *folder, struct parameters *p, const struct progr
     return result;
 }
 
-static int damaged(struct error *e, const char *folder, const char *what)
+static int damaged(struct error *e, const char *directory, const char *what)
 {
-    return error_set(e, ERROR_DATA, "%s: the checkpoint is damaged (%s)", folder, what);
+    return error_set(e, ERROR_DATA, "%s: the checkpoint is damaged (%s)", directory, what);
 }
 
-/* Checks the set in `folder` whole, and reads its state. A state of another trial is ERROR_USAGE, all else ERROR_DATA. */
-static int read_state(const char *folder, const char *trial, struct progress *ret, struct error *e)
+/* Checks the set in `directory` whole, and reads its state. A state of another trial is ERROR_USAGE, all else ERROR_DATA. */
+static int read_state(const char *directory, const char *trial, struct progress *ret, struct error *e)
 {
-    char *path = path_join(folder, "state.json");
+    char *path = path_join(directory, "state.json");
     struct json *j = NULL;
     struct progress s = {0};
     int result = json_read(&j, path, e);
     free(path);
     if (result)
         return -1;
-    const char *of = json_text(json_get(j, "trial"));
+    const char *of = json_string(json_get(j, "trial"));
     if (!of || json_number(json_get(j, "version")) != VERSION) {
-        result = damaged(e, folder, "state.json is not of this version");
+        result = damaged(e, directory, "state.json is not of this version");
     } else if (strcmp(of, trial)) {
-        result = error_set(
-            e, ERROR_USAGE,
-            "%s: is a checkpoint of a trial with other options or data; remove that folder to start anew, or choose another run "
-            "folder",
-            folder);
+        result = error_set(e, ERROR_USAGE,
+                           "%s: is a checkpoint of a trial with other options or data; remove that directory to start anew, or "
+                           "choose another run "
+                           "folder",
+                           directory);
     }
     for (size_t i = 0; i < COUNT(numbers) && !result; i++) {
         const struct json *value = json_get(j, numbers[i].name);
         if (!value || json_type(value) != JSON_NUMBER || !(json_number(value) >= 0 && json_number(value) < 1e15))
-            result = damaged(e, folder, numbers[i].name);
+            result = damaged(e, directory, numbers[i].name);
         else
             numbers[i].set(&s, json_number(value));
     }
     for (size_t i = 0; i < COUNT(tensor_files) && !result; i++) {
-        const char *expected = json_text(json_get(j, tensor_files[i]));
-        char digest[SHA256_TEXT];
-        path = path_join(folder, tensor_files[i]);
+        const char *expected = json_string(json_get(j, tensor_files[i]));
+        char digest[SHA256_HEX];
+        path = path_join(directory, tensor_files[i]);
         result = sha256_file(path, digest, e);
         if (!result && (!expected || strcmp(digest, expected)))
-            result = damaged(e, folder, tensor_files[i]);
+            result = damaged(e, directory, tensor_files[i]);
         free(path);
     }
     json_destroy(&j);
@@ -169,30 +169,30 @@ static int read_state(const char *folder, const char *trial, struct progress *re
     return result;
 }
 
-static int load_tensors(const char *folder, struct parameters *p, struct error *e)
+static int load_tensors(const char *directory, struct parameters *p, struct error *e)
 {
-    char *model = path_join(folder, tensor_files[0]), *moments = path_join(folder, tensor_files[1]);
+    char *model = path_join(directory, tensor_files[0]), *moments = path_join(directory, tensor_files[1]);
     int result = parameters_load(p, model, e) || parameters_load_moments(p, moments, e) ? -1 : 0;
     free(model);
     free(moments);
     return result;
 }
 
-int checkpoint_load(const char *folder, struct parameters *p, struct progress *ret, bool *found, const char *trial,
+int checkpoint_load(const char *directory, struct parameters *p, struct progress *ret, bool *found, const char *trial,
                     struct error *e)
 {
     *found = false;
     int result = 0;
     for (size_t i = 0; i < COUNT(places) && !*found && !result; i++) {
-        char *path = path_join(folder, places[i]);
+        char *path = path_join(directory, places[i]);
         struct progress s;
         struct error why = {0};
-        int bad = folder_exists(path) ? read_state(path, trial, &s, &why) : 0;
+        int bad = directory_exists(path) ? read_state(path, trial, &s, &why) : 0;
         if (bad && why.kind == ERROR_DATA)
-            log_warn("%s; it is not used, the one before is, if there is one", why.text);
+            log_warn("%s; it is not used, the one before is, if there is one", why.message);
         if (bad && why.kind != ERROR_DATA)
-            result = error_set(e, why.kind, "%s", why.text);
-        if (!bad && folder_exists(path)) {
+            result = error_set(e, why.kind, "%s", why.message);
+        if (!bad && directory_exists(path)) {
             result = load_tensors(path, p, e); /* whole, by its hash: what does not fit now never will */
             *found = !result;
             *ret = s;
@@ -202,12 +202,12 @@ int checkpoint_load(const char *folder, struct parameters *p, struct progress *r
     return result;
 }
 
-int checkpoint_remove(const char *folder, struct error *e)
+int checkpoint_remove(const char *directory, struct error *e)
 {
     int result = 0;
     for (size_t i = 0; i < COUNT(places) && !result; i++) {
-        char *path = path_join(folder, places[i]);
-        result = folder_remove(path, e);
+        char *path = path_join(directory, places[i]);
+        result = directory_remove(path, e);
         free(path);
     }
     return result;

@@ -1,6 +1,6 @@
-/* folder/checkpoint/{model,optimizer}.safetensors + state.json: where a trial stands. The set is replaced as one: written beside,
- * then swapped by renames; the one before stays as checkpoint.old until the trial is finished, for the case that the last one is
- * damaged. World-size free: whole tensors, no shards by rank. */
+/* directory/checkpoint/{model,optimizer}.safetensors + state.json: where a trial stands. The set is replaced as one: written
+ * beside, then swapped by renames; the one before stays as checkpoint.old until the trial is finished, for the case that the last
+ * one is damaged. World-size free: whole tensors, no shards by rank. */
 #pragma once
 
 #include "worker/nn/parameters.h"
@@ -16,9 +16,9 @@ struct progress {
 };
 
 /* Rank 0 only. trial: hash of what the trial is (any text without quotes). */
-int checkpoint_save(const char *folder, struct parameters *p, const struct progress *s, const char *trial, struct error *e);
+int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e);
 /* All ranks. *found false: there is none, or only damaged ones (said as a warning): start from the beginning. A checkpoint of
  * another trial is ERROR_USAGE. */
-int checkpoint_load(const char *folder, struct parameters *p, struct progress *ret, bool *found, const char *trial,
+int checkpoint_load(const char *directory, struct parameters *p, struct progress *ret, bool *found, const char *trial,
                     struct error *e);
-int checkpoint_remove(const char *folder, struct error *e); /* rank 0 only; none is fine */
+int checkpoint_remove(const char *directory, struct error *e); /* rank 0 only; none is fine */

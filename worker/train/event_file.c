@@ -166,8 +166,8 @@ static void begin_event(struct event_file *f, uint64_t step)
 static void add_option(struct buffer *to, const char *key, const struct json *option)
 {
     struct buffer any = {0}, entry = {0};
-    if (json_text(option))
-        put_text(&any, ANY_TEXT, json_text(option));
+    if (json_string(option))
+        put_text(&any, ANY_TEXT, json_string(option));
     else
         put_double(&any, ANY_NUMBER, json_number(option));
     put_text(&entry, ENTRY_KEY, key);
@@ -305,10 +305,10 @@ static int is_event_file(const struct dirent *entry)
 }
 
 /* Old files in the order of their names, which is that of time. */
-static int old_files(struct dirent ***ret, const char *folder, struct error *e)
+static int old_files(struct dirent ***ret, const char *directory, struct error *e)
 {
-    int count = scandir(folder, ret, is_event_file, alphasort);
-    return count < 0 ? error_errno(e, errno, "%s: cannot be read", folder) : count;
+    int count = scandir(directory, ret, is_event_file, alphasort);
+    return count < 0 ? error_errno(e, errno, "%s: cannot be read", directory) : count;
 }
 
 static void free_names(struct dirent **names, int count)
@@ -320,17 +320,17 @@ static void free_names(struct dirent **names, int count)
 
 /* ---- the file ---- */
 
-static char *new_path(const char *folder)
+static char *new_path(const char *directory)
 {
     char host[MACHINE_NAME];
     machine_name(host, sizeof host);
-    return format_text("%s/" PREFIX "%010lld.%s.%d", folder, (long long)time(NULL), host, (int)getpid());
+    return format_string("%s/" PREFIX "%010lld.%s.%d", directory, (long long)time(NULL), host, (int)getpid());
 }
 
 /* Under a name that no reader takes for an event file until it is whole. */
-static int put_in_place(struct event_file *f, const char *folder, const struct buffer *frames, struct error *e)
+static int put_in_place(struct event_file *f, const char *directory, const struct buffer *frames, struct error *e)
 {
-    char *temporary = path_join(folder, "tensorboard.new");
+    char *temporary = path_join(directory, "tensorboard.new");
     int result = file_write(temporary, frames->data, frames->size, e);
     if (!result && rename(temporary, f->path))
         result = error_errno(e, errno, "%s: cannot be renamed to %s", temporary, f->path);
@@ -341,24 +341,24 @@ static int put_in_place(struct event_file *f, const char *folder, const struct b
     return f->fd < 0 ? error_errno(e, errno, "%s: cannot be written", f->path) : 0;
 }
 
-static int replace_files(struct event_file *f, const char *folder, const struct json *options, struct kept *k, struct error *e)
+static int replace_files(struct event_file *f, const char *directory, const struct json *options, struct kept *k, struct error *e)
 {
     struct dirent **names;
     struct buffer frames = {0};
-    int count = old_files(&names, folder, e), result = 0;
+    int count = old_files(&names, directory, e), result = 0;
     if (count < 0)
         return -1;
     add_head(&frames, f);
     add_options(&frames, f, options);
     for (int i = 0; i < count && !result; i++) {
-        char *path = path_join(folder, names[i]->d_name);
+        char *path = path_join(directory, names[i]->d_name);
         result = take_over(&frames, k, path, e);
         free(path);
     }
     if (!result)
-        result = put_in_place(f, folder, &frames, e);
+        result = put_in_place(f, directory, &frames, e);
     for (int i = 0; i < count && !result; i++) {
-        char *path = path_join(folder, names[i]->d_name);
+        char *path = path_join(directory, names[i]->d_name);
         if (strcmp(path, f->path))
             unlink(path);
         free(path);
@@ -368,14 +368,14 @@ static int replace_files(struct event_file *f, const char *folder, const struct 
     return result;
 }
 
-int event_file_open(struct event_file **ret, const char *folder, const struct json *options, uint64_t steps, uint32_t epochs,
+int event_file_open(struct event_file **ret, const char *directory, const struct json *options, uint64_t steps, uint32_t epochs,
                     struct error *e)
 {
     struct event_file *f = allocate(1, sizeof *f);
     struct kept k = {.steps = steps, .epochs = epochs};
     f->fd = -1;
-    f->path = new_path(folder);
-    if (replace_files(f, folder, options, &k, e)) {
+    f->path = new_path(directory);
+    if (replace_files(f, directory, options, &k, e)) {
         event_file_close(&f);
         return -1;
     }

@@ -1,4 +1,4 @@
-/* A trial's TensorBoard events: folder/events.out.tfevents.<seconds>.<host>.<process>. `tensorboard --logdir RUN/trials` shows
+/* A trial's TensorBoard events: directory/events.out.tfevents.<seconds>.<host>.<process>. `tensorboard --logdir RUN/trials` shows
  * every trial as a run of its own, with its hyper-parameters on the HParams page.
  *
  * Format: TFRecord frames (length, masked CRC32C of it, bytes, masked CRC32C of them; tensorflow/core/lib/io/record_writer.h) of
@@ -20,7 +20,7 @@ struct event_scalar {
 /* Goes on after `steps` steps and `epochs` epochs: what an earlier run wrote up to there is taken over into a new file, which
  * replaces the old ones (a reader that is open sees a new file from its beginning, not one that shrinks). options: an object of
  * numbers and texts. */
-int event_file_open(struct event_file **ret, const char *folder, const struct json *options, uint64_t steps, uint32_t epochs,
+int event_file_open(struct event_file **ret, const char *directory, const struct json *options, uint64_t steps, uint32_t epochs,
                     struct error *e);
 void event_file_close(struct event_file **f);
 int event_file_append(struct event_file *f, uint64_t step, const struct event_scalar *scalars, size_t count, struct error *e);

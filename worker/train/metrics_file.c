@@ -69,7 +69,7 @@ static struct json *options_of(const struct trial *t)
 static int open_events(struct metrics_file *f, const struct trial *t, uint64_t steps, uint32_t epochs, struct error *e)
 {
     struct json *options = options_of(t);
-    int result = event_file_open(&f->events, t->folder, options, steps, epochs, e);
+    int result = event_file_open(&f->events, t->directory, options, steps, epochs, e);
     json_destroy(&options);
     return result;
 }
@@ -77,7 +77,7 @@ static int open_events(struct metrics_file *f, const struct trial *t, uint64_t s
 int metrics_file_open(struct metrics_file **ret, const struct trial *t, uint64_t steps, uint32_t epochs, struct error *e)
 {
     struct metrics_file *f = allocate(1, sizeof *f);
-    f->path = path_join(t->folder, "metrics.jsonl");
+    f->path = path_join(t->directory, "metrics.jsonl");
     f->fd = -1;
     if (drop_future(f->path, steps, epochs, e))
         goto fail;
@@ -168,7 +168,7 @@ int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, st
     if (metrics)
         json_set(j, "validation", metrics);
     char *text = json_print(j, false);
-    char *line = format_text("%s\n", text);
+    char *line = format_string("%s\n", text);
     int result = append(f, line, strlen(line), e) || tell_epoch(f, s, metrics, e) ? -1 : 0;
     free(line);
     free(text);

@@ -26,7 +26,7 @@ static int open_all(struct scorer *s, struct device *d, struct error *e)
 {
     const struct trial *t = s->trial;
     char *weights = duplicate(t->weights);
-    int result = source_open(&s->source, t, e) || (!weights && model_folder_weights(&weights, t->model, e)) ||
+    int result = source_open(&s->source, t, e) || (!weights && model_directory_weights(&weights, t->model, e)) ||
                          parameters_create(&s->parameters, d, &s->source.config, false, e) ||
                          parameters_load(s->parameters, weights, e)
                      ? -1
@@ -39,7 +39,7 @@ static int open_all(struct scorer *s, struct device *d, struct error *e)
     if (model_create(&s->model, s->parameters, &s->source.config, &sizes, e) ||
         evaluator_create(&s->evaluator, d, s->communicator, s->model, &s->source, e))
         return -1;
-    return s->communicator->rank ? 0 : folder_create(t->folder, e);
+    return s->communicator->rank ? 0 : directory_create(t->directory, e);
 }
 
 static void on_batch(void *context, uint64_t done, uint64_t all)
@@ -57,7 +57,7 @@ static int write_logits(struct scorer *s, enum part part, float *values, struct 
     struct logits l = {.part = part, .epoch = 1, .rows = s->source.split.part[part].count, .labels = t->labels, .values = values};
     l.loss = evaluate_loss(&s->source, t, rows, l.rows, values);
     memcpy(l.split_sha256, s->source.split.sha256, sizeof l.split_sha256);
-    char *path = path_join(t->folder, "logits.h5");
+    char *path = path_join(t->directory, "logits.h5");
     int result = logits_append(path, &l, e);
     free(path);
     return result;

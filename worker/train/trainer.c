@@ -43,7 +43,7 @@ struct trainer {
     double saved_at, saving;        /* clock of the last checkpoint; seconds that all of this run took */
     uint64_t saved_step;
     uint32_t saves;
-    char hash[SHA256_TEXT];
+    char hash[SHA256_HEX];
     char *best, *logits;  /* paths */
     float *values;        /* rank 0: validation logits */
     double flops;         /* device_flops before the step */
@@ -52,11 +52,11 @@ struct trainer {
 
 /* ---- what the trial is ---- */
 
-/* Everything that the result depends on, and nothing else: no paths, so that a run folder can be moved. */
-static void hash_trial(char hash[SHA256_TEXT], const struct trial *t, const struct source *s)
+/* Everything that the result depends on, and nothing else: no paths, so that a run directory can be moved. */
+static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struct source *s)
 {
     const struct model_config *c = &s->config;
-    char *text = format_text(
+    char *text = format_string(
         "%s %s seed %llu lr %.17g decay %.17g clip %.17g warmup %.17g epochs %u batch %u micro %u %s multi %d labels %u "
         "model %u %u %u %u %u %u %u dropout %.9g %.9g %.9g weights",
         dataset_sha256(s->data), s->split.sha256, (unsigned long long)t->seed, t->lr, t->weight_decay, t->clip, t->warmup,
@@ -141,8 +141,8 @@ static int open_all(struct trainer *r, struct error *e)
     r->steps_per_epoch = plan_steps_per_epoch(r->plan);
     r->schedule = schedule_create(t->lr, t->warmup, r->steps_per_epoch * t->epochs);
     hash_trial(r->hash, t, &r->source);
-    r->best = path_join(t->folder, "best.safetensors");
-    r->logits = path_join(t->folder, "logits.h5");
+    r->best = path_join(t->directory, "best.safetensors");
+    r->logits = path_join(t->directory, "logits.h5");
     if (create_all(r, e))
         return -1;
     if (r->communicator->rank)
@@ -152,13 +152,13 @@ static int open_all(struct trainer *r, struct error *e)
     if (size & (size - 1))
         log_info("%s: %d ranks are no power of two: sums are right, but their last bits differ from those on 1, 2 or 4 ranks",
                  t->key, size);
-    return folder_create(t->folder, e);
+    return directory_create(t->directory, e);
 }
 
 static int load_pretrained(struct trainer *r, struct error *e)
 {
     char *path, *words = NULL;
-    if (model_folder_weights(&path, r->trial->model, e))
+    if (model_directory_weights(&path, r->trial->model, e))
         return -1;
     int result = parameters_load_pretrained(r->parameters, path, r->trial->seed, &words, e);
     if (!result && !r->communicator->rank)
@@ -183,7 +183,7 @@ static int start_anew(struct trainer *r, struct error *e)
         return 0;
     unlink(r->best);
     unlink(r->logits);
-    return checkpoint_remove(r->trial->folder, e);
+    return checkpoint_remove(r->trial->directory, e);
 }
 
 /* A state that this trial cannot be in, or whose best weights are gone, is of no use. */
@@ -193,7 +193,7 @@ static bool usable(const struct trainer *r, const struct progress *s)
                     s->best_epoch <= s->epochs_done && s->epochs_done <= r->trial->epochs;
     if (possible && (!s->best_epoch || file_exists(r->best)))
         return true;
-    log_warn("%s: the checkpoint is not used: %s", r->trial->folder,
+    log_warn("%s: the checkpoint is not used: %s", r->trial->directory,
              possible ? "best.safetensors is gone" : "its state.json is damaged");
     return false;
 }
@@ -210,7 +210,7 @@ static int load_or_resume(struct trainer *r, struct error *e)
     int result = 0;
     report(r);
     if (r->trial->resume)
-        result = checkpoint_load(r->trial->folder, r->parameters, &mine.progress, &mine.found, r->hash, e);
+        result = checkpoint_load(r->trial->directory, r->parameters, &mine.progress, &mine.found, r->hash, e);
     if (!result && mine.found && !c->rank)
         mine.found = usable(r, &mine.progress);
     if (group_agree(c, result, e))
@@ -221,8 +221,9 @@ static int load_or_resume(struct trainer *r, struct error *e)
     bool same = !first.found ||
                 (mine.found && mine.progress.steps == first.progress.steps && mine.progress.epoch == first.progress.epoch);
     if (!same)
-        error_set(e, ERROR_FAILED, "%s: another checkpoint here than on rank 0; the run folder must be on a shared file system",
-                  r->trial->folder);
+        error_set(e, ERROR_FAILED,
+                  "%s: another checkpoint here than on rank 0; the run directory must be on a shared file system",
+                  r->trial->directory);
     if (group_agree(c, !same, e))
         return -1;
     r->progress = first.progress;
@@ -281,7 +282,7 @@ static int save(struct trainer *r, struct error *e)
     operation_begin("checkpoint");
     report(r);
     trace_begin("save", -1);
-    int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->folder, r->parameters, &r->progress, r->hash, e);
+    int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->directory, r->parameters, &r->progress, r->hash, e);
     trace_end();
     result = group_agree(r->communicator, result, e);
     r->saved_at = clock_seconds();

@@ -43,5 +43,5 @@ struct trainer_result {
 /* stop_requested() on any rank: all ranks save at the same step and return ERROR_STOPPED. */
 int trainer_run(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c,
                 const struct observer *o, struct error *e);
-/* TRIAL_SCORE: writes folder/logits.h5 with epoch 1 (or `epoch` of the weights) for each part asked for. */
+/* TRIAL_SCORE: writes directory/logits.h5 with epoch 1 (or `epoch` of the weights) for each part asked for. */
 int scorer_run(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);

@@ -68,8 +68,8 @@ static void names_the_place_of_a_typo(void **state)
         struct error e;
         assert_int_equal(read_text(&hosts, &count, cases[i].text, &e), -1);
         assert_int_equal(e.kind, ERROR_USAGE);
-        if (strncmp(e.text, cases[i].words, strlen(cases[i].words)))
-            fail_msg("expected \"%s...\", found \"%s\"", cases[i].words, e.text);
+        if (strncmp(e.message, cases[i].words, strlen(cases[i].words)))
+            fail_msg("expected \"%s...\", found \"%s\"", cases[i].words, e.message);
     }
 }
 
@@ -81,7 +81,7 @@ static void a_missing_file_is_a_fault_of_usage(void **state)
     (void)state;
     assert_int_equal(hostfile_read(&hosts, &count, "nowhere", &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_non_null(strstr(e.text, "nowhere"));
+    assert_non_null(strstr(e.message, "nowhere"));
 }
 
 int main(void)

@@ -32,7 +32,7 @@ static struct hosts *make(const char *text)
     assert_int_equal(setenv("OMPI_MCA_plm_rsh_agent", AGENT, 1), 0);
     assert_int_equal(file_write(HOSTS, text, strlen(text), &e), 0);
     if (hosts_create(&h, HOSTS, "/bin/true", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return h;
 }
 
@@ -126,7 +126,7 @@ static void addresses(void **state)
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
         assert_int_equal(interface_address(address, strange[i], NULL, &e), -1);
         assert_int_equal(e.kind, ERROR_USAGE);
-        assert_non_null(strstr(e.text, "lo 127.0.0.1"));
+        assert_non_null(strstr(e.message, "lo 127.0.0.1"));
     }
     assert_int_equal(interface_address(address, NULL, "localhost", &e), 0);
     assert_string_equal(address, "127.0.0.1");

@@ -69,9 +69,9 @@ static void write_part(const struct trial *t, const struct script *s, enum part 
         l.values[2 * i + 1] = (float)(2 * truth - 1 + s->shift + s->noise * blur(dataset_id(d, row)));
     }
     memcpy(l.split_sha256, split.sha256, sizeof l.split_sha256);
-    char *path = path_join(t->folder, "logits.h5");
+    char *path = path_join(t->directory, "logits.h5");
     if (logits_append(path, &l, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
     logits_free(&l);
     split_free(&split);
@@ -90,7 +90,7 @@ static void write_weights(const struct trial *t)
                                 .count = 40,
                                 .data = values,
                                 .size = sizeof values};
-    char *path = path_join(t->folder, "best.safetensors");
+    char *path = path_join(t->directory, "best.safetensors");
     assert_int_equal(safetensors_write(path, &classifier, 1, (const char *const[]){"format", "pt", NULL}, &e), 0);
     free(path);
 }
@@ -124,7 +124,7 @@ void dispatch_destroy(struct dispatch **d, int exit_code)
 static int note_epoch(struct dispatch *d, const struct trial *t, uint32_t epoch, struct dispatch_verdict *v, struct error *e)
 {
     struct json *event = json_object();
-    json_set_text(event, "trial", t->key);
+    json_set_string(event, "trial", t->key);
     json_set_number(event, "epoch", epoch);
     json_set(event, "metrics", v->metrics);
     if (v->decision)
@@ -151,7 +151,7 @@ static int train(struct dispatch *d, const struct trial *t, size_t i, const stru
             result.best_epoch = epoch;
     }
     write_weights(t);
-    result.best_weights = path_join(t->folder, "best.safetensors");
+    result.best_weights = path_join(t->directory, "best.safetensors");
     int status = o->ended(o->context, i, &result, NULL, e);
     free(result.best_weights);
     return status;
@@ -197,15 +197,15 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
     return 0;
 }
 
-/* ---- the place of a test: a model folder, rows, a job ---- */
+/* ---- the place of a test: a model directory, rows, a job ---- */
 
-static char folder[64];
+static char directory[64];
 
 static void write_text(const char *path, const char *text)
 {
     struct error e = {0};
     if (file_write(path, text, strlen(text), &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
 }
 
 /* flip: rows whose id stands in this list (" row3 ") get the other label. */
@@ -233,8 +233,8 @@ static int set_up(void **state)
                           .count = 40,
                           .data = nothing,
                           .size = sizeof nothing};
-    strcpy(folder, "/tmp/test_run.XXXXXX");
-    if (!mkdtemp(folder) || chdir(folder) != 0 || folder_create("model", &e) != 0)
+    strcpy(directory, "/tmp/test_run.XXXXXX");
+    if (!mkdtemp(directory) || chdir(directory) != 0 || directory_create("model", &e) != 0)
         return -1;
     write_text("model/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\ntwo\n");
     write_text("model/tokenizer_config.json", "{\"do_lower_case\": true, \"tokenizer_class\": \"BertTokenizer\"}");
@@ -259,7 +259,7 @@ static int tear_down(void **state)
 {
     (void)state;
     struct error e;
-    return chdir("/") == 0 ? folder_remove(folder, &e) : -1;
+    return chdir("/") == 0 ? directory_remove(directory, &e) : -1;
 }
 
 /* Runs with standard output in said.txt. overrides: NULL-terminated or NULL. */
@@ -271,7 +271,7 @@ static int run_with(enum stage last, const char *const *overrides, struct error 
     while (overrides && overrides[count])
         count++;
     if (job_read(&j, "job.json", overrides, count, e) != 0)
-        fail_msg("%s", e->text);
+        fail_msg("%s", e->message);
     fflush(stdout);
     int saved = dup(STDOUT_FILENO);
     assert_non_null(freopen("said.txt", "a", stdout));
@@ -287,7 +287,7 @@ static void succeeds(enum stage last, const char *const *overrides)
 {
     struct error e = {0};
     if (run_with(last, overrides, &e) != 0)
-        fail_msg("expected success, found: %s", e.text);
+        fail_msg("expected success, found: %s", e.message);
 }
 
 static struct json *read_json(const char *path)
@@ -295,7 +295,7 @@ static struct json *read_json(const char *path)
     struct json *j;
     struct error e = {0};
     if (json_read(&j, path, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return j;
 }
 
@@ -317,7 +317,7 @@ static void from_data_to_bundle(void **state)
     struct json *table = read_json("run/table.json");
     const struct json *rows = json_get(table, "trials"), *first = json_at(rows, 0);
     assert_int_equal(json_size(rows), 4);
-    assert_string_equal(json_text(json_get(first, "trial")), "lr-0.002_epochs-2");
+    assert_string_equal(json_string(json_get(first, "trial")), "lr-0.002_epochs-2");
     assert_int_equal((int)json_number(json_get(first, "best_epoch")), 2);
     assert_true(json_number(json_get(json_get(json_get(first, "at_own_threshold"), "metrics"), "f1")) == 1);
     /* 2e-3 / 2 is shifted down: at the baseline's threshold it does worse than at its own. Both are reported. */
@@ -328,13 +328,13 @@ static void from_data_to_bundle(void **state)
     } epochs[] = {{"lr-0.001_epochs-3", 2}, {"lr-0.001_epochs-2", 1}, {"lr-0.002_epochs-3", 1}};
     for (size_t i = 0; i < 3; i++)
         for (size_t k = 0; k < 4; k++)
-            if (strcmp(json_text(json_get(json_at(rows, k), "trial")), epochs[i].trial) == 0)
+            if (strcmp(json_string(json_get(json_at(rows, k), "trial")), epochs[i].trial) == 0)
                 assert_int_equal((int)json_number(json_get(json_at(rows, k), "best_epoch")), epochs[i].best);
     json_destroy(&table);
 
     struct json *rule = read_json("run/bundle/inference_config.json"), *tune = read_json("run/tune.json");
     assert_true(json_number(json_get(rule, "threshold")) == json_number(json_get(tune, "threshold")));
-    assert_string_equal(json_text(json_get(rule, "trial")), "lr-0.002_epochs-2");
+    assert_string_equal(json_string(json_get(rule, "trial")), "lr-0.002_epochs-2");
     assert_true(json_number(json_get(rule, "learning_rate")) == 2e-3 && json_number(json_get(rule, "num_epochs")) == 2);
     assert_int_equal(json_size(json_get(rule, "history")), 1);
     assert_true(json_number(json_get(json_get(json_get(rule, "metrics"), "test"), "rows")) > 0);
@@ -376,7 +376,7 @@ static void stages_build_on_each_other(void **state)
     assert_string_equal(leased, "lr-0.001_epochs-3 ");
     succeeds(STAGE_TUNE, NULL);
     assert_string_equal(leased, "lr-0.001_epochs-3 lr-0.002_epochs-3 lr-0.001_epochs-2 lr-0.002_epochs-2 ");
-    assert_false(folder_exists("run/bundle"));
+    assert_false(directory_exists("run/bundle"));
 }
 
 static void a_failed_trial_loses_nothing_of_the_others(void **state)
@@ -389,8 +389,8 @@ static void a_failed_trial_loses_nothing_of_the_others(void **state)
     succeeds(STAGE_PUBLISH, NULL);
     struct json *table = read_json("run/table.json");
     const struct json *last = json_at(json_get(table, "trials"), 3);
-    assert_string_equal(json_text(json_get(last, "trial")), "lr-0.002_epochs-2");
-    assert_string_equal(json_text(json_get(last, "failed")), "rank 1 on host h died at step 7");
+    assert_string_equal(json_string(json_get(last, "trial")), "lr-0.002_epochs-2");
+    assert_string_equal(json_string(json_get(last, "failed")), "rank 1 on host h died at step 7");
     json_destroy(&table);
     assert_true(file_exists("run/bundle/config.json"));
     /* The same command tries it again, and it alone. */
@@ -410,15 +410,15 @@ static void if_all_of_the_grid_fails_so_does_the_run(void **state)
     script = some;
     assert_int_equal(run_with(STAGE_PUBLISH, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    assert_string_equal(e.text, "trial lr-0.001_epochs-2 failed: rank 1 on host h died at step 7");
+    assert_string_equal(e.message, "trial lr-0.001_epochs-2 failed: rank 1 on host h died at step 7");
     memset(&e, 0, sizeof e);
     /* Nor is the baseline enough where several groups train it among the others. */
     assert_int_equal(run_with(STAGE_PUBLISH, (const char *const[]){"out=beside", "cluster.groups=2", NULL}, &e), -1);
-    assert_string_equal(e.text, "trial lr-0.001_epochs-2 failed: rank 1 on host h died at step 7");
+    assert_string_equal(e.message, "trial lr-0.001_epochs-2 failed: rank 1 on host h died at step 7");
     memset(&e, 0, sizeof e);
     some[0].fails = true;
     assert_int_equal(run_with(STAGE_TRAIN, (const char *const[]){"out=other", NULL}, &e), -1);
-    assert_string_equal(e.text, "trial lr-0.001_epochs-3 failed: rank 1 on host h died at step 7");
+    assert_string_equal(e.message, "trial lr-0.001_epochs-3 failed: rank 1 on host h died at step 7");
 }
 
 static void a_stopped_run_goes_on(void **state)
@@ -458,7 +458,7 @@ static void patience_stops_a_trial(void **state)
     struct error e = {0};
     assert_int_equal(event_log_read(&events, "run", &e), 0);
     for (size_t i = 0; i < json_size(events); i++)
-        if (strcmp(json_text(json_get(json_at(events, i), "event")), "trial_finished") == 0) {
+        if (strcmp(json_string(json_get(json_at(events, i), "event")), "trial_finished") == 0) {
             assert_int_equal((int)json_number(json_get(json_at(events, i), "epochs_done")), 3);
             assert_int_equal((int)json_number(json_get(json_at(events, i), "best_epoch")), 1);
         }
@@ -472,11 +472,11 @@ static char *ids_of(enum part part)
     struct error e = {0};
     struct dataset *d;
     struct split s;
-    char *path = format_text("run/tokens/%.16s.rows", json_text(json_get(check, "made_from"))), *ids = duplicate(" ");
+    char *path = format_string("run/tokens/%.16s.rows", json_string(json_get(check, "made_from"))), *ids = duplicate(" ");
     assert_int_equal(dataset_open(&d, path, &e), 0);
     assert_int_equal(split_read(&s, "run/split.json", d, &e), 0);
     for (uint32_t i = 0; i < s.part[part].count; i++) {
-        char *longer = format_text("%s%s ", ids, dataset_id(d, s.part[part].rows[i]));
+        char *longer = format_string("%s%s ", ids, dataset_id(d, s.part[part].rows[i]));
         free(ids);
         ids = longer;
     }
@@ -492,7 +492,7 @@ static char *ids_of(enum part part)
 static char *choice(void)
 {
     struct json *tune = read_json("run/tune.json");
-    json_set_text(tune, "split_sha256", "");
+    json_set_string(tune, "split_sha256", "");
     char *text = json_print(tune, true);
     json_destroy(&tune);
     return text;
@@ -515,7 +515,7 @@ static void test_labels_choose_nothing(void **state)
     char *before = choice(), *ids = ids_of(PART_TEST);
     double f1 = test_f1();
     write_rows(ids);
-    assert_int_equal(folder_remove("run", &e), 0);
+    assert_int_equal(directory_remove("run", &e), 0);
     succeeds(STAGE_PUBLISH, NULL);
     char *after = choice();
     assert_string_equal(before, after);
@@ -528,7 +528,7 @@ static void test_labels_choose_nothing(void **state)
     ids = ids_of(PART_VALIDATION);
     ids[strlen(ids) / 2] = 0; /* half of them */
     write_rows(ids);
-    assert_int_equal(folder_remove("run", &e), 0);
+    assert_int_equal(directory_remove("run", &e), 0);
     static struct script blind[5];
     memcpy(blind, good, sizeof blind);
     for (int i = 0; i < 4; i++)
@@ -547,7 +547,7 @@ static void refused(enum stage last, const char *words)
     struct error e = {0};
     assert_int_equal(run_with(last, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, words);
+    assert_string_equal(e.message, words);
 }
 
 static void other_data_is_another_run(void **state)
@@ -559,7 +559,7 @@ static void other_data_is_another_run(void **state)
     write_rows(" row0 "); /* nothing was learned from the old ones */
     succeeds(STAGE_TRAIN, NULL);
     leased[0] = 0;
-    char before[SHA256_TEXT], after[SHA256_TEXT];
+    char before[SHA256_HEX], after[SHA256_HEX];
     assert_int_equal(sha256_file("run/check.json", before, &e), 0);
     write_rows(" row1 ");
     refused(STAGE_CHECK, "run holds trials of other rows: rows.jsonl has changed since; use another out=FOLDER, put the old file "
@@ -575,8 +575,8 @@ static void other_data_is_another_run(void **state)
     assert_int_equal(run_with(STAGE_TRAIN, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_non_null(
-        strstr(e.text, "run/trials/lr-0.001_epochs-3: was made from another model, split or kind of device than this run's"));
-    assert_int_equal(folder_remove("run/trials/lr-0.001_epochs-3", &e), 0);
+        strstr(e.message, "run/trials/lr-0.001_epochs-3: was made from another model, split or kind of device than this run's"));
+    assert_int_equal(directory_remove("run/trials/lr-0.001_epochs-3", &e), 0);
     succeeds(STAGE_TRAIN, NULL);
     assert_string_equal(leased, "lr-0.001_epochs-3 ");
 }
@@ -596,8 +596,8 @@ static void pruned_trials(void **state)
     succeeds(STAGE_PUBLISH, (const char *const[]){"sweep.scheduler=asha", NULL});
     struct json *table = read_json("run/table.json");
     const struct json *rows = json_get(table, "trials"), *last = json_at(rows, 3);
-    assert_string_equal(json_text(json_get(last, "trial")), "lr-0.001_epochs-2");
-    assert_string_equal(json_text(json_get(last, "pruned")),
+    assert_string_equal(json_string(json_get(last, "trial")), "lr-0.001_epochs-2");
+    assert_string_equal(json_string(json_get(last, "pruned")),
                         "pruned at epoch 1: asha: loss 0.6000 has rank 2 of 3 at epoch 1, the best 1 goes on");
     assert_true(json_number(json_get(last, "epochs_done")) == 1 && json_number(json_get(last, "validation_loss")) == 0.6);
     assert_null(json_get(last, "at_own_threshold"));
@@ -620,7 +620,7 @@ static void pruned_trials(void **state)
     succeeds(STAGE_PUBLISH, (const char *const[]){"sweep.scheduler=asha", NULL});
     succeeds(STAGE_PUBLISH, NULL);
     assert_string_equal(leased, ""); /* not again, with or without a scheduler */
-    assert_int_equal(folder_remove("run/trials/lr-0.001_epochs-2", &e), 0);
+    assert_int_equal(directory_remove("run/trials/lr-0.001_epochs-2", &e), 0);
     succeeds(STAGE_PUBLISH, NULL);
     assert_string_equal(leased, "lr-0.001_epochs-2 ");
     table = read_json("run/table.json");
@@ -644,7 +644,7 @@ static void a_decision_stands(void **state)
     struct json *table = read_json("run/table.json");
     const struct json *rows = json_get(table, "trials");
     for (size_t i = 0; i < 4; i++) /* ... and does so when better ones have come and gone */
-        if (strcmp(json_text(json_get(json_at(rows, i), "trial")), "lr-0.002_epochs-3") == 0)
+        if (strcmp(json_string(json_get(json_at(rows, i), "trial")), "lr-0.002_epochs-3") == 0)
             assert_int_equal((int)json_number(json_get(json_at(rows, i), "epochs_done")), 3);
     json_destroy(&table);
 }
@@ -655,14 +655,14 @@ static void the_baselines_threshold_may_rank(void **state)
     script = good;
     succeeds(STAGE_TUNE, (const char *const[]){"tune.per=baseline", NULL});
     struct json *table = read_json("run/table.json"), *tune = read_json("run/tune.json");
-    assert_string_equal(json_text(json_get(table, "ranked_by")), "at_baseline_threshold");
+    assert_string_equal(json_string(json_get(table, "ranked_by")), "at_baseline_threshold");
     const struct json *rows = json_get(table, "trials");
     double before = 2, threshold = json_number(json_get(tune, "threshold"));
     for (size_t i = 0; i < json_size(rows); i++) {
-        const struct json *figures = json_get(json_at(rows, i), "at_baseline_threshold");
-        assert_true(json_number(json_get(figures, "threshold")) == threshold);
-        assert_true(json_number(json_get(figures, "score")) <= before);
-        before = json_number(json_get(figures, "score"));
+        const struct json *metrics = json_get(json_at(rows, i), "at_baseline_threshold");
+        assert_true(json_number(json_get(metrics, "threshold")) == threshold);
+        assert_true(json_number(json_get(metrics, "score")) <= before);
+        before = json_number(json_get(metrics, "score"));
     }
     json_destroy(&table);
     json_destroy(&tune);
@@ -679,7 +679,7 @@ static void a_rule_that_nobody_meets(void **state)
                               &e),
                      -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    assert_non_null(strstr(e.text, "no trial meets the rule recall_at_precision"));
+    assert_non_null(strstr(e.message, "no trial meets the rule recall_at_precision"));
 }
 
 static void wrong_inputs(void **state)
@@ -699,9 +699,9 @@ static void wrong_inputs(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error e = {0};
         int status = run_with(STAGE_TRAIN, (const char *const[]){rows[i].override, NULL}, &e);
-        if (status != -1 || e.kind != rows[i].kind || !strstr(e.text, rows[i].words))
+        if (status != -1 || e.kind != rows[i].kind || !strstr(e.message, rows[i].words))
             fail_msg("%s: expected (%d) %s, found (%d) %s", rows[i].override, (int)rows[i].kind, rows[i].words, (int)e.kind,
-                     e.text);
+                     e.message);
     }
 }
 

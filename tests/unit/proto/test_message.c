@@ -26,7 +26,7 @@ static struct trial make_trial(void)
     weights[1] = 1.0 / 3.0;
     return (struct trial){.kind = TRIAL_SCORE,
                           .key = duplicate("lr-2e-05_\"quoted\"_\xd0\xb6"),
-                          .folder = duplicate("/runs/trials/a b"),
+                          .directory = duplicate("/runs/trials/a b"),
                           .dataset = duplicate("/runs/x.rows"),
                           .model = duplicate("/models/m"),
                           .weights = duplicate("/runs/w.safetensors"),
@@ -83,8 +83,8 @@ static void expect_trial_error(struct json *j, const char *words)
     struct error e = {0};
     assert_int_equal(trial_from_json(&t, j, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    if (!strstr(e.text, words))
-        fail_msg("expected words: %s; found: %s", words, e.text);
+    if (!strstr(e.message, words))
+        fail_msg("expected words: %s; found: %s", words, e.message);
     json_destroy(&j);
 }
 
@@ -132,7 +132,7 @@ static struct message round_trip(const struct message *m, enum message_side from
     char *text;
     assert_int_equal(message_encode(&text, m, &e), 0);
     if (message_decode(&back, text, strlen(text), from, &e))
-        fail_msg("%s: %s", text, e.text);
+        fail_msg("%s: %s", text, e.message);
     assert_int_equal(back.kind, m->kind);
     free(text);
     return back;
@@ -189,8 +189,8 @@ static void expect_refused(const char *text, size_t size, enum message_side from
     struct error e = {0};
     assert_int_equal(message_decode(&m, text, size, from, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    if (!strstr(e.text, words))
-        fail_msg("%.80s: expected words: %s; found: %s", text, words, e.text);
+    if (!strstr(e.message, words))
+        fail_msg("%.80s: expected words: %s; found: %s", text, words, e.message);
 }
 
 static void test_refusals(void **state)
@@ -236,9 +236,9 @@ static void test_too_large_to_send(void **state)
     char *large = allocate(MESSAGE_LIMIT + 1, 1), *text;
     memset(large, 'x', MESSAGE_LIMIT);
     struct message m = {.kind = MESSAGE_VERDICT, .verdict = {.lease = 1, .epoch = 1, .metrics = json_object()}};
-    json_set_text(m.verdict.metrics, "curve", large);
+    json_set_string(m.verdict.metrics, "curve", large);
     assert_int_equal(message_encode(&text, &m, &e), -1);
-    assert_non_null(strstr(e.text, "\"verdict\": too large"));
+    assert_non_null(strstr(e.message, "\"verdict\": too large"));
     message_free(&m);
     free(large);
 }
@@ -251,7 +251,7 @@ static void test_states(void **state)
     assert_int_equal(state_move(&group_states, &s, GROUP_IDLE, &e), 0);
     assert_int_equal(state_move(&group_states, &s, GROUP_BUSY, &e), 0);
     assert_int_equal(state_move(&group_states, &s, GROUP_STARTING, &e), -1);
-    assert_string_equal(e.text, "a group that is busy cannot become starting");
+    assert_string_equal(e.message, "a group that is busy cannot become starting");
     assert_int_equal(s, GROUP_BUSY);
     s = LEASE_DONE;
     for (int next = LEASE_QUEUED; next <= LEASE_FAILED; next++)
@@ -276,12 +276,12 @@ static void test_connection_file(void **state)
     c.version = (char *)"0.0.7";
     assert_int_equal(connection_write(&c, path, &e), 0);
     assert_int_equal(connection_read(&back, path, &e), -1);
-    assert_non_null(strstr(e.text, "version 0.0.7 of muster does not work with version " MUSTER_VERSION));
+    assert_non_null(strstr(e.message, "version 0.0.7 of muster does not work with version " MUSTER_VERSION));
     c.version = (char *)MUSTER_VERSION;
     c.secret_key = NULL;
     assert_int_equal(connection_write(&c, path, &e), 0);
     assert_int_equal(connection_read(&back, path, &e), -1);
-    assert_non_null(strstr(e.text, "a key is missing"));
+    assert_non_null(strstr(e.message, "a key is missing"));
     unlink(path);
     assert_int_equal(connection_read(&back, path, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);

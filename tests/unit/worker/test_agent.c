@@ -170,7 +170,7 @@ static struct message hear(struct listener *l, enum message_kind kind)
             continue;
         assert_string_equal(peer, "g1");
         if (message_decode(&m, bytes, size, SIDE_WORKER, &e))
-            fail_msg("%.*s: %s", (int)size, bytes, e.text);
+            fail_msg("%.*s: %s", (int)size, bytes, e.message);
         if (m.kind == MESSAGE_BEAT && kind != MESSAGE_BEAT) {
             beats_in_train += m.beat.operation && !strcmp(m.beat.operation, "forward") && m.beat.loss == 0.25;
             message_free(&m);
@@ -202,7 +202,7 @@ static void lend(struct listener *l, uint64_t lease, const char *key, enum trial
                                   .attempt = 1,
                                   .trial = {.kind = kind,
                                             .key = (char *)(uintptr_t)key,
-                                            .folder = (char *)"/f",
+                                            .directory = (char *)"/f",
                                             .dataset = (char *)"/d",
                                             .model = (char *)"/m",
                                             .labels = 2,
@@ -368,13 +368,13 @@ static void refusals(void)
     start_agent(&r, "fake");
     join_agent(&r);
     assert_int_equal(r.result, -1);
-    assert_non_null(strstr(r.e.text, "version 9.9.9 of muster does not work with version " MUSTER_VERSION));
+    assert_non_null(strstr(r.e.message, "version 9.9.9 of muster does not work with version " MUSTER_VERSION));
     listener_destroy(&l);
 
     l = open_stage(MUSTER_VERSION);
     start_agent(&r, "warp"); /* the coordinator hears why this group will not do */
     struct message m = hear(l, MESSAGE_HELLO);
-    assert_string_equal(m.hello.problem, r.e.text);
+    assert_string_equal(m.hello.problem, r.e.message);
     message_free(&m);
     m = (struct message){.kind = MESSAGE_REFUSED, .refused = {(char *)(uintptr_t) "so be it"}};
     say(l, &m);
@@ -390,7 +390,7 @@ static void refusals(void)
     say(l, &m);
     join_agent(&r);
     assert_int_equal(r.result, -1);
-    assert_non_null(strstr(r.e.text, "sent this worker away: no seat is free"));
+    assert_non_null(strstr(r.e.message, "sent this worker away: no seat is free"));
     listener_destroy(&l);
 
     struct listener *other;
@@ -407,7 +407,7 @@ static void refusals(void)
     start_agent(&r, "fake");
     join_agent(&r);
     assert_int_equal(r.result, -1);
-    assert_non_null(strstr(r.e.text, "does not accept the key"));
+    assert_non_null(strstr(r.e.message, "does not accept the key"));
     listener_destroy(&other);
     listener_destroy(&l);
 }
@@ -435,7 +435,7 @@ static void hear_of_clock(char *said, size_t size, double ahead)
     fclose(file);
     listener_destroy(&l);
     if (r.result || r.exit_code)
-        fail_msg("%d, exit code %d: %s", r.result, r.exit_code, r.e.text);
+        fail_msg("%d, exit code %d: %s", r.result, r.exit_code, r.e.message);
 }
 
 static void check_clock(double ahead, const char *words)

@@ -57,7 +57,7 @@ static void test_memory(void **state)
     free(nothing);
     free(zeroed);
     assert_null(duplicate(NULL));
-    char *text = format_text("%d-%s", 5, "x"), *copy = duplicate(text);
+    char *text = format_string("%d-%s", 5, "x"), *copy = duplicate(text);
     assert_string_equal(copy, "5-x");
     free(text);
     free(copy);
@@ -83,11 +83,11 @@ static void test_arena(void **state)
     char expected[3000];
     for (int i = 0; i < COUNT; i++) {
         memset(expected, 'a' + i % 26, sizeof expected);
-        texts[i] = arena_text(a, expected, (size_t)(i * 37 % 3000));
+        texts[i] = arena_string(a, expected, (size_t)(i * 37 % 3000));
     }
     char *large = allocate(3u << 20, 1);
     memset(large, 'L', 3u << 20);
-    char *kept = arena_text(a, large, 3u << 20), *empty = arena_text(a, NULL, 0);
+    char *kept = arena_string(a, large, 3u << 20), *empty = arena_string(a, NULL, 0);
     assert_memory_equal(kept, large, 3u << 20);
     assert_int_equal(kept[3u << 20], 0);
     assert_string_equal(empty, "");

@@ -17,15 +17,15 @@ static void test_texts(void **state)
     struct error e = {0};
     assert_int_equal(error_set(&e, ERROR_DATA, "row %d: %s", 7, "bad\nline\x1b[31m\x7f caf\xc3\xa9"), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_string_equal(e.text, "row 7: bad?line?[31m? caf\xc3\xa9");
+    assert_string_equal(e.message, "row 7: bad?line?[31m? caf\xc3\xa9");
     assert_int_equal(error_prefix(&e, "pairs.jsonl:%d: ", 3), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_string_equal(e.text, "pairs.jsonl:3: row 7: bad?line?[31m? caf\xc3\xa9");
+    assert_string_equal(e.message, "pairs.jsonl:3: row 7: bad?line?[31m? caf\xc3\xa9");
     assert_int_equal(error_errno(&e, ENOSPC, "%s: cannot be written", "f"), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    assert_string_equal(e.text, "f: cannot be written: No space left on device");
-    assert_int_equal(error_set(&e, ERROR_USAGE, "again: %s", e.text), -1); /* its own text as an argument */
-    assert_string_equal(e.text, "again: f: cannot be written: No space left on device");
+    assert_string_equal(e.message, "f: cannot be written: No space left on device");
+    assert_int_equal(error_set(&e, ERROR_USAGE, "again: %s", e.message), -1); /* its own text as an argument */
+    assert_string_equal(e.message, "again: f: cannot be written: No space left on device");
 }
 
 static void test_nobody_listens(void **state)
@@ -44,13 +44,13 @@ static void test_long_texts(void **state)
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
     error_set(&e, ERROR_DATA, "%s", text);
-    assert_int_equal(strlen(e.text), sizeof e.text - 1);
+    assert_int_equal(strlen(e.message), sizeof e.message - 1);
     error_prefix(&e, "place: ");
-    assert_memory_equal(e.text, "place: xxx", 10);
+    assert_memory_equal(e.message, "place: xxx", 10);
     error_prefix(&e, "%s", text);
-    assert_true(strlen(e.text) < sizeof e.text);
+    assert_true(strlen(e.message) < sizeof e.message);
     error_errno(&e, ENOSPC, "%s", text);
-    assert_non_null(strstr(e.text, "xxx: No space left on device"));
+    assert_non_null(strstr(e.message, "xxx: No space left on device"));
 }
 
 int main(void)

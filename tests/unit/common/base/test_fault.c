@@ -26,7 +26,7 @@ static void plan(const char *text)
 {
     struct error e = {0};
     if (fault_plan(text, is_message, &e))
-        fail_msg("%s: %s", text ? text : "no plan", e.text);
+        fail_msg("%s: %s", text ? text : "no plan", e.message);
 }
 
 static void test_refused(void **state)
@@ -51,8 +51,8 @@ static void test_refused(void **state)
         struct error e = {0};
         assert_int_equal(fault_plan(cases[i].text, is_message, &e), -1);
         assert_int_equal(e.kind, ERROR_USAGE);
-        if (!strstr(e.text, cases[i].words))
-            fail_msg("\"%s\": expected \"%s\", found \"%s\"", cases[i].text, cases[i].words, e.text);
+        if (!strstr(e.message, cases[i].words))
+            fail_msg("\"%s\": expected \"%s\", found \"%s\"", cases[i].text, cases[i].words, e.message);
         assert_false(fault_planned);
     }
     plan(NULL);
@@ -121,10 +121,10 @@ static void test_files(void **state)
     assert_int_equal(file_write("fault.test", "0123456789", 10, &e), 0);
     operation_begin("checkpoint");
     assert_int_equal(file_write("fault.test", "x", 1, &e), -1);
-    assert_non_null(strstr(e.text, strerror(ENOSPC)));
+    assert_non_null(strstr(e.message, strerror(ENOSPC)));
     operation_begin("verdict");
     assert_int_equal(file_write("fault.test", "x", 1, &e), -1);
-    assert_non_null(strstr(e.text, strerror(EROFS)));
+    assert_non_null(strstr(e.message, strerror(EROFS)));
     fault_damage("fault.test"); /* not here */
     assert_int_equal(file_read(&text, &size, "fault.test", &e), 0);
     assert_string_equal(text, "0123456789");

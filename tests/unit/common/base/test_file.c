@@ -19,18 +19,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOLDER "test_file.d"
+#define DIRECTORY "test_file.d"
 
-static int fresh_folder(void **state)
+static int fresh_directory(void **state)
 {
     (void)state;
-    return folder_remove(FOLDER, NULL) || folder_create(FOLDER, NULL);
+    return directory_remove(DIRECTORY, NULL) || directory_create(DIRECTORY, NULL);
 }
 
-static int remove_folder(void **state)
+static int remove_directory(void **state)
 {
     (void)state;
-    return folder_remove(FOLDER, NULL);
+    return directory_remove(DIRECTORY, NULL);
 }
 
 static void check_content(const char *path, const char *expected)
@@ -39,7 +39,7 @@ static void check_content(const char *path, const char *expected)
     char *bytes;
     size_t size;
     if (file_read(&bytes, &size, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_string_equal(bytes, expected);
     assert_int_equal(size, strlen(expected));
     free(bytes);
@@ -47,7 +47,7 @@ static void check_content(const char *path, const char *expected)
 
 static void check_only(const char *files)
 {
-    char *command = format_text("test \"$(ls %s | tr '\\n' ' ')\" = '%s'", FOLDER, files);
+    char *command = format_string("test \"$(ls %s | tr '\\n' ' ')\" = '%s'", DIRECTORY, files);
     assert_int_equal(system(command), 0);
     free(command);
 }
@@ -57,22 +57,22 @@ static void test_reading(void **state)
     (void)state;
     struct error e;
     struct file_map map;
-    assert_int_equal(file_write(FOLDER "/a", "abc", 3, &e), 0);
-    check_content(FOLDER "/a", "abc");
-    assert_int_equal(file_map(&map, FOLDER "/a", &e), 0);
+    assert_int_equal(file_write(DIRECTORY "/a", "abc", 3, &e), 0);
+    check_content(DIRECTORY "/a", "abc");
+    assert_int_equal(file_map(&map, DIRECTORY "/a", &e), 0);
     assert_int_equal(map.size, 3);
     assert_memory_equal(map.data, "abc", 3);
     file_unmap(&map);
     file_unmap(&map);
     file_unmap(NULL);
-    assert_int_equal(file_write(FOLDER "/a", "", 0, &e), 0);
-    check_content(FOLDER "/a", "");
-    assert_int_equal(file_map(&map, FOLDER "/a", &e), 0);
+    assert_int_equal(file_write(DIRECTORY "/a", "", 0, &e), 0);
+    check_content(DIRECTORY "/a", "");
+    assert_int_equal(file_map(&map, DIRECTORY "/a", &e), 0);
     assert_null(map.data);
     file_unmap(&map);
-    assert_int_equal(file_write(FOLDER "/a", "xyz", 3, &e), 0);
-    assert_int_equal(file_copy(FOLDER "/a", FOLDER "/b", &e), 0);
-    check_content(FOLDER "/b", "xyz");
+    assert_int_equal(file_write(DIRECTORY "/a", "xyz", 3, &e), 0);
+    assert_int_equal(file_copy(DIRECTORY "/a", DIRECTORY "/b", &e), 0);
+    check_content(DIRECTORY "/b", "xyz");
     check_only("a b ");
 }
 
@@ -84,8 +84,8 @@ static void refused(const char *path, const char *words)
     size_t size = 77;
     assert_int_equal(file_read(&bytes, &size, path, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    if (!strstr(e.text, words) || !strstr(e.text, path))
-        fail_msg("expected \"%s\" and \"%s\", found \"%s\"", path, words, e.text);
+    if (!strstr(e.message, words) || !strstr(e.message, path))
+        fail_msg("expected \"%s\" and \"%s\", found \"%s\"", path, words, e.message);
     assert_int_equal(file_map(&map, path, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
     assert_null(bytes);
@@ -96,17 +96,17 @@ static void test_wrong_names(void **state)
 {
     (void)state;
     struct error e;
-    refused(FOLDER "/none", "No such file");
-    refused(FOLDER, "a folder");
+    refused(DIRECTORY "/none", "No such file");
+    refused(DIRECTORY, "a directory");
     refused("/dev/null", "a device or pipe");
-    assert_int_equal(mkfifo(FOLDER "/pipe", 0600), 0);
-    refused(FOLDER "/pipe", "a device or pipe"); /* and does not wait for a writer */
-    assert_int_equal(file_write(FOLDER "/none/a", "x", 1, &e), -1);
+    assert_int_equal(mkfifo(DIRECTORY "/pipe", 0600), 0);
+    refused(DIRECTORY "/pipe", "a device or pipe"); /* and does not wait for a writer */
+    assert_int_equal(file_write(DIRECTORY "/none/a", "x", 1, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    assert_non_null(strstr(e.text, "none/a"));
-    assert_non_null(strstr(e.text, "No such file"));
-    assert_int_equal(file_write(FOLDER, "x", 1, &e), -1); /* a folder is in the way */
-    assert_true(folder_exists(FOLDER));
+    assert_non_null(strstr(e.message, "none/a"));
+    assert_non_null(strstr(e.message, "No such file"));
+    assert_int_equal(file_write(DIRECTORY, "x", 1, &e), -1); /* a directory is in the way */
+    assert_true(directory_exists(DIRECTORY));
     assert_int_equal(file_write("", "x", 1, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
 }
@@ -116,21 +116,21 @@ static void test_writer(void **state)
     (void)state;
     struct error e;
     struct file_writer *w;
-    assert_int_equal(file_write(FOLDER "/a", "old", 3, &e), 0);
-    assert_int_equal(file_writer_create(&w, FOLDER "/a", &e), 0);
+    assert_int_equal(file_write(DIRECTORY "/a", "old", 3, &e), 0);
+    assert_int_equal(file_writer_create(&w, DIRECTORY "/a", &e), 0);
     fputs("new, half", file_writer_stream(w));
-    check_content(FOLDER "/a", "old");
+    check_content(DIRECTORY "/a", "old");
     assert_true(file_exists(file_writer_path(w)));
     file_writer_destroy(&w);
     assert_null(w);
     file_writer_destroy(&w);
-    check_content(FOLDER "/a", "old");
+    check_content(DIRECTORY "/a", "old");
     check_only("a ");
-    assert_int_equal(file_writer_create(&w, FOLDER "/a", &e), 0);
+    assert_int_equal(file_writer_create(&w, DIRECTORY "/a", &e), 0);
     fputs("new", file_writer_stream(w));
     assert_int_equal(file_writer_commit(&w, &e), 0);
     assert_null(w);
-    check_content(FOLDER "/a", "new");
+    check_content(DIRECTORY "/a", "new");
     check_only("a ");
 }
 
@@ -139,11 +139,11 @@ static void test_killed_writer(void **state)
 {
     (void)state;
     struct error e;
-    assert_int_equal(file_write(FOLDER "/a", "old", 3, &e), 0);
+    assert_int_equal(file_write(DIRECTORY "/a", "old", 3, &e), 0);
     pid_t child = fork();
     if (child == 0) {
         struct file_writer *w;
-        if (!file_writer_create(&w, FOLDER "/a", NULL)) {
+        if (!file_writer_create(&w, DIRECTORY "/a", NULL)) {
             fputs("new, half", file_writer_stream(w));
             fflush(file_writer_stream(w));
         }
@@ -152,27 +152,27 @@ static void test_killed_writer(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    check_content(FOLDER "/a", "old");
+    check_content(DIRECTORY "/a", "old");
 }
 
-static void test_folders(void **state)
+static void test_directories(void **state)
 {
     (void)state;
     struct error e;
-    assert_int_equal(folder_create(FOLDER "/x/y//z/", &e), 0);
-    assert_int_equal(folder_create(FOLDER "/x/y", &e), 0);
-    assert_int_equal(folder_sync(FOLDER "/x/y", &e), 0);
-    assert_int_equal(folder_sync(FOLDER "/x/none", &e), -1);
-    assert_true(folder_exists(FOLDER "/x/y/z"));
-    assert_false(file_exists(FOLDER "/x"));
-    assert_int_equal(file_write(FOLDER "/x/y/file", "1", 1, &e), 0);
-    assert_true(file_exists(FOLDER "/x/y/file"));
-    assert_false(folder_exists(FOLDER "/x/y/file"));
-    assert_int_equal(folder_create(FOLDER "/x/y/file", &e), -1);
-    assert_int_equal(folder_create(FOLDER "/x/y/file/deeper", &e), -1);
-    assert_int_equal(symlink("../../..", FOLDER "/x/y/up"), 0); /* a link is removed, not what it leads to */
-    assert_int_equal(folder_remove(FOLDER "/x", &e), 0);
-    assert_int_equal(folder_remove(FOLDER "/x", &e), 0);
+    assert_int_equal(directory_create(DIRECTORY "/x/y//z/", &e), 0);
+    assert_int_equal(directory_create(DIRECTORY "/x/y", &e), 0);
+    assert_int_equal(directory_sync(DIRECTORY "/x/y", &e), 0);
+    assert_int_equal(directory_sync(DIRECTORY "/x/none", &e), -1);
+    assert_true(directory_exists(DIRECTORY "/x/y/z"));
+    assert_false(file_exists(DIRECTORY "/x"));
+    assert_int_equal(file_write(DIRECTORY "/x/y/file", "1", 1, &e), 0);
+    assert_true(file_exists(DIRECTORY "/x/y/file"));
+    assert_false(directory_exists(DIRECTORY "/x/y/file"));
+    assert_int_equal(directory_create(DIRECTORY "/x/y/file", &e), -1);
+    assert_int_equal(directory_create(DIRECTORY "/x/y/file/deeper", &e), -1);
+    assert_int_equal(symlink("../../..", DIRECTORY "/x/y/up"), 0); /* a link is removed, not what it leads to */
+    assert_int_equal(directory_remove(DIRECTORY "/x", &e), 0);
+    assert_int_equal(directory_remove(DIRECTORY "/x", &e), 0);
     check_only("");
     const char *const joins[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"}, {"", "b", "b"}};
     for (int i = 0; i < 4; i++) {
@@ -186,48 +186,48 @@ static void check_full(int result, const struct error *e)
 {
     assert_int_equal(result, -1);
     assert_int_equal(e->kind, ERROR_FAILED);
-    if (!strstr(e->text, "No space left on device"))
-        fail_msg("the cause is missing in: %s", e->text);
+    if (!strstr(e->message, "No space left on device"))
+        fail_msg("the cause is missing in: %s", e->message);
 }
 
 static void test_full_disk(void **state)
 {
     (void)state;
     struct error e = {0};
-    if (mount("none", FOLDER, "tmpfs", 0, "size=64k")) {
+    if (mount("none", DIRECTORY, "tmpfs", 0, "size=64k")) {
         print_message("skipped: a tmpfs cannot be mounted here\n");
         skip();
     }
     char *bytes = allocate(1 << 20, 1);
     memset(bytes, 'x', 1 << 20);
-    assert_int_equal(file_write(FOLDER "/a", "old", 3, &e), 0);
-    check_full(file_write(FOLDER "/a", bytes, 1 << 20, &e), &e);
-    check_content(FOLDER "/a", "old");
+    assert_int_equal(file_write(DIRECTORY "/a", "old", 3, &e), 0);
+    check_full(file_write(DIRECTORY "/a", bytes, 1 << 20, &e), &e);
+    check_content(DIRECTORY "/a", "old");
     check_only("a ");
 
     struct file_writer *w; /* byte by byte, and the disk has been full for long when the commit asks */
-    assert_int_equal(file_writer_create(&w, FOLDER "/a", &e), 0);
+    assert_int_equal(file_writer_create(&w, DIRECTORY "/a", &e), 0);
     for (int i = 0; i < 1 << 18; i++)
         fputc('x', file_writer_stream(w));
     errno = 0;
     check_full(file_writer_commit(&w, &e), &e);
     assert_null(w);
-    check_content(FOLDER "/a", "old");
+    check_content(DIRECTORY "/a", "old");
     check_only("a ");
 
     free(bytes);
-    assert_int_equal(umount(FOLDER), 0);
+    assert_int_equal(umount(DIRECTORY), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_reading, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_wrong_names, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_writer, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_killed_writer, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_folders, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_full_disk, fresh_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_reading, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_wrong_names, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_writer, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_killed_writer, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_directories, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_full_disk, fresh_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

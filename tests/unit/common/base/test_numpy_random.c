@@ -54,7 +54,7 @@ static char *golden(void)
     char *text;
     size_t size;
     if (file_read(&text, &size, TEST_GOLDEN "/numpy_shuffle.json", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return text;
 }
 
@@ -65,7 +65,7 @@ static void test_orders(void **state)
     int cases = 0;
     for (const char *at = text; (at = strstr(at, "{\"seed\":")); cases++) {
         uint32_t seed, count;
-        char sha256[SHA256_TEXT];
+        char sha256[SHA256_HEX];
         at = number_behind(at, "\"seed\": ", &seed);
         at = number_behind(at, "\"count\": ", &count);
         uint32_t *items = shuffled(seed, count);

@@ -24,7 +24,7 @@ static const struct {
 static void test_bytes(void **state)
 {
     (void)state;
-    char found[SHA256_TEXT];
+    char found[SHA256_HEX];
     for (int i = 0; i < 3; i++) {
         sha256_bytes(cases[i].text, strlen(cases[i].text), found);
         assert_string_equal(found, cases[i].expected);
@@ -34,7 +34,7 @@ static void test_bytes(void **state)
 static void test_pieces(void **state)
 {
     (void)state;
-    char found[SHA256_TEXT], *million = allocate(1000000, 1);
+    char found[SHA256_HEX], *million = allocate(1000000, 1);
     struct sha256 *s;
     memset(million, 'a', 1000000);
     sha256_create(&s);
@@ -53,7 +53,7 @@ static void test_file(void **state)
 {
     (void)state;
     struct error e;
-    char found[SHA256_TEXT];
+    char found[SHA256_HEX];
     assert_int_equal(file_write("test_sha256.bin", "abc", 3, &e), 0);
     assert_int_equal(sha256_file("test_sha256.bin", found, &e), 0);
     assert_string_equal(found, cases[1].expected);

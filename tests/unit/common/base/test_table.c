@@ -24,7 +24,7 @@ static void numbers_follow_first_appearance(void **state)
             char key[16];
             int size = snprintf(key, sizeof key, "key %u", i);
             assert_int_equal(table_find(t, key), round ? i : TABLE_ABSENT);
-            assert_int_equal(table_add(t, arena_text(a, key, (size_t)size)), i);
+            assert_int_equal(table_add(t, arena_string(a, key, (size_t)size)), i);
         }
     assert_int_equal(table_count(t), 20000);
     assert_string_equal(table_key(t, 12345), "key 12345");
@@ -42,7 +42,7 @@ static void arena_keeps_large_and_small_texts(void **state)
     memset(large, 'x', sizeof large);
     struct arena *a;
     arena_create(&a);
-    const char *first = arena_text(a, "one", 3), *big = arena_text(a, large, sizeof large), *last = arena_text(a, NULL, 0);
+    const char *first = arena_string(a, "one", 3), *big = arena_string(a, large, sizeof large), *last = arena_string(a, NULL, 0);
     assert_string_equal(first, "one");
     assert_memory_equal(big, large, sizeof large);
     assert_int_equal(big[sizeof large], 0);

@@ -63,7 +63,7 @@ static inline void check_tensors(const struct tensor_file *f, const char *list_p
         describe_tensor(tensor_file_at(f, i), found);
         if (strcmp(line, found))
             fail_msg("expected %s\n   found %s", line, found);
-        char *name = format_text("%.*s", (int)strcspn(line, " "), line);
+        char *name = format_string("%.*s", (int)strcspn(line, " "), line);
         assert_ptr_equal(tensor_file_find(f, name), tensor_file_at(f, i));
         free(name);
         i++;

@@ -20,7 +20,7 @@
 
 enum { WIDTH = 24, INNER = 40, POSITIONS = 64, WORDS = 12, LABELS = 2, LAYERS = 2, TENSOR_LIMIT = 64 };
 
-static char *folder, *model, *weights;
+static char *directory, *model, *weights;
 static struct tokenizer *tokenizer;
 static struct model_config config;
 static struct json *inference;
@@ -60,8 +60,8 @@ static void add(struct list *l, char *name, int64_t rows, int64_t columns)
 
 static void add_linear(struct list *l, const char *name, int64_t out, int64_t in)
 {
-    add(l, format_text("%s.weight", name), out, in);
-    add(l, format_text("%s.bias", name), out, 0);
+    add(l, format_string("%s.weight", name), out, in);
+    add(l, format_string("%s.bias", name), out, 0);
 }
 
 static void add_layer(struct list *l, int layer)
@@ -76,7 +76,7 @@ static void add_layer(struct list *l, int layer)
         {"output.dense", WIDTH, INNER},           {"output.LayerNorm", WIDTH, 0},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        char *name = format_text("bert.encoder.layer.%d.%s", layer, parts[i].name);
+        char *name = format_string("bert.encoder.layer.%d.%s", layer, parts[i].name);
         add_linear(l, name, parts[i].out, parts[i].in);
         free(name);
     }
@@ -102,14 +102,14 @@ static int write_weights(const char *path, const char *const *metadata, struct e
     return result;
 }
 
-/* --- the folder of a test --- */
+/* --- the directory of a test --- */
 
 static void put(const char *in, const char *name, const char *text)
 {
     struct error e = {0};
     char *path = path_join(in, name);
-    if (folder_create(in, &e) || file_write(path, text, strlen(text), &e))
-        fail_msg("%s", e.text);
+    if (directory_create(in, &e) || file_write(path, text, strlen(text), &e))
+        fail_msg("%s", e.message);
     free(path);
 }
 
@@ -118,7 +118,7 @@ static struct json *parse(const char *text)
     struct json *j;
     struct error e = {0};
     if (json_parse(&j, text, strlen(text), "test", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return j;
 }
 
@@ -128,15 +128,15 @@ static int setup(void **state)
     static const char *const metadata[] = {"format", "pt", NULL};
     struct error e = {0};
     char name[] = "/tmp/muster-test-XXXXXX";
-    folder = mkdtemp(name) ? duplicate(name) : NULL;
-    model = path_join(folder, "model");
-    weights = path_join(folder, "trained.safetensors");
+    directory = mkdtemp(name) ? duplicate(name) : NULL;
+    model = path_join(directory, "model");
+    weights = path_join(directory, "trained.safetensors");
     put(model, "config.json", config_text);
     put(model, "vocab.txt", vocabulary);
     put(model, "tokenizer_config.json", tokenizer_config);
     inference = parse(inference_text);
     if (write_weights(weights, metadata, &e) || tokenizer_open(&tokenizer, model, &e) || model_config_read(&config, model, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return 0;
 }
 
@@ -144,10 +144,10 @@ static int teardown(void **state)
 {
     (void)state;
     struct error e;
-    int result = folder_remove(folder, &e);
+    int result = directory_remove(directory, &e);
     tokenizer_close(&tokenizer);
     json_destroy(&inference);
-    free(folder);
+    free(directory);
     free(model);
     free(weights);
     return result;
@@ -160,10 +160,10 @@ static struct bundle_parts parts(void)
 
 static void expect_entries(const char *in, const char *expected)
 {
-    char *command = format_text("test \"$(ls -A %s | sort | tr '\\n' ' ')\" = '%s'", in, expected);
+    char *command = format_string("test \"$(ls -A %s | sort | tr '\\n' ' ')\" = '%s'", in, expected);
     if (system(command)) {
         free(command);
-        command = format_text("ls -A %s >&2", in);
+        command = format_string("ls -A %s >&2", in);
         (void)!system(command);
         fail_msg("expected %s to hold '%s' alone", in, expected);
     }
@@ -176,10 +176,10 @@ static void is_read_back_as_written(void **state)
     struct error e = {0};
     struct bundle *b;
     const char *kept = getenv("MUSTER_KEEP_BUNDLE");
-    char *path = kept ? duplicate(kept) : path_join(folder, "runs/x/bundle/");
+    char *path = kept ? duplicate(kept) : path_join(directory, "runs/x/bundle/");
     struct bundle_parts p = parts();
     if (bundle_write(path, &p, &e) || bundle_open(&b, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     expect_entries(path, "README.md config.json inference_config.json model.safetensors special_tokens_map.json tokenizer.json "
                          "tokenizer_config.json vocab.txt ");
     assert_int_equal(bundle_labels(b)->count, LABELS);
@@ -190,8 +190,8 @@ static void is_read_back_as_written(void **state)
     assert_true(bundle_decision(b)->thresholds[1] == 0.35);
     assert_true(bundle_decision(b)->temperature == 1.5);
     assert_int_equal(bundle_decision(b)->max_length, 32);
-    assert_string_equal(json_text(json_get(bundle_inference(b), "rule")), "f1");
-    assert_string_equal(json_text(json_get(json_get(bundle_inference(b), "id2label"), "1")), "CITATION");
+    assert_string_equal(json_string(json_get(bundle_inference(b), "rule")), "f1");
+    assert_string_equal(json_string(json_get(json_get(bundle_inference(b), "id2label"), "1")), "CITATION");
     char *before, *after, *copied = path_join(path, BUNDLE_WEIGHTS);
     size_t before_size, after_size;
     assert_int_equal(file_read(&before, &before_size, weights, &e), 0);
@@ -210,17 +210,17 @@ static void replaces_a_bundle_whole(void **state)
 {
     (void)state;
     struct error e = {0};
-    char *path = path_join(folder, "bundle"), *link = path_join(folder, "link");
+    char *path = path_join(directory, "bundle"), *link = path_join(directory, "link");
     struct bundle_parts p = parts();
     assert_int_equal(bundle_write(path, &p, &e), 0);
     put(path, "left_over.txt", "of the old bundle");
     p.card = "# New\n";
     assert_int_equal(symlink(path, link), 0);
     if (bundle_write(link, &p, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     expect_entries(path, "README.md config.json inference_config.json model.safetensors special_tokens_map.json tokenizer.json "
                          "tokenizer_config.json vocab.txt ");
-    expect_entries(folder, "bundle link model trained.safetensors ");
+    expect_entries(directory, "bundle link model trained.safetensors ");
     char *card_path = path_join(path, "README.md"), *card;
     size_t size;
     assert_int_equal(file_read(&card, &size, card_path, &e), 0);
@@ -234,11 +234,11 @@ static void replaces_a_bundle_whole(void **state)
 static void expect_failure(const struct bundle_parts *p, enum error_kind kind, const char *words)
 {
     struct error e = {0};
-    char *path = path_join(folder, "bundle");
+    char *path = path_join(directory, "bundle");
     if (!bundle_write(path, p, &e))
         fail_msg("expected a failure (%s)", words);
-    if (e.kind != kind || !strstr(e.text, words))
-        fail_msg("expected kind %d and '%s', found kind %d, '%s'", kind, words, e.kind, e.text);
+    if (e.kind != kind || !strstr(e.message, words))
+        fail_msg("expected kind %d and '%s', found kind %d, '%s'", kind, words, e.kind, e.message);
     free(path);
 }
 
@@ -246,7 +246,7 @@ static void a_failure_keeps_the_old_bundle(void **state)
 {
     (void)state;
     struct error e = {0};
-    char *path = path_join(folder, "bundle"), *other = path_join(folder, "other.safetensors");
+    char *path = path_join(directory, "bundle"), *other = path_join(directory, "other.safetensors");
     static const char *const same[] = {"A", "A"}, *const empty[] = {"A", ""};
     struct bundle_parts p = parts();
     assert_int_equal(bundle_write(path, &p, &e), 0);
@@ -273,7 +273,7 @@ static void a_failure_keeps_the_old_bundle(void **state)
     expect_failure(&p, ERROR_DATA, "threshold must be a number within 0 to 1");
     json_destroy(&wrong);
     unlink(other);
-    expect_entries(folder, "bundle model trained.safetensors ");
+    expect_entries(directory, "bundle model trained.safetensors ");
     struct bundle *b;
     assert_int_equal(bundle_open(&b, path, &e), 0);
     bundle_close(&b);
@@ -286,15 +286,15 @@ static void touches_nothing_but_bundles(void **state)
     (void)state;
     struct error e = {0};
     struct bundle_parts p = parts();
-    char *path = path_join(folder, "bundle");
+    char *path = path_join(directory, "bundle");
     put(path, "thesis.txt", "years of work");
     expect_failure(&p, ERROR_USAGE, "is no bundle");
     expect_entries(path, "thesis.txt ");
-    assert_int_equal(folder_remove(path, &e), 0);
-    put(folder, "bundle", "a file");
+    assert_int_equal(directory_remove(path, &e), 0);
+    put(directory, "bundle", "a file");
     expect_failure(&p, ERROR_USAGE, "is no bundle");
     unlink(path);
-    assert_int_equal(folder_create(path, &e), 0); /* an empty folder is fine */
+    assert_int_equal(directory_create(path, &e), 0); /* an empty directory is fine */
     assert_int_equal(bundle_write(path, &p, &e), 0);
     free(path);
 }
@@ -344,10 +344,10 @@ static void refuses_wrong_decisions(void **state)
         int result = decision_read(&d, j, &labels, POSITIONS, "inference_config.json", &e);
         json_destroy(&j);
         if (!cases[i].words && result)
-            fail_msg("expected %s to be read, found: %s", cases[i].text, e.text);
-        if (cases[i].words && (!result || e.kind != ERROR_DATA || !strstr(e.text, cases[i].words)))
+            fail_msg("expected %s to be read, found: %s", cases[i].text, e.message);
+        if (cases[i].words && (!result || e.kind != ERROR_DATA || !strstr(e.message, cases[i].words)))
             fail_msg("for %s\nexpected kind 3 and '%s'\n   found '%s'", cases[i].text, cases[i].words,
-                     result ? e.text : "acceptance");
+                     result ? e.message : "acceptance");
         if (!result)
             decision_free(&d);
     }
@@ -359,19 +359,19 @@ static void expect_no_bundle(const char *path, const char *words)
     struct error e = {0};
     if (!bundle_open(&b, path, &e))
         fail_msg("expected a refusal (%s)", words);
-    if (e.kind != ERROR_DATA || !strstr(e.text, words))
-        fail_msg("expected kind 3 and '%s', found kind %d, '%s'", words, e.kind, e.text);
+    if (e.kind != ERROR_DATA || !strstr(e.message, words))
+        fail_msg("expected kind 3 and '%s', found kind %d, '%s'", words, e.kind, e.message);
 }
 
-static void says_what_a_folder_lacks(void **state)
+static void says_what_a_directory_lacks(void **state)
 {
     (void)state;
     struct error e = {0};
     struct bundle_parts p = parts();
     expect_no_bundle("no/such/folder", "is not there");
-    expect_no_bundle(weights, "is no folder");
+    expect_no_bundle(weights, "is no directory");
     expect_no_bundle(model, "is no bundle: it holds no inference_config.json");
-    char *path = path_join(folder, "bundle"), *file = path_join(path, "model.safetensors");
+    char *path = path_join(directory, "bundle"), *file = path_join(path, "model.safetensors");
     assert_int_equal(bundle_write(path, &p, &e), 0);
     unlink(file);
     expect_no_bundle(path, "holds no model.safetensors");
@@ -390,7 +390,7 @@ static void sets_the_rule_of_a_bundle(void **state)
     struct error e = {0};
     struct bundle *b;
     struct bundle_parts p = parts();
-    char *path = path_join(folder, "bundle");
+    char *path = path_join(directory, "bundle");
     assert_int_equal(bundle_write(path, &p, &e), 0);
     assert_int_equal(bundle_open(&b, path, &e), 0);
     struct json *changed = json_copy(bundle_inference(b));
@@ -415,7 +415,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failure_keeps_the_old_bundle, setup, teardown),
         cmocka_unit_test_setup_teardown(touches_nothing_but_bundles, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_wrong_decisions, setup, teardown),
-        cmocka_unit_test_setup_teardown(says_what_a_folder_lacks, setup, teardown),
+        cmocka_unit_test_setup_teardown(says_what_a_directory_lacks, setup, teardown),
         cmocka_unit_test_setup_teardown(sets_the_rule_of_a_bundle, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,9 +52,9 @@ static void write_rows(uint32_t rows, bool multi)
     assert_int_equal(dataset_writer_create(&w, PATH, LABELS, multi, &e), 0);
     for (uint32_t i = 0; i < rows; i++)
         if (append(w, i, multi, &e))
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
     if (dataset_writer_commit(&w, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_null(w);
 }
 
@@ -63,7 +63,7 @@ static struct dataset *open_rows(void)
     struct error e;
     struct dataset *d;
     if (dataset_open(&d, PATH, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return d;
 }
 
@@ -155,7 +155,7 @@ static void test_refused_rows(void **state)
     assert_int_equal(dataset_writer_append(w, "b", "g", 1, NULL, tokens, &e), 0);
     assert_int_equal(dataset_writer_append(w, "a", "g", 1, NULL, tokens, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_string_equal(e.text, "the id \"a\" is that of row 0 and of row 2 (counted from 0); ids must differ");
+    assert_string_equal(e.message, "the id \"a\" is that of row 0 and of row 2 (counted from 0); ids must differ");
     assert_int_equal(dataset_writer_append(w, "c", "g", 2, NULL, tokens, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
     dataset_writer_destroy(&w);
@@ -174,8 +174,8 @@ static void refused(const char *bytes, size_t size, const char *words)
         fail_msg("opened, expected \"%s\"", words);
     assert_null(d);
     assert_int_equal(e.kind, ERROR_DATA);
-    if (!strstr(e.text, words))
-        fail_msg("expected \"%s\", found \"%s\"", words, e.text);
+    if (!strstr(e.message, words))
+        fail_msg("expected \"%s\", found \"%s\"", words, e.message);
 }
 
 static void test_damage(void **state)

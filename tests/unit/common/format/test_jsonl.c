@@ -21,7 +21,7 @@ static struct jsonl *open_text(const char *text)
     struct jsonl *f;
     assert_int_equal(file_write(PATH, text, strlen(text), &e), 0);
     if (jsonl_open(&f, PATH, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return f;
 }
 
@@ -58,15 +58,15 @@ static void test_bad_lines(void **state)
         open_text("{\"a\" 1}\n[1, 2]\n{\"a\": \"\xc3\x28\"}\n{\"a\": 1} {\"b\": 2}\n{\"ok\": 1}\n{\"a\": \"cut off");
     for (int i = 0; i < 4; i++) {
         assert_int_equal(jsonl_next(f, &row, &line, &e), -1);
-        if (strncmp(e.text, words[i], strlen(words[i])))
-            fail_msg("expected \"%s\", found \"%s\"", words[i], e.text);
+        if (strncmp(e.message, words[i], strlen(words[i])))
+            fail_msg("expected \"%s\", found \"%s\"", words[i], e.message);
         assert_int_equal(e.kind, ERROR_DATA);
     }
     assert_int_equal(jsonl_next(f, &row, &line, &e), 1); /* goes on behind bad lines */
     assert_int_equal(line, 5);
     assert_int_equal(jsonl_next(f, &row, &line, &e), -1);
-    if (strncmp(e.text, words[4], strlen(words[4])))
-        fail_msg("expected \"%s\", found \"%s\"", words[4], e.text);
+    if (strncmp(e.message, words[4], strlen(words[4])))
+        fail_msg("expected \"%s\", found \"%s\"", words[4], e.message);
     assert_int_equal(jsonl_next(f, &row, &line, &e), 0);
     jsonl_close(&f);
 }
@@ -78,8 +78,8 @@ static void refused(const char *path, const char *words)
     assert_int_equal(jsonl_open(&f, path, &e), -1);
     assert_null(f);
     assert_int_equal(e.kind, ERROR_DATA);
-    if (!strstr(e.text, words))
-        fail_msg("expected \"%s\", found \"%s\"", words, e.text);
+    if (!strstr(e.message, words))
+        fail_msg("expected \"%s\", found \"%s\"", words, e.message);
 }
 
 static void test_no_rows(void **state)
@@ -91,7 +91,7 @@ static void test_no_rows(void **state)
     refused(PATH, "only blank lines");
     remove(PATH);
     refused(PATH, "cannot be read");
-    refused(".", "a folder, not a file");
+    refused(".", "a directory, not a file");
 }
 
 int main(void)

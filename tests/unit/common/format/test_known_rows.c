@@ -32,7 +32,7 @@ static struct dataset *make_rows(const char *prefix, const int32_t *tokens, int 
     }
     assert_int_equal(dataset_writer_commit(&w, &e), 0);
     if (dataset_open(&d, ROWS_PATH, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return d;
 }
 
@@ -57,7 +57,7 @@ static void finds_rows_by_their_tokens(void **state)
     struct error e = {0};
     struct known_rows *made = make_known(), *k;
     if (known_rows_write(PATH, made, &e) || known_rows_read(&k, PATH, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     struct dataset *d = make_rows("other", tokens, 6, 1);
     for (uint32_t i = 0; i < 6; i++)
         if (known_rows_find(k, d, i) != expected[i])
@@ -87,7 +87,7 @@ static void tells_damage(void **state)
         assert_int_equal(file_write(PATH, bytes, cut, &e), 0);
         if (known_rows_read(&k, PATH, &e) == 0)
             fail_msg("a file of %zu of %zu bytes was read", cut, size);
-        assert_true(e.kind == ERROR_DATA && strstr(e.text, PATH ": is damaged"));
+        assert_true(e.kind == ERROR_DATA && strstr(e.message, PATH ": is damaged"));
     }
     memset(bytes + 8, 0xff, 8); /* a count beyond all memory */
     assert_int_equal(file_write(PATH, bytes, size, &e), 0);

@@ -1,4 +1,4 @@
-/* config.json of model folders: what is read, which defaults hold, what is refused and how; and the places where a hub name
+/* config.json of model directories: what is read, which defaults hold, what is refused and how; and the places where a hub name
  * is looked for. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,35 +15,35 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *folder; /* of this test, absolute */
+static char *directory; /* of this test, absolute */
 
 static void put(const char *name, const char *text)
 {
     struct error e = {0};
-    char *path = path_join(folder, name), *slash = strrchr(path, '/');
+    char *path = path_join(directory, name), *slash = strrchr(path, '/');
     *slash = 0;
-    if (folder_create(path, &e))
-        fail_msg("%s", e.text);
+    if (directory_create(path, &e))
+        fail_msg("%s", e.message);
     *slash = '/';
     if (file_write(path, text, strlen(text), &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
 }
 
-static int make_folder(void **state)
+static int make_directory(void **state)
 {
     (void)state;
     char name[] = "/tmp/muster-test-XXXXXX";
-    folder = mkdtemp(name) ? duplicate(name) : NULL;
-    return folder ? 0 : -1;
+    directory = mkdtemp(name) ? duplicate(name) : NULL;
+    return directory ? 0 : -1;
 }
 
-static int remove_folder(void **state)
+static int remove_directory(void **state)
 {
     (void)state;
     struct error e;
-    int result = folder_remove(folder, &e);
-    free(folder);
+    int result = directory_remove(directory, &e);
+    free(directory);
     return result;
 }
 
@@ -52,8 +52,8 @@ static struct model_config read_config(const char *text)
     struct model_config c;
     struct error e = {0};
     put("config.json", text);
-    if (model_config_read(&c, folder, &e))
-        fail_msg("expected %s to be read, found: %s", text, e.text);
+    if (model_config_read(&c, directory, &e))
+        fail_msg("expected %s to be read, found: %s", text, e.message);
     return c;
 }
 
@@ -134,15 +134,16 @@ static void refuses_what_is_not_supported(void **state)
         struct model_config c;
         struct error e = {0};
         put("config.json", cases[i].text);
-        if (!model_config_read(&c, folder, &e))
+        if (!model_config_read(&c, directory, &e))
             fail_msg("expected %s to be refused", cases[i].text);
-        if (e.kind != ERROR_USAGE || !strstr(e.text, cases[i].words) || !strstr(e.text, "config.json"))
-            fail_msg("for %s\nexpected kind 2 and '%s'\n   found kind %d, '%s'", cases[i].text, cases[i].words, e.kind, e.text);
+        if (e.kind != ERROR_USAGE || !strstr(e.message, cases[i].words) || !strstr(e.message, "config.json"))
+            fail_msg("for %s\nexpected kind 2 and '%s'\n   found kind %d, '%s'", cases[i].text, cases[i].words, e.kind,
+                     e.message);
     }
     struct model_config c;
     struct error e = {0};
     put("config.json", "{\"model_type\":");
-    assert_int_equal(model_config_read(&c, folder, &e), -1);
+    assert_int_equal(model_config_read(&c, directory, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
 }
 
@@ -159,8 +160,8 @@ static void a_bundle_config_keeps_the_rest(void **state)
     c.labels = 3;
     c.hidden_dropout = 0.1f;
     c.classifier_dropout = 0.25f;
-    if (model_config_for_bundle(&j, folder, &c, names, true, &e))
-        fail_msg("%s", e.text);
+    if (model_config_for_bundle(&j, directory, &c, names, true, &e))
+        fail_msg("%s", e.message);
     static const char expected[] =
         "{\"architectures\":[\"BertForSequenceClassification\"],\"hidden_size\":24,\"num_attention_heads\":2,\"pad_token_id\":0,"
         "\"torch_dtype\":\"float32\",\"id2label\":{\"0\":\"NO\",\"1\":\"YES\",\"2\":\"\\\"both\\\"\"},"
@@ -184,15 +185,15 @@ static void clear_environment(void)
     static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
-    setenv("HOME", folder, 1);
+    setenv("HOME", directory, 1);
 }
 
 static void expect_found(const char *model, const char *below)
 {
-    char *found, *expected = *below ? path_join(folder, below) : duplicate(folder);
+    char *found, *expected = *below ? path_join(directory, below) : duplicate(directory);
     struct error e = {0};
-    if (model_folder_find(&found, model, &e))
-        fail_msg("expected %s, found: %s", expected, e.text);
+    if (model_directory_find(&found, model, &e))
+        fail_msg("expected %s, found: %s", expected, e.message);
     assert_string_equal(found, expected);
     free(found);
     free(expected);
@@ -202,10 +203,10 @@ static void expect_not_found(const char *model, const char *words)
 {
     char *found;
     struct error e = {0};
-    if (!model_folder_find(&found, model, &e))
+    if (!model_directory_find(&found, model, &e))
         fail_msg("expected \"%s\" not to be found, found %s", model, found);
-    if (e.kind != ERROR_USAGE || !strstr(e.text, words))
-        fail_msg("expected kind 2 and '%s', found kind %d, '%s'", words, e.kind, e.text);
+    if (e.kind != ERROR_USAGE || !strstr(e.message, words))
+        fail_msg("expected kind 2 and '%s', found kind %d, '%s'", words, e.kind, e.message);
 }
 
 #define COMMIT "24f92d32b1bfb0bcaf9ab193ff3ad01e87732fc1"
@@ -222,7 +223,7 @@ static void finds_hub_names_in_each_cache(void **state)
     };
     clear_environment();
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) { /* each has precedence over those before it */
-        char *value = places[i].value ? path_join(folder, places[i].value) : NULL;
+        char *value = places[i].value ? path_join(directory, places[i].value) : NULL;
         if (value)
             setenv(places[i].variable, value, 1);
         free(value);
@@ -261,13 +262,13 @@ static void names_that_are_no_models(void **state)
     (void)state;
     clear_environment();
     put("file", "x");
-    char *file = path_join(folder, "file");
+    char *file = path_join(directory, "file");
     expect_not_found(file, "is a file");
     free(file);
     static const char *const names[] = {"", "/no/such/folder", "./x/y", "a/b/c", "../x", "a//b", "a/", "a b", "x/..y", "-a/b"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        expect_not_found(names[i], "no such folder");
-    expect_found(folder, "");
+        expect_not_found(names[i], "no such directory");
+    expect_found(directory, "");
 }
 
 static void finds_the_weights(void **state)
@@ -275,18 +276,18 @@ static void finds_the_weights(void **state)
     (void)state;
     char *path;
     struct error e = {0};
-    assert_int_equal(model_folder_weights(&path, folder, &e), -1);
-    assert_non_null(strstr(e.text, "holds no weights"));
+    assert_int_equal(model_directory_weights(&path, directory, &e), -1);
+    assert_non_null(strstr(e.message, "holds no weights"));
     put("model.safetensors.index.json", "{}");
-    assert_int_equal(model_folder_weights(&path, folder, &e), -1);
+    assert_int_equal(model_directory_weights(&path, directory, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_non_null(strstr(e.text, "split over several files"));
+    assert_non_null(strstr(e.message, "split over several files"));
     put("pytorch_model.bin", "");
-    assert_int_equal(model_folder_weights(&path, folder, &e), 0);
+    assert_int_equal(model_directory_weights(&path, directory, &e), 0);
     assert_non_null(strstr(path, "/pytorch_model.bin"));
     free(path);
     put("model.safetensors", "");
-    assert_int_equal(model_folder_weights(&path, folder, &e), 0);
+    assert_int_equal(model_directory_weights(&path, directory, &e), 0);
     assert_non_null(strstr(path, "/model.safetensors"));
     free(path);
 }
@@ -294,15 +295,15 @@ static void finds_the_weights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(reads_a_whole_config, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(absent_keys_have_the_defaults_of_transformers, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(an_old_config_without_model_type_is_a_bert, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(finds_hub_names_in_each_cache, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(finds_the_only_snapshot_without_a_ref, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(names_that_are_no_models, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(finds_the_weights, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(reads_a_whole_config, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(absent_keys_have_the_defaults_of_transformers, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(an_old_config_without_model_type_is_a_bert, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(finds_hub_names_in_each_cache, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(finds_the_only_snapshot_without_a_ref, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(names_that_are_no_models, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(finds_the_weights, make_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

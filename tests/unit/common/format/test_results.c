@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOLDER "test_results.d"
-#define LOGITS FOLDER "/logits.h5"
-#define RESULTS FOLDER "/results.h5"
+#define DIRECTORY "test_results.d"
+#define LOGITS DIRECTORY "/logits.h5"
+#define RESULTS DIRECTORY "/results.h5"
 
 static float value_of(enum part part, int epoch, size_t i)
 {
@@ -43,7 +43,7 @@ static void append(enum part part, int epoch, uint32_t rows, uint32_t labels, co
     struct error e;
     struct logits l = make_logits(part, epoch, rows, labels, split_sha256);
     if (logits_append(LOGITS, &l, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     logits_free(&l);
 }
 
@@ -52,7 +52,7 @@ static void check(enum part part, int epoch, uint32_t rows, uint32_t labels)
     struct error e;
     struct logits l, expected = make_logits(part, epoch, rows, labels, "abc");
     if (logits_read(&l, LOGITS, part, epoch, NULL, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_int_equal(l.part, part);
     assert_int_equal(l.epoch, epoch);
     assert_int_equal(l.rows, rows);
@@ -64,10 +64,10 @@ static void check(enum part part, int epoch, uint32_t rows, uint32_t labels)
     logits_free(&expected);
 }
 
-static int fresh_folder(void **state)
+static int fresh_directory(void **state)
 {
     (void)state;
-    return folder_remove(FOLDER, NULL) || folder_create(FOLDER, NULL);
+    return directory_remove(DIRECTORY, NULL) || directory_create(DIRECTORY, NULL);
 }
 
 static void test_round_trip(void **state)
@@ -125,8 +125,8 @@ static void refused(enum part part, int epoch, const char *words)
     assert_int_equal(logits_read(&l, LOGITS, part, epoch, NULL, &e), -1);
     assert_int_equal(l.rows, 77);
     assert_int_equal(e.kind, ERROR_DATA);
-    if (!strstr(e.text, words) || strncmp(e.text, LOGITS, strlen(LOGITS)) != 0)
-        fail_msg("expected \"%s\", found \"%s\"", words, e.text);
+    if (!strstr(e.message, words) || strncmp(e.message, LOGITS, strlen(LOGITS)) != 0)
+        fail_msg("expected \"%s\", found \"%s\"", words, e.message);
 }
 
 static void test_refused(void **state)
@@ -182,7 +182,7 @@ static struct dataset *make_rows(bool multi)
     struct error e;
     struct dataset_writer *w;
     struct dataset *d;
-    assert_int_equal(dataset_writer_create(&w, FOLDER "/rows", 2, multi, &e), 0);
+    assert_int_equal(dataset_writer_create(&w, DIRECTORY "/rows", 2, multi, &e), 0);
     for (int i = 0; i < ROWS; i++) {
         char id[32], group[32];
         const int32_t ids[] = {i};
@@ -192,7 +192,7 @@ static struct dataset *make_rows(bool multi)
         assert_int_equal(dataset_writer_append(w, id, group, multi ? -1 : i % 2, targets, (struct token_row){ids, 1, 1}, &e), 0);
     }
     assert_int_equal(dataset_writer_commit(&w, &e), 0);
-    assert_int_equal(dataset_open(&d, FOLDER "/rows", &e), 0);
+    assert_int_equal(dataset_open(&d, DIRECTORY "/rows", &e), 0);
     return d;
 }
 
@@ -208,11 +208,11 @@ static void test_rows_are_named(void **state)
     assert_int_equal(logits_append(LOGITS, &l, &e), 0);
     logits_free(&l);
     assert_int_equal(logits_read(&read, LOGITS, PART_VALIDATION, 1, &whose, &e), -1);
-    if (!strstr(e.text, "row 2 (id \xe8\xa1\x8c-8999), label 0 is not finite"))
-        fail_msg("%s", e.text);
+    if (!strstr(e.message, "row 2 (id \xe8\xa1\x8c-8999), label 0 is not finite"))
+        fail_msg("%s", e.message);
     assert_int_equal(logits_read(&read, LOGITS, PART_VALIDATION, 1, &all, &e), -1);
-    if (!strstr(e.text, "row 2 (id \xe8\xa1\x8c-2), label 0 is not finite"))
-        fail_msg("%s", e.text);
+    if (!strstr(e.message, "row 2 (id \xe8\xa1\x8c-2), label 0 is not finite"))
+        fail_msg("%s", e.message);
     dataset_close(&d);
 }
 
@@ -227,7 +227,7 @@ static struct split make_split(const struct dataset *d)
         enum part p = i % 7 ? PART_TRAIN : PART_VALIDATION;
         s.part[p].rows[s.part[p].count++] = i;
     }
-    assert_int_equal(split_write(FOLDER "/split.json", &s, d, &e), 0);
+    assert_int_equal(split_write(DIRECTORY "/split.json", &s, d, &e), 0);
     return s;
 }
 
@@ -264,8 +264,8 @@ static struct json *expected_rows(const struct dataset *d, const struct split *s
     struct json *labels = json_set(j, "label", json_array());
     for (uint32_t i = 0; i < s->part[part].count; i++) {
         uint32_t row = s->part[part].rows[i];
-        json_append(ids, json_of_text(dataset_id(d, row)));
-        json_append(groups, json_of_text(dataset_group(d, row)));
+        json_append(ids, json_of_string(dataset_id(d, row)));
+        json_append(groups, json_of_string(dataset_group(d, row)));
         if (!dataset_is_multi(d)) {
             json_append(labels, json_of_number(dataset_class(d, row)));
             continue;
@@ -282,17 +282,17 @@ static void write_expected(const struct dataset *d, const struct split *s)
     struct error e;
     struct json *j = json_object(), *rows = json_set(j, "rows", json_object());
     struct json *parts = json_set(json_set(j, "trials", json_object()), trial.key, json_object());
-    json_set_text(j, "split_sha256", s->sha256);
+    json_set_string(j, "split_sha256", s->sha256);
     struct json *names = json_set(j, "labels", json_array());
     for (int k = 0; k < 2; k++)
-        json_append(names, json_of_text(label_names[k]));
+        json_append(names, json_of_string(label_names[k]));
     for (int p = 0; p < PART_COUNT; p++)
         json_set(rows, part_names[p], expected_rows(d, s, (enum part)p));
     struct json *validation = json_set(parts, "validation", json_object()), *train = json_set(parts, "train", json_object());
     json_set(validation, "1", expected_epoch(PART_VALIDATION, 1, s->part[PART_VALIDATION].count));
     json_set(validation, "2", expected_epoch(PART_VALIDATION, 2, s->part[PART_VALIDATION].count));
     json_set(train, "2", expected_epoch(PART_TRAIN, 2, s->part[PART_TRAIN].count));
-    assert_int_equal(json_write(FOLDER "/expected.json", j, &e), 0);
+    assert_int_equal(json_write(DIRECTORY "/expected.json", j, &e), 0);
     json_destroy(&j);
 }
 
@@ -301,7 +301,7 @@ static const char *python_with_h5py(void)
 {
     const char *candidates[] = {getenv("PYTHON"), "/usr/bin/python3", "python3"};
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        char *command = format_text("%s -c 'import h5py, numpy' 2>/dev/null", candidates[i] ? candidates[i] : "false");
+        char *command = format_string("%s -c 'import h5py, numpy' 2>/dev/null", candidates[i] ? candidates[i] : "false");
         int status = system(command);
         free(command);
         if (status == 0)
@@ -324,9 +324,10 @@ static void check_with_h5py(bool multi)
     append(PART_VALIDATION, 2, s.part[PART_VALIDATION].count, 2, s.sha256);
     append(PART_TRAIN, 2, s.part[PART_TRAIN].count, 2, s.sha256);
     if (results_write(RESULTS, d, &s, label_names, &trial, 1, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     write_expected(d, &s);
-    char *command = format_text("%s %s/../system/results_check.py %s %s/expected.json", python, TEST_GOLDEN, RESULTS, FOLDER);
+    char *command =
+        format_string("%s %s/../system/results_check.py %s %s/expected.json", python, TEST_GOLDEN, RESULTS, DIRECTORY);
     int status = system(command);
     free(command);
     split_free(&s);
@@ -357,10 +358,10 @@ static void test_results_refused(void **state)
     append(PART_VALIDATION, 2, 5, 2, s.sha256);
     assert_int_equal(results_write(RESULTS, d, &s, label_names, &trial, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_non_null(strstr(e.text, "validation has 5 rows and 2 labels; the split has 1286 and 2"));
+    assert_non_null(strstr(e.message, "validation has 5 rows and 2 labels; the split has 1286 and 2"));
     append(PART_VALIDATION, 2, s.part[PART_VALIDATION].count, 2, "0123456789abcdef");
     assert_int_equal(results_write(RESULTS, d, &s, label_names, &trial, 1, &e), -1);
-    assert_non_null(strstr(e.text, "another split (0123456789ab"));
+    assert_non_null(strstr(e.message, "another split (0123456789ab"));
     assert_true(file_exists(RESULTS)); /* the old results are still there */
     split_free(&s);
     dataset_close(&d);
@@ -378,7 +379,7 @@ static void test_full_disk(void **state)
 {
     (void)state;
     struct error e = {0};
-    if (mount("none", FOLDER, "tmpfs", 0, "size=256k")) {
+    if (mount("none", DIRECTORY, "tmpfs", 0, "size=256k")) {
         print_message("skipped: a tmpfs cannot be mounted here\n");
         skip();
     }
@@ -389,34 +390,34 @@ static void test_full_disk(void **state)
     struct logits kept = {0};
     int read = logits_read(&kept, LOGITS, PART_VALIDATION, 1, NULL, NULL);
     logits_free(&kept);
-    int files = system("test \"$(ls " FOLDER ")\" = logits.h5");
-    assert_int_equal(umount(FOLDER), 0); /* nothing in it is left open */
+    int files = system("test \"$(ls " DIRECTORY ")\" = logits.h5");
+    assert_int_equal(umount(DIRECTORY), 0); /* nothing in it is left open */
     assert_int_equal(result, -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    if (!strstr(e.text, "No space left on device"))
-        fail_msg("the cause is missing in: %s", e.text);
+    if (!strstr(e.message, "No space left on device"))
+        fail_msg("the cause is missing in: %s", e.message);
     assert_int_equal(read, 0);
     assert_int_equal(files, 0);
 }
 
-static int remove_folder(void **state)
+static int remove_directory(void **state)
 {
     (void)state;
-    return folder_remove(FOLDER, NULL);
+    return directory_remove(DIRECTORY, NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_round_trip, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_wide_rows, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_replacement, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_refused, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_rows_are_named, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_results_single, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_results_multi, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_results_refused, fresh_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(test_full_disk, fresh_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_round_trip, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_wide_rows, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_replacement, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_refused, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_rows_are_named, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_results_single, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_results_multi, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_results_refused, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_full_disk, fresh_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static void reads_what_the_library_wrote(void **state)
     struct tensor_file *f;
     struct error e = {0};
     if (tensor_file_open(&f, GOLDEN("all.safetensors"), &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     check_tensors(f, GOLDEN("expected.txt"));
     assert_string_equal(tensor_file_metadata(f, "format"), "pt");
     assert_string_equal(tensor_file_metadata(f, "note"), "ä");
@@ -53,8 +53,8 @@ static void expect_refusal(const char *header, uint64_t header_size, size_t data
     char *bytes = make_file(header, header_size, data_size, &size);
     if (!tensor_file_parse(&f, bytes, size, "lie.safetensors", &e))
         fail_msg("expected a refusal (%s), found acceptance of %s", words, header);
-    if (e.kind != ERROR_DATA || !strstr(e.text, words) || strncmp(e.text, "lie.safetensors", 15))
-        fail_msg("for %s\nexpected kind 3 and the words '%s'\n   found kind %d, '%s'", header, words, e.kind, e.text);
+    if (e.kind != ERROR_DATA || !strstr(e.message, words) || strncmp(e.message, "lie.safetensors", 15))
+        fail_msg("for %s\nexpected kind 3 and the words '%s'\n   found kind %d, '%s'", header, words, e.kind, e.message);
     assert_null(f);
     free(bytes);
 }
@@ -138,7 +138,7 @@ static void accepts_odd_but_legal_headers(void **state)
         struct tensor_file *f;
         char *bytes = make_file(legal[i].header, strlen(legal[i].header), legal[i].data, &size);
         if (tensor_file_parse(&f, bytes, size, "x", &e))
-            fail_msg("expected %s to be read, found: %s", legal[i].header, e.text);
+            fail_msg("expected %s to be read, found: %s", legal[i].header, e.message);
         assert_int_equal(tensor_file_count(f), legal[i].tensors);
         if (i == 3)
             assert_string_equal(tensor_file_at(f, 0)->name, "a");
@@ -186,7 +186,7 @@ static void writes_what_it_reads(void **state)
     size_t first_size, second_size;
     const char *path = "written.safetensors";
     if (safetensors_write(path, tensors, 4, metadata, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_int_equal(file_read(&first, &first_size, path, &e), 0);
     assert_int_equal(safetensors_write(path, tensors, 4, metadata, &e), 0);
     assert_int_equal(file_read(&second, &second_size, path, &e), 0);
@@ -196,7 +196,7 @@ static void writes_what_it_reads(void **state)
     memcpy(&header, first, 8);
     assert_int_equal(header % 8, 0);
     if (tensor_file_open(&f, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_int_equal(tensor_file_count(f), 4);
     for (size_t i = 0; i < 4; i++) {
         const struct tensor *t = tensor_file_find(f, tensors[i].name);
@@ -223,10 +223,10 @@ static void a_failed_write_leaves_nothing(void **state)
     static const float a[4];
     struct tensor t = {"a", TENSOR_F32, 1, {4}, 4, a, sizeof a};
     assert_int_equal(safetensors_write("no/such/folder/x.safetensors", &t, 1, NULL, &e), -1);
-    assert_non_null(strstr(e.text, "no/such/folder/x.safetensors"));
+    assert_non_null(strstr(e.message, "no/such/folder/x.safetensors"));
     t.count = 5;
     assert_int_equal(safetensors_write("wrong.safetensors", &t, 1, NULL, &e), -1);
-    assert_non_null(strstr(e.text, "tensor a"));
+    assert_non_null(strstr(e.message, "tensor a"));
     assert_false(file_exists("wrong.safetensors"));
 }
 
@@ -250,9 +250,9 @@ static void a_write_that_fails_in_the_middle_leaves_the_old_file(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &kept), 0);
     assert_int_equal(result, -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    if (!strstr(e.text, "kept.safetensors: cannot be written: File too large"))
-        fail_msg("expected the path and the cause, found '%s'", e.text);
-    char *bytes, *temporary = format_text("%s.%d.tmp", path, (int)getpid());
+    if (!strstr(e.message, "kept.safetensors: cannot be written: File too large"))
+        fail_msg("expected the path and the cause, found '%s'", e.message);
+    char *bytes, *temporary = format_string("%s.%d.tmp", path, (int)getpid());
     size_t size;
     assert_int_equal(file_read(&bytes, &size, path, &e), 0);
     assert_int_equal(size, 3);

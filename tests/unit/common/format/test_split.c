@@ -34,7 +34,7 @@ static struct dataset *make_rows(const char *prefix, int32_t first_token)
     }
     assert_int_equal(dataset_writer_commit(&w, &e), 0);
     if (dataset_open(&d, ROWS_PATH, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return d;
 }
 
@@ -57,7 +57,7 @@ static void test_round_trip(void **state)
     struct dataset *d = make_rows("id", 7);
     struct split s = make_split(), read = {0};
     if (split_write(PATH, &s, d, &e) || split_read(&read, PATH, d, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     for (int p = 0; p < PART_COUNT; p++) {
         assert_int_equal(read.part[p].count, s.part[p].count);
         assert_memory_equal(read.part[p].rows, s.part[p].rows, s.part[p].count * sizeof(uint32_t));
@@ -71,7 +71,7 @@ static void test_round_trip(void **state)
 
     d = make_rows("id", 8); /* the same rows by another tokeniser: the split holds */
     if (split_read(&read, PATH, d, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     split_free(&read);
     split_free(&s);
     dataset_close(&d);
@@ -103,8 +103,8 @@ static void refused(const struct dataset *d, const char *text, const char *words
         fail_msg("accepted: %s", text);
     assert_int_equal(e.kind, ERROR_DATA);
     assert_string_equal(s.method, "untouched");
-    if (!strstr(e.text, words))
-        fail_msg("expected \"%s\", found \"%s\"", words, e.text);
+    if (!strstr(e.message, words))
+        fail_msg("expected \"%s\", found \"%s\"", words, e.message);
 }
 
 static void test_refused(void **state)
@@ -144,7 +144,7 @@ static void test_changed(void **state)
     for (int p = 0; p < 2; p++) {
         struct json *list = json_array();
         const struct json *old = json_get(json_get(j, "parts"), parts[p]);
-        json_append(list, json_of_text(ids[p]));
+        json_append(list, json_of_string(ids[p]));
         for (size_t i = 1; i < json_size(old); i++)
             json_append(list, json_copy(json_at(old, i)));
         struct json *copy = json_copy(json_get(j, "parts"));
@@ -154,7 +154,7 @@ static void test_changed(void **state)
     assert_int_equal(json_write(PATH, j, &e), 0);
     json_destroy(&j);
     assert_int_equal(split_read(&read, PATH, d, &e), -1);
-    assert_non_null(strstr(e.text, "was changed after it was written"));
+    assert_non_null(strstr(e.message, "was changed after it was written"));
     split_free(&s);
     dataset_close(&d);
 
@@ -163,7 +163,7 @@ static void test_changed(void **state)
     struct dataset *first = make_rows("id", 7);
     assert_int_equal(split_write(PATH, &s, first, &e), 0);
     assert_int_equal(split_read(&read, PATH, d, &e), -1);
-    assert_non_null(strstr(e.text, "was made from other data"));
+    assert_non_null(strstr(e.message, "was made from other data"));
     assert_int_equal(e.kind, ERROR_DATA);
     split_free(&s);
     dataset_close(&first);

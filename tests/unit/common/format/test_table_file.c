@@ -21,7 +21,7 @@ static void write_text(const char *path, const char *text, size_t size)
 {
     struct error e;
     if (file_write(path, text, size, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
 }
 
 static void compare_rows(struct csv *f, const struct json *table, size_t number)
@@ -31,11 +31,11 @@ static void compare_rows(struct csv *f, const struct json *table, size_t number)
     size_t line;
     for (size_t i = 0; i < json_size(rows); i++) {
         if (csv_next(f, &row, &line, &e) != 1)
-            fail_msg("table %zu, row %zu: %s", number, i, e.text);
+            fail_msg("table %zu, row %zu: %s", number, i, e.message);
         assert_int_equal(json_size(row), json_size(columns));
         for (size_t k = 0; k < json_size(columns); k++) {
-            const char *expected = json_text(json_at(json_at(rows, i), k)), *found = json_text(json_at(row, k));
-            assert_string_equal(json_key(row, k), json_text(json_at(columns, k)));
+            const char *expected = json_string(json_at(json_at(rows, i), k)), *found = json_string(json_at(row, k));
+            assert_string_equal(json_key(row, k), json_string(json_at(columns, k)));
             if (!expected != !found || (expected && strcmp(expected, found)))
                 fail_msg("table %zu, row %zu, cell %zu: expected \"%s\", found \"%s\"", number, i, k,
                          expected ? expected : "nothing", found ? found : "nothing");
@@ -51,17 +51,17 @@ static void tables_read_as_python_reads_them(void **state)
     struct json *golden;
     struct error e;
     if (json_read(&golden, TEST_GOLDEN "/csv_tables.json", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct json *tables = json_get(golden, "tables");
     assert_int_equal(json_size(tables), 24);
     for (size_t i = 0; i < json_size(tables); i++) {
         const struct json *table = json_at(tables, i);
-        const char *text = json_text(json_get(table, "text"));
+        const char *text = json_string(json_get(table, "text"));
         struct csv *f;
         write_text(PATH, text, strlen(text));
-        if (csv_open(&f, PATH, 0, &e) && csv_open(&f, PATH, *json_text(json_get(table, "separator")), &e))
-            fail_msg("%s", e.text);
-        assert_int_equal(csv_separator(f), *json_text(json_get(table, "separator")));
+        if (csv_open(&f, PATH, 0, &e) && csv_open(&f, PATH, *json_string(json_get(table, "separator")), &e))
+            fail_msg("%s", e.message);
+        assert_int_equal(csv_separator(f), *json_string(json_get(table, "separator")));
         compare_rows(f, table, i);
         csv_close(&f);
     }
@@ -82,9 +82,9 @@ static void rows_know_their_lines(void **state)
     assert_true(table_file_has_cells(f));
     for (size_t i = 0; i < 5; i++) {
         if (table_file_next(f, &row, &line, &e) != 1)
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
         assert_int_equal(line, lines[i]);
-        assert_int_equal(json_type(json_get(row, "b")), i == 2 || i == 3 ? JSON_NULL : JSON_TEXT);
+        assert_int_equal(json_type(json_get(row, "b")), i == 2 || i == 3 ? JSON_NULL : JSON_STRING);
     }
     assert_int_equal(table_file_next(f, &row, &line, &e), 0);
     table_file_close(&f);
@@ -101,15 +101,15 @@ static void compressed_files_read_whole(void **state)
         const struct json *row;
         size_t line, rows = 0;
         if (table_file_open(&f, paths[p], &e))
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
         int more;
         while ((more = table_file_next(f, &row, &line, &e)) > 0) {
             rows++;
             assert_int_equal(line, rows + 1);
-            assert_int_equal(atoi(json_text(json_get(row, "id"))), rows);
+            assert_int_equal(atoi(json_string(json_get(row, "id"))), rows);
         }
         if (more)
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
         assert_int_equal(rows, 9000);
         table_file_close(&f);
     }
@@ -121,8 +121,8 @@ static void damaged_files_are_refused(void **state)
     (void)state;
     static const char *const suffixes[] = {"gz", "zst"};
     for (size_t p = 0; p < 2; p++) {
-        char *from = format_text(TEST_GOLDEN "/csv_rows.csv.%s", suffixes[p]), *to = format_text("test_cut.csv.%s", suffixes[p]),
-             *bytes;
+        char *from = format_string(TEST_GOLDEN "/csv_rows.csv.%s", suffixes[p]),
+             *to = format_string("test_cut.csv.%s", suffixes[p]), *bytes;
         size_t size;
         struct error e;
         assert_int_equal(file_read(&bytes, &size, from, &e), 0);
@@ -137,8 +137,8 @@ static void damaged_files_are_refused(void **state)
             table_file_close(&f);
             if (more == 0 && rows != 9000 && rows < 4400) /* cut between the two members is whole */
                 fail_msg("%s cut to %zu of %zu bytes gives %zu rows and no error", to, half, size, rows);
-            if (more < 0 && (e.kind != ERROR_DATA || strncmp(e.text, to, strlen(to))))
-                fail_msg("'%s' does not name %s", e.text, to);
+            if (more < 0 && (e.kind != ERROR_DATA || strncmp(e.message, to, strlen(to))))
+                fail_msg("'%s' does not name %s", e.message, to);
         }
         bytes[size / 3] ^= 0x55;
         struct table_file *f = NULL;
@@ -190,8 +190,8 @@ static void each_wrong_table_is_named(void **state)
         int more = table_file_open(&f, cases[i].path, &e) ? -1 : 1;
         while (more > 0)
             more = table_file_next(f, &row, &line, &e);
-        if (more == 0 || e.kind != ERROR_DATA || !strstr(e.text, cases[i].words))
-            fail_msg("expected: %s\nfound:    %s", cases[i].words, more ? e.text : "no error");
+        if (more == 0 || e.kind != ERROR_DATA || !strstr(e.message, cases[i].words))
+            fail_msg("expected: %s\nfound:    %s", cases[i].words, more ? e.message : "no error");
         table_file_close(&f);
     }
 }

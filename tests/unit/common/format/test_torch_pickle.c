@@ -19,7 +19,7 @@ static void check_file(const char *path)
     struct tensor_file *f;
     struct error e = {0};
     if (tensor_file_open(&f, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     check_tensors(f, GOLDEN("expected.txt"));
     assert_ptr_equal(tensor_file_find(f, "tied.a")->data, tensor_file_find(f, "tied.b")->data);
     tensor_file_close(&f);
@@ -49,8 +49,8 @@ static void expect_refusal_of_file(const char *path, const char *words)
     struct error e = {0};
     if (!tensor_file_open(&f, path, &e))
         fail_msg("expected %s to be refused (%s), found acceptance", path, words);
-    if (e.kind != ERROR_DATA || !strstr(e.text, words))
-        fail_msg("%s: expected kind 3 and '%s', found kind %d, '%s'", path, words, e.kind, e.text);
+    if (e.kind != ERROR_DATA || !strstr(e.message, words))
+        fail_msg("%s: expected kind 3 and '%s', found kind %d, '%s'", path, words, e.kind, e.message);
 }
 
 static void refuses_calls_by_their_name(void **state)
@@ -158,10 +158,10 @@ static void refuses_lies(void **state)
         struct error e = {0};
         int result = parse_hand_made(cases[i].pickle, cases[i].size, cases[i].rest, cases[i].rest_size, &e);
         if (!cases[i].words && result)
-            fail_msg("case %zu: expected acceptance, found '%s'", i, e.text);
-        if (cases[i].words && (!result || e.kind != ERROR_DATA || !strstr(e.text, cases[i].words)))
+            fail_msg("case %zu: expected acceptance, found '%s'", i, e.message);
+        if (cases[i].words && (!result || e.kind != ERROR_DATA || !strstr(e.message, cases[i].words)))
             fail_msg("case %zu: expected kind 3 and '%s', found %d, '%s'", i, cases[i].words, e.kind,
-                     result ? e.text : "accepted");
+                     result ? e.message : "accepted");
     }
 }
 
@@ -175,7 +175,7 @@ static void refuses_big_endian(void **state)
     buffer_append(&b, head, sizeof head - 1);
     buffer_append(&b, big, sizeof big - 1);
     assert_int_equal(tensor_file_parse(&f, b.data, b.size, "x", &e), -1);
-    assert_non_null(strstr(e.text, "big-endian"));
+    assert_non_null(strstr(e.message, "big-endian"));
     buffer_free(&b);
 }
 
@@ -193,7 +193,7 @@ static void deep_nesting_costs_nothing(void **state)
         buffer_append(&b, "\x85", 1);
     buffer_append(&b, ".", 1);
     if (pickle_read(&p, b.data, b.size, none, "deep", NULL, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct pickle_value *v = pickle_root(p);
     int depth = 0;
     for (; v->count; v = v->items[0])
@@ -211,8 +211,8 @@ static void survive(const char *bytes, size_t size, const char *what, size_t at)
     memcpy(exact, bytes, size);
     if (!tensor_file_parse(&f, exact, size, "cut", &e))
         tensor_file_close(&f);
-    else if (e.kind != ERROR_DATA || !e.text[0])
-        fail_msg("%s %zu: expected kind 3 and words, found kind %d, '%s'", what, at, e.kind, e.text);
+    else if (e.kind != ERROR_DATA || !e.message[0])
+        fail_msg("%s %zu: expected kind 3 and words, found kind %d, '%s'", what, at, e.kind, e.message);
     free(exact);
 }
 

@@ -23,7 +23,7 @@ static struct json *parse(const char *text)
     struct error e;
     struct json *j;
     if (json_parse(&j, text, strlen(text), "t", &e))
-        fail_msg("%s: %s", text, e.text);
+        fail_msg("%s: %s", text, e.message);
     return j;
 }
 
@@ -114,8 +114,8 @@ static void test_refused(void **state)
         struct json *j = (struct json *)&e;
         if (!json_parse(&j, cases[i].text, strlen(cases[i].text), "t", &e))
             fail_msg("accepted: %s", cases[i].text);
-        if (!strstr(e.text, cases[i].words))
-            fail_msg("%s: expected \"%s\", found \"%s\"", cases[i].text, cases[i].words, e.text);
+        if (!strstr(e.message, cases[i].words))
+            fail_msg("%s: expected \"%s\", found \"%s\"", cases[i].text, cases[i].words, e.message);
         assert_int_equal(e.kind, ERROR_DATA);
         assert_ptr_equal(j, &e);
     }
@@ -151,7 +151,7 @@ static void nested(int depth, const char *open, const char *close, int expected)
         buffer_text(&b, close);
     assert_int_equal(json_parse(&j, b.data, b.size, "t", &e), expected);
     if (expected)
-        assert_non_null(strstr(e.text, "64 deep"));
+        assert_non_null(strstr(e.message, "64 deep"));
     json_destroy(&j);
     buffer_free(&b);
 }
@@ -178,7 +178,7 @@ static void test_line(void **state)
     json_destroy(&j);
     text = "{\"a\": NaN, \"a\": 1}";
     assert_int_equal(json_parse_line(&j, text, strlen(text), "t", 7, &e), -1);
-    assert_string_equal(e.text, "t:7:12: the key \"a\" stands twice in its object");
+    assert_string_equal(e.message, "t:7:12: the key \"a\" stands twice in its object");
 }
 
 /* Expected texts are Python's repr of the same numbers. */
@@ -240,12 +240,12 @@ static void test_building(void **state)
 {
     (void)state;
     struct json *j = json_object();
-    json_set_text(j, "name", "a\"b");
-    json_set_text(j, "none", NULL);
+    json_set_string(j, "name", "a\"b");
+    json_set_string(j, "none", NULL);
     json_set_number(j, "n", 3);
     json_set_boolean(j, "yes", true);
     struct json *list = json_set(j, "list", json_array());
-    json_append(list, json_of_text("bad \xff bytes"));
+    json_append(list, json_of_string("bad \xff bytes"));
     json_append(list, json_null());
     json_set_number(json_set(j, "name", json_object()), "inner", 1); /* replaced where it stands */
     struct json *copy = json_copy(j);
@@ -260,7 +260,7 @@ static void test_building(void **state)
     assert_null(json_get(json_get(copy, "n"), "x"));
     assert_null(json_get(NULL, "x"));
     assert_null(json_at(json_get(copy, "list"), 2));
-    assert_null(json_text(json_get(copy, "n")));
+    assert_null(json_string(json_get(copy, "n")));
     assert_int_equal(json_size(json_get(copy, "n")), 0);
     assert_string_equal(json_key(copy, 4), "list");
     json_destroy(&copy);
@@ -285,12 +285,12 @@ static void test_large_object(void **state)
     }
     assert_null(json_get(read, "k2000"));
     json_destroy(&read);
-    char *twice = format_text("%.*s, \"k1234\": 0}", (int)strlen(text) - 1, text);
+    char *twice = format_string("%.*s, \"k1234\": 0}", (int)strlen(text) - 1, text);
     struct error e;
     assert_int_equal(json_parse(&read, twice, strlen(twice), "t", &e), -1);
-    char *place = format_text("t:1:%zu: the key \"k1234\"", strlen(text) + 2);
-    if (!strstr(e.text, place))
-        fail_msg("expected \"%s\", found \"%s\"", place, e.text);
+    char *place = format_string("t:1:%zu: the key \"k1234\"", strlen(text) + 2);
+    if (!strstr(e.message, place))
+        fail_msg("expected \"%s\", found \"%s\"", place, e.message);
     free(place);
     free(twice);
     free(text);
@@ -309,7 +309,7 @@ static void test_long_list(void **state)
     double start = clock_seconds();
     size_t total = 0;
     for (size_t i = 0; i < json_size(j); i++)
-        total += strlen(json_text(json_at(j, i)));
+        total += strlen(json_string(json_at(j, i)));
     assert_int_equal(total, 888890);
     assert_true(clock_seconds() - start < 2);
     json_destroy(&j);
@@ -335,7 +335,7 @@ static void test_files(void **state)
     json_destroy(&read);
     assert_int_equal(file_write("test_json.json", "", 0, &e), 0);
     assert_int_equal(json_read(&read, "test_json.json", &e), -1);
-    assert_string_equal(e.text, "test_json.json:1:1: is empty");
+    assert_string_equal(e.message, "test_json.json:1:1: is empty");
     remove("test_json.json");
     assert_int_equal(json_read(&read, "test_json.json", &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);

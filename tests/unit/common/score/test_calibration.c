@@ -22,7 +22,7 @@ static struct json *golden(void)
     struct error e;
     struct json *j;
     if (json_read(&j, TEST_GOLDEN "/score_calibration.json", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_true(json_size(json_get(j, "cases")) >= 4);
     return j;
 }
@@ -31,7 +31,7 @@ static struct validation_outputs read_rows(const struct json *c)
 {
     struct validation_outputs v = {.rows = (size_t)json_number(json_get(c, "rows")),
                                    .labels = (size_t)json_number(json_get(c, "labels"))};
-    bool many = strcmp(json_text(json_get(c, "kind")), "labels") == 0;
+    bool many = strcmp(json_string(json_get(c, "kind")), "labels") == 0;
     float *logits = allocate(v.rows, v.labels * sizeof *logits);
     int32_t *class = allocate(v.rows, sizeof *class);
     uint8_t *targets = allocate(v.rows, v.labels);
@@ -62,7 +62,7 @@ static void rows_free(struct validation_outputs *v)
 static void check(double found, double expected, double tolerance, const struct json *c, const char *what)
 {
     if (!(fabs(found - expected) <= tolerance))
-        fail_msg("%s, %s: expected %.17g, found %.17g", json_text(json_get(c, "name")), what, expected, found);
+        fail_msg("%s, %s: expected %.17g, found %.17g", json_string(json_get(c, "name")), what, expected, found);
 }
 
 static void check_measure(struct validation_outputs v, double temperature, const struct json *expected, const struct json *c)
@@ -73,7 +73,7 @@ static void check_measure(struct validation_outputs v, double temperature, const
     for (size_t l = 0; l < v.labels; l++)
         temperatures[l] = temperature;
     if (calibration_measure(&r, v, 1, temperatures, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     check(r.nll, json_number(json_get(expected, "nll")), 1e-12, c, "NLL");
     check(r.ece, json_number(json_get(expected, "ece")), 1e-12, c, "ECE");
     check(r.brier, json_number(json_get(expected, "brier")), 1e-12, c, "Brier");
@@ -262,13 +262,13 @@ static void refusals(void **state)
     struct reliability r;
     struct error e = {0};
     assert_int_equal(temperature_fit(&f, (struct validation_outputs){logits, NULL, targets, 2, 1}, &e), -1);
-    assert_true(e.kind == ERROR_DATA && strstr(e.text, "row 1 "));
+    assert_true(e.kind == ERROR_DATA && strstr(e.message, "row 1 "));
     assert_int_equal(temperature_fit(&f, (struct validation_outputs){logits, NULL, targets, 0, 1}, &e), -1);
-    assert_true(e.kind == ERROR_DATA && strstr(e.text, "empty"));
+    assert_true(e.kind == ERROR_DATA && strstr(e.message, "empty"));
     static const double bad[] = {0, -1, NAN, INFINITY};
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(calibration_measure(&r, (struct validation_outputs){logits, NULL, targets, 1, 1}, 0, &bad[i], &e), -1);
-        assert_true(e.kind == ERROR_USAGE && strstr(e.text, "must be above 0"));
+        assert_true(e.kind == ERROR_USAGE && strstr(e.message, "must be above 0"));
     }
 }
 

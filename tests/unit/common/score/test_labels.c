@@ -28,14 +28,14 @@ static const struct json *cases(struct json **root)
 {
     struct error e;
     if (json_read(root, TEST_GOLDEN "/score_labels.json", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_true(json_size(json_get(*root, "cases")) >= 4);
     return json_get(*root, "cases");
 }
 
 static void read_rows(struct rows *ret, const struct json *c)
 {
-    struct rows r = {json_text(json_get(c, "name")), (size_t)json_number(json_get(c, "rows")),
+    struct rows r = {json_string(json_get(c, "name")), (size_t)json_number(json_get(c, "rows")),
                      (size_t)json_number(json_get(c, "labels"))};
     r.probability = allocate(r.rows, r.labels * sizeof(double));
     r.truth = allocate(r.rows, r.labels);
@@ -62,7 +62,7 @@ static void check(double found, double expected, const char *name, const char *w
         fail_msg("%s, %s: expected %.17g, found %.17g", name, what, expected, found);
 }
 
-static void figures(void **state)
+static void metrics(void **state)
 {
     (void)state;
     struct json *root;
@@ -77,11 +77,11 @@ static void figures(void **state)
         const struct {
             const char *key;
             double found;
-        } figure[] = {{"accuracy", m.accuracy}, {"micro_precision", m.micro_precision}, {"micro_recall", m.micro_recall},
+        } metric[] = {{"accuracy", m.accuracy}, {"micro_precision", m.micro_precision}, {"micro_recall", m.micro_recall},
                       {"micro_f1", m.micro_f1}, {"macro_precision", m.macro_precision}, {"macro_recall", m.macro_recall},
                       {"macro_f1", m.macro_f1}, {"weighted_f1", m.weighted_f1},         {"micro_f1", pooled.f1}};
-        for (size_t k = 0; r.labels > 1 && k < sizeof figure / sizeof figure[0]; k++)
-            check(figure[k].found, json_number(json_get(f, figure[k].key)), r.name, figure[k].key);
+        for (size_t k = 0; r.labels > 1 && k < sizeof metric / sizeof metric[0]; k++)
+            check(metric[k].found, json_number(json_get(f, metric[k].key)), r.name, metric[k].key);
         for (size_t l = 0; r.labels > 1 && l < r.labels; l++) {
             const struct json *expected = json_at(json_get(f, "each"), l);
             check(each[l].precision, json_number(json_at(expected, 0)), r.name, "precision of a label");
@@ -113,7 +113,7 @@ static void the_sweep_of_w2(void **state)
         read_rows(&r, c);
         struct threshold_point *points = allocate((r.labels + 1) * 91, sizeof *points);
         if (threshold_sweep_labels(points, &grid, (struct validation_labels){r.probability, r.truth, r.rows, r.labels}, &e))
-            fail_msg("%s: %s", r.name, e.text);
+            fail_msg("%s: %s", r.name, e.message);
         for (size_t l = 0; l < r.labels; l++) {
             check(chosen(points + 91 * l, 91), json_number(json_at(json_get(c, "w2"), l)), r.name, "threshold of a label");
             for (int k = 0; k < 91; k++) { /* each point alone, the slow way */
@@ -167,7 +167,7 @@ static void the_exact_search(void **state)
                 grid.to = grid.points = 1;
                 int status = threshold_exact(&best, &grid, (struct validation_scores){p, truth, r.rows}, &e);
                 if (json_type(wanted) == JSON_NULL)
-                    assert_true(status == -1 && e.kind == ERROR_FAILED && strstr(e.text, "no threshold reaches"));
+                    assert_true(status == -1 && e.kind == ERROR_FAILED && strstr(e.message, "no threshold reaches"));
                 else
                     check(best.threshold, json_number(wanted), r.name, rules[k].key);
             }
@@ -190,17 +190,17 @@ static void intervals(void **state)
         struct rows r;
         read_rows(&r, json_at(all, i));
         uint8_t *decided = allocate(r.rows, r.labels);
-        double *values = allocate(draws, BOOTSTRAP_FIGURES * sizeof *values);
+        double *values = allocate(draws, BOOTSTRAP_METRICS * sizeof *values);
         for (size_t k = 0; k < r.rows * r.labels; k++)
             decided[k] = r.probability[k] >= r.thresholds[k % r.labels];
         bootstrap_draw(&values, (const uint8_t *const *)&decided, 1, draws, r.truth, r.rows, r.labels, false,
                        (uint64_t)json_number(json_get(b, "seed")));
-        for (int f = 0; r.labels > 1 && f < BOOTSTRAP_FIGURES; f++) {
+        for (int f = 0; r.labels > 1 && f < BOOTSTRAP_METRICS; f++) {
             const struct json *expected = json_at(json_get(b, "intervals"), (size_t)f);
-            struct interval found = bootstrap_interval(values, NULL, draws, (enum bootstrap_figure)f);
-            check(found.low, json_number(json_at(expected, 0)), r.name, bootstrap_figure_names[f]);
-            check(found.high, json_number(json_at(expected, 1)), r.name, bootstrap_figure_names[f]);
-            found = bootstrap_interval(values, values, draws, (enum bootstrap_figure)f);
+            struct interval found = bootstrap_interval(values, NULL, draws, (enum bootstrap_metric)f);
+            check(found.low, json_number(json_at(expected, 0)), r.name, bootstrap_metric_names[f]);
+            check(found.high, json_number(json_at(expected, 1)), r.name, bootstrap_metric_names[f]);
+            found = bootstrap_interval(values, values, draws, (enum bootstrap_metric)f);
             assert_true(found.low == 0 && found.high == 0);
         }
         free(values);
@@ -221,16 +221,16 @@ static void intervals_are_those_of_numpy(void **state)
         struct rows r;
         read_rows(&r, json_at(all, i));
         uint8_t *decided = allocate(r.rows, r.labels);
-        double *values = allocate(1000, BOOTSTRAP_FIGURES * sizeof *values);
+        double *values = allocate(1000, BOOTSTRAP_METRICS * sizeof *values);
         for (size_t k = 0; k < r.rows * r.labels; k++)
             decided[k] = r.probability[k] >= r.thresholds[k % r.labels];
         bootstrap_draw(&values, (const uint8_t *const *)&decided, 1, 1000, r.truth, r.rows, r.labels, false, 1);
-        for (int f = 0; r.labels > 1 && f < BOOTSTRAP_FIGURES; f++) {
+        for (int f = 0; r.labels > 1 && f < BOOTSTRAP_METRICS; f++) {
             double low = json_number(json_at(json_at(expected, (size_t)f), 0)),
                    high = json_number(json_at(json_at(expected, (size_t)f), 1));
-            struct interval found = bootstrap_interval(values, NULL, 1000, (enum bootstrap_figure)f);
+            struct interval found = bootstrap_interval(values, NULL, 1000, (enum bootstrap_metric)f);
             if (!(fabs(found.low - low) <= 0.12 * (high - low) && fabs(found.high - high) <= 0.12 * (high - low)))
-                fail_msg("%s, %s: NumPy's interval is %.4f to %.4f, found %.4f to %.4f", r.name, bootstrap_figure_names[f], low,
+                fail_msg("%s, %s: NumPy's interval is %.4f to %.4f, found %.4f to %.4f", r.name, bootstrap_metric_names[f], low,
                          high, found.low, found.high);
         }
         free(values);
@@ -249,13 +249,13 @@ static void refusals(void **state)
     const uint8_t truth[4] = {0};
     struct error e = {0};
     assert_int_equal(threshold_sweep_labels(points, &grid, (struct validation_labels){p, truth, 2, 2}, &e), -1);
-    assert_true(e.kind == ERROR_DATA && strstr(e.text, "row 1, label 1 "));
+    assert_true(e.kind == ERROR_DATA && strstr(e.message, "row 1, label 1 "));
     assert_int_equal(threshold_sweep_labels(points, &grid, (struct validation_labels){p, truth, 0, 2}, &e), -1);
-    assert_true(e.kind == ERROR_DATA && strstr(e.text, "empty"));
+    assert_true(e.kind == ERROR_DATA && strstr(e.message, "empty"));
     grid.rule = RULE_COST;
     assert_int_equal(threshold_sweep_labels(points, &grid, (struct validation_labels){p, truth, 1, 2}, &e), -1);
-    assert_true(e.kind == ERROR_USAGE && strstr(e.text, "cost"));
-    /* No label has a row: no threshold is better than another, and no figure is NaN. */
+    assert_true(e.kind == ERROR_USAGE && strstr(e.message, "cost"));
+    /* No label has a row: no threshold is better than another, and no metric is NaN. */
     grid.rule = RULE_F1;
     assert_int_equal(threshold_sweep_labels(points, &grid, (struct validation_labels){p, truth, 1, 2}, &e), 0);
     assert_int_equal(threshold_best(points + 2 * 91, 91), -1);
@@ -267,7 +267,7 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(figures),
+        cmocka_unit_test(metrics),
         cmocka_unit_test(the_sweep_of_w2),
         cmocka_unit_test(the_exact_search),
         cmocka_unit_test(intervals),

@@ -18,9 +18,9 @@ static struct json *golden(const char *name)
 {
     struct error e;
     struct json *j;
-    char *path = format_text("%s/%s", TEST_GOLDEN, name);
+    char *path = format_string("%s/%s", TEST_GOLDEN, name);
     if (json_read(&j, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
     return j;
 }

@@ -28,7 +28,7 @@ static struct json *golden(void)
     struct error e;
     struct json *j;
     if (json_read(&j, TEST_GOLDEN "/score_threshold.json", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return j;
 }
 
@@ -68,7 +68,7 @@ static void check_point(const struct threshold_point *found, const struct json *
     for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
         double wanted = json_number(json_at(expected, k));
         if (fabs(values[k] - wanted) > (k < 8 ? 0 : 1e-15))
-            fail_msg("%s, point %d, figure %zu: expected %.17g, found %.17g", kind, i, k, wanted, values[k]);
+            fail_msg("%s, point %d, metric %zu: expected %.17g, found %.17g", kind, i, k, wanted, values[k]);
     }
 }
 
@@ -80,14 +80,14 @@ static void test_sweep(void **state)
     assert_true(json_size(cases) >= 6);
     for (size_t i = 0; i < json_size(cases); i++) {
         const struct json *c = json_at(cases, i), *points = json_get(c, "points");
-        const char *kind = json_text(json_get(c, "kind"));
+        const char *kind = json_string(json_get(c, "kind"));
         struct scored_rows r = rows_of(c);
         struct threshold_grid grid = {.rule = RULE_F1, .from = 0.1, .to = 0.9, .points = POINTS};
         struct threshold_point found[POINTS];
         struct error e;
         int best = -1;
         if (threshold_sweep(found, &best, &grid, (struct validation_scores){r.probability, r.truth, r.count}, &e))
-            fail_msg("%s: %s", kind, e.text);
+            fail_msg("%s: %s", kind, e.message);
         for (int k = 0; k < POINTS; k++) {
             const struct json *expected = json_at(points, (size_t)k);
             double threshold = json_number(json_at(json_get(c, "grid"), (size_t)k));
@@ -126,12 +126,12 @@ static void test_rules(void **state)
             int best = -1, expected = (int)json_number(json_get(json_get(c, "best"), rules[k].key));
             int result = threshold_sweep(found, &best, &grid, (struct validation_scores){r.probability, r.truth, r.count}, &e);
             if (result != (expected < 0 ? -1 : 0) || best != expected)
-                fail_msg("%s by %s: expected %d, found %d (%s)", json_text(json_get(c, "kind")), rules[k].key, expected, best,
-                         e.text);
+                fail_msg("%s by %s: expected %d, found %d (%s)", json_string(json_get(c, "kind")), rules[k].key, expected, best,
+                         e.message);
             char highest[64];
             snprintf(highest, sizeof highest, "the highest is %.4f", json_number(json_get(c, "highest_precision")));
-            if (expected < 0 && (e.kind != ERROR_FAILED || !strstr(e.text, highest)))
-                fail_msg("expected \"%s\" in \"%s\"", highest, e.text);
+            if (expected < 0 && (e.kind != ERROR_FAILED || !strstr(e.message, highest)))
+                fail_msg("expected \"%s\" in \"%s\"", highest, e.message);
         }
         rows_free(&r);
     }
@@ -168,8 +168,8 @@ static void refused(struct threshold_grid grid, const double *p, size_t count, e
     assert_int_equal(threshold_sweep(points, &best, &grid, (struct validation_scores){p, (int32_t[]){1, 0, 1}, count}, &e), -1);
     assert_int_equal(e.kind, kind);
     assert_int_equal(best, 77);
-    if (!strstr(e.text, words))
-        fail_msg("expected \"%s\" in \"%s\"", words, e.text);
+    if (!strstr(e.message, words))
+        fail_msg("expected \"%s\" in \"%s\"", words, e.message);
 }
 
 static void test_refusals(void **state)

@@ -12,17 +12,17 @@ static void as_python_joins(void **state)
     for (size_t i = 0; i < json_size(rows); i++) {
         const struct json *fields = json_at(json_at(rows, i), 0);
         size_t count = json_size(fields), size;
-        char **texts = allocate(count, sizeof *texts), *expected = from_hex(json_text(json_at(json_at(rows, i), 2)), &size);
+        char **texts = allocate(count, sizeof *texts), *expected = from_hex(json_string(json_at(json_at(rows, i), 2)), &size);
         bool blank = true;
         for (size_t k = 0; k < count; k++) {
-            const char *digits = json_text(json_at(fields, k));
+            const char *digits = json_string(json_at(fields, k));
             size_t length;
             texts[k] = digits ? from_hex(digits, &length) : NULL;
             blank = blank && text_is_blank(texts[k]);
         }
         struct buffer b = {0};
         buffer_text(&b, "before:");
-        compose_text(&b, (const char *const *)texts, count, NULL, json_text(json_at(json_at(rows, i), 1)));
+        compose_text(&b, (const char *const *)texts, count, NULL, json_string(json_at(json_at(rows, i), 1)));
         if (strcmp(b.data + 7, expected))
             fail_msg("row %zu: expected \"%s\", found \"%s\"", i, expected, b.data + 7);
         assert_int_equal(blank, !size);

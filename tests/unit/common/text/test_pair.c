@@ -28,14 +28,14 @@ static void every_truncation_at_many_lengths(void **state)
     size_t compared = 0;
     for (size_t i = 0; i < json_size(rows); i++) {
         const struct json *row = json_at(rows, i), *ids = json_at(row, 4);
-        const char *how = json_text(json_at(row, 0)), *a = json_text(json_at(texts, (size_t)json_number(json_at(row, 2))));
+        const char *how = json_string(json_at(row, 0)), *a = json_string(json_at(texts, (size_t)json_number(json_at(row, 2))));
         double second = json_number(json_at(row, 3));
-        const char *b = second < 0 ? NULL : json_text(json_at(texts, (size_t)second));
+        const char *b = second < 0 ? NULL : json_string(json_at(texts, (size_t)second));
         uint32_t length = (uint32_t)json_number(json_at(row, 1));
         if (json_type(ids) == JSON_NULL) /* `tokenizers` fails: the next test */
             continue;
         encode(&p, t, a, b, length, truncation_of(how));
-        char *what = format_text("%s %u \"%s\" \"%s\"", how, length, a, b ? b : "(none)");
+        char *what = format_string("%s %u \"%s\" \"%s\"", how, length, a, b ? b : "(none)");
         assert_ids(ids, p.tokens.ids, p.tokens.count, what);
         if (p.first != (uint32_t)json_number(json_at(row, 5)))
             fail_msg("%s: expected %.0f tokens of type 0, found %u", what, json_number(json_at(row, 5)), p.first);
@@ -62,10 +62,10 @@ static void what_cannot_fit_is_cut_last(void **state)
         const struct json *row = json_at(rows, i);
         if (json_type(json_at(row, 4)) != JSON_NULL)
             continue;
-        enum truncation how = truncation_of(json_text(json_at(row, 0)));
-        const char *a = json_text(json_at(texts, (size_t)json_number(json_at(row, 2))));
+        enum truncation how = truncation_of(json_string(json_at(row, 0)));
+        const char *a = json_string(json_at(texts, (size_t)json_number(json_at(row, 2))));
         double second = json_number(json_at(row, 3));
-        const char *b = second < 0 ? NULL : json_text(json_at(texts, (size_t)second));
+        const char *b = second < 0 ? NULL : json_string(json_at(texts, (size_t)second));
         uint32_t length = (uint32_t)json_number(json_at(row, 1));
         encode(&p, t, a, b, length, how);
         whole_a.count = whole_b.count = 0;
@@ -128,8 +128,8 @@ static void threads_give_what_one_gives(void **state)
     const char **a = allocate(ROWS, sizeof *a), **b = allocate(ROWS, sizeof *b);
     struct error e = {0};
     for (size_t i = 0; i < ROWS; i++) {
-        a[i] = json_text(json_at(json_at(rows, i % json_size(rows)), 0));
-        b[i] = json_text(json_at(json_at(rows, (i * 7 + 3) % json_size(rows)), 0));
+        a[i] = json_string(json_at(json_at(rows, i % json_size(rows)), 0));
+        b[i] = json_string(json_at(json_at(rows, (i * 7 + 3) % json_size(rows)), 0));
     }
     for (int threads = 1; threads <= 5; threads += 2) {
         assert_int_equal(pair_encode_all(all, t, a, threads == 3 ? NULL : b, ROWS, 40, TRUNCATE_LONGEST_FIRST, threads, &e), 0);

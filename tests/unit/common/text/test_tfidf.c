@@ -21,7 +21,7 @@ static const char **texts_of(const struct json *list)
 {
     const char **texts = allocate(json_size(list), sizeof *texts);
     for (size_t i = 0; i < json_size(list); i++)
-        texts[i] = json_text(json_at(list, i));
+        texts[i] = json_string(json_at(list, i));
     return texts;
 }
 
@@ -30,8 +30,8 @@ static void check_columns(const struct tfidf *t, const struct json *c, const cha
     const struct json *terms = json_get(c, "terms");
     for (uint32_t i = 0; i < tfidf_columns(t) && i < json_size(terms); i++) {
         char *term = tfidf_term(t, i);
-        if (strcmp(term, json_text(json_at(terms, i))) != 0)
-            fail_msg("%s: column %u: expected \"%s\", found \"%s\"", name, i, json_text(json_at(terms, i)), term);
+        if (strcmp(term, json_string(json_at(terms, i))) != 0)
+            fail_msg("%s: column %u: expected \"%s\", found \"%s\"", name, i, json_string(json_at(terms, i)), term);
         free(term);
     }
     if (tfidf_columns(t) != json_size(terms))
@@ -53,7 +53,7 @@ static void check_row(const struct tfidf_row *row, const struct json *expected, 
 
 static void check_case(const struct json *c)
 {
-    const char *name = json_text(json_get(c, "name"));
+    const char *name = json_string(json_get(c, "name"));
     const struct json *fit = json_get(c, "fit"), *score = json_get(c, "score"), *rows = json_get(c, "rows");
     struct tfidf_options o = {(uint32_t)json_number(json_get(c, "min_df")), (uint32_t)json_number(json_get(c, "max_features"))};
     const char **texts = texts_of(fit);
@@ -61,11 +61,11 @@ static void check_case(const struct json *c)
     struct tfidf_row row = {0};
     struct error e;
     if (tfidf_fit(&t, texts, json_size(fit), &o, &e) != 0)
-        fail_msg("%s: %s", name, e.text);
+        fail_msg("%s: %s", name, e.message);
     check_columns(t, c, name);
     for (size_t i = 0; i < json_size(rows); i++) {
         const struct json *text = i < json_size(fit) ? json_at(fit, i) : json_at(score, i - json_size(fit));
-        tfidf_transform(&row, t, json_text(text));
+        tfidf_transform(&row, t, json_string(text));
         check_row(&row, json_at(rows, i), name, i);
     }
     tfidf_row_free(&row);
@@ -79,7 +79,7 @@ static void test_scikit_learn(void **state)
     struct json *golden;
     struct error e;
     if (json_read(&golden, TEST_GOLDEN "/baseline_tfidf.json", &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct json *cases = json_get(golden, "cases");
     assert_int_equal(json_size(cases), 4);
     for (size_t i = 0; i < json_size(cases); i++)
@@ -123,7 +123,7 @@ static void test_nothing_left(void **state)
     for (size_t count = 0; count <= 4; count += 2) {
         assert_int_equal(tfidf_fit(&t, texts, count, &o, &e), -1);
         assert_int_equal(e.kind, ERROR_DATA);
-        assert_non_null(strstr(e.text, "no word of two or more letters is in 2 or more of the"));
+        assert_non_null(strstr(e.message, "no word of two or more letters is in 2 or more of the"));
         assert_null(t);
     }
 }

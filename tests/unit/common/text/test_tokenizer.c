@@ -6,9 +6,9 @@ static void check_rows(const struct tokenizer *t, const struct json *rows)
     assert_true(json_size(rows) > 0);
     for (size_t i = 0; i < json_size(rows); i++) {
         const struct json *row = json_at(rows, i);
-        const char *digits = json_text(json_at(row, 0));
+        const char *digits = json_string(json_at(row, 0));
         size_t size;
-        char *text = from_hex(digits, &size), *what = format_text("row %zu (%.80s)", i, digits);
+        char *text = from_hex(digits, &size), *what = format_string("row %zu (%.80s)", i, digits);
         check_text(t, text, size, json_at(row, 1), what);
         free(text);
         free(what);
@@ -33,7 +33,7 @@ static void sentences(void **state)
     const struct json *rows = json_get(g, "rows");
     assert_true(json_size(rows) >= 300);
     for (size_t i = 0; i < json_size(rows); i++) {
-        const char *text = json_text(json_at(json_at(rows, i), 0));
+        const char *text = json_string(json_at(json_at(rows, i), 0));
         check_text(t, text, strlen(text), json_at(json_at(rows, i), 1), text);
     }
     json_destroy(&g);
@@ -52,7 +52,7 @@ static void long_texts(void **state)
         struct buffer text = {0};
         struct token_list l = {0};
         size_t size, times = (size_t)json_number(json_at(row, 1));
-        char *piece = from_hex(json_text(json_at(row, 0)), &size);
+        char *piece = from_hex(json_string(json_at(row, 0)), &size);
         for (size_t k = 0; k < times; k++)
             buffer_append(&text, piece, size);
         tokenizer_encode(t, text.data, text.size, SIZE_MAX, &l);
@@ -78,7 +78,7 @@ static void early_stop_gives_the_same_start(void **state)
     const struct json *rows = json_get(g, "rows");
     for (size_t i = 0; i < json_size(rows); i++) {
         size_t size, total = json_size(json_at(json_at(rows, i), 1));
-        char *text = from_hex(json_text(json_at(json_at(rows, i), 0)), &size);
+        char *text = from_hex(json_string(json_at(json_at(rows, i), 0)), &size);
         struct token_list whole = {0}, start = {0};
         tokenizer_encode(t, text, size, SIZE_MAX, &whole);
         for (size_t limit = 0; limit <= total + 1; limit += limit < 20 ? 1 : 37) {
@@ -104,9 +104,9 @@ static void check_list(const struct tokenizer *t, const struct json *texts, cons
 {
     assert_true(json_size(texts) > 0 && json_size(texts) == json_size(ids));
     for (size_t i = 0; i < json_size(texts); i++) {
-        const char *digits = json_text(json_at(texts, i));
+        const char *digits = json_string(json_at(texts, i));
         size_t size;
-        char *text = from_hex(digits, &size), *place = format_text("%s, text %zu (%.80s)", what, i, digits);
+        char *text = from_hex(digits, &size), *place = format_string("%s, text %zu (%.80s)", what, i, digits);
         check_text(t, text, size, json_at(ids, i), place);
         free(text);
         free(place);
@@ -125,13 +125,13 @@ static void cased_settings(void **state)
         struct json *config = json_object();
         for (size_t k = 0; k < 3; k++)
             json_set(config, keys[k], json_copy(json_get(s, keys[k])));
-        char *what = json_print(config, false), *folder = make_folder();
-        put_vocabulary(folder, json_get(g, "vocabulary"));
-        put_json(folder, "tokenizer_config.json", config);
-        struct tokenizer *t = open_folder(folder);
+        char *what = json_print(config, false), *directory = make_directory();
+        put_vocabulary(directory, json_get(g, "vocabulary"));
+        put_json(directory, "tokenizer_config.json", config);
+        struct tokenizer *t = open_directory(directory);
         check_list(t, json_get(g, "texts"), json_get(s, "ids"), what);
         tokenizer_close(&t);
-        remove_folder(folder);
+        remove_directory(directory);
         free(what);
     }
     json_destroy(&g);
@@ -142,19 +142,19 @@ static struct json *bert_json(const struct json *words, bool lowercase, const st
 {
     struct json *root = json_object(), *n = json_set(root, "normalizer", json_object()),
                 *m = json_set(root, "model", json_object());
-    json_set_text(n, "type", "BertNormalizer");
+    json_set_string(n, "type", "BertNormalizer");
     json_set_boolean(n, "clean_text", true);
     json_set_boolean(n, "handle_chinese_chars", true);
     json_set(n, "strip_accents", json_null());
     json_set_boolean(n, "lowercase", lowercase);
-    json_set_text(json_set(root, "pre_tokenizer", json_object()), "type", "BertPreTokenizer");
-    json_set_text(m, "type", "WordPiece");
-    json_set_text(m, "unk_token", "[UNK]");
-    json_set_text(m, "continuing_subword_prefix", "##");
+    json_set_string(json_set(root, "pre_tokenizer", json_object()), "type", "BertPreTokenizer");
+    json_set_string(m, "type", "WordPiece");
+    json_set_string(m, "unk_token", "[UNK]");
+    json_set_string(m, "continuing_subword_prefix", "##");
     json_set_number(m, "max_input_chars_per_word", 100);
     struct json *v = json_set(m, "vocab", json_object());
     for (size_t i = 0; i < json_size(words); i++)
-        json_set_number(v, json_text(json_at(words, i)), (double)i);
+        json_set_number(v, json_string(json_at(words, i)), (double)i);
     json_set(root, "added_tokens", added ? json_copy(added) : json_array());
     return root;
 }
@@ -162,15 +162,15 @@ static struct json *bert_json(const struct json *words, bool lowercase, const st
 static void check_exported(const struct tokenizer *t, const struct json *texts, const struct json *ids, const char *what)
 {
     struct error e = {0};
-    char *folder = make_folder();
-    if (tokenizer_export(t, folder, 512, &e))
-        fail_msg("%s", e.text);
-    struct tokenizer *again = open_folder(folder);
+    char *directory = make_directory();
+    if (tokenizer_export(t, directory, 512, &e))
+        fail_msg("%s", e.message);
+    struct tokenizer *again = open_directory(directory);
     assert_string_equal(tokenizer_sha256(t), tokenizer_sha256(again));
     assert_int_equal(tokenizer_size(t), tokenizer_size(again));
     check_list(again, texts, ids, what);
     tokenizer_close(&again);
-    remove_folder(folder);
+    remove_directory(directory);
 }
 
 static void added_tokens_with_every_flag(void **state)
@@ -181,14 +181,14 @@ static void added_tokens_with_every_flag(void **state)
     assert_int_equal(json_size(cases), 24);
     for (size_t i = 0; i < json_size(cases); i++) {
         const struct json *c = json_at(cases, i);
-        char *folder = make_folder(), *what = format_text("case %zu", i);
-        put_json(folder, "tokenizer.json",
+        char *directory = make_directory(), *what = format_string("case %zu", i);
+        put_json(directory, "tokenizer.json",
                  bert_json(json_get(g, "vocabulary"), json_boolean(json_get(c, "lowercase")), json_get(c, "added_tokens")));
-        struct tokenizer *t = open_folder(folder);
+        struct tokenizer *t = open_directory(directory);
         check_list(t, json_get(g, "texts"), json_get(c, "ids"), what);
         check_exported(t, json_get(g, "texts"), json_get(c, "ids"), "exported");
         tokenizer_close(&t);
-        remove_folder(folder);
+        remove_directory(directory);
         free(what);
     }
     json_destroy(&g);
@@ -205,12 +205,12 @@ static void added_tokens_beside_vocab_txt(void **state)
     static const char text[] = "newtok NEWTOKnew [SEP]";
     static const int32_t expected[] = {7, 7, 5, 3};
     for (int i = 0; i < 2; i++) {
-        char *folder = make_folder();
-        put_file(folder, "vocab.txt", vocabulary, strlen(vocabulary));
-        put_file(folder, "tokenizer_config.json", config[i], strlen(config[i]));
+        char *directory = make_directory();
+        put_file(directory, "vocab.txt", vocabulary, strlen(vocabulary));
+        put_file(directory, "tokenizer_config.json", config[i], strlen(config[i]));
         if (!i)
-            put_file(folder, "added_tokens.json", "{\"newtok\": 7}", 13);
-        struct tokenizer *t = open_folder(folder);
+            put_file(directory, "added_tokens.json", "{\"newtok\": 7}", 13);
+        struct tokenizer *t = open_directory(directory);
         struct token_list l = {0};
         tokenizer_encode(t, text, strlen(text), SIZE_MAX, &l);
         assert_int_equal(l.count, 4);
@@ -221,7 +221,7 @@ static void added_tokens_beside_vocab_txt(void **state)
         assert_int_equal(tokenizer_special(t, "[NONE]"), -1);
         token_list_free(&l);
         tokenizer_close(&t);
-        remove_folder(folder);
+        remove_directory(directory);
     }
 }
 
@@ -231,11 +231,11 @@ static void vocab_txt_and_its_export_agree(void **state)
     struct tokenizer *t = open_small();
     struct error e = {0};
     struct json *g = golden("text_traps.json");
-    char *folder = make_folder(), *json = path_join(folder, "tokenizer.json");
-    if (tokenizer_export(t, folder, 256, &e))
-        fail_msg("%s", e.text);
+    char *directory = make_directory(), *json = path_join(directory, "tokenizer.json");
+    if (tokenizer_export(t, directory, 256, &e))
+        fail_msg("%s", e.message);
     for (int i = 0; i < 2; i++) { /* tokenizer.json first, then what is left without it */
-        struct tokenizer *again = open_folder(folder);
+        struct tokenizer *again = open_directory(directory);
         assert_string_equal(tokenizer_sha256(t), tokenizer_sha256(again));
         check_rows(again, json_get(g, "rows"));
         tokenizer_close(&again);
@@ -243,7 +243,7 @@ static void vocab_txt_and_its_export_agree(void **state)
             assert_int_equal(unlink(json), 0);
     }
     free(json);
-    remove_folder(folder);
+    remove_directory(directory);
     json_destroy(&g);
     tokenizer_close(&t);
 }
@@ -256,7 +256,7 @@ static void vocab_txt_and_its_export_agree(void **state)
 #define CUT "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"
 
 static const struct refusal {
-    const char *vocabulary, *config, *json; /* files of the folder; NULL: none */
+    const char *vocabulary, *config, *json; /* files of the directory; NULL: none */
     enum error_kind kind;
     const char *says;
 } refusals[] = {
@@ -306,26 +306,26 @@ static void refused_by_name(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         const struct refusal *r = &refusals[i];
-        char *folder = make_folder();
+        char *directory = make_directory();
         struct tokenizer *t = NULL;
         struct error e = {0};
         if (r->vocabulary)
-            put_file(folder, "vocab.txt", r->vocabulary, strlen(r->vocabulary));
+            put_file(directory, "vocab.txt", r->vocabulary, strlen(r->vocabulary));
         if (r->config)
-            put_file(folder, "tokenizer_config.json", r->config, strlen(r->config));
+            put_file(directory, "tokenizer_config.json", r->config, strlen(r->config));
         if (r->json)
-            put_file(folder, "tokenizer.json", r->json, strlen(r->json));
-        int result = tokenizer_open(&t, folder, &e);
-        if (!result || t || e.kind != r->kind || !strstr(e.text, r->says) || !strstr(e.text, folder))
+            put_file(directory, "tokenizer.json", r->json, strlen(r->json));
+        int result = tokenizer_open(&t, directory, &e);
+        if (!result || t || e.kind != r->kind || !strstr(e.message, r->says) || !strstr(e.message, directory))
             fail_msg("refusal %zu: expected kind %d and \"%s\", found result %d, kind %d, \"%s\"", i, r->kind, r->says, result,
-                     e.kind, e.text);
-        remove_folder(folder);
+                     e.kind, e.message);
+        remove_directory(directory);
     }
     struct tokenizer *t = NULL;
     struct error e = {0};
     assert_int_equal(tokenizer_open(&t, "/nowhere/at/all", &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_non_null(strstr(e.text, "/nowhere/at/all: no such model folder"));
+    assert_non_null(strstr(e.message, "/nowhere/at/all: no such model directory"));
 }
 
 static void digest_depends_on_settings(void **state)
@@ -336,15 +336,15 @@ static void digest_depends_on_settings(void **state)
                                           "{\"tokenize_chinese_chars\":false}"};
     char digests[4][65];
     for (int i = 0; i < 4; i++) {
-        char *folder = make_folder();
-        put_file(folder, "vocab.txt", vocabulary, strlen(vocabulary));
-        put_file(folder, "tokenizer_config.json", configs[i], strlen(configs[i]));
-        struct tokenizer *t = open_folder(folder);
+        char *directory = make_directory();
+        put_file(directory, "vocab.txt", vocabulary, strlen(vocabulary));
+        put_file(directory, "tokenizer_config.json", configs[i], strlen(configs[i]));
+        struct tokenizer *t = open_directory(directory);
         snprintf(digests[i], sizeof digests[i], "%s", tokenizer_sha256(t));
         for (int k = 0; k < i; k++)
             assert_string_not_equal(digests[i], digests[k]);
         tokenizer_close(&t);
-        remove_folder(folder);
+        remove_directory(directory);
     }
 }
 

@@ -1,4 +1,4 @@
-/* What the tests of this room share: golden files, model folders made on the spot, comparison of ids. */
+/* What the tests of this room share: golden files, model directories made on the spot, comparison of ids. */
 #pragma once
 
 #include <setjmp.h>
@@ -25,59 +25,59 @@ static inline struct json *golden(const char *name)
     struct error e = {0};
     char *path = path_join(TEST_GOLDEN, name);
     if (json_read(&j, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
     return j;
 }
 
-static inline char *make_folder(void)
+static inline char *make_directory(void)
 {
-    char *folder = format_text("%s/text_test.XXXXXX", TEST_BINARY);
-    assert_non_null(mkdtemp(folder));
-    return folder;
+    char *directory = format_string("%s/text_test.XXXXXX", TEST_BINARY);
+    assert_non_null(mkdtemp(directory));
+    return directory;
 }
 
-static inline void remove_folder(char *folder)
+static inline void remove_directory(char *directory)
 {
     struct error e = {0};
-    if (folder_remove(folder, &e))
-        fail_msg("%s", e.text);
-    free(folder);
+    if (directory_remove(directory, &e))
+        fail_msg("%s", e.message);
+    free(directory);
 }
 
-static inline void put_file(const char *folder, const char *name, const char *text, size_t size)
+static inline void put_file(const char *directory, const char *name, const char *text, size_t size)
 {
     struct error e = {0};
-    char *path = path_join(folder, name);
+    char *path = path_join(directory, name);
     if (file_write(path, text, size, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
 }
 
-static inline void put_json(const char *folder, const char *name, struct json *j)
+static inline void put_json(const char *directory, const char *name, struct json *j)
 {
     char *text = json_print(j, false);
-    put_file(folder, name, text, strlen(text));
+    put_file(directory, name, text, strlen(text));
     free(text);
     json_destroy(&j);
 }
 
 /* vocab.txt from a list of words. */
-static inline void put_vocabulary(const char *folder, const struct json *words)
+static inline void put_vocabulary(const char *directory, const struct json *words)
 {
     struct buffer b = {0};
     for (size_t i = 0; i < json_size(words); i++)
-        buffer_printf(&b, "%s\n", json_text(json_at(words, i)));
-    put_file(folder, "vocab.txt", b.data, b.size);
+        buffer_printf(&b, "%s\n", json_string(json_at(words, i)));
+    put_file(directory, "vocab.txt", b.data, b.size);
     buffer_free(&b);
 }
 
-static inline struct tokenizer *open_folder(const char *folder)
+static inline struct tokenizer *open_directory(const char *directory)
 {
     struct tokenizer *t = NULL;
     struct error e = {0};
-    if (tokenizer_open(&t, folder, &e))
-        fail_msg("%s", e.text);
+    if (tokenizer_open(&t, directory, &e))
+        fail_msg("%s", e.message);
     return t;
 }
 
@@ -85,13 +85,13 @@ static inline struct tokenizer *open_folder(const char *folder)
 static inline struct tokenizer *open_small(void)
 {
     struct error e = {0};
-    char *folder = make_folder(), *from = path_join(TEST_GOLDEN, "text_vocab.txt"), *to = path_join(folder, "vocab.txt");
+    char *directory = make_directory(), *from = path_join(TEST_GOLDEN, "text_vocab.txt"), *to = path_join(directory, "vocab.txt");
     if (file_copy(from, to, &e))
-        fail_msg("%s", e.text);
-    struct tokenizer *t = open_folder(folder);
+        fail_msg("%s", e.message);
+    struct tokenizer *t = open_directory(directory);
     free(from);
     free(to);
-    remove_folder(folder);
+    remove_directory(directory);
     return t;
 }
 

@@ -29,7 +29,7 @@ static void refused(const struct verb *v, int argc, char **argv, const char *tex
     struct error e = {0};
     assert_int_equal(arguments_read(&a, v, argc, argv, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, text);
+    assert_string_equal(e.message, text);
 }
 
 static void taken_in_any_order(void **state)
@@ -92,7 +92,7 @@ static void numbers(void **state)
         int n = 7;
         double x = 7;
         assert_int_equal(argument_whole(&n, &a, "threads", 0, 64, &e), -1);
-        assert_non_null(strstr(e.text, "--threads: expected a whole number from 0 to 64, found"));
+        assert_non_null(strstr(e.message, "--threads: expected a whole number from 0 to 64, found"));
         assert_int_equal(argument_number(&x, &a, "threads", 0, 64, &e), -1);
         assert_int_equal(n, 7);
     }
@@ -108,9 +108,9 @@ static void verbs_by_name(void **state)
     struct error e = {0};
     assert_ptr_equal(verb_find(verbs, "run", &e), &verbs[1]);
     assert_null(verb_find(verbs, "perdict", &e));
-    assert_string_equal(e.text, "unknown verb \"perdict\"; did you mean \"predict\"?");
+    assert_string_equal(e.message, "unknown verb \"perdict\"; did you mean \"predict\"?");
     assert_null(verb_find(verbs, "dance", &e));
-    assert_string_equal(e.text, "unknown verb \"dance\"; `muster --help` lists the verbs");
+    assert_string_equal(e.message, "unknown verb \"dance\"; `muster --help` lists the verbs");
 }
 
 int main(void)

@@ -30,7 +30,7 @@ static const char **texts_of(const struct json *list)
 {
     const char **texts = allocate(json_size(list), sizeof *texts);
     for (size_t i = 0; i < json_size(list); i++)
-        texts[i] = json_text(json_at(list, i));
+        texts[i] = json_string(json_at(list, i));
     return texts;
 }
 
@@ -39,7 +39,7 @@ static int setup(void **state)
     struct sample *s = allocate(1, sizeof *s);
     struct error e;
     if (json_read(&s->golden, TEST_GOLDEN "/baseline_linear.json", &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct json *truth = json_get(s->golden, "truth");
     s->train = texts_of(json_get(s->golden, "train"));
     s->test = texts_of(json_get(s->golden, "test"));
@@ -90,7 +90,7 @@ static void check_fit(const struct sample *s, const char *weights, const double 
     struct baseline_fit fit;
     struct error e;
     if (baseline_fit(&fit, &task, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_int_equal(fit.features, json_number(json_get(s->golden, "features")));
     for (size_t i = 0; i < s->test_count; i++)
         for (size_t k = 0; k < LABELS; k++) {
@@ -99,7 +99,7 @@ static void check_fit(const struct sample *s, const char *weights, const double 
                 fail_msg("weights %s, row %zu, label %zu: expected %.6f, found %.6f", weights, i, k, want, found);
         }
     for (size_t k = 0; k < LABELS; k++)
-        assert_string_equal(fit.terms[k * BASELINE_TERMS].term, json_text(json_at(json_at(json_get(expected, "top"), k), 0)));
+        assert_string_equal(fit.terms[k * BASELINE_TERMS].term, json_string(json_at(json_at(json_get(expected, "top"), k), 0)));
     baseline_fit_free(&fit);
 }
 

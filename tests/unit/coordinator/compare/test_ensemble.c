@@ -51,13 +51,14 @@ static float *make_logits(const struct truth *t, double signal, uint32_t seed)
     return logits;
 }
 
-static struct contender make_contender(const struct truth *validation, const struct truth *test, double signal, uint32_t seed)
+static struct scored_model make_scored_model(const struct truth *validation, const struct truth *test, double signal,
+                                             uint32_t seed)
 {
-    struct contender c = {.name = "one"};
+    struct scored_model c = {.name = "one"};
     struct error e;
     c.logits[PART_VALIDATION] = make_logits(validation, signal, seed);
     c.logits[PART_TEST] = make_logits(test, signal, seed + 1);
-    assert_int_equal(contender_tune(&c, &options, (struct validation_logits){c.logits[PART_VALIDATION], validation}, &e), 0);
+    assert_int_equal(scored_model_tune(&c, &options, (struct validation_logits){c.logits[PART_VALIDATION], validation}, &e), 0);
     return c;
 }
 
@@ -97,7 +98,7 @@ static void test_weight_is_the_best(void **state)
         double score;
         make_truth(&v, DECISION_BINARY, seed);
         make_truth(&test, DECISION_BINARY, seed + 100);
-        struct contender a = make_contender(&v, &test, 0.4, seed * 7), b = make_contender(&v, &test, 0.5, seed * 11);
+        struct scored_model a = make_scored_model(&v, &test, 0.4, seed * 7), b = make_scored_model(&v, &test, 0.5, seed * 11);
         double weight = weight_by_hand(&v, a.logits[PART_VALIDATION], b.logits[PART_VALIDATION], &score);
         struct ensemble n;
         assert_int_equal(ensemble_tune(&n, &a, &b, &options, &v, &e), 0);
@@ -111,8 +112,8 @@ static void test_weight_is_the_best(void **state)
             assert_float_equal(sigma(m[1] - m[0]), (1 - weight) * sigma(x[1] - x[0]) + weight * sigma(y[1] - y[0]), 1e-6);
         }
         ensemble_free(&n);
-        contender_free(&a);
-        contender_free(&b);
+        scored_model_free(&a);
+        scored_model_free(&b);
         truth_free(&v);
         truth_free(&test);
     }
@@ -126,13 +127,13 @@ static void test_ties_are_the_transformers(void **state)
     struct error e;
     make_truth(&v, DECISION_LABELS, 3);
     make_truth(&test, DECISION_LABELS, 4);
-    struct contender a = make_contender(&v, &test, 9, 1), b = make_contender(&v, &test, 9, 2); /* both know everything */
+    struct scored_model a = make_scored_model(&v, &test, 9, 1), b = make_scored_model(&v, &test, 9, 2); /* both know everything */
     assert_int_equal(ensemble_tune(&n, &a, &b, &options, &v, &e), 0);
     assert_float_equal(n.weight, 0, 0);
     assert_memory_equal(n.together.logits[PART_VALIDATION], a.logits[PART_VALIDATION], ROWS * LABELS * sizeof(float));
     ensemble_free(&n);
-    contender_free(&a);
-    contender_free(&b);
+    scored_model_free(&a);
+    scored_model_free(&b);
     truth_free(&v);
     truth_free(&test);
 }
@@ -145,7 +146,7 @@ static void expect_finite(const struct json *j, const char *key)
         expect_finite(json_at(j, i), json_type(j) == JSON_OBJECT ? json_key(j, i) : key);
 }
 
-/* Other test labels: other figures, and the same weight and thresholds. A label that no row has spoils nothing. */
+/* Other test labels: other metrics, and the same weight and thresholds. A label that no row has spoils nothing. */
 static void check_test_never_tunes(enum decision_kind kind)
 {
     const char *const names[] = {"a", "b", "c"};
@@ -156,15 +157,15 @@ static void check_test_never_tunes(enum decision_kind kind)
         struct error e;
         make_truth(&v, kind, 21);
         make_truth(&test, kind, 22);
-        struct contender a = make_contender(&v, &test, 0.3, 5), b = make_contender(&v, &test, 0.6, 6);
+        struct scored_model a = make_scored_model(&v, &test, 0.3, 5), b = make_scored_model(&v, &test, 0.6, 6);
         for (int i = 0; flipped && i < ROWS; i++) {
             test.class[i] = 1 - test.class[i];
             test.targets[i * LABELS] ^= 1;
         }
         assert_int_equal(ensemble_tune(&n, &a, &b, &options, &v, &e), 0);
         ensemble_mix(&n, &a, &b, PART_TEST, &test);
-        contender_score(&n.together, PART_VALIDATION, &v);
-        contender_score(&n.together, PART_TEST, &test);
+        scored_model_score(&n.together, PART_VALIDATION, &v);
+        scored_model_score(&n.together, PART_TEST, &test);
         struct json *whole = ensemble_to_json(&n, names);
         expect_finite(whole, "ensemble");
         json_destroy(&whole);
@@ -177,8 +178,8 @@ static void check_test_never_tunes(enum decision_kind kind)
         f1 = n.together.tuned[PART_TEST].pooled.f1;
         memcpy(thresholds, n.together.thresholds, v.labels * sizeof(double));
         ensemble_free(&n);
-        contender_free(&a);
-        contender_free(&b);
+        scored_model_free(&a);
+        scored_model_free(&b);
         truth_free(&v);
         truth_free(&test);
     }
@@ -199,13 +200,13 @@ static void test_rule_that_nothing_meets(void **state)
     struct label_options o = {&grid, PER_CLASS_TRUE, 1};
     struct truth v;
     struct error e;
-    struct contender c = {.name = "one"};
+    struct scored_model c = {.name = "one"};
     make_truth(&v, DECISION_BINARY, 9);
     c.logits[PART_VALIDATION] = make_logits(&v, 0, 4);
-    assert_int_equal(contender_tune(&c, &o, (struct validation_logits){c.logits[PART_VALIDATION], &v}, &e), 0);
+    assert_int_equal(scored_model_tune(&c, &o, (struct validation_logits){c.logits[PART_VALIDATION], &v}, &e), 0);
     assert_false(c.met);
     assert_float_equal(c.thresholds[1], 0.5, 0);
-    contender_free(&c);
+    scored_model_free(&c);
     truth_free(&v);
 }
 

@@ -1,4 +1,4 @@
-/* Class weights: the figures that W1's authors printed for 2,029 and 887 train rows, and a label that train lacks. */
+/* Class weights: the metrics that W1's authors printed for 2,029 and 887 train rows, and a label that train lacks. */
 #include "common/base/memory.h"
 #include "common/json/json.h"
 #include "coordinator/data/check.h"
@@ -63,7 +63,7 @@ static void expect_weights(const struct data *d, const char *name, double negati
     struct job j = {.train.class_weights = name};
     double found[2] = {0};
     if (data_class_weights(found, &j, d->rows, &d->split, d->check, &e))
-        fail_msg("%s: %s", name, e.text);
+        fail_msg("%s: %s", name, e.message);
     if (fabs(found[0] - negative) > 5e-5 || fabs(found[1] - positive) > 5e-5)
         fail_msg("%s: expected %.4f and %.4f, found %.4f and %.4f", name, negative, positive, found[0], found[1]);
 }
@@ -88,7 +88,7 @@ static void a_label_that_train_lacks_is_named(void **state)
     make(&d, 10, 0);
     assert_int_equal(data_class_weights(weights, &j, d.rows, &d.split, d.check, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_non_null(strstr(e.text, "label 'YES' has no row in the train part of 10 rows"));
+    assert_non_null(strstr(e.message, "label 'YES' has no row in the train part of 10 rows"));
     clear(&d);
 }
 

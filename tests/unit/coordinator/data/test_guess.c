@@ -75,7 +75,7 @@ static void fields_are_told_apart(void **state)
         struct buffer found = {0};
         write_rows(cases[i].path, cases[i].header, cases[i].row);
         if (guess_fields(&g, cases[i].path, cases[i].label, &e))
-            fail_msg("case %zu: %s", i, e.text);
+            fail_msg("case %zu: %s", i, e.message);
         const char *id = guess_name(&g, g.id), *group = guess_name(&g, g.group);
         const char *label = g.pattern ? g.pattern : guess_name(&g, g.label);
         buffer_text(&found, "label=");
@@ -108,8 +108,8 @@ static void what_cannot_be_guessed_is_said(void **state)
         struct error e;
         write_rows("g.csv", wrong[i].header, wrong[i].row);
         assert_int_equal(guess_fields(&g, "g.csv", wrong[i].label, &e), -1);
-        if (!strstr(e.text, wrong[i].words))
-            fail_msg("expected: %s\nfound:    %s", wrong[i].words, e.text);
+        if (!strstr(e.message, wrong[i].words))
+            fail_msg("expected: %s\nfound:    %s", wrong[i].words, e.message);
     }
 }
 

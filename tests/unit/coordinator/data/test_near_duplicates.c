@@ -44,7 +44,7 @@ static void make_texts(struct records *r)
         struct buffer text = {0};
         for (uint32_t k = 0; k < count[i]; k++)
             buffer_printf(&text, "%s%c%u", k ? " " : "", chance(2) ? 'w' : 'W', words[i][k]);
-        r->rows[i] = (struct record){.a = arena_text(r->texts, text.data, text.size), .class = (int32_t)(i % 2)};
+        r->rows[i] = (struct record){.a = arena_string(r->texts, text.data, text.size), .class = (int32_t)(i % 2)};
         buffer_free(&text);
     }
 }
@@ -146,7 +146,7 @@ static void pairs_need_both_texts(void **unused)
 static void fingerprints_follow_texts_and_labels(void **unused)
 {
     (void)unused;
-    char *names[] = {"NO", "YES"}, first[FINGERPRINT_TEXT], second[FINGERPRINT_TEXT];
+    char *names[] = {"NO", "YES"}, first[FINGERPRINT_HEX], second[FINGERPRINT_HEX];
     struct record rows[] = {{.id = "1", .a = "x", .class = 0}, {.id = "2", .a = "y", .class = 1}};
     struct record swapped[] = {{.id = "9", .a = "y", .class = 1}, {.id = "8", .a = "x", .class = 0}};
     struct records r = {.rows = rows, .count = 2, .labels = names, .label_count = 2};
@@ -167,7 +167,7 @@ static void fingerprints_follow_texts_and_labels(void **unused)
     row_facts_free(&g);
     assert_int_equal(row_facts_write("test.facts", &f, &e), 0);
     assert_int_equal(row_facts_read(&g, "test.facts", 3, &e), -1);
-    assert_non_null(strstr(e.text, "is damaged"));
+    assert_non_null(strstr(e.message, "is damaged"));
     assert_int_equal(row_facts_read(&g, "test.facts", 2, &e), 0);
     row_facts_fingerprint(second, &g, NULL, 2);
     assert_string_equal(first, second);

@@ -64,7 +64,7 @@ static void rows_are_cleaned_as_W1_says(void **state)
                   "{\"id\":\"x6\",\"group\":\"g\",\"a\":\"one\",\"title\":\"t\",\"b\":\"c\",\"label\":null}\n",
                   &in, false, &e);
     if (result)
-        print_error("%s\n", e.text);
+        print_error("%s\n", e.message);
     assert_int_equal(result, 0);
     assert_int_equal(r.read, 6);
     assert_int_equal(r.count, 2);
@@ -98,7 +98,7 @@ static void label_columns_are_read(void **state)
                   "{\"a\":\"x\",\"war\":1,\"law\":0,\"tax\":true}\n{\"a\":\"y\",\"war\":null,\"law\":\"1.0\"}\n"
                   "{\"a\":\"z\",\"tax\":false,\"other\":7}\n",
                   &in, false, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_int_equal(r.count, 3); /* a row without any label is a row */
     assert_labels(&r.rows[0], "0 2");
     assert_labels(&r.rows[1], "1");
@@ -107,7 +107,7 @@ static void label_columns_are_read(void **state)
     in.label_columns = (struct text_fields){pattern, 1};
     in.labels = (struct text_fields){NULL, 0};
     if (read_text(&r, "{\"a\":\"x\",\"t_b\":1,\"t_a\":0,\"u\":5}\n", &in, false, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_int_equal(r.label_count, 2); /* also that no row has, sorted */
     assert_string_equal(r.labels[0], "t_a");
     assert_labels(&r.rows[0], "1");
@@ -121,8 +121,8 @@ static void label_columns_are_read(void **state)
                {"{\"a\":\"x\",\"t_b\":NaN}\n{\"a\":\"x\",\"t_b\":-1}\n", PATH ":2: field 't_b' is -1"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(read_text(&r, bad[i].text, &in, false, &e), -1);
-        if (e.kind != ERROR_DATA || !strstr(e.text, bad[i].words))
-            fail_msg("expected '%s', found '%s'", bad[i].words, e.text);
+        if (e.kind != ERROR_DATA || !strstr(e.message, bad[i].words))
+            fail_msg("expected '%s', found '%s'", bad[i].words, e.message);
     }
 }
 
@@ -206,7 +206,7 @@ static void labels_of_cells(void **state)
         const char *path = "test_records.csv";
         assert_int_equal(file_write(path, cases[i].text, strlen(cases[i].text), &e), 0);
         if (records_read(&r, &path, 1, &in, false, &e))
-            fail_msg("case %zu: %s", i, e.text);
+            fail_msg("case %zu: %s", i, e.message);
         struct buffer joined = {0};
         for (size_t k = 0; k < r.label_count; k++)
             buffer_printf(&joined, "%s%s", k ? " " : "", r.labels[k]);
@@ -244,7 +244,7 @@ static void rare_labels_and_short_rows_are_dropped(void **state)
     assert_labels(&r.rows[2], "");
     assert_int_equal(r.rows[2].line, 5);
     assert_int_equal(records_prune(&r, 4, 0, &e), -1);
-    assert_non_null(strstr(e.text, "no label has 4 rows"));
+    assert_non_null(strstr(e.message, "no label has 4 rows"));
     records_free(&r);
     in.ignored = (struct text_fields){(char *[]){"rare", "also rare"}, 2};
     in.labels = (struct text_fields){(char *[]){"x", "y"}, 2};
@@ -299,9 +299,9 @@ static void each_wrong_row_is_named(void **state)
         struct input in = pairs();
         assert_int_equal(read_text(&r, cases[i].text, &in, cases[i].keep_all, &e), -1);
         assert_int_equal(e.kind, ERROR_DATA);
-        if (!strstr(e.text, cases[i].words))
-            print_error("expected: %s\nfound:    %s\n", cases[i].words, e.text);
-        assert_non_null(strstr(e.text, cases[i].words));
+        if (!strstr(e.message, cases[i].words))
+            print_error("expected: %s\nfound:    %s\n", cases[i].words, e.message);
+        assert_non_null(strstr(e.message, cases[i].words));
     }
 }
 

@@ -1,4 +1,4 @@
-/* Thresholds, epochs and the table of trials, against figures worked out by hand. */
+/* Thresholds, epochs and the table of trials, against metrics worked out by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,7 +50,7 @@ static void the_highest_score_wins(void **state)
         near(own.metrics.precision, rows[i].precision);
         near(own.metrics.recall, rows[i].recall);
         near(own.threshold, curve.points[curve.best].threshold);
-        /* The same threshold handed over gives the same figures. */
+        /* The same threshold handed over gives the same metrics. */
         struct at_threshold again;
         tune_apply(&again, &rows[i].grid, scores, own.threshold);
         assert_true(again.met);
@@ -141,7 +141,7 @@ static void the_best_epoch(void **state)
     }
 }
 
-static struct at_threshold figures(double threshold, double score, bool met)
+static struct at_threshold metrics(double threshold, double score, bool met)
 {
     struct at_threshold a = {.met = met, .threshold = threshold, .score = score};
     a.metrics.precision = a.metrics.recall = a.metrics.f1 = score;
@@ -159,22 +159,22 @@ static void the_table_is_sorted_and_stable(void **state)
          .epochs_done = 2,
          .best_epoch = 2,
          .epochs = epochs,
-         .own = figures(0.5, 0.5, true),
-         .at_baseline = figures(0.5, 0.5, true)},
+         .own = metrics(0.5, 0.5, true),
+         .at_baseline = metrics(0.5, 0.5, true)},
         {.key = "b",
          .state = TRIAL_DONE,
          .epochs_done = 2,
          .best_epoch = 1,
          .epochs = epochs,
-         .own = figures(0.4, 0.75, true),
-         .at_baseline = figures(0.5, 0, false)},
+         .own = metrics(0.4, 0.75, true),
+         .at_baseline = metrics(0.5, 0, false)},
         {.key = "c",
          .state = TRIAL_DONE,
          .epochs_done = 2,
          .best_epoch = 2,
          .epochs = epochs,
-         .own = figures(0.3, 0.75, true),
-         .at_baseline = figures(0.5, 0.25, true)},
+         .own = metrics(0.3, 0.75, true),
+         .at_baseline = metrics(0.5, 0.25, true)},
         {.key = "d", .state = TRIAL_FAILED, .why = "it died"},
         {.key = "e", .state = TRIAL_PRUNED, .epochs_done = 1, .best_epoch = 1, .epochs = epochs, .why = "pruned at epoch 1"},
     };
@@ -207,8 +207,8 @@ static void the_table_is_sorted_and_stable(void **state)
     assert_int_equal(order[0] * 10000 + order[1] * 1000 + order[2] * 100 + order[3] * 10 + order[4], 2143);
     struct json *table = table_to_json(trials, order, 5, &j);
     const struct json *rows = json_get(table, "trials"), *pruned = json_at(rows, 3);
-    assert_string_equal(json_text(json_get(json_at(rows, 4), "failed")), "it died");
-    assert_string_equal(json_text(json_get(pruned, "pruned")), "pruned at epoch 1");
+    assert_string_equal(json_string(json_get(json_at(rows, 4), "failed")), "it died");
+    assert_string_equal(json_string(json_get(pruned, "pruned")), "pruned at epoch 1");
     assert_true(json_number(json_get(pruned, "validation_loss")) == 0.5 && !json_get(pruned, "at_own_threshold"));
     assert_true(json_number(json_get(json_at(json_get(table, "trials"), 1), "validation_loss")) == 0.25);
     json_destroy(&table);

@@ -69,7 +69,7 @@ static bool hear(struct actor *a, struct message *m)
     for (;;) {
         while (dialer_receive(a->dialer, &bytes, &size)) {
             if (message_decode(m, bytes, size, SIDE_COORDINATOR, &e)) {
-                fprintf(stderr, "actor: %s\n", e.text);
+                fprintf(stderr, "actor: %s\n", e.message);
                 exit(8);
             }
             if (m->kind == MESSAGE_GOODBYE) {
@@ -240,7 +240,7 @@ static int act(const char *connection, const char *group)
     struct error e;
     struct actor a = {.exit_code = -1};
     if (connection_read(&c, connection, &e) || dialer_create(&a.dialer, &c, group, &e)) {
-        fprintf(stderr, "actor: %s\n", e.text);
+        fprintf(stderr, "actor: %s\n", e.message);
         return 1;
     }
     const char *version = getenv("ACTOR_VERSION");
@@ -275,7 +275,7 @@ static int act(const char *connection, const char *group)
 
 /* ---- the stage ---- */
 
-#define FOLDER "dispatch.test"
+#define DIRECTORY "dispatch.test"
 #define TRIALS_MOST 8
 
 struct stage {
@@ -322,11 +322,11 @@ static void raise_curtain(struct stage *s, int groups, double timeout, int resta
 {
     struct error e = {0};
     *s = (struct stage){0};
-    assert_int_equal(folder_remove(FOLDER, &e), 0);
-    assert_int_equal(folder_create(FOLDER, &e), 0);
-    assert_int_equal(event_log_open(&s->log, FOLDER, &e), 0);
-    char *folder = realpath(FOLDER, NULL);
-    struct dispatch_options o = {.folder = folder,
+    assert_int_equal(directory_remove(DIRECTORY, &e), 0);
+    assert_int_equal(directory_create(DIRECTORY, &e), 0);
+    assert_int_equal(event_log_open(&s->log, DIRECTORY, &e), 0);
+    char *directory = realpath(DIRECTORY, NULL);
+    struct dispatch_options o = {.directory = directory,
                                  .worker = self,
                                  .launcher = "local",
                                  .device = "cpu",
@@ -336,18 +336,18 @@ static void raise_curtain(struct stage *s, int groups, double timeout, int resta
                                  .heartbeat_timeout = timeout,
                                  .restarts = restarts};
     if (dispatch_create(&s->dispatch, &o, s->log, &e))
-        fail_msg("%s", e.text);
-    free(folder);
+        fail_msg("%s", e.message);
+    free(directory);
 }
 
 static void drop_curtain(struct stage *s)
 {
     dispatch_destroy(&s->dispatch, 0);
     assert_null(s->dispatch);
-    assert_false(file_exists(FOLDER "/connection.json"));
+    assert_false(file_exists(DIRECTORY "/connection.json"));
     event_log_close(&s->log);
     struct error e;
-    folder_remove(FOLDER, &e);
+    directory_remove(DIRECTORY, &e);
 }
 
 static int perform(struct stage *s, const char *const *keys, struct error *e)
@@ -355,7 +355,7 @@ static int perform(struct stage *s, const char *const *keys, struct error *e)
     size_t count = 0;
     for (; keys[count]; count++)
         s->trials[count] = (struct trial){.key = (char *)(uintptr_t)keys[count],
-                                          .folder = (char *)"/f",
+                                          .directory = (char *)"/f",
                                           .dataset = (char *)"/d",
                                           .model = (char *)"/m",
                                           .labels = 2,
@@ -369,7 +369,7 @@ static void must_perform(struct stage *s, const char *const *keys)
 {
     struct error e = {0};
     if (perform(s, keys, &e))
-        fail_msg("dispatch_run: %s", e.text);
+        fail_msg("dispatch_run: %s", e.message);
 }
 
 static int count_events(const struct stage *s, const char *event, const char *trial)
@@ -377,8 +377,8 @@ static int count_events(const struct stage *s, const char *event, const char *tr
     int count = 0;
     for (size_t i = 0; i < event_log_count(s->log); i++) {
         const struct json *j = event_log_at(s->log, i);
-        const char *of = json_text(json_get(j, "trial"));
-        count += !strcmp(json_text(json_get(j, "event")), event) && (!trial || (of && !strcmp(of, trial)));
+        const char *of = json_string(json_get(j, "trial"));
+        count += !strcmp(json_string(json_get(j, "event")), event) && (!trial || (of && !strcmp(of, trial)));
     }
     return count;
 }
@@ -398,14 +398,14 @@ static void test_leases(void **state)
     struct stage s;
     raise_curtain(&s, 2, 5, 3);
     struct stat facts;
-    assert_int_equal(stat(FOLDER "/connection.json", &facts), 0);
+    assert_int_equal(stat(DIRECTORY "/connection.json", &facts), 0);
     assert_int_equal(facts.st_mode & 0777, 0600);
     must_perform(&s, (const char *[]){"ok-a", "fail-b", "ok-c", "stale-d", NULL});
     assert_true(s.done[0] == 1 && s.done[2] == 1 && s.done[3] == 1 && s.failed[1] == 1 && !s.done[1]);
     assert_true(s.epochs[0] == 2 && s.epochs[2] == 2 && s.epochs[1] == 0);
     assert_int_equal(s.steps[3], 1); /* not the 999 of the older lease */
     assert_int_equal(s.why[1].kind, ERROR_DATA);
-    assert_string_equal(s.why[1].text, "row 7 is bad");
+    assert_string_equal(s.why[1].message, "row 7 is bad");
     int groups = count_events(&s, "group_started", NULL); /* the second may come up when all is done */
     assert_true(groups == 1 || groups == 2);
     expect_events(&s, "lease", NULL, 4);
@@ -437,7 +437,7 @@ static void test_order_of_log(void **state)
                                            "lease",         "epoch", "epoch", "trial_done"};
     assert_int_equal(event_log_count(s.log), sizeof expected / sizeof *expected);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
-        assert_string_equal(json_text(json_get(event_log_at(s.log, i), "event")), expected[i]);
+        assert_string_equal(json_string(json_get(event_log_at(s.log, i), "event")), expected[i]);
     drop_curtain(&s);
 }
 
@@ -453,10 +453,10 @@ static void test_death(void **state)
     expect_events(&s, "lease", "die-once", 2);
     expect_events(&s, "group_started", NULL, 2);
     const struct json *death = event_log_last(s.log, "group_died", NULL, NULL);
-    assert_string_equal(json_text(json_get(death, "host")), "stage");
+    assert_string_equal(json_string(json_get(death, "host")), "stage");
     assert_true(json_number(json_get(death, "rank")) == 0 && json_number(json_get(death, "step")) == 31);
-    assert_string_equal(json_text(json_get(death, "operation")), "forward");
-    assert_non_null(strstr(json_text(json_get(death, "why")), "signal 9"));
+    assert_string_equal(json_string(json_get(death, "operation")), "forward");
+    assert_non_null(strstr(json_string(json_get(death, "why")), "signal 9"));
     drop_curtain(&s);
 }
 
@@ -468,15 +468,15 @@ static void test_death_without_end(void **state)
     must_perform(&s, (const char *[]){"die-always", "ok-after", NULL});
     assert_true(s.failed[0] == 1 && s.done[1] == 1);
     expect_events(&s, "group_died", NULL, 2);
-    assert_non_null(strstr(s.why[0].text, "given up after 2 deaths"));
-    assert_non_null(strstr(s.why[0].text, "host stage, rank 0, step 31, forward"));
+    assert_non_null(strstr(s.why[0].message, "given up after 2 deaths"));
+    assert_non_null(strstr(s.why[0].message, "host stage, rank 0, step 31, forward"));
     drop_curtain(&s);
 
     raise_curtain(&s, 1, 5, 0);
     struct error e = {0};
     assert_int_equal(perform(&s, (const char *[]){"fail-a", "die-always", NULL}, &e), -1); /* all failed: the first one's words */
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_string_equal(e.text, "row 7 is bad");
+    assert_string_equal(e.message, "row 7 is bad");
     drop_curtain(&s);
 }
 
@@ -488,7 +488,7 @@ static void test_broken_group(void **state)
     must_perform(&s, (const char *[]){"broken", NULL});
     assert_int_equal(s.done[0], 1);
     const struct json *death = event_log_last(s.log, "group_died", NULL, NULL);
-    assert_non_null(strstr(json_text(json_get(death, "why")), "rank 1 on host far"));
+    assert_non_null(strstr(json_string(json_get(death, "why")), "rank 1 on host far"));
     drop_curtain(&s);
 }
 
@@ -504,7 +504,7 @@ static void test_silence(void **state)
     if (seconds < 1 || seconds > 20)
         fail_msg("silence of 1 s should be noticed after 1 s, not after %g s", seconds);
     const struct json *death = event_log_last(s.log, "group_died", NULL, NULL);
-    assert_non_null(strstr(json_text(json_get(death, "why")), "not heard of for"));
+    assert_non_null(strstr(json_string(json_get(death, "why")), "not heard of for"));
     drop_curtain(&s);
 }
 
@@ -528,8 +528,8 @@ static void test_version(void **state)
     int result = perform(&s, (const char *[]){"ok", NULL}, &e);
     unsetenv("ACTOR_VERSION");
     assert_int_equal(result, -1);
-    if (!strstr(e.text, "no worker group came up in 2 tries") || !strstr(e.text, "exit code 41"))
-        fail_msg("expected: 2 tries, exit code 41 (the worker was told both versions); found: %s", e.text);
+    if (!strstr(e.message, "no worker group came up in 2 tries") || !strstr(e.message, "exit code 41"))
+        fail_msg("expected: 2 tries, exit code 41 (the worker was told both versions); found: %s", e.message);
     assert_int_equal(s.done[0] + s.failed[0], 0);
     drop_curtain(&s);
 }
@@ -545,7 +545,7 @@ static void test_no_worker(void **state)
     raise_curtain(&s, 1, 5, 1);
     memcpy(self, kept, sizeof self);
     assert_int_equal(perform(&s, (const char *[]){"ok", NULL}, &e), -1);
-    assert_non_null(strstr(e.text, "/nowhere/muster-worker: cannot be started: No such file"));
+    assert_non_null(strstr(e.message, "/nowhere/muster-worker: cannot be started: No such file"));
     drop_curtain(&s);
 }
 
@@ -556,7 +556,7 @@ static enum line_state dial_with(const struct connection *c, double seconds)
     struct dialer *d;
     struct error e = {0};
     if (dialer_create(&d, c, "stranger", &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     for (double end = clock_seconds() + seconds; dialer_line(d, NULL) == LINE_DOWN && clock_seconds() < end;)
         dialer_wait(d, -1, 0.1);
     enum line_state line = dialer_line(d, NULL);
@@ -617,7 +617,7 @@ static void test_garbage_at_the_door(void **state)
     struct connection c;
     struct error e = {0};
     raise_curtain(&s, 1, 5, 0);
-    assert_int_equal(connection_read(&c, FOLDER "/connection.json", &e), 0);
+    assert_int_equal(connection_read(&c, DIRECTORY "/connection.json", &e), 0);
     srand(7);
     pour_garbage(c.endpoint);
     must_perform(&s, (const char *[]){"ok", NULL});

@@ -16,29 +16,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOLDER "event_log.test"
-#define EVENTS FOLDER "/events.jsonl"
+#define DIRECTORY "event_log.test"
+#define EVENTS DIRECTORY "/events.jsonl"
 
 static int set_up(void **state)
 {
     (void)state;
     struct error e;
-    return folder_remove(FOLDER, &e) || folder_create(FOLDER, &e);
+    return directory_remove(DIRECTORY, &e) || directory_create(DIRECTORY, &e);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     struct error e;
-    return folder_remove(FOLDER, &e);
+    return directory_remove(DIRECTORY, &e);
 }
 
 static struct event_log *open_log(void)
 {
     struct event_log *l;
     struct error e = {0};
-    if (event_log_open(&l, FOLDER, &e))
-        fail_msg("%s", e.text);
+    if (event_log_open(&l, DIRECTORY, &e))
+        fail_msg("%s", e.message);
     return l;
 }
 
@@ -46,10 +46,10 @@ static void append(struct event_log *l, const char *event, const char *trial, do
 {
     struct error e = {0};
     struct json *fields = json_object();
-    json_set_text(fields, "trial", trial);
+    json_set_string(fields, "trial", trial);
     json_set_number(fields, "epoch", epoch);
     if (event_log_append(l, event, fields, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
 }
 
 static char *read_text(size_t *size)
@@ -57,7 +57,7 @@ static char *read_text(size_t *size)
     char *text;
     struct error e = {0};
     if (file_read(&text, size, EVENTS, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return text;
 }
 
@@ -88,7 +88,7 @@ static void test_replay(void **state)
     for (int again = 0; again < 3; again++) { /* opening changes nothing */
         struct event_log *l = open_log();
         assert_int_equal(event_log_count(l), 3);
-        assert_string_equal(json_text(json_get(event_log_at(l, 0), "event")), "lease");
+        assert_string_equal(json_string(json_get(event_log_at(l, 0), "event")), "lease");
         assert_null(event_log_at(l, 3));
         assert_true(json_number(json_get(event_log_last(l, "epoch", NULL, NULL), "epoch")) == 2);
         assert_true(json_number(json_get(event_log_last(l, "epoch", "trial", "a"), "epoch")) == 1);
@@ -121,7 +121,7 @@ static void test_cut_anywhere(void **state)
         event_log_close(&l);
         l = open_log();
         assert_int_equal(event_log_count(l), 3);
-        assert_string_equal(json_text(json_get(event_log_at(l, 2), "event")), "again");
+        assert_string_equal(json_string(json_get(event_log_at(l, 2), "event")), "again");
         event_log_close(&l);
     }
     free(text);
@@ -133,11 +133,11 @@ static void expect_damage(const char *text, const char *words)
     struct json *events;
     struct error e = {0};
     write_text(text, strlen(text));
-    assert_int_equal(event_log_open(&l, FOLDER, &e), -1);
+    assert_int_equal(event_log_open(&l, DIRECTORY, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    if (!strstr(e.text, words))
-        fail_msg("expected words: %s; found: %s", words, e.text);
-    assert_int_equal(event_log_read(&events, FOLDER, &e), -1);
+    if (!strstr(e.message, words))
+        fail_msg("expected words: %s; found: %s", words, e.message);
+    assert_int_equal(event_log_read(&events, DIRECTORY, &e), -1);
     size_t size;
     char *after = read_text(&size);
     assert_string_equal(after, text); /* and it is left alone */
@@ -164,9 +164,9 @@ static void test_lock(void **state)
         struct error e = {0};
         char holder[32];
         snprintf(holder, sizeof holder, "process %d, since 20", (int)getppid());
-        int refused = event_log_open(&second, FOLDER, &e) == -1 && e.kind == ERROR_USAGE && strstr(e.text, holder);
+        int refused = event_log_open(&second, DIRECTORY, &e) == -1 && e.kind == ERROR_USAGE && strstr(e.message, holder);
         struct json *events = NULL;
-        int readable = !event_log_read(&events, FOLDER, &e) && json_size(events) == 1;
+        int readable = !event_log_read(&events, DIRECTORY, &e) && json_size(events) == 1;
         json_destroy(&events);
         _exit(!refused + 2 * !readable);
     }
@@ -184,8 +184,8 @@ static void test_unwritable(void **state)
     (void)state;
     struct event_log *l;
     struct error e = {0};
-    assert_int_equal(event_log_open(&l, FOLDER "/none", &e), -1);
-    assert_non_null(strstr(e.text, FOLDER "/none"));
+    assert_int_equal(event_log_open(&l, DIRECTORY "/none", &e), -1);
+    assert_non_null(strstr(e.message, DIRECTORY "/none"));
 }
 
 /* A full disk: the append fails, says so, and leaves no half line (the device /dev/full stands for the disk). */
@@ -195,14 +195,14 @@ static void test_full_disk(void **state)
     struct event_log *l;
     struct error e = {0};
     assert_int_equal(symlink("/dev/full", EVENTS), 0);
-    int result = event_log_open(&l, FOLDER, &e);
+    int result = event_log_open(&l, DIRECTORY, &e);
     if (!result) {
         assert_int_equal(event_log_append(l, "a", NULL, &e), -1);
-        assert_non_null(strstr(e.text, "No space left"));
+        assert_non_null(strstr(e.message, "No space left"));
         assert_int_equal(event_log_count(l), 0);
         event_log_close(&l);
     } else {
-        assert_non_null(strstr(e.text, EVENTS));
+        assert_non_null(strstr(e.message, EVENTS));
     }
 }
 

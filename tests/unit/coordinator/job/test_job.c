@@ -1,4 +1,4 @@
-/* The job file: values and defaults, every refusal with its words, overrides, the claim of a run folder. */
+/* The job file: values and defaults, every refusal with its words, overrides, the claim of a run directory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,19 +17,19 @@
 
 #define MINIMAL "\"model\": \"m\", \"data\": {\"path\": \"p.jsonl\", \"text_a\": [\"a\"]}"
 
-static char folder[] = "/tmp/test_job.XXXXXX";
+static char directory[] = "/tmp/test_job.XXXXXX";
 
 static int enter(void **state)
 {
     (void)state;
-    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+    return mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
 }
 
 static int leave(void **state)
 {
     (void)state;
     struct error e;
-    return chdir("/") == 0 ? folder_remove(folder, &e) : -1;
+    return chdir("/") == 0 ? directory_remove(directory, &e) : -1;
 }
 
 static void write_job(const char *text)
@@ -52,7 +52,7 @@ static void accepted(struct job *j, const char *text, const char *const *overrid
 {
     struct error e = {0};
     if (read_with(j, text, overrides, &e) != 0)
-        fail_msg("expected a job, found: %s", e.text);
+        fail_msg("expected a job, found: %s", e.message);
 }
 
 static void defaults_of_w1(void **state)
@@ -220,7 +220,7 @@ static const struct refusal refusals[] = {
      "\"multilabel_classification\" (a text); did you mean \"multi_label_classification\"?"},
     /* what is missing, what does not go together */
     {"{\"data\": {\"path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
-     "j.json: \"model\" is missing: folder of a Hugging Face model, or a hub name that is in the local cache"},
+     "j.json: \"model\" is missing: directory of a Hugging Face model, or a hub name that is in the local cache"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\"}}", NULL, "j.json: \"data.text_a\" is missing: fields of text A"},
     {"{\"model\": \"m\", \"data\": {\"text_a\": [\"a\"]}}", NULL,
      "j.json: \"data.path\" is missing: the JSON Lines file with the data"},
@@ -307,8 +307,8 @@ static void refusals_say_what_where_and_what_to_do(void **state)
         struct job j;
         struct error e = {0};
         int status = read_with(&j, r->job, (const char *const[]){r->override, NULL}, &e);
-        if (status != -1 || e.kind != ERROR_USAGE || strcmp(e.text, r->words) != 0)
-            fail_msg("row %zu: expected (2) %s\n      found (%d) %s", i, r->words, status == 0 ? 0 : (int)e.kind, e.text);
+        if (status != -1 || e.kind != ERROR_USAGE || strcmp(e.message, r->words) != 0)
+            fail_msg("row %zu: expected (2) %s\n      found (%d) %s", i, r->words, status == 0 ? 0 : (int)e.kind, e.message);
     }
 }
 
@@ -319,7 +319,7 @@ static void many_labels_a_row(void **state)
     struct error e = {0};
     if (read_with(&j, "{" MINIMAL ", \"task\": \"multi_label_classification\", \"train\": {\"pos_weight\": [1, 50]}}",
                   (const char *const[]){"tune.per_class=false", NULL}, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct threshold_grid *g = &j.tune.grid;
     assert_true(j.multi && j.train.pos_weight_low == 1 && j.train.pos_weight_high == 50);
     assert_int_equal(j.tune.per_class, PER_CLASS_FALSE);
@@ -340,11 +340,11 @@ static void broken_files(void **state)
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         assert_int_equal(read_with(&j, broken[i], NULL, &e), -1);
         assert_int_equal(e.kind, ERROR_USAGE);
-        assert_non_null(strstr(e.text, "j.json"));
+        assert_non_null(strstr(e.message, "j.json"));
     }
     assert_int_equal(job_read(&j, "absent.json", NULL, 0, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_non_null(strstr(e.text, "absent.json"));
+    assert_non_null(strstr(e.message, "absent.json"));
     assert_int_equal(job_read(&j, ".", NULL, 0, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
 }
@@ -383,50 +383,50 @@ static void micro_batch_follows_ranks(void **state)
     }
 }
 
-static void a_run_folder_belongs_to_one_job(void **state)
+static void a_run_directory_belongs_to_one_job(void **state)
 {
     (void)state;
     struct job j;
     struct error e = {0};
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), 0);
-    assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
     job_free(&j);
 
     /* Nothing was done there yet: what was mistyped may be put right. */
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", "train.lr=1e-4", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
     job_free(&j);
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
     job_free(&j);
     assert_int_equal(file_write("folder/events.jsonl", "{}\n", 3, &e), 0);
 
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", "train.lr=1e-4", "train.epochs=9", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), -1);
+    assert_int_equal(job_claim_directory(&j, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, "folder holds the run of another job: train.lr is 2e-05 there and 0.0001 here; use another "
-                                "out=FOLDER, or the same value");
+    assert_string_equal(e.message, "directory holds the run of another job: train.lr is 2e-05 there and 0.0001 here; use another "
+                                   "out=FOLDER, or the same value");
     job_free(&j);
 
     /* Where it runs and how it is tuned may change; an open micro_batch stays what it was. */
     accepted(&j, "{" MINIMAL "}",
              (const char *const[]){"out=folder", "cluster.threads=2", "tune.rule=f_beta", "sweep.lr=[1e-5]", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
     job_free(&j);
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=other", "cluster.ranks_per_group=2", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
     assert_int_equal(file_write("other/events.jsonl", "{}\n", 3, &e), 0);
     job_free(&j);
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=other", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), 0);
+    assert_int_equal(job_claim_directory(&j, &e), 0);
     assert_int_equal(j.train.micro_batch, 4);
     job_free(&j);
 
     /* An unwritable place is said as such, and a file in the way too. */
     assert_int_equal(file_write("file", "x", 1, &e), 0);
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=file", NULL});
-    assert_int_equal(job_claim_folder(&j, &e), -1);
+    assert_int_equal(job_claim_directory(&j, &e), -1);
     job_free(&j);
 }
 
@@ -440,7 +440,7 @@ static void trials_of_a_sweep(void **state)
     json_set_number(values, "lr", 1e-5);
     json_set_number(values, "epochs", 4);
     json_set_number(values, "batch", 16);
-    json_set_text(values, "precision", "bf16");
+    json_set_string(values, "precision", "bf16");
     assert_int_equal(job_variant(&trial, &j, values, &e), 0);
     assert_true(trial.train.lr == 1e-5 && j.train.lr == 2e-5);
     assert_int_equal(trial.train.micro_batch, 16);
@@ -502,7 +502,7 @@ static void the_table_agrees_with_itself(void **state)
         assert_int_equal(json_parse(&value, f->fallback, strlen(f->fallback), f->key, &e), 0);
         int status = job_field_store(f, &j, value, &e);
         if (status != (f->flags & JOB_REQUIRED ? -1 : 0))
-            fail_msg("%s: %s", f->key, e.text);
+            fail_msg("%s: %s", f->key, e.message);
         job_field_free(f, &j);
         json_destroy(&value);
     }
@@ -518,7 +518,7 @@ int main(void)
         cmocka_unit_test(broken_files),
         cmocka_unit_test(overrides),
         cmocka_unit_test(micro_batch_follows_ranks),
-        cmocka_unit_test(a_run_folder_belongs_to_one_job),
+        cmocka_unit_test(a_run_directory_belongs_to_one_job),
         cmocka_unit_test(trials_of_a_sweep),
         cmocka_unit_test(keys_are_spelled_as_python_does),
         cmocka_unit_test(lines),

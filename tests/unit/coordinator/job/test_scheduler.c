@@ -19,21 +19,21 @@ static struct json *golden(void)
 {
     struct json *j;
     struct error e = {0};
-    char *path = format_text("%s/tests/golden/scheduler.json", getenv("MUSTER_SOURCE"));
+    char *path = format_string("%s/tests/golden/scheduler.json", getenv("MUSTER_SOURCE"));
     if (json_read(&j, path, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
     return j;
 }
 
 static struct scheduler_options options_of(const struct json *c)
 {
-    bool asha = strcmp(json_text(json_get(c, "scheduler")), "asha") == 0;
+    bool asha = strcmp(json_string(json_get(c, "scheduler")), "asha") == 0;
     return (struct scheduler_options){.kind = asha ? SCHEDULER_ASHA : SCHEDULER_MEDIAN,
                                       .grace = (uint32_t)json_number(json_get(c, "grace")),
                                       .reduction = (uint32_t)json_number(json_get(c, "reduction")),
                                       .startup = (uint32_t)json_number(json_get(c, "startup")),
-                                      .figure = "f1"};
+                                      .metric = "f1"};
 }
 
 /* Counts the decisions, and those that stop. */
@@ -47,7 +47,7 @@ static void follow(const struct json *c, size_t number, int counts[2])
         const struct json *r = json_at(reports, i);
         size_t trial = (size_t)json_number(json_at(r, 0));
         uint32_t epoch = (uint32_t)json_number(json_at(r, 1));
-        const char *expected = json_text(json_at(r, 3));
+        const char *expected = json_string(json_at(r, 3));
         char why[SCHEDULER_WORDS];
         scheduler_report(s, trial, epoch, json_type(json_at(r, 2)) == JSON_NUMBER ? json_number(json_at(r, 2)) : NAN);
         if (strcmp(expected, "last") == 0) {
@@ -129,7 +129,7 @@ static void told_again(void **state)
         scheduler_report(s, 1, 1, 0.25);
     }
     expect(s, 1, 1, SCHEDULER_STOP, "asha: f1 0.2500 has rank 2 of 2 at epoch 1, the best 1 goes on");
-    scheduler_forget(s, 0); /* begun anew: its old figures count for nothing */
+    scheduler_forget(s, 0); /* begun anew: its old metrics count for nothing */
     expect(s, 1, 1, SCHEDULER_GO_ON, "asha: f1 0.2500 has rank 1 of 1 at epoch 1, the best 1 goes on");
     scheduler_destroy(&s);
 }

@@ -54,8 +54,8 @@ static void writes_numbers(void **state)
     html_count(&b, 123456);
     assert_string_equal(b.data, "1,234,567 12 123,456");
     buffer_clear(&b);
-    html_figure(&b, 0.62921348);
-    html_figure(&b, NAN);
+    html_metric(&b, 0.62921348);
+    html_metric(&b, NAN);
     assert_string_equal(b.data, "0.6292\xE2\x80\x93");
     buffer_clear(&b);
     html_number_cell(&b, NAN, "%.4g");
@@ -66,22 +66,22 @@ static void writes_numbers(void **state)
 /* Skipped without gnuplot. */
 static void draws(void **state)
 {
-    char folder[] = "/tmp/test_report_XXXXXX", *svg;
+    char directory[] = "/tmp/test_report_XXXXXX", *svg;
     struct error e = {0};
     (void)state;
-    assert_non_null(mkdtemp(folder));
-    struct picture *p = picture_create("one", "it's `touch owned`", "a \"line\"", "x", "y<z");
-    picture_add(p, "<b>'`touch owned`\n$(touch owned)", (double[]){0, 1, 2, 3}, (double[]){1, NAN, 2, 3}, 4, MARK_LINE_POINTS, 1);
-    picture_write(p, 1, 1, -1, "'; system('touch owned'); '");
-    if (pictures_draw(folder, &p, 1, &e) != 0) {
-        bool missing = strstr(e.text, "apt-get install gnuplot-nox") != NULL;
-        picture_destroy(&p);
-        folder_remove(folder, NULL);
+    assert_non_null(mkdtemp(directory));
+    struct plot *p = plot_create("one", "it's `touch owned`", "a \"line\"", "x", "y<z");
+    plot_add(p, "<b>'`touch owned`\n$(touch owned)", (double[]){0, 1, 2, 3}, (double[]){1, NAN, 2, 3}, 4, MARK_LINE_POINTS, 1);
+    plot_write(p, 1, 1, -1, "'; system('touch owned'); '");
+    if (plots_draw(directory, &p, 1, &e) != 0) {
+        bool missing = strstr(e.message, "apt-get install gnuplot-nox") != NULL;
+        plot_destroy(&p);
+        directory_remove(directory, NULL);
         if (missing)
             skip();
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     }
-    assert_int_equal(picture_inline(&svg, folder, p, &e), 0);
+    assert_int_equal(plot_inline(&svg, directory, p, &e), 0);
     assert_non_null(strstr(svg, "aria-label=\"a &#34;line&#34;\""));
     assert_non_null(strstr(svg, "currentColor"));
     assert_non_null(strstr(svg, "var(--s1)"));
@@ -89,19 +89,19 @@ static void draws(void **state)
     assert_null(strstr(svg, "xlink"));
     assert_null(strstr(svg, "<b>"));
     assert_null(strstr(svg, "color=\"black\""));
-    char *owned = path_join(folder, "owned");
+    char *owned = path_join(directory, "owned");
     assert_false(file_exists(owned));
     assert_false(file_exists("owned"));
     free(owned);
     free(svg);
-    picture_destroy(&p);
+    plot_destroy(&p);
     /* gnuplot's own words come back. */
-    p = picture_create("none", "t", "d", NULL, NULL);
-    assert_int_equal(pictures_draw(folder, &p, 1, &e), -1);
+    p = plot_create("none", "t", "d", NULL, NULL);
+    assert_int_equal(plots_draw(directory, &p, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
-    assert_non_null(strstr(e.text, "gnuplot refuses"));
-    picture_destroy(&p);
-    folder_remove(folder, NULL);
+    assert_non_null(strstr(e.message, "gnuplot refuses"));
+    plot_destroy(&p);
+    directory_remove(directory, NULL);
 }
 
 int main(void)

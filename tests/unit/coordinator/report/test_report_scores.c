@@ -1,7 +1,7 @@
 /* Figures of a report against scikit-learn and NumPy (tools/golden_report.py). */
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "coordinator/report/report_pictures.h"
+#include "coordinator/report/report_plots.h"
 #include "coordinator/report/report_scores.h"
 
 #include <setjmp.h>
@@ -59,7 +59,7 @@ static void open_fixture(struct fixture *f, const char *task, uint32_t labels, b
     *f = (struct fixture){.path = "/tmp/test_report_scores_XXXXXX"};
     close(mkstemp(f->path));
     if (json_read(&f->golden, TEST_GOLDEN "/report_scores.json", &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     f->task = json_get(f->golden, task);
     const struct json *logits = json_get(f->task, "logits"), *thresholds = json_get(f->task, "thresholds");
     uint32_t rows = (uint32_t)json_size(logits);
@@ -126,10 +126,10 @@ static void binary(void **state)
     (void)state;
     open_fixture(&f, "binary", 2, false);
     assert_int_equal(f.scores.kind, KIND_BINARY);
-    struct label_figures *figures = scores_labels(&f.scores);
-    near("average precision", figures[1].average_precision, golden(&f, "average_precision"));
-    near("f1", figures[1].at_rule.f1, golden(&f, "f1"));
-    near("f1 at 0.5", figures[1].at_half.f1, golden(&f, "f1_at_half"));
+    struct label_metrics *metrics = scores_labels(&f.scores);
+    near("average precision", metrics[1].average_precision, golden(&f, "average_precision"));
+    near("f1", metrics[1].at_rule.f1, golden(&f, "f1"));
+    near("f1 at 0.5", metrics[1].at_half.f1, golden(&f, "f1_at_half"));
     uint64_t *confusion = scores_confusion(&f.scores);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(confusion[i], json_number(json_at(json_at(json_get(f.task, "confusion"), i / 2), i % 2)));
@@ -140,7 +140,7 @@ static void binary(void **state)
     check_reliability(&f, "before", false);
     check_reliability(&f, "after", true);
     free(confusion);
-    free(figures);
+    free(metrics);
     close_fixture(&f);
 }
 
@@ -173,18 +173,18 @@ static void many_labels(void **state)
     (void)state;
     open_fixture(&f, "many", 3, true);
     assert_int_equal(f.scores.kind, KIND_MANY_LABELS);
-    struct label_figures *figures = scores_labels(&f.scores);
+    struct label_metrics *metrics = scores_labels(&f.scores);
     for (size_t c = 0; c < 3; c++) {
-        near("f1", figures[c].at_rule.f1, json_number(json_at(json_get(f.task, "f1"), c)));
-        near("average precision", figures[c].average_precision, json_number(json_at(json_get(f.task, "average_precision"), c)));
+        near("f1", metrics[c].at_rule.f1, json_number(json_at(json_get(f.task, "f1"), c)));
+        near("average precision", metrics[c].average_precision, json_number(json_at(json_get(f.task, "average_precision"), c)));
     }
-    scores_micro(&micro, &macro, &f.scores, figures, false);
+    scores_micro(&micro, &macro, &f.scores, metrics, false);
     near("micro f1", micro.f1, golden(&f, "micro_f1"));
     near("macro f1", macro, golden(&f, "macro_f1"));
     check_reliability(&f, "before", false);
     /* The label that no row has is not among the worst. */
-    assert_int_equal(report_worst_labels(order, figures, 3), 2);
-    assert_true(figures[order[0]].at_half.f1 <= figures[order[1]].at_half.f1);
+    assert_int_equal(report_worst_labels(order, metrics, 3), 2);
+    assert_true(metrics[order[0]].at_half.f1 <= metrics[order[1]].at_half.f1);
     double *precision, *recall;
     assert_int_equal(scores_precision_recall(&precision, &recall, &f.scores, 2, 200), 0);
     free(precision);
@@ -194,7 +194,7 @@ static void many_labels(void **state)
     near("all are found in the end", recall[count - 1], 1);
     free(precision);
     free(recall);
-    free(figures);
+    free(metrics);
     close_fixture(&f);
 }
 
@@ -207,20 +207,20 @@ static void many_classes(void **state)
     (void)state;
     open_fixture(&f, "classes", 3, false);
     assert_int_equal(f.scores.kind, KIND_MANY_CLASSES);
-    struct label_figures *figures = scores_labels(&f.scores);
+    struct label_metrics *metrics = scores_labels(&f.scores);
     for (size_t c = 0; c < 3; c++) {
-        near("precision", figures[c].at_rule.precision, json_number(json_at(json_get(f.task, "precision"), c)));
-        near("recall", figures[c].at_rule.recall, json_number(json_at(json_get(f.task, "recall"), c)));
-        near("f1", figures[c].at_rule.f1, json_number(json_at(json_get(f.task, "f1"), c)));
+        near("precision", metrics[c].at_rule.precision, json_number(json_at(json_get(f.task, "precision"), c)));
+        near("recall", metrics[c].at_rule.recall, json_number(json_at(json_get(f.task, "recall"), c)));
+        near("f1", metrics[c].at_rule.f1, json_number(json_at(json_get(f.task, "f1"), c)));
     }
-    scores_micro(&micro, &macro, &f.scores, figures, false);
+    scores_micro(&micro, &macro, &f.scores, metrics, false);
     near("micro f1", micro.f1, golden(&f, "micro_f1"));
     near("macro f1", macro, golden(&f, "macro_f1"));
     uint64_t *confusion = scores_confusion(&f.scores);
     for (size_t i = 0; i < 9; i++)
         assert_int_equal(confusion[i], json_number(json_at(json_at(json_get(f.task, "confusion"), i / 3), i % 3)));
     free(confusion);
-    free(figures);
+    free(metrics);
     close_fixture(&f);
 }
 

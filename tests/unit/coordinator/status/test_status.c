@@ -17,20 +17,20 @@
 #include <unistd.h>
 
 static const struct verb status_verb = {"status", "RUN", "", 1, 1, status_options, .run = verb_status};
-static char folder[64];
+static char directory[64];
 
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/test_status.XXXXXX");
-    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+    strcpy(directory, "/tmp/test_status.XXXXXX");
+    return mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     struct error e;
-    return chdir("/") == 0 ? folder_remove(folder, &e) : -1;
+    return chdir("/") == 0 ? directory_remove(directory, &e) : -1;
 }
 
 /* Standard output of `muster status ...`; status in *ret. Caller frees. */
@@ -55,7 +55,7 @@ static char *status_of(int *ret, const char *argument, bool json, struct error *
 static void write_events(const char *text)
 {
     struct error e = {0};
-    assert_int_equal(folder_create("run/trials/b", &e), 0);
+    assert_int_equal(directory_create("run/trials/b", &e), 0);
     assert_int_equal(file_write("run/events.jsonl", text, strlen(text), &e), 0);
 }
 
@@ -190,9 +190,9 @@ static void what_a_program_sees(void **state)
     char *text = status_of(&status, "run", true, &e);
     assert_int_equal(status, 0);
     assert_int_equal(json_parse(&j, text, strlen(text), "status", &e), 0);
-    assert_string_equal(json_text(json_get(json_get(json_get(j, "trials"), "a"), "state")), "done");
-    assert_string_equal(json_text(json_get(json_get(j, "last"), "time")), "T9");
-    assert_string_equal(json_text(json_get(j, "state")), "running");
+    assert_string_equal(json_string(json_get(json_get(json_get(j, "trials"), "a"), "state")), "done");
+    assert_string_equal(json_string(json_get(json_get(j, "last"), "time")), "T9");
+    assert_string_equal(json_string(json_get(j, "state")), "running");
     assert_true(json_number(json_get(json_get(j, "counts"), "queued")) == 1);
     assert_true(json_number(json_get(json_at(json_get(j, "deaths"), 0), "step")) == 9);
     assert_true(json_number(json_get(json_get(json_get(j, "trials"), "d"), "steps")) == 30);
@@ -209,11 +209,11 @@ static void no_run_there(void **state)
     free(status_of(&status, "nowhere", false, &e));
     assert_int_equal(status, -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, "nowhere: no such run folder");
+    assert_string_equal(e.message, "nowhere: no such run directory");
     write_events("");
     free(status_of(&status, "run", false, &e));
     assert_int_equal(status, -1);
-    assert_non_null(strstr(e.text, "run: "));
+    assert_non_null(strstr(e.message, "run: "));
 }
 
 int main(void)

@@ -28,7 +28,7 @@ static void expect_keys(const char *sweep, const char *override, const char *key
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
     if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, override ? 2 : 1, &e) != 0 ||
         sweep_plan(&trials, &count, &j, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     for (size_t i = 0; i < count; i++) {
         assert_true(trials[i].baseline == (i == 0));
         snprintf(found + strlen(found), sizeof found - strlen(found), "%s ", trials[i].key);
@@ -86,7 +86,7 @@ static void a_grid_has_a_limit(void **state)
     assert_int_equal(job_read(&j, "test_sweep.json", (const char *const[]){lists}, 1, &e), 0);
     assert_int_equal(sweep_plan(&trials, &count, &j, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, "sweep: the lists span more than 10000 trials");
+    assert_string_equal(e.message, "sweep: the lists span more than 10000 trials");
     job_free(&j);
     remove("test_sweep.json");
 }
@@ -97,9 +97,9 @@ static void draws(void **state)
     (void)state;
     struct json *j;
     struct error e = {0};
-    char *path = format_text("%s/tests/golden/sample.json", getenv("MUSTER_SOURCE"));
+    char *path = format_string("%s/tests/golden/sample.json", getenv("MUSTER_SOURCE"));
     if (json_read(&j, path, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct json *list = json_get(j, "draws");
     assert_int_equal(json_size(list), 100);
     for (size_t i = 0; i < json_size(list); i++) {
@@ -125,9 +125,9 @@ static char *keys_of(const char *sweep, const char *override, size_t *count)
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
     if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, 2, &e) != 0 ||
         sweep_plan(&trials, count, &j, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     for (size_t i = 0; i < *count; i++) {
-        char *longer = format_text("%s%s ", keys, trials[i].key);
+        char *longer = format_string("%s%s ", keys, trials[i].key);
         free(keys);
         keys = longer;
     }

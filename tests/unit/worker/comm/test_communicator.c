@@ -63,7 +63,7 @@ static int order(struct communicator *c, struct error *e)
         float *data = allocate(count, sizeof *data);
         for (size_t i = 0; i < count; i++)
             data[i] = sample(c->rank, i);
-        REQUIRE(!c->run->all_reduce_start(c, data, count, e) && !c->run->wait(c, e), "%s", e->text);
+        REQUIRE(!c->run->all_reduce_start(c, data, count, e) && !c->run->wait(c, e), "%s", e->message);
         for (size_t i = 0; i < count; i++) {
             float expected = expected_sum(c->size, i);
             REQUIRE(!memcmp(&expected, &data[i], sizeof expected), "sum of %zu at %zu: expected %.9g, found %.9g", count, i,
@@ -93,7 +93,7 @@ static int doubles(struct communicator *c, struct error *e)
     for (size_t i = 0; i < COUNT; i++)
         d[i] = sample_double(c->rank, i);
     d[7] = c->rank == 1 ? NAN : 1;
-    REQUIRE(!c->run->all_reduce_doubles(c, d, COUNT, e), "%s", e->text);
+    REQUIRE(!c->run->all_reduce_doubles(c, d, COUNT, e), "%s", e->message);
     for (size_t i = 0; i < COUNT; i++) {
         double expected = tree_of_doubles(0, 1, c->size, i);
         REQUIRE(i == 7 ? isnan(d[i]) : d[i] == expected, "at %zu: expected %.17g, found %.17g", i, expected, d[i]);
@@ -113,13 +113,13 @@ static int exact(struct communicator *c, struct error *e)
             bucket[b] = allocate(sizes[b], sizeof **bucket);
             for (size_t i = 0; i < sizes[b]; i++)
                 bucket[b][i] = (float)((int)(i % 1013) * (c->rank + 1) + b + round);
-            REQUIRE(!c->run->all_reduce_start(c, bucket[b], sizes[b], e) && !c->run->progress(c, e), "%s", e->text);
+            REQUIRE(!c->run->all_reduce_start(c, bucket[b], sizes[b], e) && !c->run->progress(c, e), "%s", e->message);
         }
         double sum = c->rank + 1;
-        REQUIRE(!c->run->all_reduce_doubles(c, &sum, 1, e), "%s", e->text); /* in between: must not block on the buckets */
+        REQUIRE(!c->run->all_reduce_doubles(c, &sum, 1, e), "%s", e->message); /* in between: must not block on the buckets */
         int n = c->size, ranks = n * (n + 1) / 2;
         REQUIRE(sum == ranks, "expected %d, found %g", ranks, sum);
-        REQUIRE(!c->run->wait(c, e), "%s", e->text);
+        REQUIRE(!c->run->wait(c, e), "%s", e->message);
         for (int b = 0; b < BUCKETS; b++) {
             for (size_t i = 0; i < sizes[b]; i++) {
                 float expected = (float)((int)(i % 1013) * ranks + n * (b + round));
@@ -137,7 +137,7 @@ static int not_a_number(struct communicator *c, struct error *e)
     float data[101];
     for (int i = 0; i < 101; i++)
         data[i] = c->rank == 1 && i == 40 ? NAN : c->rank == 0 && i == 77 ? INFINITY : 1;
-    REQUIRE(!c->run->all_reduce_start(c, data, 101, e) && !c->run->wait(c, e), "%s", e->text);
+    REQUIRE(!c->run->all_reduce_start(c, data, 101, e) && !c->run->wait(c, e), "%s", e->message);
     for (int i = 0; i < 101; i++) {
         bool right = i == 40 ? isnan(data[i]) : i == 77 ? isinf(data[i]) : data[i] == (float)c->size;
         REQUIRE(right, "at %d: %g", i, (double)data[i]);
@@ -150,7 +150,7 @@ static int words(struct communicator *c, struct error *e)
     char text[70000];
     for (int root = 0; root < c->size; root++) {
         memset(text, c->rank == root ? 'a' + root : 0, sizeof text);
-        REQUIRE(!c->run->broadcast(c, text, sizeof text, root, e), "%s", e->text);
+        REQUIRE(!c->run->broadcast(c, text, sizeof text, root, e), "%s", e->message);
         for (size_t i = 0; i < sizeof text; i++)
             REQUIRE(text[i] == 'a' + root, "broadcast from %d at %zu: %d", root, i, text[i]);
     }
@@ -163,14 +163,14 @@ static int words(struct communicator *c, struct error *e)
         sizes[r] = (size_t)r * 30011;
         into[r] = allocate(sizes[r], 1);
     }
-    REQUIRE(!c->run->gather(c, from, mine, c->rank ? NULL : into, c->rank ? NULL : sizes, e), "%s", e->text);
+    REQUIRE(!c->run->gather(c, from, mine, c->rank ? NULL : into, c->rank ? NULL : sizes, e), "%s", e->message);
     for (int r = 0; r < c->size && c->rank == 0; r++) {
         for (size_t i = 0; i < sizes[r]; i++)
             REQUIRE(((char *)into[r])[i] == 'A' + r, "gather from %d at %zu", r, i);
         free(into[r]);
     }
     free(from);
-    REQUIRE(!c->run->barrier(c, e), "%s", e->text);
+    REQUIRE(!c->run->barrier(c, e), "%s", e->message);
     return 0;
 }
 
@@ -185,14 +185,14 @@ static int late(struct communicator *c, struct error *e)
     if (c->rank > 1)
         return 0;
     double start = clock_seconds();
-    REQUIRE(!c->run->all_reduce_start(c, data, 1000, e), "%s", e->text);
+    REQUIRE(!c->run->all_reduce_start(c, data, 1000, e), "%s", e->message);
     REQUIRE(c->run->wait(c, e), "nobody answered, and yet it went well");
     double took = clock_seconds() - start;
     REQUIRE(took > 0.9 && took < 4, "expected about 1 s, took %g", took);
-    REQUIRE(e->kind == ERROR_FAILED && strstr(e->text, "all_reduce: rank 0 (") && strstr(e->text, "from rank 1 ("), "words: %s",
-            e->text);
+    REQUIRE(e->kind == ERROR_FAILED && strstr(e->message, "all_reduce: rank 0 (") && strstr(e->message, "from rank 1 ("),
+            "words: %s", e->message);
     struct error again = {0};
-    REQUIRE(c->run->barrier(c, &again) && !strcmp(again.text, e->text), "then: %s", again.text);
+    REQUIRE(c->run->barrier(c, &again) && !strcmp(again.message, e->message), "then: %s", again.message);
     return 0;
 }
 
@@ -202,8 +202,8 @@ static int late_at_barrier(struct communicator *c, struct error *e)
         clock_sleep(6);
     if (c->rank)
         return 0;
-    REQUIRE(c->run->barrier(c, e) && strstr(e->text, "barrier: rank 0 (") && strstr(e->text, "from rank 1 ("), "words: %s",
-            e->text);
+    REQUIRE(c->run->barrier(c, e) && strstr(e->message, "barrier: rank 0 (") && strstr(e->message, "from rank 1 ("), "words: %s",
+            e->message);
     return 0;
 }
 
@@ -222,7 +222,7 @@ static int be_a_rank(const char *name)
     while (strcmp(name, scenarios[i].name))
         i++;
     if (communicator_create(&c, "mpi", 0, scenarios[i].timeout, &e)) {
-        printf("%s\n", e.text);
+        printf("%s\n", e.message);
         return 1;
     }
     int result = scenarios[i].run(c, &e);
@@ -237,7 +237,7 @@ static int be_a_rank(const char *name)
 
 static void run_ranks(const char *scenario, int ranks, int expected)
 {
-    char *command = format_text("mpirun --oversubscribe --bind-to none -np %d '%s' %s 2>&1", ranks, self_path, scenario);
+    char *command = format_string("mpirun --oversubscribe --bind-to none -np %d '%s' %s 2>&1", ranks, self_path, scenario);
     FILE *output = popen(command, "r");
     assert_non_null(output);
     char line[4096];
@@ -323,7 +323,7 @@ static void wrong_names_are_refused(void **state)
     struct communicator *c = NULL;
     assert_int_equal(communicator_create(&c, "gloo", 1, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, "communicator 'gloo' is not known; use self or mpi");
+    assert_string_equal(e.message, "communicator 'gloo' is not known; use self or mpi");
     assert_int_equal(communicator_create(&c, "self", 1, 0, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_null(c);

@@ -42,7 +42,7 @@ static inline void bench_open(struct bench *b, const char *name, enum precision 
     struct error e = {0};
     *b = (struct bench){.random = 1};
     if (device_create(&b->d, name, precision, threads, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
 }
 
 static inline void bench_clear(struct bench *b) /* between cases */
@@ -75,7 +75,7 @@ static inline device_memory room(struct bench *b, size_t bytes) /* filled with N
     struct error e = {0};
     device_memory ret;
     if (b->d->run->allocate(b->d, &ret, bytes, &e) != 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_true(b->memory_count < 64);
     assert_int_equal(ret.address % 64, 0);
     b->memory[b->memory_count++] = ret;

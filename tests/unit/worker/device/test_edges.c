@@ -183,7 +183,7 @@ static void test_names(void **state)
     struct error e = {0};
     assert_int_equal(device_create(&d, "cdu", PRECISION_F32, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_non_null(strstr(e.text, "\"cdu\""));
+    assert_non_null(strstr(e.message, "\"cdu\""));
     setenv("MUSTER_ISA", "avx1024", 1);
     assert_int_equal(device_create(&d, "cpu", PRECISION_F32, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
@@ -222,7 +222,7 @@ static void test_failure_sticks(void **state)
     assert_true(values[0] == 3 && values[1] == 4);
     free(values);
     assert_int_equal(b.d->run->finish(b.d, &e), -1);
-    assert_non_null(strstr(e.text, "65537"));
+    assert_non_null(strstr(e.message, "65537"));
     assert_int_equal(b.d->run->finish(b.d, &e), 0);
     b.d->run->dropout_apply(b.d, y, x, NULL, 1, 2);
     values = take_values(&b, y, F32, 2);

@@ -279,7 +279,7 @@ static bool available(const struct candidate *c)
     setenv("MUSTER_ISA", c->isa, 1);
     if (device_create(&d, c->device, c->precision, c->threads, &e) != 0) {
         assert_int_equal(e.kind, ERROR_USAGE);
-        print_message("not on this machine: %s\n", e.text);
+        print_message("not on this machine: %s\n", e.message);
         return false;
     }
     d->run->destroy(d);

@@ -1,4 +1,4 @@
-/* For the tests of this folder: devices to try, golden files of tools/golden_nn.py, weights by formula, comparisons. */
+/* For the tests of this directory: devices to try, golden files of tools/golden_nn.py, weights by formula, comparisons. */
 #pragma once
 
 #include <setjmp.h>
@@ -41,7 +41,7 @@ static inline struct device *open_device(const struct device_case *of)
         unsetenv("MUSTER_ISA");
     if (device_create(&d, of->device, of->precision, 2, &e) == 0)
         return d;
-    print_message("not tried: %s %s %s: %s\n", of->device, of->isa ? of->isa : "", precision_names[of->precision], e.text);
+    print_message("not tried: %s %s %s: %s\n", of->device, of->isa ? of->isa : "", precision_names[of->precision], e.message);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_true(of->isa || of->precision != PRECISION_F32); /* the others are there on every machine */
     return NULL;
@@ -49,8 +49,8 @@ static inline struct device *open_device(const struct device_case *of)
 
 static inline char *case_name(const struct device_case *of, const char *more)
 {
-    return format_text("%s%s%s %s %s", of->device, of->isa ? "/" : "", of->isa ? of->isa : "", precision_names[of->precision],
-                       more);
+    return format_string("%s%s%s %s %s", of->device, of->isa ? "/" : "", of->isa ? of->isa : "", precision_names[of->precision],
+                         more);
 }
 
 static inline device_memory device_array(struct device *d, const void *from, size_t bytes)
@@ -58,7 +58,7 @@ static inline device_memory device_array(struct device *d, const void *from, siz
     struct error e = {0};
     device_memory ret;
     if (d->run->allocate(d, &ret, bytes + 4, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     if (from)
         d->run->upload(d, ret, from, bytes);
     else
@@ -113,9 +113,9 @@ static inline struct tensor_file *golden_open(const char *name)
 {
     struct error e = {0};
     struct tensor_file *f = NULL;
-    char *path = format_text("%s/nn_%s.safetensors", TEST_GOLDEN, name);
+    char *path = format_string("%s/nn_%s.safetensors", TEST_GOLDEN, name);
     if (tensor_file_open(&f, path, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
     return f;
 }

@@ -1,4 +1,4 @@
-/* For the tests of this folder: a packed batch made of plain arrays (train/batch makes them of a data set). */
+/* For the tests of this directory: a packed batch made of plain arrays (train/batch makes them of a data set). */
 #pragma once
 
 #include "tests/unit/worker/nn/golden.h"
@@ -142,7 +142,7 @@ static inline void bench_create(struct bench *n, struct device *d, const struct 
     n->batch = pack_create(d, r, c->vocabulary, training);
     struct model_limits limits = {.max_tokens = n->batch.view.T, .max_rows = r->B, .training = training};
     if (parameters_create(&n->p, d, c, training, &e) < 0 || model_create(&n->m, n->p, c, &limits, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     n->gradient = device_array(d, NULL, (parameters_dense(n->p) + n->batch.view.U * c->width) * sizeof(float));
 }
 
@@ -187,5 +187,5 @@ static inline void finish(struct device *d)
 {
     struct error e = {0};
     if (d->run->finish(d, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
 }

@@ -37,7 +37,7 @@ static void check_forward(struct bench *n, const struct tensor_file *f, const ch
     for (uint32_t i = 0; i < n->c.layers; i++) {
         size_t N = i + 1 == n->c.layers ? n->batch.view.B : n->batch.view.T;
         float *hidden = host_act(n->d, model_hidden(n->m, i), N * n->c.width);
-        char *name = format_text("hidden.%u", i);
+        char *name = format_string("hidden.%u", i);
         check_golden(where, name, f, hidden, tolerance, 0);
         free(hidden);
         free(name);
@@ -120,7 +120,7 @@ static void check_backward(struct bench *n, const struct tensor_file *f, struct 
     struct norm whole = {0};
     for (size_t i = 0; i < parameters_count(n->p); i++) {
         float *found = bench_gradient(n, parameters_at(n->p, i));
-        char *name = format_text("%s.%s", kind, parameters_at(n->p, i)->name);
+        char *name = format_string("%s.%s", kind, parameters_at(n->p, i)->name);
         worst_gradient = fmax(worst_gradient, check_golden(where, name, f, found, allowed.gradient, floor));
         norm_add(&whole, f, name, found);
         free(name);
@@ -236,7 +236,7 @@ static void check_evaluation(struct device *d, const struct device_case *of, con
     struct parameters *p;
     struct model *m;
     if (parameters_create(&p, d, &c, training, &e) < 0 || model_create(&m, p, &c, &limits, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     make_weights(p, golden_number(f, "seed"));
     char *where = case_name(of, model);
     float *logits = host_array(d, model_forward(m, &batch.view, no_dropout), r.B * c.labels);

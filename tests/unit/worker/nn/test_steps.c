@@ -64,7 +64,7 @@ static void check_final(const struct bench *n, const struct tensor_file *f, cons
 {
     for (size_t i = 0; i < parameters_count(n->p); i++) {
         const struct parameter *of = parameters_at(n->p, i);
-        char *name = format_text("final.%s", of->name);
+        char *name = format_string("final.%s", of->name);
         if (tensor_file_find(f, name)) {
             float *expected = golden_array(f, name, NULL);
             float *found = host_array(n->d, device_at(parameters_value(n->p), of->offset * sizeof(float)), of->count);

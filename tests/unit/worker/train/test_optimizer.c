@@ -96,7 +96,7 @@ static double one_step(double clip, double decay, double divisor)
     run->download(device, after, parameters_value(parameters), all);
     run->download(device, moment, parameters_first_moment(parameters), all);
     if (run->finish(device, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     optimizer_destroy(&o);
     return norm;
 }

@@ -84,11 +84,11 @@ static void the_order_is_that_of_the_reference(void **state)
 static char *expected_tree(uint32_t low, uint32_t step, uint32_t power, uint32_t micro_batches)
 {
     if (step >= power)
-        return low < micro_batches ? format_text("%u", low) : NULL;
+        return low < micro_batches ? format_string("%u", low) : NULL;
     char *a = expected_tree(low, step * 2, power, micro_batches), *b = expected_tree(low + step, step * 2, power, micro_batches);
     if (!a || !b)
         return a ? a : b;
-    char *both = format_text("(%s+%s)", a, b);
+    char *both = format_string("(%s+%s)", a, b);
     free(a);
     free(b);
     return both;
@@ -98,7 +98,7 @@ static char *joined(char *a, char *b)
 {
     if (!a || !b)
         return a ? a : b;
-    char *both = format_text("(%s+%s)", a, b);
+    char *both = format_string("(%s+%s)", a, b);
     free(a);
     free(b);
     return both;
@@ -114,7 +114,7 @@ static char *sum_of_rank(uint32_t micro_batches, int rank, int size)
         assert_int_equal(t.micro_batch % (uint32_t)size, rank);
         assert_true(t.arena < turns.arenas);
         assert_int_equal(t.arena, top);
-        arena[top++] = format_text("%u", t.micro_batch);
+        arena[top++] = format_string("%u", t.micro_batch);
         for (uint32_t a = 0; a < t.additions; a++, top--)
             arena[top - 2] = joined(arena[top - 2], arena[top - 1]);
     }
@@ -172,7 +172,7 @@ static void impossible_plans_are_refused(void **state)
     assert_int_equal(e.kind, ERROR_DATA);
     assert_int_equal(plan_create(&p, &row, 1, 1, 8, 3, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.text, "train.batch 8 is not a multiple of train.micro_batch 3; change one of them");
+    assert_string_equal(e.message, "train.batch 8 is not a multiple of train.micro_batch 3; change one of them");
     assert_int_equal(plan_create(&p, &row, 1, 1, 8, 0, &e), -1);
     assert_null(p);
 }

@@ -118,7 +118,7 @@ static int observe_epoch(void *context, const struct epoch_report *r, struct ver
         logits_free(&l);
     }
     ret->stop = r->epoch == (uint32_t)number("last_epoch", 0);
-    ret->metrics = format_text("{\"accuracy\":%g}", 0.5);
+    ret->metrics = format_string("{\"accuracy\":%g}", 0.5);
     return 0;
 }
 
@@ -134,17 +134,17 @@ static int counted_doubles(struct communicator *c, double *data, size_t count, s
     return true_operations->all_reduce_doubles(c, data, count, e);
 }
 
-static int run_trial(const char *folder, struct device *d, struct communicator *c, struct error *e)
+static int run_trial(const char *directory, struct device *d, struct communicator *c, struct error *e)
 {
     double weights[LABELS] = {number("w0", 0.7), number("w1", 1.5), number("w2", 1.1)};
     bool multi = number("multi", 0) != 0;
-    char *parent = format_text("%.*s", (int)(strrchr(folder, '/') - folder), folder);
+    char *parent = format_string("%.*s", (int)(strrchr(directory, '/') - directory), directory);
     struct trial t = {
         .kind = number("score", 0) != 0 ? TRIAL_SCORE : TRIAL_TRAIN,
         .key = duplicate("tiny"),
-        .folder = duplicate(folder),
-        .dataset = format_text("%s/%s.rows", parent, multi ? "multi" : "single"),
-        .split = number("split", 1) != 0 ? format_text("%s/%s.split.json", parent, multi ? "multi" : "single") : NULL,
+        .directory = duplicate(directory),
+        .dataset = format_string("%s/%s.rows", parent, multi ? "multi" : "single"),
+        .split = number("split", 1) != 0 ? format_string("%s/%s.split.json", parent, multi ? "multi" : "single") : NULL,
         .model = duplicate(option("model", TEST_GOLDEN "/train_model")),
         .weights = duplicate(option("weights", NULL)),
         .score_train = true,
@@ -182,7 +182,7 @@ static int run_trial(const char *folder, struct device *d, struct communicator *
     return result;
 }
 
-static int be_a_rank(const char *folder)
+static int be_a_rank(const char *directory)
 {
     struct error e = {0};
     struct device *d = NULL;
@@ -204,10 +204,10 @@ static int be_a_rank(const char *folder)
         counted_operations = *c->run;
         counted_operations.all_reduce_doubles = counted_doubles;
         c->run = &counted_operations;
-        result = run_trial(folder, d, c, &e);
+        result = run_trial(directory, d, c, &e);
     }
     if (result)
-        printf("rank %d: kind %d: %s\n", c ? c->rank : -1, e.kind, e.text);
+        printf("rank %d: kind %d: %s\n", c ? c->rank : -1, e.kind, e.message);
     fflush(stdout);
     if (d)
         d->run->destroy(d);
@@ -223,18 +223,18 @@ static char work[] = "/tmp/test_trainer.XXXXXX";
 static struct json *golden;
 static char said[1 << 16]; /* by the last child */
 
-static char *folder_of(const char *name)
+static char *directory_of(const char *name)
 {
-    return format_text("%s/%s", work, name);
+    return format_string("%s/%s", work, name);
 }
 
 /* Runs one trial and returns its exit code. */
 static int run(int ranks, const char *name, const char *words)
 {
     /* MPI unloads modules that leak, so no list of suppressions can name them: leaks are looked for on one rank alone. */
-    char *launcher = ranks > 1 ? format_text("ASAN_OPTIONS=detect_leaks=0 mpirun --oversubscribe --bind-to none -np %d ", ranks)
+    char *launcher = ranks > 1 ? format_string("ASAN_OPTIONS=detect_leaks=0 mpirun --oversubscribe --bind-to none -np %d ", ranks)
                                : duplicate("");
-    char *command = format_text("%s'%s' run '%s/%s' %s 2>&1", launcher, self_path, work, name, words);
+    char *command = format_string("%s'%s' run '%s/%s' %s 2>&1", launcher, self_path, work, name, words);
     FILE *output = popen(command, "r");
     assert_non_null(output);
     size_t size = fread(said, 1, sizeof said - 1, output);
@@ -270,14 +270,14 @@ static struct metrics read_metrics(const char *name)
 {
     struct metrics m = {0};
     struct error e = {0};
-    char *path = format_text("%s/%s/metrics.jsonl", work, name), *text;
+    char *path = format_string("%s/%s/metrics.jsonl", work, name), *text;
     size_t size;
     if (file_read(&text, &size, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         struct json *j;
         if (json_parse(&j, line, (size_t)(end - line), path, &e))
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
         if (json_get(j, "train_loss")) {
             m.epochs++;
             assert_int_equal(json_number(json_get(j, "epoch")), m.epochs);
@@ -298,9 +298,9 @@ static struct logits read_logits(const char *name, enum part part, int epoch)
 {
     struct error e = {0};
     struct logits l;
-    char *path = format_text("%s/%s/logits.h5", work, name);
+    char *path = format_string("%s/%s/logits.h5", work, name);
     if (logits_read(&l, path, part, epoch, NULL, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     free(path);
     return l;
 }
@@ -308,11 +308,12 @@ static struct logits read_logits(const char *name, enum part part, int epoch)
 static void assert_same_result(const char *expected, const char *found)
 {
     struct error e = {0};
-    char *paths[2] = {format_text("%s/%s/best.safetensors", work, expected), format_text("%s/%s/best.safetensors", work, found)};
-    char digest[2][SHA256_TEXT];
+    char *paths[2] = {format_string("%s/%s/best.safetensors", work, expected),
+                      format_string("%s/%s/best.safetensors", work, found)};
+    char digest[2][SHA256_HEX];
     for (int i = 0; i < 2; i++) {
         if (sha256_file(paths[i], digest[i], &e))
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
         free(paths[i]);
     }
     struct metrics a = read_metrics(expected), b = read_metrics(found);
@@ -377,7 +378,7 @@ static void accumulation_equals_the_big_batch(void **state)
     run_well(1, "big", "");
     static const char *const micro[] = {"1", "2", "4"};
     for (size_t i = 0; i < 3; i++) {
-        char *words = format_text("micro=%s", micro[i]);
+        char *words = format_string("micro=%s", micro[i]);
         run_well(1, micro[i], words);
         struct metrics a = read_metrics("big"), b = read_metrics(micro[i]);
         assert_int_equal(a.steps, STEPS);
@@ -414,7 +415,7 @@ static void ranks_do_not_change_a_bit(void **state)
     static const char *const kinds[] = {"micro=2", "micro=2 dropout=0.1", "micro=1 dropout=-1", "micro=2 multi=1 dropout=0.2",
                                         "micro=2 dropout=0.1 device=cpu"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        char *names[3] = {format_text("ranks1.%zu", i), format_text("ranks2.%zu", i), format_text("ranks4.%zu", i)};
+        char *names[3] = {format_string("ranks1.%zu", i), format_string("ranks2.%zu", i), format_string("ranks4.%zu", i)};
         run_well(1, names[0], kinds[i]);
         run_well(2, names[1], kinds[i]);
         run_well(4, names[2], kinds[i]);
@@ -450,7 +451,7 @@ static void a_stopped_trial_resumes_to_the_same_bytes(void **state)
     run_well(1, "whole_way", "micro=2 dropout=0.1");
     static const char *const stops[] = {"stop=1", "stop=3", "stop=6", "stop=7", "stop_validation=1", "stop=12"};
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-        char *name = format_text("stopped.%zu", i), *words = format_text("micro=2 dropout=0.1 %s", stops[i]);
+        char *name = format_string("stopped.%zu", i), *words = format_string("micro=2 dropout=0.1 %s", stops[i]);
         int code = run(1, name, words);
         if (code != ERROR_STOPPED)
             fail_msg("%s: expected exit code 75, found %d: %s", words, code, said);
@@ -507,7 +508,7 @@ static void an_early_stop_ends_the_trial(void **state)
 
 static void flip_byte(const char *name, const char *file)
 {
-    char *path = format_text("%s/%s/checkpoint/%s", work, name, file);
+    char *path = format_string("%s/%s/checkpoint/%s", work, name, file);
     FILE *f = fopen(path, "r+");
     assert_non_null(f);
     fseek(f, -9, SEEK_END);
@@ -520,9 +521,9 @@ static void flip_byte(const char *name, const char *file)
 
 static void rename_inside(const char *name, const char *from, const char *to)
 {
-    char *a = format_text("%s/%s/%s", work, name, from), *b = format_text("%s/%s/%s", work, name, to);
+    char *a = format_string("%s/%s/%s", work, name, from), *b = format_string("%s/%s/%s", work, name, to);
     struct error e;
-    assert_int_equal(folder_remove(b, &e), 0);
+    assert_int_equal(directory_remove(b, &e), 0);
     assert_int_equal(rename(a, b), 0);
     free(a);
     free(b);
@@ -599,10 +600,10 @@ static void device_memory_is_touched_by_the_device_alone(void **state)
 static void every_row_is_scored_once(void **state)
 {
     (void)state;
-    char *best = folder_of("whole_way/best.safetensors"), *words = format_text("score=1 weights='%s'", best);
+    char *best = directory_of("whole_way/best.safetensors"), *words = format_string("score=1 weights='%s'", best);
     run_well(1, "scored1", words);
     run_well(3, "scored3", words);
-    char *all = format_text("%s split=0", words);
+    char *all = format_string("%s split=0", words);
     run_well(2, "scored_all", all);
     struct logits everything = read_logits("scored_all", PART_TEST, 1);
     assert_int_equal(everything.rows, json_size(json_get(golden, "rows")));
@@ -643,22 +644,22 @@ static void divergence_is_an_error(void **state)
 static void a_model_of_other_words_is_refused(void **state)
 {
     (void)state;
-    char *folder = folder_of("small_model"), *path = path_join(folder, "config.json"), *text;
+    char *directory = directory_of("small_model"), *path = path_join(directory, "config.json"), *text;
     size_t size;
     struct error e = {0};
-    assert_int_equal(folder_create(folder, &e), 0);
+    assert_int_equal(directory_create(directory, &e), 0);
     assert_int_equal(file_read(&text, &size, TEST_GOLDEN "/train_model/config.json", &e), 0);
     char *place = strstr(text, "\"max_position_embeddings\": 40");
     assert_non_null(place);
     memcpy(place, "\"max_position_embeddings\": 12", 29);
     assert_int_equal(file_write(path, text, size, &e), 0);
-    char *words = format_text("model='%s'", folder);
+    char *words = format_string("model='%s'", directory);
     assert_int_equal(run(1, "refused", words), ERROR_DATA);
     assert_said("tokens; the model takes 1 to 12: set train.max_length to that");
     free(words);
     free(text);
     free(path);
-    free(folder);
+    free(directory);
 }
 
 static void a_step_allocates_nothing(void **state)
@@ -668,8 +669,8 @@ static void a_step_allocates_nothing(void **state)
         skip(); /* counted by the address sanitizer's hooks */
     static const char *const ways[] = {"", "trace=1", "precision=bf16"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        char *words = format_text("count=1 batch=4 micro=2 dropout=0.1 epochs=1 device=cpu %s", ways[i]);
-        char *name = format_text("counted%zu", i);
+        char *words = format_string("count=1 batch=4 micro=2 dropout=0.1 epochs=1 device=cpu %s", ways[i]);
+        char *name = format_string("counted%zu", i);
         run_well(1, name, words);
         assert_said("allocations 0, kept 0\n");
         free(name);
@@ -681,11 +682,11 @@ static void a_step_allocates_nothing(void **state)
 static void write_data(const char *name, bool multi)
 {
     struct error e = {0};
-    char *path = format_text("%s/%s.rows", work, name);
+    char *path = format_string("%s/%s.rows", work, name);
     struct dataset_writer *w;
     struct dataset *d;
     if (dataset_writer_create(&w, path, LABELS, multi, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     const struct json *rows = json_get(golden, "rows");
     for (size_t i = 0; i < json_size(rows); i++) {
         const struct json *row = json_at(rows, i), *words = json_get(row, "ids");
@@ -700,10 +701,10 @@ static void write_data(const char *name, bool multi)
         snprintf(id, sizeof id, "r%zu", i);
         int32_t class = multi ? -1 : (int32_t)json_number(json_get(row, "class"));
         if (dataset_writer_append(w, id, id, class, targets, tokens, &e))
-            fail_msg("%s", e.text);
+            fail_msg("%s", e.message);
     }
     if (dataset_writer_commit(&w, &e) || dataset_open(&d, path, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     struct split s = {.method = "file"};
     for (int part = 0; part < PART_COUNT; part++) {
         const struct json *numbers = json_get(golden, part_names[part]);
@@ -712,9 +713,9 @@ static void write_data(const char *name, bool multi)
         for (size_t i = 0; i < json_size(numbers); i++)
             s.part[part].rows[i] = (uint32_t)json_number(json_at(numbers, i));
     }
-    char *split_path = format_text("%s/%s.split.json", work, name);
+    char *split_path = format_string("%s/%s.split.json", work, name);
     if (split_write(split_path, &s, d, &e))
-        fail_msg("%s", e.text);
+        fail_msg("%s", e.message);
     split_free(&s);
     dataset_close(&d);
     free(split_path);
@@ -737,7 +738,7 @@ static int tear_down(void **state)
     (void)state;
     struct error e = {0};
     json_destroy(&golden);
-    return folder_remove(work, &e);
+    return directory_remove(work, &e);
 }
 
 int main(int count, char **arguments)

@@ -1,5 +1,5 @@
-/* Owns the reading of a run's folder for a report. */
-#include "coordinator/report/run_folder.h"
+/* Owns the reading of a run's directory for a report. */
+#include "coordinator/report/run_directory.h"
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
@@ -13,9 +13,9 @@
 #define SCORE_EPOCH 1 /* final.c writes the last word on the winner under it */
 
 /* *ret stays NULL if there is no such file. */
-static int read_if_there(struct json **ret, const char *folder, const char *name, struct error *e)
+static int read_if_there(struct json **ret, const char *directory, const char *name, struct error *e)
 {
-    char *path = path_join(folder, name);
+    char *path = path_join(directory, name);
     int status = file_exists(path) ? json_read(ret, path, e) : 0;
     free(path);
     return status;
@@ -37,14 +37,14 @@ static int read_files(struct report_run *r, struct error *e)
                  {"automatable.json", &r->automatable},
                  {"evaluation.json", &r->evaluation}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (read_if_there(files[i].to, r->folder, files[i].name, e) != 0)
+        if (read_if_there(files[i].to, r->directory, files[i].name, e) != 0)
             return -1;
     return 0;
 }
 
 static int read_job(struct report_run *r, struct error *e)
 {
-    char *path = path_join(r->folder, "job.json");
+    char *path = path_join(r->directory, "job.json");
     int status = job_read(&r->job, path, NULL, 0, e);
     free(path);
     if (status != 0)
@@ -60,7 +60,7 @@ static void read_labels(struct report_run *r)
     r->labels = allocate(r->label_count, sizeof *r->labels);
     r->positive = r->label_count ? r->label_count - 1 : 0;
     for (uint32_t c = 0; c < r->label_count; c++) {
-        const char *name = json_text(json_get(json_at(labels, c), "name"));
+        const char *name = json_string(json_get(json_at(labels, c), "name"));
         r->labels[c] = name ? name : "";
         if (!r->multi && r->job.data.positive && strcmp(r->labels[c], r->job.data.positive) == 0)
             r->positive = c;
@@ -69,10 +69,10 @@ static void read_labels(struct report_run *r)
 
 static int read_data(struct report_run *r, struct error *e)
 {
-    const char *hash = json_text(json_get(r->check, "made_from"));
+    const char *hash = json_string(json_get(r->check, "made_from"));
     if (!hash)
         return 0;
-    char *rows = data_rows_path(r->folder, hash), *split = path_join(r->folder, "split.json");
+    char *rows = data_rows_path(r->directory, hash), *split = path_join(r->directory, "split.json");
     int status = 0;
     if (file_exists(rows)) {
         status = dataset_open(&r->data, rows, e);
@@ -118,11 +118,11 @@ static void read_rule(struct report_run *r)
 static void find_winner(struct report_run *r)
 {
     const struct json *trials = json_get(r->table, "trials");
-    r->chosen = json_text(json_get(r->inference, "trial"));
+    r->chosen = json_string(json_get(r->inference, "trial"));
     if (!r->chosen)
-        r->chosen = json_text(json_get(r->tune, "chosen"));
+        r->chosen = json_string(json_get(r->tune, "chosen"));
     for (size_t i = 0; r->chosen && i < json_size(trials); i++) {
-        const char *key = json_text(json_get(json_at(trials, i), "trial"));
+        const char *key = json_string(json_get(json_at(trials, i), "trial"));
         if (key && strcmp(key, r->chosen) == 0)
             r->best_epoch = (int)json_number(json_get(json_at(trials, i), "best_epoch"));
     }
@@ -132,7 +132,7 @@ static void find_winner(struct report_run *r)
 static int read_logits(struct logits *ret, const struct report_run *r, const char *prefix, enum part part, int epoch,
                        struct error *e)
 {
-    char *path = format_text("%s/trials/%s%s/logits.h5", r->folder, prefix, r->chosen);
+    char *path = format_string("%s/trials/%s%s/logits.h5", r->directory, prefix, r->chosen);
     struct logits l = {0};
     const struct logits_rows whose = {r->data, r->split.part[part].rows};
     int status = file_exists(path) ? logits_read(&l, path, part, epoch, &whose, e) : 0;
@@ -158,9 +158,9 @@ static int read_winner(struct report_run *r, struct error *e)
 
 /* ---- what training wrote ---- */
 
-static void read_metrics(struct report_metrics *ret, const char *folder, const char *trial)
+static void read_metrics(struct report_metrics *ret, const char *directory, const char *trial)
 {
-    char *path = format_text("%s/trials/%s/metrics.jsonl", folder, trial);
+    char *path = format_string("%s/trials/%s/metrics.jsonl", directory, trial);
     struct report_metrics m = {.trial = trial};
     struct jsonl *file = NULL;
     const struct json *row;
@@ -189,25 +189,26 @@ static void read_trials(struct report_run *r)
     const struct json *trials = json_get(r->table, "trials"), *from = trials ? trials : r->events;
     r->metrics = allocate(json_size(from), sizeof *r->metrics);
     for (size_t i = 0; i < json_size(from); i++) {
-        const char *event = json_text(json_get(json_at(from, i), "event")), *key = json_text(json_get(json_at(from, i), "trial"));
+        const char *event = json_string(json_get(json_at(from, i), "event")),
+                   *key = json_string(json_get(json_at(from, i), "trial"));
         bool known = !key || (!trials && (!event || strcmp(event, "trial_started") != 0));
         for (size_t k = 0; !known && k < r->metrics_count; k++)
             known = strcmp(r->metrics[k].trial, key) == 0;
         if (!known)
-            read_metrics(&r->metrics[r->metrics_count++], r->folder, key);
+            read_metrics(&r->metrics[r->metrics_count++], r->directory, key);
     }
 }
 
-int report_run_read(struct report_run *ret, const char *folder, struct error *e)
+int report_run_read(struct report_run *ret, const char *directory, struct error *e)
 {
-    struct report_run r = {.folder = duplicate(folder)};
+    struct report_run r = {.directory = duplicate(directory)};
     int status = 0;
-    if (!folder_exists(folder))
-        status = error_set(e, ERROR_USAGE, "%s: no such run folder", folder);
-    else if (event_log_read(&r.events, folder, e) != 0 || read_files(&r, e) != 0)
+    if (!directory_exists(directory))
+        status = error_set(e, ERROR_USAGE, "%s: no such run directory", directory);
+    else if (event_log_read(&r.events, directory, e) != 0 || read_files(&r, e) != 0)
         status = -1;
     else if (!r.job_file)
-        status = error_set(e, ERROR_USAGE, "%s: holds no run (no job.json); name the \"out\" folder of a job", folder);
+        status = error_set(e, ERROR_USAGE, "%s: holds no run (no job.json); name the \"out\" directory of a job", directory);
     else if (read_job(&r, e) != 0)
         status = -1;
     if (status == 0) {
@@ -255,6 +256,6 @@ void report_run_free(struct report_run *r)
     job_free(&r->job);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         json_destroy(files[i]);
-    free(r->folder);
+    free(r->directory);
     memset(r, 0, sizeof *r);
 }

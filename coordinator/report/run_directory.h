@@ -1,4 +1,4 @@
-/* What a run's folder holds, as far as it goes: the input of a report. Anything may be absent (NULL, 0) in a run that is not
+/* What a run's directory holds, as far as it goes: the input of a report. Anything may be absent (NULL, 0) in a run that is not
  * finished; what is there but damaged is an error. */
 #pragma once
 
@@ -14,7 +14,7 @@ struct report_metrics {
 };
 
 struct report_run {
-    char *folder;
+    char *directory;
     struct json *job_file, *check, *split_file, *tune, *table, *events;
     struct json *inference;                         /* of the bundle */
     struct json *baseline, *ensemble, *automatable; /* text baseline and what is made with it */
@@ -36,7 +36,7 @@ struct report_run {
     bool decided;                   /* there is a rule */
 };
 
-/* ERROR_USAGE: no run folder. ERROR_DATA: a file of it is damaged. */
-int report_run_read(struct report_run *ret, const char *folder, struct error *e);
+/* ERROR_USAGE: no run directory. ERROR_DATA: a file of it is damaged. */
+int report_run_read(struct report_run *ret, const char *directory, struct error *e);
 bool report_is_calibrated(const struct report_run *r); /* a temperature is not 1 */
 void report_run_free(struct report_run *r);

@@ -1,4 +1,4 @@
-/* Owns finding a model: its folder, on disk or in the local Hugging Face cache, and its weights. */
+/* Owns finding a model: its directory, on disk or in the local Hugging Face cache, and its weights. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
@@ -20,7 +20,7 @@ static const struct {
     {"HOME", ".cache/huggingface/hub"},
 };
 
-static char *cache_folder(void)
+static char *cache_directory(void)
 {
     for (size_t i = 0; i < sizeof cache_places / sizeof *cache_places; i++) {
         const char *value = getenv(cache_places[i].variable);
@@ -48,15 +48,15 @@ static bool is_hub_name(const char *name)
 }
 
 /* models--org--name */
-static char *repository_folder(const char *cache, const char *name)
+static char *repository_directory(const char *cache, const char *name)
 {
     struct buffer b = {0};
     buffer_text(&b, "models--");
     for (const char *at = name; *at; at++)
         buffer_append(&b, *at == '/' ? "--" : at, *at == '/' ? 2 : 1);
-    char *folder = path_join(cache, b.data);
+    char *directory = path_join(cache, b.data);
     buffer_free(&b);
-    return folder;
+    return directory;
 }
 
 /* The commit that refs/main names, or NULL. */
@@ -76,23 +76,23 @@ static char *main_commit(const char *repository)
     return NULL;
 }
 
-/* Folders below snapshots/; the name of one of them in *only. */
+/* Directories below snapshots/; the name of one of them in *only. */
 static int count_snapshots(const char *snapshots, char **only)
 {
-    DIR *folder = opendir(snapshots);
+    DIR *directory = opendir(snapshots);
     int count = 0;
     *only = NULL;
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
         char *path = path_join(snapshots, entry->d_name);
-        if (entry->d_name[0] != '.' && folder_exists(path)) {
+        if (entry->d_name[0] != '.' && directory_exists(path)) {
             free(*only);
             *only = duplicate(entry->d_name);
             count++;
         }
         free(path);
     }
-    if (folder)
-        closedir(folder);
+    if (directory)
+        closedir(directory);
     return count;
 }
 
@@ -103,14 +103,14 @@ static int find_snapshot(char **ret, const char *repository, const char *name, s
     char *commit = main_commit(repository);
     char *path = commit ? path_join(snapshots, commit) : NULL;
     int result = 0;
-    if (!path || !folder_exists(path)) {
+    if (!path || !directory_exists(path)) {
         int count = commit ? 0 : count_snapshots(snapshots, &only);
         free(path);
         path = count == 1 ? path_join(snapshots, only) : NULL;
         if (count > 1)
-            result =
-                error_set(e, ERROR_USAGE, "model \"%s\": %s holds %d snapshots and no refs/main; name one of them by its folder",
-                          name, snapshots, count);
+            result = error_set(e, ERROR_USAGE,
+                               "model \"%s\": %s holds %d snapshots and no refs/main; name one of them by its directory", name,
+                               snapshots, count);
         else if (count < 1)
             result = error_set(e, ERROR_USAGE,
                                "model \"%s\": %s holds no complete download; fetch it with: hf download %s (or "
@@ -127,34 +127,36 @@ static int find_snapshot(char **ret, const char *repository, const char *name, s
     return result;
 }
 
-int model_folder_find(char **ret, const char *model, struct error *e)
+int model_directory_find(char **ret, const char *model, struct error *e)
 {
-    if (folder_exists(model)) {
+    if (directory_exists(model)) {
         *ret = duplicate(model);
         return 0;
     }
     if (file_exists(model))
-        return error_set(e, ERROR_USAGE, "model \"%s\": is a file; name the folder that holds config.json and the weights",
+        return error_set(e, ERROR_USAGE, "model \"%s\": is a file; name the directory that holds config.json and the weights",
                          model);
     if (!is_hub_name(model))
-        return error_set(e, ERROR_USAGE, "model \"%s\": there is no such folder, and it is no hub name (ORG/NAME) either", model);
-    char *cache = cache_folder(), *repository = repository_folder(cache, model);
+        return error_set(e, ERROR_USAGE, "model \"%s\": there is no such directory, and it is no hub name (ORG/NAME) either",
+                         model);
+    char *cache = cache_directory(), *repository = repository_directory(cache, model);
     int result;
-    if (folder_exists(repository))
+    if (directory_exists(repository))
         result = find_snapshot(ret, repository, model, e);
     else
-        result = error_set(e, ERROR_USAGE,
-                           "model \"%s\": is neither a folder nor in the Hugging Face cache (%s); fetch it with: hf download %s "
-                           "(or huggingface-cli download %s)",
-                           model, cache, model, model);
+        result =
+            error_set(e, ERROR_USAGE,
+                      "model \"%s\": is neither a directory nor in the Hugging Face cache (%s); fetch it with: hf download %s "
+                      "(or huggingface-cli download %s)",
+                      model, cache, model, model);
     free(cache);
     free(repository);
     return result;
 }
 
-static bool holds_file(const char *folder, const char *name, char **path)
+static bool holds_file(const char *directory, const char *name, char **path)
 {
-    *path = path_join(folder, name);
+    *path = path_join(directory, name);
     if (file_exists(*path))
         return true;
     free(*path);
@@ -162,7 +164,7 @@ static bool holds_file(const char *folder, const char *name, char **path)
     return false;
 }
 
-int model_folder_weights(char **ret, const char *folder, struct error *e)
+int model_directory_weights(char **ret, const char *directory, struct error *e)
 {
     static const char *const readable[] = {"model.safetensors", "pytorch_model.bin"};
     static const struct {
@@ -176,15 +178,16 @@ int model_folder_weights(char **ret, const char *folder, struct error *e)
     };
     char *path;
     for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
-        if (holds_file(folder, readable[i], &path)) {
+        if (holds_file(directory, readable[i], &path)) {
             *ret = path;
             return 0;
         }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (holds_file(folder, others[i].name, &path)) {
+        if (holds_file(directory, others[i].name, &path)) {
             free(path);
-            return error_set(e, ERROR_USAGE, "%s: %s; model.safetensors or pytorch_model.bin is needed", folder, others[i].words);
+            return error_set(e, ERROR_USAGE, "%s: %s; model.safetensors or pytorch_model.bin is needed", directory,
+                             others[i].words);
         }
     return error_set(e, ERROR_USAGE, "%s: holds no weights (model.safetensors or pytorch_model.bin); download the model again",
-                     folder);
+                     directory);
 }

@@ -1,5 +1,5 @@
-/* Owns what a report's pictures show. */
-#include "coordinator/report/report_pictures.h"
+/* Owns what a report's plots show. */
+#include "coordinator/report/report_plots.h"
 
 #include "common/base/memory.h"
 
@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CURVES_MOST PICTURE_COLOURS /* trials in one picture */
+#define CURVES_MOST PLOT_COLOURS /* trials in one plot */
 #define LOSS_POINTS 50
 
-static struct picture *add(struct report_pictures *p, struct picture *picture)
+static struct plot *add(struct report_plots *p, struct plot *plot)
 {
-    return p->items[p->count++] = picture;
+    return p->items[p->count++] = plot;
 }
 
 static double number_of(const struct json *j)
@@ -23,7 +23,7 @@ static double number_of(const struct json *j)
 
 double report_trial_score(const struct report_run *r, const struct json *row)
 {
-    const char *by = json_text(json_get(r->table, "ranked_by"));
+    const char *by = json_string(json_get(r->table, "ranked_by"));
     return number_of(json_get(json_get(row, by ? by : "at_own_threshold"), "score"));
 }
 
@@ -46,24 +46,24 @@ static size_t thin(double *x, double *y, const struct report_metrics *m)
     return count;
 }
 
-static void draw_loss(struct report_pictures *p, const struct report_metrics *m)
+static void draw_loss(struct report_plots *p, const struct report_metrics *m)
 {
     double x[LOSS_POINTS], y[LOSS_POINTS];
     size_t count = m->steps ? thin(x, y, m) : 0;
     if (count == 0)
         return;
-    struct picture *picture = add(
-        p, picture_create("loss", "Loss by step", "Training loss by step, and validation loss after each epoch", "step", "loss"));
-    picture_add(picture, "training", x, y, count, count > 1 ? MARK_LINE : MARK_POINTS, 0)->width = 1.6;
+    struct plot *plot = add(
+        p, plot_create("loss", "Loss by step", "Training loss by step, and validation loss after each epoch", "step", "loss"));
+    plot_add(plot, "training", x, y, count, count > 1 ? MARK_LINE : MARK_POINTS, 0)->width = 1.6;
     double *at = allocate(m->epochs, sizeof *at), *loss = allocate(m->epochs, sizeof *loss);
     for (size_t i = 0; i < m->epochs; i++) {
         at[i] = number_of(json_get(m->epoch[i], "step"));
         loss[i] = number_of(json_get(m->epoch[i], "validation_loss"));
     }
     if (m->epochs)
-        picture_add(picture, "validation, after each epoch", at, loss, m->epochs, MARK_LINE_POINTS, 1);
-    picture->x_from = 0;
-    picture->x_to = m->step[m->steps - 1];
+        plot_add(plot, "validation, after each epoch", at, loss, m->epochs, MARK_LINE_POINTS, 1);
+    plot->x_from = 0;
+    plot->x_to = m->step[m->steps - 1];
     free(at);
     free(loss);
 }
@@ -76,13 +76,13 @@ static size_t most_epochs(const struct report_run *r)
     return most;
 }
 
-/* One curve a trial. In a picture of one trial there is room for two metrics. */
-static void draw_epochs(struct report_pictures *p, const struct report_run *r, const char *id, const char *title,
+/* One curve a trial. In a plot of one trial there is room for two metrics. */
+static void draw_epochs(struct report_plots *p, const struct report_run *r, const char *id, const char *title,
                         const char *y_label, const char *key, const char *second)
 {
     size_t epochs = most_epochs(r), curves = r->metrics_count < CURVES_MOST ? r->metrics_count : CURVES_MOST;
     double *x = allocate(epochs, sizeof *x), *y = allocate(epochs, sizeof *y), low = INFINITY, high = -INFINITY;
-    struct picture *picture = NULL;
+    struct plot *plot = NULL;
     for (size_t i = 0; i < curves; i++)
         for (int metric = 0; metric < (second && curves == 1 ? 2 : 1); metric++) {
             const struct report_metrics *m = &r->metrics[i];
@@ -96,29 +96,29 @@ static void draw_epochs(struct report_pictures *p, const struct report_run *r, c
             }
             if (found == 0)
                 continue;
-            if (!picture)
-                picture = add(p, picture_create(id, title, title, "epoch", y_label));
-            picture_add(picture,
-                        curves > 1 || !second ? m->trial
-                        : metric              ? "macro F1"
-                                              : "micro F1",
-                        x, y, m->epochs, MARK_LINE_POINTS, (int)i + metric);
+            if (!plot)
+                plot = add(p, plot_create(id, title, title, "epoch", y_label));
+            plot_add(plot,
+                     curves > 1 || !second ? m->trial
+                     : metric              ? "macro F1"
+                                           : "micro F1",
+                     x, y, m->epochs, MARK_LINE_POINTS, (int)i + metric);
         }
-    if (picture) {
-        picture->x_from = 0.8;
-        picture->x_to = (double)epochs + 0.2;
-        picture->whole_x = true;
+    if (plot) {
+        plot->x_from = 0.8;
+        plot->x_to = (double)epochs + 0.2;
+        plot->whole_x = true;
         if (low == high) /* a flat line needs a scale */
-            picture->y_from = 0;
+            plot->y_from = 0;
         if (low == high && high <= 1)
-            picture->y_to = 1;
-        picture->height += 20 * (int)(curves / 2);
+            plot->y_to = 1;
+        plot->height += 20 * (int)(curves / 2);
     }
     free(x);
     free(y);
 }
 
-static void draw_training(struct report_pictures *p, const struct report_run *r)
+static void draw_training(struct report_plots *p, const struct report_run *r)
 {
     const struct report_metrics *m = r->metrics_count ? &r->metrics[0] : NULL;
     for (size_t i = 0; i < r->metrics_count; i++)
@@ -147,7 +147,7 @@ static char *axis_text(const struct json *value)
 {
     if (!value)
         return duplicate("null");
-    return json_type(value) == JSON_TEXT ? duplicate(json_text(value)) : json_print(value, false);
+    return json_type(value) == JSON_STRING ? duplicate(json_string(value)) : json_print(value, false);
 }
 
 static void add_to_axis(struct axis *a, const struct json *value)
@@ -179,29 +179,29 @@ static double place_on_axis(const struct axis *a, const struct json *value)
     return a->count > 1 ? (double)at / (double)(a->count - 1) : 0.5;
 }
 
-static void draw_axis(struct picture *p, double x, const char *name, const struct axis *a, int side)
+static void draw_axis(struct plot *p, double x, const char *name, const struct axis *a, int side)
 {
-    picture_add(p, NULL, (double[]){x, x}, (double[]){0, 1}, 2, MARK_LINE, PICTURE_GREY)->width = 1;
-    picture_write(p, x, 1.2, 0, name);
+    plot_add(p, NULL, (double[]){x, x}, (double[]){0, 1}, 2, MARK_LINE, PLOT_GREY)->width = 1;
+    plot_write(p, x, 1.2, 0, name);
     for (size_t i = 0; a && i < a->count; i++)
-        picture_write(p, x + side * 0.03, a->count > 1 ? (double)i / (double)(a->count - 1) : 0.5, side, a->texts[i]);
+        plot_write(p, x + side * 0.03, a->count > 1 ? (double)i / (double)(a->count - 1) : 0.5, side, a->texts[i]);
 }
 
-static void draw_score_axis(struct picture *p, double x, double low, double high)
+static void draw_score_axis(struct plot *p, double x, double low, double high)
 {
     char text[32];
     draw_axis(p, x, "score", NULL, 1);
     for (int i = 0; i <= 4; i++) {
         snprintf(text, sizeof text, "%.4f", low + (high - low) * i / 4);
-        picture_write(p, x + 0.03, i / 4.0, 1, text);
+        plot_write(p, x + 0.03, i / 4.0, 1, text);
     }
 }
 
-static void draw_trial(struct picture *p, const struct report_run *r, const struct json *row, const struct axis *axes,
-                       size_t count, const double bounds[2])
+static void draw_trial(struct plot *p, const struct report_run *r, const struct json *row, const struct axis *axes, size_t count,
+                       const double bounds[2])
 {
     double x[9], y[9], score = report_trial_score(r, row);
-    const char *key = json_text(json_get(row, "trial"));
+    const char *key = json_string(json_get(row, "trial"));
     bool chosen = key && r->chosen && strcmp(key, r->chosen) == 0;
     if (!isfinite(score))
         return;
@@ -211,7 +211,7 @@ static void draw_trial(struct picture *p, const struct report_run *r, const stru
     }
     x[count] = (double)count;
     y[count] = bounds[1] > bounds[0] ? (score - bounds[0]) / (bounds[1] - bounds[0]) : 0.5;
-    picture_add(p, chosen ? "chosen" : NULL, x, y, count + 1, MARK_LINE_POINTS, chosen ? 1 : 0)->width = chosen ? 3 : 1;
+    plot_add(p, chosen ? "chosen" : NULL, x, y, count + 1, MARK_LINE_POINTS, chosen ? 1 : 0)->width = chosen ? 3 : 1;
 }
 
 /* The keys that differ between trials; at most 8. */
@@ -247,7 +247,7 @@ static void score_bounds(double bounds[2], const struct report_run *r, const str
     }
 }
 
-static void draw_trials(struct report_pictures *p, const struct report_run *r)
+static void draw_trials(struct report_plots *p, const struct report_run *r)
 {
     const struct json *trials = json_get(r->table, "trials");
     struct axis axes[8];
@@ -256,51 +256,51 @@ static void draw_trials(struct report_pictures *p, const struct report_run *r)
     size_t count = json_size(trials) > 1 && isfinite(bounds[0]) ? find_axes(axes, trials) : 0;
     if (count == 0)
         return;
-    struct picture *picture = add(p, picture_create("trials", "Trials: swept values and score",
-                                                    "Parallel coordinates: each line is a trial, from its swept values to its "
-                                                    "score on validation; the chosen one is thick",
-                                                    NULL, NULL));
-    picture->bare = true;
-    picture->width = count > 3 ? 960 : 760;
-    picture->x_from = -0.3;
-    picture->x_to = (double)count + 0.3;
-    picture->y_from = -0.06;
-    picture->y_to = 1.26;
+    struct plot *plot = add(p, plot_create("trials", "Trials: swept values and score",
+                                           "Parallel coordinates: each line is a trial, from its swept values to its "
+                                           "score on validation; the chosen one is thick",
+                                           NULL, NULL));
+    plot->bare = true;
+    plot->width = count > 3 ? 960 : 760;
+    plot->x_from = -0.3;
+    plot->x_to = (double)count + 0.3;
+    plot->y_from = -0.06;
+    plot->y_to = 1.26;
     for (size_t i = 0; i < json_size(trials); i++)
-        draw_trial(picture, r, json_at(trials, json_size(trials) - 1 - i), axes, count, bounds); /* the best on top */
+        draw_trial(plot, r, json_at(trials, json_size(trials) - 1 - i), axes, count, bounds); /* the best on top */
     for (size_t i = 0; i < count; i++) {
-        draw_axis(picture, (double)i, axes[i].key, &axes[i], -1);
+        draw_axis(plot, (double)i, axes[i].key, &axes[i], -1);
         for (size_t k = 0; k < axes[i].count; k++)
             free(axes[i].texts[k]);
         free(axes[i].texts);
         free(axes[i].values);
     }
-    draw_score_axis(picture, (double)count, bounds[0], bounds[1]);
+    draw_score_axis(plot, (double)count, bounds[0], bounds[1]);
 }
 
 /* ---- thresholds ---- */
 
-static void unit_square(struct picture *p)
+static void unit_square(struct plot *p)
 {
     p->x_from = p->y_from = 0;
     p->x_to = p->y_to = 1;
 }
 
-static void draw_threshold(struct report_pictures *p, const struct report_scores *s, const char *id, uint32_t label,
+static void draw_threshold(struct report_plots *p, const struct report_scores *s, const char *id, uint32_t label,
                            double threshold)
 {
     struct score_curve c;
-    char *title = format_text("F1, precision and recall by threshold: %s", s->run->labels[label]), chosen[48];
+    char *title = format_string("F1, precision and recall by threshold: %s", s->run->labels[label]), chosen[48];
     scores_curve(&c, s, label);
-    struct picture *picture = add(p, picture_create(id, title, title, "threshold", NULL));
-    picture_add(picture, "F1", c.threshold, c.f1, CURVE_POINTS, MARK_LINE, 0)->width = 2.8;
-    picture_add(picture, "precision", c.threshold, c.precision, CURVE_POINTS, MARK_LINE, 2)->width = 1.4;
-    picture_add(picture, "recall", c.threshold, c.recall, CURVE_POINTS, MARK_LINE, 3)->width = 1.4;
-    picture_line(picture, "0.5", 0.5, 0, 0.5, 1, PICTURE_GREY);
+    struct plot *plot = add(p, plot_create(id, title, title, "threshold", NULL));
+    plot_add(plot, "F1", c.threshold, c.f1, CURVE_POINTS, MARK_LINE, 0)->width = 2.8;
+    plot_add(plot, "precision", c.threshold, c.precision, CURVE_POINTS, MARK_LINE, 2)->width = 1.4;
+    plot_add(plot, "recall", c.threshold, c.recall, CURVE_POINTS, MARK_LINE, 3)->width = 1.4;
+    plot_line(plot, "0.5", 0.5, 0, 0.5, 1, PLOT_GREY);
     snprintf(chosen, sizeof chosen, "chosen, %.4g", threshold);
     if (s->run->decided)
-        picture_line(picture, chosen, threshold, 0, threshold, 1, 1);
-    unit_square(picture);
+        plot_line(plot, chosen, threshold, 0, threshold, 1, 1);
+    unit_square(plot);
     free(title);
 }
 
@@ -315,13 +315,13 @@ static int by_f1(const void *a, const void *b)
     return x->f1 != y->f1 ? (x->f1 > y->f1) - (x->f1 < y->f1) : (x->label > y->label) - (x->label < y->label);
 }
 
-uint32_t report_worst_labels(uint32_t *order, const struct label_figures *figures, uint32_t labels)
+uint32_t report_worst_labels(uint32_t *order, const struct label_metrics *metrics, uint32_t labels)
 {
     struct label_place *places = allocate(labels, sizeof *places);
     uint32_t count = 0;
     for (uint32_t c = 0; c < labels; c++)
-        if (figures[c].at_half.true_positive + figures[c].at_half.false_negative > 0)
-            places[count++] = (struct label_place){figures[c].at_half.f1, c};
+        if (metrics[c].at_half.true_positive + metrics[c].at_half.false_negative > 0)
+            places[count++] = (struct label_place){metrics[c].at_half.f1, c};
     qsort(places, count, sizeof *places, by_f1);
     for (uint32_t i = 0; i < count; i++)
         order[i] = places[i].label;
@@ -330,38 +330,38 @@ uint32_t report_worst_labels(uint32_t *order, const struct label_figures *figure
 }
 
 /* The labels that do worst at 0.5, with a line where each one's threshold is. */
-static void draw_worst_thresholds(struct report_pictures *p, const struct report_scores *s, const struct label_figures *figures,
+static void draw_worst_thresholds(struct report_plots *p, const struct report_scores *s, const struct label_metrics *metrics,
                                   const uint32_t *order, uint32_t count)
 {
-    struct picture *picture =
-        add(p, picture_create(
-                   "threshold", "F1 by threshold: the labels that do worst at 0.5",
-                   "F1 by threshold of the labels that do worst at 0.5; dashed lines at 0.5 and at each label's own threshold",
-                   "threshold", "F1"));
+    struct plot *plot = add(
+        p,
+        plot_create("threshold", "F1 by threshold: the labels that do worst at 0.5",
+                    "F1 by threshold of the labels that do worst at 0.5; dashed lines at 0.5 and at each label's own threshold",
+                    "threshold", "F1"));
     for (uint32_t i = 0; i < count && i < WORST_LABELS; i++) {
         struct score_curve c;
-        const struct label_figures *f = &figures[order[i]];
+        const struct label_metrics *f = &metrics[order[i]];
         scores_curve(&c, s, order[i]);
-        picture_add(picture, s->run->labels[order[i]], c.threshold, c.f1, CURVE_POINTS, MARK_LINE, (int)i);
+        plot_add(plot, s->run->labels[order[i]], c.threshold, c.f1, CURVE_POINTS, MARK_LINE, (int)i);
         if (s->run->decided)
-            picture_line(picture, NULL, f->threshold, 0, f->threshold, 1, (int)i);
+            plot_line(plot, NULL, f->threshold, 0, f->threshold, 1, (int)i);
     }
-    picture_line(picture, "0.5", 0.5, 0, 0.5, 1, PICTURE_GREY);
-    unit_square(picture);
+    plot_line(plot, "0.5", 0.5, 0, 0.5, 1, PLOT_GREY);
+    unit_square(plot);
 }
 
-static void draw_thresholds(struct report_pictures *p, const struct report_scores *s, const struct label_figures *figures)
+static void draw_thresholds(struct report_plots *p, const struct report_scores *s, const struct label_metrics *metrics)
 {
     uint32_t labels = s->logits->labels, positive = s->run->positive, *order = allocate(labels, sizeof *order);
-    uint32_t count = report_worst_labels(order, figures, labels);
+    uint32_t count = report_worst_labels(order, metrics, labels);
     if (s->kind == KIND_BINARY)
         draw_threshold(p, s, "threshold", positive, s->run->thresholds[positive]);
     if (s->kind == KIND_MANY_LABELS && count > 0) {
-        draw_worst_thresholds(p, s, figures, order, count);
+        draw_worst_thresholds(p, s, metrics, order, count);
         for (uint32_t i = 0; i < count && i < MORE_LABELS; i++) {
             char id[32];
             snprintf(id, sizeof id, "threshold_label_%u", order[i]);
-            draw_threshold(p, s, id, order[i], figures[order[i]].threshold);
+            draw_threshold(p, s, id, order[i], metrics[order[i]].threshold);
         }
     }
     free(order);
@@ -369,85 +369,85 @@ static void draw_thresholds(struct report_pictures *p, const struct report_score
 
 /* ---- precision and recall, reliability ---- */
 
-static void add_precision_recall(struct picture **picture, struct report_pictures *p, const struct report_scores *s,
-                                 uint32_t label, const char *name, int colour)
+static void add_precision_recall(struct plot **plot, struct report_plots *p, const struct report_scores *s, uint32_t label,
+                                 const char *name, int colour)
 {
     double *precision, *recall;
     size_t count = scores_precision_recall(&precision, &recall, s, label, 200);
     if (count > 0) {
-        if (!*picture) {
-            *picture = add(p, picture_create("precision_recall", "Precision against recall",
-                                             "Precision against recall, over all thresholds", "recall", "precision"));
-            unit_square(*picture);
+        if (!*plot) {
+            *plot = add(p, plot_create("precision_recall", "Precision against recall",
+                                       "Precision against recall, over all thresholds", "recall", "precision"));
+            unit_square(*plot);
         }
-        picture_add(*picture, name, recall, precision, count, count > 1 ? MARK_LINE : MARK_POINTS, colour);
+        plot_add(*plot, name, recall, precision, count, count > 1 ? MARK_LINE : MARK_POINTS, colour);
     }
     free(precision);
     free(recall);
 }
 
-static void draw_precision_recall(struct report_pictures *p, const struct report_scores *validation,
-                                  const struct report_scores *test, const struct label_figures *figures)
+static void draw_precision_recall(struct report_plots *p, const struct report_scores *validation,
+                                  const struct report_scores *test, const struct label_metrics *metrics)
 {
     uint32_t labels = validation->logits->labels, *order = allocate(labels, sizeof *order);
-    uint32_t count = report_worst_labels(order, figures, labels);
-    struct picture *picture = NULL;
+    uint32_t count = report_worst_labels(order, metrics, labels);
+    struct plot *plot = NULL;
     if (validation->kind == KIND_BINARY) {
-        add_precision_recall(&picture, p, validation, validation->run->positive, "validation", 0);
+        add_precision_recall(&plot, p, validation, validation->run->positive, "validation", 0);
         if (test)
-            add_precision_recall(&picture, p, test, validation->run->positive, "test", 1);
+            add_precision_recall(&plot, p, test, validation->run->positive, "test", 1);
     } else
         for (uint32_t i = 0; i < count && i < WORST_LABELS; i++)
-            add_precision_recall(&picture, p, validation, order[i], validation->run->labels[order[i]], (int)i);
+            add_precision_recall(&plot, p, validation, order[i], validation->run->labels[order[i]], (int)i);
     free(order);
 }
 
 /* An empty bin breaks the line. */
-static void add_bins(struct picture *picture, const char *name, const struct reliability *r, int colour)
+static void add_bins(struct plot *plot, const char *name, const struct reliability *r, int colour)
 {
     double x[RELIABILITY_BINS], y[RELIABILITY_BINS];
     for (int b = 0; b < RELIABILITY_BINS; b++) {
         x[b] = r->bin[b].count ? r->bin[b].confidence : NAN;
         y[b] = r->bin[b].count ? r->bin[b].accuracy : NAN;
     }
-    picture_add(picture, name, x, y, RELIABILITY_BINS, MARK_LINE_POINTS, colour);
+    plot_add(plot, name, x, y, RELIABILITY_BINS, MARK_LINE_POINTS, colour);
 }
 
-static void draw_reliability(struct report_pictures *p, const struct report_scores *s)
+static void draw_reliability(struct report_plots *p, const struct report_scores *s)
 {
     struct reliability before, after;
     bool calibrated = report_is_calibrated(s->run);
-    struct picture *picture = add(p, picture_create("reliability", "Reliability",
-                                                    "Share of rows that are true against the probability that the model gives "
-                                                    "them, in 15 bins; the diagonal would be perfect",
-                                                    "mean probability in the bin", "share that is true"));
+    struct plot *plot = add(p, plot_create("reliability", "Reliability",
+                                           "Share of rows that are true against the probability that the model gives "
+                                           "them, in 15 bins; the diagonal would be perfect",
+                                           "mean probability in the bin", "share that is true"));
     scores_reliability(&before, s, false);
-    picture_line(picture, "perfect", 0, 0, 1, 1, PICTURE_GREY);
-    add_bins(picture, calibrated ? "before calibration" : "the model", &before, 0);
+    plot_line(plot, "perfect", 0, 0, 1, 1, PLOT_GREY);
+    add_bins(plot, calibrated ? "before calibration" : "the model", &before, 0);
     if (calibrated) {
         scores_reliability(&after, s, true);
-        add_bins(picture, "after calibration", &after, 1);
+        add_bins(plot, "after calibration", &after, 1);
     }
-    unit_square(picture);
+    unit_square(plot);
 }
 
-void report_pictures_make(struct report_pictures *ret, const struct report_run *r, const struct report_scores *validation,
-                          const struct report_scores *test, const struct label_figures *figures)
+void report_plots_make(struct report_plots *ret, const struct report_run *r, const struct report_scores *validation,
+                       const struct report_scores *test, const struct label_metrics *metrics)
 {
-    struct report_pictures p = {0};
+    struct report_plots p = {0};
     draw_trials(&p, r);
     draw_training(&p, r);
     if (validation) {
-        draw_thresholds(&p, validation, figures);
-        draw_precision_recall(&p, validation, test, figures);
+        draw_thresholds(&p, validation, metrics);
+        draw_precision_recall(&p, validation, test, metrics);
         draw_reliability(&p, validation);
     }
     *ret = p;
 }
 
-void report_pictures_free(struct report_pictures *p)
+void report_plots_free(struct report_plots *p)
 {
     for (size_t i = 0; i < p->count; i++)
-        picture_destroy(&p->items[i]);
+        plot_destroy(&p->items[i]);
     p->count = 0;
 }
