@@ -6,7 +6,6 @@
 #include "common/base/trace.h"
 #include "worker/nn/layer.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,57 +151,75 @@ size_t model_bytes(const struct model_config *c, const struct model_limits *limi
     return lay_out(&training, &evaluation, DEVICE_NOTHING, c, limits, precision);
 }
 
-static size_t place(const struct parameters *p, const char *format, uint32_t layer)
+/* Where a tensor that a part of the network reads lies in the arenas. */
+struct tensor_place {
+    const char *name; /* behind the prefix that find_places is given */
+    size_t *offset;
+};
+
+static int find_places(const struct tensor_place *places, size_t count, const struct parameters *p, const char *prefix,
+                       struct error *e)
 {
-    char *name = format_string("bert.%s", format);
-    char *number = strchr(name, '#');
-    if (number) {
-        *number = 0;
-        char *whole = format_string("%s%u%s", name, layer, number + 1);
+    for (size_t i = 0; i < count; i++) {
+        char *name = format_string("%s%s", prefix, places[i].name);
+        const struct parameter *found = parameters_find(p, name);
+        if (!found)
+            error_set(e, ERROR_FAILED, "model: the table of parameters has no \"%s\" (a bug, please report)", name);
         free(name);
-        name = whole;
+        if (!found)
+            return -1;
+        *places[i].offset = found->offset;
     }
-    const struct parameter *found = parameters_find(p, name);
-    assert(found); /* both tables are this directory's */
-    free(name);
-    return found->offset;
+    return 0;
 }
 
-static void place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last)
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static int place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last, struct error *e)
 {
     struct attention *a = &to->attention;
-    a->layer = i;
-    a->last = last;
-    a->qkv.weight = place(p, "encoder.layer.#.attention.self.query.weight", i);
-    a->qkv.bias = place(p, "encoder.layer.#.attention.self.query.bias", i);
-    a->output.weight = place(p, "encoder.layer.#.attention.output.dense.weight", i);
-    a->output.bias = place(p, "encoder.layer.#.attention.output.dense.bias", i);
-    a->norm.gamma = place(p, "encoder.layer.#.attention.output.LayerNorm.weight", i);
-    a->norm.beta = place(p, "encoder.layer.#.attention.output.LayerNorm.bias", i);
     struct feed_forward *f = &to->feed_forward;
-    f->layer = i;
-    f->inner.weight = place(p, "encoder.layer.#.intermediate.dense.weight", i);
-    f->inner.bias = place(p, "encoder.layer.#.intermediate.dense.bias", i);
-    f->output.weight = place(p, "encoder.layer.#.output.dense.weight", i);
-    f->output.bias = place(p, "encoder.layer.#.output.dense.bias", i);
-    f->norm.gamma = place(p, "encoder.layer.#.output.LayerNorm.weight", i);
-    f->norm.beta = place(p, "encoder.layer.#.output.LayerNorm.bias", i);
+    const struct tensor_place places[] = {
+        {"attention.self.query.weight", &a->qkv.weight},
+        {"attention.self.query.bias", &a->qkv.bias},
+        {"attention.output.dense.weight", &a->output.weight},
+        {"attention.output.dense.bias", &a->output.bias},
+        {"attention.output.LayerNorm.weight", &a->norm.gamma},
+        {"attention.output.LayerNorm.bias", &a->norm.beta},
+        {"intermediate.dense.weight", &f->inner.weight},
+        {"intermediate.dense.bias", &f->inner.bias},
+        {"output.dense.weight", &f->output.weight},
+        {"output.dense.bias", &f->output.bias},
+        {"output.LayerNorm.weight", &f->norm.gamma},
+        {"output.LayerNorm.bias", &f->norm.beta},
+    };
+    a->layer = f->layer = i;
+    a->last = last;
+    char *prefix = format_string("bert.encoder.layer.%u.", i);
+    int result = find_places(places, COUNT(places), p, prefix, e);
+    free(prefix);
+    return result;
 }
 
-static void place_all(struct model *m)
+static int place_all(struct model *m, struct error *e)
 {
-    const struct parameters *p = m->p;
-    m->embedding.word = place(p, "embeddings.word_embeddings.weight", 0);
-    m->embedding.position = place(p, "embeddings.position_embeddings.weight", 0);
-    m->embedding.type = place(p, "embeddings.token_type_embeddings.weight", 0);
-    m->embedding.norm.gamma = place(p, "embeddings.LayerNorm.weight", 0);
-    m->embedding.norm.beta = place(p, "embeddings.LayerNorm.bias", 0);
+    struct embedding *x = &m->embedding;
+    struct head *h = &m->head;
+    const struct tensor_place places[] = {
+        {"bert.embeddings.word_embeddings.weight", &x->word},
+        {"bert.embeddings.position_embeddings.weight", &x->position},
+        {"bert.embeddings.token_type_embeddings.weight", &x->type},
+        {"bert.embeddings.LayerNorm.weight", &x->norm.gamma},
+        {"bert.embeddings.LayerNorm.bias", &x->norm.beta},
+        {"bert.pooler.dense.weight", &h->pooler.weight},
+        {"bert.pooler.dense.bias", &h->pooler.bias},
+        {"classifier.weight", &h->classifier.weight},
+        {"classifier.bias", &h->classifier.bias},
+    };
     for (uint32_t i = 0; i < m->c.layers; i++)
-        place_layer(&m->layers[i], p, i, i + 1 == m->c.layers);
-    m->head.pooler.weight = place(p, "pooler.dense.weight", 0);
-    m->head.pooler.bias = place(p, "pooler.dense.bias", 0);
-    m->head.classifier.weight = parameters_find(p, "classifier.weight")->offset;
-    m->head.classifier.bias = parameters_find(p, "classifier.bias")->offset;
+        if (place_layer(&m->layers[i], m->p, i, i + 1 == m->c.layers, e))
+            return -1;
+    return find_places(places, COUNT(places), m->p, "", e);
 }
 
 int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits,
@@ -216,17 +233,20 @@ int model_create(struct model **ret, struct parameters *p, const struct model_co
     m->layers = allocate(c->layers, sizeof *m->layers);
     m->training.layers = allocate(c->layers, sizeof *m->training.layers);
     m->evaluation.layers = allocate(c->layers, sizeof *m->evaluation.layers);
-    place_all(m);
+    if (place_all(m, e))
+        goto fail;
     size_t bytes = model_bytes(c, limits, m->d->precision);
     if (m->d->run->allocate(m->d, &m->arena, bytes, e) < 0) {
         error_prefix(e, "activations of %zu tokens: ", limits->max_tokens);
         m->arena = DEVICE_NOTHING;
-        model_destroy(&m);
-        return -1;
+        goto fail;
     }
     lay_out(&m->training, &m->evaluation, m->arena, c, limits, m->d->precision);
     *ret = m;
     return 0;
+fail:
+    model_destroy(&m);
+    return -1;
 }
 
 void model_destroy(struct model **m)

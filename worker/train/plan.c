@@ -101,31 +101,43 @@ static uint32_t reversed(uint32_t i, uint32_t power)
     return result;
 }
 
-static uint32_t local_count(uint32_t micro_batches, int rank, int size)
+uint32_t plan_turn_count(uint32_t micro_batches, int rank, int size)
 {
     return micro_batches > (uint32_t)rank ? (micro_batches - (uint32_t)rank - 1) / (uint32_t)size + 1 : 0;
 }
 
+/* Let a(n) be what n leaves need. The node's halves have ceil(n / 2) and floor(n / 2) leaves, and the first half's sum waits
+ * while the second is made: a(n) = max(a(ceil(n / 2)), 1 + a(floor(n / 2))), a(1) = 1. By induction that is the number of bits of
+ * n. */
+uint32_t plan_arenas(uint32_t micro_batches, int rank, int size)
+{
+    uint32_t arenas = 1;
+    for (uint32_t n = plan_turn_count(micro_batches, rank, size); n > 1; n /= 2)
+        arenas++;
+    return arenas;
+}
+
+/* The place behind `place` whose leaf is there; power: none. */
+static uint32_t next_leaf(uint32_t place, uint32_t power, uint32_t n)
+{
+    do
+        place++;
+    while (place < power && reversed(place, power) >= n);
+    return place;
+}
+
 /* The rank's leaves k = 0..n-1 (j = k size + rank) in the order of their reversed bits: neighbours in this order differ in the
  * highest bit, and that is the bit nearest the leaves. So the tree is summed as a binary counter counts: a sum waits in the stack
- * until its sibling is there. A leaf that is absent is zero: its sibling rises alone. stack[i]: the level of the sum in arena i.
- */
-static struct plan_turns walk(uint32_t micro_batches, int rank, int size, uint32_t wanted, struct plan_turn *ret)
+ * until its sibling is there. A leaf that is absent is zero: its sibling rises alone. */
+void plan_turns(struct plan_turn *ret, uint32_t micro_batches, int rank, int size)
 {
-    uint32_t n = local_count(micro_batches, rank, size), power = power_above(n), turn = 0, top = 0;
-    struct plan_turns turns = {n, 1};
-    uint32_t first_leaf[33]; /* of the sum in each arena: at level l it covers 2^l places from there on */
-    for (uint32_t place = 0; place < power; place++) {
-        uint32_t k = reversed(place, power);
-        if (k >= n)
-            continue;
-        struct plan_turn t = {k * (uint32_t)size + (uint32_t)rank, top, 0};
+    uint32_t n = plan_turn_count(micro_batches, rank, size), power = power_above(n), top = 0;
+    uint32_t first_leaf[33]; /* of the sum in each arena */
+    for (uint32_t place = 0, next; n && place < power; place = next) {
+        struct plan_turn t = {reversed(place, power) * (uint32_t)size + (uint32_t)rank, top, 0};
         first_leaf[top++] = place;
-        turns.arenas = top > turns.arenas ? top : turns.arenas;
-        /* The next leaf that is there: all pairs of sums below the node where its path leaves ours are complete. */
-        uint32_t next = place + 1;
-        while (next < power && reversed(next, power) >= n)
-            next++;
+        /* All pairs of sums below the node where the path of the next leaf leaves ours are complete. */
+        next = next_leaf(place, power, n);
         while (top > 1) {
             uint32_t joined = 1; /* the places of the smallest node that holds both newest sums */
             while (first_leaf[top - 2] / joined != first_leaf[top - 1] / joined)
@@ -135,20 +147,6 @@ static struct plan_turns walk(uint32_t micro_batches, int rank, int size, uint32
             top--;
             t.additions++;
         }
-        if (turn++ == wanted && ret)
-            *ret = t;
+        *ret++ = t;
     }
-    return turns;
-}
-
-struct plan_turns plan_turns(uint32_t micro_batches, int rank, int size)
-{
-    return walk(micro_batches, rank, size, 0, NULL);
-}
-
-struct plan_turn plan_turn(uint32_t micro_batches, int rank, int size, uint32_t i)
-{
-    struct plan_turn t = {0};
-    walk(micro_batches, rank, size, i, &t);
-    return t;
 }

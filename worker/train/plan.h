@@ -2,7 +2,8 @@
  *
  * Epoch order: rows of the train part sorted by philox(seed, RANDOM_SHUFFLE, row, 0, 0, epoch) (64 bits: word 1 above word 0;
  * ties by row; epochs count from 1). A step takes the next `batch` rows; the last step of an epoch may be shorter. Its
- * rows are dealt out to micro-batches of `micro_batch` rows, numbered j = 0..M-1, so that each has about as many tokens (deal.h).
+ * rows are assigned to micro-batches of `micro_batch` rows, numbered j = 0..M-1, so that each has about as many tokens
+ * (balance.h).
  *
  * Order of summation (architecture.md rule 5): micro-batch j is leaf j of a binary tree whose levels are the BITS of j, high bit
  * nearest the leaves: with P = M rounded up to a power of two, sum(bits fixed: low b) = sum(next bit 0) + sum(next bit 1); an
@@ -25,17 +26,18 @@ uint64_t plan_steps_per_epoch(const struct plan *p);
 /* Rows of step s (0-based within the epoch), borrowed until the next call with another epoch. */
 const uint32_t *plan_step(struct plan *p, uint32_t epoch, uint64_t s, uint32_t *count);
 
-/* What one rank does with the M micro-batches of a step, so that its part of the tree is summed with few arenas: `at` gives the
- * micro-batch to compute as its i-th; `additions` how many times the two newest sums are then added (lower += higher). The first
- * addition of turn i adds arena top to arena top - 1, and so on; after the last turn all is in arena 0. */
-struct plan_turns {
-    uint32_t count;  /* of this rank; 0 when the step has fewer micro-batches than ranks */
-    uint32_t arenas; /* that it needs; at least 1 */
-};
+/* What one rank does with the M micro-batches of a step, so that its part of the tree is summed in few arenas: turn i computes
+ * `micro_batch` into `arena`, then adds the two newest sums `additions` times: arena to arena - 1, arena - 1 to arena - 2, and so
+ * on. After the last turn all is in arena 0. */
 struct plan_turn {
     uint32_t micro_batch; /* j */
     uint32_t arena;       /* that its gradient is written to */
     uint32_t additions;
 };
-struct plan_turns plan_turns(uint32_t micro_batches, int rank, int size);
-struct plan_turn plan_turn(uint32_t micro_batches, int rank, int size, uint32_t i);
+
+/* The turns of this rank: 0 when the step has fewer micro-batches than ranks. */
+uint32_t plan_turn_count(uint32_t micro_batches, int rank, int size);
+/* Fills ret (plan_turn_count of them) in one pass: time proportional to their number. */
+void plan_turns(struct plan_turn *ret, uint32_t micro_batches, int rank, int size);
+/* Arenas that a step of so many micro-batches takes on this rank, at least 1; a shorter step takes no more. */
+uint32_t plan_arenas(uint32_t micro_batches, int rank, int size);

@@ -5,7 +5,7 @@
 #include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/trace.h"
-#include "worker/train/deal.h"
+#include "worker/train/balance.h"
 #include "worker/train/group.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/plan.h"
@@ -37,13 +37,15 @@ struct stepper {
     float *host_losses;
     double *shared; /* per micro-batch its loss; then stop, failures, save */
     struct span *spans;
-    uint32_t *rows; /* of the step, dealt out */
-    struct dealt *dealt;
-    struct hand *hands;
-    size_t width, U;       /* of the words; distinct words of this step */
-    struct plan_turn turn; /* under way */
-    bool last;             /* of this rank's micro-batches */
-    int lost;              /* the communicator failed during backward; words in `why` */
+    uint32_t *rows; /* of the step, by micro-batch */
+    struct row_length *lengths;
+    struct assignment *assignments;
+    uint32_t *order;         /* scratch of balance_micro_batches */
+    struct plan_turn *turns; /* of the step */
+    size_t width, U;         /* of the words; distinct words of this step */
+    struct plan_turn turn;   /* under way */
+    bool last;               /* of this rank's micro-batches */
+    int lost;                /* the communicator failed during backward; message in `why` */
     struct error why;
 };
 
@@ -201,27 +203,40 @@ static int update(struct stepper *s, const struct step_input *in, struct step_ou
     return 0;
 }
 
-static int run_step(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
+/* Which rows and which sums: before anything is computed. Returns how many micro-batches are this rank's. */
+static uint32_t plan(struct stepper *s, const struct step_input *in, uint32_t micro_batches)
 {
-    struct communicator *c = s->communicator;
-    uint32_t micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
-    struct plan_turns turns = plan_turns(micro_batches, c->rank, c->size);
-    struct step_output out = {0};
-    s->lost = 0;
+    const struct communicator *c = s->communicator;
     trace_begin("input", -1);
     for (uint32_t i = 0; i < in->count; i++)
-        s->dealt[i] = (struct dealt){in->rows[i], dataset_tokens(s->source->data, in->rows[i]).length};
-    deal(s->rows, s->dealt, in->count, s->trial->micro_batch, s->hands);
+        s->lengths[i] = (struct row_length){in->rows[i], dataset_tokens(s->source->data, in->rows[i]).length};
+    balance_micro_batches(s->rows, s->lengths, in->count, s->trial->micro_batch, s->assignments, s->order);
+    plan_turns(s->turns, micro_batches, c->rank, c->size);
     s->U = batch_words(s->batch, in->rows, in->count);
     trace_end();
-    for (uint32_t i = 0; i < turns.count; i++) {
-        s->turn = plan_turn(micro_batches, c->rank, c->size, i);
-        s->last = i + 1 == turns.count;
+    return plan_turn_count(micro_batches, c->rank, c->size);
+}
+
+/* Gradients of this rank's micro-batches, summed over all ranks, in arena 0. */
+static int run_micro_batches(struct stepper *s, const struct step_input *in, uint32_t micro_batches, struct error *e)
+{
+    uint32_t count = plan(s, in, micro_batches);
+    s->lost = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        s->turn = s->turns[i];
+        s->last = i + 1 == count;
         run_micro_batch(s, in);
     }
-    if (!turns.count)
+    if (!count)
         add_nothing(s);
-    if (finish_reductions(s, e))
+    return finish_reductions(s, e);
+}
+
+static int run_step(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
+{
+    uint32_t micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
+    struct step_output out = {0};
+    if (run_micro_batches(s, in, micro_batches, e))
         return -1;
     trace_begin("all-reduce loss", -1);
     int shared = share(s, in, micro_batches, &out, e);
@@ -264,22 +279,17 @@ static int check_ranks(const struct trial *t, const struct communicator *c, stru
                      t->batch / (uint32_t)c->size ? t->batch / (uint32_t)c->size : 1, micro_batches);
 }
 
-/* A short last step may need more of them than a whole one. */
 uint32_t stepper_arenas(const struct trial *t, const struct communicator *c)
 {
-    uint32_t most = 1;
-    for (uint32_t m = 1; m <= t->batch / t->micro_batch; m++) {
-        uint32_t needed = plan_turns(m, c->rank, c->size).arenas;
-        most = needed > most ? needed : most;
-    }
-    return most;
+    return plan_arenas(t->batch / t->micro_batch, c->rank, c->size);
 }
 
 static int allocate_device(struct stepper *s, const struct batch_limits *limits, struct error *e)
 {
     const struct device_operations *run = s->device->run;
     size_t bytes = (parameters_dense(s->parameters) + limits->words * s->width) * sizeof(float);
-    for (uint32_t i = 0; i < stepper_arenas(s->trial, s->communicator); i++) {
+    uint32_t arenas = stepper_arenas(s->trial, s->communicator);
+    for (uint32_t i = 0; i < arenas; i++) {
         if (run->allocate(s->device, &s->gradient[i], bytes, e))
             return -1;
         run->zero(s->device, s->gradient[i], bytes);
@@ -311,8 +321,10 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
     s->host_losses = allocate(t->batch, sizeof *s->host_losses);
     s->shared = allocate((size_t)t->batch + 3, sizeof *s->shared);
     s->rows = allocate(t->batch, sizeof *s->rows);
-    s->dealt = allocate(t->batch, sizeof *s->dealt);
-    s->hands = allocate(t->batch / t->micro_batch, sizeof *s->hands);
+    s->lengths = allocate(t->batch, sizeof *s->lengths);
+    s->assignments = allocate(t->batch / t->micro_batch, sizeof *s->assignments);
+    s->order = allocate(t->batch / t->micro_batch, sizeof *s->order);
+    s->turns = allocate(t->batch / t->micro_batch, sizeof *s->turns);
     s->spans = allocate((size_t)parameters_buckets(p) + 1, sizeof *s->spans);
     optimizer_create(&s->optimizer, p, d, t->weight_decay, t->clip);
     if (batch_create(&s->batch, d, source->data, source->config.vocabulary, limits, e) || allocate_device(s, limits, e)) {
@@ -344,8 +356,10 @@ void stepper_destroy(struct stepper **stepper)
     free(s->shared);
     free(s->spans);
     free(s->rows);
-    free(s->dealt);
-    free(s->hands);
+    free(s->lengths);
+    free(s->assignments);
+    free(s->order);
+    free(s->turns);
     free(s);
     *stepper = NULL;
 }

@@ -497,6 +497,26 @@ static void test_round_trip(void **state)
     }
 }
 
+/* A model of more layers than the table has is an error by name, in any build. */
+static void test_missing_parameter(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    struct device *d = open_plain(PRECISION_F32);
+    struct parameters *p = open_parameters(d, false);
+    struct model_config deeper = config;
+    deeper.layers = config.layers + 1;
+    struct model *m = NULL;
+    const struct model_limits limits = {.max_tokens = 8, .max_rows = 2};
+    assert_int_equal(model_create(&m, p, &deeper, &limits, &e), -1);
+    assert_null(m);
+    assert_int_equal(e.kind, ERROR_FAILED);
+    assert_string_equal(e.message, "model: the table of parameters has no \"bert.encoder.layer.2.attention.self.query.weight\" "
+                                   "(a bug, please report)");
+    parameters_destroy(&p);
+    d->run->destroy(d);
+}
+
 static int remove_file(void **state)
 {
     (void)state;
@@ -509,6 +529,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_missing_parameter),
         cmocka_unit_test(test_pretrained_names),
         cmocka_unit_test(test_new_head),
         cmocka_unit_test(test_new_head_is_normal),

@@ -7,8 +7,9 @@
 #include <cmocka.h>
 
 #include "common/base/memory.h"
+#include "common/base/philox.h"
 #include "common/json/json.h"
-#include "worker/train/deal.h"
+#include "worker/train/balance.h"
 #include "worker/train/plan.h"
 #include "worker/train/schedule.h"
 
@@ -106,19 +107,22 @@ static char *joined(char *a, char *b)
 
 static char *sum_of_rank(uint32_t micro_batches, int rank, int size)
 {
-    struct plan_turns turns = plan_turns(micro_batches, rank, size);
+    uint32_t count = plan_turn_count(micro_batches, rank, size), arenas = plan_arenas(micro_batches, rank, size);
+    struct plan_turn *turns = allocate(count, sizeof *turns);
+    plan_turns(turns, micro_batches, rank, size);
     char *arena[32] = {0};
     uint32_t top = 0;
-    for (uint32_t i = 0; i < turns.count; i++) {
-        struct plan_turn t = plan_turn(micro_batches, rank, size, i);
+    for (uint32_t i = 0; i < count; i++) {
+        struct plan_turn t = turns[i];
         assert_int_equal(t.micro_batch % (uint32_t)size, rank);
-        assert_true(t.arena < turns.arenas);
+        assert_true(t.arena < arenas);
         assert_int_equal(t.arena, top);
         arena[top++] = format_string("%u", t.micro_batch);
         for (uint32_t a = 0; a < t.additions; a++, top--)
             arena[top - 2] = joined(arena[top - 2], arena[top - 1]);
     }
     assert_true(top <= 1);
+    free(turns);
     return arena[0];
 }
 
@@ -148,18 +152,30 @@ static void sums_have_one_order_on_any_number_of_ranks(void **state)
     }
 }
 
-static void few_arenas_are_needed(void **state)
+/* The deepest stack of the turns themselves, and one leaf more never needs less: so the number for a whole batch serves a short
+ * last step too. */
+static void arenas_are_as_many_as_the_turns_use(void **state)
 {
     (void)state;
-    static const uint32_t expected[][2] = {{1, 1}, {2, 2}, {3, 2}, {4, 3}, {8, 4}, {16, 5}, {9, 4}};
-    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        uint32_t found = plan_turns(expected[i][0], 0, 1).arenas;
-        if (found > expected[i][1])
-            fail_msg("%u micro-batches: expected at most %u arenas, found %u", expected[i][0], expected[i][1], found);
-    }
-    assert_int_equal(plan_turns(4, 1, 4).arenas, 1);
-    assert_int_equal(plan_turns(3, 3, 4).count, 0);
-    assert_int_equal(plan_turns(3, 2, 4).count, 1);
+    static const uint32_t expected[][2] = {{1, 1}, {2, 2}, {3, 2}, {4, 3}, {8, 4}, {16, 5}, {9, 4}, {65536, 17}};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        assert_int_equal(plan_arenas(expected[i][0], 0, 1), expected[i][1]);
+    enum { MOST = 600 };
+    struct plan_turn turns[MOST];
+    for (int size = 1; size <= 4; size++)
+        for (uint32_t m = 1, before = 1; m <= MOST; m++) {
+            uint32_t count = plan_turn_count(m, 0, size), used = 0;
+            plan_turns(turns, m, 0, size);
+            for (uint32_t i = 0; i < count; i++)
+                used = turns[i].arena + 1 > used ? turns[i].arena + 1 : used;
+            if (plan_arenas(m, 0, size) != used || used < before)
+                fail_msg("%u micro-batches on %d ranks: %u arenas used, %u before, %u told", m, size, used, before,
+                         plan_arenas(m, 0, size));
+            before = used;
+        }
+    assert_int_equal(plan_arenas(4, 1, 4), 1);
+    assert_int_equal(plan_turn_count(3, 3, 4), 0);
+    assert_int_equal(plan_turn_count(3, 2, 4), 1);
 }
 
 static void impossible_plans_are_refused(void **state)
@@ -177,21 +193,100 @@ static void impossible_plans_are_refused(void **state)
     assert_null(p);
 }
 
-static void rows_are_dealt_out_evenly(void **state)
+static void micro_batches_are_balanced(void **state)
 {
     (void)state;
-    struct dealt items[11];
-    struct hand hands[3];
-    uint32_t found[11];
+    struct row_length items[11];
+    struct assignment assignments[3];
+    uint32_t found[11], order[3];
     static const uint32_t lengths[11] = {10, 200, 30, 30, 180, 90, 100, 20, 60, 50, 40};
     for (uint32_t i = 0; i < 11; i++)
-        items[i] = (struct dealt){100 + i, lengths[i]};
-    deal(found, items, 11, 4, hands);
+        items[i] = (struct row_length){100 + i, lengths[i]};
+    balance_micro_batches(found, items, 11, 4, assignments, order);
     static const uint32_t expected[11] = {101, 110, 102, 107, 104, 108, 103, 100, 106, 105, 109}; /* worked out by hand */
     for (int i = 0; i < 11; i++)
         if (found[i] != expected[i])
             fail_msg("place %d: expected row %u, found %u", i, expected[i], found[i]);
-    assert_true(hands[0].tokens == 290 && hands[1].tokens == 280 && hands[2].tokens == 240);
+    assert_true(assignments[0].tokens == 290 && assignments[1].tokens == 280 && assignments[2].tokens == 240);
+}
+
+/* The definition, word for word: sorted by insertion, every micro-batch looked at for every row. */
+static void balance_plainly(uint32_t *ret, struct row_length *items, uint32_t count, uint32_t micro_batch)
+{
+    enum { MOST = 128 };
+    struct assignment all[MOST] = {{0}};
+    uint32_t micro_batches = (count + micro_batch - 1) / micro_batch;
+    assert_true(micro_batches <= MOST);
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t k = i; k && (items[k].length > items[k - 1].length ||
+                                   (items[k].length == items[k - 1].length && items[k].row < items[k - 1].row));
+             k--) {
+            struct row_length item = items[k];
+            items[k] = items[k - 1];
+            items[k - 1] = item;
+        }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t best = micro_batches;
+        for (uint32_t j = 0; j < micro_batches; j++) {
+            uint32_t left = count - j * micro_batch, room = left < micro_batch ? left : micro_batch;
+            if (all[j].rows < room && (best == micro_batches || all[j].tokens < all[best].tokens))
+                best = j;
+        }
+        ret[best * micro_batch + all[best].rows++] = items[i].row;
+        all[best].tokens += items[i].length;
+    }
+}
+
+static void balance_is_what_it_says(void **state)
+{
+    (void)state;
+    enum { MOST = 128 };
+    struct row_length items[MOST], same[MOST];
+    struct assignment assignments[MOST];
+    uint32_t found[MOST], expected[MOST], order[MOST];
+    for (uint32_t draw = 0; draw < 2000; draw++) {
+        struct philox_block r = philox(draw, RANDOM_EXAMPLES, 0, 0, 0, 0);
+        uint32_t count = 1 + r.word[0] % MOST, micro_batch = 1 + r.word[1] % 9, most = 1 + r.word[2] % 40;
+        for (uint32_t i = 0; i < count; i++)
+            same[i] = items[i] = (struct row_length){i * 37 % 131, 1 + philox(draw, RANDOM_EXAMPLES, i, 1, 0, 0).word[0] % most};
+        balance_micro_batches(found, items, count, micro_batch, assignments, order);
+        balance_plainly(expected, same, count, micro_batch);
+        for (uint32_t i = 0; i < count; i++)
+            if (found[i] != expected[i])
+                fail_msg("draw %u: %u rows by %u, place %u: expected row %u, found %u", draw, count, micro_batch, i, expected[i],
+                         found[i]);
+    }
+}
+
+/* The largest batch that a job may ask for, one row a micro-batch. Work is counted, not timed: 65536 * 65536 would be 4e9. */
+static void the_largest_step_is_planned_in_linear_work(void **state)
+{
+    (void)state;
+    enum { ROWS_MOST = 65536, LOG = 16 };
+    struct row_length *items = allocate(ROWS_MOST, sizeof *items);
+    struct assignment *assignments = allocate(ROWS_MOST, sizeof *assignments);
+    uint32_t *rows = allocate(ROWS_MOST, sizeof *rows), *order = allocate(ROWS_MOST, sizeof *order);
+    struct plan_turn *turns = allocate(ROWS_MOST, sizeof *turns);
+    for (uint32_t i = 0; i < ROWS_MOST; i++)
+        items[i] = (struct row_length){i, i * 7919 % 509};
+    uint64_t work = balance_micro_batches(rows, items, ROWS_MOST, 1, assignments, order);
+    if (work > (uint64_t)4 * LOG * ROWS_MOST)
+        fail_msg("%u rows: expected at most 4 n log n = %u comparisons, found %llu", ROWS_MOST, 4 * LOG * ROWS_MOST,
+                 (unsigned long long)work);
+    plan_turns(turns, ROWS_MOST, 0, 1);
+    uint32_t additions = 0;
+    for (uint32_t i = 0; i < ROWS_MOST; i++) {
+        items[turns[i].micro_batch].length = UINT32_MAX;
+        additions += turns[i].additions;
+    }
+    assert_int_equal(additions, ROWS_MOST - 1);
+    for (uint32_t i = 0; i < ROWS_MOST; i++)
+        assert_true(items[i].length == UINT32_MAX); /* every micro-batch has its turn */
+    free(items);
+    free(assignments);
+    free(rows);
+    free(order);
+    free(turns);
 }
 
 static void the_schedule_is_that_of_transformers(void **state)
@@ -223,9 +318,11 @@ int main(void)
         cmocka_unit_test(an_epoch_has_every_row_once),
         cmocka_unit_test(the_order_is_that_of_the_reference),
         cmocka_unit_test(sums_have_one_order_on_any_number_of_ranks),
-        cmocka_unit_test(few_arenas_are_needed),
+        cmocka_unit_test(arenas_are_as_many_as_the_turns_use),
         cmocka_unit_test(impossible_plans_are_refused),
-        cmocka_unit_test(rows_are_dealt_out_evenly),
+        cmocka_unit_test(micro_batches_are_balanced),
+        cmocka_unit_test(balance_is_what_it_says),
+        cmocka_unit_test(the_largest_step_is_planned_in_linear_work),
         cmocka_unit_test(the_schedule_is_that_of_transformers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
