@@ -1,4 +1,3 @@
-/* Owns reading, mapping and atomically replacing files. */
 #include "common/base/file.h"
 
 #include "common/base/fault.h"
@@ -14,9 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WRITE_BUFFER 65536
+
 struct file_writer {
     char *path, *temporary;
-    FILE *stream;
+    int file;
+    FILE *stream; /* writes to `file` */
+    char buffer[WRITE_BUFFER];
 };
 
 /* An open descriptor of a regular file for reading, with its size. */
@@ -100,20 +103,75 @@ static char *directory_of(const char *path)
     return slash == path ? duplicate("/") : format_string("%.*s", (int)(slash - path), path);
 }
 
+int file_write_all(int fd, const void *bytes, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, (const char *)bytes + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = ENOSPC;
+        if (n <= 0)
+            return -1;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int file_sync(int fd)
+{
+    int result;
+    do {
+        result = fsync(fd);
+    } while (result && errno == EINTR);
+    return result;
+}
+
+/* ---- the atomic writer ---- */
+
+/* stdio gives up on a write that a signal interrupts, as network file systems allow; so the stream writes through us. */
+static ssize_t write_through(void *cookie, const char *bytes, size_t size)
+{
+    const struct file_writer *w = cookie;
+    return file_write_all(w->file, bytes, size) ? 0 : (ssize_t)size; /* 0: an error, as fopencookie has it */
+}
+
+static int seek_through(void *cookie, off64_t *offset, int whence)
+{
+    const struct file_writer *w = cookie;
+    off_t at = lseek(w->file, (off_t)*offset, whence);
+    *offset = at;
+    return at < 0 ? -1 : 0;
+}
+
+static int open_writer(struct file_writer *w)
+{
+    static const cookie_io_functions_t functions = {.write = write_through, .seek = seek_through};
+    int number = fault_write();
+    w->file = number ? -1 : open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (w->file < 0)
+        return number ? number : errno;
+    w->stream = fopencookie(w, "w", functions);
+    number = errno;
+    if (!w->stream)
+        close(w->file);
+    return w->stream ? 0 : number;
+}
+
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e)
 {
     struct file_writer *w = allocate(1, sizeof *w);
     w->path = duplicate(path);
     w->temporary = format_string("%s.%d.tmp", path, (int)getpid());
-    int number = fault_write();
-    w->stream = number ? NULL : fopen(w->temporary, "we");
-    if (!w->stream) {
-        error_errno(e, number ? number : errno, "%s: cannot be written", path);
+    int number = open_writer(w);
+    if (number) {
+        error_errno(e, number, "%s: cannot be written", path);
         free(w->path);
         free(w->temporary);
         free(w);
         return -1;
     }
+    setvbuf(w->stream, w->buffer, _IOFBF, sizeof w->buffer);
     *ret = w;
     return 0;
 }
@@ -131,7 +189,7 @@ const char *file_writer_path(const struct file_writer *w)
 int file_writer_commit(struct file_writer **writer, struct error *e)
 {
     struct file_writer *w = *writer;
-    if (fflush(w->stream) || fsync(fileno(w->stream))) {
+    if (fflush(w->stream) || file_sync(w->file)) {
         error_errno(e, errno, "%s: cannot be written", w->path);
         goto fail;
     }
@@ -159,6 +217,7 @@ void file_writer_destroy(struct file_writer **writer)
     if (!w)
         return;
     fclose(w->stream);
+    close(w->file);
     unlink(w->temporary); /* already gone after a rename */
     free(w->path);
     free(w->temporary);
@@ -210,7 +269,7 @@ int directory_create(const char *path, struct error *e)
 int directory_sync(const char *path, struct error *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
-    if (fd < 0 || (fsync(fd) && errno != EINVAL)) /* EINVAL: a file system that has no such thing */
+    if (fd < 0 || (file_sync(fd) && errno != EINVAL)) /* EINVAL: a file system that has no such thing */
         result = error_errno(e, errno, "%s: cannot be synced to disk", path);
     if (fd >= 0)
         close(fd);

@@ -18,6 +18,11 @@ struct file_map {
 int file_map(struct file_map *ret, const char *path, struct error *e);
 void file_unmap(struct file_map *map); /* NULL-safe, idempotent */
 
+/* write and fsync of an open descriptor, whole, whatever signals arrive in between (a stop is polled for elsewhere): 0, or -1
+ * with errno. A short write without an error is ENOSPC. */
+int file_write_all(int fd, const void *bytes, size_t size);
+int file_sync(int fd);
+
 /* An atomic writer: bytes go to "<path>.<pid>.tmp", commit does fsync, rename over `path`, fsync of the directory.
  * Destroying without commit removes the temporary file. */
 struct file_writer;

@@ -114,7 +114,7 @@ static int add_file(zip_t *zip, const char *directory, const char *top_name, con
 static int sync_file(const char *path, struct error *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC), result = 0;
-    if (fd < 0 || fsync(fd))
+    if (fd < 0 || file_sync(fd))
         result = error_errno(e, errno, "%s: cannot be written", path);
     if (fd >= 0)
         close(fd);

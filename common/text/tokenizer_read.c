@@ -364,9 +364,13 @@ static bool lists(const struct json *config, const char *name)
 /* The newer form with flags, keyed by id. */
 static int add_decoder(struct tokenizer *t, const struct json *decoder, const char *place, struct error *e)
 {
-    for (size_t i = 0; i < json_size(decoder); i++)
-        if (add_token_json(t, json_at(decoder, i), atof(json_key(decoder, i)), place, e))
+    for (size_t i = 0; i < json_size(decoder); i++) {
+        const char *id = json_key(decoder, i);
+        if (!*id || id[strspn(id, "0123456789")])
+            return error_set(e, ERROR_DATA, "%s: added_tokens_decoder: the key \"%s\" is not a token id", place, id);
+        if (add_token_json(t, json_at(decoder, i), strtod(id, NULL), place, e))
             return -1;
+    }
     return 0;
 }
 

@@ -21,6 +21,7 @@ struct reader {
     uint32_t file, line;
     bool cells;                  /* all values are texts */
     const char *label_field;     /* that is being read, for messages */
+    bool label_present;          /* a row has in->label */
     bool *column_found;          /* [in->label_columns] a row has it */
     struct table *given;         /* labels that the input names */
     struct table *ignored;       /* and those it passes over */
@@ -29,7 +30,7 @@ struct reader {
     uint32_t index_count;        /* likewise: highest index + 1 */
     struct found_labels **found; /* [rows capacity] */
     size_t found_capacity;
-    struct table *seen_fields; /* every key of every row, for "did you mean" */
+    struct table *seen_fields; /* keys of the rows, the first of them, for "did you mean" */
     struct buffer composed, scratch;
 };
 

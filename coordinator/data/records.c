@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIELDS_REMEMBERED 10000          /* for "did you mean": rows may each have fields of their own */
 #define LARGEST_EXACT 9007199254740991.0 /* 2^53 - 1 */
 
 /* Appends the value of a text field to *to as text; *blank tells whether nothing is there. */
@@ -147,9 +148,10 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
     struct records *out = r->out;
     struct field_count *dropped;
     out->read++;
-    for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < 1000; i++)
+    for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < FIELDS_REMEMBERED; i++)
         if (table_find(r->seen_fields, json_key(row, i)) == TABLE_ABSENT)
             table_add(r->seen_fields, arena_string(out->texts, json_key(row, i), strlen(json_key(row, i))));
+    r->label_present |= r->in->label && json_get(row, r->in->label);
     if (count_missing(r, row, &dropped, e))
         return -1;
     if (dropped && r->keep_all)
@@ -190,7 +192,7 @@ static int check_fields(struct reader *r, struct error *e)
     for (size_t i = 0; i < r->out->field_count && !absent; i++)
         if (!r->out->fields[i].present)
             absent = r->out->fields[i].name;
-    if (!absent && r->in->label && table_find(r->seen_fields, r->in->label) == TABLE_ABSENT)
+    if (!absent && r->in->label && !r->label_present)
         absent = r->in->label;
     for (size_t i = 0; i < r->in->label_columns.count && !absent; i++)
         absent = r->column_found[i] ? NULL : r->in->label_columns.names[i];

@@ -1,4 +1,3 @@
-/* Owns events.jsonl and the lock of a run directory. */
 #include "coordinator/events/event_log.h"
 
 #include "common/base/clock.h"
@@ -6,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/machine.h"
 #include "common/base/memory.h"
+#include "coordinator/events/event_index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,9 +24,10 @@ struct event_log {
     off_t size;
     struct json **events;
     size_t count, capacity;
+    struct event_index *index;
 };
 
-/* "host h, process 12" of whoever holds the lock. */
+/* "host h, process 12" of the coordinator that holds the lock. */
 static void read_holder(int lock, char *text, size_t size)
 {
     ssize_t length = pread(lock, text, size - 1, 0);
@@ -41,24 +42,39 @@ static void write_holder(int lock)
     clock_timestamp(time, sizeof time);
     int length = snprintf(text, sizeof text, "host %s, process %d, since %s\n", host, (int)getpid(), time);
     if (ftruncate(lock, 0) || pwrite(lock, text, (size_t)length, 0) != length)
-        log_debug("the holder of the run directory's lock could not be noted");
+        log_debug("cannot write the owner of the run directory's lock");
+}
+
+static int lock_file(int lock)
+{
+    int result;
+    do {
+        result = flock(lock, LOCK_EX | LOCK_NB);
+    } while (result && errno == EINTR); /* of network file systems */
+    return result;
+}
+
+/* A run directory that cannot be locked is refused: a second coordinator would take the end of a live log for a cut line. */
+static int refuse_lock(int lock, int number, const char *directory, struct error *e)
+{
+    char holder[300];
+    if (number != EWOULDBLOCK)
+        return error_set(e, ERROR_FAILED,
+                         "%s: cannot be locked (%s); mount its file system with locks (NFS: lockd running, or local_lock=flock; "
+                         "Lustre: flock), or set \"out\" to a directory on another file system",
+                         directory, strerror(number));
+    read_holder(lock, holder, sizeof holder);
+    return error_set(e, ERROR_USAGE, "%s: is in use by another muster (%s); wait for it, or stop it", directory, holder);
 }
 
 static int take_lock(int *ret, const char *directory, struct error *e)
 {
-    char *path = path_join(directory, LOCK_FILE), holder[300];
+    char *path = path_join(directory, LOCK_FILE);
     int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666), result = 0;
-    if (lock < 0) {
+    if (lock < 0)
         result = error_errno(e, errno, "%s: cannot be written", path);
-    } else if (flock(lock, LOCK_EX | LOCK_NB)) {
-        if (errno == EWOULDBLOCK) {
-            read_holder(lock, holder, sizeof holder);
-            result = error_set(e, ERROR_USAGE, "%s: another muster works in this run directory (%s); wait for it, or stop it",
-                               directory, holder);
-        } else { /* some network file systems have no locks */
-            log_warn("%s: cannot be locked (%s): make sure that no other muster works in it", directory, strerror(errno));
-        }
-    }
+    else if (lock_file(lock))
+        result = refuse_lock(lock, errno, directory, e);
     free(path);
     if (result && lock >= 0)
         close(lock);
@@ -79,6 +95,7 @@ static int check_event(const struct json *j, struct error *e)
 static void keep(struct event_log *l, struct json *event)
 {
     l->events = grow(l->events, &l->capacity, l->count + 1, sizeof *l->events);
+    event_index_add(l->index, event, l->count);
     l->events[l->count++] = event;
 }
 
@@ -97,7 +114,8 @@ static int parse_line(struct event_log *l, const char *text, size_t size, size_t
         return 0;
     }
     e->kind = ERROR_FAILED;
-    return error_set(e, ERROR_FAILED, "%.800s; the log is damaged: restore it, or remove the run directory to start anew",
+    return error_set(e, ERROR_FAILED,
+                     "%.800s; the event log is damaged: restore it from a copy, or remove the run directory to start over",
                      e->message);
 }
 
@@ -111,7 +129,7 @@ static int parse_lines(struct event_log *l, const char *text, size_t size, size_
         at = (size_t)(end - text) + 1;
     }
     if (at < size && l->lock >= 0) /* without the lock: perhaps it is being written just now */
-        log_warn("%s:%zu: the last line was cut (a crash while it was written) and is dropped", l->path, number);
+        log_warn("%s:%zu: dropping the last line, which is incomplete (a crash while it was written)", l->path, number);
     *good = at;
     return 0;
 }
@@ -139,7 +157,7 @@ static int open_file(struct event_log *l, size_t good, struct error *e)
         return error_errno(e, errno, "%s: cannot be written", l->path);
     struct stat facts;
     if (fstat(l->file, &facts) || (facts.st_size > (off_t)good && ftruncate(l->file, (off_t)good)))
-        return error_errno(e, errno, "%s: the cut line cannot be dropped", l->path);
+        return error_errno(e, errno, "%s: the incomplete last line cannot be removed", l->path);
     l->size = (off_t)good;
     return 0;
 }
@@ -149,6 +167,7 @@ static struct event_log *make(const char *directory)
     struct event_log *l = allocate(1, sizeof *l);
     l->lock = l->file = -1;
     l->path = path_join(directory, EVENTS_FILE);
+    event_index_create(&l->index);
     return l;
 }
 
@@ -169,6 +188,7 @@ void event_log_close(struct event_log **log)
     struct event_log *l = log ? *log : NULL;
     if (!l)
         return;
+    event_index_destroy(&l->index); /* before the events, whose strings it borrows */
     for (size_t i = 0; i < l->count; i++)
         json_destroy(&l->events[i]);
     free(l->events);
@@ -191,20 +211,20 @@ const struct json *event_log_at(const struct event_log *l, size_t i)
     return i < l->count ? l->events[i] : NULL;
 }
 
-static bool matches(const struct json *event, const char *name, const char *field, const char *value)
-{
-    if (strcmp(json_string(json_get(event, "event")), name))
-        return false;
-    const char *found = field ? json_string(json_get(event, field)) : NULL;
-    return !field || (found && value && !strcmp(found, value));
-}
-
 const struct json *event_log_last(const struct event_log *l, const char *event, const char *field, const char *value)
 {
-    for (size_t i = l->count; i-- > 0;)
-        if (matches(l->events[i], event, field, value))
-            return l->events[i];
-    return NULL;
+    size_t at = event_index_last(l->index, l->events, l->count, event, field, value);
+    return at == EVENT_NONE ? NULL : l->events[at];
+}
+
+const struct json *event_log_last_of(const struct event_log *l, const char *const *names, const char *field, const char *value)
+{
+    size_t last = EVENT_NONE;
+    for (; *names; names++) {
+        size_t at = event_index_last(l->index, l->events, l->count, *names, field, value);
+        last = last == EVENT_NONE || (at != EVENT_NONE && at > last) ? at : last;
+    }
+    return last == EVENT_NONE ? NULL : l->events[last];
 }
 
 /* Time and event first, for people who read the file. */
@@ -223,18 +243,13 @@ static struct json *compose(const char *name, struct json *fields)
 
 static int write_line(struct event_log *l, const char *line, size_t size, struct error *e)
 {
-    ssize_t written = write(l->file, line, size);
-    int number = written < 0 ? errno : ENOSPC;
-    if (written == (ssize_t)size) {
-        if (!fsync(l->file)) {
-            l->size += (off_t)size;
-            return 0;
-        }
-        number = errno;
+    if (!file_write_all(l->file, line, size) && !file_sync(l->file)) {
+        l->size += (off_t)size;
+        return 0;
     }
-    error_errno(e, number, "%s: cannot be written; make room and run the same command again", l->path);
+    error_errno(e, errno, "%s: cannot be written; free disk space and run the same command again", l->path);
     if (ftruncate(l->file, l->size)) /* no half line under the next one */
-        log_warn("%s: a cut line was left at its end", l->path);
+        log_warn("%s: an incomplete line was left at its end", l->path);
     return -1;
 }
 

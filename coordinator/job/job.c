@@ -120,12 +120,20 @@ done:
     return status;
 }
 
-/* JSON if it is that, else the bare word. */
-static struct json *override_value(const char *text)
+/* A shell has no types. Where the key wants a string, the value is one as it stands (name=2024), unless it is JSON that the key
+ * also takes: a quoted string, null, or the list of data.label. Elsewhere it is JSON, or a bare word. */
+static struct json *override_value(const struct job_field *f, const char *text)
 {
     struct json *value;
     struct error ignored;
-    return json_parse(&value, text, strlen(text), "", &ignored) == 0 ? value : json_of_string(text);
+    if (json_parse(&value, text, strlen(text), "", &ignored) != 0)
+        return json_of_string(text);
+    enum json_type type = json_type(value);
+    bool string = f && (f->type == JOB_STRING || f->type == JOB_LABEL || f->type == JOB_INTERVAL);
+    if (!string || type == JSON_STRING || type == JSON_NULL || (f->type == JOB_LABEL && type == JSON_ARRAY))
+        return value;
+    json_destroy(&value);
+    return json_of_string(text);
 }
 
 /* "sweep.lr=[..]" changes one list of the sweep; anything else replaces the key's value. */
@@ -159,7 +167,7 @@ static int apply_override(struct given *g, const char *text, struct error *e)
         job_unknown_key(key, e);
         status = error_prefix(e, "command line: ");
     } else {
-        set_override(g, key, override_value(equals + 1));
+        set_override(g, key, override_value(job_field_find(key), equals + 1));
     }
     free(key);
     return status;

@@ -87,7 +87,8 @@ struct job {
     char hash[65];         /* sha256 of `resolved` without the keys that may change in a run directory */
 };
 
-/* path: the job file; overrides: "train.lr=1e-5" (value: JSON, or a bare word taken as text). ERROR_USAGE. */
+/* path: the job file; overrides: "train.lr=1e-5" (value: JSON or a bare word; where the key is a string, the string as it
+ * stands). ERROR_USAGE. */
 int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e);
 void job_free(struct job *j);
 void job_print_help(void); /* every key with default and meaning */

@@ -396,20 +396,29 @@ static struct json *bounds_value(const double bounds[2])
     return list;
 }
 
+/* "500 steps": a decimal number, then one of the units, and nothing else. */
+static bool is_amount(double *ret, const char *text, const char *const units[2])
+{
+    char *end;
+    *ret = strtod(text, &end);
+    if (end == text || strspn(text, "0123456789.e+-") < (size_t)(end - text)) /* strtod also takes hex, inf, leading space */
+        return false;
+    const char *unit = end + strspn(end, " ");
+    return (!strcmp(unit, units[0]) || !strcmp(unit, units[1])) && *ret > 0 && *ret <= 1e6;
+}
+
 static int read_interval(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
 {
+    static const char *const step_units[2] = {"steps", "step"}, *const minute_units[2] = {"minutes", "minute"};
     const char *text = json_string(value);
-    char unit[16] = "", rest;
-    double amount = 0;
-    bool epoch = text && strcmp(text, "epoch") == 0;
-    bool steps = !epoch && text && sscanf(text, "%lf %15[a-z]%c", &amount, unit, &rest) == 2 &&
-                 (strcmp(unit, "steps") == 0 || strcmp(unit, "step") == 0);
-    bool minutes = strcmp(unit, "minutes") == 0 || strcmp(unit, "minute") == 0;
-    if (!epoch && (!(steps || minutes) || !(amount > 0 && amount <= 1e6) || (steps && floor(amount) != amount)))
-        return expected(f, "\"epoch\", or how often, such as \"500 steps\" or \"10 minutes\"", value, e);
+    double steps = 0, minutes = 0;
+    bool by_steps = text && is_amount(&steps, text, step_units) && floor(steps) == steps,
+         by_minutes = text && is_amount(&minutes, text, minute_units);
+    if (!text || !(strcmp(text, "epoch") == 0 || by_steps || by_minutes))
+        return expected(f, "\"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\"", value, e);
     j->train.checkpoint_every = duplicate(text);
-    j->train.checkpoint_steps = steps ? (uint32_t)amount : 0;
-    j->train.checkpoint_minutes = minutes ? amount : 0;
+    j->train.checkpoint_steps = by_steps ? (uint32_t)steps : 0;
+    j->train.checkpoint_minutes = by_minutes ? minutes : 0;
     return 0;
 }
 

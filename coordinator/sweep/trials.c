@@ -84,14 +84,10 @@ static int score_epochs(struct trial_run *t, const struct run *r, uint32_t count
 /* The last end of the trial, trial_finished or trial_pruned; NULL: it has not ended, or was made from other things. */
 static const struct json *end_of(const struct run *r, const struct trial_run *t)
 {
-    for (size_t i = event_log_count(r->log); i-- > 0;) {
-        const struct json *event = event_log_at(r->log, i);
-        const char *name = json_string(json_get(event, "event")), *key = json_string(json_get(event, "trial")),
-                   *identity = json_string(json_get(event, "identity"));
-        if (key && strcmp(key, t->key) == 0 && (strcmp(name, "trial_finished") == 0 || strcmp(name, "trial_pruned") == 0))
-            return identity && strcmp(identity, t->identity) == 0 ? event : NULL;
-    }
-    return NULL;
+    static const char *const ends[] = {"trial_finished", "trial_pruned", NULL};
+    const struct json *event = event_log_last_of(r->log, ends, "trial", t->key);
+    const char *identity = json_string(json_get(event, "identity"));
+    return identity && strcmp(identity, t->identity) == 0 ? event : NULL;
 }
 
 /* A trial whose end is in the log is done, if its logits and weights are still what was left. Otherwise its directory goes: the

@@ -55,7 +55,7 @@ none_left twice
 
 say "the run directory of a living coordinator"
 start taken train.epochs=2000 train.patience=null
-expect 2 "another muster works in this run directory \(host $(hostname), process $pid, since 20" muster run job.json out="$scratch/taken" $long train.epochs=2000 train.patience=null
+expect 2 "is in use by another muster \(host $(hostname), process $pid, since 20" muster run job.json out="$scratch/taken" $long train.epochs=2000 train.patience=null
 say "kill -9 of the coordinator: its workers save within the epoch and end; the lock is free"
 kill -9 $pid; finished
 none_left taken

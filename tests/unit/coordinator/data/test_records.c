@@ -267,6 +267,26 @@ static void rare_labels_and_short_rows_are_dropped(void **state)
     records_free(&r);
 }
 
+/* The label is the last of more columns than are remembered for "did you mean". */
+static void a_wide_row_has_its_label(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e = {0};
+    struct input in = pairs();
+    struct buffer row = {0};
+    buffer_text(&row, "{\"id\":1,\"group\":1,");
+    for (int i = 0; i < 12000; i++)
+        buffer_printf(&row, "\"c%d\":%d,", i, i);
+    buffer_text(&row, "\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n");
+    if (read_text(&r, row.data, &in, false, &e))
+        fail_msg("%s", e.message);
+    assert_int_equal(r.count, 1);
+    assert_int_equal(r.rows[0].class, 1);
+    records_free(&r);
+    buffer_free(&row);
+}
+
 static void each_wrong_row_is_named(void **state)
 {
     (void)state;
@@ -313,6 +333,7 @@ int main(void)
                                        cmocka_unit_test(many_labels_come_as_lists_or_objects),
                                        cmocka_unit_test(labels_of_cells),
                                        cmocka_unit_test(rare_labels_and_short_rows_are_dropped),
+                                       cmocka_unit_test(a_wide_row_has_its_label),
                                        cmocka_unit_test(each_wrong_row_is_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,14 +10,38 @@
 #include "common/base/memory.h"
 #include "coordinator/events/event_log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DIRECTORY "event_log.test"
 #define EVENTS DIRECTORY "/events.jsonl"
+
+/* Network file systems: flock may fail, and a signal may interrupt flock, write and fsync. */
+static int lock_errno, interrupts;
+
+int flock(int fd, int operation)
+{
+    if (interrupts > 0 || lock_errno) {
+        errno = interrupts-- > 0 ? EINTR : lock_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+int fsync(int fd)
+{
+    if (interrupts-- > 0) {
+        errno = EINTR;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static int set_up(void **state)
 {
@@ -101,6 +125,74 @@ static void test_replay(void **state)
     assert_memory_equal(first, second, before);
     free(first);
     free(second);
+}
+
+/* Without a lock the end of a live log would be taken for a cut line, and removed. */
+static void test_no_locks(void **state)
+{
+    (void)state;
+    make_three();
+    size_t before, after;
+    char *text = read_text(&before);
+    write_text(text, before - 5); /* another coordinator is writing the last line */
+    free(text);
+    static const int numbers[] = {ENOLCK, ENOSYS, EOPNOTSUPP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct event_log *l = NULL;
+        struct error e = {0};
+        lock_errno = numbers[i];
+        int result = event_log_open(&l, DIRECTORY, &e);
+        lock_errno = 0;
+        assert_int_equal(result, -1);
+        assert_int_equal(e.kind, ERROR_FAILED);
+        if (!strstr(e.message, "cannot be locked (") || !strstr(e.message, "another file system"))
+            fail_msg("expected what to do about locks; found: %s", e.message);
+    }
+    free(read_text(&after));
+    assert_int_equal(after, before - 5);
+}
+
+static void test_interrupted(void **state)
+{
+    (void)state;
+    interrupts = 2;
+    struct event_log *l = open_log();
+    assert_true(interrupts < 2);
+    interrupts = 3;
+    append(l, "epoch", "a", 1);
+    assert_true(interrupts <= 0);
+    interrupts = 0;
+    assert_int_equal(event_log_count(l), 1);
+    event_log_close(&l);
+}
+
+/* What is asked for by name and value, over events from the file and events appended since. */
+static void test_last(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"finished", "pruned", NULL};
+    char trial[16];
+    make_three();
+    struct event_log *l = open_log();
+    assert_null(event_log_last_of(l, ends, "trial", "t7"));
+    for (int i = 0; i < 500; i++) {
+        snprintf(trial, sizeof trial, "t%d", i % 50);
+        append(l, i % 3 ? "finished" : "pruned", trial, i);
+    }
+    for (int i = 0; i < 50; i++) {
+        snprintf(trial, sizeof trial, "t%d", i);
+        const struct json *last = event_log_last_of(l, ends, "trial", trial);
+        assert_true(json_number(json_get(last, "epoch")) == 450 + i);
+        int pruned = 450 + i;
+        while (pruned % 3)
+            pruned -= 50;
+        assert_true(json_number(json_get(event_log_last(l, "pruned", "trial", trial), "epoch")) == pruned);
+    }
+    assert_true(json_number(json_get(event_log_last(l, "epoch", "trial", "b"), "epoch")) == 2);
+    assert_null(event_log_last(l, "epoch", "trial", NULL));
+    assert_null(event_log_last(l, "epoch", "elsewhere", "b"));
+    assert_true(json_number(json_get(event_log_last(l, "finished", NULL, NULL), "epoch")) == 499);
+    event_log_close(&l);
 }
 
 /* A crash at any byte of the last line loses that line and nothing else, and the log goes on. */
@@ -210,6 +302,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_replay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_locks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_interrupted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cut_anywhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),

@@ -132,6 +132,35 @@ static void every_key(void **state)
     job_free(&j);
 }
 
+/* The value of a string key is the string, whatever JSON it looks like; the value of another key is JSON. */
+static void overrides_of_strings(void **state)
+{
+    (void)state;
+    struct job j;
+    accepted(&j, "{" MINIMAL "}",
+             (const char *const[]){"name=2024", "data.group=1", "data.id=true", "out=1e5", "data.positive=[x]", "data.label=3",
+                                   "data.joiner=\" \"", "split.file={}", "train.checkpoint_every=2.5 minutes", "tune.points=41",
+                                   "train.class_weights=[1, 2]", NULL});
+    assert_string_equal(j.name, "2024");
+    assert_string_equal(j.data.group, "1");
+    assert_string_equal(j.data.id, "true");
+    assert_string_equal(j.out, "1e5");
+    assert_string_equal(j.data.positive, "[x]");
+    assert_string_equal(j.data.label, "3");
+    assert_string_equal(j.data.joiner, " ");
+    assert_string_equal(j.split.file, "{}");
+    assert_true(j.train.checkpoint_minutes == 2.5 && j.train.checkpoint_steps == 0);
+    assert_int_equal(j.tune.grid.points, 41);
+    assert_int_equal(j.train.class_weight_count, 2);
+    job_free(&j);
+    accepted(&j, "{" MINIMAL ", \"task\": \"multi_label_classification\"}",
+             (const char *const[]){"data.group=null", "name=\"7\"", "data.label=[\"u\", \"v\"]", NULL});
+    assert_null(j.data.group);
+    assert_string_equal(j.name, "7");
+    assert_int_equal(j.data.label_columns.count, 2);
+    job_free(&j);
+}
+
 struct refusal {
     const char *job, *override, *words;
 };
@@ -166,11 +195,47 @@ static const struct refusal refusals[] = {
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": [1]}}", NULL,
      "j.json:1: data.text_a: expected a list of texts, none of them empty, found [1] (a list)"},
     {"{" MINIMAL ", \"train\": {\"checkpoint_every\": 500}}", NULL,
-     "j.json:1: train.checkpoint_every: expected \"epoch\", or how often, such as \"500 steps\" or \"10 minutes\", found 500 (a "
+     "j.json:1: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found 500 (a "
      "number)"},
     {"{" MINIMAL "}", "train.checkpoint_every=2 hours",
-     "command line: train.checkpoint_every: expected \"epoch\", or how often, such as \"500 steps\" or \"10 minutes\", found \"2 "
-     "hours\" (a text)"},
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"2 "
+     "hours\" (a "
+     "text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=10 minutes, or 5 steps",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"10 "
+     "minutes, or 5 "
+     "steps\" (a text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=5 steps, or 10 minutes",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"5 "
+     "steps, or 10 "
+     "minutes\" (a text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=10 minutes5",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"10 "
+     "minutes5\" (a "
+     "text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=0x10 steps",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found "
+     "\"0x10 steps\" (a "
+     "text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=1.5 steps",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"1.5 "
+     "steps\" (a "
+     "text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=steps",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found "
+     "\"steps\" (a text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=nan minutes",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"nan "
+     "minutes\" (a "
+     "text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every= 5 steps",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \" 5 "
+     "steps\" (a "
+     "text)"},
+    {"{" MINIMAL "}", "train.checkpoint_every=5 steps ",
+     "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"5 "
+     "steps \" (a "
+     "text)"},
     {"[1]", NULL, "j.json: expected a job, an object in braces, found a list"},
     {"{" MINIMAL ", \"seed\": -1}", NULL,
      "j.json:1: seed: expected a whole number from 0 to 9007199254740991, found -1 (a number)"},
@@ -405,8 +470,8 @@ static void a_run_directory_belongs_to_one_job(void **state)
     accepted(&j, "{" MINIMAL "}", (const char *const[]){"out=folder", "train.lr=1e-4", "train.epochs=9", NULL});
     assert_int_equal(job_claim_directory(&j, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.message, "directory holds the run of another job: train.lr is 2e-05 there and 0.0001 here; use another "
-                                   "out=FOLDER, or the same value");
+    assert_string_equal(e.message, "folder holds the run of another job: train.lr is 2e-05 there and 0.0001 here; use another "
+                                   "out=DIRECTORY, or the same value");
     job_free(&j);
 
     /* Where it runs and how it is tuned may change; an open micro_batch stays what it was. */
@@ -511,6 +576,7 @@ static void the_table_agrees_with_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(overrides_of_strings),
         cmocka_unit_test(defaults_of_w1),
         cmocka_unit_test(every_key),
         cmocka_unit_test(many_labels_a_row),
