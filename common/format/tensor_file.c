@@ -1,15 +1,10 @@
-/* Owns the list of named tensors of an open file, and which reader a file gets. */
-#include "common/format/tensor_file.h"
+/* The named tensors of an open file. */
+#include "common/format/tensor_file_builder.h"
 
-#include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/safetensors.h"
-#include "common/format/torch_pickle.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are handed out as they lie in the file");
 
 struct tensor_file {
     struct file_map map;
@@ -19,15 +14,6 @@ struct tensor_file {
     size_t block_count, block_capacity;
     char **metadata; /* key, value, key, value */
     size_t metadata_count, metadata_capacity;
-};
-
-static const struct {
-    bool (*recognise)(const void *bytes, size_t size);
-    int (*read)(struct tensor_file *f, const void *bytes, size_t size, const char *place, struct error *e);
-} formats[] = {
-    {safetensors_recognise, safetensors_read},
-    {torch_zip_recognise, torch_zip_read},
-    {torch_legacy_recognise, torch_legacy_read},
 };
 
 static const struct {
@@ -53,7 +39,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct tensor *)a)->name, ((const struct tensor *)b)->name);
 }
 
-static int sort_by_name(struct tensor_file *f, const char *place, struct error *e)
+int tensor_file_sort(struct tensor_file *f, const char *place, struct error *e)
 {
     if (f->count)
         qsort(f->tensors, f->count, sizeof *f->tensors, compare_names);
@@ -64,34 +50,14 @@ static int sort_by_name(struct tensor_file *f, const char *place, struct error *
     return 0;
 }
 
-int tensor_file_parse(struct tensor_file **ret, const void *bytes, size_t size, const char *place, struct error *e)
+struct tensor_file *tensor_file_create(void)
 {
-    size_t format = 0, count = sizeof formats / sizeof *formats;
-    while (format < count && !formats[format].recognise(bytes, size))
-        format++;
-    if (format == count)
-        return error_set(e, ERROR_DATA, "%s: is neither safetensors nor a file of torch.save%s; get the model's weights again",
-                         place, size ? "" : " (it is empty)");
-    struct tensor_file *f = allocate(1, sizeof *f);
-    if (formats[format].read(f, bytes, size, place, e) || sort_by_name(f, place, e)) {
-        tensor_file_close(&f);
-        return -1;
-    }
-    *ret = f;
-    return 0;
+    return allocate(1, sizeof(struct tensor_file));
 }
 
-int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e)
+void tensor_file_keep_map(struct tensor_file *f, struct file_map map)
 {
-    struct file_map map;
-    if (file_map(&map, path, e))
-        return -1;
-    if (tensor_file_parse(ret, map.data, map.size, path, e)) {
-        file_unmap(&map);
-        return -1;
-    }
-    (*ret)->map = map;
-    return 0;
+    f->map = map;
 }
 
 void tensor_file_close(struct tensor_file **file)

@@ -2,14 +2,20 @@
  * file. */
 #pragma once
 
+#include "common/base/file.h"
 #include "common/format/tensor_file.h"
 
 /* Reads what is in memory; `bytes` outlive *ret. `place` names them in messages. */
 int tensor_file_parse(struct tensor_file **ret, const void *bytes, size_t size, const char *place, struct error *e);
 
+struct tensor_file *tensor_file_create(void);                        /* without tensors; tensor_file_close frees it */
 void tensor_file_add(struct tensor_file *f, const struct tensor *t); /* the name is copied, the data is borrowed */
 void tensor_file_keep(struct tensor_file *f, void *block);           /* freed with the file: data that is no part of `bytes` */
 void tensor_file_set_metadata(struct tensor_file *f, const char *key, const char *value);
+
+void tensor_file_keep_map(struct tensor_file *f, struct file_map map); /* unmapped with the file */
+/* By name, once all are there. ERROR_DATA if a name is there twice. */
+int tensor_file_sort(struct tensor_file *f, const char *place, struct error *e);
 
 /* Bytes of an element; 0 for TENSOR_OTHER. */
 size_t tensor_type_size(enum tensor_type type);

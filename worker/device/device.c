@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const precision_names[] = {"f32", "bf16", NULL};
-
 static void product_of_linear(struct device *d, device_memory y, device_memory x, device_memory w, size_t N, size_t K, size_t O)
 {
     d->run->linear_forward(d, y, y, x, w, w, ACTIVATION_NONE, N, K, O); /* any bias will do */
