@@ -22,7 +22,6 @@
 #define IDLE_TURN 1.0 /* seconds: idle ranks hear from rank 0 at least this often, long before a deadline */
 #define PATIENCE 4.0  /* heartbeat timeouts that a rank waits for another: rank 0 may be waiting for a verdict */
 #define LEAVE_WITHIN 10.0
-#define PRECISIONS 2
 
 /* The reference is there to be right: measuring it would take longer than the small work it is used for. */
 static double measure(struct device *d)
@@ -59,15 +58,13 @@ struct order {
 
 static int find_device(struct device **ret, struct agent *a, const char *precision, struct error *e)
 {
-    for (int i = 0; i < PRECISIONS && precision_names[i]; i++) {
-        if (strcmp(precision_names[i], precision))
-            continue;
-        if (!a->devices[i] && a->work->open(&a->devices[i], a->options->device, (enum precision)i, a->options->threads, e))
-            return -1;
-        *ret = a->devices[i];
-        return 0;
-    }
-    return error_set(e, ERROR_USAGE, "train.precision: \"%s\" is not known", precision);
+    int i = precision_find(precision);
+    if (i < 0)
+        return error_set(e, ERROR_USAGE, "train.precision: \"%s\" is not known; use f32 or bf16", precision);
+    if (!a->devices[i] && a->work->open(&a->devices[i], a->options->device, (enum precision)i, a->options->threads, e))
+        return -1;
+    *ret = a->devices[i];
+    return 0;
 }
 
 static void close_devices(struct agent *a)

@@ -4,7 +4,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
-#include "common/base/near.h"
 #include "common/base/philox.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/step.h"
@@ -17,42 +16,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum option {
-    OPTION_MODE,
-    OPTION_SHAPE,
-    OPTION_MODEL,
-    OPTION_ROWS,
-    OPTION_LENGTH,
-    OPTION_BATCH,
-    OPTION_MICRO_BATCH,
-    OPTION_STEPS,
-    OPTION_WARM,
-    OPTION_PRECISION,
-    OPTION_THREADS,
-    OPTION_DEVICE,
-    OPTION_COMM,
-    OPTION_TRACE,
-    OPTION_COUNT
-};
-
-static const struct {
-    const char *name, *value, *help;
-} options[OPTION_COUNT] = {
-    [OPTION_MODE] = {"mode", "train", "train or infer"},
-    [OPTION_SHAPE] = {"shape", "minilm", "minilm (6 layers, 384 wide) or base (12 layers, 768 wide), with random weights"},
-    [OPTION_MODEL] = {"model", "", "take this model directory instead, shape and weights"},
-    [OPTION_ROWS] = {"rows", "", "take the rows of this file (tokens/*.rows of a run directory), in its order"},
-    [OPTION_LENGTH] = {"length", "0",
-                       "rows of exactly this many tokens; 0: lengths as of real pairs, mean near 180, at most 256"},
-    [OPTION_BATCH] = {"batch", "8", "rows of a step, over all ranks; infer: not used"},
-    [OPTION_MICRO_BATCH] = {"micro-batch", "0", "rows of a micro-batch; 0: batch / ranks"},
-    [OPTION_STEPS] = {"steps", "20", "steps (infer: 32 rows each) that are timed"},
-    [OPTION_WARM] = {"warm", "4", "steps before the clock starts"},
-    [OPTION_PRECISION] = {"precision", "f32", "f32 or bf16"},
-    [OPTION_THREADS] = {"threads", "0", "threads a rank; 0: all cores / ranks"},
-    [OPTION_DEVICE] = {"device", "auto", "auto, cpu, cpu_reference or guarded"},
-    [OPTION_COMM] = {"comm", "self", "self, or mpi under mpirun"},
-    [OPTION_TRACE] = {"trace", "", "write what each rank does when to this file, in Chrome's trace format, for Perfetto"},
+const struct option bench_options[] = {
+    {"mode", 0, "MODE", "train", "train or infer"},
+    {"shape", 0, "SHAPE", "minilm", "minilm (6 layers, 384 wide) or base (12 layers, 768 wide), with random weights"},
+    {"model", 0, "DIRECTORY", NULL, "take this model instead, shape and weights"},
+    {"rows", 0, "FILE", NULL, "take the rows of this file (tokens/*.rows of a run directory), in its order"},
+    {"length", 0, "TOKENS", "0", "tokens of every row; 0: lengths as of real pairs, mean near 180, at most 256"},
+    {"batch", 0, "ROWS", "8", "rows of a step, over all ranks; infer: not used"},
+    {"micro-batch", 0, "ROWS", "0", "rows of a micro-batch; 0: batch / ranks"},
+    {"steps", 0, "N", "20", "steps (infer: 32 rows each) that are timed"},
+    {"warm", 0, "N", "4", "warm-up steps before the clock starts"},
+    {"precision", 0, "P", "f32", "f32 or bf16"},
+    {"threads", 0, "N", "0", "threads per rank; 0: cores / ranks"},
+    {"device", 0, "NAME", "auto", "auto, cpu, cpu_reference or guarded"},
+    {"comm", 0, "self|mpi", "self", "self, or mpi under mpirun"},
+    {"trace", 0, "FILE", NULL, "write a trace of each rank to this file, in Chrome's trace format, for Perfetto"},
+    {NULL},
 };
 
 static const struct {
@@ -64,7 +43,7 @@ static const struct {
 };
 
 struct bench {
-    const char *given[OPTION_COUNT];
+    const struct arguments *arguments;
     char *directory; /* of the model; NULL: a shape */
     struct trial trial;
     struct source source;
@@ -77,58 +56,16 @@ struct bench {
     double seconds, flops;
     uint64_t tokens; /* over all ranks */
     double peak;     /* resident memory of this process, MB, before anything but the work itself has been done */
-    double rate;     /* GEMM, GFLOPS of this rank, while all ranks measure theirs */
 };
 
-void bench_help(void)
+/* A number of rows, tokens or steps; from: 0 or 1. */
+static int read_count(uint32_t *ret, const struct bench *b, const char *option, int from, struct error *e)
 {
-    printf("usage: muster bench [--option value ...]\n\nMeasures training steps or inference of a BERT on this machine.\n\n");
-    for (int i = 0; i < OPTION_COUNT; i++)
-        printf("  --%-12s %s (default: %s)\n", options[i].name, options[i].help, options[i].value[0] ? options[i].value : "none");
-}
-
-static int read_options(struct bench *b, int count, char *const *arguments, struct error *e)
-{
-    const char *names[OPTION_COUNT];
-    char hint[64];
-    for (int i = 0; i < OPTION_COUNT; i++) {
-        b->given[i] = options[i].value;
-        names[i] = options[i].name;
-    }
-    for (int a = 0; a < count; a += 2) {
-        int i = 0;
-        const char *name = strncmp(arguments[a], "--", 2) ? arguments[a] : arguments[a] + 2;
-        while (i < OPTION_COUNT && strcmp(options[i].name, name))
-            i++;
-        if (i == OPTION_COUNT)
-            return error_set(e, ERROR_USAGE, "bench: unknown option '%s'%s; see muster bench --help", arguments[a],
-                             near_hint(hint, sizeof hint, name, names, OPTION_COUNT));
-        if (a + 1 == count)
-            return error_set(e, ERROR_USAGE, "bench: option '%s' needs a value", arguments[a]);
-        b->given[i] = arguments[a + 1];
-    }
-    return 0;
-}
-
-static int whole_number(uint32_t *ret, const struct bench *b, enum option o, uint32_t from, struct error *e)
-{
-    char *end;
-    unsigned long value = strtoul(b->given[o], &end, 10);
-    if (end == b->given[o] || *end || value < from || value > 1000000)
-        return error_set(e, ERROR_USAGE, "bench: --%s is '%s'; expected a whole number from %u on", options[o].name, b->given[o],
-                         from);
+    int value;
+    if (argument_whole(&value, b->arguments, option, from, 1000000, e))
+        return -1;
     *ret = (uint32_t)value;
     return 0;
-}
-
-static int one_of(int *ret, const struct bench *b, enum option o, const char *const *words, struct error *e)
-{
-    for (int i = 0; words[i]; i++)
-        if (!strcmp(words[i], b->given[o])) {
-            *ret = i;
-            return 0;
-        }
-    return error_set(e, ERROR_USAGE, "bench: --%s is '%s'; expected %s or %s", options[o].name, b->given[o], words[0], words[1]);
 }
 
 /* ---- rows ---- */
@@ -173,13 +110,13 @@ static int write_random_rows(const char *path, uint32_t count, uint32_t length, 
 static int open_rows(struct bench *b, struct error *e)
 {
     uint32_t length = 0, needed = (b->steps + b->warm) * b->rows_a_step;
-    if (whole_number(&length, b, OPTION_LENGTH, 0, e))
+    if (read_count(&length, b, "length", 0, e))
         return -1;
     if (length > b->source.config.positions)
         return error_set(e, ERROR_USAGE, "bench: --length is %u; the model takes at most %u tokens", length,
                          b->source.config.positions);
-    if (b->given[OPTION_ROWS][0]) {
-        if (dataset_open(&b->source.data, b->given[OPTION_ROWS], e))
+    if (argument(b->arguments, "rows")) {
+        if (dataset_open(&b->source.data, argument(b->arguments, "rows"), e))
             return -1;
     } else {
         const char *directory = getenv("TMPDIR");
@@ -193,7 +130,7 @@ static int open_rows(struct bench *b, struct error *e)
             return -1;
     }
     if (!dataset_rows(b->source.data))
-        return error_set(e, ERROR_DATA, "%s: has no rows", b->given[OPTION_ROWS]);
+        return error_set(e, ERROR_DATA, "%s: has no rows", argument(b->arguments, "rows"));
     b->rows = allocate(needed, sizeof *b->rows);
     for (uint32_t i = 0; i < needed; i++)
         b->rows[i] = i % dataset_rows(b->source.data);
@@ -210,10 +147,10 @@ static int open_rows(struct bench *b, struct error *e)
 static int fit_rows(struct bench *b, struct error *e)
 {
     struct trial *t = &b->trial;
-    const char *model = b->directory ? b->directory : b->given[OPTION_SHAPE];
+    const char *model = b->directory ? b->directory : argument(b->arguments, "shape");
     t->labels = b->source.config.labels = dataset_labels(b->source.data) ? dataset_labels(b->source.data) : 2;
     t->multi = dataset_is_multi(b->source.data);
-    t->dataset = (char *)(uintptr_t)(b->given[OPTION_ROWS][0] ? b->given[OPTION_ROWS] : "--length");
+    t->dataset = (char *)(uintptr_t)(argument(b->arguments, "rows") ? argument(b->arguments, "rows") : "--length");
     t->model = (char *)(uintptr_t)model;
     return source_check(&b->source, t, e);
 }
@@ -225,12 +162,12 @@ static int choose_config(struct bench *b, struct error *e)
     static const char *const names[] = {"minilm", "base", NULL};
     struct model_config *c = &b->source.config;
     int shape = 0;
-    if (b->given[OPTION_MODEL][0]) {
-        if (model_directory_find(&b->directory, b->given[OPTION_MODEL], e))
+    if (argument(b->arguments, "model")) {
+        if (model_directory_find(&b->directory, argument(b->arguments, "model"), e))
             return -1;
         return model_config_read(c, b->directory, e);
     }
-    if (one_of(&shape, b, OPTION_SHAPE, names, e))
+    if (argument_choice(&shape, b->arguments, "shape", names, e))
         return -1;
     *c = shapes[shape].config;
     c->vocabulary = 30522;
@@ -247,14 +184,14 @@ static int choose_engine(struct bench *b, struct error *e)
 {
     int precision = 0;
     uint32_t threads = 0;
-    if (one_of(&precision, b, OPTION_PRECISION, precision_names, e) || whole_number(&threads, b, OPTION_THREADS, 0, e) ||
-        communicator_create(&b->communicator, b->given[OPTION_COMM], 0, 60, e))
+    if (argument_choice(&precision, b->arguments, "precision", precision_names, e) || read_count(&threads, b, "threads", 0, e) ||
+        communicator_create(&b->communicator, argument(b->arguments, "comm"), 0, 60, e))
         return -1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (!threads)
         threads = cores > b->communicator->size ? (uint32_t)(cores / b->communicator->size) : 1;
     strcpy(b->trial.precision, precision_names[precision]);
-    return device_create(&b->device, b->given[OPTION_DEVICE], (enum precision)precision, (int)threads, e);
+    return device_create(&b->device, argument(b->arguments, "device"), (enum precision)precision, (int)threads, e);
 }
 
 static int load_parameters(struct bench *b, struct error *e)
@@ -372,17 +309,17 @@ done:
 static void print_result(struct bench *b)
 {
     char device[128];
-    double rate = b->rate, achieved = b->flops / b->seconds / 1e9;
+    double achieved = b->flops / b->seconds / 1e9, share = device_gemm_share(b->device, achieved), rate = b->device->gemm_rate;
     device_describe(b->device, device, sizeof device);
     log_info("%s %s: %.0f tokens/s a run of %d rank(s), %.0f of %.0f GFLOPS a rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
-             b->given[OPTION_MODE], b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved, rate,
-             rate > 0 ? 100 * achieved / rate : 0, b->peak, device);
+             argument(b->arguments, "mode"), b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved,
+             rate, 100 * share, b->peak, device);
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
            "%.1f, "
            "\"gemm_gflops\": %.1f, \"gemm_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, \"device\": \"%s\"}\n",
-           b->given[OPTION_MODE], b->trial.precision, b->communicator->size, b->device->threads, (double)b->tokens / b->seconds,
-           achieved, rate, rate > 0 ? achieved / rate : 0, (double)b->tokens / (b->steps * (double)b->rows_a_step), b->peak,
-           device);
+           argument(b->arguments, "mode"), b->trial.precision, b->communicator->size, b->device->threads,
+           (double)b->tokens / b->seconds, achieved, rate, share, (double)b->tokens / (b->steps * (double)b->rows_a_step),
+           b->peak, device);
 }
 
 static int prepare(struct bench *b, struct error *e)
@@ -390,9 +327,9 @@ static int prepare(struct bench *b, struct error *e)
     static const char *const modes[] = {"train", "infer", NULL};
     int mode = 0;
     struct trial *t = &b->trial;
-    if (one_of(&mode, b, OPTION_MODE, modes, e) || whole_number(&t->batch, b, OPTION_BATCH, 1, e) ||
-        whole_number(&t->micro_batch, b, OPTION_MICRO_BATCH, 0, e) || whole_number(&b->steps, b, OPTION_STEPS, 1, e) ||
-        whole_number(&b->warm, b, OPTION_WARM, 0, e) || choose_config(b, e) || choose_engine(b, e))
+    if (argument_choice(&mode, b->arguments, "mode", modes, e) || read_count(&t->batch, b, "batch", 1, e) ||
+        read_count(&t->micro_batch, b, "micro-batch", 0, e) || read_count(&b->steps, b, "steps", 1, e) ||
+        read_count(&b->warm, b, "warm", 0, e) || choose_config(b, e) || choose_engine(b, e))
         return -1;
     t->kind = mode ? TRIAL_SCORE : TRIAL_TRAIN;
     t->seed = 42;
@@ -412,7 +349,7 @@ static int prepare(struct bench *b, struct error *e)
 static int measure(struct bench *b, struct error *e)
 {
     struct rusage usage;
-    const char *trace = b->given[OPTION_TRACE][0] ? b->given[OPTION_TRACE] : NULL;
+    const char *trace = argument(b->arguments, "trace");
     if (trace && trace_file_begin(b->communicator, e))
         return -1;
     if (b->trial.kind == TRIAL_SCORE ? infer(b, e) : train(b, e))
@@ -421,15 +358,15 @@ static int measure(struct bench *b, struct error *e)
     b->peak = (double)usage.ru_maxrss / 1024;
     if (b->communicator->run->barrier(b->communicator, e))
         return -1;
-    b->rate = device_gemm_rate(b->device); /* all ranks at once: they share what cores share */
+    b->device->gemm_rate = device_gemm_rate(b->device); /* all ranks at once: they share what cores share */
     return trace ? trace_file_write(trace, b->communicator, e) : 0;
 }
 
-int bench_run(int count, char *const *arguments, struct error *e)
+int bench_run(const struct arguments *a, struct error *e)
 {
-    struct bench b = {0};
+    struct bench b = {.arguments = a};
     int result = -1;
-    if (read_options(&b, count, arguments, e) || prepare(&b, e) || measure(&b, e))
+    if (prepare(&b, e) || measure(&b, e))
         goto done;
     if (!b.communicator->rank)
         print_result(&b);

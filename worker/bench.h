@@ -1,8 +1,9 @@
-/* `muster bench`: what this machine does with the engine as trained with: tokens a second and the share of its own GEMM rate. */
+/* `muster bench`: tokens per second of the training engine on this machine, and the share of its own GEMM rate. */
 #pragma once
 
-#include "common/base/error.h"
+#include "common/base/options.h"
 
-/* arguments: --name value pairs (bench_help prints them), collective over the ranks of the communicator asked for. */
-int bench_run(int count, char *const *arguments, struct error *e);
-void bench_help(void);
+extern const struct option bench_options[];
+
+/* Collective over the ranks of the communicator that --comm names. Rank 0 prints one line of JSON on standard output. */
+int bench_run(const struct arguments *a, struct error *e);

@@ -1,6 +1,7 @@
 /* muster-worker: takes leases from a coordinator and carries them out. */
 #include "common/base/fault.h"
 #include "common/base/log.h"
+#include "common/base/options.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/message.h"
@@ -9,7 +10,6 @@
 #include "worker/bench.h"
 #include "worker/train/memory.h"
 
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,171 +18,127 @@
 
 #define CONNECT_TIMEOUT 120.0 /* seconds that ranks wait for each other until the coordinator says how long */
 
-static const struct option long_options[] = {
-    {"connection", required_argument, NULL, 'c'},
-    {"comm", required_argument, NULL, 'm'},
-    {"device", required_argument, NULL, 'd'},
-    {"ranks", required_argument, NULL, 'r'},
-    {"threads", required_argument, NULL, 't'},
-    {"group", required_argument, NULL, 'g'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+static const struct option work_options[] = {
+    {"connection", 0, "FILE", NULL, "connection.json in the run directory of a running muster (required)"},
+    {"comm", 0, "self|mpi", "self", "one process alone, or one rank of an MPI job"},
+    {"ranks", 0, "N", "0", "ranks per group; the MPI job is split into groups of that size; 0: one group of all ranks"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference, guarded, or fake: simulated losses"},
+    {"threads", 0, "N", "1", "threads of this process"},
+    {"group", 0, "TOKEN", NULL, "name of this group in the run; without it one is made up"},
+    {NULL},
 };
 
-static const char *const help =
-    "muster-worker " MUSTER_VERSION ": takes trials from a running muster and trains them\n"
-    "  --connection FILE   connection.json in the run directory of a running muster (needed)\n"
-    "  --comm self|mpi     one process alone, or one rank of an MPI job (default self)\n"
-    "  --ranks N           ranks of a group; the MPI job is split into groups of them (default: one group)\n"
-    "  --device NAME       auto, cpu, cpu_reference, guarded, fake (default auto)\n"
-    "  --threads N         threads of this process (default 1)\n"
-    "  --group TOKEN       name of this group in the run (default: made up)\n"
-    "  -v                  say more\n"
-    "MUSTER_TRACE=FILE in the environment: a trace of what each rank does when, for Perfetto.\n"
-    "muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n";
+static const char *const notes =
+    "\nEnvironment: MUSTER_TRACE=FILE writes a trace of every rank for Perfetto.\n"
+    "\n`work` may be omitted. muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n"
+    "Other verbs: bench (as `muster bench`), memory TRIAL RANKS (bytes of weights and of activations per rank).\n";
 
-struct settings {
-    struct agent_options agent;
-    const char *comm;
-    int ranks; /* 0: all */
-    bool verbose, help;
-};
+static int exit_code; /* of a verb that did not fail */
 
-static int read_count(int *ret, const char *name, const char *text, struct error *e)
+static void print_error(const char *program, const struct error *e)
 {
-    char *end;
-    long value = strtol(text, &end, 10);
-    if (!*text || *end || value < 1 || value > 4096)
-        return error_set(e, ERROR_USAGE, "--%s: a number from 1 to 4096 expected, \"%s\" found", name, text);
-    *ret = (int)value;
-    return 0;
+    fprintf(stderr, "%s: %s\n", program, e->message);
 }
 
-static int read_options(struct settings *s, int argc, char **argv, struct error *e)
-{
-    *s = (struct settings){.agent = {.device = "auto", .threads = 1, .trace = getenv("MUSTER_TRACE")}, .comm = "self"};
-    opterr = 0;
-    for (int key; (key = getopt_long(argc, argv, "+:vh", long_options, NULL)) != -1;) {
-        if (key == '?' || key == ':')
-            return error_set(e, ERROR_USAGE, "%s: unknown option or one without its value; see muster-worker --help",
-                             argv[optind - 1]);
-        if (key == 't' && read_count(&s->agent.threads, "threads", optarg, e))
-            return -1;
-        if (key == 'r' && read_count(&s->ranks, "ranks", optarg, e))
-            return -1;
-        const char **texts[128] = {
-            ['c'] = &s->agent.connection, ['m'] = &s->comm, ['d'] = &s->agent.device, ['g'] = &s->agent.group};
-        if (texts[key])
-            *texts[key] = optarg;
-        s->verbose |= key == 'v';
-        s->help |= key == 'h';
-    }
-    if (optind < argc)
-        return error_set(e, ERROR_USAGE, "%s: not expected; see muster-worker --help", argv[optind]);
-    if (!s->help && !s->agent.connection)
-        return error_set(e, ERROR_USAGE, "--connection FILE is needed: connection.json in the run directory of a running muster");
-    return 0;
-}
-
-static void print_error(const struct error *e)
-{
-    fprintf(stderr, "muster-worker: %s\n", e->message);
-}
-
-static int work(const struct settings *s, int *exit_code, struct error *e)
+/* The ranks agree on what went wrong: rank 0's line is enough. */
+static int work(const struct agent_options *o, const char *comm, int ranks, struct error *e)
 {
     struct communicator *c;
-    if (communicator_create(&c, s->comm, s->ranks, CONNECT_TIMEOUT, e)) {
-        print_error(e);
+    if (communicator_create(&c, comm, ranks, CONNECT_TIMEOUT, e))
         return -1;
+    const struct agent_work *doing = strcmp(o->device, "fake") ? &agent_training : &agent_fake;
+    int result = agent_run(&exit_code, o, doing, c, e);
+    if (result && c->rank) {
+        exit_code = (int)e->kind;
+        result = 0;
     }
-    const struct agent_work *doing = strcmp(s->agent.device, "fake") ? &agent_training : &agent_fake;
-    int result = agent_run(exit_code, &s->agent, doing, c, e);
-    if (result && !c->rank) /* the ranks agreed on it: one line is enough */
-        print_error(e);
     c->run->destroy(c);
     return result;
 }
 
-/* The default entry: a worker of a run. */
-static int run_worker(int argc, char **argv)
+static int run_work(const struct arguments *a, struct error *e)
 {
-    struct settings s;
-    struct error e = {0};
-    int exit_code = 0;
-    if (read_options(&s, argc, argv, &e)) {
-        print_error(&e);
-        return (int)e.kind;
-    }
-    if (s.help) {
-        fputs(help, stdout);
-        return 0;
-    }
-    log_setup("muster-worker", s.verbose ? LOG_DEBUG : LOG_INFO);
-    if (fault_plan(getenv("MUSTER_FAULT"), message_known, &e)) {
-        print_error(&e);
-        return (int)e.kind;
-    }
-    if (!strcmp(s.comm, "mpi"))
-        prctl(PR_SET_PDEATHSIG,
-              SIGKILL);       /* a rank without its mpirun would wait for the others for ever, stopped ones included */
-    signal(SIGPIPE, SIG_IGN); /* who reads what we print may be gone before us */
+    struct agent_options o = {.connection = argument(a, "connection"),
+                              .device = argument(a, "device"),
+                              .group = argument(a, "group"),
+                              .trace = getenv("MUSTER_TRACE")};
+    int ranks;
+    if (!o.connection)
+        return error_set(e, ERROR_USAGE,
+                         "work: --connection is missing; it names connection.json in the run directory of a running muster");
+    if (argument_whole(&o.threads, a, "threads", 1, 4096, e) || argument_whole(&ranks, a, "ranks", 0, 4096, e) ||
+        fault_plan(getenv("MUSTER_FAULT"), message_known, e))
+        return -1;
+    if (!strcmp(argument(a, "comm"), "mpi"))
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* without its mpirun a rank would wait for the others forever, stopped ones included */
+    signal(SIGPIPE, SIG_IGN);             /* the reader of our output may be gone before us */
     stop_install();
-    return work(&s, &exit_code, &e) ? (int)e.kind : exit_code;
+    return work(&o, argument(a, "comm"), ranks, e);
 }
 
-static int run_bench(int argc, char **argv)
+/* What a trial needs, for the coordinator: bytes of weights and of activations per rank. */
+static int run_memory(const struct arguments *a, struct error *e)
 {
-    struct error e = {0};
-    log_setup("muster", LOG_INFO);
-    if (argc > 1 && !strcmp(argv[1], "--help")) {
-        bench_help();
-        return 0;
-    }
-    if (!bench_run(argc - 1, argv + 1, &e))
-        return 0;
-    fprintf(stderr, "muster: %s\n", e.message);
-    return (int)e.kind;
-}
-
-/* What a trial needs, for the coordinator: bytes of weights and of activations. */
-static int run_memory(int argc, char **argv)
-{
-    struct error e = {0};
-    struct json *text = NULL;
+    const char *text = a->positional[0], *ranks = a->positional[1];
+    struct json *j = NULL;
     struct trial t;
     struct memory_need m;
-    int ranks = 1, status = -1;
-    if (argc != 3)
-        error_set(&e, ERROR_USAGE, "memory TRIAL RANKS: a trial as JSON is expected");
-    else if (read_count(&ranks, "ranks", argv[2], &e) == 0 && json_parse(&text, argv[1], strlen(argv[1]), "trial", &e) == 0 &&
-             trial_from_json(&t, text, &e) == 0) {
-        status = memory_ask(&m, &t, ranks, &e);
+    char *end;
+    long count = strtol(ranks, &end, 10);
+    if (end == ranks || *end || count < 1 || count > 4096)
+        return error_set(e, ERROR_USAGE, "memory: RANKS: expected a whole number from 1 to 4096, found \"%s\"", ranks);
+    int result = json_parse(&j, text, strlen(text), "trial", e) || trial_from_json(&t, j, e) ? -1 : 0;
+    if (!result) {
+        result = memory_ask(&m, &t, (int)count, e);
         trial_free(&t);
     }
-    json_destroy(&text);
-    if (status)
-        print_error(&e);
-    else
+    json_destroy(&j);
+    if (!result)
         printf("%zu %zu\n", m.weights, m.activations);
-    return status ? (int)e.kind : 0;
+    return result;
 }
 
-/* Entries by first word. */
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-} entries[] = {
-    {"work", run_worker},
-    {"bench", run_bench},
-    {"memory", run_memory},
+static const struct verb verbs[] = {
+    {"work", "[option ...]", "takes trials from a running muster and trains them", 0, 0, work_options, .run = run_work,
+     .program = "muster-worker"},
+    {"bench", "[option ...]", "measures training steps or inference of a BERT on this machine", 0, 0, bench_options,
+     .run = bench_run},
+    {"memory", "TRIAL RANKS", "what a trial takes of a rank's memory", 2, 2, .run = run_memory, .program = "muster-worker"},
+    {NULL},
 };
 
+static int run_verb(const struct verb *v, const char *program, int argc, char **argv)
+{
+    struct error e = {0};
+    struct arguments a = {0};
+    int result = arguments_read(&a, v, argc, argv, &e);
+    if (!result && a.help) {
+        verb_print_help(v);
+        if (v == verbs)
+            fputs(notes, stdout);
+    } else if (!result) {
+        log_setup(program, a.verbose ? LOG_DEBUG : LOG_INFO);
+        result = v->run(&a, &e);
+    }
+    arguments_free(&a);
+    if (result)
+        print_error(program, &e);
+    return result ? (int)e.kind : exit_code;
+}
+
+/* A first word that is no option names the verb. */
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc > 1 && i < sizeof entries / sizeof *entries; i++)
-        if (!strcmp(argv[1], entries[i].name))
-            return entries[i].run(argc - 1, argv + 1);
-    return run_worker(argc, argv);
+    struct error e = {0};
+    const struct verb *v = verbs;
+    bool named = argc > 1 && argv[1][0] != '-';
+    if (argc > 1 && !strcmp(argv[1], "--version")) {
+        printf("muster-worker " MUSTER_VERSION "\n");
+        return 0;
+    }
+    if (named && !(v = verb_find(verbs, argv[1], &e))) {
+        print_error("muster-worker", &e);
+        return (int)e.kind;
+    }
+    return run_verb(v, v->program ? v->program : "muster", argc - 1 - named, argv + 1 + named);
 }

@@ -1,7 +1,7 @@
 /* The verbs of the command line; one file each. All return -1 with the error that main prints. */
 #pragma once
 
-#include "coordinator/cli/options.h"
+#include "common/base/options.h"
 
 int verb_init(const struct arguments *a, struct error *e);
 int verb_job(const struct arguments *a, struct error *e); /* run, check, split, train, sweep, tune, publish */

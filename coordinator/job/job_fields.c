@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
+#include "common/base/precision.h"
 #include "coordinator/job/job_sweep.h"
 
 #include <math.h>
@@ -89,7 +90,7 @@ const struct job_field job_fields[] = {
      .help = "share of the steps that raise the learning rate"},
     {"train.dropout", JOB_NUMBER, JOB_NULL | JOB_BELOW | JOB_SWEPT, "null", 0, 1, .none = -1, AT(train.dropout),
      .help = "null: as the model's config.json"},
-    {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), WORDS("f32", "bf16"), .also = "dtype",
+    {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), .words = precision_names, .also = "dtype",
      .help = "of the matrix products' inputs"},
     {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select), WORDS("loss", "f1", "micro_f1", "macro_f1"),
      .also = "metric_for_best_model", .help = "validation metric that picks the best epoch (f1 at 0.5)"},

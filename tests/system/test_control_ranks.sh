@@ -114,5 +114,5 @@ finished
 [ $found = 75 ] || fail "SIGTERM gave exit $found, expected 75"
 expect 1 'no coordinator .* answers' muster-worker --connection good.json
 expect 1 'missing.json: cannot be read' muster-worker --connection missing.json
-expect 2 '.--connection FILE is needed' muster-worker
+expect 2 'work: --connection is missing' muster-worker
 expect 2 'threads: a number from 1' muster-worker --connection good.json --threads 0

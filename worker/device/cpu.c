@@ -107,6 +107,6 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
 void cpu_describe(const struct device *d, char *text, size_t size)
 {
     char version[64];
-    snprintf(text, size, "cpu (%s, %s), %d thread%s, %s", ((const struct cpu *)d)->kernels->words, precision_names[d->precision],
-             d->threads, d->threads == 1 ? "" : "s", matmul_version(version, sizeof version));
+    snprintf(text, size, "cpu (%s), %d thread%s, %s", ((const struct cpu *)d)->kernels->words, d->threads,
+             d->threads == 1 ? "" : "s", matmul_version(version, sizeof version));
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/base/error.h"
+#include "common/base/precision.h"
 #include "common/format/model_config.h"
 
 #include <stddef.h>
@@ -25,14 +26,6 @@ typedef struct {
 static inline device_memory device_at(device_memory m, size_t bytes)
 {
     return (device_memory){m.address + bytes};
-}
-
-enum precision { PRECISION_F32, PRECISION_BF16 };
-extern const char *const precision_names[]; /* "f32", "bf16", NULL */
-
-static inline size_t precision_bytes(enum precision p)
-{
-    return p == PRECISION_BF16 ? 2 : 4;
 }
 
 /* Which elements are dropped is philox.h's business: RANDOM_DROPOUT by (seed, epoch, site, row, position, element). */
@@ -171,7 +164,7 @@ struct device {
     const struct device_operations *run; /* d->run->add(d, ...) */
     enum precision precision;
     int threads;
-    double gemm_rate; /* GFLOPS, as whoever made the device had it measured; 0: not */
+    double gemm_rate; /* GFLOPS: the highest seen, see device_gemm_share; 0: not measured */
     double flops;     /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
 };
 
@@ -179,10 +172,14 @@ struct device {
  * thread, defines what is right), "guarded" (cpu with memory unreadable outside operations and host_begin/end), "auto" (cpu).
  * ERROR_USAGE for a name not known or bf16 where the device has none. Destroy with d->run->destroy(d). */
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
-/* One line for doctor and the start of a run: "cpu (AVX-512, bf16), 2 threads, oneDNN 2.6.3". */
+/* One line, without the precision: "cpu (AVX-512), 2 threads, oneDNN 2.6.3". */
 void device_describe(const struct device *d, char *text, size_t size);
-/* What the device's matrix products reach at encoder shapes in its precision, GFLOPS: measured now, a quarter of a second. 0: no
- * memory. */
+/* What the device's matrix products reach at encoder shapes in its precision, GFLOPS: the best of several short loops, a quarter
+ * of a second in all, measured now. 0: no memory. */
 double device_gemm_rate(struct device *d);
+/* Work at `gflops` as a share of d->gemm_rate, 0..1; 0 if that is not measured. Work that was faster than the rate shows that the
+ * rate was measured while something else took the machine: it is measured again, and where work is still faster, that work is the
+ * highest rate seen. So the call may take a quarter of a second. */
+double device_gemm_share(struct device *d, double gflops);
 /* Matrix product work since the device was made, floating-point operations: what the trainer's share of the GEMM rate counts. */
 double device_flops(const struct device *d);

@@ -4,8 +4,6 @@
 #include "worker/train/evaluate.h"
 #include "worker/train/step.h"
 
-#include <string.h>
-
 struct batch_limits memory_batches(const struct trial *t, const struct source *s, const uint32_t *rows, uint32_t count)
 {
     return batch_limits(s->data, s->config.vocabulary, rows, count, t->batch, t->micro_batch);
@@ -32,10 +30,13 @@ int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct
     const struct communicator group = {.size = ranks};
     if (!t->batch || !t->micro_batch)
         return error_set(e, ERROR_USAGE, "trial %s: batch %u, micro_batch %u", t->key, t->batch, t->micro_batch);
+    int precision = precision_find(t->precision);
+    if (precision < 0)
+        return error_set(e, ERROR_USAGE, "trial %s: precision \"%s\" is not known; use f32 or bf16", t->key, t->precision);
     if (source_open(&s, t, e))
         return -1;
     const struct batch_limits limits = memory_batches(t, &s, s.split.part[PART_TEST].rows, s.split.part[PART_TEST].count);
-    *ret = memory_of(t, &s, &group, strcmp(t->precision, "bf16") ? PRECISION_F32 : PRECISION_BF16, &limits);
+    *ret = memory_of(t, &s, &group, (enum precision)precision, &limits);
     source_close(&s);
     return 0;
 }

@@ -92,19 +92,22 @@ static void report(const struct trainer *r)
     const struct progress *s = &r->progress;
     struct step_report words = {.step = s->steps,
                                 .steps = r->steps_per_epoch * r->trial->epochs,
-                                .epoch = s->epoch,
+                                .epoch = s->epoch < r->trial->epochs ? s->epoch : r->trial->epochs, /* behind the last one, too */
                                 .epochs = r->trial->epochs,
                                 .loss = s->weight_sum > 0 ? s->loss_sum / s->weight_sum : NAN,
                                 .lr = schedule_at(&r->schedule, s->steps)};
     r->observer->step(r->observer->context, &words);
 }
 
-static void say_memory(const struct trainer *r, const struct batch_limits *limits)
+static void log_start(const struct trainer *r, const struct batch_limits *limits)
 {
     if (r->communicator->rank)
         return;
+    char device[256];
     struct memory_need m = memory_of(r->trial, &r->source, r->communicator, r->device->precision, limits);
-    log_info("%s: a rank needs %.0f MB: weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch %u)",
+    device_describe(r->device, device, sizeof device);
+    log_info("%s: training in %s on %s", r->trial->key, r->trial->precision, device);
+    log_info("%s: memory per rank %.0f MB: weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch %u)",
              r->trial->key, 1e-6 * (double)(m.weights + m.activations), 1e-6 * (double)m.weights, 1e-6 * (double)m.activations,
              r->trial->micro_batch);
 }
@@ -119,7 +122,7 @@ static int create_all(struct trainer *r, struct error *e)
     struct model_limits sizes = memory_sizes(&r->source, &limits);
     if (parameters_create(&r->parameters, r->device, c, true, e))
         return -1;
-    say_memory(r, &limits);
+    log_start(r, &limits);
     if (model_create(&r->model, r->parameters, c, &sizes, e))
         return -1;
     if (stepper_create(&r->stepper, t, &r->source, r->device, r->communicator, r->parameters, r->model, &limits, e))
@@ -249,7 +252,7 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
     s->loss_sum += out->loss_sum;
     s->weight_sum += out->weight_sum;
     s->seconds = r->seconds_before + clock_seconds() - r->started;
-    double gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9, rate = r->device->gemm_rate;
+    double gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9;
     struct metrics_step line = {.step = s->steps,
                                 .epoch = s->epoch,
                                 .loss = out->loss_sum / out->weight_sum,
@@ -258,7 +261,7 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .tokens_per_second = (double)out->tokens / seconds,
                                 .examples_per_second = in->count / seconds,
                                 .gflops = gflops,
-                                .gemm_share = rate > 0 ? gflops / rate : 0};
+                                .gemm_share = device_gemm_share(r->device, gflops)};
     if (!r->communicator->rank)
         metrics_file_step(r->metrics, &line, &r->failure);
     if (!r->observer || !r->observer->step)

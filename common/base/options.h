@@ -1,4 +1,4 @@
-/* The command line: one table of options per verb (parsing, --help and "did you mean" walk it). */
+/* The command line of both programs: one table of options per verb (parsing, --help and "did you mean" walk it). */
 #pragma once
 
 #include "common/base/error.h"
@@ -25,6 +25,7 @@ struct verb {
     const struct option *options; /* ended by a row without a name; NULL: none of its own */
     bool takes_job;               /* positional: a job file and overrides */
     bool passes_on;               /* another program reads its arguments, --help too: all are positional */
+    const char *program;          /* for messages; NULL: "muster" */
     int (*run)(const struct arguments *a, struct error *e);
 };
 
@@ -41,9 +42,11 @@ int arguments_read(struct arguments *ret, const struct verb *v, int argc, char *
 void arguments_free(struct arguments *a);
 const char *argument(const struct arguments *a, const char *option); /* given value, or the table's; NULL if neither */
 bool argument_given(const struct arguments *a, const char *option);
-/* Checked numbers: ERROR_USAGE with option, bounds and what was found. */
+/* Checked values: ERROR_USAGE with option, what is allowed and what was found. The option has a value or a fallback. */
 int argument_whole(int *ret, const struct arguments *a, const char *option, int low, int high, struct error *e);
 int argument_number(double *ret, const struct arguments *a, const char *option, double low, double high, struct error *e);
+/* *ret: the index in `choices`, which NULL ends (did you mean). */
+int argument_choice(int *ret, const struct arguments *a, const char *option, const char *const *choices, struct error *e);
 
 void verb_print_help(const struct verb *v);
 /* "unknown verb ..., did you mean ...". verbs: ended by a row without a name. */

@@ -1,6 +1,7 @@
 /* Owns the parsing of the command line and the text of --help. */
-#include "coordinator/cli/options.h"
+#include "common/base/options.h"
 
+#include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
 
@@ -19,6 +20,11 @@ static const struct option common_options[] = {
 };
 
 static const struct option no_options[] = {{NULL}};
+
+static const char *program_of(const struct verb *v)
+{
+    return v->program ? v->program : "muster";
+}
 
 static const struct option *own_options(const struct verb *v)
 {
@@ -49,7 +55,8 @@ static int unknown_option(const struct verb *v, const char *typed, struct error 
     if (v->takes_job)
         return error_set(e, ERROR_USAGE, "%s: unknown option %s; keys of the job are given as key=value, such as train.lr=1e-5",
                          v->name, typed);
-    return error_set(e, ERROR_USAGE, "%s: unknown option %s; `muster %s --help` lists the options", v->name, typed, v->name);
+    return error_set(e, ERROR_USAGE, "%s: unknown option %s; `%s %s --help` lists the options", v->name, typed, program_of(v),
+                     v->name);
 }
 
 /* One argument that starts with '-'; *i moves on when the value is the next argument. */
@@ -102,11 +109,12 @@ static int check_count(const struct arguments *a, struct error *e)
     char name[64];
     if (a->count < v->least) {
         argument_name(name, v, a->count);
-        return error_set(e, ERROR_USAGE, "%s: %s is missing; usage: muster %s %s", v->name, name, v->name, v->arguments);
+        return error_set(e, ERROR_USAGE, "%s: %s is missing; usage: %s %s %s", v->name, name, program_of(v), v->name,
+                         v->arguments);
     }
     if (a->count > v->most)
-        return error_set(e, ERROR_USAGE, "%s: \"%s\" is one argument too many; usage: muster %s %s", v->name,
-                         a->positional[v->most], v->name, v->arguments);
+        return error_set(e, ERROR_USAGE, "%s: \"%s\" is one argument too many; usage: %s %s%s%s", v->name, a->positional[v->most],
+                         program_of(v), v->name, v->arguments[0] ? " " : "", v->arguments);
     return 0;
 }
 
@@ -174,6 +182,26 @@ int argument_whole(int *ret, const struct arguments *a, const char *option, int 
     return 0;
 }
 
+int argument_choice(int *ret, const struct arguments *a, const char *option, const char *const *choices, struct error *e)
+{
+    const char *text = argument(a, option);
+    char hint[64];
+    size_t count = 0;
+    struct buffer list = {0};
+    for (; choices[count]; count++) {
+        if (!strcmp(choices[count], text)) {
+            *ret = (int)count;
+            buffer_free(&list);
+            return 0;
+        }
+        buffer_printf(&list, "%s%s", !count ? "" : choices[count + 1] ? ", " : " or ", choices[count]);
+    }
+    error_set(e, ERROR_USAGE, "%s: --%s: expected %s, found \"%s\"%s", a->verb->name, option, list.data, text,
+              near_hint(hint, sizeof hint, text, choices, count));
+    buffer_free(&list);
+    return -1;
+}
+
 static void print_option(const struct option *o)
 {
     char left[64], letter[8] = "    ";
@@ -188,7 +216,7 @@ static void print_option(const struct option *o)
 
 void verb_print_help(const struct verb *v)
 {
-    printf("muster %s %s\n  %s\n\nOptions\n", v->name, v->arguments, v->summary);
+    printf("%s %s %s\n  %s\n\nOptions\n", program_of(v), v->name, v->arguments, v->summary);
     for (const struct option *o = own_options(v); o->name; o++)
         print_option(o);
     for (const struct option *o = common_options; o->name; o++)
@@ -208,6 +236,6 @@ const struct verb *verb_find(const struct verb *verbs, const char *name, struct 
     if (near)
         error_set(e, ERROR_USAGE, "unknown verb \"%s\"; did you mean \"%s\"?", name, near);
     else
-        error_set(e, ERROR_USAGE, "unknown verb \"%s\"; `muster --help` lists the verbs", name);
+        error_set(e, ERROR_USAGE, "unknown verb \"%s\"; `%s --help` lists the verbs", name, program_of(verbs));
     return NULL;
 }

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "coordinator/cli/options.h"
+#include "common/base/options.h"
 
 #include <string.h>
 
@@ -20,6 +20,7 @@ static const struct option options[] = {
 static const struct verb verbs[] = {
     {"predict", "BUNDLE IN.jsonl", "labels", 2, 2, options, .run = NULL},
     {"run", "JOB [key=value ...]", "all", 1, 100, NULL, .takes_job = true},
+    {"work", "", "works", 0, 0, options, .program = "muster-worker"},
     {NULL},
 };
 
@@ -82,6 +83,33 @@ static void refusals(void **state)
             "run: unknown option --lr; keys of the job are given as key=value, such as train.lr=1e-5");
 }
 
+static void another_program(void **state)
+{
+    (void)state;
+    refused(&verbs[2], 1, (char *[]){"--frobnicate"},
+            "work: unknown option --frobnicate; `muster-worker work --help` lists the options");
+    refused(&verbs[2], 1, (char *[]){"x"}, "work: \"x\" is one argument too many; usage: muster-worker work");
+}
+
+static void choices(void **state)
+{
+    (void)state;
+    static const char *const colours[] = {"red", "green", "blue", NULL};
+    struct error e = {0};
+    struct arguments a = {.verb = &verbs[0], .values = {"green"}};
+    int i = -1;
+    assert_int_equal(argument_choice(&i, &a, "output", colours, &e), 0);
+    assert_int_equal(i, 1);
+    a.values[0] = "bleu";
+    assert_int_equal(argument_choice(&i, &a, "output", colours, &e), -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    assert_string_equal(e.message, "predict: --output: expected red, green or blue, found \"bleu\"");
+    a.values[0] = "gren";
+    assert_int_equal(argument_choice(&i, &a, "output", colours, &e), -1);
+    assert_string_equal(e.message, "predict: --output: expected red, green or blue, found \"gren\"; did you mean 'green'?");
+    assert_int_equal(i, 1);
+}
+
 static void numbers(void **state)
 {
     (void)state;
@@ -116,9 +144,13 @@ static void verbs_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(taken_in_any_order), cmocka_unit_test(defaults_and_dashes),
-        cmocka_unit_test(refusals),           cmocka_unit_test(numbers),
+        cmocka_unit_test(taken_in_any_order),
+        cmocka_unit_test(defaults_and_dashes),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(numbers),
         cmocka_unit_test(verbs_by_name),
+        cmocka_unit_test(another_program),
+        cmocka_unit_test(choices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
