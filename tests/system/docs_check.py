@@ -6,7 +6,8 @@ usage: docs_check.py SOURCE MUSTER-DIRECTORY
   - README.md has fewer than 150 lines; every relative link of every .md file leads to a file, and its #anchor to a heading.
   - Every message that docs/troubleshooting.md quotes (**`...`** at the start of a line; "..." stands for what varies) is a string of the sources.
   - Every `muster VERB --option` of a page is an option of that verb's --help, and every job key is in `muster run --help`.
-  - Every event that is written, and every field of a message, is described in docs/formats.md and docs/protocol.md.
+  - Every event that is written, and every field of a message, is described in docs/formats.md and docs/protocol.md; every room with what
+    it links in docs/architecture.md.
 """
 import pathlib
 import re
@@ -109,6 +110,22 @@ def check_tables():
             complain(protocol, f"the field {field} is not described")
 
 
+def check_rooms():
+    """The table of rooms in architecture.md has the rooms of CMakeLists.txt, and what each links."""
+    page = source / "docs/architecture.md"
+    rows = {path: {name.strip() for name in links.split(",") if name.strip()} for path, links in re.findall(r"^\| `([a-z/]+)` \|.*\| *([a-z, ]*)\|$", page.read_text(), re.M)}
+    rooms = re.findall(r'^muster_room\(([a-z/]+) (\w+)\s+LINKS ([^)]*)\)', (source / "CMakeLists.txt").read_text(), re.M)
+    names = {name for _, name, _ in rooms} | {"coordination"}
+    if len(rooms) < 15:
+        complain(page, f"only {len(rooms)} rooms are found in CMakeLists.txt: has the call changed its name?")
+    for path, name, links in rooms:
+        linked = names & set(links.split())
+        if path not in rows:
+            complain(page, f"the room {path} is not in the table")
+        elif rows[path] != linked:
+            complain(page, f"the room {path} links {', '.join(sorted(linked))}; the table says {', '.join(sorted(rows[path]))}")
+
+
 for page in pages:
     text = page.read_text()
     check_links(page, text)
@@ -118,5 +135,6 @@ if (count := len((source / "README.md").read_text().splitlines())) >= 150:
     complain(source / "README.md", f"{count} lines; fewer than 150 are to be read")
 check_messages(source / "docs/troubleshooting.md")
 check_tables()
+check_rooms()
 print("\n".join(problems) or f"{len(pages)} pages agree with the sources")
 sys.exit(bool(problems))
