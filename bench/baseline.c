@@ -71,7 +71,7 @@ int main(int count, char **arguments)
     struct jsonl *lines;
     const struct json *row;
     size_t line, limit = count == 4 ? strtoul(arguments[2], NULL, 10) : 0;
-    if (count != 4 || jsonl_open(&lines, arguments[1], &e) != 0) {
+    if (count != 4 || jsonl_open(&lines, arguments[1], NULL, &e) != 0) {
         fprintf(stderr, "bench_baseline FILE ROWS MIN: %s\n", e.message);
         return 2;
     }

@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/table.h"
+#include "common/format/csv_dialect.h"
 #include "common/format/stream.h"
 
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 #define COLUMNS_MOST 100000
 
 struct csv {
-    char *path, separator;
+    char *path;
+    struct csv_dialect dialect;
     struct stream *stream;
     size_t line;         /* that the next row starts on */
     struct buffer bytes; /* of the row's cells, each with a NUL behind */
@@ -45,15 +47,21 @@ static int refuse(const struct csv *f, size_t line, const char *what, struct err
     return error_set(e, ERROR_DATA, "%s:%zu: %s", f->path, line, what);
 }
 
-static bool ends_line(struct cursor *c, struct error *e)
+static char line_end(const struct csv *f)
 {
-    int byte = peek(c, e);
-    if (byte != '\r')
-        return byte == '\n' || byte < 0;
-    c->at++;
-    int next = peek(c, e);
-    bool ends = next == '\n' || next < 0;
-    c->at -= !ends;
+    return f->dialect.carriage_returns ? '\r' : '\n';
+}
+
+/* Any number of CR before an LF belong to it. */
+static bool ends_line(const struct csv *f, struct cursor *c, struct error *e)
+{
+    size_t start = c->at;
+    int byte;
+    while ((byte = peek(c, e)) == '\r' && !f->dialect.carriage_returns)
+        c->at++;
+    bool ends = byte == line_end(f) || byte < 0;
+    if (!ends)
+        c->at = start;
     return ends;
 }
 
@@ -62,10 +70,13 @@ static int read_quoted(struct csv *f, struct cursor *c, size_t *feeds, struct er
 {
     for (;;) {
         if (peek(c, e) < 0)
-            return c->failed ? -1 : refuse(f, f->line + *feeds, "a cell's quote is never closed", e);
+            return c->failed
+                       ? -1
+                       : refuse(f, f->line + *feeds,
+                                "a cell's quote is never closed; if quotes are plain text here, set data.quotes to \"none\"", e);
         const char *start = c->data + c->at, *quote = memchr(start, '"', c->size - c->at);
         size_t run = quote ? (size_t)(quote - start) : c->size - c->at;
-        for (const char *p = start; (p = memchr(p, '\n', (size_t)(start + run - p))); p++)
+        for (const char *p = start; (p = memchr(p, line_end(f), (size_t)(start + run - p))); p++)
             ++*feeds;
         buffer_append(&f->bytes, start, run);
         c->at += run;
@@ -82,7 +93,7 @@ static int read_quoted(struct csv *f, struct cursor *c, size_t *feeds, struct er
 static void read_plain(struct csv *f, struct cursor *c, struct error *e)
 {
     int byte;
-    while ((byte = peek(c, e)) >= 0 && byte != f->separator && !ends_line(c, e)) {
+    while ((byte = peek(c, e)) >= 0 && byte != f->dialect.separator && !ends_line(f, c, e)) {
         buffer_append(&f->bytes, &c->data[c->at], 1);
         c->at++;
     }
@@ -104,12 +115,34 @@ static int skip_line(struct csv *f, struct cursor *c, size_t feeds)
     int byte;
     if (c->failed)
         return give_up(f);
-    while ((byte = peek(c, &ignored)) >= 0 && byte != '\n')
+    while ((byte = peek(c, &ignored)) >= 0 && byte != line_end(f))
         c->at++;
     c->at += c->at < c->size;
     stream_take(f->stream, c->at);
     f->line += feeds + 1;
     return -1;
+}
+
+static size_t count_byte(const char *data, size_t size, char byte)
+{
+    size_t count = 0;
+    for (const char *p = data; (p = memchr(p, byte, (size_t)(data + size - p))); p++)
+        count++;
+    return count;
+}
+
+/* Of the quoted cell just read: whether all its lines but the last would have been rows, this one begun by the cells before. */
+static void note_swallowed(struct csv *f)
+{
+    size_t start = f->starts[f->cells - 1], before = f->cells - 1;
+    const char *line = f->bytes.data + start, *end = f->bytes.data + f->bytes.size, *feed;
+    if (f->columns < 2)
+        return;
+    for (; (feed = memchr(line, line_end(f), (size_t)(end - line))); line = feed + 1, before = 0)
+        if (before + count_byte(line, (size_t)(feed - line), f->dialect.separator) + 1 != f->columns)
+            return;
+    if (f->dialect.swallowed++ == 0)
+        f->dialect.swallowed_line = f->line;
 }
 
 /* One record into f->bytes and f->starts: 1, 0 at the end, -1. */
@@ -126,21 +159,27 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
     for (;;) {
         f->starts = grow(f->starts, &f->capacity, f->cells + 1, sizeof *f->starts);
         f->starts[f->cells++] = f->bytes.size;
-        if (peek(&c, e) == '"') {
+        if (peek(&c, e) == '"' && !f->dialect.plain_quotes) {
+            size_t before = feeds;
             c.at++;
             if (read_quoted(f, &c, &feeds, e))
                 return skip_line(f, &c, feeds);
-            if (peek(&c, e) != f->separator && !ends_line(&c, e) && !c.failed) {
-                refuse(f, f->line + feeds, "text behind a cell's closing quote; a quote inside a cell is written twice", e);
+            if (peek(&c, e) != f->dialect.separator && !ends_line(f, &c, e) && !c.failed) {
+                refuse(
+                    f, f->line + feeds,
+                    "text behind a cell's closing quote; a quote inside a cell is written twice, or set data.quotes to \"none\"",
+                    e);
                 return skip_line(f, &c, feeds);
             }
+            if (feeds > before)
+                note_swallowed(f);
         } else {
             read_plain(f, &c, e);
         }
         buffer_append(&f->bytes, "", 1);
         if (c.failed)
             return give_up(f);
-        if (peek(&c, e) != f->separator)
+        if (peek(&c, e) != f->dialect.separator)
             break;
         if (f->cells == COLUMNS_MOST) {
             refuse(f, f->line, "more than 100000 cells", e);
@@ -202,23 +241,12 @@ static int check_text(const struct csv *f, size_t line, struct error *e)
 {
     for (size_t i = 0; i < f->cells; i++)
         if (!is_utf8((const unsigned char *)cell(f, i), cell_size(f, i)))
-            return error_set(e, ERROR_DATA, "%s:%zu: cell %zu is not valid UTF-8%s; save the file as UTF-8", f->path, line, i + 1,
-                             memchr(cell(f, i), 0, cell_size(f, i)) ? " (it has a zero byte)" : "");
+            return error_set(
+                e, ERROR_DATA, "%s:%zu: cell %zu is not valid UTF-8%s", f->path, line, i + 1,
+                memchr(cell(f, i), 0, cell_size(f, i))
+                    ? " (it has a zero byte); set data.encoding to \"utf-16le\" if that is what the file is"
+                    : "; set data.encoding to the file's own (\"cp1252\" of Windows, \"latin1\"), or save it as UTF-8");
     return 0;
-}
-
-/* The header's separator, where the caller names none: it stands outside quotes. */
-static char find_separator(const char *header, size_t size)
-{
-    size_t commas = 0, semicolons = 0, tabs = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < size && (quoted || header[i] != '\n'); i++) {
-        quoted ^= header[i] == '"';
-        commas += !quoted && header[i] == ',';
-        semicolons += !quoted && header[i] == ';';
-        tabs += !quoted && header[i] == '\t';
-    }
-    return commas ? ',' : semicolons ? ';' : tabs ? '\t' : ',';
 }
 
 static char *trimmed(const char *name)
@@ -238,7 +266,12 @@ static int name_columns(struct csv *f, size_t line, struct error *e)
     table_create(&seen);
     f->names = allocate(f->cells, sizeof *f->names);
     for (; f->columns < f->cells && !result; f->columns++) {
-        char *name = f->names[f->columns] = trimmed(cell(f, f->columns));
+        char *name = trimmed(cell(f, f->columns));
+        if (!*name) {
+            free(name);
+            name = format_string("Unnamed: %zu", f->columns);
+        }
+        f->names[f->columns] = name;
         if (table_add(seen, name) != f->columns)
             result =
                 error_set(e, ERROR_DATA, "%s:%zu: the header has the column \"%.100s\" twice; rename one", f->path, line, name);
@@ -247,38 +280,65 @@ static int name_columns(struct csv *f, size_t line, struct error *e)
     return result;
 }
 
-static int read_header(struct csv *f, struct error *e)
+/* "sep=;" as Excel's first line. */
+static void take_separator_line(struct csv *f)
 {
-    size_t size, line;
-    int more = stream_more(f->stream, e);
-    if (more < 0)
+    size_t size;
+    const char *data = stream_data(f->stream, &size);
+    if (size < 6 || memcmp(data, "sep=", 4) || !strchr("\r\n", data[5]) || !data[5])
+        return;
+    f->dialect.separator = data[4];
+    stream_take(f->stream, data[5] == '\r' && size > 6 && data[6] == '\n' ? 7 : 6);
+    f->line = 2;
+}
+
+/* What the first bytes tell of the dialect; the options say the rest. */
+static int find_dialect(struct csv *f, struct error *e)
+{
+    size_t size;
+    if (stream_more(f->stream, e) < 0)
         return -1;
     const char *data = stream_data(f->stream, &size);
     if (size >= 2 && (!memcmp(data, "\xff\xfe", 2) || !memcmp(data, "\xfe\xff", 2)))
-        return error_set(e, ERROR_DATA, "%s: is UTF-16; save it as UTF-8", f->path);
+        return error_set(e, ERROR_DATA, "%s: is UTF-16; set data.encoding to \"utf-16\", or save it as UTF-8", f->path);
     if (size >= 3 && !memcmp(data, "\xef\xbb\xbf", 3))
         stream_take(f->stream, 3);
+    take_separator_line(f);
     data = stream_data(f->stream, &size);
-    if (!f->separator)
-        f->separator = find_separator(data, size);
-    more = next_record(f, &line, e);
+    f->dialect.carriage_returns = memchr(data, '\r', size) && !memchr(data, '\n', size);
+    if (!f->dialect.separator)
+        f->dialect.separator = csv_find_separator(data, size, line_end(f));
+    return 0;
+}
+
+static int read_header(struct csv *f, struct error *e)
+{
+    size_t line;
+    if (find_dialect(f, e))
+        return -1;
+    int more = next_record(f, &line, e);
     if (more == 0)
         return error_set(e, ERROR_DATA, "%s: is empty; a header line with the columns' names is expected", f->path);
     return more < 0 || check_text(f, line, e) ? -1 : name_columns(f, line, e);
 }
 
-int csv_open(struct csv **ret, const char *path, char separator, struct error *e)
+int csv_open(struct csv **ret, const char *path, const struct csv_options *options, struct error *e)
 {
+    const struct csv_options o = options ? *options : (struct csv_options){0};
     struct csv *f = allocate(1, sizeof *f);
     f->path = duplicate(path);
-    f->separator = separator;
+    f->dialect.separator = o.separator;
+    f->dialect.plain_quotes = o.plain_quotes;
     f->line = 1;
-    if (stream_open(&f->stream, path, e) || read_header(f, e)) {
-        csv_close(&f);
-        return -1;
-    }
+    if (!o.plain_quotes && o.separator == '\t' && csv_find_plain_quotes(&f->dialect.plain_quotes, path, &o, e))
+        goto fail;
+    if (stream_open(&f->stream, path, o.encoding, e) || read_header(f, e))
+        goto fail;
     *ret = f;
     return 0;
+fail:
+    csv_close(&f);
+    return -1;
 }
 
 void csv_close(struct csv **file)
@@ -307,7 +367,7 @@ int csv_next(struct csv *f, const struct json **row, size_t *line, struct error 
     if (f->cells != f->columns)
         return error_set(e, ERROR_DATA,
                          "%s:%zu: the row has %zu cells, the header %zu columns; put cells that hold '%s' in quotes", f->path,
-                         *line, f->cells, f->columns, f->separator == '\t' ? "tab" : (char[2]){f->separator, 0});
+                         *line, f->cells, f->columns, f->dialect.separator == '\t' ? "tab" : (char[2]){f->dialect.separator, 0});
     if (check_text(f, *line, e))
         return -1;
     f->row = json_object();
@@ -317,7 +377,7 @@ int csv_next(struct csv *f, const struct json **row, size_t *line, struct error 
     return 1;
 }
 
-char csv_separator(const struct csv *f)
+struct csv_dialect csv_dialect(const struct csv *f)
 {
-    return f->separator;
+    return f->dialect;
 }

@@ -13,6 +13,7 @@ struct jsonl {
     size_t line;       /* the last one read, from 1 */
     const char *first; /* line, read by open */
     size_t first_size;
+    struct json_leniency met;
     struct json *row;
 };
 
@@ -38,11 +39,11 @@ static int next_line(struct jsonl *f, const char **start, size_t *size, struct e
     return more;
 }
 
-int jsonl_open(struct jsonl **ret, const char *path, struct error *e)
+int jsonl_open(struct jsonl **ret, const char *path, const char *encoding, struct error *e)
 {
     struct jsonl *f = allocate(1, sizeof *f);
     f->path = duplicate(path);
-    if (stream_open(&f->stream, path, e))
+    if (stream_open(&f->stream, path, encoding, e))
         goto fail;
     int more = next_line(f, &f->first, &f->first_size, e);
     if (more == 0)
@@ -78,7 +79,7 @@ int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct er
     f->first = NULL;
     if (more <= 0)
         return more;
-    if (json_parse_line(&f->row, start, size, f->path, f->line, e))
+    if (json_parse_rows(&f->row, start, size, f->path, f->line, &f->met, e))
         return -1;
     enum json_type type = json_type(f->row);
     if (type != JSON_OBJECT)
@@ -87,4 +88,9 @@ int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct er
     *row = f->row;
     *line = f->line;
     return 1;
+}
+
+struct json_leniency jsonl_leniency(const struct jsonl *f)
+{
+    return f->met;
 }

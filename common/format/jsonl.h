@@ -9,9 +9,12 @@
 
 struct jsonl;
 
-int jsonl_open(struct jsonl **ret, const char *path, struct error *e); /* ERROR_DATA if missing, no file, or without any row */
+/* encoding as stream_open takes it. */
+int jsonl_open(struct jsonl **ret, const char *path, const char *encoding,
+               struct error *e); /* ERROR_DATA if missing, no file, or without any row */
 void jsonl_close(struct jsonl **f);
 
 /* 1 with the next row (an object, borrowed until the next call or close) and its line (from 1), 0 at the end, or -1: ERROR_DATA,
  * "path:line:column: what". An error leaves the file behind the bad line, so that a caller may go on and count. */
 int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct error *e);
+struct json_leniency jsonl_leniency(const struct jsonl *f); /* met in the rows read so far */

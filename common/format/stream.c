@@ -1,13 +1,16 @@
 /* Owns reading files front to back, compressed or not; the sole owner of zlib and libzstd. */
 #include "common/format/stream.h"
 
+#include "common/base/file_kind.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <iconv.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -39,6 +42,11 @@ struct stream {
     z_stream gzip;
     bool gzip_ready;
     ZSTD_DStream *zstd;
+    char *encoding; /* NULL: no conversion */
+    iconv_t converter;
+    char raw[READ_SIZE]; /* unpacked, not converted yet */
+    size_t raw_at, raw_end;
+    bool raw_ended;
     char *window;
     size_t at, end, capacity;
 };
@@ -141,25 +149,63 @@ static int make_room(struct stream *s, struct error *e)
     return 0;
 }
 
-static int fill(struct stream *s, struct error *e)
+/* Unpacked bytes to `to`: their number, 0 at the end, -1. */
+static ptrdiff_t unpack_some(struct stream *s, char *to, size_t room, struct error *e)
 {
-    if (make_room(s, e))
-        return -1;
     for (;;) {
         if (s->in_at == s->in_end && !s->file_ended && read_on(s, e))
             return -1;
         bool dry = s->in_at == s->in_end && s->file_ended;
         if (dry && !s->inside)
             return 0;
-        ptrdiff_t n = unpack[s->packing](s, s->window + s->end, s->capacity - s->end, e);
-        if (n < 0)
-            return -1;
+        ptrdiff_t n = unpack[s->packing](s, to, room, e);
         if (n == 0 && dry)
             return damaged(s, "it is cut off", e);
-        s->end += (size_t)n;
-        if (n > 0)
-            return 1;
+        if (n != 0)
+            return n;
     }
+}
+
+static int refuse_bytes(const struct stream *s, const char *what, struct error *e)
+{
+    return error_set(e, ERROR_DATA, "%s: %s in %s (byte 0x%02x); set data.encoding to what it is", s->path, what, s->encoding,
+                     (unsigned char)s->raw[s->raw_at]);
+}
+
+/* Converted bytes to `to`: their number, 0 at the end, -1. */
+static ptrdiff_t convert_some(struct stream *s, char *to, size_t room, struct error *e)
+{
+    for (;;) {
+        memmove(s->raw, s->raw + s->raw_at, s->raw_end - s->raw_at);
+        s->raw_end -= s->raw_at;
+        s->raw_at = 0;
+        ptrdiff_t n = s->raw_ended ? 0 : unpack_some(s, s->raw + s->raw_end, sizeof s->raw - s->raw_end, e);
+        if (n < 0)
+            return -1;
+        s->raw_end += (size_t)n;
+        s->raw_ended = n == 0;
+        char *in = s->raw, *out = to;
+        size_t in_left = s->raw_end, out_left = room;
+        size_t status = iconv(s->converter, &in, &in_left, &out, &out_left);
+        s->raw_at = s->raw_end - in_left;
+        if (status == (size_t)-1 && errno == EILSEQ)
+            return refuse_bytes(s, "holds what is no character", e);
+        if (status == (size_t)-1 && errno == EINVAL && s->raw_ended)
+            return refuse_bytes(s, "ends within a character", e);
+        if (out > to)
+            return out - to;
+        if (s->raw_ended && !in_left)
+            return 0;
+    }
+}
+
+static int fill(struct stream *s, struct error *e)
+{
+    if (make_room(s, e))
+        return -1;
+    ptrdiff_t n = (s->encoding ? convert_some : unpack_some)(s, s->window + s->end, s->capacity - s->end, e);
+    s->end += n > 0 ? (size_t)n : 0;
+    return n < 0 ? -1 : n > 0;
 }
 
 int stream_more(struct stream *s, struct error *e)
@@ -180,6 +226,8 @@ static int begin(struct stream *s, struct error *e)
     if (named && s->packing != named)
         return error_set(e, ERROR_DATA, "%s: is named %s but holds no %s data; give it its right name", s->path,
                          packings[named].suffix, packings[named].name);
+    if (s->packing == PACKING_NONE && file_kind_check(s->path, (const char *)s->in, s->in_end, e))
+        return -1;
     if (s->packing == PACKING_GZIP) {
         if (inflateInit2(&s->gzip, 15 + 16) != Z_OK) /* 16: gzip, not zlib */
             return error_set(e, ERROR_FAILED, "%s: zlib cannot be started", s->path);
@@ -190,7 +238,20 @@ static int begin(struct stream *s, struct error *e)
     return 0;
 }
 
-int stream_open(struct stream **ret, const char *path, struct error *e)
+static int set_encoding(struct stream *s, const char *encoding, struct error *e)
+{
+    if (!encoding || !strcasecmp(encoding, "utf-8") || !strcasecmp(encoding, "utf8"))
+        return 0;
+    s->converter = iconv_open("UTF-8", encoding);
+    if (s->converter == (iconv_t)-1)
+        return error_set(e, ERROR_USAGE,
+                         "data.encoding: \"%.100s\" is not known; name one that iconv -l lists, as cp1252, latin1, utf-16",
+                         encoding);
+    s->encoding = duplicate(encoding);
+    return 0;
+}
+
+int stream_open(struct stream **ret, const char *path, const char *encoding, struct error *e)
 {
     struct stream *s = allocate(1, sizeof *s);
     struct stat facts;
@@ -205,7 +266,7 @@ int stream_open(struct stream **ret, const char *path, struct error *e)
                   S_ISDIR(facts.st_mode) ? "a directory" : "a device or pipe");
         goto fail;
     }
-    if (begin(s, e))
+    if (set_encoding(s, encoding, e) || begin(s, e))
         goto fail;
     *ret = s;
     return 0;
@@ -222,6 +283,9 @@ void stream_close(struct stream **stream)
     if (s->gzip_ready)
         inflateEnd(&s->gzip);
     ZSTD_freeDStream(s->zstd);
+    if (s->encoding)
+        iconv_close(s->converter);
+    free(s->encoding);
     if (s->file >= 0)
         close(s->file);
     free(s->window);

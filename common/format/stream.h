@@ -9,7 +9,10 @@
 
 struct stream;
 
-int stream_open(struct stream **ret, const char *path, struct error *e); /* ERROR_DATA: missing, no file, named .gz but is not */
+/* encoding: what the file's text is in, by a name that iconv knows; it is handed on as UTF-8. NULL or "utf-8": as it is.
+ * ERROR_DATA: missing, not a file, named .gz but is not, a known kind of file that is no text (file_kind.h). ERROR_USAGE: an
+ * unknown encoding. */
+int stream_open(struct stream **ret, const char *path, const char *encoding, struct error *e);
 void stream_close(struct stream **s);
 
 /* What is read and not taken yet; borrowed until the next call of stream_more. */

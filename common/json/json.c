@@ -160,7 +160,31 @@ static int refuse_repeated(const struct json *root, const struct json *member, c
     return -1;
 }
 
-static int build(struct json **ret, struct scan *s)
+/* As Python's dict: the first of equal keys keeps its place and gets the last one's value. Returns how many went. */
+static uint64_t drop_repeated(struct json *j)
+{
+    uint64_t dropped = 0;
+    const struct json *later;
+    while (j->type == JSON_OBJECT && (later = repeated_member(j))) {
+        size_t first = 0, i = j->count - 1;
+        while (compare_keys(&j->items[first], &later))
+            first++;
+        while (j->items[i] != later)
+            i--;
+        struct json *old = j->items[first];
+        j->items[first] = j->items[i];
+        memmove(&j->items[i], &j->items[i + 1], (j->count - i - 1) * sizeof *j->items);
+        j->count--;
+        json_destroy(&old);
+        sort_members(j);
+        dropped++;
+    }
+    for (size_t i = 0; i < j->count; i++)
+        dropped += drop_repeated(j->items[i]);
+    return dropped;
+}
+
+static int build(struct json **ret, struct scan *s, struct json_leniency *met)
 {
     if (s->rewritten.data)
         buffer_append(&s->rewritten, s->copied, (size_t)(s->end - s->copied));
@@ -172,7 +196,9 @@ static int build(struct json **ret, struct scan *s)
     struct json *root = adopt(tree);
     cJSON_Delete(tree);
     const struct json *repeated = find_repeated(root);
-    if (repeated) {
+    if (repeated && met) {
+        met->repeated_keys += drop_repeated(root);
+    } else if (repeated) {
         refuse_repeated(root, repeated, s);
         json_destroy(&root);
         return -1;
@@ -181,7 +207,8 @@ static int build(struct json **ret, struct scan *s)
     return 0;
 }
 
-static int parse(struct json **ret, const char *text, size_t size, const char *place, size_t line, bool lenient, struct error *e)
+static int parse(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct json_leniency *met,
+                 struct error *e)
 {
     if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
         text += 3;
@@ -192,24 +219,29 @@ static int parse(struct json **ret, const char *text, size_t size, const char *p
                      .end = text + size,
                      .place = place,
                      .first_line = line,
-                     .lenient = lenient,
+                     .lenient = met != NULL,
                      .copied = text,
                      .e = e};
     int result = scan_document(&s);
     if (!result)
-        result = build(ret, &s);
+        result = build(ret, &s, met);
+    if (!result && met) {
+        met->nuls += s.nuls;
+        met->surrogates += s.surrogates;
+    }
     buffer_free(&s.rewritten);
     return result;
 }
 
 int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e)
 {
-    return parse(ret, text, size, place, 1, false, e);
+    return parse(ret, text, size, place, 1, NULL, e);
 }
 
-int json_parse_line(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct error *e)
+int json_parse_rows(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct json_leniency *met,
+                    struct error *e)
 {
-    return parse(ret, text, size, place, line, true, e);
+    return parse(ret, text, size, place, line, met, e);
 }
 
 int json_read(struct json **ret, const char *path, struct error *e)

@@ -1,19 +1,27 @@
-/* JSON; the sole owner of cJSON. Strict: the whole text is one value, valid UTF-8, no duplicate keys, at most 64 deep.
- * Errors say "place:line:column: what". A node inside a document is borrowed and lives until the document's root is
+/* JSON; the sole owner of cJSON. Strict (RFC 8259): the whole text is one value, valid UTF-8, no repeated keys, no \u0000, at
+ * most 64 deep. Errors say "place:line:column: what". A node inside a document is borrowed and lives until the document's root is
  * destroyed. Numbers print in the shortest form that reads back the same. */
 #pragma once
 
 #include "common/base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct json;
 enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e); /* ERROR_DATA */
-/* A line of a data file, `line` its number: as json_parse, but NaN, Infinity, -Infinity (as Python writes) and overflows are
- * null. */
-int json_parse_line(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct error *e);
+/* What data files have that the strict reading refuses, and how often it was met; added to. */
+struct json_leniency {
+    uint64_t repeated_keys; /* the last value holds */
+    uint64_t nuls;          /* \u0000, read as U+FFFD */
+    uint64_t surrogates;    /* half a surrogate pair, likewise */
+};
+/* Rows of a data file, as Python's json reads them, `line` the number of the first line: as json_parse, but with `met`, and NaN,
+ * Infinity, -Infinity and overflows are null. */
+int json_parse_rows(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct json_leniency *met,
+                    struct error *e);
 int json_read(struct json **ret, const char *path, struct error *e);
 void json_destroy(struct json **j);
 

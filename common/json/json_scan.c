@@ -1,8 +1,11 @@
 /* Owns what is accepted as JSON. */
 #include "common/json/json_scan.h"
 
+#include "common/base/memory.h"
+
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,22 +78,45 @@ static int hexadecimal(const char *p, const char *end, unsigned *ret)
     return 0;
 }
 
+/* What cJSON cannot hold: it is handed a copy of the text with something else in the place of [s->at, end). */
+static void replace(struct scan *s, const char *end, const char *with)
+{
+    buffer_append(&s->rewritten, s->copied, (size_t)(s->at - s->copied));
+    buffer_text(&s->rewritten, with);
+    s->at = s->copied = end;
+}
+
+/* A lenient scan passes over half a pair: 0 with U+FFFD in its place; else the refusal. */
+static int lone_surrogate(struct scan *s)
+{
+    if (!s->lenient)
+        return scan_refuse(s, s->at, "half of a surrogate pair; write both halves");
+    s->surrogates++;
+    replace(s, s->at + 6, "\\ufffd");
+    return 0;
+}
+
 /* \uXXXX, or the pair of them that stands for one character. */
 static int scan_unicode_escape(struct scan *s)
 {
     unsigned high, low;
     if (hexadecimal(s->at + 2, s->end, &high))
         return scan_refuse(s, s->at, "\\u needs four hexadecimal digits");
-    if (!high)
+    if (!high && !s->lenient)
         return scan_refuse(s, s->at, "\\u0000 is not accepted in a text");
+    if (!high) {
+        s->nuls++;
+        replace(s, s->at + 6, "\\ufffd");
+        return 0;
+    }
     if (high >= 0xdc00 && high <= 0xdfff)
-        return scan_refuse(s, s->at, "half of a surrogate pair; write both halves");
+        return lone_surrogate(s);
     size_t size = 6;
     if (high >= 0xd800 && high <= 0xdbff) {
         const char *second = s->at + 6;
         if (s->end - second < 6 || second[0] != '\\' || second[1] != 'u' || hexadecimal(second + 2, s->end, &low) ||
             low < 0xdc00 || low > 0xdfff)
-            return scan_refuse(s, s->at, "half of a surrogate pair; write both halves");
+            return lone_surrogate(s);
         size = 12;
     }
     s->at += size;
@@ -150,12 +176,25 @@ static const char *skip_digits(const char *p, const char *end)
     return p;
 }
 
-/* cJSON knows no NaN: it is handed a copy of the text with null in its place. */
-static void replace_by_null(struct scan *s, const char *end)
+/* A number of well-formed characters up to `end`. cJSON cuts a long one: it gets the shortest that reads back the same. */
+static int take_number(struct scan *s, const char *end)
 {
-    buffer_append(&s->rewritten, s->copied, (size_t)(s->at - s->copied));
-    buffer_text(&s->rewritten, "null");
-    s->at = s->copied = end;
+    char short_copy[SCAN_NUMBER_SIZE + 1], shortest[32], *copy = short_copy;
+    size_t size = (size_t)(end - s->at);
+    if (size > SCAN_NUMBER_SIZE)
+        copy = allocate(size + 1, 1);
+    memcpy(copy, s->at, size);
+    copy[size] = 0;
+    double value = strtod(copy, NULL);
+    if (copy != short_copy)
+        free(copy);
+    if (!isfinite(value) && !s->lenient)
+        return scan_refuse(s, s->at, "the number is out of range");
+    snprintf(shortest, sizeof shortest, "%.17g", value);
+    if (!isfinite(value) || size > SCAN_NUMBER_SIZE)
+        replace(s, end, isfinite(value) ? shortest : "null");
+    s->at = end;
+    return 0;
 }
 
 static int scan_number(struct scan *s)
@@ -173,8 +212,7 @@ static int scan_number(struct scan *s)
             return scan_refuse(s, s->at, "a number needs digits behind its point");
         p = skip_digits(p, s->end);
     }
-    bool exponent = p < s->end && (*p == 'e' || *p == 'E');
-    if (exponent) {
+    if (p < s->end && (*p == 'e' || *p == 'E')) {
         p++;
         if (p < s->end && (*p == '+' || *p == '-'))
             p++;
@@ -182,18 +220,7 @@ static int scan_number(struct scan *s)
             return scan_refuse(s, s->at, "a number needs digits in its exponent");
         p = skip_digits(p, s->end);
     }
-    size_t size = (size_t)(p - s->at);
-    if (size > SCAN_NUMBER_SIZE)
-        return scan_refuse(s, s->at, "a number of more than 63 characters; write it as a text");
-    char number[SCAN_NUMBER_SIZE + 1] = {0};
-    memcpy(number, s->at, size);
-    if (!exponent || isfinite(strtod(number, NULL))) /* 63 digits alone are finite */
-        s->at = p;
-    else if (s->lenient)
-        replace_by_null(s, p);
-    else
-        return scan_refuse(s, s->at, "the number is out of range");
-    return 0;
+    return take_number(s, p);
 }
 
 static bool starts_with(const struct scan *s, const char *word)
@@ -215,7 +242,7 @@ static int scan_word(struct scan *s)
         if (words[i].standard)
             s->at = end;
         else if (s->lenient)
-            replace_by_null(s, end);
+            replace(s, end, "null");
         else
             return scan_refuse(s, s->at, "NaN and Infinity are not JSON; use null or a number");
         return 0;

@@ -14,9 +14,10 @@ struct scan {
     const char *text, *at, *end;
     const char *place;
     size_t first_line;
-    bool lenient;            /* NaN and infinities are null */
+    bool lenient;            /* as Python reads: NaN and infinities (null here), \u0000 and lone surrogates (U+FFFD here) */
     struct buffer rewritten; /* the text up to `copied`, if anything had to be replaced for cJSON */
     const char *copied;
+    size_t nuls, surrogates; /* of these replaced */
     size_t keys, wanted_key; /* keys met; the scan ends at number wanted_key (from 1) */
     struct error *e;
 };

@@ -118,7 +118,8 @@ static int read_rows(struct draft *d, struct error *e)
                        .required = names_of(g, required, g->b_count ? 2 : 1),
                        .joiner = ". ",
                        .label_separator = g->separator,
-                       .multi = g->multi};
+                       .multi = g->multi,
+                       .table = g->table};
     int result = records_read(&d->records, &d->data, 1, &in, false, e);
     names_free(&in.label_columns);
     names_free(&in.text_a);
@@ -283,6 +284,11 @@ static void choose_data(struct draft *d)
     const struct guess *g = &d->g;
     d->section = json_set(d->job, "data", json_object());
     json_set_string(d->section, "path", d->data);
+    if (g->table.encoding) {
+        json_set_string(d->section, "encoding", g->table.encoding);
+        because("data.encoding", "%s: the file is not UTF-8, and can be read so; look at letters with accents",
+                g->table.encoding);
+    }
     if (g->id != SIZE_MAX) {
         json_set_string(d->section, "id", guess_name(g, g->id));
         because("data.id", "%s: by its name; each row has its own", guess_name(g, g->id));

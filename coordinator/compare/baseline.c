@@ -31,12 +31,9 @@ struct part_texts {
 static int read_records(struct records *ret, const struct job *j, struct error *e)
 {
     const char *paths[PART_COUNT] = {j->data.train_path, j->data.validation_path, j->data.test_path};
-    struct input in = {.id = j->data.id,
-                       .text_a = j->data.text_a,
-                       .text_b = j->data.text_b,
-                       .required = j->data.required,
-                       .word_limits = j->data.word_limits,
-                       .joiner = j->data.joiner};
+    struct input in = input_of_job(j);
+    in.group = in.label = NULL;
+    in.label_columns.count = in.labels.count = 0;
     if (j->data.path)
         paths[0] = j->data.path;
     return records_read(ret, paths, j->data.path ? 1 : PART_COUNT, &in, false, e);

@@ -48,7 +48,7 @@ static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct jo
     for (size_t i = 0; i < in->count; i++)
         if (sha256_file(in->path[i], in->sha256[i], e))
             return -1;
-    struct json *data = json_copy(json_get(j->resolved, "data"));
+    struct json *data = job_data_options(j);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (json_get(data, places[i]))
             json_set(data, places[i], json_null()); /* the content counts, not where it lies or what is thought of it */
@@ -63,22 +63,6 @@ static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct jo
     free(spec);
     json_destroy(&data);
     return 0;
-}
-
-static struct input input_of_job(const struct job *j)
-{
-    return (struct input){.id = j->data.id,
-                          .group = j->data.group,
-                          .label = j->data.label,
-                          .label_columns = j->data.label_columns,
-                          .text_a = j->data.text_a,
-                          .text_b = j->data.text_b,
-                          .required = j->data.required,
-                          .labels = j->data.labels,
-                          .word_limits = j->data.word_limits,
-                          .joiner = j->data.joiner,
-                          .label_separator = j->data.label_separator,
-                          .multi = j->multi};
 }
 
 /* One class is no classification; a blank report would hide it until the first F1 of 0. */

@@ -254,6 +254,7 @@ struct json *data_report(const struct job *j, const struct records *r, struct to
     struct json *check = json_object();
     json_set_number(check, "read", (double)r->read);
     json_set_number(check, "kept", (double)r->count);
+    json_set(check, "sources", json_copy(r->files));
     json_set_number(check, "without_label", (double)r->without_label);
     json_set_number(check, "rare_only", (double)r->rare_only);
     json_set_number(check, "too_short", (double)r->too_short);
@@ -369,9 +370,27 @@ static void print_repeats(const struct json *j, const char *words)
         printf("  rows that %s: %.0f, with another label: %.0f\n", words, number(j, "rows"), number(j, "with_other_label"));
 }
 
+/* How a file was read, where that can be doubted. */
+static void print_source(const struct json *file)
+{
+    const char *format = json_string(json_get(file, "format"));
+    printf("  %s: %s\n", json_string(json_get(file, "path")), format);
+    if (number(file, "swallowed_lines") > 0)
+        printf("    %.0f quoted cells span lines that would be rows by themselves, first at line %.0f; if quotes are plain "
+               "characters there, set data.quotes to \"none\"\n",
+               number(file, "swallowed_lines"), number(file, "first_swallowed_line"));
+    if (number(file, "repeated_keys") > 0)
+        printf("    %.0f repeated keys in objects: the last value of each was taken\n", number(file, "repeated_keys"));
+    if (number(file, "nul_characters") > 0 || number(file, "lone_surrogates") > 0)
+        printf("    %.0f \\u0000 and %.0f unpaired surrogates in texts: read as U+FFFD\n", number(file, "nul_characters"),
+               number(file, "lone_surrogates"));
+}
+
 void data_print_check(const struct json *check)
 {
-    const struct json *fields = json_get(check, "fields");
+    const struct json *fields = json_get(check, "fields"), *sources = json_get(check, "sources");
+    for (size_t i = 0; i < json_size(sources); i++)
+        print_source(json_at(sources, i));
     printf("rows: %.0f read, %.0f kept, in %.0f groups\n", number(check, "read"), number(check, "kept"), number(check, "groups"));
     print_count(check, "without_label", "dropped, without a label");
     if (json_size(json_get(check, "dropped_labels")) > 0)

@@ -149,10 +149,10 @@ static int profile_file(struct profiling *p, const char *path, struct error *e)
     const struct json *row;
     size_t line;
     int more;
-    if (table_file_open(&f, path, e))
+    if (table_file_open(&f, path, &p->g->table, e))
         return -1;
     p->g->cells = table_file_has_cells(f);
-    p->g->format = table_file_format(f);
+    p->g->format = duplicate(table_file_format(f));
     while ((more = table_file_next(f, &row, &line, e)) > 0 && p->g->rows < GUESS_ROWS) {
         add_row(p, row);
         p->g->rows++;
@@ -413,7 +413,7 @@ static void measure_letters(struct guess *g)
 
 int guess_fields(struct guess *ret, const char *path, const char *label, struct error *e)
 {
-    struct guess g = {0};
+    struct guess g = {.table = {.encoding = table_file_guess_encoding(path)}};
     struct profiling p = {.g = &g};
     table_create(&p.names);
     arena_create(&p.keys);
@@ -448,6 +448,7 @@ void guess_free(struct guess *g)
     free(g->fields);
     free(g->columns);
     free(g->pattern);
+    free(g->format);
     free(g->text_a);
     free(g->text_b);
     *g = (struct guess){0};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/base/error.h"
+#include "common/format/table_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,8 +16,9 @@ struct guess {
     struct profile *fields;
     size_t field_count;
     uint64_t rows;
-    bool cells;         /* CSV or TSV */
-    const char *format; /* "CSV" */
+    bool cells;                 /* CSV or TSV */
+    char *format;               /* "CSV", as table_file_format has it */
+    struct table_options table; /* how the file is read */
     /* Fields by number; SIZE_MAX: none. */
     size_t id, group, label;
     size_t *columns; /* of 0 and 1, each a label, where there is no `label`; in order of the file */

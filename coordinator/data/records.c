@@ -204,10 +204,29 @@ static int check_fields(struct reader *r, struct error *e)
     return result;
 }
 
+static void note_count(struct json *file, const char *key, uint64_t count)
+{
+    if (count > 0)
+        json_set_number(file, key, (double)count);
+}
+
+static void note_file(struct reader *r, const struct table_file *lines)
+{
+    const struct table_notes notes = table_file_notes(lines);
+    struct json *file = json_append(r->out->files, json_object());
+    json_set_string(file, "path", r->path);
+    json_set_string(file, "format", table_file_format(lines));
+    note_count(file, "repeated_keys", notes.json.repeated_keys);
+    note_count(file, "nul_characters", notes.json.nuls);
+    note_count(file, "lone_surrogates", notes.json.surrogates);
+    note_count(file, "swallowed_lines", notes.swallowed);
+    note_count(file, "first_swallowed_line", notes.swallowed_line);
+}
+
 static int read_file(struct reader *r, struct error *e)
 {
     struct table_file *lines = NULL;
-    if (table_file_open(&lines, r->path, e))
+    if (table_file_open(&lines, r->path, &r->in->table, e))
         return -1;
     r->cells = table_file_has_cells(lines);
     const struct json *row;
@@ -220,6 +239,8 @@ static int read_file(struct reader *r, struct error *e)
             break;
         }
     }
+    if (!result)
+        note_file(r, lines);
     table_file_close(&lines);
     return result;
 }
@@ -245,10 +266,27 @@ static void name_table(struct table **ret, const struct text_fields *names)
         table_add(*ret, names->names[i]);
 }
 
+struct input input_of_job(const struct job *j)
+{
+    return (struct input){.id = j->data.id,
+                          .group = j->data.group,
+                          .label = j->data.label,
+                          .label_columns = j->data.label_columns,
+                          .text_a = j->data.text_a,
+                          .text_b = j->data.text_b,
+                          .required = j->data.required,
+                          .labels = j->data.labels,
+                          .word_limits = j->data.word_limits,
+                          .joiner = j->data.joiner,
+                          .label_separator = j->data.label_separator,
+                          .multi = j->multi,
+                          .table = {.plain_quotes = strcmp(j->data.quotes, "none") == 0, .encoding = j->data.encoding}};
+}
+
 int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
                  struct error *e)
 {
-    struct records out = {0};
+    struct records out = {.files = json_array()};
     struct reader r = {.in = in, .out = &out, .keep_all = keep_all};
     arena_create(&out.texts);
     table_create(&r.seen_fields);
@@ -298,6 +336,7 @@ void records_free(struct records *r)
 {
     free_names(r->labels, r->label_count);
     free_names(r->dropped_labels, r->dropped_label_count);
+    json_destroy(&r->files);
     free(r->label_numbers);
     free(r->rows);
     free(r->fields);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/base/arena.h"
+#include "common/format/table_file.h"
 #include "common/json/json.h"
 #include "coordinator/job/job.h"
 
@@ -17,7 +18,11 @@ struct input {
     const char *joiner;
     const char *label_separator; /* in a cell of CSV or TSV; NULL: ";" */
     bool multi;
+    struct table_options table; /* how files of rows are read */
 };
+
+/* As the job says; all borrowed from it. */
+struct input input_of_job(const struct job *j);
 
 struct record {
     const char *id, *group, *a, *b; /* b NULL without text_b */
@@ -49,6 +54,7 @@ struct records {
     uint32_t *label_numbers; /* memory of the rows' labels */
     char **dropped_labels;   /* by records_prune */
     size_t dropped_label_count;
+    struct json *files; /* list of {path, format, and what table_notes has that is not 0} */
 };
 
 /* Reads all files (JSON Lines, CSV, TSV) in order. In CSV and TSV a label is a name or an index, many are separated, or a JSON

@@ -385,6 +385,18 @@ static struct json *nested(const struct job *j, bool all)
     return root;
 }
 
+struct json *job_data_options(const struct job *j)
+{
+    const struct json *data = json_get(j->resolved, "data");
+    struct json *options = json_object();
+    for (size_t i = 0; i < job_field_count; i++) {
+        const struct json *value = strncmp(job_fields[i].key, "data.", 5) == 0 ? json_get(data, job_fields[i].key + 5) : NULL;
+        if (value && !job_field_is_implied(&job_fields[i], value))
+            json_set(options, job_fields[i].key + 5, json_copy(value));
+    }
+    return options;
+}
+
 static void resolve(struct job *j)
 {
     struct json *lasting = nested(j, false);

@@ -34,6 +34,8 @@ struct job {
         char *joiner;
         char *positive;        /* label name of the positive class; NULL: the last of two */
         char *label_separator; /* of the labels in a cell of CSV or TSV, multi-label */
+        const char *quotes;    /* "auto", "none" */
+        char *encoding;        /* of the files, as iconv names it; NULL: UTF-8 */
         uint32_t min_label_count, min_words;
         struct text_fields accept; /* problems by name, see checks.h */
     } data;
@@ -102,7 +104,9 @@ int job_claim_directory(struct job *j, struct error *e);
 /* A variant of j with other values of swept keys (object: key without "train." -> value, checked by the table). Borrows from j
  * and must not be freed. */
 int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
-/* The train keys and values of j, in table order. Caller destroys. */
+/* The data keys and values of j, in table order; and its train keys. Both leave out keys that came later than the identities that
+ * runs have stored (JOB_LATER) while they have their defaults. Caller destroys. */
+struct json *job_data_options(const struct job *j);
 struct json *job_train_options(const struct job *j);
 /* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL), in table order. Caller frees. */
 char *job_trial_key(const struct job *j, const struct json *values);

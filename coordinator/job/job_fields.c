@@ -53,6 +53,11 @@ const struct job_field job_fields[] = {
      .help = "name of the label that the threshold is for; null: the last"},
     {"data.label_separator", JOB_STRING, 0, "\";\"", AT(data.label_separator),
      .help = "between the labels of a CSV or TSV cell, where a row has many"},
+    {"data.quotes", JOB_WORD, JOB_LATER, "\"auto\"", AT(data.quotes), WORDS("auto", "none"),
+     .help =
+         "double quotes in CSV and TSV; auto: they enclose cells, unless a TSV shows that they do not; none: plain characters"},
+    {"data.encoding", JOB_STRING, JOB_NULL | JOB_LATER, "null", AT(data.encoding), .also = "charset",
+     .help = "text encoding of the data files, as iconv names it (cp1252, latin1, utf-16); null: UTF-8"},
     {"data.min_label_count", JOB_COUNT, 0, "0", 0, 1000000000, AT(data.min_label_count),
      .help = "labels of fewer rows are dropped, then rows without a label left"},
     {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "rows of fewer words are dropped"},
@@ -596,6 +601,14 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
     default:
         return json_null();
     }
+}
+
+bool job_field_is_implied(const struct job_field *f, const struct json *value)
+{
+    char *text = f->flags & JOB_LATER ? json_print(value, false) : NULL;
+    bool implied = text && strcmp(text, f->fallback) == 0;
+    free(text);
+    return implied;
 }
 
 void job_field_free(const struct job_field *f, struct job *j)

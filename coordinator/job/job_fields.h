@@ -31,7 +31,8 @@ enum job_flag {
     JOB_SWEPT = 8, /* may stand in "sweep" */
     JOB_FREE = 16, /* may change from run to run in one directory */
     JOB_REQUIRED = 32,
-    JOB_FILLED = 64 /* a list that may not be empty */
+    JOB_FILLED = 64, /* a list that may not be empty */
+    JOB_LATER = 128  /* newer than the identities that runs have stored: not part of them while it has its default */
 };
 
 struct job_field {
@@ -53,6 +54,8 @@ const struct job_field *job_field_find(const char *key);
 /* Checks `value` and stores it; texts are duplicated (the caller freed what was there). */
 int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e);
 struct json *job_field_value(const struct job_field *f, const struct job *j);
+/* A JOB_LATER key at its default: identities do without it, so that they stay what older runs have stored. */
+bool job_field_is_implied(const struct job_field *f, const struct json *value);
 void job_field_free(const struct job_field *f, struct job *j);
 /* What follows from a trial's values, and whether ranks and micro-batches fit together (ERROR_USAGE). */
 void job_derive_micro_batch(struct job *j);

@@ -56,9 +56,16 @@ int job_variant(struct job *ret, const struct job *j, const struct json *values,
 struct json *job_train_options(const struct job *j)
 {
     struct json *options = json_object();
-    for (size_t i = 0; i < job_field_count; i++)
-        if (strncmp(job_fields[i].key, "train.", 6) == 0 && job_fields[i].type != JOB_ABSENT && !(job_fields[i].flags & JOB_FREE))
-            json_set(options, job_fields[i].key + 6, job_field_value(&job_fields[i], j));
+    for (size_t i = 0; i < job_field_count; i++) {
+        const struct job_field *f = &job_fields[i];
+        if (strncmp(f->key, "train.", 6) != 0 || f->type == JOB_ABSENT || f->flags & JOB_FREE)
+            continue;
+        struct json *value = job_field_value(f, j);
+        if (job_field_is_implied(f, value))
+            json_destroy(&value);
+        else
+            json_set(options, f->key + 6, value);
+    }
     return options;
 }
 

@@ -54,12 +54,9 @@ void report_texts_read(struct report_texts *ret, const struct report_run *r, con
     struct records records;
     struct error e = {0};
     const struct job *j = &r->job;
-    struct input input = {.id = j->data.id,
-                          .text_a = j->data.text_a,
-                          .text_b = j->data.text_b,
-                          .required = j->data.required,
-                          .word_limits = j->data.word_limits,
-                          .joiner = j->data.joiner};
+    struct input input = input_of_job(j);
+    input.group = input.label = NULL;
+    input.label_columns.count = input.labels.count = 0;
     if (count > 0 && find_files(paths, &files, r, &e) == 0 && records_read(&records, paths, files, &input, false, &e) == 0) {
         take(&t, &records, r, rows);
         records_free(&records);

@@ -166,7 +166,7 @@ static void read_metrics(struct report_metrics *ret, const char *directory, cons
     const struct json *row;
     size_t line, steps = 0, losses = 0, epochs = 0;
     /* A trial that has just begun has no line yet; one under way may end in half a line. */
-    if (file_exists(path) && jsonl_open(&file, path, NULL) == 0) {
+    if (file_exists(path) && jsonl_open(&file, path, NULL, NULL) == 0) {
         while (jsonl_next(file, &row, &line, NULL) > 0) {
             if (json_get(row, "validation")) {
                 m.epoch = grow(m.epoch, &epochs, m.epochs + 1, sizeof *m.epoch);

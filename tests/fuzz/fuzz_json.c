@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error strict = {0}, lenient = {0};
     struct json *j, *line;
     int refused = json_parse(&j, (const char *)data, size, "f", &strict);
-    int line_refused = json_parse_line(&line, (const char *)data, size, "f", 1, &lenient);
+    struct json_leniency met = {0};
+    int line_refused = json_parse_rows(&line, (const char *)data, size, "f", 1, &met, &lenient);
     if (refused ? strict.kind != ERROR_DATA : line_refused)
         abort();
     if (!refused) {

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     struct error e = {0};
     struct jsonl *f;
-    if (!jsonl_open(&f, path, &e)) {
+    if (!jsonl_open(&f, path, NULL, &e)) {
         const struct json *row;
         size_t line = 0, last = 0, calls = 0;
         while ((result = jsonl_next(f, &row, &line, &e)) != 0) {

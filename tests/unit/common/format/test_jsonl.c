@@ -20,7 +20,7 @@ static struct jsonl *open_text(const char *text)
     struct error e;
     struct jsonl *f;
     assert_int_equal(file_write(PATH, text, strlen(text), &e), 0);
-    if (jsonl_open(&f, PATH, &e))
+    if (jsonl_open(&f, PATH, NULL, &e))
         fail_msg("%s", e.message);
     return f;
 }
@@ -75,7 +75,7 @@ static void refused(const char *path, const char *words)
 {
     struct error e = {0};
     struct jsonl *f = NULL;
-    assert_int_equal(jsonl_open(&f, path, &e), -1);
+    assert_int_equal(jsonl_open(&f, path, NULL, &e), -1);
     assert_null(f);
     assert_int_equal(e.kind, ERROR_DATA);
     if (!strstr(e.message, words))

@@ -59,9 +59,10 @@ static void tables_read_as_python_reads_them(void **state)
         const char *text = json_string(json_get(table, "text"));
         struct csv *f;
         write_text(PATH, text, strlen(text));
-        if (csv_open(&f, PATH, 0, &e) && csv_open(&f, PATH, *json_string(json_get(table, "separator")), &e))
+        if (csv_open(&f, PATH, NULL, &e) &&
+            csv_open(&f, PATH, &(struct csv_options){.separator = *json_string(json_get(table, "separator"))}, &e))
             fail_msg("%s", e.message);
-        assert_int_equal(csv_separator(f), *json_string(json_get(table, "separator")));
+        assert_int_equal(csv_dialect(f).separator, *json_string(json_get(table, "separator")));
         compare_rows(f, table, i);
         csv_close(&f);
     }
@@ -78,7 +79,7 @@ static void rows_know_their_lines(void **state)
     const struct json *row;
     size_t line;
     write_text(PATH, text, strlen(text));
-    assert_int_equal(table_file_open(&f, PATH, &e), 0);
+    assert_int_equal(table_file_open(&f, PATH, NULL, &e), 0);
     assert_true(table_file_has_cells(f));
     for (size_t i = 0; i < 5; i++) {
         if (table_file_next(f, &row, &line, &e) != 1)
@@ -100,7 +101,7 @@ static void compressed_files_read_whole(void **state)
         struct table_file *f;
         const struct json *row;
         size_t line, rows = 0;
-        if (table_file_open(&f, paths[p], &e))
+        if (table_file_open(&f, paths[p], NULL, &e))
             fail_msg("%s", e.message);
         int more;
         while ((more = table_file_next(f, &row, &line, &e)) > 0) {
@@ -131,7 +132,7 @@ static void damaged_files_are_refused(void **state)
             const struct json *row;
             size_t line, rows = 0, half = size / 40 * (size_t)k;
             write_text(to, bytes, half);
-            int more = table_file_open(&f, to, &e) ? -1 : 1;
+            int more = table_file_open(&f, to, NULL, &e) ? -1 : 1;
             while (more > 0 && (more = table_file_next(f, &row, &line, &e)) > 0)
                 rows++;
             table_file_close(&f);
@@ -145,7 +146,7 @@ static void damaged_files_are_refused(void **state)
         const struct json *row;
         size_t line;
         write_text(to, bytes, size);
-        int more = table_file_open(&f, to, &e) ? -1 : 1;
+        int more = table_file_open(&f, to, NULL, &e) ? -1 : 1;
         while (more > 0)
             more = table_file_next(f, &row, &line, &e);
         assert_int_equal(more, -1);
@@ -187,7 +188,7 @@ static void each_wrong_table_is_named(void **state)
         const struct json *row;
         size_t line;
         write_text(cases[i].path, cases[i].text, strlen(cases[i].text));
-        int more = table_file_open(&f, cases[i].path, &e) ? -1 : 1;
+        int more = table_file_open(&f, cases[i].path, NULL, &e) ? -1 : 1;
         while (more > 0)
             more = table_file_next(f, &row, &line, &e);
         if (more == 0 || e.kind != ERROR_DATA || !strstr(e.message, cases[i].words))
@@ -207,7 +208,7 @@ static void a_walk_goes_on_behind_a_bad_row(void **state)
     const struct json *row;
     size_t line;
     write_text(PATH, text, strlen(text));
-    assert_int_equal(table_file_open(&f, PATH, &e), 0);
+    assert_int_equal(table_file_open(&f, PATH, NULL, &e), 0);
     for (size_t i = 0; i < 6; i++) {
         assert_int_equal(table_file_next(f, &row, &line, &e), expected[i]);
         if (i < 5)

@@ -170,15 +170,70 @@ static void test_line(void **state)
     (void)state;
     struct error e;
     struct json *j;
+    struct json_leniency met = {0};
     const char *text = "{\"a\": NaN, \"b\": [-Infinity, Infinity, 1e999, \"NaN\", 2], \"c\": -1e999}";
-    assert_int_equal(json_parse_line(&j, text, strlen(text), "t", 7, &e), 0);
+    assert_int_equal(json_parse_rows(&j, text, strlen(text), "t", 7, &met, &e), 0);
     char *found = json_print(j, false);
     assert_string_equal(found, "{\"a\": null, \"b\": [null, null, null, \"NaN\", 2], \"c\": null}");
     free(found);
     json_destroy(&j);
     text = "{\"a\": NaN, \"a\": 1}";
-    assert_int_equal(json_parse_line(&j, text, strlen(text), "t", 7, &e), -1);
-    assert_string_equal(e.message, "t:7:12: the key \"a\" stands twice in its object");
+    assert_int_equal(json_parse(&j, text, strlen(text), "t", &e), -1);
+    text = "{\"a\": 1, \"a\": 1}";
+    assert_int_equal(json_parse(&j, text, strlen(text), "t", &e), -1);
+    assert_string_equal(e.message, "t:1:10: the key \"a\" stands twice in its object");
+}
+
+/* Expected: what Python's json.loads gives, \u0000 and lone surrogates as U+FFFD; strictly each is refused. */
+static void rows_are_read_as_python_reads_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+        struct json_leniency met;
+    } cases[] = {
+        {"{\"a\": 1, \"b\": 2, \"a\": 3, \"a\": 4}", "{\"a\": 4, \"b\": 2}", {.repeated_keys = 2}},
+        {"{\"a\": {\"x\": 1, \"x\": [2]}}", "{\"a\": {\"x\": [2]}}", {.repeated_keys = 1}},
+        {"{\"a\": \"x\\u0000y\"}", "{\"a\": \"x\xef\xbf\xbdy\"}", {.nuls = 1}},
+        {"{\"a\": \"\\ud800\", \"\\udc00\": \"\\ud800x\"}",
+         "{\"a\": \"\xef\xbf\xbd\", \"\xef\xbf\xbd\": \"\xef\xbf\xbdx\"}",
+         {.surrogates = 3}},
+        {"{\"a\": \"\\ud83d\\ude00\"}", "{\"a\": \"\xf0\x9f\x98\x80\"}", {0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error e = {0};
+        struct json *j;
+        struct json_leniency met = {0};
+        if (json_parse_rows(&j, cases[i].text, strlen(cases[i].text), "t", 1, &met, &e))
+            fail_msg("%s: %s", cases[i].text, e.message);
+        char *found = json_print(j, false);
+        assert_string_equal(found, cases[i].expected);
+        assert_memory_equal(&met, &cases[i].met, sizeof met);
+        free(found);
+        json_destroy(&j);
+        bool strict = met.repeated_keys + met.nuls + met.surrogates > 0;
+        assert_int_equal(json_parse(&j, cases[i].text, strlen(cases[i].text), "t", &e), strict ? -1 : 0);
+        if (!strict)
+            json_destroy(&j);
+    }
+}
+
+/* Expected: Python's float() of the same digits. */
+static void long_numbers_are_read(void **state)
+{
+    (void)state;
+    char text[400] = "0.";
+    struct error e;
+    struct json *j;
+    for (size_t i = 0; i < 80; i++)
+        strcat(text, "1");
+    assert_int_equal(json_parse(&j, text, strlen(text), "t", &e), 0);
+    assert_true(json_number(j) == 0.1111111111111111);
+    json_destroy(&j);
+    memset(text, '9', 350);
+    text[350] = 0;
+    assert_int_equal(json_parse(&j, text, strlen(text), "t", &e), -1);
+    assert_non_null(strstr(e.message, "out of range"));
 }
 
 /* Expected texts are Python's repr of the same numbers. */
@@ -343,10 +398,17 @@ static void test_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),   cmocka_unit_test(test_refused),      cmocka_unit_test(test_bytes_behind_the_end),
-        cmocka_unit_test(test_depth),    cmocka_unit_test(test_line),         cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_building), cmocka_unit_test(test_large_object), cmocka_unit_test(test_long_list),
-        cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_bytes_behind_the_end),
+                                       cmocka_unit_test(test_depth),
+                                       cmocka_unit_test(test_line),
+                                       cmocka_unit_test(rows_are_read_as_python_reads_them),
+                                       cmocka_unit_test(long_numbers_are_read),
+                                       cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_building),
+                                       cmocka_unit_test(test_large_object),
+                                       cmocka_unit_test(test_long_list),
+                                       cmocka_unit_test(test_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
