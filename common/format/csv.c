@@ -123,6 +123,17 @@ static int skip_line(struct csv *f, struct cursor *c, size_t feeds)
     return -1;
 }
 
+static const char *cell(const struct csv *f, size_t i)
+{
+    return f->bytes.data + f->starts[i];
+}
+
+/* A NUL in the data cuts a cell off. */
+static size_t cell_size(const struct csv *f, size_t i)
+{
+    return (i + 1 < f->cells ? f->starts[i + 1] : f->bytes.size) - f->starts[i] - 1;
+}
+
 static size_t count_byte(const char *data, size_t size, char byte)
 {
     size_t count = 0;
@@ -131,17 +142,24 @@ static size_t count_byte(const char *data, size_t size, char byte)
     return count;
 }
 
-/* Of the quoted cell just read: whether all its lines but the last would have been rows, this one begun by the cells before. */
+/* Whether cell k of the record just read holds lines that would be rows by themselves: the first with the cells before it, the
+ * last with those behind it. */
+static bool swallows_rows(const struct csv *f, size_t k)
+{
+    const char *line = cell(f, k), *end = line + cell_size(f, k), *feed;
+    size_t lines = 0;
+    for (size_t others = k; (feed = memchr(line, line_end(f), (size_t)(end - line))); line = feed + 1, others = 0, lines++)
+        if (others + count_byte(line, (size_t)(feed - line), f->dialect.separator) + 1 != f->columns)
+            return false;
+    return lines > 0 && count_byte(line, (size_t)(end - line), f->dialect.separator) + f->cells - k == f->columns;
+}
+
 static void note_swallowed(struct csv *f)
 {
-    size_t start = f->starts[f->cells - 1], before = f->cells - 1;
-    const char *line = f->bytes.data + start, *end = f->bytes.data + f->bytes.size, *feed;
-    if (f->columns < 2)
-        return;
-    for (; (feed = memchr(line, line_end(f), (size_t)(end - line))); line = feed + 1, before = 0)
-        if (before + count_byte(line, (size_t)(feed - line), f->dialect.separator) + 1 != f->columns)
-            return;
-    if (f->dialect.swallowed++ == 0)
+    bool found = false;
+    for (size_t k = 0; k < f->cells && f->columns > 1 && !found; k++)
+        found = swallows_rows(f, k);
+    if (found && f->dialect.swallowed++ == 0)
         f->dialect.swallowed_line = f->line;
 }
 
@@ -160,7 +178,6 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
         f->starts = grow(f->starts, &f->capacity, f->cells + 1, sizeof *f->starts);
         f->starts[f->cells++] = f->bytes.size;
         if (peek(&c, e) == '"' && !f->dialect.plain_quotes) {
-            size_t before = feeds;
             c.at++;
             if (read_quoted(f, &c, &feeds, e))
                 return skip_line(f, &c, feeds);
@@ -171,8 +188,6 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
                     e);
                 return skip_line(f, &c, feeds);
             }
-            if (feeds > before)
-                note_swallowed(f);
         } else {
             read_plain(f, &c, e);
         }
@@ -187,21 +202,12 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
         }
         c.at++;
     }
-    c.at += peek(&c, e) >= 0; /* the line feed */
+    if (feeds > 0)
+        note_swallowed(f);
+    c.at += peek(&c, e) >= 0; /* the line end */
     stream_take(f->stream, c.at);
     f->line += feeds + 1;
     return c.failed ? give_up(f) : 1;
-}
-
-static const char *cell(const struct csv *f, size_t i)
-{
-    return f->bytes.data + f->starts[i];
-}
-
-/* A NUL in the data cuts a cell off. */
-static size_t cell_size(const struct csv *f, size_t i)
-{
-    return (i + 1 < f->cells ? f->starts[i + 1] : f->bytes.size) - f->starts[i] - 1;
 }
 
 static bool is_blank_line(const struct csv *f)

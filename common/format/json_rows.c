@@ -72,7 +72,7 @@ static void find_shape(struct json_rows *r)
     } else if ((list = only_list(j))) {
         r->shape = SHAPE_RECORDS;
         r->table = list;
-    } else if (all_of(j, JSON_OBJECT) && (keys_are_numbers(j) || keys_are_numbers(json_at(j, 0)))) {
+    } else if (all_of(j, JSON_OBJECT) && (keys_are_numbers(j) || (keys_are_numbers(json_at(j, 0)) && same_size(j)))) {
         r->shape = keys_are_numbers(j) ? SHAPE_INDEX : SHAPE_COLUMNS;
     } else if (all_of(j, JSON_ARRAY) && json_size(j) > 1 && same_size(j)) {
         r->shape = SHAPE_COLUMNS;
@@ -80,7 +80,15 @@ static void find_shape(struct json_rows *r)
     r->count = json_size(r->shape == SHAPE_COLUMNS ? json_at(r->table, 0) : r->table);
 }
 
-static int read_all(struct json_rows *r, const char *encoding, struct error *e)
+/* An object of one line may be the only row of JSON Lines. */
+static bool is_one_line(const char *text, size_t size)
+{
+    while (size > 0 && strchr(" \t\r\n", text[size - 1]) && text[size - 1])
+        size--;
+    return !memchr(text, '\n', size);
+}
+
+static int read_all(struct json_rows *r, bool *one_line, const char *encoding, struct error *e)
 {
     struct stream *s;
     size_t size;
@@ -90,6 +98,7 @@ static int read_all(struct json_rows *r, const char *encoding, struct error *e)
     while ((more = stream_more(s, e)) > 0)
         ;
     const char *text = stream_data(s, &size);
+    *one_line = is_one_line(text, size);
     int result = more < 0 ? -1 : json_parse_rows(&r->root, text, size, r->path, 1, &r->met, e);
     stream_close(&s);
     return result;
@@ -99,22 +108,24 @@ int json_rows_open(struct json_rows **ret, bool *is_table, const char *path, con
 {
     struct json_rows *r = allocate(1, sizeof *r);
     struct error broken;
+    bool one_line;
     r->path = duplicate(path);
     *ret = NULL;
-    *is_table = read_all(r, encoding, &broken) == 0;
-    if (*is_table) {
+    bool read = read_all(r, &one_line, encoding, &broken) == 0;
+    if (read)
         find_shape(r);
-        *is_table = r->shape != SHAPE_NONE;
-    }
-    if (*is_table && r->shape == SHAPE_COLUMNS && !same_size(r->table)) {
-        json_rows_close(&r);
-        return error_set(e, ERROR_DATA, "%s: its columns are of different lengths", path);
-    }
-    if (*is_table)
+    *is_table = read && r->shape != SHAPE_NONE;
+    if (*is_table) {
         *ret = r;
-    else
-        json_rows_close(&r);
-    return 0;
+        return 0;
+    }
+    json_rows_close(&r);
+    return read && !one_line
+               ? error_set(e, ERROR_DATA,
+                           "%s: is one JSON object and no table; JSON Lines, a list of objects, or columns of equal "
+                           "length are expected",
+                           path)
+               : 0;
 }
 
 void json_rows_close(struct json_rows **rows)

@@ -8,8 +8,8 @@
 
 struct json_rows;
 
-/* *is_table false: the document is no table (an object of plain values, or broken): *ret is NULL and *e is unchanged. ERROR_DATA:
- * it is one but cannot be read ("path: ..."). encoding as stream_open takes it. */
+/* *is_table false: it is no document (broken), or an object of one line that is no table, and may be JSON Lines: *ret is NULL, *e
+ * unchanged. ERROR_DATA: one object of several lines that is no table. encoding as stream_open takes it. */
 int json_rows_open(struct json_rows **ret, bool *is_table, const char *path, const char *encoding, struct error *e);
 void json_rows_close(struct json_rows **r);
 /* 1 with the next row, an object, borrowed until the next call or close, and its number from 1; 0 at the end; -1: ERROR_DATA. */

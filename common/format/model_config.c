@@ -2,6 +2,7 @@
 #include "common/format/model_config.h"
 
 #include "common/base/file.h"
+#include "common/base/file_kind.h"
 #include "common/base/memory.h"
 #include "common/format/inference_config.h"
 
@@ -33,7 +34,9 @@ static const struct {
 static const struct {
     const char *name;
     enum activation value;
-} activations[] = {{"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_NEW}, {"relu", ACTIVATION_RELU}};
+} activations[] = {
+    {"gelu", ACTIVATION_GELU},        {"gelu_new", ACTIVATION_GELU_NEW},          {"relu", ACTIVATION_RELU},
+    {"gelu_python", ACTIVATION_GELU}, {"gelu_pytorch_tanh", ACTIVATION_GELU_NEW}, {"gelu_fast", ACTIVATION_GELU_NEW}};
 
 /* Keys of the pretrained directory that would be wrong in a bundle: code or formats of other files, or said otherwise there. */
 static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task"};
@@ -131,28 +134,43 @@ static int read_activation(struct model_config *c, const struct json *j, const c
             c->activation = activations[i].value;
             return 0;
         }
-    return error_set(e, ERROR_USAGE, "%s: hidden_act is %s; supported are: gelu, gelu_new, relu", path,
-                     name ? name : json_type_name(json_type(value)));
+    return error_set(e, ERROR_USAGE, "%s: hidden_act is %s; supported are: gelu, gelu_new (gelu_pytorch_tanh, gelu_fast), relu",
+                     path, name ? name : json_type_name(json_type(value)));
 }
 
+/* Only their number counts, in whatever form the names are: the job's labels take their place. */
 static int read_labels(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     const struct json *names = get_value(j, "id2label");
-    c->labels = 2;
-    if (!names)
-        return 0;
-    size_t count = json_size(names);
-    if (json_type(names) != JSON_OBJECT || count < 1 || count > LABEL_LIMIT)
+    size_t count = names ? json_size(names) : 2;
+    if (count < 1 || count > LABEL_LIMIT)
         return error_set(e, ERROR_USAGE, "%s: id2label must be an object with 1 to %d labels", path, LABEL_LIMIT);
-    for (size_t i = 0; i < count; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "%zu", i);
-        if (!json_string(json_get(names, key)))
-            return error_set(e, ERROR_USAGE, "%s: id2label has %zu labels, but none is a text under the key \"%s\"", path, count,
-                             key);
-    }
     c->labels = (uint32_t)count;
     return 0;
+}
+
+/* What a directory without config.json is, as far as other files in it say. Caller frees. */
+static char *other_layout(const char *directory)
+{
+    struct json *modules = NULL;
+    struct error ignored;
+    char *path = path_join(directory, "modules.json"), *words = NULL;
+    if (directory_holds(directory, "modules.json") && json_read(&modules, path, &ignored) == 0) {
+        const char *encoder = json_string(json_get(json_at(modules, 0), "path"));
+        words = format_string("is a sentence-transformers directory; name its encoder: \"model\": \"%s/%s\"", directory,
+                              encoder ? encoder : "0_Transformer");
+    } else if (directory_holds(directory, "bert_model.ckpt.index")) {
+        words = duplicate("holds a TensorFlow checkpoint (bert_model.ckpt); convert it once with transformers 4: python3 -c "
+                          "'import sys; from transformers import BertForPreTraining as B, BertConfig as C; d = sys.argv[1]; "
+                          "m = B.from_pretrained(d + \"/bert_model.ckpt.index\", from_tf=True, "
+                          "config=C.from_json_file(d + \"/bert_config.json\")); m.save_pretrained(d)' DIRECTORY");
+    } else if (directory_holds(directory, "bert_config.json")) {
+        words = duplicate(
+            "has bert_config.json in place of config.json, as pytorch-pretrained-bert named it; copy it to config.json");
+    }
+    json_destroy(&modules);
+    free(path);
+    return words;
 }
 
 static int read_config_file(struct json **ret, char **path, const char *directory, struct error *e)
@@ -160,11 +178,14 @@ static int read_config_file(struct json **ret, char **path, const char *director
     struct json *j;
     char *name = path_join(directory, "config.json");
     int result = 0;
-    if (!file_exists(name))
-        result =
-            error_set(e, ERROR_USAGE, "%s: is not there; \"model\" must be a Hugging Face model directory or hub name", name);
-    else
-        result = json_read(&j, name, e);
+    if (!file_exists(name)) {
+        char *layout = other_layout(directory);
+        result = layout ? error_set(e, ERROR_USAGE, "%s: %s", directory, layout)
+                        : error_set(e, ERROR_USAGE,
+                                    "%s: is not there; \"model\" must be a Hugging Face model directory or hub name", name);
+        free(layout);
+    } else
+        result = file_kind_check_file(name, e) ? -1 : json_read(&j, name, e);
     if (!result && json_type(j) != JSON_OBJECT) {
         json_destroy(&j);
         result = error_set(e, ERROR_USAGE, "%s: is not a JSON object", name);

@@ -1,6 +1,7 @@
 /* Owns finding a model: its directory, on disk or in the local Hugging Face cache, and its weights. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
+#include "common/base/file_kind.h"
 #include "common/base/memory.h"
 #include "common/format/model_config.h"
 
@@ -8,6 +9,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Where huggingface_hub keeps its cache: the first of these that is set. */
 static const struct {
@@ -164,6 +166,13 @@ static bool holds_file(const char *directory, const char *name, char **path)
     return false;
 }
 
+/* A ZIP archive is what pytorch_model.bin is; a Git LFS pointer has some 130 bytes. */
+static bool is_pointer_sized(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && about.st_size < 1024;
+}
+
 int model_directory_weights(char **ret, const char *directory, struct error *e)
 {
     static const char *const readable[] = {"model.safetensors", "pytorch_model.bin"};
@@ -179,6 +188,10 @@ int model_directory_weights(char **ret, const char *directory, struct error *e)
     char *path;
     for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
         if (holds_file(directory, readable[i], &path)) {
+            if (is_pointer_sized(path) && file_kind_check_file(path, e)) {
+                free(path);
+                return -1;
+            }
             *ret = path;
             return 0;
         }

@@ -1,6 +1,7 @@
 /* Owns opening: tokenizer.json, or vocab.txt with tokenizer_config.json, into a tokenizer. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
+#include "common/base/file_kind.h"
 #include "common/base/memory.h"
 #include "common/json/json.h"
 #include "common/text/tokenizer_parts.h"
@@ -57,7 +58,7 @@ static int read_vocabulary_file(struct tokenizer *t, const char *path, struct er
 {
     char *text;
     size_t size, capacity = 0;
-    if (file_read(&text, &size, path, e))
+    if (file_kind_check_file(path, e) || file_read(&text, &size, path, e))
         return -1;
     size_t line = 0;
     for (char *at = text, *end = text + size, *next; at < end; at = next) {
@@ -276,7 +277,7 @@ static int read_model_json(struct tokenizer *t, const struct json *model, const 
 static int read_tokenizer_json(struct tokenizer *t, const char *path, struct error *e)
 {
     struct json *root;
-    if (json_read(&root, path, e))
+    if (file_kind_check_file(path, e) || json_read(&root, path, e))
         return -1;
     if (require_type(root, "model", "WordPiece", path, e) || require_type(root, "normalizer", "BertNormalizer", path, e) ||
         require_type(root, "pre_tokenizer", "BertPreTokenizer", path, e) || check_post_processor(root, path, e) ||

@@ -175,7 +175,19 @@ static void each_wrong_table_is_named(void **state)
         {PATH,
          "\xff\xfe"
          "a",
-         "is UTF-16; save it as UTF-8"},
+         "is UTF-16; set data.encoding to \"utf-16\", or save it as UTF-8"},
+        {PATH, "PAR1\x15\x04", "is a Parquet file; convert it: python3 -c"},
+        {PATH, "PK\003\004 and more", "is a ZIP archive or an Excel workbook; unpack it"},
+        {PATH, "BZh91AY&SY....", "is bzip2 data; unpack it: bunzip2 -k " PATH},
+        {PATH,
+         "\xfd"
+         "7zXZ",
+         "cell 1 is not valid UTF-8"},
+        {PATH, "version https://git-lfs.github.com/spec/v1\noid sha256:46\n",
+         "is a Git LFS pointer, not the file itself; fetch it: git lfs pull"},
+        {PATH, "\n<!DOCTYPE html><html>", "is an HTML page; was it a failed download?"},
+        {"test_name.jsonl", "[1, 2]\n", "test_name.jsonl:1: a row is a number; an object is expected"},
+        {"test_name.json", "{\"a\": [1, 2],\n \"b\": [1]}", "test_name.json: is one JSON object and no table"},
         {"test_name.csv.gz", "a,b\n1,2\n", "is named .gz but holds no gzip data"},
         {"test_name.jsonl.zst", "{}\n", "is named .zst but holds no Zstandard data"},
         {"test_name.jsonl", "a,b\n1,2\n", "test_name.jsonl:1:1: "},
@@ -195,6 +207,141 @@ static void each_wrong_table_is_named(void **state)
             fail_msg("expected: %s\nfound:    %s", cases[i].words, more ? e.message : "no error");
         table_file_close(&f);
     }
+}
+
+struct expected_table {
+    const char *path, *text;
+    size_t size; /* 0: strlen */
+    struct table_options options;
+    const char *format, *rows; /* rows: as JSON, one behind another */
+};
+
+static void expect_table(const struct expected_table *c)
+{
+    struct table_file *f;
+    struct error e = {0};
+    const struct json *row;
+    size_t line;
+    char found[2000] = "";
+    int more;
+    write_text(c->path, c->text, c->size ? c->size : strlen(c->text));
+    if (table_file_open(&f, c->path, &c->options, &e))
+        fail_msg("%s", e.message);
+    while ((more = table_file_next(f, &row, &line, &e)) > 0) {
+        char *text = json_print(row, false);
+        strncat(found, text, sizeof found - strlen(found) - 1);
+        free(text);
+    }
+    if (more)
+        fail_msg("%s", e.message);
+    if (strcmp(found, c->rows) || strcmp(table_file_format(f), c->format))
+        fail_msg("%s\nexpected: %s %s\nfound:    %s %s", c->text, c->format, c->rows, table_file_format(f), found);
+    table_file_close(&f);
+}
+
+/* Expected: pandas.read_csv of the same bytes (sep, encoding, quoting=3 where said), an empty cell as null. */
+static void dialects_are_found(void **state)
+{
+    (void)state;
+    static const char utf16[] = "\xff\xfe"
+                                "a\0,\0b\0\n\0\xe9\0,\0"
+                                "1\0\n\0";
+    static const struct expected_table cases[] = {
+        {PATH, "a;b, c\n1;2\n3;4\n", .format = "CSV (separator ';')",
+         .rows = "{\"a\": \"1\", \"b, c\": \"2\"}{\"a\": \"3\", \"b, c\": \"4\"}"},
+        {PATH, "a,b\tc\nx\t1\ny\t2\n", .format = "CSV (separator tab)",
+         .rows = "{\"a,b\": \"x\", \"c\": \"1\"}{\"a,b\": \"y\", \"c\": \"2\"}"},
+        {PATH, "a|b\n1, 2|x\n", .format = "CSV (separator '|')", .rows = "{\"a\": \"1, 2\", \"b\": \"x\"}"},
+        {PATH, "\xef\xbb\xbfsep=;\r\na;b\r\n1;2,3\r\n", .format = "CSV (separator ';')",
+         .rows = "{\"a\": \"1\", \"b\": \"2,3\"}"},
+        {PATH, "a,b\r1,2\r\r3,\"4\r5\"\r", .format = "CSV (CR line ends)",
+         .rows = "{\"a\": \"1\", \"b\": \"2\"}{\"a\": \"3\", \"b\": \"4\\r5\"}"},
+        {PATH, "a,b\r\r\n1,2\r\r\n", .format = "CSV", .rows = "{\"a\": \"1\", \"b\": \"2\"}"},
+        {PATH, "v1,,x,\n1,,2,\n", .format = "CSV",
+         .rows = "{\"v1\": \"1\", \"Unnamed: 1\": null, \"x\": \"2\", \"Unnamed: 3\": null}"},
+        {PATH, "a,b\ncaf\xe9,\x80\n", .options = {.encoding = "cp1252"}, .format = "CSV (encoding cp1252)",
+         .rows = "{\"a\": \"caf\xc3\xa9\", \"b\": \"\xe2\x82\xac\"}"},
+        {PATH, utf16, sizeof utf16 - 1, .options = {.encoding = "utf-16"}, .format = "CSV (encoding utf-16)",
+         .rows = "{\"a\": \"\xc3\xa9\", \"b\": \"1\"}"},
+        {PATH, "a,b\n\"x,1\n", .options = {.plain_quotes = true}, .format = "CSV (quotes are text)",
+         .rows = "{\"a\": \"\\\"x\", \"b\": \"1\"}"},
+        {"test_name.tsv", "a\tb\n\"x\t1\ny\t2\nz\"\t3\n", .format = "TSV (quotes are text)",
+         .rows = "{\"a\": \"\\\"x\", \"b\": \"1\"}{\"a\": \"y\", \"b\": \"2\"}{\"a\": \"z\\\"\", \"b\": \"3\"}"},
+        {"test_name.tsv", "a\tb\n\"x\"\"\"\t1\n", .format = "TSV", .rows = "{\"a\": \"x\\\"\", \"b\": \"1\"}"},
+        {"test_name.tsv", "a\tb\n\"x\n y\"\t1\n", .format = "TSV", .rows = "{\"a\": \"x\\n y\", \"b\": \"1\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_table(&cases[i]);
+}
+
+/* Expected: pandas.read_json of what to_json writes with each orient, and datasets' {"data": [...]}. */
+static void json_documents_are_tables(void **state)
+{
+    (void)state;
+    static const char *const documents[] = {
+        "[{\"a\": \"x\", \"b\": 1}, {\"a\": \"y\", \"b\": 2}]",
+        "[\n  {\n    \"a\": \"x\",\n    \"b\": 1\n  },\n  {\"a\": \"y\", \"b\": 2}\n]\n",
+        "{\"version\": \"1\", \"data\": [{\"a\": \"x\", \"b\": 1}, {\"a\": \"y\", \"b\": 2}]}",
+        "{\"a\": {\"0\": \"x\", \"1\": \"y\"}, \"b\": {\"0\": 1, \"1\": 2}}",
+        "{\"0\": {\"a\": \"x\", \"b\": 1}, \"1\": {\"a\": \"y\", \"b\": 2}}",
+        "{\"columns\": [\"a\", \"b\"], \"index\": [0, 1], \"data\": [[\"x\", 1], [\"y\", 2]]}",
+        "{\"a\": [\"x\", \"y\"],\n \"b\": [1, 2]}",
+    };
+    static const char *const paths[] = {"test_name.json", "test_name.jsonl", "test_name"};
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++)
+        for (size_t p = 0; p < 3; p++)
+            expect_table(&(struct expected_table){paths[p], documents[i], .format = "JSON",
+                                                  .rows = "{\"a\": \"x\", \"b\": 1}{\"a\": \"y\", \"b\": 2}"});
+    expect_table(&(struct expected_table){"test_name.json", "{\"a\": \"x\"}\n{\"a\": \"y\"}\n", .format = "JSON Lines",
+                                          .rows = "{\"a\": \"x\"}{\"a\": \"y\"}"});
+    expect_table(&(struct expected_table){"test_name.json", "{\"a\": \"x\", \"labels\": [\"p\", \"q\"]}", .format = "JSON Lines",
+                                          .rows = "{\"a\": \"x\", \"labels\": [\"p\", \"q\"]}"});
+}
+
+static void lines_in_a_quoted_cell_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t swallowed;
+        size_t line;
+    } cases[] = {
+        {"a,b\n1,x\n\"2,x\n3,y\n4\",z\n", 1, 3},
+        {"a,b\n1,\"x\ny\"\n\"2,x\n3,y\n\",z\n", 1, 4},
+        {"a,b\n1,\"a line\nand one more\"\n", 0, 0},
+        {"a,b,c\n\"a line\nand one more\",1,2\n", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct table_file *f;
+        struct error e;
+        const struct json *row;
+        size_t line;
+        write_text(PATH, cases[i].text, strlen(cases[i].text));
+        assert_int_equal(table_file_open(&f, PATH, NULL, &e), 0);
+        while (table_file_next(f, &row, &line, &e) > 0)
+            ;
+        const struct table_notes notes = table_file_notes(f);
+        if (notes.swallowed != cases[i].swallowed || notes.swallowed_line != cases[i].line)
+            fail_msg("%s: expected %d at line %zu, found %d at line %zu", cases[i].text, (int)cases[i].swallowed, cases[i].line,
+                     (int)notes.swallowed, notes.swallowed_line);
+        table_file_close(&f);
+    }
+}
+
+static void encodings_are_guessed(void **state)
+{
+    (void)state;
+    write_text(PATH, "a,b\ncaf\xe9,1\n", 12);
+    assert_string_equal(table_file_guess_encoding(PATH), "cp1252");
+    write_text(PATH, "a,b\ncaf\xc3\xa9,1\n", 13);
+    assert_null(table_file_guess_encoding(PATH));
+    write_text(PATH,
+               "\xff\xfe"
+               "a\0",
+               4);
+    assert_string_equal(table_file_guess_encoding(PATH), "utf-16");
+    write_text(PATH, "a,b\n\x81\xe9,1\n", 10); /* 0x81 is nothing in cp1252 */
+    assert_null(table_file_guess_encoding(PATH));
 }
 
 static void a_walk_goes_on_behind_a_bad_row(void **state)
@@ -219,9 +366,15 @@ static void a_walk_goes_on_behind_a_bad_row(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_read_as_python_reads_them), cmocka_unit_test(rows_know_their_lines),
-        cmocka_unit_test(compressed_files_read_whole),      cmocka_unit_test(damaged_files_are_refused),
-        cmocka_unit_test(each_wrong_table_is_named),        cmocka_unit_test(a_walk_goes_on_behind_a_bad_row)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tables_read_as_python_reads_them),
+                                       cmocka_unit_test(rows_know_their_lines),
+                                       cmocka_unit_test(compressed_files_read_whole),
+                                       cmocka_unit_test(damaged_files_are_refused),
+                                       cmocka_unit_test(each_wrong_table_is_named),
+                                       cmocka_unit_test(dialects_are_found),
+                                       cmocka_unit_test(json_documents_are_tables),
+                                       cmocka_unit_test(lines_in_a_quoted_cell_are_told),
+                                       cmocka_unit_test(encodings_are_guessed),
+                                       cmocka_unit_test(a_walk_goes_on_behind_a_bad_row)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
