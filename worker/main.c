@@ -98,14 +98,40 @@ static int run_memory(const struct arguments *a, struct error *e)
     return result;
 }
 
+static int run_options(const struct arguments *a, struct error *e);
+
 static const struct verb verbs[] = {
     {"work", "[option ...]", "takes trials from a running muster and trains them", 0, 0, work_options, .run = run_work,
      .program = "muster-worker"},
     {"bench", "[option ...]", "measures training steps or inference of a BERT on this machine", 0, 0, bench_options,
      .run = bench_run},
     {"memory", "TRIAL RANKS", "what a trial takes of a rank's memory", 2, 2, .run = run_memory, .program = "muster-worker"},
+    {"options", "", "prints the options of each verb as JSON: manual pages and completion are made of it", 0, 0,
+     .run = run_options, .program = "muster-worker"},
     {NULL},
 };
+
+static int run_options(const struct arguments *a, struct error *e)
+{
+    (void)a;
+    (void)e;
+    struct json *tables = json_object();
+    for (const struct verb *v = verbs; v->name; v++) {
+        struct json *list = json_set(tables, v->name, json_array());
+        for (const struct option *o = v->options; o && o->name; o++) {
+            struct json *option = json_append(list, json_object());
+            json_set_string(option, "name", o->name);
+            json_set_string(option, "value", o->value);
+            json_set_string(option, "default", o->fallback);
+            json_set_string(option, "help", o->help);
+        }
+    }
+    char *text = json_print(tables, true);
+    printf("%s\n", text);
+    free(text);
+    json_destroy(&tables);
+    return 0;
+}
 
 static int run_verb(const struct verb *v, const char *program, int argc, char **argv)
 {
@@ -133,7 +159,7 @@ int main(int argc, char **argv)
     const struct verb *v = verbs;
     bool named = argc > 1 && argv[1][0] != '-';
     if (argc > 1 && !strcmp(argv[1], "--version")) {
-        printf("muster-worker " MUSTER_VERSION "\n");
+        printf("muster-worker " MUSTER_VERSION "%s\n", git_version);
         return 0;
     }
     if (named && !(v = verb_find(verbs, argv[1], &e))) {

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Options of every verb. They are flags and have places of their own in struct arguments. */
-static const struct option common_options[] = {
+const struct option common_options[] = {
     {"verbose", 'v', NULL, NULL, "say more on standard error"},
     {"help", 'h', NULL, NULL, "print this"},
     {NULL},

@@ -15,6 +15,9 @@ struct option {
 
 #define OPTIONS_MOST 16
 
+/* Options of every verb. They are flags and have places of their own in struct arguments. */
+extern const struct option common_options[];
+
 struct arguments;
 
 struct verb {

@@ -107,6 +107,8 @@ static int read_file(struct given *g, struct error *e)
     }
     for (size_t i = 0; i < json_size(file); i++) {
         const char *key = json_key(file, i);
+        if (strcmp(key, JOB_SCHEMA_KEY) == 0 && json_string(json_at(file, i)))
+            continue;
         if (strcmp(key, "sweep") == 0)
             add_sweep(g, json_at(file, i));
         else if ((is_section(key) ? add_section(g, key, json_at(file, i), e) : add_key(g, key, json_at(file, i), e)) != 0)

@@ -45,7 +45,8 @@ const struct job_field job_fields[] = {
     {"data.text_b", JOB_STRINGS, 0, "[]", AT(data.text_b), .help = "fields of text B; empty: single texts"},
     {"data.word_limits", JOB_LIMITS, JOB_NULL, "null", 1, 1000000000, AT(data.word_limits), .also = "max_words",
      .help = "of a text field only the first words count: {\"text\": 300}"},
-    {"data.joiner", JOB_STRING, 0, "\". \"", AT(data.joiner), .also = "separator", .help = "between the fields of a text"},
+    {"data.joiner", JOB_STRING, JOB_EMPTY, "\". \"", AT(data.joiner), .also = "separator",
+     .help = "between the fields of a text"},
     {"data.required", JOB_STRINGS, 0, "[]", AT(data.required), .help = "fields without which a row is dropped"},
     {"data.labels", JOB_STRINGS, 0, "[]", AT(data.labels), .also = "label_names classes",
      .help = "label names by index; empty: as found"},
@@ -488,7 +489,7 @@ static int store_null(const struct job_field *f, struct job *j, struct error *e)
     return 0; /* texts and sweep: NULL already */
 }
 
-static bool null_allowed(const struct job_field *f)
+bool job_field_takes_null(const struct job_field *f)
 {
     return f->flags & (JOB_NULL | JOB_REQUIRED) || strcmp(f->fallback, "null") == 0;
 }
@@ -498,11 +499,11 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
     void *to = place(f, j);
     double number = 0;
     int index;
-    if (json_type(value) == JSON_NULL && null_allowed(f))
+    if (json_type(value) == JSON_NULL && job_field_takes_null(f))
         return store_null(f, j, e);
     switch (f->type) {
     case JOB_STRING:
-        if (!json_string(value) || (!*json_string(value) && strcmp(f->key, "data.joiner") != 0))
+        if (!json_string(value) || (!*json_string(value) && !(f->flags & JOB_EMPTY)))
             return expected(f, "a text that is not empty", value, e);
         *(char **)to = duplicate(json_string(value));
         return 0;

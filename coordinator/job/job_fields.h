@@ -1,4 +1,4 @@
-/* The table of job keys and what can be done with a row of it. Seen by job.c and its tests only. */
+/* The table of job keys and what can be done with a row of it. Seen by job*.c, what documents the keys, and tests. */
 #pragma once
 
 #include "coordinator/job/job.h"
@@ -32,7 +32,8 @@ enum job_flag {
     JOB_FREE = 16, /* may change from run to run in one directory */
     JOB_REQUIRED = 32,
     JOB_FILLED = 64, /* a list that may not be empty */
-    JOB_LATER = 128  /* newer than the identities that runs have stored: not part of them while it has its default */
+    JOB_LATER = 128, /* newer than the identities that runs have stored: not part of them while it has its default */
+    JOB_EMPTY = 256  /* a string that may be empty */
 };
 
 struct job_field {
@@ -47,10 +48,13 @@ struct job_field {
     const char *help;
 };
 
+#define JOB_SCHEMA_KEY "$schema" /* may stand in a job file, for editors; it is no key of the job */
+
 extern const struct job_field job_fields[];
 extern const size_t job_field_count;
 
 const struct job_field *job_field_find(const char *key);
+bool job_field_takes_null(const struct job_field *f); /* as a value; for a required key it is the same as leaving it out */
 /* Checks `value` and stores it; texts are duplicated (the caller freed what was there). */
 int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e);
 struct json *job_field_value(const struct job_field *f, const struct job *j);
