@@ -13,10 +13,10 @@ need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-
 mkdir -p runs
 fetch_model runs/minilm
 export MUSTER_MINILM=$PWD/runs/minilm
-if ! runs/python/bin/python -c "import transformers, tensorboard" 2>/dev/null; then
+if ! runs/python/bin/python -c "import transformers, tensorboard, jsonschema" 2>/dev/null; then
   rm -rf runs/python.new
   /usr/bin/python3 -m venv --system-site-packages runs/python.new
-  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0
+  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0 jsonschema==4.23.0
   rm -rf runs/python && mv runs/python.new runs/python
 fi
 export PYTHON=$PWD/runs/python/bin/python

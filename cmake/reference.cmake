@@ -1,7 +1,7 @@
 # Manual pages and bash completion, made from the tables of the programs at each build that changes them, and installed.
 add_executable(muster-reference tools/reference/main.c tools/reference/man_pages.c tools/reference/completion.c)
 muster_options(muster-reference)
-target_link_libraries(muster-reference PRIVATE coordination)
+target_link_libraries(muster-reference PRIVATE cli)
 string(TIMESTAMP MUSTER_DATE "%Y-%m-%d" UTC) # SOURCE_DATE_EPOCH, where it is set
 set(MUSTER_REFERENCE ${CMAKE_BINARY_DIR}/reference)
 add_custom_command(OUTPUT ${MUSTER_REFERENCE}/muster.1 ${MUSTER_REFERENCE}/muster
