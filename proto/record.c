@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXACT 9007199254740992.0 /* 2^53: up to here a JSON number is an exact integer everywhere */
+#define EXACT (UINT64_C(1) << 53) /* up to here a JSON number is an exact integer everywhere */
 
 static void *place(const void *record, size_t offset)
 {
@@ -28,7 +28,7 @@ static int choice_count(const struct record_field *f)
 
 static struct json *of_u64(uint64_t value)
 {
-    if ((double)value <= EXACT)
+    if (value <= EXACT)
         return json_of_number((double)value);
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, value);
@@ -155,7 +155,7 @@ static int read_u64(uint64_t *ret, const struct record_field *f, const struct js
         char *end, again[24];
         uint64_t value = strtoull(text, &end, 10);
         snprintf(again, sizeof again, "%" PRIu64, value);
-        if (strcmp(again, text) || (double)value <= EXACT || (f->max != 0 && (double)value > f->max))
+        if (strcmp(again, text) || value <= EXACT || (f->max != 0 && (double)value > f->max))
             return error_set(e, ERROR_FAILED, "field \"%s\": not a whole number: \"%.40s\"", f->name, text);
         *ret = value;
         return 0;
