@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 #define CONNECTION_FILE "connection.json"
-#define CONNECTION_KEY 41 /* a CURVE key in Z85 text, with NUL */
+#define CONNECTION_KEY 41       /* a CURVE key in Z85 text, with NUL */
+#define CONNECTION_OVERHEAD 256 /* bytes that CURVE may add to a message; libzmq counts them against its limit */
 
 struct connection {
     char *version;

@@ -33,7 +33,7 @@ static int set_numbers(void *socket)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (zmq_setsockopt(socket, numbers[i].option, &numbers[i].value, sizeof numbers[i].value))
             return -1;
-    int64_t limit = MESSAGE_LIMIT;
+    int64_t limit = MESSAGE_LIMIT + CONNECTION_OVERHEAD;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 }
 

@@ -9,9 +9,9 @@
 struct dialer;
 
 enum line_state {
-    LINE_DOWN,   /* not connected (yet, or any more) */
+    LINE_DOWN,   /* not connected (yet, or any more); a coordinator with another key than the file's hangs up without a word */
     LINE_UP,     /* connected and authenticated */
-    LINE_REFUSED /* the coordinator does not accept our key, or is not the one of the file */
+    LINE_REFUSED /* the coordinator does not accept our key */
 };
 
 /* name: of this peer, the group's token. */

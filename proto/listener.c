@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,11 @@ static int start_keeper(struct listener *l, struct error *e)
             zmq_close(l->gate);
         return -1;
     }
+    sigset_t all, before; /* signals belong to the owner's thread, and end its wait */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int number = pthread_create(&l->keeper, NULL, keep_gate, l);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (number) {
         zmq_close(l->gate);
         return error_errno(e, number, "control connection: no gate keeper");
@@ -114,7 +119,7 @@ static int set_numbers(void *socket)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (zmq_setsockopt(socket, numbers[i].option, &numbers[i].value, sizeof numbers[i].value))
             return -1;
-    int64_t limit = MESSAGE_LIMIT;
+    int64_t limit = MESSAGE_LIMIT + CONNECTION_OVERHEAD;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit);
 }
 

@@ -16,7 +16,7 @@ void listener_destroy(struct listener **l); /* gives what was sent one second to
 void listener_connection(const struct listener *l, struct connection *ret);
 
 /* One message. 1: *bytes (borrowed until the next call), *size and the peer's name are set; 0: none came within `seconds`
- * (or a signal did). -1: the socket is broken. */
+ * (or a signal did, or what is no message). -1: the socket is broken. */
 int listener_receive(struct listener *l, char peer[PEER_NAME], const char **bytes, size_t *size, double seconds, struct error *e);
 /* false: the peer is not connected now. */
 bool listener_send(struct listener *l, const char *peer, const char *text);
