@@ -43,7 +43,7 @@ static char connection[64];
 static int ask(const struct observer *o, uint32_t epoch, struct error *e)
 {
     struct epoch_report r = {.epoch = epoch, .train_loss = 0.5, .logits = "/logits.h5"};
-    struct verdict v = {0};
+    struct epoch_decision v = {0};
     double start = clock_seconds();
     if (o->epoch(o->context, &r, &v, e))
         return -1;

@@ -1,4 +1,4 @@
-/* Owns the life of a worker group: orders from rank 0 to the others, leases, devices, reports. */
+/* Owns the life of a worker group: commands from rank 0 to the others, leases, devices, reports. */
 #include "worker/agent.h"
 
 #include "common/base/clock.h"
@@ -8,9 +8,9 @@
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/base/stop.h"
-#include "worker/introduction.h"
-#include "worker/link.h"
-#include "worker/train/group.h"
+#include "worker/client.h"
+#include "worker/preflight.h"
+#include "worker/train/agree.h"
 #include "worker/train/trace_file.h"
 
 #include <stdio.h>
@@ -19,33 +19,33 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define IDLE_TURN 1.0 /* seconds: idle ranks hear from rank 0 at least this often, long before a deadline */
-#define PATIENCE 4.0  /* heartbeat timeouts that a rank waits for another: rank 0 may be waiting for a verdict */
-#define LEAVE_WITHIN 10.0
+#define IDLE_INTERVAL 1.0  /* seconds: rank 0 sends idle ranks a command at least this often, long before a deadline */
+#define TIMEOUT_FACTOR 4.0 /* ranks wait so many heartbeat timeouts for each other: rank 0 may be waiting for a decision */
+#define LEAVE_TIMEOUT 10.0
 
-/* The reference is there to be right: measuring it would take longer than the small work it is used for. */
-static double measure(struct device *d)
+/* The reference is not optimised: measuring it would take longer than the small work it is used for. */
+static double measure_gemm_rate(struct device *d)
 {
     return strcmp(d->run->name, "cpu_reference") ? device_gemm_rate(d) : 0;
 }
 
-const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe, measure};
+const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe, measure_gemm_rate};
 
 struct agent {
     const struct agent_options *options;
     const struct agent_work *work;
     struct communicator *communicator;
-    struct link *link;
+    struct client *client;
     struct device *devices[PRECISIONS]; /* made when first needed */
     uint64_t lease;                     /* the one at work */
-    bool said_stopped, traces;
-    double leave_by; /* after a signal of its own, if the coordinator does not answer */
+    bool stopped_sent, traces;
+    double leave_deadline; /* after a signal of its own, if the coordinator does not answer */
 };
 
-/* What rank 0 tells the others between leases. */
-enum order_kind { ORDER_WAIT, ORDER_LEASE, ORDER_END };
+/* What rank 0 broadcasts between leases. */
+enum command_kind { COMMAND_WAIT, COMMAND_LEASE, COMMAND_END };
 
-struct order {
+struct command {
     uint32_t kind;
     int32_t exit_code;
     uint64_t lease;
@@ -90,20 +90,20 @@ static void report_step(void *context, const struct step_report *r)
                              .tokens_per_second = r->tokens_per_second,
                              .examples_per_second = r->examples_per_second,
                              .gemm_share = r->gemm_share};
-    link_report(a->link, &b);
+    client_set_progress(a->client, &b);
 }
 
-static int report_epoch(void *context, const struct epoch_report *r, struct verdict *ret, struct error *e)
+static int report_epoch(void *context, const struct epoch_report *r, struct epoch_decision *ret, struct error *e)
 {
     struct agent *a = context;
     struct message answer,
-        question = {
+        request = {
             .kind = MESSAGE_EPOCH,
             .epoch = {.lease = a->lease, .epoch = r->epoch, .train_loss = r->train_loss, .logits = (char *)(uintptr_t)r->logits}};
-    if (link_ask(a->link, &question, &answer, e))
+    if (client_ask(a->client, &request, &answer, e))
         return -1;
     const struct message_verdict *v = &answer.verdict;
-    *ret = (struct verdict){v->best, v->stop, v->metrics ? json_print(v->metrics, false) : NULL};
+    *ret = (struct epoch_decision){v->best, v->stop, v->metrics ? json_print(v->metrics, false) : NULL};
     message_free(&answer);
     return 0;
 }
@@ -111,7 +111,7 @@ static int report_epoch(void *context, const struct epoch_report *r, struct verd
 static void send_or_warn(struct agent *a, const struct message *m)
 {
     struct error e;
-    if (link_send(a->link, m, &e))
+    if (client_send(a->client, m, &e))
         log_warn("%s", e.message);
 }
 
@@ -125,9 +125,9 @@ static void send_result(struct agent *a, const struct trainer_result *r)
 static void send_failed(struct agent *a, const struct error *why, bool healthy)
 {
     struct message m = {.kind = MESSAGE_FAILED, .failed = {a->lease, why->kind ? (int)why->kind : ERROR_FAILED, NULL, healthy}};
-    char words[sizeof why->message];
-    snprintf(words, sizeof words, "%s", why->message);
-    m.failed.words = words;
+    char reason[sizeof why->message];
+    snprintf(reason, sizeof reason, "%s", why->message);
+    m.failed.words = reason;
     send_or_warn(a, &m);
 }
 
@@ -135,18 +135,18 @@ static void send_stopped(struct agent *a, bool leaving)
 {
     struct message m = {.kind = MESSAGE_STOPPED, .stopped = {a->lease, leaving}};
     send_or_warn(a, &m);
-    a->said_stopped = true;
-    a->leave_by = clock_seconds() + LEAVE_WITHIN;
+    a->stopped_sent = true;
+    a->leave_deadline = clock_seconds() + LEAVE_TIMEOUT;
 }
 
 /* ---- one lease, all ranks ---- */
 
-static int carry_out(struct trainer_result *ret, struct agent *a, const struct trial *t, struct error *e)
+static int run_trial(struct trainer_result *ret, struct agent *a, const struct trial *t, struct error *e)
 {
     const struct observer o = {a, report_step, report_epoch}, *observer = &o;
     struct device *d;
     operation_begin("load");
-    if (group_agree(a->communicator, find_device(&d, a, t->precision, e), e))
+    if (agree(a->communicator, find_device(&d, a, t->precision, e), e))
         return -1;
     if (t->kind == TRIAL_TRAIN && a->work->measure && !d->gemm_rate)
         d->gemm_rate = a->work->measure(d); /* all ranks at once, as they will train */
@@ -158,131 +158,130 @@ static int carry_out(struct trainer_result *ret, struct agent *a, const struct t
     return result;
 }
 
-/* 0: the group is well, whatever became of the lease, which is reported. -1: its ranks have lost each other. */
-static int do_lease(struct agent *a, const struct trial *t, struct error *e)
+/* 0: the group can go on, whatever became of the lease, which is reported. -1: its ranks have lost each other. */
+static int run_lease(struct agent *a, const struct trial *t, struct error *e)
 {
     struct trainer_result r = {0};
     struct error why = {0}, broken;
-    int result = carry_out(&r, a, t, &why);
-    bool healthy = !group_agree(a->communicator, 0, &broken);
+    int result = run_trial(&r, a, t, &why);
+    bool healthy = !agree(a->communicator, 0, &broken);
     bool stopped = result && why.kind == ERROR_STOPPED && healthy;
     if (!a->communicator->rank) {
-        struct link_news news;
-        link_look(a->link, &news);
+        struct client_status status;
+        client_poll(a->client, &status);
         if (!result && healthy)
             send_result(a, &r);
         else if (stopped)
-            send_stopped(a, !news.stop && !news.goodbye);
+            send_stopped(a, !status.stop && !status.goodbye);
         else
             send_failed(a, result ? &why : &broken, healthy);
     }
     free(r.best_weights);
     a->lease = 0;
     operation_begin("wait");
-    link_report(a->link, &(struct message_beat){0});
+    client_set_progress(a->client, &(struct message_beat){0});
     if (!healthy && e)
         *e = result ? why : broken;
     return healthy ? 0 : -1;
 }
 
-/* ---- ranks that follow ---- */
+/* ---- followers ---- */
 
-static void begin_lease(struct agent *a, const struct trial *t, uint64_t lease, uint32_t attempt)
+static void enter_lease(struct agent *a, const struct trial *t, uint64_t lease, uint32_t attempt)
 {
     a->lease = lease;
     fault_set_trial(t->key, attempt);
-    link_report(a->link, &(struct message_beat){.lease = lease});
+    client_set_progress(a->client, &(struct message_beat){.lease = lease});
 }
 
-static int follow_lease(struct agent *a, const struct order *order, struct error *e)
+static int receive_lease(struct agent *a, const struct command *command, struct error *e)
 {
-    char *text = allocate(order->size + 1, 1);
+    char *text = allocate(command->size + 1, 1);
     struct json *j = NULL;
     struct trial t = {0};
-    int result = a->communicator->run->broadcast(a->communicator, text, order->size, 0, e);
-    if (!result && !(result = json_parse(&j, text, order->size, "lease", e)))
+    int result = a->communicator->run->broadcast(a->communicator, text, command->size, 0, e);
+    if (!result && !(result = json_parse(&j, text, command->size, "lease", e)))
         result = trial_from_json(&t, j, e);
     json_destroy(&j);
     free(text);
     if (!result) {
-        begin_lease(a, &t, order->lease, order->attempt);
-        result = do_lease(a, &t, e);
+        enter_lease(a, &t, command->lease, command->attempt);
+        result = run_lease(a, &t, e);
     }
     trial_free(&t);
     return result;
 }
 
-static int follow(struct agent *a, int *exit_code, struct error *e)
+static int run_follower(struct agent *a, int *exit_code, struct error *e)
 {
     for (;;) {
-        struct order order;
-        if (a->communicator->run->broadcast(a->communicator, &order, sizeof order, 0, e))
+        struct command command;
+        if (a->communicator->run->broadcast(a->communicator, &command, sizeof command, 0, e))
             return -1;
-        a->communicator->timeout = order.timeout;
-        if (order.kind == ORDER_END) {
-            *exit_code = order.exit_code;
+        a->communicator->timeout = command.timeout;
+        if (command.kind == COMMAND_END) {
+            *exit_code = command.exit_code;
             return 0;
         }
-        if (order.kind == ORDER_LEASE && follow_lease(a, &order, e))
+        if (command.kind == COMMAND_LEASE && receive_lease(a, &command, e))
             return -1;
     }
 }
 
-/* ---- rank 0, which leads ---- */
+/* ---- rank 0, the leader ---- */
 
-static int give_order(struct agent *a, struct order order, const char *text, struct error *e)
+static int send_command(struct agent *a, struct command command, const char *text, struct error *e)
 {
     struct communicator *c = a->communicator;
-    order.timeout = c->timeout;
+    command.timeout = c->timeout;
     if (c->size == 1)
         return 0;
-    if (c->run->broadcast(c, &order, sizeof order, 0, e))
+    if (c->run->broadcast(c, &command, sizeof command, 0, e))
         return -1;
-    return text ? c->run->broadcast(c, (void *)(uintptr_t)text, order.size, 0, e) : 0;
+    return text ? c->run->broadcast(c, (void *)(uintptr_t)text, command.size, 0, e) : 0;
 }
 
-static int lead_lease(struct agent *a, const struct message_lease *lease, struct error *e)
+static int broadcast_lease(struct agent *a, const struct message_lease *lease, struct error *e)
 {
     struct json *j = trial_to_json(&lease->trial);
     char *text = json_print(j, false);
     json_destroy(&j);
-    struct order order = {.kind = ORDER_LEASE, .lease = lease->lease, .attempt = lease->attempt, .size = strlen(text)};
-    begin_lease(a, &lease->trial, lease->lease, lease->attempt);
+    struct command command = {.kind = COMMAND_LEASE, .lease = lease->lease, .attempt = lease->attempt, .size = strlen(text)};
+    enter_lease(a, &lease->trial, lease->lease, lease->attempt);
     log_debug("lease %llu: trial %s, attempt %u", (unsigned long long)lease->lease, lease->trial.key, lease->attempt);
-    int result = give_order(a, order, text, e);
+    int result = send_command(a, command, text, e);
     free(text);
-    return result ? -1 : do_lease(a, &lease->trial, e);
+    return result ? -1 : run_lease(a, &lease->trial, e);
 }
 
-/* True: it is time to end. */
-static bool judge(struct agent *a, const struct link_news *news, int *exit_code)
+static bool must_end(struct agent *a, const struct client_status *status, int *exit_code)
 {
-    *exit_code = news->goodbye ? news->exit_code : ERROR_STOPPED;
-    if (news->goodbye)
+    *exit_code = status->goodbye ? status->exit_code : ERROR_STOPPED;
+    if (status->goodbye)
         return true;
-    if (news->lost) {
-        log_warn("%s; ending", news->why);
+    if (status->lost) {
+        log_warn("%s; ending", status->why);
         return true;
     }
-    if (stop_requested() && !a->said_stopped)
-        send_stopped(a, !news->stop);
-    return stop_requested() && !news->stop && clock_seconds() > a->leave_by;
+    if (stop_requested() && !a->stopped_sent)
+        send_stopped(a, !status->stop);
+    return stop_requested() && !status->stop && clock_seconds() > a->leave_deadline;
 }
 
-static int lead(struct agent *a, int *exit_code, struct error *e)
+static int run_leader(struct agent *a, int *exit_code, struct error *e)
 {
-    struct link_news news = {0};
+    struct client_status status = {0};
     for (;;) {
         struct message lease;
-        bool came = link_wait(a->link, IDLE_TURN, &lease, &news);
-        bool ends = judge(a, &news, exit_code);
+        bool came = client_wait(a->client, IDLE_INTERVAL, &lease, &status);
+        bool ends = must_end(a, &status, exit_code);
         int result;
         if (ends)
-            result = give_order(a, (struct order){.kind = ORDER_END, .exit_code = *exit_code}, NULL, e);
-        else if (came && !news.stop)
-            result = lead_lease(a, &lease.lease, e);
+            result = send_command(a, (struct command){.kind = COMMAND_END, .exit_code = *exit_code}, NULL, e);
+        else if (came && !status.stop)
+            result = broadcast_lease(a, &lease.lease, e);
         else
-            result = give_order(a, (struct order){.kind = ORDER_WAIT}, NULL, e);
+            result = send_command(a, (struct command){.kind = COMMAND_WAIT}, NULL, e);
         if (came)
             message_free(&lease);
         if (result || ends)
@@ -296,12 +295,12 @@ static void make_token(char *text, size_t size)
 {
     uint32_t chance[2] = {(uint32_t)getpid(), 0};
     if (getrandom(chance, sizeof chance, 0) < 0)
-        log_debug("no random token; the process number has to do");
+        log_debug("no random token; using the process id");
     snprintf(text, size, "worker-%08x%08x", chance[0], chance[1]);
 }
 
-/* problem: why this group cannot work, for the coordinator to say; NULL: it can. */
-static int connect_rank(struct agent *a, char *group, const struct introduction *i, const char *problem, struct error *e)
+/* problem: why this group cannot work, for the coordinator to report; NULL: it can. */
+static int connect_rank(struct agent *a, char *group, const struct preflight *p, const char *problem, struct error *e)
 {
     char device[256] = "", host[MACHINE_NAME];
     machine_name(host, sizeof host);
@@ -314,52 +313,52 @@ static int connect_rank(struct agent *a, char *group, const struct introduction 
                                   .threads = (uint32_t)a->options->threads,
                                   .group = group,
                                   .rank = (uint32_t)a->communicator->rank,
-                                  .build = i->build[0] ? (char *)(uintptr_t)i->build : NULL,
-                                  .places = i->places,
+                                  .build = p->build[0] ? (char *)(uintptr_t)p->build : NULL,
+                                  .places = p->places,
                                   .problem = (char *)(uintptr_t)problem};
-    if (link_create(&a->link, a->options->connection, &hello, e))
+    if (client_create(&a->client, a->options->connection, &hello, e))
         return -1;
-    a->communicator->timeout = PATIENCE * link_heartbeat_timeout(a->link);
+    a->communicator->timeout = TIMEOUT_FACTOR * client_heartbeat_timeout(a->client);
     return 0;
 }
 
-/* Rank 0 makes the group known, or says why it will not do. result: of all ranks so far. */
-static int introduce(struct agent *a, char *group, const struct introduction *i, int result, struct error *e)
+/* Rank 0 registers the group, or reports why it cannot work. result: of all ranks so far. */
+static int announce(struct agent *a, char *group, const struct preflight *p, int result, struct error *e)
 {
     struct error ignored;
     if (!result)
-        return connect_rank(a, group, i, NULL, e);
-    connect_rank(a, group, i, e->message, &ignored);
+        return connect_rank(a, group, p, NULL, e);
+    connect_rank(a, group, p, e->message, &ignored);
     return -1;
 }
 
-/* All ranks: rank 0 makes the group known, then the others follow under its name. result: of this rank so far. */
+/* All ranks: rank 0 registers the group, then the others connect under its name. result: of this rank so far. */
 static int connect_agent(struct agent *a, int result, struct error *e)
 {
     struct communicator *c = a->communicator;
-    struct introduction i = {0};
+    struct preflight p = {0};
     char group[PEER_NAME];
     if (a->options->group)
         snprintf(group, sizeof group, "%s", a->options->group);
     else
         make_token(group, sizeof group);
-    result = group_agree(c, result, e);
+    result = agree(c, result, e);
     if (!result)
-        result = introduction_make(&i, c, a->options->connection, e);
+        result = preflight_check(&p, c, a->options->connection, e);
     if (!c->rank)
-        result = introduce(a, group, &i, result, e);
-    free(i.places);
-    i.places = NULL;
-    if (group_agree(c, result, e) || c->run->broadcast(c, group, sizeof group, 0, e))
+        result = announce(a, group, &p, result, e);
+    free(p.places);
+    p.places = NULL;
+    if (agree(c, result, e) || c->run->broadcast(c, group, sizeof group, 0, e))
         return -1;
-    return group_agree(c, c->rank ? connect_rank(a, group, &i, NULL, e) : 0, e);
+    return agree(c, c->rank ? connect_rank(a, group, &p, NULL, e) : 0, e);
 }
 
-/* Nothing can be agreed on any more, not even the end. */
-static void end_broken(struct agent *a, const struct error *e)
+/* The ranks cannot agree on anything any more, not even on ending. */
+static void abort_group(struct agent *a, const struct error *e)
 {
     log_warn("%s", e->message);
-    link_destroy(&a->link);
+    client_destroy(&a->client);
     a->communicator->run->abort(a->communicator, ERROR_FAILED);
 }
 
@@ -401,19 +400,19 @@ int agent_run(int *exit_code, const struct agent_options *o, const struct agent_
 {
     struct agent a = {.options = o, .work = w, .communicator = c};
     struct device *first;
-    int result = find_device(&first, &a, precision_names[PRECISION_F32],
-                             e); /* a device that is not there is said before any work is taken */
+    int result =
+        find_device(&first, &a, precision_names[PRECISION_F32], e); /* an unknown device is reported before any lease is taken */
     fault_set_rank(c->rank);
     operation_begin("wait");
     result = connect_agent(&a, result, e);
     if (!result) {
-        result = begin_trace(&a, e) || (c->rank ? follow(&a, exit_code, e) : lead(&a, exit_code, e)) ? -1 : 0;
+        result = begin_trace(&a, e) || (c->rank ? run_follower(&a, exit_code, e) : run_leader(&a, exit_code, e)) ? -1 : 0;
         if (result)
-            end_broken(&a, e);
+            abort_group(&a, e);
         else
             end_trace(&a);
     }
-    link_destroy(&a.link);
+    client_destroy(&a.client);
     close_devices(&a);
     return result;
 }

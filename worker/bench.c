@@ -196,11 +196,11 @@ static int choose_engine(struct bench *b, struct error *e)
 
 static int load_parameters(struct bench *b, struct error *e)
 {
-    char *path, *words = NULL;
+    char *path, *report = NULL;
     if (model_directory_weights(&path, b->directory, e))
         return -1;
-    int result = parameters_load_pretrained(b->parameters, path, b->trial.seed, &words, e);
-    free(words);
+    int result = parameters_load_pretrained(b->parameters, path, b->trial.seed, &report, e);
+    free(report);
     free(path);
     return result;
 }
@@ -311,7 +311,7 @@ static void print_result(struct bench *b)
     char device[128];
     double achieved = b->flops / b->seconds / 1e9, share = device_gemm_share(b->device, achieved), rate = b->device->gemm_rate;
     device_describe(b->device, device, sizeof device);
-    log_info("%s %s: %.0f tokens/s a run of %d rank(s), %.0f of %.0f GFLOPS a rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
+    log_info("%s %s: %.0f tokens/s on %d rank(s), %.0f of %.0f GFLOPS per rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
              argument(b->arguments, "mode"), b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved,
              rate, 100 * share, b->peak, device);
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "

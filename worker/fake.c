@@ -1,10 +1,10 @@
-/* The fake device: trials that run by a script in place of a network, for sweeps, pruning, deaths and the control plane to be
- * tried in seconds. Everything around it is real: data, split, logits.h5, metrics, TensorBoard, checkpoint, verdicts, bundle.
+/* The fake device: trials that follow a script in place of a network, to try sweeps, pruning, failures and the control plane
+ * in seconds. Everything around it is real: data, split, logits.h5, metrics, TensorBoard, checkpoint, decisions, bundle.
  *
  * The script is a function of hyper-parameters, epoch and row alone: a trial has a skill, which grows with the epochs and is
  * largest near lr 3e-5; a row's logits are noise, with the skill added to what is right. best.safetensors is a classifier.weight
- * that holds skill and noise key, so that a score gives the logits that the trial was chosen for. Rows without labels get noise.
- * MUSTER_FAKE_STEP in the environment: seconds that a step takes, for whoever wants to see one under way (default 0). */
+ * that holds skill and noise key, so that scoring gives the logits that the trial was selected for. Rows without labels get
+ * noise. MUSTER_FAKE_STEP in the environment: seconds that a step takes, for whoever wants to see one under way (default 0). */
 #include "common/base/clock.h"
 #include "common/base/fault.h"
 #include "common/base/file.h"
@@ -17,8 +17,8 @@
 #include "common/format/tensor_file.h"
 #include "common/json/json.h"
 #include "worker/agent.h"
+#include "worker/train/agree.h"
 #include "worker/train/evaluate.h"
-#include "worker/train/group.h"
 #include "worker/train/metrics_file.h"
 #include "worker/train/plan.h"
 #include "worker/train/schedule.h"
@@ -43,7 +43,7 @@ struct fake_trial {
     struct metrics_file *metrics; /* rank 0 */
     uint64_t steps_per_epoch, steps, tokens;
     uint32_t epochs_done, best_epoch;
-    bool finished; /* by a verdict, or after the last epoch */
+    bool finished; /* by a decision, or after the last epoch */
     double pause, started;
     char *best, *logits, *state; /* paths */
 };
@@ -179,7 +179,7 @@ static void load(struct fake_trial *f)
     if (!f->trial->resume || !file_exists(f->state))
         return;
     if (json_read(&j, f->state, &why)) {
-        log_warn("%s; starting anew", why.message);
+        log_warn("%s; starting from scratch", why.message);
         return;
     }
     f->steps = (uint64_t)json_number(json_get(j, "steps"));
@@ -205,17 +205,17 @@ static int report_step(struct fake_trial *f, struct error *e)
                                 .grad_norm = 1 / (1 + epochs),
                                 .tokens_per_second = t->batch * (double)t->max_length / seconds,
                                 .examples_per_second = t->batch / seconds};
-    struct step_report words = {.step = line.step,
-                                .steps = all,
-                                .epoch = line.epoch,
-                                .epochs = t->epochs,
-                                .loss = line.loss,
-                                .lr = line.lr,
-                                .grad_norm = line.grad_norm,
-                                .tokens_per_second = line.tokens_per_second,
-                                .examples_per_second = line.examples_per_second};
+    struct step_report report = {.step = line.step,
+                                 .steps = all,
+                                 .epoch = line.epoch,
+                                 .epochs = t->epochs,
+                                 .loss = line.loss,
+                                 .lr = line.lr,
+                                 .grad_norm = line.grad_norm,
+                                 .tokens_per_second = line.tokens_per_second,
+                                 .examples_per_second = line.examples_per_second};
     if (f->observer->step)
-        f->observer->step(f->observer->context, &words);
+        f->observer->step(f->observer->context, &report);
     return metrics_file_step(f->metrics, &line, e);
 }
 
@@ -245,19 +245,19 @@ static int run_steps(struct fake_trial *f, struct error *e)
     return 0;
 }
 
-static int judge(struct fake_trial *f, struct error *e)
+static int end_epoch(struct fake_trial *f, struct error *e)
 {
     uint32_t epoch = f->epochs_done + 1;
     struct script script = script_of(f->trial, epoch);
-    struct epoch_report words = {.epoch = epoch, .train_loss = loss_of(f->trial, epoch, 0), .logits = f->logits};
-    struct verdict v = {0};
+    struct epoch_report report = {.epoch = epoch, .train_loss = loss_of(f->trial, epoch, 0), .logits = f->logits};
+    struct epoch_decision v = {0};
     double loss;
     if (append_logits(f->logits, &f->source, f->trial, &script, PART_VALIDATION, epoch, &loss, e) ||
-        f->observer->epoch(f->observer->context, &words, &v, e))
+        f->observer->epoch(f->observer->context, &report, &v, e))
         return -1;
     struct metrics_epoch line = {.step = f->steps,
                                  .epoch = epoch,
-                                 .train_loss = words.train_loss,
+                                 .train_loss = report.train_loss,
                                  .validation_loss = loss,
                                  .best = v.best,
                                  .metrics = v.metrics};
@@ -269,14 +269,14 @@ static int judge(struct fake_trial *f, struct error *e)
     return result ? -1 : save(f, e);
 }
 
-/* Rank 0 plays for the group; the others wait for it after each epoch. */
+/* Rank 0 computes for the group; the others wait for it after each epoch. */
 static int run_epochs(struct fake_trial *f, struct error *e)
 {
     struct communicator *c = f->communicator;
     while (!c->run->broadcast(c, &f->finished, sizeof f->finished, 0, e)) {
         if (f->finished)
             return 0;
-        if (group_agree(c, c->rank ? 0 : run_steps(f, e) || judge(f, e), e))
+        if (agree(c, c->rank ? 0 : run_steps(f, e) || end_epoch(f, e), e))
             return -1;
     }
     return -1;
@@ -295,7 +295,7 @@ static int open_trial(struct fake_trial *f, struct error *e)
     int result = source_open(&f->source, t, e);
     const struct split *s = &f->source.split;
     if (!result && !s->part[PART_VALIDATION].count)
-        result = error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be judged; check data and split");
+        result = error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be evaluated; check data and split");
     if (!result)
         result = plan_create(&plan, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count, t->seed, t->batch, t->micro_batch, e);
     if (!result) {
@@ -325,7 +325,7 @@ static int train(struct trainer_result *ret, const struct trial *t, struct devic
 {
     (void)d;
     struct fake_trial f = {.trial = t, .communicator = c, .observer = o, .started = clock_seconds()};
-    int result = group_agree(c, open_trial(&f, e), e) || run_epochs(&f, e) ? -1 : 0;
+    int result = agree(c, open_trial(&f, e), e) || run_epochs(&f, e) ? -1 : 0;
     if (!result)
         *ret = (struct trainer_result){.epochs_done = f.epochs_done,
                                        .best_epoch = f.best_epoch,
@@ -365,7 +365,7 @@ static int score(const struct trial *t, struct device *d, struct communicator *c
     if (!result && !c->rank)
         result = score_parts(t, &s, e);
     source_close(&s);
-    return group_agree(c, result, e);
+    return agree(c, result, e);
 }
 
 /* ---- the device ---- */
@@ -388,7 +388,7 @@ static int open_device(struct device **ret, const char *name, enum precision pre
 static void describe(const struct device *d, char *text, size_t size)
 {
     (void)d;
-    snprintf(text, size, "fake: scripted losses, nothing is learnt");
+    snprintf(text, size, "fake: simulated losses, nothing is learned");
 }
 
 const struct agent_work agent_fake = {train, score, open_device, describe, NULL};

@@ -38,7 +38,7 @@ for rank in tracks:
     assert expected <= names, f"rank {rank}: missing {sorted(expected - names)}"
     assert ("backward", "backward layer 0") in within and ("step", "optimiser") in within and ("step", "input") in within, sorted(map(str, within))
     if int(ranks) > 1: # the sums go on their way while backward goes on
-        assert ("backward", "all-reduce bucket 2") in within and ("backward", "all-reduce look") in within, sorted(map(str, within))
+        assert ("backward", "all-reduce bucket 2") in within and ("backward", "all-reduce progress") in within, sorted(map(str, within))
 PY
 
 say "a run on 2 ranks"
@@ -55,7 +55,7 @@ PY
 say "bench on 1 and 2 ranks"
 expect 0 'GEMM rate' muster bench --model model --length 8 --steps 3 --warm 1 --trace bench.json
 python3 look.py bench.json 1 2 1 4 || fail "bench.json is not the trace that it should be"
-expect 0 'run of 2 rank' mpirun --oversubscribe --bind-to none -np 2 muster bench --model model --length 8 --steps 2 --warm 0 --comm mpi --trace two.json
+expect 0 'on 2 rank' mpirun --oversubscribe --bind-to none -np 2 muster bench --model model --length 8 --steps 2 --warm 0 --comm mpi --trace two.json
 python3 look.py two.json 2 2 1 2 || fail "two.json is not the trace that it should be"
 
 say "a file that cannot be written, a name that is missing"

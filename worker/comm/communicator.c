@@ -17,5 +17,5 @@ int communicator_create(struct communicator **ret, const char *name, int size, d
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (!strcmp(name, backends[i].name))
             return backends[i].create(ret, size, timeout, e);
-    return error_set(e, ERROR_USAGE, "communicator '%s' is not known; use self or mpi", name);
+    return error_set(e, ERROR_USAGE, "communicator \"%s\" is not known; use self or mpi", name);
 }

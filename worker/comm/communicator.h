@@ -1,6 +1,6 @@
 /* What ranks of a group do together. All calls are collective: all ranks, same order, same sizes. No rank waits without a
  * deadline: a peer that does not answer within `timeout` seconds is ERROR_FAILED naming operation, rank and host. After a failure
- * the communicator is of no more use: every call fails with the first words, and destroy leaves without waiting for the others.
+ * the communicator is unusable: every call fails with the first message, and destroy leaves without waiting for the others.
  *
  * Sums have one order whatever the number of ranks (a power of two; others give right sums of another order): see all_reduce.
  * All calls come from the thread that created the communicator. */
@@ -17,7 +17,7 @@ struct communicator_operations {
     const char *name;
     /* data += over ranks, element by element, by recursive halving and doubling (Rabenseifner 2004; Thakur, Rabenseifner, Gropp
      * 2005): partners differ in the highest bit of the rank first, in bit 0 last (the order contract of train/plan.h). Started
-     * here, carried on by progress and wait, which is what ends it: until then `data` is not to be touched. Ranks beyond the
+     * here, advanced by progress, completed by wait: until then `data` is not to be touched. Ranks beyond the
      * largest power of two are added to rank - power first. */
     int (*all_reduce_start)(struct communicator *c, float *data, size_t count, struct error *e);
     int (*progress)(struct communicator *c, struct error *e); /* never blocks */

@@ -1,8 +1,8 @@
 /* Owns MPI: the sole file that includes mpi.h. Everything is non-blocking point-to-point under one polling loop, because only so
  * can every wait have a deadline that names the peer.
  *
- * A reduction is cut into pieces of at most PIECE elements; up to ACTIVE pieces are under way at a time, each with scratch memory
- * of its own that is kept, and the rest wait their turn in order. (The first unfinished piece is under way on every rank, so no
+ * A reduction is cut into chunks of at most CHUNK elements; up to ACTIVE chunks are in flight at a time, each with scratch memory
+ * of its own that is kept, and the rest wait their turn in order. (The first unfinished chunk is under way on every rank, so no
  * rank waits for another in a circle.) Cutting does not change the order of the sums: that is a matter of ranks, not of places.
  */
 #include "worker/comm/backends.h"
@@ -21,18 +21,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 20, ACTIVE = 16, MESSAGE = 1 << 30, TAG_DOUBLES = 1, TAG_BYTES, TAG_REDUCE, TAG_REDUCE_END = 16384 };
+enum { CHUNK = 1 << 20, ACTIVE = 16, MESSAGE = 1 << 30, TAG_DOUBLES = 1, TAG_BYTES, TAG_REDUCE, TAG_REDUCE_END = 16384 };
 
 enum stage { STAGE_FOLD, STAGE_HALVE, STAGE_DOUBLE, STAGE_UNFOLD, STAGE_DONE };
 
-struct piece {
+struct chunk {
     float *data;
     size_t count;
     int tag;
 };
 
 struct active {
-    struct piece piece; /* data NULL: free */
+    struct chunk chunk; /* data NULL: free */
     float *scratch;     /* allocated at first use */
     enum stage stage;
     int bit, peer; /* of the exchange under way */
@@ -42,10 +42,10 @@ struct active {
 struct mpi {
     struct communicator base;
     MPI_Comm group;   /* ours; never freed: that would be collective, and a peer may be gone */
-    int lead;         /* the largest power of two that is not above size */
+    int power;        /* the largest power of two that is not above size */
     char (*host)[64]; /* of each rank */
     struct active active[ACTIVE];
-    struct piece *queue; /* pieces that wait for a place: queue[first..last) */
+    struct chunk *queue; /* chunks that wait for a place: queue[first..last) */
     size_t first, last, queue_capacity;
     int next_tag;
     double *doubles; /* scratch of all_reduce_doubles */
@@ -62,8 +62,8 @@ static struct mpi *mpi_of(struct communicator *c)
     return (struct mpi *)c;
 }
 
-/* Relays the failure that made the communicator useless. */
-static int relay(const struct mpi *m, struct error *e)
+/* Reports the failure again that made the communicator useless. */
+static int fail_again(const struct mpi *m, struct error *e)
 {
     if (e)
         *e = m->broken;
@@ -74,19 +74,19 @@ static int check(struct mpi *m, int code, const char *operation, int peer, struc
 {
     if (code == MPI_SUCCESS)
         return 0;
-    char words[MPI_MAX_ERROR_STRING] = "";
+    char reason[MPI_MAX_ERROR_STRING] = "";
     int size;
-    MPI_Error_string(code, words, &size);
+    MPI_Error_string(code, reason, &size);
     error_set(&m->broken, ERROR_FAILED, "%s between rank %d and rank %d (%s): %s", operation, m->base.rank, peer, m->host[peer],
-              words);
-    return relay(m, e);
+              reason);
+    return fail_again(m, e);
 }
 
 /* What `rank` is in charge of when the exchange at `bit` begins: halved once for each higher bit. */
-static struct range owned(int rank, int lead, int bit, size_t count)
+static struct range owned(int rank, int power, int bit, size_t count)
 {
     struct range r = {0, count};
-    for (int higher = lead / 2; higher > bit; higher /= 2) {
+    for (int higher = power / 2; higher > bit; higher /= 2) {
         size_t middle = r.low + (r.high - r.low) / 2;
         if (rank & higher)
             r.low = middle;
@@ -98,23 +98,23 @@ static struct range owned(int rank, int lead, int bit, size_t count)
 
 static int receive(struct mpi *m, struct active *a, int i, float *to, size_t count, struct error *e)
 {
-    return check(m, MPI_Irecv(to, (int)count, MPI_FLOAT, a->peer, a->piece.tag, m->group, &a->request[i]), "all_reduce", a->peer,
+    return check(m, MPI_Irecv(to, (int)count, MPI_FLOAT, a->peer, a->chunk.tag, m->group, &a->request[i]), "all_reduce", a->peer,
                  e);
 }
 
 static int send(struct mpi *m, struct active *a, int i, const float *from, size_t count, struct error *e)
 {
-    return check(m, MPI_Isend(from, (int)count, MPI_FLOAT, a->peer, a->piece.tag, m->group, &a->request[i]), "all_reduce",
+    return check(m, MPI_Isend(from, (int)count, MPI_FLOAT, a->peer, a->chunk.tag, m->group, &a->request[i]), "all_reduce",
                  a->peer, e);
 }
 
 /* Moves to the next stage that has work on this rank; the exchange at `bit` (or the fold) is over. */
 static void next_stage(const struct mpi *m, struct active *a)
 {
-    bool extra = m->base.rank >= m->lead, has_extra = m->base.rank + m->lead < m->base.size;
+    bool extra = m->base.rank >= m->power, has_extra = m->base.rank + m->power < m->base.size;
     if (a->stage == STAGE_FOLD) {
         a->stage = extra ? STAGE_UNFOLD : STAGE_HALVE;
-        a->bit = m->lead / 2;
+        a->bit = m->power / 2;
     } else if (a->stage == STAGE_HALVE) {
         a->bit /= 2;
     } else if (a->stage == STAGE_DOUBLE) {
@@ -126,7 +126,7 @@ static void next_stage(const struct mpi *m, struct active *a)
         a->stage = STAGE_DOUBLE;
         a->bit = 1;
     }
-    if (a->stage == STAGE_DOUBLE && a->bit >= m->lead)
+    if (a->stage == STAGE_DOUBLE && a->bit >= m->power)
         a->stage = has_extra ? STAGE_UNFOLD : STAGE_DONE;
 }
 
@@ -134,18 +134,18 @@ static void next_stage(const struct mpi *m, struct active *a)
 static int post(struct mpi *m, struct active *a, struct error *e)
 {
     int rank = m->base.rank;
-    float *data = a->piece.data;
-    size_t count = a->piece.count;
-    bool extra = rank >= m->lead;
+    float *data = a->chunk.data;
+    size_t count = a->chunk.count;
+    bool extra = rank >= m->power;
     a->request[0] = a->request[1] = MPI_REQUEST_NULL;
     if (a->stage == STAGE_FOLD || a->stage == STAGE_UNFOLD) {
-        a->peer = extra ? rank - m->lead : rank + m->lead;
+        a->peer = extra ? rank - m->power : rank + m->power;
         if (extra == (a->stage == STAGE_FOLD))
             return send(m, a, 0, data, count, e);
         return receive(m, a, 0, extra ? data : a->scratch, count, e);
     }
     a->peer = rank ^ a->bit;
-    struct range mine = owned(rank, m->lead, a->bit / 2, count), theirs = owned(a->peer, m->lead, a->bit / 2, count);
+    struct range mine = owned(rank, m->power, a->bit / 2, count), theirs = owned(a->peer, m->power, a->bit / 2, count);
     size_t my_size = mine.high - mine.low, their_size = theirs.high - theirs.low;
     if (a->stage == STAGE_HALVE)
         return receive(m, a, 0, a->scratch, my_size, e) || send(m, a, 1, data + theirs.low, their_size, e) ? -1 : 0;
@@ -159,50 +159,50 @@ static void add(float *restrict to, const float *restrict from, size_t count)
 }
 
 /* The messages of the stage have arrived. */
-static void take_in(struct mpi *m, struct active *a)
+static void reduce_received(struct mpi *m, struct active *a)
 {
-    if (a->stage == STAGE_FOLD && m->base.rank < m->lead)
-        add(a->piece.data, a->scratch, a->piece.count);
+    if (a->stage == STAGE_FOLD && m->base.rank < m->power)
+        add(a->chunk.data, a->scratch, a->chunk.count);
     if (a->stage == STAGE_HALVE) {
-        struct range mine = owned(m->base.rank, m->lead, a->bit / 2, a->piece.count);
-        add(a->piece.data + mine.low, a->scratch, mine.high - mine.low);
+        struct range mine = owned(m->base.rank, m->power, a->bit / 2, a->chunk.count);
+        add(a->chunk.data + mine.low, a->scratch, mine.high - mine.low);
     }
 }
 
-static int start_piece(struct mpi *m, struct active *a, struct piece piece, struct error *e)
+static int start_chunk(struct mpi *m, struct active *a, struct chunk chunk, struct error *e)
 {
-    bool power = m->lead == m->base.size;
+    bool even = m->power == m->base.size;
     if (!a->scratch)
-        a->scratch = allocate(power ? PIECE / 2 + 1 : PIECE, sizeof *a->scratch);
-    a->piece = piece;
+        a->scratch = allocate(even ? CHUNK / 2 + 1 : CHUNK, sizeof *a->scratch);
+    a->chunk = chunk;
     a->stage = STAGE_FOLD;
-    if (m->base.rank < m->lead && m->base.rank + m->lead >= m->base.size)
+    if (m->base.rank < m->power && m->base.rank + m->power >= m->base.size)
         next_stage(m, a); /* nobody to fold in */
     return post(m, a, e);
 }
 
-/* Gives free places to waiting pieces and carries on those under way. *moved: something was completed. */
-static int carry_on(struct mpi *m, bool *moved, bool *busy, struct error *e)
+/* Starts queued chunks and advances those under way. *moved: something was completed. */
+static int progress_all(struct mpi *m, bool *moved, bool *busy, struct error *e)
 {
     *moved = *busy = false;
     for (struct active *a = m->active; a < m->active + ACTIVE; a++) {
-        if (!a->piece.data && m->first < m->last && start_piece(m, a, m->queue[m->first++], e))
+        if (!a->chunk.data && m->first < m->last && start_chunk(m, a, m->queue[m->first++], e))
             return -1;
-        while (a->piece.data) {
+        while (a->chunk.data) {
             int arrived;
             if (check(m, MPI_Testall(2, a->request, &arrived, MPI_STATUSES_IGNORE), "all_reduce", a->peer, e))
                 return -1;
             if (!arrived)
                 break;
             *moved = true;
-            take_in(m, a);
+            reduce_received(m, a);
             next_stage(m, a);
             if (a->stage == STAGE_DONE)
-                a->piece.data = NULL;
+                a->chunk.data = NULL;
             else if (post(m, a, e))
                 return -1;
         }
-        *busy |= a->piece.data != NULL;
+        *busy |= a->chunk.data != NULL;
     }
     *busy |= m->first < m->last;
     if (m->first == m->last)
@@ -210,53 +210,53 @@ static int carry_on(struct mpi *m, bool *moved, bool *busy, struct error *e)
     return 0;
 }
 
-/* Gives way to others on this core: at once at first, then by sleeping, so that ranks that share a core do not starve each other.
+/* Yields the core: at once at first, then by sleeping, so that ranks that share a core do not starve each other.
  */
-static void give_way(int turn)
+static void back_off(int round)
 {
-    if (turn < 200)
+    if (round < 200)
         sched_yield();
     else
-        clock_sleep(turn < 2000 ? 20e-6 : 200e-6);
+        clock_sleep(round < 2000 ? 20e-6 : 200e-6);
 }
 
-static int late(struct mpi *m, const char *operation, int peer, struct error *e)
+static int report_timeout(struct mpi *m, const char *operation, int peer, struct error *e)
 {
-    error_set(
-        &m->broken, ERROR_FAILED,
-        "%s: rank %d (%s) heard nothing from rank %d (%s) for %g s; look at that host and its output, then run again: it resumes",
-        operation, m->base.rank, m->host[m->base.rank], peer, m->host[peer], m->base.timeout);
-    return relay(m, e);
+    error_set(&m->broken, ERROR_FAILED,
+              "%s: rank %d (%s) received nothing from rank %d (%s) for %g s; look at that host and its output, then run again: "
+              "it resumes",
+              operation, m->base.rank, m->host[m->base.rank], peer, m->host[peer], m->base.timeout);
+    return fail_again(m, e);
 }
 
 static int first_peer(const struct mpi *m)
 {
     for (int i = 0; i < ACTIVE; i++)
-        if (m->active[i].piece.data)
+        if (m->active[i].chunk.data)
             return m->active[i].peer;
     return m->base.rank;
 }
 
-/* Waits for one message while reductions go on. */
+/* Waits for one message while reductions progress. */
 static int await(struct mpi *m, MPI_Request *request, const char *operation, int peer, struct error *e)
 {
-    double heard = clock_seconds();
-    for (int turn = 0;; turn++) {
+    double last_progress = clock_seconds();
+    for (int round = 0;; round++) {
         int arrived;
         bool moved, busy;
         if (check(m, MPI_Test(request, &arrived, MPI_STATUS_IGNORE), operation, peer, e))
             return -1;
         if (arrived)
             return 0;
-        if (carry_on(m, &moved, &busy, e))
+        if (progress_all(m, &moved, &busy, e))
             return -1;
         if (moved) {
-            heard = clock_seconds();
-            turn = 0;
+            last_progress = clock_seconds();
+            round = 0;
         }
-        if (clock_seconds() - heard > m->base.timeout)
-            return late(m, operation, peer, e);
-        give_way(turn);
+        if (clock_seconds() - last_progress > m->base.timeout)
+            return report_timeout(m, operation, peer, e);
+        back_off(round);
     }
 }
 
@@ -264,45 +264,45 @@ static int all_reduce_start(struct communicator *c, float *data, size_t count, s
 {
     struct mpi *m = mpi_of(c);
     if (m->broken.kind)
-        return relay(m, e);
+        return fail_again(m, e);
     if (c->size == 1)
         return 0;
-    for (size_t done = 0; done < count; done += PIECE) {
+    for (size_t done = 0; done < count; done += CHUNK) {
         size_t left = count - done;
         m->queue = grow(m->queue, &m->queue_capacity, m->last + 1, sizeof *m->queue);
-        m->queue[m->last++] = (struct piece){data + done, left < PIECE ? left : PIECE, m->next_tag};
+        m->queue[m->last++] = (struct chunk){data + done, left < CHUNK ? left : CHUNK, m->next_tag};
         m->next_tag = m->next_tag + 1 < TAG_REDUCE_END ? m->next_tag + 1 : TAG_REDUCE;
     }
     bool moved, busy;
-    return carry_on(m, &moved, &busy, e);
+    return progress_all(m, &moved, &busy, e);
 }
 
 static int progress(struct communicator *c, struct error *e)
 {
     struct mpi *m = mpi_of(c);
     bool moved, busy;
-    return m->broken.kind ? relay(m, e) : carry_on(m, &moved, &busy, e);
+    return m->broken.kind ? fail_again(m, e) : progress_all(m, &moved, &busy, e);
 }
 
 static int wait(struct communicator *c, struct error *e)
 {
     struct mpi *m = mpi_of(c);
     if (m->broken.kind)
-        return relay(m, e);
-    double heard = clock_seconds();
-    for (int turn = 0;; turn++) {
+        return fail_again(m, e);
+    double last_progress = clock_seconds();
+    for (int round = 0;; round++) {
         bool moved, busy;
-        if (carry_on(m, &moved, &busy, e))
+        if (progress_all(m, &moved, &busy, e))
             return -1;
         if (!busy)
             return 0;
         if (moved) {
-            heard = clock_seconds();
-            turn = 0;
+            last_progress = clock_seconds();
+            round = 0;
         }
-        if (clock_seconds() - heard > c->timeout)
-            return late(m, "all_reduce", first_peer(m), e);
-        give_way(turn);
+        if (clock_seconds() - last_progress > c->timeout)
+            return report_timeout(m, "all_reduce", first_peer(m), e);
+        back_off(round);
     }
 }
 
@@ -323,32 +323,32 @@ static int sum_doubles(struct mpi *m, double *data, size_t count, const char *op
 {
     int rank = m->base.rank;
     m->doubles = grow(m->doubles, &m->doubles_capacity, count + 1, sizeof *m->doubles);
-    if (rank >= m->lead)
-        return exchange(m, data, NULL, count, rank - m->lead, operation, e) ||
-                       exchange(m, NULL, data, count, rank - m->lead, operation, e)
+    if (rank >= m->power)
+        return exchange(m, data, NULL, count, rank - m->power, operation, e) ||
+                       exchange(m, NULL, data, count, rank - m->power, operation, e)
                    ? -1
                    : 0;
-    bool has_extra = rank + m->lead < m->base.size;
+    bool has_extra = rank + m->power < m->base.size;
     if (has_extra) {
-        if (exchange(m, NULL, m->doubles, count, rank + m->lead, operation, e))
+        if (exchange(m, NULL, m->doubles, count, rank + m->power, operation, e))
             return -1;
         for (size_t i = 0; i < count; i++)
             data[i] += m->doubles[i];
     }
-    for (int bit = m->lead / 2; bit; bit /= 2) {
+    for (int bit = m->power / 2; bit; bit /= 2) {
         if (exchange(m, data, m->doubles, count, rank ^ bit, operation, e))
             return -1;
         for (size_t i = 0; i < count; i++)
             data[i] = rank & bit ? m->doubles[i] + data[i] : data[i] + m->doubles[i];
     }
-    return has_extra ? exchange(m, data, NULL, count, rank + m->lead, operation, e) : 0;
+    return has_extra ? exchange(m, data, NULL, count, rank + m->power, operation, e) : 0;
 }
 
 static int all_reduce_doubles(struct communicator *c, double *data, size_t count, struct error *e)
 {
     struct mpi *m = mpi_of(c);
     if (m->broken.kind)
-        return relay(m, e);
+        return fail_again(m, e);
     if (count > INT_MAX)
         return error_set(e, ERROR_FAILED, "all_reduce_doubles: %zu values at once; it is made for few", count);
     return sum_doubles(m, data, count, "all_reduce_doubles", e);
@@ -358,11 +358,11 @@ static int barrier(struct communicator *c, struct error *e)
 {
     struct mpi *m = mpi_of(c);
     double nothing = 0;
-    return m->broken.kind ? relay(m, e) : sum_doubles(m, &nothing, 0, "barrier", e);
+    return m->broken.kind ? fail_again(m, e) : sum_doubles(m, &nothing, 0, "barrier", e);
 }
 
 /* One message of any size, cut where MPI's int counts end. */
-static int pass(struct mpi *m, void *data, size_t bytes, int peer, bool outwards, const char *operation, struct error *e)
+static int transfer(struct mpi *m, void *data, size_t bytes, int peer, bool outwards, const char *operation, struct error *e)
 {
     for (size_t done = 0; done < bytes; done += MESSAGE) {
         char *at = (char *)data + done;
@@ -380,11 +380,11 @@ static int broadcast(struct communicator *c, void *data, size_t bytes, int root,
 {
     struct mpi *m = mpi_of(c);
     if (m->broken.kind)
-        return relay(m, e);
+        return fail_again(m, e);
     if (c->rank != root)
-        return pass(m, data, bytes, root, false, "broadcast", e);
+        return transfer(m, data, bytes, root, false, "broadcast", e);
     for (int peer = 0; peer < c->size; peer++)
-        if (peer != root && pass(m, data, bytes, peer, true, "broadcast", e))
+        if (peer != root && transfer(m, data, bytes, peer, true, "broadcast", e))
             return -1;
     return 0;
 }
@@ -393,13 +393,13 @@ static int gather(struct communicator *c, const void *from, size_t bytes, void *
 {
     struct mpi *m = mpi_of(c);
     if (m->broken.kind)
-        return relay(m, e);
+        return fail_again(m, e);
     if (c->rank)
-        return pass(m, (void *)(uintptr_t)from, bytes, 0, true, "gather", e);
+        return transfer(m, (void *)(uintptr_t)from, bytes, 0, true, "gather", e);
     if (bytes)
         memmove(into[0], from, bytes);
     for (int peer = 1; peer < c->size; peer++)
-        if (pass(m, into[peer], sizes[peer], peer, false, "gather", e))
+        if (transfer(m, into[peer], sizes[peer], peer, false, "gather", e))
             return -1;
     return 0;
 }
@@ -440,8 +440,8 @@ static const struct communicator_operations operations = {
     .destroy = destroy,
 };
 
-/* Every rank learns every rank's host. */
-static int learn_hosts(struct mpi *m, struct error *e)
+/* All ranks exchange host names. */
+static int exchange_host_names(struct mpi *m, struct error *e)
 {
     char name[MPI_MAX_PROCESSOR_NAME] = "";
     int size, rank = m->base.rank;
@@ -480,13 +480,13 @@ static int split_world(MPI_Comm *ret, int size, struct error *e)
     return 0;
 }
 
-static char too_late[512]; /* words of give_up, made beforehand: it runs in a signal handler */
+static char init_timeout[512]; /* message of on_init_timeout, made beforehand: it runs in a signal handler */
 
-static void give_up(int number)
+static void on_init_timeout(int number)
 {
     (void)number;
-    ssize_t told = write(2, too_late, strlen(too_late));
-    (void)told; /* whether anybody hears it or not */
+    ssize_t written = write(2, init_timeout, strlen(init_timeout));
+    (void)written; /* nothing can be done if it fails */
     _exit(ERROR_FAILED);
 }
 
@@ -495,11 +495,10 @@ static void limit_start(double timeout)
 {
     char host[MACHINE_NAME];
     machine_name(host, sizeof host);
-    snprintf(
-        too_late, sizeof too_late,
-        "muster-worker: host %.200s: MPI has not come up within %.0f s; can all hosts reach each other (cluster.interface)?\n",
-        host, timeout);
-    signal(SIGALRM, give_up);
+    snprintf(init_timeout, sizeof init_timeout,
+             "muster-worker: host %.200s: MPI did not start within %.0f s; can all hosts reach each other (cluster.interface)?\n",
+             host, timeout);
+    signal(SIGALRM, on_init_timeout);
     alarm((unsigned)timeout + 1);
 }
 
@@ -524,9 +523,9 @@ int mpi_create(struct communicator **ret, int size, double timeout, struct error
     MPI_Comm_size(group, &m->base.size);
     m->host = allocate((size_t)m->base.size, sizeof *m->host);
     m->next_tag = TAG_REDUCE;
-    for (m->lead = 1; m->lead * 2 <= m->base.size;)
-        m->lead *= 2;
-    if (learn_hosts(m, e)) {
+    for (m->power = 1; m->power * 2 <= m->base.size;)
+        m->power *= 2;
+    if (exchange_host_names(m, e)) {
         destroy(&m->base);
         return -1;
     }

@@ -6,7 +6,7 @@
 #include "worker/device/cpu_matmul.h"
 #include "worker/device/cpu_reference.h"
 #include "worker/device/host_memory.h"
-#include "worker/device/kernels/pieces.h"
+#include "worker/device/kernels/gelu_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,7 +92,7 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
             e, ERROR_USAGE,
             "MUSTER_ISA: \"%s\" is not known or not what this machine has; use baseline, avx2, avx512 or avx512_bf16",
             isa ? isa : "");
-    pieces_prepare();
+    gelu_tables_prepare();
     struct cpu *c = allocate(1, sizeof *c);
     c->base = (struct device){.run = &operations, .precision = precision, .threads = threads};
     c->kernels = k;
@@ -107,6 +107,6 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
 void cpu_describe(const struct device *d, char *text, size_t size)
 {
     char version[64];
-    snprintf(text, size, "cpu (%s), %d thread%s, %s", ((const struct cpu *)d)->kernels->words, d->threads,
+    snprintf(text, size, "cpu (%s), %d thread%s, %s", ((const struct cpu *)d)->kernels->description, d->threads,
              d->threads == 1 ? "" : "s", matmul_version(version, sizeof version));
 }

@@ -75,8 +75,8 @@ static void query_forward(const struct query *a, device_memory y, double log_sum
     }
 }
 
-/* Calls visit for each query of each head of each row. */
-static void each_query(struct query *a, device_memory offsets, size_t B, void (*visit)(const struct query *a, void *context),
+/* Calls callback for each query of each head of each row. */
+static void each_query(struct query *a, device_memory offsets, size_t B, void (*callback)(const struct query *a, void *context),
                        void *context)
 {
     const int32_t *first = host_i32(offsets);
@@ -86,7 +86,7 @@ static void each_query(struct query *a, device_memory offsets, size_t B, void (*
             a->n = (size_t)(first[b + 1] - first[b]);
             size_t from = a->first_only ? b : a->first, queries = a->first_only ? 1 : a->n;
             for (a->number = from; a->number < from + queries; a->number++)
-                visit(a, context);
+                callback(a, context);
         }
 }
 

@@ -1,4 +1,4 @@
-/* Owns the list of devices by name, and what is said and measured of any of them. */
+/* Owns the list of devices by name, and what is described and measured of any of them. */
 #include "worker/device/device.h"
 
 #include "common/base/clock.h"
@@ -15,30 +15,30 @@ static void product_of_linear(struct device *d, device_memory y, device_memory x
     d->run->linear_forward(d, y, y, x, w, w, ACTIVATION_NONE, N, K, O); /* any bias will do */
 }
 
-static const struct maker {
+static const struct backend {
     const char *name;
     int (*create)(struct device **ret, enum precision precision, int threads, struct error *e);
     void (*describe)(const struct device *d, char *text, size_t size);
     /* y f32 (N,O) = x act (N,K) times w act (O,K) transposed, and nothing more: what gemm_rate measures. */
     void (*product)(struct device *d, device_memory y, device_memory x, device_memory w, size_t N, size_t K, size_t O);
-} makers[] = {
+} backends[] = {
     {"cpu", cpu_create, cpu_describe, cpu_product},
     {"cpu_reference", cpu_reference_create, cpu_reference_describe, product_of_linear},
     {"guarded", guarded_create, guarded_describe, product_of_linear},
     {"auto", cpu_create, cpu_describe, cpu_product},
 };
 
-static const struct maker *maker_find(const char *name)
+static const struct backend *backend_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
-        if (strcmp(makers[i].name, name) == 0)
-            return &makers[i];
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (strcmp(backends[i].name, name) == 0)
+            return &backends[i];
     return NULL;
 }
 
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e)
 {
-    const struct maker *m = maker_find(name);
+    const struct backend *m = backend_find(name);
     if (!m)
         return error_set(e, ERROR_USAGE, "cluster.device: \"%s\" is not known; use auto, cpu, cpu_reference or guarded", name);
     return m->create(ret, precision, threads < 1 ? 1 : threads, e);
@@ -46,7 +46,7 @@ int device_create(struct device **ret, const char *name, enum precision precisio
 
 void device_describe(const struct device *d, char *text, size_t size)
 {
-    maker_find(d->run->name)->describe(d, text, size);
+    backend_find(d->run->name)->describe(d, text, size);
 }
 
 double device_flops(const struct device *d)
@@ -61,14 +61,14 @@ enum { RATE_TOKENS = 1024, RATE_WIDTH = 768, RATE_INNER = 3072, RATE_LOOPS = 5 }
 
 struct rate {
     struct device *d;
-    const struct maker *maker;
+    const struct backend *backend;
     device_memory x, h, w, y;
 };
 
 static void rate_once(const struct rate *r)
 {
-    r->maker->product(r->d, r->y, r->x, r->w, RATE_TOKENS, RATE_WIDTH, RATE_INNER);
-    r->maker->product(r->d, r->y, r->h, r->w, RATE_TOKENS, RATE_INNER, RATE_WIDTH);
+    r->backend->product(r->d, r->y, r->x, r->w, RATE_TOKENS, RATE_WIDTH, RATE_INNER);
+    r->backend->product(r->d, r->y, r->h, r->w, RATE_TOKENS, RATE_INNER, RATE_WIDTH);
     r->d->run->finish(r->d, NULL);
 }
 
@@ -107,7 +107,7 @@ static int rate_allocate(struct device *d, device_memory *ret, size_t bytes)
 
 double device_gemm_rate(struct device *d)
 {
-    struct rate r = {.d = d, .maker = maker_find(d->run->name)};
+    struct rate r = {.d = d, .backend = backend_find(d->run->name)};
     device_memory *memory[] = {&r.x, &r.h, &r.w, &r.y};
     size_t counts[] = {RATE_TOKENS * RATE_WIDTH, RATE_TOKENS * RATE_INNER, RATE_WIDTH * RATE_INNER, RATE_TOKENS * RATE_INNER};
     double ret = 0, flops = d->flops;

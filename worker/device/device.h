@@ -30,7 +30,7 @@ static inline device_memory device_at(device_memory m, size_t bytes)
 
 /* Which elements are dropped is philox.h's business: RANDOM_DROPOUT by (seed, epoch, site, row, position, element). */
 struct dropout {
-    float probability; /* 0: none, the other fields are not looked at */
+    float probability; /* 0: none, the other fields are ignored */
     uint64_t seed;
     uint32_t epoch, site;
     device_memory rows;      /* i32 (N): row number of each vector */

@@ -63,7 +63,7 @@ static int guarded_allocate(struct device *d, device_memory *ret, size_t bytes, 
     struct span s = {.bytes = (bytes + page) / page * page};
     void *memory = mmap(NULL, s.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-        return error_set(e, ERROR_FAILED, "device guarded: %zu bytes asked for, which this machine does not have", bytes);
+        return error_set(e, ERROR_FAILED, "device guarded: %zu bytes requested; this machine does not have them", bytes);
     s.address = (uintptr_t)memory;
     g->spans = grow(g->spans, &g->capacity, g->count + 1, sizeof *g->spans);
     g->spans[g->count++] = s;

@@ -16,7 +16,7 @@ int host_allocate(struct device *d, device_memory *ret, size_t bytes, struct err
     void *memory;
     if (bytes > SIZE_MAX / 2 || posix_memalign(&memory, alignment, bytes ? bytes : 1) != 0)
         return error_set(e, ERROR_FAILED,
-                         "device cpu: %zu bytes asked for, which this machine does not have; lower train.micro_batch", bytes);
+                         "device cpu: %zu bytes requested; this machine does not have them; lower train.micro_batch", bytes);
     if (bytes >= HUGE_PAGE) /* only a hint: fewer page faults and translations in arenas that are walked every step */
         madvise(memory, bytes & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
     *ret = (device_memory){(uintptr_t)memory};

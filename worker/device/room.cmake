@@ -1,13 +1,13 @@
 # The cpu device's kernels, compiled once for each instruction set and act type. No flag reaches any other file.
 file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/kernels/*.c)
 
-function(device_kernels isa words types) # and then flags
+function(device_kernels isa description types) # and then flags
   foreach(type IN LISTS types)
     set(name device_${isa}_${type})
     add_library(${name} OBJECT ${kernels})
     muster_options(${name})
     string(COMPARE EQUAL ${type} bf16 half)
-    target_compile_definitions(${name} PRIVATE ISA=${isa} ISA_WORDS="${words}" ACT=${type} ACT_IS_BF16=${half})
+    target_compile_definitions(${name} PRIVATE ISA=${isa} ISA_DESCRIPTION="${description}" ACT=${type} ACT_IS_BF16=${half})
     target_compile_options(${name} PRIVATE -O3 ${ARGN})
     target_sources(device PRIVATE $<TARGET_OBJECTS:${name}>)
   endforeach()

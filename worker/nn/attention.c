@@ -24,7 +24,7 @@ static struct linear keys_values(const struct pass *s, const struct attention *w
 }
 
 /* From the first tokens' x, which is kept. */
-static void mix_first(const struct pass *s, const struct attention *w, const struct attention_kept *k, device_memory x,
+static void mix_first(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x,
                       const struct dropout *dropout)
 {
     const struct packed *b = s->b;
@@ -35,7 +35,7 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
-void attention_forward(const struct pass *s, const struct attention *w, const struct attention_kept *k, device_memory x)
+void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x)
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
@@ -55,7 +55,7 @@ void attention_forward(const struct pass *s, const struct attention *w, const st
 }
 
 /* dy: the residual's gradient of first tokens; it and that of the queries are spread over all tokens. */
-static void mix_first_backward(const struct pass *s, const struct attention *w, const struct attention_kept *k,
+static void mix_first_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
                                const struct scratch *t, device_memory dx, device_memory dy, device_memory dmixed, device_memory x,
                                const struct dropout *dropout)
 {
@@ -68,7 +68,7 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
     pass_linear_backward(s, dx, t->wide, x, keys_values(s, w), true, b->T, C, 2 * C);
 }
 
-void attention_backward(const struct pass *s, const struct attention *w, const struct attention_kept *k, const struct scratch *t,
+void attention_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k, const struct scratch *t,
                         device_memory dx, device_memory dy, device_memory x)
 {
     const struct packed *b = s->b;

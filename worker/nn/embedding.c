@@ -1,7 +1,7 @@
 /* Owns the embeddings: words, positions and types added, LayerNorm, dropout. */
 #include "worker/nn/layer.h"
 
-void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_kept *k)
+void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k)
 {
     const struct packed *b = s->b;
     struct dropout dropout = pass_dropout(s, s->c->hidden_dropout, SITE_EMBEDDINGS, all_tokens(s));
@@ -10,7 +10,7 @@ void embedding_forward(const struct pass *s, const struct embedding *w, const st
                                  pass_value(s, w->norm.beta), s->c->epsilon, &dropout, b->T, s->c->width);
 }
 
-void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_kept *k, device_memory dy)
+void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k, device_memory dy)
 {
     const struct packed *b = s->b;
     struct dropout dropout = pass_dropout(s, s->c->hidden_dropout, SITE_EMBEDDINGS, all_tokens(s));

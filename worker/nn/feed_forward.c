@@ -6,7 +6,7 @@ static struct dropout output_dropout(const struct pass *s, const struct feed_for
     return pass_dropout(s, s->c->hidden_dropout, w->layer * 4 + SITE_FEED_FORWARD_OUTPUT, of);
 }
 
-void feed_forward_forward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
+void feed_forward_forward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
                           const struct scratch *t, device_memory x, struct vectors of)
 {
     size_t C = s->c->width, F = s->c->inner;
@@ -19,7 +19,7 @@ void feed_forward_forward(const struct pass *s, const struct feed_forward *w, co
 
 /* The activation's output is computed again instead of being kept: a quarter of what a layer keeps, for a pass over it before dy
  * is known, since the output map's weights need it. */
-void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
+void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
                            const struct scratch *t, device_memory dy, device_memory x, struct vectors of)
 {
     size_t C = s->c->width, F = s->c->inner;

@@ -6,7 +6,7 @@ static struct dropout pooled_dropout(const struct pass *s)
     return pass_dropout(s, s->c->classifier_dropout, SITE_POOLED, first_tokens(s));
 }
 
-void head_forward(const struct pass *s, const struct head *w, const struct head_kept *k, device_memory x)
+void head_forward(const struct pass *s, const struct head *w, const struct head_saved *k, device_memory x)
 {
     size_t B = s->b->B, C = s->c->width, L = s->c->labels;
     struct dropout dropout = pooled_dropout(s);
@@ -16,7 +16,7 @@ void head_forward(const struct pass *s, const struct head *w, const struct head_
                                   pass_value(s, w->classifier.bias), B, C, L);
 }
 
-void head_backward(const struct pass *s, const struct head *w, const struct head_kept *k, const struct scratch *t,
+void head_backward(const struct pass *s, const struct head *w, const struct head_saved *k, const struct scratch *t,
                    device_memory dx, device_memory x)
 {
     size_t B = s->b->B, C = s->c->width, L = s->c->labels;
@@ -29,10 +29,10 @@ void head_backward(const struct pass *s, const struct head *w, const struct head
     pass_linear_backward(s, dx, dpooled, x, w->pooler, false, B, C, C);
 }
 
-void head_loss(const struct pass *s, const struct head_kept *k, device_memory weights, bool multi)
+void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi)
 {
     size_t B = s->b->B, L = s->c->labels;
-    device_memory dlogits = s->keep ? k->dlogits : DEVICE_NOTHING;
+    device_memory dlogits = s->training ? k->dlogits : DEVICE_NOTHING;
     if (multi)
         s->d->run->binary_cross_entropy(s->d, k->loss, dlogits, k->logits, s->b->targets, weights, B, L);
     else

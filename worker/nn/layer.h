@@ -19,7 +19,7 @@ struct pass {
     const struct model_config *c;
     const struct packed *b;
     struct model_dropout dropout;
-    bool keep; /* for a backward */
+    bool training; /* save what backward needs */
     device_memory value, shadow, gradient;
     const struct model_watcher *watcher; /* of the backward under way, or NULL */
 };
@@ -88,13 +88,13 @@ struct embedding {
     struct norm norm;
 };
 
-struct embedding_kept {
+struct embedding_saved {
     device_memory y, sum; /* act (T,C) */
     device_memory statistics;
 };
 
-void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_kept *k);
-void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_kept *k,
+void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k);
+void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k,
                         device_memory dy /* act (T,C), used as scratch */);
 
 struct attention {
@@ -104,17 +104,17 @@ struct attention {
     bool last; /* behind it, only first tokens go on */
 };
 
-struct attention_kept {
+struct attention_saved {
     device_memory qkv;                /* act (T,3C); of the last layer k and v, act (T,2C) */
     device_memory mixed, log_sum;     /* act (N,C), f32 (H,N) */
     device_memory first_x, first_q;   /* act (B,C); of the last layer */
     device_memory sum, statistics, y; /* act (N,C), f32 (N,2), act (N,C) */
 };
 
-void attention_forward(const struct pass *s, const struct attention *w, const struct attention_kept *k,
+void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
                        device_memory x /* act (T,C) */);
 /* dx may not be dy, except in layers other than the last, where it must be. */
-void attention_backward(const struct pass *s, const struct attention *w, const struct attention_kept *k, const struct scratch *t,
+void attention_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k, const struct scratch *t,
                         device_memory dx /* act (T,C) = */, device_memory dy /* act (N,C), used as scratch */, device_memory x);
 
 struct feed_forward {
@@ -123,14 +123,14 @@ struct feed_forward {
     uint32_t layer;
 };
 
-struct feed_forward_kept {
+struct feed_forward_saved {
     device_memory pre;                /* act (N,F); DEVICE_NOTHING in evaluation */
     device_memory sum, statistics, y; /* act (N,C), f32 (N,2), act (N,C) */
 };
 
-void feed_forward_forward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
+void feed_forward_forward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
                           const struct scratch *t, device_memory x /* act (N,C) */, struct vectors of);
-void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_kept *k,
+void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
                            const struct scratch *t, device_memory dy /* act (N,C): becomes dx */, device_memory x,
                            struct vectors of);
 
@@ -138,14 +138,14 @@ struct head {
     struct linear pooler, classifier;
 };
 
-struct head_kept {
+struct head_saved {
     device_memory pooled, dropped; /* act (B,C) */
     device_memory logits, dlogits; /* f32 (B,L) */
     device_memory loss;            /* f32 (B) */
 };
 
-void head_forward(const struct pass *s, const struct head *w, const struct head_kept *k, device_memory x /* act (B,C) */);
-void head_backward(const struct pass *s, const struct head *w, const struct head_kept *k, const struct scratch *t,
+void head_forward(const struct pass *s, const struct head *w, const struct head_saved *k, device_memory x /* act (B,C) */);
+void head_backward(const struct pass *s, const struct head *w, const struct head_saved *k, const struct scratch *t,
                    device_memory dx /* act (B,C) = */, device_memory x);
 /* loss and dlogits from logits. */
-void head_loss(const struct pass *s, const struct head_kept *k, device_memory weights, bool multi);
+void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi);

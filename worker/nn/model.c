@@ -14,16 +14,16 @@ struct layer {
     struct feed_forward feed_forward;
 };
 
-struct layer_kept {
-    struct attention_kept attention;
-    struct feed_forward_kept feed_forward;
+struct layer_saved {
+    struct attention_saved attention;
+    struct feed_forward_saved feed_forward;
 };
 
 /* All that a forward leaves, by where it lies in the arena. In evaluation the layers share one place. */
 struct activations {
-    struct embedding_kept embedding;
-    struct layer_kept *layers;
-    struct head_kept head;
+    struct embedding_saved embedding;
+    struct layer_saved *layers;
+    struct head_saved head;
     struct scratch scratch;
     device_memory dy; /* act (T,C) */
 };
@@ -69,7 +69,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void lay_out_head(struct layout *l, struct head_kept *k, const struct model_config *c, size_t B)
+static void lay_out_head(struct layout *l, struct head_saved *k, const struct model_config *c, size_t B)
 {
     k->pooled = take(l, B * c->width);
     k->dropped = take(l, B * c->width);
@@ -78,10 +78,10 @@ static void lay_out_head(struct layout *l, struct head_kept *k, const struct mod
     k->loss = take_f32(l, B);
 }
 
-static struct layer_kept lay_out_layer(struct layout *l, const struct model_config *c, size_t T, size_t B, bool last)
+static struct layer_saved lay_out_layer(struct layout *l, const struct model_config *c, size_t T, size_t B, bool last)
 {
     size_t C = c->width, N = last ? B : T;
-    struct layer_kept k = {0};
+    struct layer_saved k = {0};
     k.attention.qkv = take(l, (last ? 2 : 3) * C * T);
     k.attention.mixed = take(l, C * N);
     k.attention.log_sum = take_f32(l, c->heads * N);
@@ -102,9 +102,9 @@ static struct layer_kept lay_out_layer(struct layout *l, const struct model_conf
 static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
 {
     size_t C = c->width, inner = c->inner * (c->layers > 1 ? T : B);
-    a->embedding = (struct embedding_kept){take(l, C * T), take(l, C * T), take_f32(l, 2 * T)};
+    a->embedding = (struct embedding_saved){take(l, C * T), take(l, C * T), take_f32(l, 2 * T)};
     for (uint32_t i = 0; i < c->layers; i++) {
-        struct layer_kept k = lay_out_layer(l, c, T, B, i + 1 == c->layers);
+        struct layer_saved k = lay_out_layer(l, c, T, B, i + 1 == c->layers);
         if (a->layers)
             a->layers[i] = k;
     }
@@ -126,9 +126,9 @@ static void lay_out_evaluation(struct layout *l, struct activations *a, const st
     device_memory first_x = take(l, C * B), first_q = take(l, C * B);
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = wide;
-    a->embedding = (struct embedding_kept){x, sum, statistics};
-    struct layer_kept k = {{wide, mixed, log_sum, first_x, first_q, sum, statistics, mixed},
-                           {DEVICE_NOTHING, sum, statistics, x}};
+    a->embedding = (struct embedding_saved){x, sum, statistics};
+    struct layer_saved k = {{wide, mixed, log_sum, first_x, first_q, sum, statistics, mixed},
+                            {DEVICE_NOTHING, sum, statistics, x}};
     for (uint32_t i = 0; a->layers && i < c->layers; i++)
         a->layers[i] = k;
 }
@@ -264,7 +264,7 @@ void model_destroy(struct model **m)
 
 static const struct activations *activations_of(const struct model *m)
 {
-    return m->pass.keep ? &m->training : &m->evaluation;
+    return m->pass.training ? &m->training : &m->evaluation;
 }
 
 /* A batch that does not fit was packed for another model: a mistake of the caller that would write past the arena. */
@@ -289,7 +289,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
                             .c = &m->c,
                             .b = b,
                             .dropout = dropout,
-                            .keep = b->U > 0,
+                            .training = b->U > 0,
                             .value = parameters_value(m->p),
                             .shadow = parameters_shadow(m->p)};
     const struct activations *a = activations_of(m);
@@ -300,7 +300,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
     device_memory x = a->embedding.y;
     for (uint32_t i = 0; i < m->c.layers; i++) {
         const struct layer *w = &m->layers[i];
-        const struct layer_kept *k = &a->layers[i];
+        const struct layer_saved *k = &a->layers[i];
         trace_begin("forward layer", (int)i);
         attention_forward(&m->pass, &w->attention, &k->attention, x);
         feed_forward_forward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, k->attention.y,
@@ -328,7 +328,7 @@ device_memory model_loss(struct model *m, const struct packed *b, device_memory 
     return a->head.loss;
 }
 
-static void tell_ready(const struct pass *s, int bucket)
+static void notify_ready(const struct pass *s, int bucket)
 {
     if (s->watcher)
         s->watcher->ready(s->watcher->context, bucket);
@@ -346,10 +346,10 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
     trace_begin("backward head", -1);
     head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy, a->layers[m->c.layers - 1].feed_forward.y);
     trace_end();
-    tell_ready(&m->pass, bucket - 1);
+    notify_ready(&m->pass, bucket - 1);
     for (uint32_t i = m->c.layers; i-- > 0;) {
         const struct layer *w = &m->layers[i];
-        const struct layer_kept *k = &a->layers[i];
+        const struct layer_saved *k = &a->layers[i];
         trace_begin("backward layer", (int)i);
         feed_forward_backward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, dy, k->attention.y,
                               w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
@@ -357,12 +357,12 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
                            i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.y);
         dy = a->dy;
         trace_end();
-        tell_ready(&m->pass, (int)i + 1);
+        notify_ready(&m->pass, (int)i + 1);
     }
     trace_begin("backward embeddings", -1);
     embedding_backward(&m->pass, &m->embedding, &a->embedding, dy);
     trace_end();
-    tell_ready(&m->pass, 0);
-    tell_ready(&m->pass, bucket);
+    notify_ready(&m->pass, 0);
+    notify_ready(&m->pass, bucket);
     trace_end();
 }

@@ -26,7 +26,7 @@ struct model_limits {
 int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits,
                  struct error *e);
 void model_destroy(struct model **m);
-/* Of activations, before creation; parameters_bytes tells the rest. */
+/* Of activations, before creation; parameters_bytes gives the rest. */
 size_t model_bytes(const struct model_config *c, const struct model_limits *limits, enum precision precision);
 
 struct model_dropout {
@@ -45,12 +45,12 @@ device_memory model_hidden(const struct model *m, uint32_t layer);
  * weights f32 (L): class weights, or pos_weight when multi (DEVICE_NOTHING allowed then). */
 device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi);
 
-/* Who is told how far a backward has come. */
+/* Callbacks during a backward. */
 struct model_watcher {
     /* A bucket's gradient is complete (asked for, where the device works later), last layer first; the words (bucket =
      * parameters_buckets) come last. */
     void (*ready)(void *context, int bucket);
-    void (*between)(void *context); /* between two operations, often: for looks at what goes on beside */
+    void (*between)(void *context); /* between two operations, often: to progress communication */
     void *context;
 };
 

@@ -18,7 +18,7 @@ enum { VERSION = 1 };
 
 static const char *const tensor_files[] = {"model.safetensors", "optimizer.safetensors"};
 
-/* The last one, one that a crash left half moved, and the one before the last; the first whole one is used. */
+/* The last one, one that a crash left half renamed, and the one before the last; the first complete one is used. */
 static const char *const places[] = {"checkpoint", "checkpoint.new", "checkpoint.old"};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -142,9 +142,8 @@ static int read_state(const char *directory, const char *trial, struct progress 
         result = damaged(e, directory, "state.json is not of this version");
     } else if (strcmp(of, trial)) {
         result = error_set(e, ERROR_USAGE,
-                           "%s: is a checkpoint of a trial with other options or data; remove that directory to start anew, or "
-                           "choose another run "
-                           "folder",
+                           "%s: is a checkpoint of a trial with other options or data; remove that directory to start over, or "
+                           "choose another run directory",
                            directory);
     }
     for (size_t i = 0; i < COUNT(numbers) && !result; i++) {
@@ -189,7 +188,7 @@ int checkpoint_load(const char *directory, struct parameters *p, struct progress
         struct error why = {0};
         int bad = directory_exists(path) ? read_state(path, trial, &s, &why) : 0;
         if (bad && why.kind == ERROR_DATA)
-            log_warn("%s; it is not used, the one before is, if there is one", why.message);
+            log_warn("%s; falling back to the previous checkpoint, if there is one", why.message);
         if (bad && why.kind != ERROR_DATA)
             result = error_set(e, why.kind, "%s", why.message);
         if (!bad && directory_exists(path)) {

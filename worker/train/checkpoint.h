@@ -1,5 +1,5 @@
 /* directory/checkpoint/{model,optimizer}.safetensors + state.json: where a trial stands. The set is replaced as one: written
- * beside, then swapped by renames; the one before stays as checkpoint.old until the trial is finished, for the case that the last
+ * beside, then swapped by renames; the one before stays as checkpoint.old until the trial is finished, in case the last
  * one is damaged. World-size free: whole tensors, no shards by rank. */
 #pragma once
 
@@ -17,7 +17,7 @@ struct progress {
 
 /* Rank 0 only. trial: hash of what the trial is (any text without quotes). */
 int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e);
-/* All ranks. *found false: there is none, or only damaged ones (said as a warning): start from the beginning. A checkpoint of
+/* All ranks. *found false: there is none, or only damaged ones (logged as a warning): start from the beginning. A checkpoint of
  * another trial is ERROR_USAGE. */
 int checkpoint_load(const char *directory, struct parameters *p, struct progress *ret, bool *found, const char *trial,
                     struct error *e);

@@ -4,8 +4,8 @@
 #include "common/base/memory.h"
 #include "common/base/stop.h"
 #include "common/base/trace.h"
+#include "worker/train/agree.h"
 #include "worker/train/batch.h"
-#include "worker/train/group.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -119,7 +119,7 @@ static void score(struct evaluator *ev, const struct composition *c, uint32_t i,
 }
 
 /* All ranks know after each round whether any of them failed or was asked to stop. */
-static int go_on(struct evaluator *ev, struct error *e)
+static int check_ranks(struct evaluator *ev, struct error *e)
 {
     struct communicator *c = ev->communicator;
     struct error own = {0};
@@ -129,7 +129,7 @@ static int go_on(struct evaluator *ev, struct error *e)
         return -1;
     if (signals[1] > 0) {
         *e = own;
-        return group_agree(c, result, e);
+        return agree(c, result, e);
     }
     if (signals[0] > 0)
         return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
@@ -148,7 +148,7 @@ static int run_rounds(struct evaluator *ev, const struct composition *c, float *
             score(ev, c, i, mine + at * labels);
             at += c->first[i + 1] - c->first[i];
         }
-        if (go_on(ev, e))
+        if (check_ranks(ev, e))
             return -1;
         if (batch)
             batch(context, round + size < c->batches ? round + size : c->batches, c->batches);

@@ -258,13 +258,13 @@ static bool find_field(struct span *bytes, uint64_t *number, struct span message
     return false;
 }
 
-struct kept {
+struct resume_point {
     uint64_t steps, step, epoch_step; /* to keep; of the last that was kept: of a step, of an epoch */
     uint32_t epochs, epoch;
 };
 
-/* An event of a step or an epoch that counts and is not there yet (a crash between two renames leaves two files). */
-static bool counts(struct kept *k, struct span event)
+/* An event of a step or an epoch that is current and is not there yet (a crash between two renames leaves two files). */
+static bool is_current(struct resume_point *k, struct span event)
 {
     uint64_t step = 0, ignored;
     struct span summary, value, tag, none;
@@ -285,7 +285,7 @@ static bool counts(struct kept *k, struct span event)
     return true;
 }
 
-static int take_over(struct buffer *frames, struct kept *k, const char *path, struct error *e)
+static int copy_current(struct buffer *frames, struct resume_point *k, const char *path, struct error *e)
 {
     char *bytes;
     size_t size;
@@ -293,7 +293,7 @@ static int take_over(struct buffer *frames, struct kept *k, const char *path, st
         return -1;
     uint64_t length;
     for (size_t at = 0; (length = whole_frame(bytes + at, size - at)); at += HEAD + length + TAIL)
-        if (counts(k, (struct span){bytes + at + HEAD, bytes + at + HEAD + length}))
+        if (is_current(k, (struct span){bytes + at + HEAD, bytes + at + HEAD + length}))
             buffer_append(frames, bytes + at, HEAD + length + TAIL);
     free(bytes);
     return 0;
@@ -341,7 +341,8 @@ static int put_in_place(struct event_file *f, const char *directory, const struc
     return f->fd < 0 ? error_errno(e, errno, "%s: cannot be written", f->path) : 0;
 }
 
-static int replace_files(struct event_file *f, const char *directory, const struct json *options, struct kept *k, struct error *e)
+static int replace_files(struct event_file *f, const char *directory, const struct json *options, struct resume_point *k,
+                         struct error *e)
 {
     struct dirent **names;
     struct buffer frames = {0};
@@ -352,7 +353,7 @@ static int replace_files(struct event_file *f, const char *directory, const stru
     add_options(&frames, f, options);
     for (int i = 0; i < count && !result; i++) {
         char *path = path_join(directory, names[i]->d_name);
-        result = take_over(&frames, k, path, e);
+        result = copy_current(&frames, k, path, e);
         free(path);
     }
     if (!result)
@@ -372,7 +373,7 @@ int event_file_open(struct event_file **ret, const char *directory, const struct
                     struct error *e)
 {
     struct event_file *f = allocate(1, sizeof *f);
-    struct kept k = {.steps = steps, .epochs = epochs};
+    struct resume_point k = {.steps = steps, .epochs = epochs};
     f->fd = -1;
     f->path = new_path(directory);
     if (replace_files(f, directory, options, &k, e)) {

@@ -1,4 +1,4 @@
-/* Owns metrics.jsonl, and what of it TensorBoard is told. */
+/* Owns metrics.jsonl, and what of it goes to TensorBoard. */
 #include "worker/train/metrics_file.h"
 
 #include "common/base/buffer.h"
@@ -22,8 +22,8 @@ struct metrics_file {
 
 #define SCALARS_MOST 64 /* of an epoch */
 
-/* A line is kept if it is whole and of the past: steps that are done, and epochs whose verdict is in. */
-static bool counts(const char *line, size_t size, uint64_t steps, uint32_t epochs)
+/* A line is kept if it is whole and of the past: steps that are done, and epochs that are decided. */
+static bool is_current(const char *line, size_t size, uint64_t steps, uint32_t epochs)
 {
     struct json *j;
     if (json_parse(&j, line, size, "metrics", NULL))
@@ -35,7 +35,7 @@ static bool counts(const char *line, size_t size, uint64_t steps, uint32_t epoch
     return result;
 }
 
-static int drop_future(const char *path, uint64_t steps, uint32_t epochs, struct error *e)
+static int drop_later(const char *path, uint64_t steps, uint32_t epochs, struct error *e)
 {
     char *text;
     size_t size;
@@ -45,7 +45,7 @@ static int drop_future(const char *path, uint64_t steps, uint32_t epochs, struct
         return -1;
     struct buffer kept = {0};
     for (char *line = text, *end; (end = memchr(line, '\n', size - (size_t)(line - text))); line = end + 1)
-        if (counts(line, (size_t)(end - line), steps, epochs))
+        if (is_current(line, (size_t)(end - line), steps, epochs))
             buffer_append(&kept, line, (size_t)(end - line) + 1);
     int result = kept.size == size ? 0 : file_write(path, kept.size ? kept.data : "", kept.size, e);
     buffer_free(&kept);
@@ -79,7 +79,7 @@ int metrics_file_open(struct metrics_file **ret, const struct trial *t, uint64_t
     struct metrics_file *f = allocate(1, sizeof *f);
     f->path = path_join(t->directory, "metrics.jsonl");
     f->fd = -1;
-    if (drop_future(f->path, steps, epochs, e))
+    if (drop_later(f->path, steps, epochs, e))
         goto fail;
     f->fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     if (f->fd < 0) {
@@ -135,16 +135,16 @@ int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, stru
     return event_file_append(f->events, s->step, scalars, sizeof scalars / sizeof *scalars, e);
 }
 
-/* "validation/f1" and whatever else of numbers the verdict brings; the loss, which comes first, is the worker's own. */
-static int tell_epoch(struct metrics_file *f, const struct metrics_epoch *s, const struct json *metrics, struct error *e)
+/* "validation/f1" and whatever else of numbers the decision brings; the loss, which comes first, is the worker's own. */
+static int write_epoch_events(struct metrics_file *f, const struct metrics_epoch *s, const struct json *metrics, struct error *e)
 {
     struct event_scalar scalars[SCALARS_MOST] = {{"validation/loss", s->validation_loss}, {"train/epoch_loss", s->train_loss}};
     char tags[SCALARS_MOST][64];
     size_t count = 2;
     for (size_t i = 0; i < json_size(metrics) && count < SCALARS_MOST; i++) {
         const char *key = json_key(metrics, i);
-        bool said = !strcmp(key, "epoch") || !strcmp(key, "train_loss") || !strcmp(key, "validation_loss");
-        if (said || json_type(json_at(metrics, i)) != JSON_NUMBER)
+        bool known = !strcmp(key, "epoch") || !strcmp(key, "train_loss") || !strcmp(key, "validation_loss");
+        if (known || json_type(json_at(metrics, i)) != JSON_NUMBER)
             continue;
         snprintf(tags[count], sizeof tags[count], "validation/%s", key);
         scalars[count] = (struct event_scalar){tags[count], json_number(json_at(metrics, i))};
@@ -156,7 +156,7 @@ static int tell_epoch(struct metrics_file *f, const struct metrics_epoch *s, con
 int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, struct error *e)
 {
     struct json *j = json_object(), *metrics = NULL;
-    if (s->metrics && json_parse(&metrics, s->metrics, strlen(s->metrics), "metrics of the verdict", e)) {
+    if (s->metrics && json_parse(&metrics, s->metrics, strlen(s->metrics), "metrics of the decision", e)) {
         json_destroy(&j);
         return -1;
     }
@@ -169,7 +169,7 @@ int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, st
         json_set(j, "validation", metrics);
     char *text = json_print(j, false);
     char *line = format_string("%s\n", text);
-    int result = append(f, line, strlen(line), e) || tell_epoch(f, s, metrics, e) ? -1 : 0;
+    int result = append(f, line, strlen(line), e) || write_epoch_events(f, s, metrics, e) ? -1 : 0;
     free(line);
     free(text);
     json_destroy(&j);

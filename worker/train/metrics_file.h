@@ -1,5 +1,5 @@
 /* A trial's metrics.jsonl: one line a step, one line an epoch; and the same for TensorBoard (event_file.h). Written as it comes
- * and not synced: the checkpoint says what of it counts. */
+ * and not synced: on resuming, the checkpoint decides what of it is valid. */
 #pragma once
 
 #include "proto/trial.h"
@@ -13,7 +13,7 @@ struct metrics_step {
     uint64_t step;
     uint32_t epoch;
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
-    double gflops;     /* of matrix products, by rank 0; muster bench tells the machine's rate */
+    double gflops;     /* of matrix products, by rank 0; `muster bench` measures the machine's rate */
     double gemm_share; /* of the rate measured of its device; 0 (null in the file): not measured */
 };
 
@@ -22,7 +22,7 @@ struct metrics_epoch {
     uint32_t epoch;
     double train_loss, validation_loss;
     bool best;
-    const char *metrics; /* JSON text of the verdict, or NULL */
+    const char *metrics; /* JSON of the decision, or NULL */
 };
 
 /* Drops what was written after `steps` steps and `epochs` epochs (a resumed trial repeats that), then appends. */

@@ -5,8 +5,8 @@
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/format/results.h"
+#include "worker/train/agree.h"
 #include "worker/train/evaluate.h"
-#include "worker/train/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ static int score(struct scorer *s, enum part part, struct error *e)
     operation_begin("evaluate");
     int result = evaluator_run(s->evaluator, s->source.split.part[part].rows, count, values, on_batch, s, e);
     if (!result)
-        result = group_agree(s->communicator, s->communicator->rank ? 0 : write_logits(s, part, values, e), e);
+        result = agree(s->communicator, s->communicator->rank ? 0 : write_logits(s, part, values, e), e);
     free(values);
     return result;
 }
@@ -80,7 +80,7 @@ int scorer_run(const struct trial *t, struct device *d, struct communicator *c, 
     struct scorer s = {.trial = t, .communicator = c, .observer = o};
     const bool wanted[PART_COUNT] = {
         [PART_TRAIN] = t->score_train, [PART_VALIDATION] = t->score_validation, [PART_TEST] = t->score_test || !t->split};
-    int result = group_agree(c, open_all(&s, d, e), e);
+    int result = agree(c, open_all(&s, d, e), e);
     for (int part = 0; part < PART_COUNT && !result; part++)
         if (wanted[part])
             result = score(&s, (enum part)part, e);

@@ -30,8 +30,9 @@ static int check_row(const struct source *s, const struct trial *t, uint32_t row
     for (uint32_t i = 0; i < tokens.length; i++)
         if (tokens.ids[i] < 0 || (uint32_t)tokens.ids[i] >= c->vocabulary)
             return error_set(e, ERROR_DATA,
-                             "%s: row '%s' has word %d; the model '%s' has %u: the rows were made for another model", t->dataset,
-                             id, tokens.ids[i], t->model, c->vocabulary);
+                             "%s: row '%s' has token id %d; the vocabulary of model '%s' has %u tokens: the rows were tokenized "
+                             "for another model",
+                             t->dataset, id, tokens.ids[i], t->model, c->vocabulary);
     if (!dataset_labels(s->data) || t->multi)
         return 0;
     int32_t class = dataset_class(s->data, row);
@@ -46,7 +47,7 @@ int source_check(const struct source *s, const struct trial *t, struct error *e)
     if (!labels && t->kind == TRIAL_TRAIN)
         return error_set(e, ERROR_DATA, "%s: the rows have no labels; training needs them", t->dataset);
     if (labels && (labels != t->labels || dataset_is_multi(s->data) != t->multi))
-        return error_set(e, ERROR_DATA, "%s: has %u labels (%s), the trial %u (%s): the rows were made for another job",
+        return error_set(e, ERROR_DATA, "%s: has %u labels (%s), the trial %u (%s): the rows were tokenized for another job",
                          t->dataset, labels, dataset_is_multi(s->data) ? "several a row" : "one a row", t->labels,
                          t->multi ? "several a row" : "one a row");
     for (uint32_t l = 0; t->weights_by_class && l < t->labels; l++)

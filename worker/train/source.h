@@ -11,7 +11,7 @@ struct source {
     struct model_config config; /* of the trial's model, with the trial's labels and dropout */
 };
 
-/* Rows, labels and model against each other. ERROR_DATA naming the row: a word the model does not have, more tokens than it has
+/* Rows, labels and model against each other. ERROR_DATA naming the row: a token id beyond the vocabulary, more tokens than it has
  * positions, a class out of range. */
 int source_check(const struct source *s, const struct trial *t, struct error *e);
 int source_open(struct source *ret, const struct trial *t, struct error *e);

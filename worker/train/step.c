@@ -5,8 +5,8 @@
 #include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/trace.h"
+#include "worker/train/agree.h"
 #include "worker/train/balance.h"
-#include "worker/train/group.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/plan.h"
 
@@ -92,15 +92,15 @@ static void on_ready(void *context, int bucket)
         start_reduction(s, bucket);
 }
 
-/* Messages move only when they are looked at, and a look costs next to nothing. Those at the end of a layer alone leave most of a
- * sum for when backward is over. */
-static void on_between(void *context)
+/* Messages progress only in calls of MPI, which cost next to nothing. Calls at the end of a layer alone leave most of a sum for
+ * when backward is over. */
+static void on_progress(void *context)
 {
     struct stepper *s = context;
     struct communicator *c = s->communicator;
     if (c->size == 1 || s->lost || !s->last)
         return;
-    trace_begin("all-reduce look", -1);
+    trace_begin("all-reduce progress", -1);
     s->lost = c->run->progress(c, &s->why);
     trace_end();
 }
@@ -119,7 +119,7 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
     device_memory loss = model_loss(s->model, b, s->weights, t->multi);
     s->device->run->copy(s->device, device_at(s->losses, first * sizeof(float)), loss, count * sizeof(float));
-    const struct model_watcher watcher = {on_ready, on_between, s};
+    const struct model_watcher watcher = {on_ready, on_progress, s};
     operation_begin("backward");
     model_backward(s->model, b, s->gradient[s->turn.arena], &watcher);
 }
@@ -178,7 +178,7 @@ static int share(struct stepper *s, const struct step_input *in, uint32_t micro_
         return -1;
     if (s->shared[micro_batches + 1] > 0) {
         *e = own;
-        return group_agree(c, failed, e);
+        return agree(c, failed, e);
     }
     for (uint32_t j = 0; j < micro_batches; j++)
         ret->loss_sum += s->shared[j];

@@ -5,7 +5,7 @@
 #include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/trace.h"
-#include "worker/train/group.h"
+#include "worker/train/agree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,7 @@ int trace_file_write(const char *path, struct communicator *c, struct error *e)
     sizes[c->rank] = (double)strlen(own);
     int result = c->run->all_reduce_doubles(c, sizes, (size_t)c->size, e);
     if (!result)
-        result = group_agree(c, collect(path, c, own, strlen(own), sizes, e), e);
+        result = agree(c, collect(path, c, own, strlen(own), sizes, e), e);
     free(sizes);
     free(own);
     return result;

@@ -1,4 +1,4 @@
-/* Owns the course of a trial: load or resume, epochs of steps, validation, verdict, checkpoint. */
+/* Owns the course of a trial: load or resume, epochs of steps, validation, decision, checkpoint. */
 #include "worker/train/trainer.h"
 
 #include "common/base/clock.h"
@@ -10,9 +10,9 @@
 #include "common/base/sha256.h"
 #include "common/base/trace.h"
 #include "common/format/results.h"
+#include "worker/train/agree.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/evaluate.h"
-#include "worker/train/group.h"
 #include "worker/train/memory.h"
 #include "worker/train/metrics_file.h"
 #include "worker/train/plan.h"
@@ -47,7 +47,7 @@ struct trainer {
     char *best, *logits;  /* paths */
     float *values;        /* rank 0: validation logits */
     double flops;         /* device_flops before the step */
-    struct error failure; /* of rank 0's metrics.jsonl: told to the others in the next step */
+    struct error failure; /* of rank 0's metrics.jsonl: sent to the others in the next step */
 };
 
 /* ---- what the trial is ---- */
@@ -75,7 +75,7 @@ static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struc
 static int check_trial(const struct trial *t, const struct device *d, struct error *e)
 {
     if (strcmp(t->precision, precision_names[d->precision]))
-        return error_set(e, ERROR_FAILED, "the trial wants precision %s, the device was made with %s", t->precision,
+        return error_set(e, ERROR_FAILED, "the trial has precision %s, but the device was created with %s", t->precision,
                          precision_names[d->precision]);
     if (!t->epochs || !t->labels || !(t->lr >= 0) || !(t->warmup >= 0 && t->warmup <= 1) || t->dropout >= 1)
         return error_set(e, ERROR_USAGE, "trial %s: epochs %u, labels %u, lr %g, warmup %g, dropout %g: out of range", t->key,
@@ -90,13 +90,14 @@ static void report(const struct trainer *r)
     if (!r->observer || !r->observer->step)
         return;
     const struct progress *s = &r->progress;
-    struct step_report words = {.step = s->steps,
-                                .steps = r->steps_per_epoch * r->trial->epochs,
-                                .epoch = s->epoch < r->trial->epochs ? s->epoch : r->trial->epochs, /* behind the last one, too */
-                                .epochs = r->trial->epochs,
-                                .loss = s->weight_sum > 0 ? s->loss_sum / s->weight_sum : NAN,
-                                .lr = schedule_at(&r->schedule, s->steps)};
-    r->observer->step(r->observer->context, &words);
+    struct step_report progress = {.step = s->steps,
+                                   .steps = r->steps_per_epoch * r->trial->epochs,
+                                   .epoch =
+                                       s->epoch < r->trial->epochs ? s->epoch : r->trial->epochs, /* behind the last one, too */
+                                   .epochs = r->trial->epochs,
+                                   .loss = s->weight_sum > 0 ? s->loss_sum / s->weight_sum : NAN,
+                                   .lr = schedule_at(&r->schedule, s->steps)};
+    r->observer->step(r->observer->context, &progress);
 }
 
 static void log_start(const struct trainer *r, const struct batch_limits *limits)
@@ -138,7 +139,7 @@ static int open_all(struct trainer *r, struct error *e)
         return -1;
     const struct split *s = &r->source.split;
     if (!s->part[PART_VALIDATION].count)
-        return error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be judged; check data and split");
+        return error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be evaluated; check data and split");
     if (plan_create(&r->plan, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count, t->seed, t->batch, t->micro_batch, e))
         return -1;
     r->steps_per_epoch = plan_steps_per_epoch(r->plan);
@@ -153,26 +154,26 @@ static int open_all(struct trainer *r, struct error *e)
     r->values = allocate((size_t)s->part[PART_VALIDATION].count * t->labels, sizeof *r->values);
     int size = r->communicator->size;
     if (size & (size - 1))
-        log_info("%s: %d ranks are no power of two: sums are right, but their last bits differ from those on 1, 2 or 4 ranks",
+        log_info("%s: %d ranks is not a power of two: sums are right, but their last bits differ from those on 1, 2 or 4 ranks",
                  t->key, size);
     return directory_create(t->directory, e);
 }
 
 static int load_pretrained(struct trainer *r, struct error *e)
 {
-    char *path, *words = NULL;
+    char *path, *report = NULL;
     if (model_directory_weights(&path, r->trial->model, e))
         return -1;
-    int result = parameters_load_pretrained(r->parameters, path, r->trial->seed, &words, e);
+    int result = parameters_load_pretrained(r->parameters, path, r->trial->seed, &report, e);
     if (!result && !r->communicator->rank)
-        log_info("%s: %s", r->trial->key, words);
-    free(words);
+        log_info("%s: %s", r->trial->key, report);
+    free(report);
     free(path);
     return result;
 }
 
 /* From the pretrained weights, with nothing of an earlier run left over. */
-static int start_anew(struct trainer *r, struct error *e)
+static int start_from_pretrained(struct trainer *r, struct error *e)
 {
     const struct model_config *c = &r->source.config;
     size_t bytes = (parameters_dense(r->parameters) + (size_t)c->vocabulary * c->width) * sizeof(float);
@@ -196,12 +197,12 @@ static bool usable(const struct trainer *r, const struct progress *s)
                     s->best_epoch <= s->epochs_done && s->epochs_done <= r->trial->epochs;
     if (possible && (!s->best_epoch || file_exists(r->best)))
         return true;
-    log_warn("%s: the checkpoint is not used: %s", r->trial->directory,
-             possible ? "best.safetensors is gone" : "its state.json is damaged");
+    log_warn("%s: ignoring the checkpoint: %s", r->trial->directory,
+             possible ? "best.safetensors is missing" : "its state.json is damaged");
     return false;
 }
 
-/* Rank 0 says where the trial stands; every rank reads the same files for itself. */
+/* Rank 0 decides where the trial resumes; every rank reads the same files for itself. */
 static int load_or_resume(struct trainer *r, struct error *e)
 {
     struct communicator *c = r->communicator;
@@ -216,7 +217,7 @@ static int load_or_resume(struct trainer *r, struct error *e)
         result = checkpoint_load(r->trial->directory, r->parameters, &mine.progress, &mine.found, r->hash, e);
     if (!result && mine.found && !c->rank)
         mine.found = usable(r, &mine.progress);
-    if (group_agree(c, result, e))
+    if (agree(c, result, e))
         return -1;
     first = mine;
     if (c->run->broadcast(c, &first, sizeof first, 0, e))
@@ -225,20 +226,20 @@ static int load_or_resume(struct trainer *r, struct error *e)
                 (mine.found && mine.progress.steps == first.progress.steps && mine.progress.epoch == first.progress.epoch);
     if (!same)
         error_set(e, ERROR_FAILED,
-                  "%s: another checkpoint here than on rank 0; the run directory must be on a shared file system",
+                  "%s: this rank sees another checkpoint than rank 0; the run directory must be on a shared file system",
                   r->trial->directory);
-    if (group_agree(c, !same, e))
+    if (agree(c, !same, e))
         return -1;
     r->progress = first.progress;
-    result = first.found ? 0 : start_anew(r, e);
+    result = first.found ? 0 : start_from_pretrained(r, e);
     r->seconds_before = r->progress.seconds;
     r->saved_at = clock_seconds();
     r->saved_step = r->progress.steps;
     if (!result && !c->rank)
         result = metrics_file_open(&r->metrics, r->trial, r->progress.steps, r->progress.epochs_done, e);
     if (!result && !c->rank && first.found)
-        log_info("%s: goes on at step %llu of epoch %u", r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
-    return group_agree(c, result, e);
+        log_info("%s: resuming at step %llu of epoch %u", r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
+    return agree(c, result, e);
 }
 
 /* ---- steps ---- */
@@ -266,17 +267,17 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
         metrics_file_step(r->metrics, &line, &r->failure);
     if (!r->observer || !r->observer->step)
         return;
-    struct step_report words = {.step = line.step,
-                                .steps = r->steps_per_epoch * r->trial->epochs,
-                                .epoch = line.epoch,
-                                .epochs = r->trial->epochs,
-                                .loss = line.loss,
-                                .lr = line.lr,
-                                .grad_norm = line.grad_norm,
-                                .tokens_per_second = line.tokens_per_second,
-                                .examples_per_second = line.examples_per_second,
-                                .gemm_share = line.gemm_share};
-    r->observer->step(r->observer->context, &words);
+    struct step_report progress = {.step = line.step,
+                                   .steps = r->steps_per_epoch * r->trial->epochs,
+                                   .epoch = line.epoch,
+                                   .epochs = r->trial->epochs,
+                                   .loss = line.loss,
+                                   .lr = line.lr,
+                                   .grad_norm = line.grad_norm,
+                                   .tokens_per_second = line.tokens_per_second,
+                                   .examples_per_second = line.examples_per_second,
+                                   .gemm_share = line.gemm_share};
+    r->observer->step(r->observer->context, &progress);
 }
 
 static int save(struct trainer *r, struct error *e)
@@ -287,7 +288,7 @@ static int save(struct trainer *r, struct error *e)
     trace_begin("save", -1);
     int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->directory, r->parameters, &r->progress, r->hash, e);
     trace_end();
-    result = group_agree(r->communicator, result, e);
+    result = agree(r->communicator, result, e);
     r->saved_at = clock_seconds();
     r->saved_step = r->progress.steps;
     r->saving += r->saved_at - start;
@@ -295,7 +296,7 @@ static int save(struct trainer *r, struct error *e)
     return result;
 }
 
-/* Rank 0 says when; the others hear of it in the step. */
+/* Rank 0 decides when; the others learn it in the step. */
 static bool save_is_due(const struct trainer *r)
 {
     const struct trial *t = r->trial;
@@ -306,12 +307,12 @@ static bool save_is_due(const struct trainer *r)
     return t->checkpoint_minutes > 0 && clock_seconds() - r->saved_at >= 60 * t->checkpoint_minutes;
 }
 
-static void say_saving(const struct trainer *r)
+static void log_checkpoints(const struct trainer *r)
 {
     double all = clock_seconds() - r->started;
     if (!r->communicator->rank && r->saves)
-        log_info("%s: %u checkpoint%s took %.2f s, %.2f %% of the time", r->trial->key, r->saves, r->saves == 1 ? "" : "s",
-                 r->saving, 100 * r->saving / all);
+        log_info("%s: %u checkpoint%s took %.2f s, %.2f %% of the training time", r->trial->key, r->saves,
+                 r->saves == 1 ? "" : "s", r->saving, 100 * r->saving / all);
 }
 
 static int save_and_stop(struct trainer *r, struct error *e)
@@ -372,8 +373,8 @@ static int write_logits(struct trainer *r, double *loss, struct error *e)
     return logits_append(r->logits, &l, e);
 }
 
-/* Rank 0: logits, verdict, best weights and the epoch's line, in this order. */
-static int judge(struct trainer *r, struct verdict *v, struct error *e)
+/* Rank 0: logits, decision, best weights and the epoch's line, in this order. */
+static int end_epoch(struct trainer *r, struct epoch_decision *v, struct error *e)
 {
     struct progress *s = &r->progress;
     double validation_loss;
@@ -383,14 +384,14 @@ static int judge(struct trainer *r, struct verdict *v, struct error *e)
     }
     if (write_logits(r, &validation_loss, e))
         return -1;
-    struct epoch_report words = {.epoch = s->epoch, .train_loss = s->loss_sum / s->weight_sum, .logits = r->logits};
-    if (r->observer->epoch(r->observer->context, &words, v, e))
+    struct epoch_report report = {.epoch = s->epoch, .train_loss = s->loss_sum / s->weight_sum, .logits = r->logits};
+    if (r->observer->epoch(r->observer->context, &report, v, e))
         return -1;
     if (v->best && parameters_save(r->parameters, r->best, e))
         return -1;
     struct metrics_epoch line = {.step = s->steps,
                                  .epoch = s->epoch,
-                                 .train_loss = words.train_loss,
+                                 .train_loss = report.train_loss,
                                  .validation_loss = validation_loss,
                                  .best = v->best,
                                  .metrics = v->metrics};
@@ -402,23 +403,23 @@ static int finish_epoch(struct trainer *r, struct error *e)
     struct communicator *c = r->communicator;
     struct progress *s = &r->progress;
     const struct split *parts = &r->source.split;
-    struct verdict v = {0};
+    struct epoch_decision v = {0};
     operation_begin("evaluate");
     if (evaluator_run(r->evaluator, parts->part[PART_VALIDATION].rows, parts->part[PART_VALIDATION].count, r->values, on_batch, r,
                       e))
         return e->kind == ERROR_STOPPED ? save_and_stop(r, e) : -1;
     operation_begin("verdict");
-    int result = group_agree(c, c->rank ? 0 : judge(r, &v, e), e);
+    int result = agree(c, c->rank ? 0 : end_epoch(r, &v, e), e);
     free(v.metrics);
-    if (result && e->kind == ERROR_STOPPED) /* the coordinator did not answer any more: the epoch is judged next time */
+    if (result && e->kind == ERROR_STOPPED) /* no answer from the coordinator: the epoch is evaluated again next time */
         return save_and_stop(r, e);
-    bool said[2] = {v.best, v.stop};
-    if (result || c->run->broadcast(c, said, sizeof said, 0, e))
+    bool decision[2] = {v.best, v.stop};
+    if (result || c->run->broadcast(c, decision, sizeof decision, 0, e))
         return -1;
     s->epochs_done = s->epoch;
-    if (said[0])
+    if (decision[0])
         s->best_epoch = s->epoch;
-    s->finished = said[1] || s->epoch == r->trial->epochs;
+    s->finished = decision[1] || s->epoch == r->trial->epochs;
     s->epoch++;
     s->step = 0;
     s->loss_sum = s->weight_sum = 0;
@@ -445,7 +446,7 @@ int trainer_run(struct trainer_result *ret, const struct trial *t, struct device
 {
     struct trainer r = {.trial = t, .device = d, .communicator = c, .observer = o, .started = clock_seconds()};
     struct progress *s = &r.progress;
-    int result = group_agree(c, open_all(&r, e), e) || load_or_resume(&r, e) ? -1 : 0;
+    int result = agree(c, open_all(&r, e), e) || load_or_resume(&r, e) ? -1 : 0;
     while (!result && !s->finished)
         result = train_epoch(&r, e) || finish_epoch(&r, e) ? -1 : 0;
     if (!result)
@@ -455,7 +456,7 @@ int trainer_run(struct trainer_result *ret, const struct trial *t, struct device
                                        .tokens = s->tokens,
                                        .seconds = s->seconds,
                                        .best_weights = s->best_epoch ? duplicate(r.best) : NULL};
-    say_saving(&r);
+    log_checkpoints(&r);
     close_all(&r);
     return result;
 }

@@ -1,5 +1,5 @@
 /* Runs one lease on this group's ranks: all ranks call trainer_run with the same trial, in lockstep. Decides nothing: after each
- * epoch rank 0 asks the observer for a verdict, and all ranks follow it at the same step. */
+ * epoch rank 0 asks the observer for a decision, which all ranks apply at the same step. */
 #pragma once
 
 #include "proto/trial.h"
@@ -20,17 +20,17 @@ struct epoch_report {
     const char *logits; /* path of logits.h5, already holding the validation logits of this epoch */
 };
 
-struct verdict {
+struct epoch_decision {
     bool best;     /* keep this epoch's weights as the trial's result */
     bool stop;     /* no further epoch */
     char *metrics; /* JSON text for the epoch's line in metrics.jsonl ("validation"), or NULL; allocated, freed by the trainer */
 };
 
-/* Called on the training thread: step on every rank, epoch on rank 0 only. NULL on the others: nobody watches them. */
+/* Called on the training thread: step on every rank, epoch on rank 0 only. NULL on the others: no observer. */
 struct observer {
     void *context;
     void (*step)(void *context, const struct step_report *r);
-    int (*epoch)(void *context, const struct epoch_report *r, struct verdict *ret, struct error *e);
+    int (*epoch)(void *context, const struct epoch_report *r, struct epoch_decision *ret, struct error *e);
 };
 
 struct trainer_result {

@@ -78,7 +78,7 @@ static int train_fake(struct trainer_result *ret, const struct trial *t, struct 
                 return -1;
         }
         struct epoch_report r = {epoch, 0.5, "/logits"};
-        struct verdict v = {0};
+        struct epoch_decision v = {0};
         if (o->epoch(o->context, &r, &v, e))
             return -1;
         assert_true(v.best);
@@ -390,7 +390,7 @@ static void refusals(void)
     say(l, &m);
     join_agent(&r);
     assert_int_equal(r.result, -1);
-    assert_non_null(strstr(r.e.message, "sent this worker away: no seat is free"));
+    assert_non_null(strstr(r.e.message, "rejected this worker: no seat is free"));
     listener_destroy(&l);
 
     struct listener *other;

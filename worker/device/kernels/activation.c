@@ -1,6 +1,6 @@
 /* Owns what happens to a linear map's product on its way to memory, and activations backward. */
+#include "worker/device/kernels/gelu_table.h"
 #include "worker/device/kernels/names.h"
-#include "worker/device/kernels/pieces.h"
 #include "worker/device/kernels/vector.h"
 
 #include <math.h>
@@ -19,38 +19,39 @@ INLINE vector one(vector x)
 }
 
 #if LANES == 16
-/* g(x) of pieces.h. */
-INLINE vector piecewise(const struct pieces *p, vector x)
+/* g(x) of gelu_table.h. */
+INLINE vector piecewise(const struct gelu_table *p, vector x)
 {
-    vector a = minimum(splat(PIECES - 0.001f), magnitude(x) * splat(PIECES / PIECES_END)); /* in this order a NaN stays one */
+    vector a = minimum(splat(GELU_SEGMENTS - 0.001f),
+                       magnitude(x) * splat(GELU_SEGMENTS / GELU_END)); /* in this order a NaN stays one */
     vector t = a - _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), sum = splat(0);
-    __m512i piece = _mm512_cvttps_epi32(a);
+    __m512i segment = _mm512_cvttps_epi32(a);
 #pragma GCC unroll 5
-    for (int i = PIECE_TERMS - 1; i >= 0; i--) {
-        vector term = _mm512_permutex2var_ps(load(p->terms[i]), piece, load(p->terms[i] + 16));
-        sum = i == PIECE_TERMS - 1 ? term : multiply_add(sum, t, term);
+    for (int i = GELU_TERMS - 1; i >= 0; i--) {
+        vector term = _mm512_permutex2var_ps(load(p->terms[i]), segment, load(p->terms[i] + 16));
+        sum = i == GELU_TERMS - 1 ? term : multiply_add(sum, t, term);
     }
     return where_not_negative(x, splat(1) - sum, sum);
 }
 
 INLINE vector gelu(vector x)
 {
-    return x * piecewise(&pieces[0][PIECES_GATE], x);
+    return x * piecewise(&gelu_tables[0][GELU_GATE], x);
 }
 
 INLINE vector gelu_slope(vector x)
 {
-    return piecewise(&pieces[0][PIECES_SLOPE], x);
+    return piecewise(&gelu_tables[0][GELU_SLOPE], x);
 }
 
 INLINE vector gelu_new(vector x)
 {
-    return x * piecewise(&pieces[1][PIECES_GATE], x);
+    return x * piecewise(&gelu_tables[1][GELU_GATE], x);
 }
 
 INLINE vector gelu_new_slope(vector x)
 {
-    return piecewise(&pieces[1][PIECES_SLOPE], x);
+    return piecewise(&gelu_tables[1][GELU_SLOPE], x);
 }
 #else
 /* Phi(x), the normal distribution's, and with it e^(-x^2 / 2). Abramowitz and Stegun, 7.1.26: absolute error below 1e-7. */

@@ -60,7 +60,7 @@ struct epilogue {
 
 struct kernels {
     const char *isa; /* as MUSTER_ISA names it */
-    const char *words;
+    const char *description;
     enum precision precision;
 
     void (*bias_activation)(const struct epilogue *e);

@@ -11,7 +11,7 @@
 
 #if LANES == 16
 #define MASK_STEP 8
-typedef __m512i mask_words; /* 8 blocks: a 32-bit word each, in the low half of a 64-bit lane; the high half is not looked at */
+typedef __m512i mask_words; /* 8 blocks: a 32-bit word each, in the low half of a 64-bit lane; the high half is ignored */
 
 INLINE mask_words mask_product(mask_words a, uint32_t b)
 {

@@ -6,7 +6,7 @@
 
 const struct kernels KERNEL(kernels) = {
     .isa = TEXT(ISA),
-    .words = ISA_WORDS,
+    .description = ISA_DESCRIPTION,
     .precision = ACT_IS_BF16 ? PRECISION_BF16 : PRECISION_F32,
     .bias_activation = KERNEL(bias_activation),
     .activation_backward = KERNEL(activation_backward),

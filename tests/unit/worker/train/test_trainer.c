@@ -104,7 +104,7 @@ static void observe_step(void *context, const struct step_report *r)
 
 static double lowest = INFINITY;
 
-static int observe_epoch(void *context, const struct epoch_report *r, struct verdict *ret, struct error *e)
+static int observe_epoch(void *context, const struct epoch_report *r, struct epoch_decision *ret, struct error *e)
 {
     (void)context;
     struct logits l;
@@ -479,7 +479,7 @@ static void a_killed_trial_goes_on_from_its_last_steps(void **state)
     (void)state;
     assert_int_not_equal(run(2, "steps", "micro=2 dropout=0.1 checkpoint_steps=4 kill=11"), 0);
     run_well(2, "steps", "micro=2 dropout=0.1 checkpoint_steps=4");
-    assert_said("goes on at step 4 of epoch 2");
+    assert_said("resuming at step 4 of epoch 2");
     assert_same_result("whole_way", "steps");
     run_well(2, "minutes", "micro=2 dropout=0.1 checkpoint_minutes=1e-9"); /* after every step */
     assert_said("12 checkpoints took");
@@ -491,7 +491,7 @@ static void a_killed_trial_goes_on_from_its_last_epoch(void **state)
     (void)state;
     assert_int_not_equal(run(1, "killed", "micro=2 dropout=0.1 kill=9"), 0);
     run_well(1, "killed", "micro=2 dropout=0.1");
-    assert_said("goes on at step 0 of epoch 2");
+    assert_said("resuming at step 0 of epoch 2");
     assert_same_result("whole_way", "killed");
     run_well(1, "killed", "micro=2 dropout=0.1"); /* a finished trial: nothing to do, the same answer */
     assert_said("epochs 2 best");
@@ -537,14 +537,14 @@ static void damaged_checkpoints_are_said_and_not_used(void **state)
         assert_int_equal(run(1, "damaged", "micro=2 dropout=0.1 stop=8 resume=0"), ERROR_STOPPED);
         flip_byte("damaged", files[i]);
         run_well(1, "damaged", "micro=2 dropout=0.1");
-        assert_said("it is not used");
-        assert_said("goes on at step 0 of epoch 2"); /* the one before it is there */
+        assert_said("falling back to the previous checkpoint");
+        assert_said("resuming at step 0 of epoch 2"); /* the one before it is there */
         assert_same_result("whole_way", "damaged");
     }
     assert_int_equal(run(1, "damaged", "micro=2 dropout=0.1 stop=8 resume=0"), ERROR_STOPPED);
     rename_inside("damaged", "best.safetensors", "lost");
     run_well(1, "damaged", "micro=2 dropout=0.1");
-    assert_said("best.safetensors is gone");
+    assert_said("best.safetensors is missing");
     assert_same_result("whole_way", "damaged");
 }
 
@@ -557,7 +557,7 @@ static void half_swapped_checkpoints_are_found(void **state)
         assert_int_equal(run(1, "swapped", "micro=2 dropout=0.1 stop=8 resume=0"), ERROR_STOPPED);
         rename_inside("swapped", "checkpoint", places[i]);
         run_well(1, "swapped", "micro=2 dropout=0.1");
-        assert_said("goes on at step 3 of epoch 2");
+        assert_said("resuming at step 3 of epoch 2");
         assert_same_result("whole_way", "swapped");
     }
 }
@@ -570,7 +570,7 @@ static void a_failed_save_loses_nothing(void **state)
     assert_int_equal(run(1, "full", "micro=2 dropout=0.1 stop=10 limit=60000"), ERROR_FAILED);
     assert_said("optimizer.safetensors");
     run_well(1, "full", "micro=2 dropout=0.1");
-    assert_said("goes on at step 3 of epoch 2");
+    assert_said("resuming at step 3 of epoch 2");
     assert_same_result("whole_way", "full");
     int code = run(2, "full2", "micro=2 dropout=0.1 limit=60000"); /* every rank hears of it */
     assert_int_not_equal(code, 0);
@@ -584,7 +584,7 @@ static void a_checkpoint_of_another_trial_is_refused(void **state)
     assert_int_equal(run(1, "other", "micro=2 lr=1e-3"), ERROR_USAGE);
     assert_said("is a checkpoint of a trial with other options or data");
     run_well(1, "other", "micro=2"); /* and is still there */
-    assert_said("goes on at step 3 of epoch 1");
+    assert_said("resuming at step 3 of epoch 1");
 }
 
 static void device_memory_is_touched_by_the_device_alone(void **state)

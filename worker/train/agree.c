@@ -1,11 +1,11 @@
 /* Owns agreement among ranks about failures. */
-#include "worker/train/group.h"
+#include "worker/train/agree.h"
 
 #include "common/base/memory.h"
 
 #include <stdlib.h>
 
-int group_agree(struct communicator *c, int result, struct error *e)
+int agree(struct communicator *c, int result, struct error *e)
 {
     if (c->size == 1)
         return result ? -1 : 0;
@@ -19,9 +19,9 @@ int group_agree(struct communicator *c, int result, struct error *e)
         return -1;
     if (first == c->size)
         return 0;
-    struct error words = *e;
-    if (c->run->broadcast(c, &words, sizeof words, first, e))
+    struct error first_error = *e;
+    if (c->run->broadcast(c, &first_error, sizeof first_error, first, e))
         return -1;
-    *e = words;
+    *e = first_error;
     return c->rank == first ? -1 : error_prefix(e, "rank %d: ", first);
 }

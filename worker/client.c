@@ -1,5 +1,5 @@
-/* Owns the thread that speaks with the coordinator. */
-#include "worker/link.h"
+/* Owns the thread of the control connection. */
+#include "worker/client.h"
 
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
@@ -10,7 +10,7 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/dialer.h"
-#include "worker/introduction.h"
+#include "worker/preflight.h"
 
 #include <errno.h>
 #include <math.h>
@@ -23,35 +23,35 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECT_WITHIN 10.0 /* seconds: the coordinator listens before it writes the connection file */
-#define FLUSH_WITHIN 2.0
-#define REPEAT_EVERY 2.0 /* a question that has no answer may have been lost */
+#define CONNECT_TIMEOUT 10.0 /* seconds: the coordinator listens before it writes the connection file */
+#define FLUSH_TIMEOUT 2.0
+#define RETRY_INTERVAL 2.0 /* a request without an answer may have been lost */
 
-struct link {
+struct client {
     struct dialer *dialer; /* of the creator, then of the thread */
     pthread_t thread;
     bool running;
     uint32_t rank;
     int wake; /* eventfd: something is in the outbox */
     char *endpoint;
-    double heartbeat_timeout, beat_every;
+    double heartbeat_timeout, beat_interval;
 
     pthread_mutex_t lock; /* holds all below */
     pthread_cond_t changed;
     bool ending;
-    struct link_news news;
-    struct message lease, verdict;
-    bool has_lease, has_verdict;
+    struct client_status status;
+    struct message lease, decision;
+    bool has_lease, has_decision;
     struct message_beat beat;
     uint64_t taken; /* number of the last lease that came */
-    char *outcome;  /* what was said last about a lease, owned; of lease `concluded` */
+    char *outcome;  /* the last message about the outcome of a lease, owned; of lease `concluded` */
     uint64_t concluded;
-    bool outcome_stopped;
+    bool outcome_is_stopped;
     char **outbox; /* texts of messages, owned */
     size_t outgoing, capacity;
 };
 
-static void wake_thread(struct link *l)
+static void wake_thread(struct client *l)
 {
     uint64_t one = 1;
     if (write(l->wake, &one, sizeof one) < 0)
@@ -60,27 +60,27 @@ static void wake_thread(struct link *l)
 
 /* ---- on the thread ---- */
 
-static void ask_to_stop(void)
+static void request_stop(void)
 {
-    /* From here on the coordinator leads: the signal that made it stop may reach us too, as a second one, and must not end us
-     * while we save. */
+    /* From here on the coordinator is in charge: the signal that stopped it may reach this process too, as a second one, and must
+     * not end it while it saves. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     stop_request();
 }
 
-/* Rank 0 decides what follows for its group. */
-static void lose(struct link *l, const char *why)
+/* Only rank 0 acts on it, for its group. */
+static void mark_lost(struct client *l, const char *why)
 {
     if (l->rank)
         return;
-    l->news.lost = true;
-    snprintf(l->news.why, sizeof l->news.why, "%s", why);
-    ask_to_stop();
+    l->status.lost = true;
+    snprintf(l->status.why, sizeof l->status.why, "%s", why);
+    request_stop();
 }
 
-static void send_text(struct link *l, const char *text, const char *name)
+static void queue_message(struct client *l, const char *text, const char *name)
 {
     for (unsigned copies = fault_copies(name); copies; copies--) {
         l->outbox = grow(l->outbox, &l->capacity, l->outgoing + 1, sizeof *l->outbox);
@@ -88,14 +88,15 @@ static void send_text(struct link *l, const char *text, const char *name)
     }
 }
 
-static void repeat_outcome(struct link *l)
+static void repeat_outcome(struct client *l)
 {
     if (l->outcome)
-        send_text(l, l->outcome, "");
+        queue_message(l, l->outcome, "");
 }
 
-/* One that has come before is asked for: its outcome was lost, or it is at work and the coordinator does not know yet. */
-static void take_lease(struct link *l, struct message *m)
+/* A lease that was received before is offered again: its outcome was lost, or it is running and the coordinator does not know
+ * yet. */
+static void on_lease(struct client *l, struct message *m)
 {
     if (m->lease.lease == l->concluded)
         repeat_outcome(l);
@@ -109,44 +110,44 @@ static void take_lease(struct link *l, struct message *m)
     *m = (struct message){.kind = MESSAGE_STOP};
 }
 
-static void take_verdict(struct link *l, struct message *m)
+static void on_decision(struct client *l, struct message *m)
 {
-    if (l->has_verdict)
-        message_free(&l->verdict);
-    l->verdict = *m;
-    l->has_verdict = true;
+    if (l->has_decision)
+        message_free(&l->decision);
+    l->decision = *m;
+    l->has_decision = true;
     *m = (struct message){.kind = MESSAGE_STOP};
 }
 
-static void take_stop(struct link *l, struct message *m)
+static void on_stop(struct client *l, struct message *m)
 {
     (void)m;
-    if (l->news.stop && l->outcome_stopped)
+    if (l->status.stop && l->outcome_is_stopped)
         repeat_outcome(l);
-    l->news.stop = true;
-    ask_to_stop();
+    l->status.stop = true;
+    request_stop();
 }
 
-static void take_goodbye(struct link *l, struct message *m)
+static void on_goodbye(struct client *l, struct message *m)
 {
-    l->news.goodbye = true;
-    l->news.exit_code = m->goodbye.exit_code;
-    ask_to_stop();
+    l->status.goodbye = true;
+    l->status.exit_code = m->goodbye.exit_code;
+    request_stop();
 }
 
-static void take_refused(struct link *l, struct message *m)
+static void on_refused(struct client *l, struct message *m)
 {
     char why[512];
-    snprintf(why, sizeof why, "the coordinator sent us away: %.400s", m->refused.words);
-    lose(l, why);
+    snprintf(why, sizeof why, "the coordinator rejected this worker: %.400s", m->refused.words);
+    mark_lost(l, why);
 }
 
-static void (*const takers[MESSAGE_KINDS])(struct link *l, struct message *m) = {
-    [MESSAGE_LEASE] = take_lease,     [MESSAGE_VERDICT] = take_verdict, [MESSAGE_STOP] = take_stop,
-    [MESSAGE_GOODBYE] = take_goodbye, [MESSAGE_REFUSED] = take_refused,
+static void (*const handlers[MESSAGE_KINDS])(struct client *l, struct message *m) = {
+    [MESSAGE_LEASE] = on_lease,     [MESSAGE_VERDICT] = on_decision, [MESSAGE_STOP] = on_stop,
+    [MESSAGE_GOODBYE] = on_goodbye, [MESSAGE_REFUSED] = on_refused,
 };
 
-static void take_message(struct link *l, const char *bytes, size_t size)
+static void handle_message(struct client *l, const char *bytes, size_t size)
 {
     struct message m;
     struct error e;
@@ -154,24 +155,24 @@ static void take_message(struct link *l, const char *bytes, size_t size)
         log_warn("from the coordinator: %s", e.message);
         return;
     }
-    if (takers[m.kind])
-        takers[m.kind](l, &m);
+    if (handlers[m.kind])
+        handlers[m.kind](l, &m);
     message_free(&m);
 }
 
-static void take_all(struct link *l)
+static void receive_all(struct client *l)
 {
     const char *bytes;
     size_t size;
     pthread_mutex_lock(&l->lock);
     while (dialer_receive(l->dialer, &bytes, &size))
-        take_message(l, bytes, size);
+        handle_message(l, bytes, size);
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
 }
 
-/* True if nothing is left. */
-static bool send_all(struct link *l)
+/* True if the outbox is empty. */
+static bool flush_outbox(struct client *l)
 {
     pthread_mutex_lock(&l->lock);
     size_t sent = 0;
@@ -185,7 +186,7 @@ static bool send_all(struct link *l)
     return empty;
 }
 
-static void beat(struct link *l)
+static void send_heartbeat(struct client *l)
 {
     struct message m = {.kind = MESSAGE_BEAT};
     struct error e;
@@ -196,29 +197,29 @@ static void beat(struct link *l)
     message_encode(&text, &m, &e);
     pthread_mutex_unlock(&l->lock);
     if (text)
-        dialer_send(l->dialer, text); /* one that does not fit now is not missed */
+        dialer_send(l->dialer, text); /* a heartbeat that cannot be queued now is not missed */
     free(text);
 }
 
-static void watch_line(struct link *l)
+static void check_connection(struct client *l)
 {
     double since;
     char why[512] = "";
     enum line_state line = dialer_line(l->dialer, &since);
     if (line == LINE_REFUSED)
-        snprintf(why, sizeof why, "another coordinator answers at %s", l->endpoint);
+        snprintf(why, sizeof why, "a different coordinator answers at %s", l->endpoint);
     else if (line == LINE_DOWN && clock_seconds() - since > l->heartbeat_timeout)
-        snprintf(why, sizeof why, "the coordinator at %s is gone for %.1f s", l->endpoint, clock_seconds() - since);
+        snprintf(why, sizeof why, "the coordinator at %s has been unreachable for %.1f s", l->endpoint, clock_seconds() - since);
     if (!why[0])
         return;
     pthread_mutex_lock(&l->lock);
-    if (!l->news.lost)
-        lose(l, why);
+    if (!l->status.lost)
+        mark_lost(l, why);
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
 }
 
-static bool told_to_end(struct link *l)
+static bool is_ending(struct client *l)
 {
     pthread_mutex_lock(&l->lock);
     bool ending = l->ending;
@@ -226,39 +227,39 @@ static bool told_to_end(struct link *l)
     return ending;
 }
 
-static void *speak(void *argument)
+static void *run_thread(void *argument)
 {
-    struct link *l = argument;
-    double next = clock_seconds(), flushed_by = INFINITY;
+    struct client *l = argument;
+    double next = clock_seconds(), flush_deadline = INFINITY;
     for (;;) {
         double now = clock_seconds();
         if (now >= next) {
-            beat(l);
-            next = now + l->beat_every;
+            send_heartbeat(l);
+            next = now + l->beat_interval;
         }
-        bool empty = send_all(l);
-        if (flushed_by == INFINITY && told_to_end(l))
-            flushed_by = now + FLUSH_WITHIN;
-        if (flushed_by < INFINITY && (empty || now >= flushed_by || dialer_line(l->dialer, NULL) != LINE_UP))
+        bool empty = flush_outbox(l);
+        if (flush_deadline == INFINITY && is_ending(l))
+            flush_deadline = now + FLUSH_TIMEOUT;
+        if (flush_deadline < INFINITY && (empty || now >= flush_deadline || dialer_line(l->dialer, NULL) != LINE_UP))
             break;
-        dialer_wait(l->dialer, l->wake, empty && flushed_by == INFINITY ? fmax(next - now, 0.001) : 0.02);
+        dialer_wait(l->dialer, l->wake, empty && flush_deadline == INFINITY ? fmax(next - now, 0.001) : 0.02);
         uint64_t count;
         if (read(l->wake, &count, sizeof count) < 0 && errno != EAGAIN)
             log_debug("the control thread's wake-up cannot be read");
-        take_all(l);
-        watch_line(l);
+        receive_all(l);
+        check_connection(l);
     }
     dialer_destroy(&l->dialer);
     return NULL;
 }
 
 /* Signals belong to the training thread. */
-static int start_thread(struct link *l, struct error *e)
+static int start_thread(struct client *l, struct error *e)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&l->thread, NULL, speak, l);
+    int number = pthread_create(&l->thread, NULL, run_thread, l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (number)
         return error_errno(e, number, "the control thread cannot be started");
@@ -268,7 +269,7 @@ static int start_thread(struct link *l, struct error *e)
 
 /* ---- making ---- */
 
-static int send_hello(struct link *l, struct message_hello *hello, struct error *e)
+static int send_hello(struct client *l, struct message_hello *hello, struct error *e)
 {
     char *text;
     hello->version = (char *)(uintptr_t)MUSTER_VERSION;
@@ -279,10 +280,10 @@ static int send_hello(struct link *l, struct message_hello *hello, struct error 
     for (unsigned copies = fault_copies(message_name(m.kind)); copies && sent; copies--)
         sent = dialer_send(l->dialer, text);
     free(text);
-    return sent ? 0 : error_set(e, ERROR_FAILED, "control connection: HELLO cannot be sent");
+    return sent ? 0 : error_set(e, ERROR_FAILED, "control connection: hello cannot be sent");
 }
 
-static int check_line(struct link *l, double start, struct error *e)
+static int check_line(struct client *l, double start, struct error *e)
 {
     double now = clock_seconds();
     switch (dialer_line(l->dialer, NULL)) {
@@ -296,16 +297,16 @@ static int check_line(struct link *l, double start, struct error *e)
     case LINE_DOWN:
         break;
     }
-    if (now - start < CONNECT_WITHIN)
+    if (now - start < CONNECT_TIMEOUT)
         return 0;
     return error_set(e, ERROR_FAILED,
                      "no coordinator of this connection file answers at %s within %.0f s; is muster still running, and can this "
                      "host reach it?",
-                     l->endpoint, CONNECT_WITHIN);
+                     l->endpoint, CONNECT_TIMEOUT);
 }
 
 /* 1: welcomed. */
-static int take_answer(struct link *l, struct error *e)
+static int take_answer(struct client *l, struct error *e)
 {
     const char *bytes;
     size_t size;
@@ -316,26 +317,26 @@ static int take_answer(struct link *l, struct error *e)
         return -1;
     int result = 0;
     if (m.kind == MESSAGE_REFUSED || m.kind == MESSAGE_GOODBYE) {
-        result = error_set(e, ERROR_FAILED, "the coordinator sent this worker away: %.800s",
-                           m.kind == MESSAGE_REFUSED ? m.refused.words : "no work is left");
+        result = error_set(e, ERROR_FAILED, "the coordinator rejected this worker: %.800s",
+                           m.kind == MESSAGE_REFUSED ? m.refused.words : "the run has finished");
     } else if (m.kind == MESSAGE_WELCOME) {
         l->heartbeat_timeout = m.welcome.heartbeat_timeout;
         if (m.welcome.time > 0)
-            introduction_compare_clocks("the coordinator's host", m.welcome.time);
+            preflight_compare_clocks("the coordinator's host", m.welcome.time);
         result = 1;
     }
     message_free(&m);
     return result;
 }
 
-static int wait_for_welcome(struct link *l, struct message_hello *hello, struct error *e)
+static int wait_for_welcome(struct client *l, struct message_hello *hello, struct error *e)
 {
     double start = clock_seconds(), asked = start;
     int welcome;
     while (!(welcome = take_answer(l, e))) {
         if (check_line(l, start, e) || stop_check(e))
             return -1;
-        if (clock_seconds() - asked > REPEAT_EVERY && dialer_line(l->dialer, NULL) == LINE_UP) {
+        if (clock_seconds() - asked > RETRY_INTERVAL && dialer_line(l->dialer, NULL) == LINE_UP) {
             asked = clock_seconds();
             if (send_hello(l, hello, e))
                 return -1;
@@ -345,7 +346,7 @@ static int wait_for_welcome(struct link *l, struct message_hello *hello, struct 
     return welcome == 1 ? 0 : -1;
 }
 
-static void create_locks(struct link *l)
+static void create_locks(struct client *l)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -355,14 +356,14 @@ static void create_locks(struct link *l)
     pthread_mutex_init(&l->lock, NULL);
 }
 
-static int dial(struct link *l, const struct connection *c, struct message_hello *hello, struct error *e)
+static int open_connection(struct client *l, const struct connection *c, struct message_hello *hello, struct error *e)
 {
     char peer[PEER_NAME];
     peer_write(peer, hello->group, hello->rank);
     return dialer_create(&l->dialer, c, peer, e) || send_hello(l, hello, e) || wait_for_welcome(l, hello, e) ? -1 : 0;
 }
 
-static int connect_link(struct link *l, const char *path, struct message_hello *hello, struct error *e)
+static int connect_client(struct client *l, const char *path, struct message_hello *hello, struct error *e)
 {
     struct connection c = {0};
     if (connection_read(&c, path, e))
@@ -370,16 +371,16 @@ static int connect_link(struct link *l, const char *path, struct message_hello *
     int result;
     l->endpoint = duplicate(c.endpoint);
     if (!c.endpoint)
-        result = error_set(e, ERROR_FAILED, "%s: no coordinator listens any more", path);
+        result = error_set(e, ERROR_FAILED, "%s: the run has finished", path);
     else
-        result = dial(l, &c, hello, e);
+        result = open_connection(l, &c, hello, e);
     connection_free(&c);
     return result;
 }
 
-int link_create(struct link **ret, const char *connection, struct message_hello *hello, struct error *e)
+int client_create(struct client **ret, const char *connection, struct message_hello *hello, struct error *e)
 {
-    struct link *l = allocate(1, sizeof *l);
+    struct client *l = allocate(1, sizeof *l);
     l->rank = hello->rank;
     create_locks(l);
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -387,21 +388,21 @@ int link_create(struct link **ret, const char *connection, struct message_hello 
         error_errno(e, errno, "the control thread cannot be started");
         goto fail;
     }
-    if (connect_link(l, connection, hello, e))
+    if (connect_client(l, connection, hello, e))
         goto fail;
-    l->beat_every = fmin(1, l->heartbeat_timeout / 5);
+    l->beat_interval = fmin(1, l->heartbeat_timeout / 5);
     if (start_thread(l, e))
         goto fail;
     *ret = l;
     return 0;
 fail:
-    link_destroy(&l);
+    client_destroy(&l);
     return -1;
 }
 
-void link_destroy(struct link **link)
+void client_destroy(struct client **client)
 {
-    struct link *l = link ? *link : NULL;
+    struct client *l = client ? *client : NULL;
     if (!l)
         return;
     if (l->running) {
@@ -416,8 +417,8 @@ void link_destroy(struct link **link)
         close(l->wake);
     if (l->has_lease)
         message_free(&l->lease);
-    if (l->has_verdict)
-        message_free(&l->verdict);
+    if (l->has_decision)
+        message_free(&l->decision);
     for (size_t i = 0; i < l->outgoing; i++)
         free(l->outbox[i]);
     free(l->outbox);
@@ -426,12 +427,12 @@ void link_destroy(struct link **link)
     pthread_cond_destroy(&l->changed);
     pthread_mutex_destroy(&l->lock);
     free(l);
-    *link = NULL;
+    *client = NULL;
 }
 
 /* ---- on the training thread ---- */
 
-double link_heartbeat_timeout(const struct link *l)
+double client_heartbeat_timeout(const struct client *l)
 {
     return l->heartbeat_timeout;
 }
@@ -443,42 +444,42 @@ static struct timespec moment(double seconds_from_now)
     return (struct timespec){whole, (long)((at - (double)whole) * 1e9)};
 }
 
-static bool differs(const struct link_news *a, const struct link_news *b)
+static bool differs(const struct client_status *a, const struct client_status *b)
 {
     return a->stop != b->stop || a->goodbye != b->goodbye || a->lost != b->lost;
 }
 
-bool link_wait(struct link *l, double seconds, struct message *lease, struct link_news *news)
+bool client_wait(struct client *l, double seconds, struct message *lease, struct client_status *status)
 {
     struct timespec until = moment(seconds);
     pthread_mutex_lock(&l->lock);
-    while (!l->has_lease && !differs(&l->news, news))
+    while (!l->has_lease && !differs(&l->status, status))
         if (pthread_cond_timedwait(&l->changed, &l->lock, &until))
             break;
     bool came = l->has_lease;
     if (came)
         *lease = l->lease;
     l->has_lease = false;
-    *news = l->news;
+    *status = l->status;
     pthread_mutex_unlock(&l->lock);
     return came;
 }
 
-void link_look(struct link *l, struct link_news *news)
+void client_poll(struct client *l, struct client_status *status)
 {
     pthread_mutex_lock(&l->lock);
-    *news = l->news;
+    *status = l->status;
     pthread_mutex_unlock(&l->lock);
 }
 
-void link_report(struct link *l, const struct message_beat *b)
+void client_set_progress(struct client *l, const struct message_beat *b)
 {
     pthread_mutex_lock(&l->lock);
     l->beat = *b;
     pthread_mutex_unlock(&l->lock);
 }
 
-static void keep_outcome(struct link *l, const struct message *m, const char *text)
+static void remember_outcome(struct client *l, const struct message *m, const char *text)
 {
     bool result = m->kind == MESSAGE_RESULT, failed = m->kind == MESSAGE_FAILED;
     if (!result && !failed && m->kind != MESSAGE_STOPPED)
@@ -486,61 +487,61 @@ static void keep_outcome(struct link *l, const struct message *m, const char *te
     free(l->outcome);
     l->outcome = duplicate(text);
     l->concluded = result ? m->result.lease : failed ? m->failed.lease : m->stopped.lease;
-    l->outcome_stopped = !result && !failed;
+    l->outcome_is_stopped = !result && !failed;
 }
 
-int link_send(struct link *l, const struct message *m, struct error *e)
+int client_send(struct client *l, const struct message *m, struct error *e)
 {
     char *text;
     if (message_encode(&text, m, e))
         return -1;
     pthread_mutex_lock(&l->lock);
-    keep_outcome(l, m, text);
-    send_text(l, text, message_name(m->kind));
+    remember_outcome(l, m, text);
+    queue_message(l, text, message_name(m->kind));
     pthread_mutex_unlock(&l->lock);
     free(text);
     wake_thread(l);
     return 0;
 }
 
-/* With the lock: the verdict that is asked for; one of an older question is dropped. */
-static bool has_answer(struct link *l, const struct message_epoch *question)
+/* With the lock: the decision that is waited for; one on an earlier epoch is dropped. */
+static bool has_answer(struct client *l, const struct message_epoch *request)
 {
-    if (!l->has_verdict)
+    if (!l->has_decision)
         return false;
-    if (l->verdict.verdict.lease == question->lease && l->verdict.verdict.epoch == question->epoch)
+    if (l->decision.verdict.lease == request->lease && l->decision.verdict.epoch == request->epoch)
         return true;
-    message_free(&l->verdict);
-    l->has_verdict = false;
+    message_free(&l->decision);
+    l->has_decision = false;
     return false;
 }
 
-int link_ask(struct link *l, const struct message *epoch, struct message *ret, struct error *e)
+int client_ask(struct client *l, const struct message *epoch, struct message *ret, struct error *e)
 {
     char *text;
     if (message_encode(&text, epoch, e))
         return -1;
-    double stopped_at = INFINITY; /* a coordinator that stops still answers, but not for ever */
+    double stopped_at = INFINITY; /* a coordinator that stops still answers, but not indefinitely */
     double ask_at = clock_seconds();
     bool answered;
     pthread_mutex_lock(&l->lock);
-    while (!(answered = has_answer(l, &epoch->epoch)) && !l->news.lost && !l->news.goodbye) {
-        if (l->news.stop && stopped_at == INFINITY)
+    while (!(answered = has_answer(l, &epoch->epoch)) && !l->status.lost && !l->status.goodbye) {
+        if (l->status.stop && stopped_at == INFINITY)
             stopped_at = clock_seconds() + l->heartbeat_timeout;
         if (clock_seconds() > stopped_at)
             break;
         if (clock_seconds() >= ask_at) {
-            send_text(l, text, message_name(epoch->kind));
+            queue_message(l, text, message_name(epoch->kind));
             wake_thread(l);
-            ask_at = clock_seconds() + REPEAT_EVERY;
+            ask_at = clock_seconds() + RETRY_INTERVAL;
         }
         struct timespec until = moment(1);
         pthread_cond_timedwait(&l->changed, &l->lock, &until);
     }
     if (answered)
-        *ret = l->verdict;
-    l->has_verdict = false;
+        *ret = l->decision;
+    l->has_decision = false;
     pthread_mutex_unlock(&l->lock);
     free(text);
-    return answered ? 0 : error_set(e, ERROR_STOPPED, "stopped while the coordinator judged epoch %u", epoch->epoch.epoch);
+    return answered ? 0 : error_set(e, ERROR_STOPPED, "stopped while waiting for the decision on epoch %u", epoch->epoch.epoch);
 }

@@ -1,12 +1,12 @@
-/* Owns the comparison of ranks at their start. */
-#include "worker/introduction.h"
+/* Owns the checks that ranks make before they work together. */
+#include "worker/preflight.h"
 
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/machine.h"
 #include "common/base/memory.h"
-#include "worker/train/group.h"
+#include "worker/train/agree.h"
 
 #include <math.h>
 #include <sched.h>
@@ -16,7 +16,7 @@
 
 #define SKEW_MOST 60.0 /* seconds */
 
-struct face {
+struct identity {
     char host[MACHINE_NAME], build[SHA256_HEX], directory[SHA256_HEX]; /* directory: of the connection file in it */
     double now;
 };
@@ -38,7 +38,7 @@ static void list_cores(struct buffer *b)
     }
 }
 
-static int look(struct face *f, const char *connection, struct error *e)
+static int identify(struct identity *f, const char *connection, struct error *e)
 {
     struct error why;
     machine_name(f->host, sizeof f->host);
@@ -51,7 +51,7 @@ static int look(struct face *f, const char *connection, struct error *e)
     return 0;
 }
 
-static int compare(const struct face *mine, const struct face *first, const char *connection, struct error *e)
+static int compare(const struct identity *mine, const struct identity *first, const char *connection, struct error *e)
 {
     if (strcmp(mine->build, first->build))
         return error_set(e, ERROR_FAILED,
@@ -89,28 +89,28 @@ static int gather_places(char **ret, struct communicator *c, const char *host, s
     return status;
 }
 
-void introduction_compare_clocks(const char *who, double theirs)
+void preflight_compare_clocks(const char *who, double theirs)
 {
     char host[MACHINE_NAME];
     double ahead = clock_wall() - theirs;
     machine_name(host, sizeof host);
     if (fabs(ahead) > SKEW_MOST)
-        log_warn("the clock of host %s is %.0f s %s that of %s; dates in logs will differ, nothing else depends on it", host,
+        log_warn("the clock of host %s is %.0f s %s that of %s; timestamps in logs will differ; nothing else depends on it", host,
                  fabs(ahead), ahead > 0 ? "ahead of" : "behind", who);
 }
 
-int introduction_make(struct introduction *ret, struct communicator *c, const char *connection, struct error *e)
+int preflight_check(struct preflight *ret, struct communicator *c, const char *connection, struct error *e)
 {
-    struct face mine = {0}, first;
-    *ret = (struct introduction){0};
-    int status = group_agree(c, look(&mine, connection, e), e);
+    struct identity mine = {0}, first;
+    *ret = (struct preflight){0};
+    int status = agree(c, identify(&mine, connection, e), e);
     first = mine;
     if (!status)
         status = c->run->broadcast(c, &first, sizeof first, 0, e);
     if (!status)
-        introduction_compare_clocks(first.host, first.now);
+        preflight_compare_clocks(first.host, first.now);
     if (!status)
-        status = group_agree(c, compare(&mine, &first, connection, e), e);
+        status = agree(c, compare(&mine, &first, connection, e), e);
     if (!status)
         status = gather_places(&ret->places, c, mine.host, e);
     memcpy(ret->build, mine.build, sizeof ret->build);
