@@ -38,11 +38,21 @@ static void note_lost_host(struct output *o, const char *line)
         memcpy(o->lost_host, host, sizeof host);
 }
 
+/* A line that a worker logged is logged again as our own, so that all lines have one form; anything else passes unchanged. */
+static void relay_line(const char *line)
+{
+    static const char prefix[] = "muster-worker: ";
+    if (strncmp(line, prefix, sizeof prefix - 1) == 0)
+        log_info("%s", line + sizeof prefix - 1);
+    else
+        log_pass(line);
+}
+
 static void pass_line(struct output *o)
 {
     note_death(o, o->line.data);
     note_lost_host(o, o->line.data);
-    log_pass(o->line.data);
+    relay_line(o->line.data);
     buffer_clear(&o->line);
 }
 

@@ -1,4 +1,5 @@
-/* What the processes of a group print: passed on line by line, as it is, to our standard error; and mpirun's note of which rank
+/* What the processes of a group print: passed on line by line to our standard error, lines of muster-worker in the form of our
+ * own log lines, others unchanged; and mpirun's note of which rank
  * died or which host was lost. */
 #pragma once
 

@@ -196,12 +196,9 @@ static int choose_engine(struct bench *b, struct error *e)
 
 static int load_parameters(struct bench *b, struct error *e)
 {
-    char *path, *report = NULL;
-    if (model_directory_weights(&path, b->directory, e))
-        return -1;
-    int result = parameters_load_pretrained(b->parameters, path, b->trial.seed, &report, e);
+    char *report = NULL;
+    int result = parameters_load_model(b->parameters, b->directory, b->trial.seed, &report, e);
     free(report);
-    free(path);
     return result;
 }
 

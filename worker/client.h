@@ -21,7 +21,7 @@ struct client_status {
  * to connect. ERROR_FAILED: nothing answers, the key or the version does not match, or the coordinator rejects the worker.
  * ERROR_STOPPED after a signal. hello: version is filled in here; strings are borrowed until this returns. */
 int client_create(struct client **ret, const char *connection, struct message_hello *hello, struct error *e);
-void client_destroy(struct client **client); /* waits up to two seconds for queued messages to leave */
+void client_destroy(struct client **c); /* waits up to two seconds for queued messages to leave */
 double client_heartbeat_timeout(const struct client *client);
 
 /* Waits up to `seconds` for a lease or for a change of *status, which is updated. True: a lease came, *lease is the caller's

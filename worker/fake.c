@@ -20,7 +20,6 @@
 #include "worker/train/agree.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/metrics_file.h"
-#include "worker/train/plan.h"
 #include "worker/train/schedule.h"
 
 #include <math.h>
@@ -293,11 +292,8 @@ static int open_trial(struct fake_trial *f, struct error *e)
     f->state = path_join(directory, "state.json");
     f->pause = pause ? strtod(pause, NULL) : 0;
     int result = source_open(&f->source, t, e);
-    const struct split *s = &f->source.split;
-    if (!result && !s->part[PART_VALIDATION].count)
-        result = error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be evaluated; check data and split");
     if (!result)
-        result = plan_create(&plan, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count, t->seed, t->batch, t->micro_batch, e);
+        result = source_plan(&plan, &f->source, t, e);
     if (!result) {
         f->steps_per_epoch = plan_steps_per_epoch(plan);
         plan_destroy(&plan);
@@ -341,14 +337,14 @@ static int train(struct trainer_result *ret, const struct trial *t, struct devic
 
 static int score_parts(const struct trial *t, const struct source *s, struct error *e)
 {
-    const bool wanted[PART_COUNT] = {
-        [PART_TRAIN] = t->score_train, [PART_VALIDATION] = t->score_validation, [PART_TEST] = t->score_test || !t->split};
+    bool wanted[PART_COUNT];
     struct script script;
     char *path = path_join(t->directory, "logits.h5"), *weights = duplicate(t->weights);
     int result = (!weights && model_directory_weights(&weights, t->model, e)) || read_weights(&script, weights, e) ||
                          directory_create(t->directory, e)
                      ? -1
                      : 0;
+    source_wanted(wanted, t);
     for (int part = 0; part < PART_COUNT && !result; part++)
         if (wanted[part])
             result = append_logits(path, s, t, &script, (enum part)part, 1, NULL, e);

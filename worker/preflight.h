@@ -11,8 +11,8 @@ struct preflight {
     char *places;           /* rank 0: a line a rank, "rank 3: n2, cores 4-7"; owned by the caller; NULL on the others */
 };
 
-/* All ranks. ERROR_FAILED, on all of them, naming the host: its program is not that of rank 0, or its `connection` file is not
- * (the run directory is not shared). Clocks that differ are a warning. */
+/* All ranks; ret is written in any case. ERROR_FAILED, on all of them, naming the host: its program is not that of rank 0, or its
+ * `connection` file is not (the run directory is not shared). Clocks that differ are a warning. */
 int preflight_check(struct preflight *ret, struct communicator *c, const char *connection, struct error *e);
 
 /* The clock of `who` is at `theirs` (seconds since 1970) now: warns if it is far from ours. Nothing depends on it. */

@@ -1,7 +1,7 @@
-/* Errors carry words, once: whoever first knows the cause writes the text, callers relay in silence.
+/* An error has one message: whoever first knows the cause writes it, callers return it unchanged.
  *
- * A function that can fail takes `struct error *e` last and returns 0, or -1 with *e filled; its outputs are set only on
- * success. The kind is the exit code that the program ends with if nobody recovers. */
+ * A function that can fail takes `struct error *e` last and returns 0, or -1 with *e filled. Its outputs are set only on success,
+ * unless its header says otherwise. The kind is the exit code that the program ends with if nobody recovers. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,11 +20,12 @@ struct error {
     char message[1024]; /* one line: what, where, what to do */
 };
 
-/* Fills *e (NULL allowed) and returns -1, so that a failing function can `return error_set(...)`. Control characters in
- * the text are replaced by '?', since file names and data end up in it. */
+/* Fills *e and returns -1, so that a failing function can `return error_set(...)`. The arguments may point into *e. Control
+ * characters in the message are replaced by '?', since file names and data end up in it; what does not fit is cut off.
+ * These three do nothing but return -1 where e is NULL; whether another function takes NULL, its own header says. */
 int error_set(struct error *e, enum error_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Like error_set with ERROR_FAILED, with ": " and the words for `number` (an errno) appended. */
+/* Like error_set with ERROR_FAILED, with ": " and the description of `number` (an errno) appended. */
 int error_errno(struct error *e, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts a place in front of the text already in *e ("pairs.jsonl:7: "), and returns -1. */

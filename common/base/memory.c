@@ -10,8 +10,10 @@ static void *require(void *pointer, size_t count, size_t size)
 {
     if (pointer)
         return pointer;
-    fprintf(stderr, "muster: out of memory: %zu x %zu bytes asked for; run on a machine with more, or lower train.micro_batch\n",
-            count, size);
+    fprintf(
+        stderr,
+        "muster: out of memory: cannot allocate %zu x %zu bytes; use a machine with more memory, or lower train.micro_batch\n",
+        count, size);
     exit(1);
 }
 

@@ -1,5 +1,6 @@
-/* Host memory that cannot be had ends the program with one line: the single fact that library code does not report to
- * its caller, since no caller could go on. Sizes that come from a file are checked against a limit before they get here. */
+/* Host memory that is not available ends the program with one line and exit code 1, since no caller could go on. What else comes
+ * from outside is reported to the caller as an error; only a mistake of the program itself (a broken invariant) aborts. Sizes
+ * that come from a file are checked against a limit before they get here. */
 #pragma once
 
 #include <stdarg.h>

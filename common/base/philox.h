@@ -7,6 +7,7 @@
  *   RANDOM_INITIALIZE  (element / 4, 0, parameter index, 0)    new weights, normal by Box-Muller
  *   RANDOM_FAKE        (lr bits, lr bits, batch, epochs)      noise key of a trial on the fake device; with that as seed:
  *                      (row, label, 0, 0)                     noise of a logit
+ *   RANDOM_EXAMPLES    (any)                                  rows and weights of benchmarks and tests
  *   RANDOM_SWEEP       (draw, 0, hash of the key, 0)           values of a trial
  *   RANDOM_BOOTSTRAP   (row / 4, 0, 0, draw)                   rows of a resampled part, a word each
  *   RANDOM_DROPOUT     (element / 8, position, row, epoch << 16 | site)

@@ -24,12 +24,14 @@ PY
 say "memory is told before training, as the worker tells it then"
 expect 0 'memory a rank: at most [0-9]+ MB' muster check job.json out=asked train.batch=64 train.micro_batch=64 train.epochs=1 sweep=null
 asked=$(grep -oE 'at most [0-9]+ MB; weights.*' "$scratch/said" | sed 's/at most //; s/;/:/')
-expect 0 'memory per rank' muster train job.json out=asked train.batch=64 train.micro_batch=64 train.epochs=1 sweep=null
+expect 0 '^muster: .*: training in f32 on cpu' muster train job.json out=asked train.batch=64 train.micro_batch=64 train.epochs=1 sweep=null
 python3 - "$asked" "$(grep -oE 'memory per rank .*' "$scratch/said" | sed 's/memory per rank //')" <<'PY' || fail "what is asked and what is taken differ"
 import re, sys
 asked, taken = ([int(n) for n in re.findall(r"(\d+) MB", words)] for words in sys.argv[1:])
 assert len(asked) == 3 and all(0 <= a - t <= 0.3 * t + 1 for a, t in zip(asked, taken)) and asked[0] >= 2, (asked, taken)
 PY
+
+grep -q '^muster-worker' "$scratch/said" && fail "a line of muster-worker has another form than muster's own"
 
 say "again: nothing is trained or scored twice"
 leases() { grep -c '"event": *"lease"' run/events.jsonl; }

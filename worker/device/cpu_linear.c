@@ -120,8 +120,24 @@ struct forward {
     size_t N, K, O;
 };
 
-static int forward_panel(struct cpu *c, const struct forward *f, struct share rows, struct share columns, size_t part)
+/* Runs `panel` on each panel of the tile's rows. */
+static int run_panels(struct cpu *c,
+                      int (*panel)(struct cpu *c, const void *work, struct share rows, struct share columns, size_t part),
+                      const void *work, struct tile t, size_t part)
 {
+    size_t panels = panel_count(c, t.rows.count);
+    int failed = 0;
+    for (size_t i = 0; i < panels && !failed; i++) {
+        struct share rows = share_of(t.rows.count, i, panels, 1);
+        rows.from += t.rows.from;
+        failed = panel(c, work, rows, t.columns, part);
+    }
+    return failed;
+}
+
+static int forward_panel(struct cpu *c, const void *work, struct share rows, struct share columns, size_t part)
+{
+    const struct forward *f = work;
     size_t at = rows.from * f->O + columns.from;
     struct epilogue e = {.y = act_at(c, f->y, at),
                          .pre = act_at(c, f->pre, at),
@@ -149,18 +165,6 @@ static int forward_panel(struct cpu *c, const struct forward *f, struct share ro
     return failed;
 }
 
-static int forward_tile(struct cpu *c, const struct forward *f, struct tile t, size_t part)
-{
-    size_t panels = panel_count(c, t.rows.count);
-    int failed = 0;
-    for (size_t i = 0; i < panels && !failed; i++) {
-        struct share rows = share_of(t.rows.count, i, panels, 1);
-        rows.from += t.rows.from;
-        failed = forward_panel(c, f, rows, t.columns, part);
-    }
-    return failed;
-}
-
 void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, device_memory x, device_memory w,
                         device_memory bias, enum activation activation, size_t N, size_t K, size_t O)
 {
@@ -177,7 +181,7 @@ void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, de
     omp_set_num_threads(d->threads); /* what oneDNN goes by where a team is of one */
 #pragma omp parallel for num_threads(d->threads) schedule(static) reduction(| : failed)
     for (size_t i = 0; i < grid.row_parts * grid.column_parts; i++)
-        failed |= forward_tile(c, &f, tile_of(grid, i, N, O), i);
+        failed |= run_panels(c, forward_panel, &f, tile_of(grid, i, N, O), i);
     settle(c, failed);
 }
 
@@ -222,8 +226,9 @@ struct backward {
     size_t N, K, O;
 };
 
-static int input_panel(struct cpu *c, const struct backward *b, struct share rows, struct share columns, size_t part)
+static int input_panel(struct cpu *c, const void *work, struct share rows, struct share columns, size_t part)
 {
+    const struct backward *b = work;
     size_t at = rows.from * b->K + columns.from;
     float *panel = panel_of(b->panels, part), *product = panel ? panel : host_f32(b->dx) + at;
     size_t stride = panel ? columns.count : b->K;
@@ -241,18 +246,6 @@ static int input_panel(struct cpu *c, const struct backward *b, struct share row
                                                      .add = b->add && !panel});
     for (size_t i = 0; panel && !failed && i < rows.count; i++)
         c->kernels->store_product(act_at(c, b->dx, at + i * b->K), product + i * stride, b->add, columns.count);
-    return failed;
-}
-
-static int input_tile(struct cpu *c, const struct backward *b, struct tile t, size_t part)
-{
-    size_t panels = panel_count(c, t.rows.count);
-    int failed = 0;
-    for (size_t i = 0; i < panels && !failed; i++) {
-        struct share rows = share_of(t.rows.count, i, panels, 1);
-        rows.from += t.rows.from;
-        failed = input_panel(c, b, rows, t.columns, part);
-    }
     return failed;
 }
 
@@ -275,7 +268,7 @@ static int backward_part(struct cpu *c, const struct backward *b, size_t part)
 {
     struct share bias = share_of(b->O, part, (size_t)c->base.threads, 32);
     c->kernels->column_sums(b->dbias, host_pointer(b->dy_stored), b->N, b->O, bias.from, bias.from + bias.count);
-    int failed = b->dx.address ? input_tile(c, b, tile_of(grid_of(c, b->N), part, b->N, b->K), part) : 0;
+    int failed = b->dx.address ? run_panels(c, input_panel, b, tile_of(grid_of(c, b->N), part, b->N, b->K), part) : 0;
     return failed ? failed : weight_tile(c, b, tile_of(grid_of(c, b->O), part, b->O, b->K), part);
 }
 

@@ -32,8 +32,8 @@ struct device *parameters_device(const struct parameters *p);
 float parameters_initializer_range(const struct parameters *p); /* standard deviation of new weights */
 size_t parameters_count(const struct parameters *p);
 const struct parameter *parameters_at(const struct parameters *p, size_t i);
-const struct parameter *parameters_find(const struct parameters *p, const char *name);
-int parameters_buckets(const struct parameters *p); /* layers + 2 */
+const struct parameter *parameters_find(const struct parameters *p, const char *name); /* NULL: no such parameter */
+int parameters_buckets(const struct parameters *p);                                    /* layers + 2 */
 void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count);
 size_t parameters_dense(const struct parameters *p); /* elements before the words; words: (V,C) from there on */
 
@@ -52,6 +52,8 @@ void parameters_refresh(struct parameters *p);             /* shadow = rounded v
  * name, and leaves the parameters as they were. *report (freed by caller): one line: used, new, ignored. Loading refreshes the
  * shadow. */
 int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e);
+/* The same from the weights in a model directory. */
+int parameters_load_model(struct parameters *p, const char *directory, uint64_t seed, char **report, struct error *e);
 /* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
 int parameters_save(struct parameters *p, const char *path, struct error *e); /* safetensors, metadata format=pt */

@@ -208,6 +208,16 @@ end:
     return ret;
 }
 
+int parameters_load_model(struct parameters *p, const char *directory, uint64_t seed, char **report, struct error *e)
+{
+    char *path;
+    if (model_directory_weights(&path, directory, e))
+        return -1;
+    int result = parameters_load_pretrained(p, path, seed, report, e);
+    free(path);
+    return result;
+}
+
 int parameters_load(struct parameters *p, const char *path, struct error *e)
 {
     struct tensor_file *f = NULL;

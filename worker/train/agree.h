@@ -4,5 +4,5 @@
 #include "worker/comm/communicator.h"
 
 /* All ranks: 0 if `result` is 0 on every rank; otherwise -1 and, on every rank, the message of the first rank that failed (its
- * own *e). */
+ * own *e), or that of the communicator where it failed meanwhile. */
 int agree(struct communicator *c, int result, struct error *e);

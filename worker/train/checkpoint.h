@@ -15,7 +15,7 @@ struct progress {
     double seconds;
 };
 
-/* Rank 0 only. trial: hash of what the trial is (any text without quotes). */
+/* Rank 0 only. trial: hash of what the trial is. */
 int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e);
 /* All ranks. *found false: there is none, or only damaged ones (logged as a warning): start from the beginning. A checkpoint of
  * another trial is ERROR_USAGE. */

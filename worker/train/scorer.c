@@ -78,9 +78,9 @@ static int score(struct scorer *s, enum part part, struct error *e)
 int scorer_run(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e)
 {
     struct scorer s = {.trial = t, .communicator = c, .observer = o};
-    const bool wanted[PART_COUNT] = {
-        [PART_TRAIN] = t->score_train, [PART_VALIDATION] = t->score_validation, [PART_TEST] = t->score_test || !t->split};
+    bool wanted[PART_COUNT];
     int result = agree(c, open_all(&s, d, e), e);
+    source_wanted(wanted, t);
     for (int part = 0; part < PART_COUNT && !result; part++)
         if (wanted[part])
             result = score(&s, (enum part)part, e);

@@ -4,6 +4,7 @@
 #include "common/format/model_config.h"
 #include "common/format/split.h"
 #include "proto/trial.h"
+#include "worker/train/plan.h"
 
 struct source {
     struct dataset *data;
@@ -16,5 +17,9 @@ struct source {
 int source_check(const struct source *s, const struct trial *t, struct error *e);
 int source_open(struct source *ret, const struct trial *t, struct error *e);
 void source_close(struct source *s);
+/* By part: what a TRIAL_SCORE asks for. */
+void source_wanted(bool wanted[PART_COUNT], const struct trial *t);
+/* The steps of a TRIAL_TRAIN. ERROR_DATA: no rows to train on, or none to validate on. */
+int source_plan(struct plan **ret, const struct source *s, const struct trial *t, struct error *e);
 /* Weight of a row in a loss: of its class, or the number of labels when multi-label. */
 double source_weight(const struct source *s, const struct trial *t, uint32_t row);

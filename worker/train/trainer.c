@@ -90,10 +90,10 @@ static void report(const struct trainer *r)
     if (!r->observer || !r->observer->step)
         return;
     const struct progress *s = &r->progress;
+    uint32_t epoch = s->epoch < r->trial->epochs ? s->epoch : r->trial->epochs; /* past the end after the last one */
     struct step_report progress = {.step = s->steps,
                                    .steps = r->steps_per_epoch * r->trial->epochs,
-                                   .epoch =
-                                       s->epoch < r->trial->epochs ? s->epoch : r->trial->epochs, /* behind the last one, too */
+                                   .epoch = epoch,
                                    .epochs = r->trial->epochs,
                                    .loss = s->weight_sum > 0 ? s->loss_sum / s->weight_sum : NAN,
                                    .lr = schedule_at(&r->schedule, s->steps)};
@@ -138,9 +138,7 @@ static int open_all(struct trainer *r, struct error *e)
     if (check_trial(t, r->device, e) || source_open(&r->source, t, e))
         return -1;
     const struct split *s = &r->source.split;
-    if (!s->part[PART_VALIDATION].count)
-        return error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be evaluated; check data and split");
-    if (plan_create(&r->plan, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count, t->seed, t->batch, t->micro_batch, e))
+    if (source_plan(&r->plan, &r->source, t, e))
         return -1;
     r->steps_per_epoch = plan_steps_per_epoch(r->plan);
     r->schedule = schedule_create(t->lr, t->warmup, r->steps_per_epoch * t->epochs);
@@ -161,14 +159,11 @@ static int open_all(struct trainer *r, struct error *e)
 
 static int load_pretrained(struct trainer *r, struct error *e)
 {
-    char *path, *report = NULL;
-    if (model_directory_weights(&path, r->trial->model, e))
-        return -1;
-    int result = parameters_load_pretrained(r->parameters, path, r->trial->seed, &report, e);
+    char *report = NULL;
+    int result = parameters_load_model(r->parameters, r->trial->model, r->trial->seed, &report, e);
     if (!result && !r->communicator->rank)
         log_info("%s: %s", r->trial->key, report);
     free(report);
-    free(path);
     return result;
 }
 

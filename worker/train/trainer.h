@@ -26,7 +26,7 @@ struct epoch_decision {
     char *metrics; /* JSON text for the epoch's line in metrics.jsonl ("validation"), or NULL; allocated, freed by the trainer */
 };
 
-/* Called on the training thread: step on every rank, epoch on rank 0 only. NULL on the others: no observer. */
+/* Called on the training thread: step on every rank, epoch on rank 0 only. Ranks other than 0 may have none (NULL). */
 struct observer {
     void *context;
     void (*step)(void *context, const struct step_report *r);
@@ -43,5 +43,5 @@ struct trainer_result {
 /* stop_requested() on any rank: all ranks save at the same step and return ERROR_STOPPED. */
 int trainer_run(struct trainer_result *ret, const struct trial *t, struct device *d, struct communicator *c,
                 const struct observer *o, struct error *e);
-/* TRIAL_SCORE: writes directory/logits.h5 with epoch 1 (or `epoch` of the weights) for each part asked for. */
+/* TRIAL_SCORE, all ranks: writes directory/logits.h5, as epoch 1, for each part that the trial names. ERROR_STOPPED as above. */
 int scorer_run(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);
