@@ -6,8 +6,8 @@ usage: docs_check.py SOURCE MUSTER-DIRECTORY
   - README.md has fewer than 150 lines; every relative link of every .md file leads to a file, and its #anchor to a heading.
   - Every message that docs/troubleshooting.md quotes (**`...`** at the start of a line; "..." stands for what varies) is a string of the sources.
   - Every `muster VERB --option` of a page is an option of that verb's --help, and every job key is in `muster run --help`.
-  - Every event that is written, and every field of a message, is described in docs/formats.md and docs/protocol.md; every room with what
-    it links in docs/architecture.md.
+  - Every event that is written, and every field of a message, is described in docs/formats.md and docs/protocol.md; every operation
+    of the fault plan is in docs/faults.md; every room, with what it links, in docs/architecture.md.
 """
 import pathlib
 import re
@@ -108,6 +108,13 @@ def check_tables():
     for field in sorted(fields - {"body", "member"}):
         if f"`{field}`" not in protocol.read_text():
             complain(protocol, f"the field {field} is not described")
+
+    faults = source / "docs/faults.md"
+    names = re.search(r"names\[\] = \{(.*?)\};", (source / "common/base/operation.c").read_text(), re.S).group(1)
+    listed = re.search(r"^Operations: (.*?)\.\s", faults.read_text(), re.M | re.S).group(1)
+    for operation in re.findall(r'"([a-z_]+)"', names):
+        if not re.search(rf"\b{operation}\b", listed):
+            complain(faults, f"the operation {operation} is not listed")
 
 
 def check_rooms():
