@@ -5,7 +5,6 @@
 #include "proto/message.h"
 #include "proto/record.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -31,13 +30,11 @@ static const struct record_field fields[] = {
 int connection_write(const struct connection *c, const char *path, struct error *e)
 {
     struct file_writer *w;
-    if (file_writer_create(&w, path, e))
+    mode_t before = umask(0077); /* private from its first byte on */
+    int status = file_writer_create(&w, path, e);
+    umask(before);
+    if (status)
         return -1;
-    if (fchmod(fileno(file_writer_stream(w)), 0600)) {
-        error_errno(e, errno, "%s: cannot be made private", path);
-        file_writer_destroy(&w);
-        return -1;
-    }
     struct json *j = record_to_json(fields, c);
     char *text = json_print(j, true);
     fprintf(file_writer_stream(w), "%s\n", text);
