@@ -1,7 +1,9 @@
 /* Owns inference_config.json: all that predicting needs beyond the weights, and what the numbers rest on. */
 #include "common/base/version.h"
 #include "coordinator/bundle/publish.h"
+
 #include "coordinator/decision/decide.h"
+#include <string.h>
 
 static struct json *texts(const struct text_fields *f)
 {
@@ -35,6 +37,8 @@ static struct json *input(const struct run *r)
     json_set(o, "labels", label_list(r));
     json_set(o, "dropped_labels", json_copy(json_get(r->check, "dropped_labels")));
     json_set_string(o, "label_separator", j->data.label_separator);
+    if (strcmp(j->data.label_form, "auto") != 0)
+        json_set_string(o, "label_form", j->data.label_form);
     json_set_boolean(o, "multi", j->multi);
     if (r->kind == DECISION_BINARY)
         json_set_string(o, "positive", r->label_names[r->positive]);

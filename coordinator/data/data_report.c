@@ -262,6 +262,8 @@ struct json *data_report(const struct job *j, const struct records *r, struct to
     json_set(check, "fields", field_counts(r));
     json_set_number(check, "groups", (double)group_count(r));
     describe_labels(check, r);
+    if (r->label_reading)
+        json_set(check, "label_reading", json_copy(r->label_reading));
     if (j->multi)
         json_set(check, "labels_per_row", labels_per_row(r));
     struct json *texts = json_set(check, "lengths", json_object());
@@ -341,10 +343,34 @@ static void print_per_row(const struct json *per_row)
     printf("\n");
 }
 
+static void print_absent(const struct json *labels)
+{
+    size_t absent = 0, first = 0;
+    for (size_t i = 0; i < json_size(labels); i++)
+        if (number(json_at(labels, i), "count") == 0 && absent++ == 0)
+            first = i;
+    if (absent)
+        printf("  no row has label '%s'%s: is it spelled otherwise in the data?\n",
+               json_string(json_get(json_at(labels, first), "name")),
+               absent > 1 ? ", nor some others (check.json has a count of 0)" : "");
+}
+
+static void print_reading(const struct json *reading)
+{
+    const struct json *notes = json_get(reading, "notes");
+    if (!reading)
+        return;
+    printf("  labels read as: %s (%s)\n", json_string(json_get(reading, "form")), json_string(json_get(reading, "values")));
+    for (size_t i = 0; i < json_size(notes); i++)
+        printf("    note: %s\n", json_string(json_at(notes, i)));
+}
+
 static void print_labels(const struct json *check)
 {
     const struct json *labels = json_get(check, "labels"), *found = json_get(check, "label_bands");
     size_t count = json_size(labels), shown = count > 12 ? 12 : count;
+    print_reading(json_get(check, "label_reading"));
+    print_absent(labels);
     for (size_t i = 0; i < shown; i++)
         printf("  label %-16s %8.0f  (%.2f %%)\n", json_string(json_get(json_at(labels, i), "name")),
                number(json_at(labels, i), "count"), 100 * number(json_at(labels, i), "share"));

@@ -161,7 +161,7 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
         out->dropped[dropped - out->fields]++;
         return 0;
     }
-    struct found_labels *found;
+    struct row_labels *found;
     if (read_label(r, &found, row, e))
         return -1;
     if (!found && has_labels(r->in)) {
@@ -251,19 +251,10 @@ static void end_reader(struct reader *r)
         free(r->found[i]);
     free(r->found);
     free(r->column_found);
-    table_destroy(&r->given);
-    table_destroy(&r->ignored);
-    table_destroy(&r->names);
+    label_values_free(&r->values);
     table_destroy(&r->seen_fields);
     buffer_free(&r->composed);
     buffer_free(&r->scratch);
-}
-
-static void name_table(struct table **ret, const struct text_fields *names)
-{
-    table_create(ret);
-    for (size_t i = 0; i < names->count; i++)
-        table_add(*ret, names->names[i]);
 }
 
 struct input input_of_job(const struct job *j)
@@ -279,6 +270,7 @@ struct input input_of_job(const struct job *j)
                           .word_limits = j->data.word_limits,
                           .joiner = j->data.joiner,
                           .label_separator = j->data.label_separator,
+                          .label_form = j->data.label_form,
                           .multi = j->multi,
                           .table = {.plain_quotes = strcmp(j->data.quotes, "none") == 0, .encoding = j->data.encoding}};
 }
@@ -290,10 +282,8 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
     struct reader r = {.in = in, .out = &out, .keep_all = keep_all};
     arena_create(&out.texts);
     table_create(&r.seen_fields);
-    table_create(&r.names);
+    label_values_create(&r.values);
     r.column_found = allocate(in->label_columns.count, sizeof *r.column_found);
-    name_table(&r.given, &in->labels);
-    name_table(&r.ignored, &in->ignored);
     add_fields(&out, &in->text_a);
     add_fields(&out, &in->text_b);
     add_fields(&out, &in->required);
@@ -309,13 +299,17 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
                   (unsigned long long)out.read);
         goto fail;
     }
-    name_labels(&r);
+    if (decide_labels(&r, paths, e))
+        goto fail;
+    if (!out.count) {
+        error_set(e, ERROR_DATA, "%s: no row is left: all labels are among those that are passed over", paths[0]);
+        goto fail;
+    }
     if (has_labels(in) && !out.label_count) {
         error_set(e, ERROR_DATA, "%s: no row has a label in field '%s': all its lists are empty", paths[0],
                   in->label ? in->label : in->label_columns.names[0]);
         goto fail;
     }
-    number_labels(&r);
     end_reader(&r);
     *ret = out;
     return 0;
@@ -337,6 +331,7 @@ void records_free(struct records *r)
     free_names(r->labels, r->label_count);
     free_names(r->dropped_labels, r->dropped_label_count);
     json_destroy(&r->files);
+    json_destroy(&r->label_reading);
     free(r->label_numbers);
     free(r->rows);
     free(r->fields);

@@ -16,7 +16,8 @@ struct input {
     struct text_fields ignored;     /* labels that a job has dropped: a row's others count */
     const struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
     const char *joiner;
-    const char *label_separator; /* in a cell of CSV or TSV; NULL: ";" */
+    const char *label_separator; /* in a text of many labels; NULL: ";" */
+    const char *label_form;      /* as data.label_form; NULL: "auto" */
     bool multi;
     struct table_options table; /* how files of rows are read */
 };
@@ -51,8 +52,9 @@ struct records {
     size_t field_count;
     char **labels; /* names, by class index */
     size_t label_count;
-    uint32_t *label_numbers; /* memory of the rows' labels */
-    char **dropped_labels;   /* by records_prune */
+    struct json *label_reading; /* {form, values, notes}: how label values were read; NULL without labels */
+    uint32_t *label_numbers;    /* memory of the rows' labels */
+    char **dropped_labels;      /* by records_prune */
     size_t dropped_label_count;
     struct json *files; /* list of {path, format, and what table_notes has that is not 0} */
 };

@@ -127,6 +127,7 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
                        .labels = names_of(json_get(spec, "labels")),
                        .ignored = names_of(json_get(spec, "dropped_labels")),
                        .label_separator = json_string(json_get(spec, "label_separator")),
+                       .label_form = json_string(json_get(spec, "label_form")),
                        .word_limits = json_get(spec, "word_limits"),
                        .joiner = json_string(json_get(spec, "joiner")),
                        .multi = json_boolean(json_get(spec, "multi"))};

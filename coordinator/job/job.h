@@ -32,10 +32,11 @@ struct job {
         struct text_fields text_a, text_b, required, labels; /* text_b may be empty; labels: names, empty = as found */
         struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
         char *joiner;
-        char *positive;        /* label name of the positive class; NULL: the last of two */
-        char *label_separator; /* of the labels in a cell of CSV or TSV, multi-label */
-        const char *quotes;    /* "auto", "none" */
-        char *encoding;        /* of the files, as iconv names it; NULL: UTF-8 */
+        char *positive;         /* label name of the positive class; NULL: the last of two */
+        char *label_separator;  /* of the labels in a cell of CSV or TSV, multi-label */
+        const char *label_form; /* "auto", "index", "name", "vector" */
+        const char *quotes;     /* "auto", "none" */
+        char *encoding;         /* of the files, as iconv names it; NULL: UTF-8 */
         uint32_t min_label_count, min_words;
         struct text_fields accept; /* problems by name, see checks.h */
     } data;

@@ -54,6 +54,8 @@ const struct job_field job_fields[] = {
      .help = "name of the label that the threshold is for; null: the last"},
     {"data.label_separator", JOB_STRING, 0, "\";\"", AT(data.label_separator),
      .help = "between the labels of a CSV or TSV cell, where a row has many"},
+    {"data.label_form", JOB_WORD, JOB_LATER, "\"auto\"", AT(data.label_form), WORDS("auto", "index", "name", "vector"),
+     .help = "what label values are: indexes from 0, names, or lists with 0 or 1 for each label; auto: as the values show"},
     {"data.quotes", JOB_WORD, JOB_LATER, "\"auto\"", AT(data.quotes), WORDS("auto", "none"),
      .help =
          "double quotes in CSV and TSV; auto: they enclose cells, unless a TSV shows that they do not; none: plain characters"},

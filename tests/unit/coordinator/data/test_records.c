@@ -144,7 +144,13 @@ static void labels_without_names_are_numbered_by_value(void **state)
     assert_int_equal(r.rows[0].class, 1);
     assert_string_equal(r.rows[1].id, "2");
     records_free(&r);
-    assert_int_equal(read_text(&r, "{\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":2}\n", &in, false, &e), 0);
+    static const char two[] = "{\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":2}\n";
+    assert_int_equal(read_text(&r, two, &in, false, &e), 0); /* without 0 and 1: a name */
+    assert_int_equal(r.label_count, 1);
+    assert_string_equal(r.labels[0], "2");
+    records_free(&r);
+    in.label_form = "index";
+    assert_int_equal(read_text(&r, two, &in, false, &e), 0);
     assert_int_equal(r.label_count, 3);
     assert_string_equal(r.labels[2], "2");
     records_free(&r);
@@ -295,9 +301,9 @@ static void each_wrong_row_is_named(void **state)
         bool keep_all;
     } cases[] = {
         {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":2}\n",
-         PATH ":1: field 'label': label 2 is out of range", false},
-        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":-1}\n", "label -1 is out of range", false},
-        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":0.5}\n", "label 0.5 is out of range", false},
+         PATH ":1: field 'label': label '2' is out of range; an index is a whole number from 0 to 1", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":-1}\n", "label '-1' is out of range", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":0.5}\n", "label '0.5' is out of range", false},
         {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":\"yes\"}\n",
          "label 'yes' is not one of data.labels; did you mean 'YES'?", false},
         {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":[1]}\n", "field 'label' is a list", false},
