@@ -94,34 +94,6 @@ static int swap(const char *directory, const char *fresh, const char *current, c
     return 0;
 }
 
-int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
-{
-    char *path[COUNT(places)], *tensors[COUNT(tensor_files)];
-    for (size_t i = 0; i < COUNT(places); i++)
-        path[i] = path_join(directory, places[i]);
-    for (size_t i = 0; i < COUNT(tensor_files); i++)
-        tensors[i] = path_join(path[1], tensor_files[i]);
-    int result = -1;
-    if (!directory_remove(path[1], e) && !directory_create(path[1], e) && !parameters_save(p, tensors[0], e) &&
-        !parameters_save_moments(p, tensors[1], e) && !write_state(path[1], s, trial, e))
-        result = swap(directory, path[1], path[0], path[2], e);
-    if (!result && s->finished)
-        result = directory_remove(path[2], e);
-    if (result) { /* a full disk needs the room */
-        struct error ignored;
-        directory_remove(path[1], &ignored);
-    } else {
-        char *model = path_join(path[0], tensor_files[0]);
-        fault_damage(model);
-        free(model);
-    }
-    for (size_t i = 0; i < COUNT(places); i++)
-        free(path[i]);
-    for (size_t i = 0; i < COUNT(tensor_files); i++)
-        free(tensors[i]);
-    return result;
-}
-
 static int damaged(struct error *e, const char *directory, const char *what)
 {
     return error_set(e, ERROR_DATA, "%s: the checkpoint is damaged (%s)", directory, what);
@@ -168,6 +140,45 @@ static int read_state(const char *directory, const char *trial, struct progress 
     return result;
 }
 
+/* A crash between the renames left the last one whole, but not in its place: it goes there, lest the next save begin by removing
+ * it. */
+static int finish_swap(const char *directory, const char *fresh, const char *current, const char *trial, struct error *e)
+{
+    struct progress s;
+    struct error ignored;
+    if (directory_exists(current) || !directory_exists(fresh) || read_state(fresh, trial, &s, &ignored))
+        return 0;
+    return move(fresh, current, e) ? -1 : directory_sync(directory, e);
+}
+
+int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
+{
+    char *path[COUNT(places)], *tensors[COUNT(tensor_files)];
+    for (size_t i = 0; i < COUNT(places); i++)
+        path[i] = path_join(directory, places[i]);
+    for (size_t i = 0; i < COUNT(tensor_files); i++)
+        tensors[i] = path_join(path[1], tensor_files[i]);
+    int result = -1;
+    if (!finish_swap(directory, path[1], path[0], trial, e) && !directory_remove(path[1], e) && !directory_create(path[1], e) &&
+        !parameters_save(p, tensors[0], e) && !parameters_save_moments(p, tensors[1], e) && !write_state(path[1], s, trial, e))
+        result = swap(directory, path[1], path[0], path[2], e);
+    if (!result && s->finished)
+        result = directory_remove(path[2], e);
+    if (result) { /* a full disk needs the room */
+        struct error ignored;
+        directory_remove(path[1], &ignored);
+    } else {
+        char *model = path_join(path[0], tensor_files[0]);
+        fault_damage(model);
+        free(model);
+    }
+    for (size_t i = 0; i < COUNT(places); i++)
+        free(path[i]);
+    for (size_t i = 0; i < COUNT(tensor_files); i++)
+        free(tensors[i]);
+    return result;
+}
+
 static int load_tensors(const char *directory, struct parameters *p, struct error *e)
 {
     char *model = path_join(directory, tensor_files[0]), *moments = path_join(directory, tensor_files[1]);
@@ -194,7 +205,8 @@ int checkpoint_load(const char *directory, struct parameters *p, struct progress
         if (!bad && directory_exists(path)) {
             result = load_tensors(path, p, e); /* whole, by its hash: what does not fit now never will */
             *found = !result;
-            *ret = s;
+            if (*found)
+                *ret = s;
         }
         free(path);
     }
