@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
-  clang libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc gnuplot-nox chromium iproute2 slurm-wlm munge
+  clang libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge
 
 # Real weights and the Python that checks our files from outside; a test that cannot have them says so and is skipped.
 mkdir -p runs

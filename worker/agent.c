@@ -144,7 +144,7 @@ static void send_stopped(struct agent *a, bool leaving)
 static int run_trial(struct trainer_result *ret, struct agent *a, const struct trial *t, struct error *e)
 {
     const struct observer o = {a, report_step, report_epoch}, *observer = &o;
-    struct device *d;
+    struct device *d = NULL;
     operation_begin("load");
     if (agree(a->communicator, find_device(&d, a, t->precision, e), e))
         return -1;

@@ -175,7 +175,7 @@ static char *other_layout(const char *directory)
 
 static int read_config_file(struct json **ret, char **path, const char *directory, struct error *e)
 {
-    struct json *j;
+    struct json *j = NULL;
     char *name = path_join(directory, "config.json");
     int result = 0;
     if (!file_exists(name)) {

@@ -69,6 +69,9 @@ static int make(const char *file, struct report_page *page, struct error *e)
     page->plots = &plots;
     page->drawn = drawn;
     int status = write_page(file, page, e);
+    page->plots = NULL;
+    page->drawn = NULL;
+    page->why_not_drawn = NULL;
     undraw(drawn, plots.count);
     free(drawn);
     report_plots_free(&plots);
