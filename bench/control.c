@@ -139,7 +139,7 @@ static int open_files(void)
     return count;
 }
 
-static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e)
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_decision *ret, struct error *e)
 {
     (void)context, (void)i, (void)e;
     if (!(seen.from > 0) && shared->all_at > 0) {
@@ -158,7 +158,7 @@ static int on_end(void *context, size_t i, const struct dispatch_result *result,
 {
     (void)context, (void)i;
     if (!result)
-        return error_set(e, ERROR_FAILED, "a worker failed: %s", why->text);
+        return error_set(e, ERROR_FAILED, "a worker failed: %s", why->message);
     if (!(seen.to > 0)) {
         seen.to = clock_seconds();
         seen.cpu_to = clock_cpu();
@@ -184,7 +184,7 @@ static void report(void)
     printf("coordinator, over %.0f s: CPU %.1f %% of a core, peak memory %.0f MB, %d open files\n", seen.to - seen.from,
            100 * (seen.cpu_to - seen.cpu_from) / (seen.to - seen.from), (double)u.ru_maxrss / 1024, seen.files);
     if (n)
-        printf("%u questions (EPOCH to VERDICT): p50 %.1f ms, p99 %.1f ms, longest %.1f ms; workers lost %u\n", n,
+        printf("%u questions (EPOCH to EPOCH_DECISION): p50 %.1f ms, p99 %.1f ms, longest %.1f ms; workers lost %u\n", n,
                1e3 * (double)shared->waited[n / 2], 1e3 * (double)shared->waited[(size_t)n * 99 / 100],
                1e3 * (double)shared->waited[n - 1], atomic_load(&shared->lost));
 }
@@ -193,7 +193,7 @@ static int run(const char *directory, struct error *e)
 {
     struct dispatch_options o = {.directory = directory,
                                  .worker = "bench_control",
-                                 .launcher = "none",
+                                 .launcher = LAUNCHER_NONE,
                                  .groups = (int)workers,
                                  .ranks_per_group = 1,
                                  .threads = 1,

@@ -1,4 +1,4 @@
-/* Owns the reading of host files. */
+/* Host files. */
 #include "cluster/hostfile.h"
 
 #include "common/base/file.h"
@@ -21,12 +21,12 @@ static int read_number(int *ret, const char *word, const char *text, struct erro
     char *end;
     long value = strtol(text, &end, 10);
     if (!isdigit((unsigned char)*text) || *end || value < 1 || value > SLOTS_MOST)
-        return error_set(e, ERROR_USAGE, "\"%s\": a number from 1 to %d belongs behind \"=\"", word, SLOTS_MOST);
+        return error_set(e, ERROR_USAGE, "\"%s\": expected a number from 1 to %d behind \"=\"", word, SLOTS_MOST);
     *ret = (int)value;
     return 0;
 }
 
-/* "slots=4", and the words beside it that Open MPI knows. */
+/* "slots=4", and the other options that Open MPI knows. */
 static int read_word(int *slots, const char *word, struct error *e)
 {
     int most;
@@ -35,16 +35,16 @@ static int read_word(int *slots, const char *word, struct error *e)
         return read_number(slots, word, equals + 1, e);
     if (!strncmp(word, "max_slots=", 10) || !strncmp(word, "max-slots=", 10))
         return read_number(&most, word, equals + 1, e);
-    return error_set(e, ERROR_USAGE, "\"%s\" is not known; a line is \"name slots=N\"", word);
+    return error_set(e, ERROR_USAGE, "unknown option \"%s\"; a line is \"name slots=N\"", word);
 }
 
 static int check_name(const char *name, struct error *e)
 {
     size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
     if (name[good])
-        return error_set(e, ERROR_USAGE, "\"%s\" is not the name of a host; a line is \"name slots=N\"", name);
+        return error_set(e, ERROR_USAGE, "\"%s\" is not a host name; a line is \"name slots=N\"", name);
     if (strlen(name) >= HOST_NAME)
-        return error_set(e, ERROR_USAGE, "a host name of %zu characters; at most %d", strlen(name), HOST_NAME - 1);
+        return error_set(e, ERROR_USAGE, "a host name of %zu characters; at most %d are allowed", strlen(name), HOST_NAME - 1);
     return 0;
 }
 
@@ -96,7 +96,7 @@ int hostfile_read(struct host_line **ret, size_t *count, const char *path, struc
     }
     free(text);
     if (!status && !r.count)
-        status = error_set(e, ERROR_USAGE, "%s: no host in it; a line is \"name slots=N\"", path);
+        status = error_set(e, ERROR_USAGE, "%s: contains no host; a line is \"name slots=N\"", path);
     if (status) {
         free(r.hosts);
         return -1;

@@ -1,4 +1,4 @@
-/* Owns slots and visits. */
+/* Slots of hosts, and reachability probes. */
 #include "cluster/hosts.h"
 
 #include "cluster/hostfile.h"
@@ -8,37 +8,40 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/process.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define VISIT_WITHIN 15.0 /* seconds */
-#define VISIT_AGAIN 10.0  /* seconds after one that failed */
+#define NAMES_MOST (16u << 20) /* bytes */
+#define PROBE_TIMEOUT 15.0     /* seconds */
+#define PROBE_RETRY 10.0       /* seconds after one that failed */
 
-enum presence { HOST_UNKNOWN, HOST_ASKED, HOST_HERE, HOST_AWAY };
+enum reachability { HOST_UNKNOWN, HOST_PROBING, HOST_UP, HOST_DOWN };
 
 struct host {
     struct host_line line;
     int taken;
     bool remote;
-    bool visited; /* remote, and reached by a remote shell */
-    enum presence presence;
-    struct launched visit; /* while HOST_ASKED */
-    struct buffer said;
+    bool probed; /* reached by a remote shell */
+    enum reachability reachability;
+    struct process probe; /* while HOST_PROBING */
+    struct buffer output;
     double since;
-    char *trouble; /* while HOST_AWAY, and until it answers again */
+    char *problem; /* while HOST_DOWN, and until a probe succeeds */
 };
 
 struct hosts {
     struct host *items;
     size_t count;
     const char *worker;
-    char *agent; /* remote shell with its options, parted by spaces */
+    char *remote_shell; /* with its options, separated by spaces */
 };
 
 /* ---- making ---- */
@@ -70,19 +73,23 @@ static int read_allocation(struct host_line **ret, size_t *count, struct error *
     struct task_counts counts = {.rest = tasks};
     if (!nodes || !tasks)
         return error_set(e, ERROR_USAGE,
-                         "cluster.hostfile: the launcher needs one, outside of an allocation of SLURM; for this machine alone "
-                         "set cluster.launcher=local");
-    FILE *f = popen("scontrol show hostnames \"$SLURM_JOB_NODELIST\"", "r");
-    char name[HOST_NAME + 2];
-    while (f && fgets(name, sizeof name, f)) {
-        name[strcspn(name, "\n")] = 0;
+                         "cluster.hostfile: outside of a SLURM allocation the launcher needs one; for this machine alone set "
+                         "cluster.launcher=local");
+    char *const command[] = {(char[]){"scontrol"}, (char[]){"show"}, (char[]){"hostnames"}, (char *)(uintptr_t)nodes, NULL};
+    struct buffer names;
+    int status = 0;
+    if (process_run(&names, NAMES_MOST, &status, command, &(struct process_options){.flags = PROCESS_QUIET}, e))
+        return error_prefix(e, "cannot list the hosts of the SLURM allocation \"%s\": ", nodes);
+    char *rest = NULL;
+    for (char *name = strtok_r(names.data, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest)) {
         lines = grow(lines, &capacity, found + 1, sizeof *lines);
         lines[found].slots = next_count(&counts);
-        snprintf(lines[found++].name, HOST_NAME, "%.*s", HOST_NAME - 1, name);
+        snprintf(lines[found++].name, HOST_NAME, "%s", name);
     }
-    if (!f || pclose(f) || !found) {
+    buffer_free(&names);
+    if (status || !found) {
         free(lines);
-        return error_set(e, ERROR_FAILED, "the hosts of SLURM's allocation \"%s\" cannot be listed (scontrol show hostnames)",
+        return error_set(e, ERROR_FAILED, "cannot list the hosts of the SLURM allocation \"%s\" (scontrol show hostnames)",
                          nodes);
     }
     *ret = lines;
@@ -91,10 +98,10 @@ static int read_allocation(struct host_line **ret, size_t *count, struct error *
 }
 
 /* As mpirun chooses it; ssh shall neither ask for passwords nor wait long. */
-static char *find_agent(void)
+static char *find_remote_shell(void)
 {
     const char *given = getenv("OMPI_MCA_plm_rsh_agent");
-    return given && *given ? duplicate(given) : format_string("ssh -o BatchMode=yes -o ConnectTimeout=%.0f", VISIT_WITHIN - 5);
+    return given && *given ? duplicate(given) : format_string("ssh -o BatchMode=yes -o ConnectTimeout=%.0f", PROBE_TIMEOUT - 5);
 }
 
 int hosts_create(struct hosts **ret, const char *hostfile, const char *worker, struct error *e)
@@ -105,27 +112,27 @@ int hosts_create(struct hosts **ret, const char *hostfile, const char *worker, s
         return -1;
     struct hosts *h = allocate(1, sizeof *h);
     h->worker = worker;
-    h->agent = find_agent();
+    h->remote_shell = find_remote_shell();
     h->count = count;
     h->items = allocate(count, sizeof *h->items);
     for (size_t i = 0; i < count; i++) {
-        bool remote = !interface_is_here(lines[i].name);
-        h->items[i] = (struct host){lines[i], .remote = remote, .visited = remote && hostfile};
-        h->items[i].presence = h->items[i].visited ? HOST_UNKNOWN : HOST_HERE;
+        bool remote = !interface_is_local(lines[i].name);
+        h->items[i] = (struct host){lines[i], .remote = remote, .probed = remote && hostfile};
+        h->items[i].reachability = h->items[i].probed ? HOST_UNKNOWN : HOST_UP;
     }
     free(lines);
     *ret = h;
     return 0;
 }
 
-static void end_visit(struct host *host)
+static void end_probe(struct host *host)
 {
-    if (host->presence != HOST_ASKED)
+    if (host->reachability != HOST_PROBING)
         return;
-    kill(-host->visit.pid, SIGKILL);
-    while (waitpid(host->visit.pid, NULL, 0) < 0 && errno == EINTR)
+    kill(-host->probe.pid, SIGKILL);
+    while (waitpid(host->probe.pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    close(host->visit.output);
+    close(host->probe.output);
 }
 
 void hosts_destroy(struct hosts **hosts)
@@ -134,12 +141,12 @@ void hosts_destroy(struct hosts **hosts)
     if (!h)
         return;
     for (size_t i = 0; i < h->count; i++) {
-        end_visit(&h->items[i]);
-        buffer_free(&h->items[i].said);
-        free(h->items[i].trouble);
+        end_probe(&h->items[i]);
+        buffer_free(&h->items[i].output);
+        free(h->items[i].problem);
     }
     free(h->items);
-    free(h->agent);
+    free(h->remote_shell);
     free(h);
     *hosts = NULL;
 }
@@ -152,13 +159,13 @@ int hosts_check(const struct hosts *h, int groups, int ranks, struct error *e)
     if (slots >= groups * ranks)
         return 0;
     return error_set(e, ERROR_USAGE,
-                     "cluster: %d group%s of %d rank%s need %d slots, the host%s %d; add hosts or slots=, or lower "
+                     "cluster: %d group%s of %d rank%s need %d slots, the host%s %d; add hosts or slots, or lower "
                      "cluster.groups or cluster.ranks_per_group",
                      groups, groups == 1 ? "" : "s", ranks, ranks == 1 ? "" : "s", groups * ranks,
                      h->count == 1 ? " has" : "s have", slots);
 }
 
-int hosts_most(const struct hosts *h)
+int hosts_max_slots(const struct hosts *h)
 {
     int most = 1;
     for (size_t i = 0; i < h->count; i++)
@@ -166,7 +173,7 @@ int hosts_most(const struct hosts *h)
     return most;
 }
 
-const char *hosts_remote(const struct hosts *h)
+const char *hosts_first_remote(const struct hosts *h)
 {
     for (size_t i = 0; i < h->count; i++)
         if (h->items[i].remote)
@@ -174,86 +181,114 @@ const char *hosts_remote(const struct hosts *h)
     return NULL;
 }
 
-/* ---- visits ---- */
+/* ---- probes ---- */
 
-static void leave(struct host *host, enum presence presence, char *trouble)
+static void set_reachability(struct host *host, enum reachability reachability, char *problem)
 {
-    if (trouble && (!host->trouble || strcmp(trouble, host->trouble)))
-        log_warn("%s", trouble);
-    if (!trouble && host->trouble)
-        log_info("host %s answers again", host->line.name);
-    free(host->trouble);
-    host->trouble = trouble;
-    host->presence = presence;
+    if (problem && (!host->problem || strcmp(problem, host->problem)))
+        log_warn("%s", problem);
+    if (!problem && host->problem)
+        log_info("host %s is reachable again", host->line.name);
+    free(host->problem);
+    host->problem = problem;
+    host->reachability = reachability;
     host->since = clock_seconds();
 }
 
-static void start_visit(const struct hosts *h, struct host *host)
+/* As a word of a shell's command. */
+static char *shell_quote(const char *text)
 {
-    char *words[32], *copy = duplicate(h->agent), *rest = NULL;
-    size_t count = 0;
-    struct error e;
-    for (char *word = strtok_r(copy, " ", &rest); word && count < 26; word = strtok_r(NULL, " ", &rest))
+    struct buffer b = {0};
+    buffer_text(&b, "'");
+    for (; *text; text++)
+        if (*text == '\'')
+            buffer_text(&b, "'\\''");
+        else
+            buffer_append(&b, text, 1);
+    buffer_text(&b, "'");
+    return b.data;
+}
+
+/* The remote shell with its options, the host, and what it is to run there. NULL at the end; texts are borrowed from `shell`,
+ * which is cut, and the others. Caller frees the list. */
+static char **probe_arguments(char *shell, char *host, char *test)
+{
+    char **words = NULL, *rest = NULL;
+    size_t count = 0, capacity = 0;
+    for (char *word = strtok_r(shell, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        words = grow(words, &capacity, count + 4, sizeof *words);
         words[count++] = word;
-    char *test = format_string("test -x '%s'", h->worker);
-    words[count++] = host->line.name;
+    }
+    words = grow(words, &capacity, count + 3, sizeof *words);
+    words[count++] = host;
     words[count++] = test;
     words[count] = NULL;
-    buffer_clear(&host->said);
-    host->presence = HOST_ASKED;
-    host->since = clock_seconds();
-    if (launcher_spawn(&host->visit, words, &e))
-        leave(host, HOST_AWAY, format_string("host %s cannot be asked: %s", host->line.name, e.message));
-    free(test);
-    free(copy);
+    return words;
 }
 
-static void hear(struct host *host)
+static void start_probe(const struct hosts *h, struct host *host)
+{
+    char *shell = duplicate(h->remote_shell), *path = shell_quote(h->worker), *test = format_string("test -x %s", path);
+    char **words = probe_arguments(shell, host->line.name, test);
+    struct error e;
+    buffer_clear(&host->output);
+    host->reachability = HOST_PROBING;
+    host->since = clock_seconds();
+    if (process_start(&host->probe, words, &(struct process_options){.flags = PROCESS_GROUP}, &e))
+        set_reachability(host, HOST_DOWN, format_string("host %s cannot be probed: %s", host->line.name, e.message));
+    free(words);
+    free(test);
+    free(path);
+    free(shell);
+}
+
+static void read_output(struct host *host)
 {
     char bytes[1024];
-    for (ssize_t size; (size = read(host->visit.output, bytes, sizeof bytes)) > 0;)
-        buffer_append(&host->said, bytes, (size_t)size);
+    for (ssize_t size; (size = read(host->probe.output, bytes, sizeof bytes)) > 0;)
+        buffer_append(&host->output, bytes, (size_t)size);
 }
 
-/* The last line of what the remote shell said. */
-static const char *last_words(struct host *host)
+/* The last line that the remote shell printed. */
+static const char *last_line(struct host *host)
 {
-    char *text = host->said.data ? host->said.data : NULL;
-    while (host->said.size && strchr(" \t\r\n", text[host->said.size - 1]))
-        text[--host->said.size] = 0;
+    char *text = host->output.data ? host->output.data : NULL;
+    while (host->output.size && strchr(" \t\r\n", text[host->output.size - 1]))
+        text[--host->output.size] = 0;
     const char *line = text ? strrchr(text, '\n') : NULL;
     return line ? line + 1 : text ? text : "";
 }
 
-static void judge_visit(const struct hosts *h, struct host *host, int status)
+static void finish_probe(const struct hosts *h, struct host *host, int status)
 {
-    const char *name = host->line.name, *said = last_words(host);
+    const char *name = host->line.name, *output = last_line(host);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        leave(host, HOST_HERE, NULL);
+        set_reachability(host, HOST_UP, NULL);
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
-        leave(host, HOST_AWAY,
-              format_string("host %s has no %s that it can run; install the same muster at the same place on all hosts", name,
-                            h->worker));
+        set_reachability(host, HOST_DOWN,
+                         format_string("host %s has no executable %s; install the same muster at the same path on all hosts",
+                                       name, h->worker));
     else
-        leave(host, HOST_AWAY,
-              format_string("host %s does not answer: '%.200s' ended with %d%s%.300s", name, h->agent,
-                            WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), *said ? ": " : "", said));
+        set_reachability(host, HOST_DOWN,
+                         format_string("host %s is not reachable: '%.200s' ended with exit code %d%s%.300s", name,
+                                       h->remote_shell, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+                                       *output ? ": " : "", output));
 }
 
-static void carry_on(const struct hosts *h, struct host *host)
+static void continue_probe(const struct hosts *h, struct host *host)
 {
     int status;
-    hear(host);
-    pid_t ended = waitpid(host->visit.pid, &status, WNOHANG);
-    if (ended == host->visit.pid) {
-        hear(host);
-        close(host->visit.output);
-        judge_visit(h, host, status);
-    } else if (clock_seconds() - host->since > VISIT_WITHIN) {
-        end_visit(host);
-        leave(host, HOST_AWAY,
-              format_string("host %s does not answer: '%.200s' said nothing within %.0f s", host->line.name, h->agent,
-                            VISIT_WITHIN));
+    read_output(host);
+    pid_t ended = waitpid(host->probe.pid, &status, WNOHANG);
+    if (ended == host->probe.pid) {
+        read_output(host);
+        close(host->probe.output);
+        finish_probe(h, host, status);
+    } else if (clock_seconds() - host->since > PROBE_TIMEOUT) {
+        end_probe(host);
+        set_reachability(host, HOST_DOWN,
+                         format_string("host %s is not reachable: '%.200s' did not answer within %.0f s", host->line.name,
+                                       h->remote_shell, PROBE_TIMEOUT));
     }
 }
 
@@ -261,34 +296,35 @@ void hosts_poll(struct hosts *h)
 {
     for (size_t i = 0; i < h->count; i++) {
         struct host *host = &h->items[i];
-        if (host->presence == HOST_ASKED)
-            carry_on(h, host);
-        else if (host->presence == HOST_UNKNOWN || (host->presence == HOST_AWAY && clock_seconds() - host->since > VISIT_AGAIN))
-            start_visit(h, host);
+        if (host->reachability == HOST_PROBING)
+            continue_probe(h, host);
+        else if (host->reachability == HOST_UNKNOWN ||
+                 (host->reachability == HOST_DOWN && clock_seconds() - host->since > PROBE_RETRY))
+            start_probe(h, host);
     }
 }
 
-bool hosts_settled(const struct hosts *h)
+bool hosts_probed(const struct hosts *h)
 {
     for (size_t i = 0; i < h->count; i++)
-        if (h->items[i].presence == HOST_ASKED || h->items[i].presence == HOST_UNKNOWN)
+        if (h->items[i].reachability == HOST_PROBING || h->items[i].reachability == HOST_UNKNOWN)
             return false;
     return true;
 }
 
-int hosts_open(const struct hosts *h)
+int hosts_available(const struct hosts *h)
 {
     int slots = 0;
     for (size_t i = 0; i < h->count; i++)
-        slots += h->items[i].presence == HOST_HERE ? h->items[i].line.slots : 0;
+        slots += h->items[i].reachability == HOST_UP ? h->items[i].line.slots : 0;
     return slots;
 }
 
-const char *hosts_trouble(const struct hosts *h)
+const char *hosts_problem(const struct hosts *h)
 {
     for (size_t i = 0; i < h->count; i++)
-        if (h->items[i].trouble)
-            return h->items[i].trouble;
+        if (h->items[i].problem)
+            return h->items[i].problem;
     return NULL;
 }
 
@@ -296,16 +332,16 @@ const char *hosts_trouble(const struct hosts *h)
 
 static int free_slots(const struct host *host)
 {
-    return host->presence == HOST_HERE ? host->line.slots - host->taken : 0;
+    return host->reachability == HOST_UP ? host->line.slots - host->taken : 0;
 }
 
-static void take(struct hosts *h, struct seats *s, size_t i, int slots)
+static void take(struct hosts *h, struct slots *s, size_t i, int slots)
 {
     h->items[i].taken += slots;
     s->taken[i] += slots;
 }
 
-static char *spec_of(const struct hosts *h, const struct seats *s)
+static char *spec_of(const struct hosts *h, const struct slots *s)
 {
     struct buffer b = {0};
     for (size_t i = 0; i < h->count; i++)
@@ -314,8 +350,8 @@ static char *spec_of(const struct hosts *h, const struct seats *s)
     return b.data;
 }
 
-/* One host that has room for all is better than two: what ranks say to each other stays inside. */
-bool hosts_take(struct hosts *h, int ranks, struct seats *ret)
+/* One host that has room for all is better than two: traffic between ranks stays inside. */
+bool hosts_take(struct hosts *h, int ranks, struct slots *ret)
 {
     int open = 0, left = ranks;
     size_t first = h->count;
@@ -335,17 +371,17 @@ bool hosts_take(struct hosts *h, int ranks, struct seats *ret)
     return true;
 }
 
-void hosts_give(struct hosts *h, struct seats *s, bool died)
+void hosts_release(struct hosts *h, struct slots *s, bool died)
 {
     if (!h || !s->taken)
         return;
     for (size_t i = 0; i < h->count; i++) {
         struct host *host = &h->items[i];
         host->taken -= s->taken[i];
-        if (died && s->taken[i] && host->visited && host->presence == HOST_HERE)
-            host->presence = HOST_UNKNOWN;
+        if (died && s->taken[i] && host->probed && host->reachability == HOST_UP)
+            host->reachability = HOST_UNKNOWN;
     }
     free(s->taken);
     free(s->spec);
-    *s = (struct seats){0};
+    *s = (struct slots){0};
 }

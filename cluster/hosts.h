@@ -1,6 +1,6 @@
 /* The hosts of a cluster and their slots: which of them a worker group gets, and whether they answer. Groups never share a slot.
  * A host is visited (by the remote shell that mpirun uses) before it is used first, and again after a group on it died; visits
- * run beside everything else and last VISIT_WITHIN seconds at most. All calls from one thread. */
+ * run beside everything else and last PROBE_TIMEOUT seconds at most. All calls from one thread. */
 #pragma once
 
 #include "common/base/error.h"
@@ -10,23 +10,23 @@
 struct hosts;
 
 /* Slots of one group. */
-struct seats {
+struct slots {
     int *taken; /* by host; NULL: none */
     char *spec; /* for mpirun --host: "n1:2,n2:1" */
 };
 
-/* hostfile NULL: the allocation of SLURM that we are in, whose hosts need no visit. ERROR_USAGE: no such file, a typo in it, or
+/* hostfile NULL: the allocation of SLURM that we are in, whose hosts need no probe. ERROR_USAGE: no such file, a typo in it, or
  * neither file nor allocation. worker: path that must be there on every host; borrowed. */
 int hosts_create(struct hosts **ret, const char *hostfile, const char *worker, struct error *e);
 void hosts_destroy(struct hosts **h);
 
 int hosts_check(const struct hosts *h, int groups, int ranks, struct error *e); /* slots for all groups? ERROR_USAGE */
-int hosts_most(const struct hosts *h);                                          /* slots of the host that has most */
-const char *hosts_remote(const struct hosts *h); /* the first that is not this machine, borrowed; NULL: none */
+int hosts_max_slots(const struct hosts *h);                                     /* slots of the host that has most */
+const char *hosts_first_remote(const struct hosts *h); /* the first that is not this machine, borrowed; NULL: none */
 
-void hosts_poll(struct hosts *h);                               /* carries on visits; warns of hosts that do not answer */
-bool hosts_settled(const struct hosts *h);                      /* no visit is under way or due at once */
-int hosts_open(const struct hosts *h);                          /* slots of hosts that answered or need no visit */
-const char *hosts_trouble(const struct hosts *h);               /* what the first absent host lacks, borrowed; NULL: none */
-bool hosts_take(struct hosts *h, int ranks, struct seats *ret); /* false: not so many are free now */
-void hosts_give(struct hosts *h, struct seats *s, bool died);   /* back; died: its remote hosts are visited again; NULL-safe */
+void hosts_poll(struct hosts *h);                 /* starts and reaps probes; warns of hosts that are not reachable */
+bool hosts_probed(const struct hosts *h);         /* no probe is running or due at once */
+int hosts_available(const struct hosts *h);       /* slots of hosts that are up */
+const char *hosts_problem(const struct hosts *h); /* why the first host that is down is so, borrowed; NULL: none is */
+bool hosts_take(struct hosts *h, int ranks, struct slots *ret);  /* false: not so many are free now */
+void hosts_release(struct hosts *h, struct slots *s, bool died); /* back; died: its remote hosts are probed again; NULL-safe */

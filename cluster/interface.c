@@ -1,4 +1,4 @@
-/* Owns the choice among this host's network addresses. */
+/* The choice among this host's network addresses. */
 #include "cluster/interface.h"
 
 #include "common/base/buffer.h"
@@ -65,13 +65,13 @@ static void print(char ret[INTERFACE_ADDRESS], const struct address *a)
 }
 
 /* What cluster.interface may say. */
-struct wish {
+struct selection {
     const char *name; /* of an interface; NULL: it is an address or a network */
     struct address network;
     unsigned bits;
 };
 
-static void read_wish(struct wish *ret, const char *text)
+static void parse_selection(struct selection *ret, const char *text)
 {
     char copy[INTERFACE_ADDRESS];
     snprintf(copy, sizeof copy, "%s", text);
@@ -84,7 +84,7 @@ static void read_wish(struct wish *ret, const char *text)
         ret->name = text;
 }
 
-static bool grants(const struct wish *w, const struct ifaddrs *at, const struct address *a)
+static bool selects(const struct selection *w, const struct ifaddrs *at, const struct address *a)
 {
     if (a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80)
         return false; /* link-local: means nothing without its interface */
@@ -93,22 +93,22 @@ static bool grants(const struct wish *w, const struct ifaddrs *at, const struct 
 
 static int choose(char ret[INTERFACE_ADDRESS], const char *wanted, const struct ifaddrs *all, struct error *e)
 {
-    struct wish wish;
+    struct selection selection;
     struct address a, found = {0};
     struct buffer there = {0};
-    read_wish(&wish, wanted);
+    parse_selection(&selection, wanted);
     for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
         if (!(at->ifa_flags & IFF_UP) || !address_of(&a, at->ifa_addr))
             continue;
         print(ret, &a);
         buffer_printf(&there, "%s%s %s", there.size ? ", " : "", at->ifa_name, ret);
-        if (grants(&wish, at, &a) && (!found.family || (found.family == AF_INET6 && a.family == AF_INET)))
+        if (selects(&selection, at, &a) && (!found.family || (found.family == AF_INET6 && a.family == AF_INET)))
             found = a;
     }
     if (found.family)
         print(ret, &found);
     else
-        error_set(e, ERROR_USAGE, "cluster.interface: no interface, address or network of this host is \"%s\"; there is %.700s",
+        error_set(e, ERROR_USAGE, "cluster.interface: this host has no interface, address or network \"%s\"; it has %.700s",
                   wanted, there.size ? there.data : "none");
     buffer_free(&there);
     return found.family ? 0 : -1;
@@ -167,7 +167,7 @@ int interface_address(char ret[INTERFACE_ADDRESS], const char *wanted, const cha
     if (!wanted && (towards_host(ret, peer) || towards_world(ret)))
         return 0;
     if (getifaddrs(&all))
-        return error_errno(e, errno, "the network addresses of this host cannot be listed");
+        return error_errno(e, errno, "cannot list the network addresses of this host");
     if (wanted)
         status = choose(ret, wanted, all, e);
     else
@@ -176,7 +176,7 @@ int interface_address(char ret[INTERFACE_ADDRESS], const char *wanted, const cha
     return status;
 }
 
-bool interface_is_common(const char *wanted)
+bool interface_is_portable(const char *wanted)
 {
     struct address a;
     return !parse(&a, wanted);
@@ -195,7 +195,7 @@ static bool is_ours(const struct address *a)
     return found;
 }
 
-bool interface_is_here(const char *name)
+bool interface_is_local(const char *name)
 {
     char host[MACHINE_NAME];
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list = NULL;

@@ -13,7 +13,7 @@
 int interface_address(char ret[INTERFACE_ADDRESS], const char *wanted, const char *peer, struct error *e);
 
 /* Does `wanted` mean something on other hosts too: a name or a network, no single address? */
-bool interface_is_common(const char *wanted);
+bool interface_is_portable(const char *wanted);
 
 /* Is `name` this machine: its host name, or one that stands for an address of it? */
-bool interface_is_here(const char *name);
+bool interface_is_local(const char *name);

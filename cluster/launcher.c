@@ -1,36 +1,34 @@
-/* Owns the table of launchers and the start of processes. */
+/* The table of launchers. */
 #include "cluster/launcher.h"
 
+#include "cluster/listen.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define WORKER_NAME "muster-worker"
-#define ARGUMENTS_MOST 100
 
 extern char **environ;
 
-/* Words of a command line; texts are owned. */
+/* Words of a command line, NULL at the end; owned. */
 struct command {
-    char *words[ARGUMENTS_MOST + 1];
-    int count;
+    char **words;
+    size_t count, capacity;
 };
 
 static void add_word(struct command *c, const char *word)
 {
-    if (c->count < ARGUMENTS_MOST)
-        c->words[c->count++] = duplicate(word);
+    c->words = grow(c->words, &c->capacity, c->count + 2, sizeof *c->words);
+    c->words[c->count++] = duplicate(word);
+    c->words[c->count] = NULL;
 }
 
 static void add_option(struct command *c, const char *name, const char *value)
@@ -48,8 +46,10 @@ static void add_number(struct command *c, const char *name, int value)
 
 static void clear_command(struct command *c)
 {
-    for (int i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++)
         free(c->words[i]);
+    free(c->words);
+    *c = (struct command){0};
 }
 
 static void add_worker(struct command *c, const struct launch *l)
@@ -64,69 +64,55 @@ static void add_worker(struct command *c, const struct launch *l)
     add_option(c, "--group", l->group);
 }
 
-/* Environment of a child: ours with some names set (ours win unless `always`). Texts added are owned by the caller of
- * free_environment. */
-struct setting {
-    const char *name;
-    char value[64];
-    bool always;
+/* Environment of a child: a copy of ours in which names can be set; all texts are owned. */
+struct environment {
+    char **entries; /* "NAME=value", NULL at the end */
+    size_t count, capacity;
 };
 
-#define SETTINGS_MOST 20
-struct settings {
-    struct setting items[SETTINGS_MOST];
-    size_t count;
-};
-
-static void set(struct settings *s, const char *name, const char *value, bool always)
+static void add_entry(struct environment *v, char *entry)
 {
-    struct setting *item = &s->items[s->count++];
-    item->name = name;
-    item->always = always;
-    snprintf(item->value, sizeof item->value, "%s", value);
+    v->entries = grow(v->entries, &v->capacity, v->count + 2, sizeof *v->entries);
+    v->entries[v->count++] = entry;
+    v->entries[v->count] = NULL;
 }
 
-static void set_number(struct settings *s, const char *name, int value, bool always)
+static void copy_environment(struct environment *v)
+{
+    for (size_t i = 0; environ[i]; i++)
+        add_entry(v, duplicate(environ[i]));
+}
+
+static void free_environment(struct environment *v)
+{
+    for (size_t i = 0; i < v->count; i++)
+        free(v->entries[i]);
+    free(v->entries);
+    *v = (struct environment){0};
+}
+
+/* Replaces a value of the user's only if `always`. */
+static void set(struct environment *v, const char *name, const char *value, bool always)
+{
+    size_t size = strlen(name), at = 0;
+    while (at < v->count && (strncmp(v->entries[at], name, size) || v->entries[at][size] != '='))
+        at++;
+    if (at < v->count && !always)
+        return;
+    char *entry = format_string("%s=%s", name, value);
+    if (at == v->count) {
+        add_entry(v, entry);
+        return;
+    }
+    free(v->entries[at]);
+    v->entries[at] = entry;
+}
+
+static void set_number(struct environment *v, const char *name, int value, bool always)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", value);
-    set(s, name, text, always);
-}
-
-static bool names_entry(const char *entry, const char *name)
-{
-    size_t size = strlen(name);
-    return !strncmp(entry, name, size) && entry[size] == '=';
-}
-
-static char **make_environment(const struct settings *settings)
-{
-    size_t size = 0;
-    while (environ[size])
-        size++;
-    char **list = allocate(size + settings->count + 1, sizeof *list);
-    memcpy(list, environ, size * sizeof *list);
-    for (size_t i = 0; i < settings->count; i++) {
-        const struct setting *item = &settings->items[i];
-        size_t at = 0;
-        while (list[at] && !names_entry(list[at], item->name))
-            at++;
-        if (!list[at] || item->always)
-            list[at] = format_string("%s=%s", item->name, item->value);
-    }
-    return list;
-}
-
-static void free_environment(char **list)
-{
-    for (size_t i = 0; list[i]; i++) {
-        bool ours = true;
-        for (size_t k = 0; environ[k] && ours; k++)
-            ours = environ[k] != list[i];
-        if (ours)
-            free(list[i]);
-    }
-    free(list);
+    set(v, name, text, always);
 }
 
 /* Open MPI's shared memory copies straight between processes; where a container forbids that it fails at run time instead of
@@ -138,105 +124,107 @@ static bool may_read_memory(void)
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)sizeof to && to == 1;
 }
 
-/* What Open MPI is told on hosts of a cluster. A host that is gone is noticed within the heartbeat timeout, by TCP's own probes.
- */
-static void set_cluster(struct settings *s, const struct launch *l)
+/* Open MPI on hosts of a cluster. A host that is gone is noticed within the heartbeat timeout, by TCP keepalive. */
+static void set_cluster(struct environment *v, const struct launch *l)
 {
     int share = (int)(l->heartbeat_timeout / 4);
-    set(s, "OMPI_MCA_hwloc_base_binding_policy", "none", false); /* threads of a rank would share one core otherwise */
-    set(s, "OMPI_MCA_plm_rsh_no_tree_spawn", "1", false);        /* this host reaches all others; they need not */
-    set_number(s, "OMPI_MCA_oob_tcp_keepalive_time", share > 0 ? share : 1, false);
-    set_number(s, "OMPI_MCA_oob_tcp_keepalive_intvl", share > 0 ? share : 1, false);
-    set(s, "OMPI_MCA_oob_tcp_keepalive_probes", "2", false);
-    if (!l->interface)
-        return;
-    set(s, "OMPI_MCA_oob_tcp_if_include", l->interface, false);
-    set(s, "OMPI_MCA_btl_tcp_if_include", l->interface, false);
+    set(v, "OMPI_MCA_hwloc_base_binding_policy", "none", false); /* threads of a rank would share one core otherwise */
+    set(v, "OMPI_MCA_plm_rsh_no_tree_spawn", "1", false);        /* this host reaches all others; they need not */
+    set_number(v, "OMPI_MCA_oob_tcp_keepalive_time", share > 0 ? share : 1, false);
+    set_number(v, "OMPI_MCA_oob_tcp_keepalive_intvl", share > 0 ? share : 1, false);
+    set(v, "OMPI_MCA_oob_tcp_keepalive_probes", "2", false);
 }
 
-static char **worker_environment(const struct launch *l)
+static void set_interface(struct environment *v, const char *interface)
 {
-    struct settings s = {0};
-    set_number(&s, "OMP_NUM_THREADS", l->threads, true);
-    if (l->crowded) {
-        set(&s, "OMP_WAIT_POLICY", "passive", false);
-        set(&s, "OMPI_MCA_mpi_yield_when_idle", "1", false);
+    set(v, "OMPI_MCA_oob_tcp_if_include", interface, false);
+    set(v, "OMPI_MCA_btl_tcp_if_include", interface, false);
+    set(v, LISTEN_VARIABLE, interface, true);
+}
+
+/* Open MPI on this machine alone: shared memory between ranks, and nothing that listens beyond the loopback interface. */
+static void set_local(struct environment *v)
+{
+    set(v, "OMPI_MCA_pml", "ob1", true);
+    set(v, "OMPI_MCA_btl", "self,vader", true);
+    set(v, "OMPI_MCA_oob_tcp_if_include", "lo", true);
+    set(v, LISTEN_VARIABLE, "lo", true);
+}
+
+/* LISTEN_LIBRARY beside this program, as it is built, or in ../lib/muster, as it is installed; NULL: not there. Caller frees. */
+static char *library_path(void)
+{
+    char self[4096];
+    ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[size > 0 ? size : 0] = 0;
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return NULL;
+    *slash = 0;
+    char *path = format_string("%s/" LISTEN_LIBRARY, self);
+    if (!access(path, R_OK))
+        return path;
+    free(path);
+    path = format_string("%s/../lib/muster/" LISTEN_LIBRARY, self);
+    if (!access(path, R_OK))
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* mpirun and its daemons bind their sockets to every address, whatever their if_include says: a library that is loaded into them
+ * (listen.c) binds them where LISTEN_VARIABLE says. */
+static void set_preload(struct environment *v, const struct launch *l)
+{
+    char *library = library_path();
+    if (!library || strchr(library, ' ')) { /* neither LD_PRELOAD nor mpirun can quote */
+        free(library);
+        return;
+    }
+    set(v, "LD_PRELOAD", library, true);
+    if (!l->local) {
+        char *daemon = format_string("env LD_PRELOAD=%s " LISTEN_VARIABLE "=%s orted", library, l->interface);
+        set(v, "OMPI_MCA_orte_launch_agent", daemon, false);
+        free(daemon);
+    }
+    free(library);
+}
+
+static void worker_environment(struct environment *v, const struct launch *l)
+{
+    copy_environment(v);
+    set_number(v, "OMP_NUM_THREADS", l->threads, true);
+    if (l->oversubscribed) {
+        set(v, "OMP_WAIT_POLICY", "passive", false);
+        set(v, "OMPI_MCA_mpi_yield_when_idle", "1", false);
     }
     if (!geteuid()) {
-        set(&s, "OMPI_ALLOW_RUN_AS_ROOT", "1", true);
-        set(&s, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", true);
+        set(v, "OMPI_ALLOW_RUN_AS_ROOT", "1", true);
+        set(v, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", true);
     }
     if (!may_read_memory())
-        set(&s, "OMPI_MCA_btl_vader_single_copy_mechanism", "none", false);
-    if (l->spec)
-        set_cluster(&s, l);
-    return make_environment(&s);
+        set(v, "OMPI_MCA_btl_vader_single_copy_mechanism", "none", false);
+    if (l->local)
+        set_local(v);
+    else if (l->spec)
+        set_cluster(v, l);
+    if (!l->local && l->interface)
+        set_interface(v, l->interface);
 }
 
-/* Between fork and exec: only calls that are safe after a fork of a program with threads. Ends with exec, or writes errno to
- * `report`. */
-static void become_child(char *const *words, char *const *environment, pid_t parent, int output, int report)
+static int start_command(struct process *ret, struct command *c, const struct launch *l, struct error *e)
 {
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGUSR1); /* mpirun hands this one on to all ranks, which save; at SIGTERM it kills them */
-    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (getppid() == parent && nothing >= 0 && dup2(nothing, 0) >= 0 && dup2(output, 1) >= 0 && dup2(output, 2) >= 0)
-        execvpe(words[0], words, environment);
-    int number = errno;
-    if (write(report, &number, sizeof number) < 0)
-        _exit(126);
-    _exit(127);
-}
-
-static int make_pipes(int output[2], int report[2], struct error *e)
-{
-    if (pipe2(output, O_CLOEXEC))
-        return error_errno(e, errno, "a worker group cannot be started");
-    if (pipe2(report, O_CLOEXEC)) {
-        close(output[0]);
-        close(output[1]);
-        return error_errno(e, errno, "a worker group cannot be started");
-    }
-    return 0;
-}
-
-static int start_process(struct launched *ret, char *const *words, char *const *environment, struct error *e)
-{
-    int output[2], report[2], number = 0;
-    if (make_pipes(output, report, e))
-        return -1;
-    pid_t parent = getpid(), pid = fork();
-    if (!pid)
-        become_child(words, environment, parent, output[1], report[1]);
-    if (pid < 0)
-        number = errno;
-    close(output[1]);
-    close(report[1]);
-    while (pid > 0 && read(report[0], &number, sizeof number) < 0 && errno == EINTR)
-        ;
-    close(report[0]);
-    if (number) {
-        close(output[0]);
-        return error_errno(e, number, "%s: cannot be started%s", words[0],
-                           !strcmp(words[0], "mpirun") ? " (is openmpi-bin installed?)"
-                           : !strcmp(words[0], "srun") ? " (is slurm-client installed?)"
-                                                       : "");
-    }
-    fcntl(output[0], F_SETFL, O_NONBLOCK);
-    *ret = (struct launched){pid, output[0]};
-    return 0;
-}
-
-static int start_command(struct launched *ret, struct command *c, const struct launch *l, struct error *e)
-{
-    char **environment = worker_environment(l);
-    int result = start_process(ret, c->words, environment, e);
-    free_environment(environment);
+    struct environment v = {0};
+    worker_environment(&v, l);
+    if (!strcmp(c->words[0], "mpirun") && (l->local || l->interface))
+        set_preload(&v, l);
+    int result = process_start(ret, c->words, &(struct process_options){v.entries, NULL, PROCESS_GROUP}, e);
+    free_environment(&v);
     clear_command(c);
     return result;
 }
 
-static int start_local(struct launched *ret, const struct launch *l, struct error *e)
+static int start_local(struct process *ret, const struct launch *l, struct error *e)
 {
     struct command c = {0};
     if (l->ranks > 1) {
@@ -252,14 +240,15 @@ static int start_local(struct launched *ret, const struct launch *l, struct erro
 /* mpirun passes on OMPI_MCA_* by itself, and the rest by name. */
 static void add_exports(struct command *c)
 {
-    static const char *const names[] = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PLACES",   "OMP_PROC_BIND", "MUSTER_TRACE",
-                                        "MUSTER_FAULT",    "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
+    static const char *const names[] = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PLACES",    "OMP_PROC_BIND",
+                                        "MUSTER_TRACE",    "MUSTER_FAULT",    LISTEN_VARIABLE, "LD_LIBRARY_PATH",
+                                        "ASAN_OPTIONS",    "UBSAN_OPTIONS",   "TSAN_OPTIONS"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (i == 0 || getenv(names[i]))
             add_option(c, "-x", names[i]);
 }
 
-static int start_mpirun(struct launched *ret, const struct launch *l, struct error *e)
+static int start_mpirun(struct process *ret, const struct launch *l, struct error *e)
 {
     struct command c = {0};
     add_word(&c, "mpirun");
@@ -271,7 +260,7 @@ static int start_mpirun(struct launched *ret, const struct launch *l, struct err
     return start_command(ret, &c, l, e);
 }
 
-static int start_srun(struct launched *ret, const struct launch *l, struct error *e)
+static int start_srun(struct process *ret, const struct launch *l, struct error *e)
 {
     struct command c = {0};
     char nodes[32];
@@ -289,7 +278,7 @@ static int start_srun(struct launched *ret, const struct launch *l, struct error
     return start_command(ret, &c, l, e);
 }
 
-static int start_attached(struct launched *ret, const struct launch *l, struct error *e)
+static int start_attached(struct process *ret, const struct launch *l, struct error *e)
 {
     struct command c = {0};
     add_worker(&c, l);
@@ -301,32 +290,28 @@ static int check_allocation(int groups, int ranks, struct error *e)
     const char *tasks = getenv("SLURM_NTASKS");
     if (!getenv("SLURM_JOB_ID"))
         return error_set(e, ERROR_USAGE,
-                         "cluster.launcher: \"srun\" works inside an allocation of SLURM; start muster by sbatch (see "
+                         "cluster.launcher: \"srun\" works inside a SLURM allocation only; start muster by sbatch (see "
                          "cluster/muster.sbatch) or salloc");
     if (tasks && atoi(tasks) < groups * ranks)
         return error_set(
             e, ERROR_USAGE,
-            "cluster: %d group%s of %d rank%s need %d tasks, SLURM's allocation has %s; ask for --ntasks=%d, or lower "
+            "cluster: %d group%s of %d rank%s need %d tasks, the SLURM allocation has %s; ask for --ntasks=%d, or lower "
             "cluster.groups or cluster.ranks_per_group",
             groups, groups == 1 ? "" : "s", ranks, ranks == 1 ? "" : "s", groups * ranks, tasks, groups * ranks);
     return 0;
 }
 
 static const struct launcher launchers[] = {
-    {"local", start_local, .again = true},
-    {"mpirun", start_mpirun, .again = true, .seated = true, .far = true},
-    {"srun", start_srun, .check = check_allocation, .again = true, .far = true},
-    {"none", NULL, .again = true, .strangers = true},
-    {"attached", start_attached, .strangers = true},
+    [LAUNCHER_LOCAL] = {"local", start_local, .restartable = true},
+    [LAUNCHER_MPIRUN] = {"mpirun", start_mpirun, .restartable = true, .uses_slots = true, .remote = true},
+    [LAUNCHER_SRUN] = {"srun", start_srun, .check = check_allocation, .restartable = true, .remote = true},
+    [LAUNCHER_NONE] = {"none", NULL, .restartable = true, .accepts_external = true},
+    [LAUNCHER_ATTACHED] = {"attached", start_attached, .accepts_external = true},
 };
 
-const struct launcher *launcher_find(const char *name, struct error *e)
+const struct launcher *launcher_get(enum launcher_kind kind)
 {
-    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++)
-        if (!strcmp(launchers[i].name, name))
-            return &launchers[i];
-    error_set(e, ERROR_USAGE, "cluster.launcher: \"%s\" is not known; use local, mpirun, srun or none", name);
-    return NULL;
+    return &launchers[kind];
 }
 
 int launcher_threads(int ranks_on_host)
@@ -336,24 +321,19 @@ int launcher_threads(int ranks_on_host)
     return threads > 0 ? threads : 1;
 }
 
-int launcher_spawn(struct launched *ret, char *const *words, struct error *e)
-{
-    return start_process(ret, words, environ, e);
-}
-
 int launcher_worker_path(char **ret, struct error *e)
 {
     char self[4096];
     ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
     if (size < 0)
-        return error_errno(e, errno, "the place of this program cannot be found");
+        return error_errno(e, errno, "cannot find the path of this program");
     self[size] = 0;
     char *slash = strrchr(self, '/');
     if (slash)
         *slash = 0;
     char *path = path_join(self, WORKER_NAME);
     if (access(path, X_OK)) {
-        error_errno(e, errno, "%s: the worker cannot be run; install muster and " WORKER_NAME " in the same directory", path);
+        error_errno(e, errno, "%s: cannot run the worker; install muster and " WORKER_NAME " in the same directory", path);
         free(path);
         return -1;
     }
@@ -368,14 +348,15 @@ int launcher_cores(void)
     return count > 0 ? count : 1;
 }
 
-int launcher_become(const struct launch *l, struct error *e)
+int launcher_exec(const struct launch *l, struct error *e)
 {
     struct command c = {0};
+    struct environment v = {0};
     add_worker(&c, l);
-    char **environment = worker_environment(l);
-    execve(l->worker, c.words, environment);
+    worker_environment(&v, l);
+    execve(l->worker, c.words, v.entries);
     int number = errno;
-    free_environment(environment);
+    free_environment(&v);
     clear_command(&c);
-    return error_errno(e, number, "%s: cannot be run", l->worker);
+    return error_errno(e, number, "%s: cannot be executed", l->worker);
 }

@@ -1,4 +1,4 @@
-/* Owns the output of started groups. */
+/* The output of started groups. */
 #include "cluster/output.h"
 
 #include "common/base/log.h"
@@ -16,7 +16,7 @@ void output_open(struct output *o, int descriptor)
 }
 
 /* "mpirun noticed that process rank 1 with PID 0 on node n7 exited on signal 9 (Killed)." */
-static void note_death(struct output *o, const char *line)
+static void parse_death(struct output *o, const char *line)
 {
     const char *at = strstr(line, "process rank ");
     int rank, signal;
@@ -30,7 +30,7 @@ static void note_death(struct output *o, const char *line)
 }
 
 /* "  Remote daemon: [[15,0],1] on node n7", behind "ORTE has lost communication with a remote daemon." */
-static void note_lost_host(struct output *o, const char *line)
+static void parse_lost_host(struct output *o, const char *line)
 {
     const char *at = strstr(line, "Remote daemon:");
     char host[256];
@@ -48,10 +48,10 @@ static void relay_line(const char *line)
         log_pass(line);
 }
 
-static void pass_line(struct output *o)
+static void handle_line(struct output *o)
 {
-    note_death(o, o->line.data);
-    note_lost_host(o, o->line.data);
+    parse_death(o, o->line.data);
+    parse_lost_host(o, o->line.data);
     relay_line(o->line.data);
     buffer_clear(&o->line);
 }
@@ -64,7 +64,7 @@ static void take(struct output *o, const char *bytes, size_t size)
         else if (!o->line.size)
             buffer_text(&o->line, "");
         if (bytes[i] == '\n' || o->line.size >= LINE_MOST)
-            pass_line(o);
+            handle_line(o);
     }
 }
 
@@ -82,7 +82,7 @@ void output_relay(struct output *o)
             continue;
         }
         if (o->line.size)
-            pass_line(o);
+            handle_line(o);
         close(o->descriptor);
         o->descriptor = -1;
     }

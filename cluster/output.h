@@ -1,6 +1,5 @@
-/* What the processes of a group print: passed on line by line to our standard error, lines of muster-worker in the form of our
- * own log lines, others unchanged; and mpirun's note of which rank
- * died or which host was lost. */
+/* What the processes of a group print, relayed line by line to our standard error (lines of muster-worker in the form of our own
+ * log lines, others unchanged); and mpirun's messages of which rank died or which host was lost, parsed. */
 #pragma once
 
 #include "common/base/buffer.h"

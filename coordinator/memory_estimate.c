@@ -66,7 +66,7 @@ void memory_print(const struct run *r)
 {
     char *worker = NULL, line[64];
     struct error ignored;
-    if (strcmp(r->job->cluster.device, "fake") == 0 || launcher_worker_path(&worker, &ignored) != 0)
+    if (r->workers.device == DEVICE_FAKE || launcher_worker_path(&worker, &ignored) != 0)
         return;
     size_t weights, activations;
     char *text = trial_text(r), *ranks = format_string("%d", r->workers.ranks_per_group);

@@ -370,7 +370,7 @@ static void fill_workers(struct run *r, const struct dispatch_options *given)
 {
     const struct job *j = r->job;
     r->workers = *given;
-    r->workers.device = j->cluster.device;
+    r->workers.device = (enum device_kind)device_kind_find(j->cluster.device);
     r->workers.hostfile = j->cluster.hostfile;
     r->workers.interface = j->cluster.interface;
     r->workers.threads = (int)j->cluster.threads;
@@ -378,11 +378,11 @@ static void fill_workers(struct run *r, const struct dispatch_options *given)
     r->workers.metrics_port = (int)j->cluster.metrics_port;
     r->workers.heartbeat_timeout = j->cluster.heartbeat_timeout;
     r->workers.restarts = (int)j->cluster.restarts;
-    if (strcmp(j->cluster.device, "fake") == 0)
-        log_warn("cluster.device is fake: losses and logits follow a script, nothing is learnt");
-    if (r->workers.launcher)
+    if (r->workers.device == DEVICE_FAKE)
+        log_warn("cluster.device is fake: losses and logits are simulated, nothing is learned");
+    if (r->workers.launcher != LAUNCHER_UNSET)
         return;
-    r->workers.launcher = j->cluster.launcher;
+    r->workers.launcher = launcher_kind_find(j->cluster.launcher);
     r->workers.groups = (int)j->cluster.groups;
     r->workers.ranks_per_group = (int)j->cluster.ranks_per_group;
 }
@@ -427,11 +427,13 @@ static int note_start(struct run *r, struct error *e)
     if (r->noted)
         return 0;
     r->noted = true;
-    char host[MACHINE_NAME];
+    char host[MACHINE_NAME], pids[MACHINE_PIDS];
     machine_name(host, sizeof host);
+    machine_pids(pids);
     struct json *event = json_object();
     json_set_string(event, "host", host);
     json_set_number(event, "pid", getpid());
+    json_set_string(event, "pid_namespace", pids);
     json_set_string(event, "version", MUSTER_VERSION);
     return event_log_append(r->log, "run_started", event, e);
 }
@@ -461,7 +463,7 @@ int run_until(struct job *j, enum stage last, const struct dispatch_options *wor
         status = event_log_open(&r.log, r.directory, e);
     if (status == 0 && event_log_count(r.log) > 0)
         status = note_start(&r, e);
-    if (status == 0 && strcmp(r.workers.launcher, "attached") == 0)
+    if (status == 0 && r.workers.launcher == LAUNCHER_ATTACHED)
         attach_announce(r.directory);
     for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
         status = stop_check(e);

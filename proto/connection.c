@@ -17,6 +17,7 @@
 #define KEY(member) FIELD(member, CONNECTION_KEY - 1, CONNECTION_KEY - 1, RECORD_OPTIONAL)
 
 static const struct record_field fields[] = {
+    {.name = "protocol", .type = RECORD_U32, .offset = offsetof(struct connection, protocol), .min = 1, .max = 65535},
     FIELD(version, 1, 63, 0),
     FIELD(session, 1, 255, RECORD_OPTIONAL),
     {.name = "coming", .type = RECORD_BOOLEAN, .offset = offsetof(struct connection, coming), .flags = RECORD_OPTIONAL},
@@ -58,8 +59,7 @@ int connection_read(struct connection *ret, const char *path, struct error *e)
         e->kind = ERROR_FAILED;
         return -1;
     }
-    const char *version = json_string(json_get(j, "version"));
-    int result = version && version_check(version, "muster", e) ? -1 : record_from_json(&c, fields, j, NULL, e);
+    int result = protocol_check(j, "muster", e) ? -1 : record_from_json(&c, fields, j, NULL, e);
     json_destroy(&j);
     if (result || check(&c, e)) {
         connection_free(&c);

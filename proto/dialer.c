@@ -1,4 +1,3 @@
-/* Owns zmq.h in the worker. */
 #include "proto/dialer.h"
 
 #include "common/base/clock.h"
@@ -54,7 +53,7 @@ int dialer_create(struct dialer **ret, const struct connection *c, const char *n
     d->monitor = d->context ? zmq_socket(d->context, ZMQ_PAIR) : NULL;
     if (!d->socket || !d->monitor || set_numbers(d->socket) || zmq_setsockopt(d->socket, ZMQ_ROUTING_ID, name, strlen(name)) ||
         zmq_socket_monitor(d->socket, MONITOR, EVENTS) || zmq_connect(d->monitor, MONITOR)) {
-        error_set(e, ERROR_FAILED, "control connection: the socket cannot be made: %s", zmq_strerror(errno));
+        error_set(e, ERROR_FAILED, "control connection: cannot create the socket: %s", zmq_strerror(errno));
         goto fail;
     }
     if (set_keys(d->socket, c)) {
@@ -63,7 +62,7 @@ int dialer_create(struct dialer **ret, const struct connection *c, const char *n
     }
     int v6 = strchr(c->endpoint, '[') != NULL;
     if (zmq_setsockopt(d->socket, ZMQ_IPV6, &v6, sizeof v6) || zmq_connect(d->socket, c->endpoint)) {
-        error_set(e, ERROR_FAILED, "control connection: \"%s\" cannot be an endpoint: %s", c->endpoint, zmq_strerror(errno));
+        error_set(e, ERROR_FAILED, "control connection: \"%s\" is not a valid endpoint: %s", c->endpoint, zmq_strerror(errno));
         goto fail;
     }
     *ret = d;
@@ -81,7 +80,7 @@ void dialer_destroy(struct dialer **dialer)
     zmq_msg_close(&d->message);
     int none = 0;
     if (d->socket) {
-        if (d->line != LINE_UP) /* nobody to give the rest to */
+        if (d->line != LINE_UP) /* nobody to send the rest to */
             zmq_setsockopt(d->socket, ZMQ_LINGER, &none, sizeof none);
         zmq_socket_monitor(d->socket, NULL, 0);
         zmq_close(d->socket);

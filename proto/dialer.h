@@ -1,4 +1,4 @@
-/* A worker's end of the control connection: a ZeroMQ DEALER with CURVE, and what its monitor tells of the state of the line.
+/* A worker's end of the control connection: a ZeroMQ DEALER with CURVE, and the state of the line, from its monitor.
  * Reconnects by itself. All calls come from one thread. */
 #pragma once
 
@@ -16,7 +16,7 @@ enum line_state {
 
 /* name: of this peer, the group's token. */
 int dialer_create(struct dialer **ret, const struct connection *c, const char *name, struct error *e);
-void dialer_destroy(struct dialer **d); /* gives what was sent two seconds to leave, if the line is up */
+void dialer_destroy(struct dialer **d); /* waits up to two seconds for what was sent to leave, if the line is up */
 
 /* Sleeps until a message may be there, the line changes, `descriptor` (-1: none) can be read, or `seconds` are over. */
 void dialer_wait(struct dialer *d, int descriptor, double seconds);

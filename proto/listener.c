@@ -1,4 +1,3 @@
-/* Owns zmq.h in the coordinator. */
 #include "proto/listener.h"
 
 #include "common/base/log.h"
@@ -14,16 +13,16 @@
 #include <zmq.h>
 
 struct listener {
-    void *context, *socket, *gate;
-    pthread_t keeper;
-    bool kept; /* the keeper runs */
+    void *context, *socket, *zap_socket;
+    pthread_t zap_thread;
+    bool zap_running; /* zap_thread runs */
     char server_public[CONNECTION_KEY], server_secret[CONNECTION_KEY], worker_public[CONNECTION_KEY],
         worker_secret[CONNECTION_KEY];
     char endpoint[256];
     zmq_msg_t message;
 };
 
-/* The gate keeper answers libzmq's question "may this key come in?" (RFC 27, ZAP): version, request id, domain, address,
+/* zap_thread answers libzmq's authentication requests (RFC 27, ZAP): version, request id, domain, address,
  * identity, mechanism, 32 bytes of public key; the answer is version, request id, status, words, user, metadata. */
 enum { ZAP_VERSION, ZAP_ID, ZAP_DOMAIN, ZAP_ADDRESS, ZAP_IDENTITY, ZAP_MECHANISM, ZAP_KEY, ZAP_FRAMES };
 
@@ -33,11 +32,11 @@ struct frame {
 };
 
 /* Number of frames of the request, or -1 when the context ends. */
-static int receive_request(void *gate, struct frame frames[ZAP_FRAMES])
+static int receive_request(void *zap_socket, struct frame frames[ZAP_FRAMES])
 {
     for (int i = 0;; i++) {
         struct frame spare, *f = i < ZAP_FRAMES ? &frames[i] : &spare;
-        f->size = zmq_recv(gate, f->bytes, sizeof f->bytes - 1, 0);
+        f->size = zmq_recv(zap_socket, f->bytes, sizeof f->bytes - 1, 0);
         if (f->size < 0 && errno == EINTR) {
             i--;
             continue;
@@ -49,56 +48,56 @@ static int receive_request(void *gate, struct frame frames[ZAP_FRAMES])
         f->bytes[f->size] = 0;
         int more;
         size_t more_size = sizeof more;
-        if (zmq_getsockopt(gate, ZMQ_RCVMORE, &more, &more_size) || !more)
+        if (zmq_getsockopt(zap_socket, ZMQ_RCVMORE, &more, &more_size) || !more)
             return i + 1;
     }
 }
 
-static bool may_enter(const struct listener *l, const struct frame frames[ZAP_FRAMES], int count)
+static bool authorize(const struct listener *l, const struct frame frames[ZAP_FRAMES], int count)
 {
     char key[CONNECTION_KEY];
     return count == ZAP_FRAMES && !strcmp(frames[ZAP_MECHANISM].bytes, "CURVE") && frames[ZAP_KEY].size == 32 &&
            zmq_z85_encode(key, (const uint8_t *)frames[ZAP_KEY].bytes, 32) && !strcmp(key, l->worker_public);
 }
 
-static void *keep_gate(void *argument)
+static void *run_zap(void *argument)
 {
     struct listener *l = argument;
     struct frame frames[ZAP_FRAMES];
-    for (int count; (count = receive_request(l->gate, frames)) >= 0;) {
-        bool good = may_enter(l, frames, count);
-        zmq_send(l->gate, "1.0", 3, ZMQ_SNDMORE);
-        zmq_send(l->gate, frames[ZAP_ID].bytes, count > ZAP_ID ? (size_t)frames[ZAP_ID].size : 0, ZMQ_SNDMORE);
-        zmq_send(l->gate, good ? "200" : "400", 3, ZMQ_SNDMORE);
-        zmq_send(l->gate, good ? "OK" : "not a key of this run", good ? 2 : 21, ZMQ_SNDMORE);
-        zmq_send(l->gate, "", 0, ZMQ_SNDMORE);
-        zmq_send(l->gate, "", 0, 0);
+    for (int count; (count = receive_request(l->zap_socket, frames)) >= 0;) {
+        bool good = authorize(l, frames, count);
+        zmq_send(l->zap_socket, "1.0", 3, ZMQ_SNDMORE);
+        zmq_send(l->zap_socket, frames[ZAP_ID].bytes, count > ZAP_ID ? (size_t)frames[ZAP_ID].size : 0, ZMQ_SNDMORE);
+        zmq_send(l->zap_socket, good ? "200" : "400", 3, ZMQ_SNDMORE);
+        zmq_send(l->zap_socket, good ? "OK" : "unknown key", good ? 2 : 11, ZMQ_SNDMORE);
+        zmq_send(l->zap_socket, "", 0, ZMQ_SNDMORE);
+        zmq_send(l->zap_socket, "", 0, 0);
         if (!good)
-            log_warn("a peer without the key of this run was turned away");
+            log_warn("rejected connection: unknown key");
     }
-    zmq_close(l->gate); /* by its own thread: a socket has one at a time */
+    zmq_close(l->zap_socket); /* by its own thread: a socket has one at a time */
     return NULL;
 }
 
-static int start_keeper(struct listener *l, struct error *e)
+static int start_zap(struct listener *l, struct error *e)
 {
-    l->gate = zmq_socket(l->context, ZMQ_REP);
-    if (!l->gate || zmq_bind(l->gate, "inproc://zeromq.zap.01")) {
-        error_set(e, ERROR_FAILED, "control connection: no gate keeper: %s", zmq_strerror(errno));
-        if (l->gate)
-            zmq_close(l->gate);
+    l->zap_socket = zmq_socket(l->context, ZMQ_REP);
+    if (!l->zap_socket || zmq_bind(l->zap_socket, "inproc://zeromq.zap.01")) {
+        error_set(e, ERROR_FAILED, "control connection: cannot start the ZAP handler: %s", zmq_strerror(errno));
+        if (l->zap_socket)
+            zmq_close(l->zap_socket);
         return -1;
     }
     sigset_t all, before; /* signals belong to the owner's thread, and end its wait */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&l->keeper, NULL, keep_gate, l);
+    int number = pthread_create(&l->zap_thread, NULL, run_zap, l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (number) {
-        zmq_close(l->gate);
-        return error_errno(e, number, "control connection: no gate keeper");
+        zmq_close(l->zap_socket);
+        return error_errno(e, number, "control connection: cannot start the ZAP handler");
     }
-    l->kept = true;
+    l->zap_running = true;
     return 0;
 }
 
@@ -132,9 +131,9 @@ static int open_socket(struct listener *l, const char *address, struct error *e)
     if (!l->socket || set_numbers(l->socket) || zmq_setsockopt(l->socket, ZMQ_IPV6, &v6, sizeof v6) ||
         zmq_setsockopt(l->socket, ZMQ_ZAP_DOMAIN, "muster", 6) ||
         zmq_setsockopt(l->socket, ZMQ_CURVE_SECRETKEY, l->server_secret, CONNECTION_KEY))
-        return error_set(e, ERROR_FAILED, "control connection: the socket cannot be made: %s", zmq_strerror(errno));
+        return error_set(e, ERROR_FAILED, "control connection: cannot create the socket: %s", zmq_strerror(errno));
     if (zmq_bind(l->socket, l->endpoint) || zmq_getsockopt(l->socket, ZMQ_LAST_ENDPOINT, l->endpoint, &size))
-        return error_set(e, ERROR_FAILED, "control connection: no port of %s can be had: %s", address, zmq_strerror(errno));
+        return error_set(e, ERROR_FAILED, "control connection: cannot bind a port of %s: %s", address, zmq_strerror(errno));
     return 0;
 }
 
@@ -145,10 +144,11 @@ int listener_create(struct listener **ret, const char *address, struct error *e)
     l->context = zmq_ctx_new();
     if (!l->context || zmq_curve_keypair(l->server_public, l->server_secret) ||
         zmq_curve_keypair(l->worker_public, l->worker_secret)) {
-        error_set(e, ERROR_FAILED, "control connection: no keys: %s (is this libzmq built with CURVE?)", zmq_strerror(errno));
+        error_set(e, ERROR_FAILED, "control connection: cannot create keys: %s (is this libzmq built with CURVE?)",
+                  zmq_strerror(errno));
         goto fail;
     }
-    if (start_keeper(l, e) || open_socket(l, address, e)) /* the keeper first: without one libzmq lets everybody in */
+    if (start_zap(l, e) || open_socket(l, address, e)) /* ZAP first: without a handler libzmq accepts every key */
         goto fail;
     *ret = l;
     return 0;
@@ -167,8 +167,8 @@ void listener_destroy(struct listener **listener)
         zmq_close(l->socket);
     if (l->context)
         zmq_ctx_shutdown(l->context);
-    if (l->kept)
-        pthread_join(l->keeper, NULL);
+    if (l->zap_running)
+        pthread_join(l->zap_thread, NULL);
     if (l->context)
         zmq_ctx_term(l->context);
     explicit_bzero(l, sizeof *l);

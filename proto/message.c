@@ -1,4 +1,4 @@
-/* Owns the table of messages. */
+/* The table of messages. */
 #include "proto/message.h"
 
 #include "common/base/memory.h"
@@ -20,13 +20,16 @@
         .name = #member, .offset = offsetof(struct message, body.member), __VA_ARGS__                                            \
     }
 #define LEASE_FIELD(body, least) FIELD(body, lease, .type = RECORD_U64, .min = least, .max = STEPS_MOST)
+#define PROTOCOL_FIELD(body) FIELD(body, protocol, .type = RECORD_U32, .min = 1, .max = 65535)
 #define TEXT(least, most) .type = RECORD_STRING, .min = least, .max = most
 
 static const struct record_field hello_fields[] = {
+    PROTOCOL_FIELD(hello),
     FIELD(hello, version, TEXT(1, 63)),
     FIELD(hello, host, TEXT(1, 255)),
     FIELD(hello, device, TEXT(0, 255)),
     FIELD(hello, pid, .type = RECORD_INT, .min = 1, .max = INT32_MAX),
+    FIELD(hello, pid_namespace, TEXT(0, 63), .flags = RECORD_OPTIONAL),
     FIELD(hello, ranks, .type = RECORD_U32, .min = 1, .max = 65536),
     FIELD(hello, threads, .type = RECORD_U32, .min = 1, .max = 65536),
     FIELD(hello, group, TEXT(1, 52)), /* a rank's number follows in its peer's name */
@@ -75,7 +78,7 @@ static const struct record_field result_fields[] = {
 static const struct record_field failed_fields[] = {
     LEASE_FIELD(failed, 1),
     FIELD(failed, kind, .type = RECORD_INT, .min = 1, .max = 255),
-    FIELD(failed, words, TEXT(0, WORDS_MOST)),
+    FIELD(failed, reason, TEXT(0, WORDS_MOST)),
     FIELD(failed, healthy, .type = RECORD_BOOLEAN),
     {0},
 };
@@ -87,6 +90,7 @@ static const struct record_field stopped_fields[] = {
 };
 
 static const struct record_field welcome_fields[] = {
+    PROTOCOL_FIELD(welcome),
     FIELD(welcome, version, TEXT(1, 63)),
     FIELD(welcome, heartbeat_timeout, .type = RECORD_DOUBLE, .min = 0.1, .max = 1e6),
     FIELD(welcome, time, .type = RECORD_DOUBLE, .flags = RECORD_OPTIONAL, .max = 1e12),
@@ -94,7 +98,7 @@ static const struct record_field welcome_fields[] = {
 };
 
 static const struct record_field refused_fields[] = {
-    FIELD(refused, words, TEXT(0, WORDS_MOST)),
+    FIELD(refused, reason, TEXT(0, WORDS_MOST)),
     {0},
 };
 
@@ -105,12 +109,12 @@ static const struct record_field lease_fields[] = {
     {0},
 };
 
-static const struct record_field verdict_fields[] = {
-    LEASE_FIELD(verdict, 1),
-    FIELD(verdict, epoch, .type = RECORD_U32, .min = 1, .max = 65535),
-    FIELD(verdict, best, .type = RECORD_BOOLEAN),
-    FIELD(verdict, stop, .type = RECORD_BOOLEAN),
-    FIELD(verdict, metrics, .type = RECORD_OBJECT, .flags = RECORD_OPTIONAL),
+static const struct record_field epoch_decision_fields[] = {
+    LEASE_FIELD(epoch_decision, 1),
+    FIELD(epoch_decision, epoch, .type = RECORD_U32, .min = 1, .max = 65535),
+    FIELD(epoch_decision, best, .type = RECORD_BOOLEAN),
+    FIELD(epoch_decision, stop, .type = RECORD_BOOLEAN),
+    FIELD(epoch_decision, metrics, .type = RECORD_OBJECT, .flags = RECORD_OPTIONAL),
     {0},
 };
 
@@ -135,7 +139,7 @@ static const struct {
     [MESSAGE_WELCOME] = {"welcome", SIDE_COORDINATOR, welcome_fields},
     [MESSAGE_REFUSED] = {"refused", SIDE_COORDINATOR, refused_fields},
     [MESSAGE_LEASE] = {"lease", SIDE_COORDINATOR, lease_fields},
-    [MESSAGE_VERDICT] = {"verdict", SIDE_COORDINATOR, verdict_fields},
+    [MESSAGE_EPOCH_DECISION] = {"epoch_decision", SIDE_COORDINATOR, epoch_decision_fields},
     [MESSAGE_STOP] = {"stop", SIDE_COORDINATOR, stop_fields},
     [MESSAGE_GOODBYE] = {"goodbye", SIDE_COORDINATOR, goodbye_fields},
 };
@@ -171,13 +175,17 @@ uint32_t peer_read(char group[PEER_NAME], const char *peer)
     return slash ? (uint32_t)strtoul(slash + 1, NULL, 10) : 0;
 }
 
-int version_check(const char *version, const char *who, struct error *e)
+int protocol_check(const struct json *j, const char *who, struct error *e)
 {
-    if (!strcmp(version, MUSTER_VERSION))
+    const struct json *number = json_get(j, "protocol");
+    const char *version = json_string(json_get(j, "version"));
+    double theirs = number ? json_number(number) : 0;
+    if (theirs == PROTOCOL_VERSION)
         return 0;
     return error_set(e, ERROR_FAILED,
-                     "version %.40s of %s does not work with version %s here; install the same version on both sides", version,
-                     who, MUSTER_VERSION);
+                     "%s %.40s uses protocol %.0f, but this program (" MUSTER_VERSION
+                     ") uses protocol %d; install the same version on all hosts",
+                     who, version ? version : "of unknown version", theirs, PROTOCOL_VERSION);
 }
 
 int message_encode(char **ret, const struct message *m, struct error *e)
@@ -201,7 +209,7 @@ static int find_kind(enum message_kind *ret, const struct json *j, enum message_
 {
     const struct json *name = json_get(j, "message");
     if (!name || !json_string(name))
-        return error_set(e, ERROR_FAILED, "message: not an object with a name in \"message\"");
+        return error_set(e, ERROR_FAILED, "message: expected an object with its name in \"message\"");
     for (int kind = 0; kind < MESSAGE_KINDS; kind++) {
         if (strcmp(table[kind].name, json_string(name)))
             continue;
@@ -218,9 +226,7 @@ static int decode(struct message *ret, const struct json *j, enum message_side f
     struct message m = {0};
     if (find_kind(&m.kind, j, from, e))
         return -1;
-    const struct json *version = json_get(j, "version");
-    if ((m.kind == MESSAGE_HELLO || m.kind == MESSAGE_WELCOME) && version && json_string(version) &&
-        version_check(json_string(version), program_names[from], e))
+    if ((m.kind == MESSAGE_HELLO || m.kind == MESSAGE_WELCOME) && protocol_check(j, program_names[from], e))
         return -1;
     if (record_from_json(&m, table[m.kind].fields, j, "message", e))
         return error_prefix(e, "message \"%s\": ", table[m.kind].name);

@@ -1,13 +1,13 @@
-/* Everything that a coordinator and a worker say to each other: one table in message.c gives each message its name, who may
- * say it, and its fields with type and bounds. On the wire: one JSON object, {"message": NAME, fields...}.
+/* Every message between coordinator and worker: one table in message.c gives each message its name, who may
+ * send it, and its fields with type and bounds. On the wire: one JSON object, {"message": NAME, fields...}.
  *
  *   worker                 coordinator
  *   HELLO            ->
- *                    <-    WELCOME, or REFUSED with words (the worker prints them and ends)
+ *                    <-    WELCOME, or REFUSED with a reason (the worker prints it and ends)
  *                    <-    LEASE
  *   BEAT ...         ->    (silence for heartbeat_timeout is death)
  *   EPOCH            ->
- *                    <-    VERDICT
+ *                    <-    EPOCH_DECISION
  *   RESULT | FAILED  ->
  *                    <-    LEASE ... GOODBYE
  *                    <-    STOP (at any time)
@@ -20,6 +20,10 @@
 
 #define MESSAGE_LIMIT (4u << 20) /* bytes */
 
+/* Raise it with every change of a message, a trial's fields or the connection file that the other side would not understand.
+ * Programs of different versions work together if this number is the same. */
+#define PROTOCOL_VERSION 1
+
 enum message_kind {
     MESSAGE_HELLO,
     MESSAGE_BEAT,
@@ -30,7 +34,7 @@ enum message_kind {
     MESSAGE_WELCOME,
     MESSAGE_REFUSED,
     MESSAGE_LEASE,
-    MESSAGE_VERDICT,
+    MESSAGE_EPOCH_DECISION,
     MESSAGE_STOP,
     MESSAGE_GOODBYE,
     MESSAGE_KINDS
@@ -39,14 +43,16 @@ enum message_kind {
 enum message_side { SIDE_WORKER, SIDE_COORDINATOR };
 
 struct message_hello {
-    char *version, *host, *device; /* device: one line for people */
+    uint32_t protocol;             /* PROTOCOL_VERSION, as in WELCOME and the connection file */
+    char *version, *host, *device; /* device: its description, one line */
     int pid;
+    char *pid_namespace;     /* machine_pids(), in which pid means something; NULL: unknown */
     uint32_t ranks, threads; /* threads a rank */
     char *group;             /* token */
-    uint32_t rank;           /* rank 0 speaks for its group; the others (message_peer) only beat */
-    char *build;             /* SHA-256 of the worker program; NULL: not told */
-    char *places;            /* a line a rank: host and cores; NULL: not told */
-    char *problem;           /* why the group cannot work, in words, NULL if it can */
+    uint32_t rank;           /* rank 0 sends for its group; the others (peer_write) send HELLO and BEAT only */
+    char *build;             /* SHA-256 of the worker program; NULL: unknown */
+    char *places;            /* a line a rank: host and cores; NULL: unknown */
+    char *problem;           /* why the group cannot work; NULL: it can */
 };
 
 struct message_beat {
@@ -76,7 +82,7 @@ struct message_result {
 struct message_failed {
     uint64_t lease;
     int kind; /* enum error_kind */
-    char *words;
+    char *reason;
     bool healthy; /* false: the group itself is broken (a rank was lost) and ends; the trial may be tried again elsewhere */
 };
 
@@ -86,13 +92,14 @@ struct message_stopped {
 };
 
 struct message_welcome {
+    uint32_t protocol;
     char *version;
     double heartbeat_timeout; /* seconds */
-    double time;              /* of the coordinator's clock, seconds of 1970; 0: not told */
+    double time;              /* of the coordinator's clock, seconds of 1970; 0: unknown */
 };
 
 struct message_refused {
-    char *words;
+    char *reason;
 };
 
 struct message_lease {
@@ -101,7 +108,7 @@ struct message_lease {
     struct trial trial;
 };
 
-struct message_verdict {
+struct message_epoch_decision {
     uint64_t lease;
     uint32_t epoch;
     bool best, stop;
@@ -124,7 +131,7 @@ struct message {
         struct message_welcome welcome;
         struct message_refused refused;
         struct message_lease lease;
-        struct message_verdict verdict;
+        struct message_epoch_decision epoch_decision;
         struct message_goodbye goodbye;
     };
 };
@@ -141,9 +148,10 @@ uint32_t peer_read(char group[PEER_NAME], const char *peer); /* the rank */
 int message_encode(char **ret, const struct message *m, struct error *e);
 
 /* Bytes that `from` sent. Anything that is not exactly a message of the table is ERROR_FAILED, naming message and field; another
- * version in HELLO or WELCOME is said before anything else in it is looked at. Caller frees with message_free. */
+ * protocol in HELLO or WELCOME is reported before anything else in it is read. Caller frees with message_free. */
 int message_decode(struct message *ret, const char *bytes, size_t size, enum message_side from, struct error *e);
 void message_free(struct message *m);
 
-/* Is this the same version as ours? ERROR_FAILED naming both. who: "muster-worker", "muster". */
-int version_check(const char *version, const char *who, struct error *e);
+/* Does `j` (HELLO, WELCOME or the connection file of `who`: "muster-worker", "muster") have our PROTOCOL_VERSION? ERROR_FAILED
+ * naming both numbers. Without one it is of before protocols had numbers: 0. */
+int protocol_check(const struct json *j, const char *who, struct error *e);

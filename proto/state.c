@@ -1,4 +1,4 @@
-/* Owns the edges between states. */
+/* The edges between states. */
 #include "proto/state.h"
 
 static const char *const group_names[] = {"starting", "idle", "busy", "stopped", "gone"};
@@ -29,7 +29,7 @@ bool state_may(const struct state_machine *m, int state, int next)
 int state_move(const struct state_machine *m, int *state, int next, struct error *e)
 {
     if (!state_may(m, *state, next))
-        return error_set(e, ERROR_FAILED, "a %s that is %s cannot become %s", m->what, m->names[*state], m->names[next]);
+        return error_set(e, ERROR_FAILED, "a %s cannot go from %s to %s", m->what, m->names[*state], m->names[next]);
     *state = next;
     return 0;
 }

@@ -1,14 +1,14 @@
-/* What a worker group and a trial may be, and how they may get from one to the other: two tables of edges. */
+/* States of a worker group and of a lease, and which may follow which: two tables of edges. */
 #pragma once
 
 #include "common/base/error.h"
 
 enum group_state {
     GROUP_STARTING, /* its process runs, no HELLO yet */
-    GROUP_IDLE,     /* welcomed, waits for a lease */
+    GROUP_IDLE,     /* connected, waits for a lease */
     GROUP_BUSY,     /* has a lease */
-    GROUP_STOPPED,  /* said STOPPED, waits for GOODBYE */
-    GROUP_GONE      /* died, left or was sent away: nothing it says is heard */
+    GROUP_STOPPED,  /* sent STOPPED, waits for GOODBYE */
+    GROUP_GONE      /* died or left: its messages are ignored */
 };
 
 enum lease_state {

@@ -1,4 +1,4 @@
-/* Owns the table of a trial's fields. */
+/* The table of a trial's fields. */
 #include "proto/trial.h"
 
 #include "proto/fields.h"

@@ -102,7 +102,7 @@ static int report_epoch(void *context, const struct epoch_report *r, struct epoc
             .epoch = {.lease = a->lease, .epoch = r->epoch, .train_loss = r->train_loss, .logits = (char *)(uintptr_t)r->logits}};
     if (client_ask(a->client, &request, &answer, e))
         return -1;
-    const struct message_verdict *v = &answer.verdict;
+    const struct message_epoch_decision *v = &answer.epoch_decision;
     *ret = (struct epoch_decision){v->best, v->stop, v->metrics ? json_print(v->metrics, false) : NULL};
     message_free(&answer);
     return 0;
@@ -127,7 +127,7 @@ static void send_failed(struct agent *a, const struct error *why, bool healthy)
     struct message m = {.kind = MESSAGE_FAILED, .failed = {a->lease, why->kind ? (int)why->kind : ERROR_FAILED, NULL, healthy}};
     char reason[sizeof why->message];
     snprintf(reason, sizeof reason, "%s", why->message);
-    m.failed.words = reason;
+    m.failed.reason = reason;
     send_or_warn(a, &m);
 }
 
@@ -302,13 +302,15 @@ static void make_token(char *text, size_t size)
 /* problem: why this group cannot work, for the coordinator to report; NULL: it can. */
 static int connect_rank(struct agent *a, char *group, const struct preflight *p, const char *problem, struct error *e)
 {
-    char device[256] = "", host[MACHINE_NAME];
+    char device[256] = "", host[MACHINE_NAME], pids[MACHINE_PIDS];
     machine_name(host, sizeof host);
+    machine_pids(pids);
     if (a->devices[PRECISION_F32])
         a->work->describe(a->devices[PRECISION_F32], device, sizeof device);
     struct message_hello hello = {.host = host,
                                   .device = device,
                                   .pid = getpid(),
+                                  .pid_namespace = pids,
                                   .ranks = (uint32_t)a->communicator->size,
                                   .threads = (uint32_t)a->options->threads,
                                   .group = group,

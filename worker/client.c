@@ -23,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECT_TIMEOUT 10.0 /* seconds: the coordinator listens before it writes the connection file */
+#define CONNECT_TIMEOUT 10.0  /* seconds: the coordinator listens before it writes the connection file */
+#define GIVEN_UP_TIMEOUT 10.0 /* seconds that a refused rank waits for rank 0 to end it */
 #define FLUSH_TIMEOUT 2.0
 #define RETRY_INTERVAL 2.0 /* a request without an answer may have been lost */
 
@@ -42,6 +43,7 @@ struct client {
     struct client_status status;
     struct message lease, decision;
     bool has_lease, has_decision;
+    double refused_since; /* clock_seconds, of a rank other than 0; 0: it was not refused */
     struct message_beat beat;
     uint64_t taken; /* number of the last lease that came */
     char *outcome;  /* the last message about the outcome of a lease, owned; of lease `concluded` */
@@ -138,12 +140,16 @@ static void on_goodbye(struct client *client, struct message *m)
 static void on_refused(struct client *client, struct message *m)
 {
     char why[512];
-    snprintf(why, sizeof why, "the coordinator rejected this worker: %.400s", m->refused.words);
+    if (client->rank && !(client->refused_since > 0)) {
+        client->refused_since = clock_seconds();
+        log_warn("rank %u: the coordinator rejected this rank: %.400s", client->rank, m->refused.reason);
+    }
+    snprintf(why, sizeof why, "the coordinator rejected this worker: %.400s", m->refused.reason);
     mark_lost(client, why);
 }
 
 static void (*const handlers[MESSAGE_KINDS])(struct client *client, struct message *m) = {
-    [MESSAGE_LEASE] = on_lease,     [MESSAGE_VERDICT] = on_decision, [MESSAGE_STOP] = on_stop,
+    [MESSAGE_LEASE] = on_lease,     [MESSAGE_EPOCH_DECISION] = on_decision, [MESSAGE_STOP] = on_stop,
     [MESSAGE_GOODBYE] = on_goodbye, [MESSAGE_REFUSED] = on_refused,
 };
 
@@ -220,6 +226,20 @@ static void check_connection(struct client *client)
     pthread_mutex_unlock(&client->lock);
 }
 
+/* A rank whose group the coordinator has given up must not go on: its peers may be gone, and it may wait for them in a
+ * collective. Rank 0, if it lives, gets GOODBYE and ends them all; this is for when it does not. */
+static void exit_if_given_up(struct client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    double since = client->refused_since;
+    bool ending = client->ending;
+    pthread_mutex_unlock(&client->lock);
+    if (ending || !(since > 0) || clock_seconds() - since < fmin(client->heartbeat_timeout, GIVEN_UP_TIMEOUT))
+        return;
+    log_warn("rank %u: the coordinator has given up this worker group; exiting", client->rank);
+    _exit(ERROR_FAILED);
+}
+
 static bool is_ending(struct client *client)
 {
     pthread_mutex_lock(&client->lock);
@@ -249,6 +269,7 @@ static void *run_thread(void *argument)
             log_debug("the control thread's wake-up cannot be read");
         receive_all(client);
         check_connection(client);
+        exit_if_given_up(client);
     }
     dialer_destroy(&client->dialer);
     return NULL;
@@ -273,6 +294,7 @@ static int start_thread(struct client *client, struct error *e)
 static int send_hello(struct client *client, struct message_hello *hello, struct error *e)
 {
     char *text;
+    hello->protocol = PROTOCOL_VERSION;
     hello->version = (char *)(uintptr_t)MUSTER_VERSION;
     struct message m = {.kind = MESSAGE_HELLO, .hello = *hello};
     if (message_encode(&text, &m, e))
@@ -318,7 +340,7 @@ static int receive_answer(struct client *client, struct error *e)
     int result = 0;
     if (m.kind == MESSAGE_REFUSED || m.kind == MESSAGE_GOODBYE) {
         result = error_set(e, ERROR_FAILED, "the coordinator rejected this worker: %.800s",
-                           m.kind == MESSAGE_REFUSED ? m.refused.words : "the run has finished");
+                           m.kind == MESSAGE_REFUSED ? m.refused.reason : "the run has finished");
     } else if (m.kind == MESSAGE_WELCOME) {
         client->heartbeat_timeout = m.welcome.heartbeat_timeout;
         if (m.welcome.time > 0)
@@ -510,7 +532,7 @@ static bool has_answer(struct client *client, const struct message_epoch *reques
 {
     if (!client->has_decision)
         return false;
-    if (client->decision.verdict.lease == request->lease && client->decision.verdict.epoch == request->epoch)
+    if (client->decision.epoch_decision.lease == request->lease && client->decision.epoch_decision.epoch == request->epoch)
         return true;
     message_free(&client->decision);
     client->has_decision = false;

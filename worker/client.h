@@ -18,8 +18,8 @@ struct client_status {
 };
 
 /* Reads the connection file, sends hello and waits for welcome: without limit once connected (the coordinator may be busy), 10 s
- * to connect. ERROR_FAILED: nothing answers, the key or the version does not match, or the coordinator rejects the worker.
- * ERROR_STOPPED after a signal. hello: version is filled in here; strings are borrowed until this returns. */
+ * to connect. ERROR_FAILED: nothing answers, the key or the protocol does not match, or the coordinator rejects the worker.
+ * ERROR_STOPPED after a signal. hello: protocol and version are filled in here; strings are borrowed until this returns. */
 int client_create(struct client **ret, const char *connection, struct message_hello *hello, struct error *e);
 void client_destroy(struct client **c); /* waits up to two seconds for queued messages to leave */
 double client_heartbeat_timeout(const struct client *client);

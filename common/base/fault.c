@@ -134,18 +134,6 @@ static int read_fault(char *text, bool (*is_message)(const char *name), struct e
     return 0;
 }
 
-int fault_plan(const char *text, bool (*is_message)(const char *name), struct error *e)
-{
-    char *copy = duplicate(text ? text : ""), *rest;
-    int result = 0;
-    count = 0;
-    for (char *one = strtok_r(copy, ";", &rest); one && !result; one = strtok_r(NULL, ";", &rest))
-        result = read_fault(one, is_message, e);
-    free(copy);
-    fault_planned = !result && count > 0;
-    return result;
-}
-
 /* ---- where we are ---- */
 
 void fault_set_rank(int rank)
@@ -206,12 +194,27 @@ static enum kind due(unsigned kinds, const char *operation, const char *message)
     return found;
 }
 
-void fault_strike(const char *operation)
+static void strike(const char *operation)
 {
     enum kind kind = due(1u << KILL | 1u << STALL | 1u << STOP, operation, NULL);
     if (kind != KINDS)
         raise(kind == KILL ? SIGKILL : kind == STALL ? SIGSTOP : SIGTERM);
 }
+
+int fault_plan(const char *text, bool (*is_message)(const char *name), struct error *e)
+{
+    char *copy = duplicate(text ? text : ""), *rest;
+    int result = 0;
+    count = 0;
+    for (char *one = strtok_r(copy, ";", &rest); one && !result; one = strtok_r(NULL, ";", &rest))
+        result = read_fault(one, is_message, e);
+    free(copy);
+    fault_planned = !result && count > 0;
+    operation_set_hook(fault_planned ? strike : NULL);
+    return result;
+}
+
+/* ---- asked by others ---- */
 
 unsigned fault_copies_planned(const char *message)
 {

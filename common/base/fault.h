@@ -27,7 +27,6 @@ void fault_set_rank(int rank);
 void fault_set_trial(const char *key, uint32_t attempt);
 void fault_set_step(uint64_t step);
 
-void fault_strike(const char *operation);           /* kill, stall, stop; through operation_begin */
 unsigned fault_copies_planned(const char *message); /* see fault_copies */
 int fault_write_planned(void);                      /* see fault_write */
 void fault_damage_planned(const char *path);        /* see fault_damage */

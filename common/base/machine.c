@@ -2,6 +2,7 @@
 #include "common/base/machine.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void machine_name(char *text, size_t size)
@@ -9,4 +10,18 @@ void machine_name(char *text, size_t size)
     if (gethostname(text, size))
         snprintf(text, size, "?");
     text[size - 1] = 0;
+}
+
+void machine_pids(char text[MACHINE_PIDS])
+{
+    char boot[40] = "";
+    struct stat space;
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+    text[0] = 0;
+    if (f && fscanf(f, "%39s", boot) != 1)
+        boot[0] = 0;
+    if (f)
+        fclose(f);
+    if (boot[0] && !stat("/proc/self/ns/pid", &space))
+        snprintf(text, MACHINE_PIDS, "%s/%llu", boot, (unsigned long long)space.st_ino);
 }

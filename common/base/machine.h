@@ -6,3 +6,10 @@
 #define MACHINE_NAME 256 /* bytes that any name fits in, with NUL */
 
 void machine_name(char *text, size_t size); /* its host name; "?" where it has none */
+
+#define MACHINE_PIDS 64 /* with NUL */
+
+/* Where the process numbers of this process mean something: the boot of this kernel and the PID namespace in it. Two processes
+ * for which it is the same see each other's numbers; equal host names do not say so (containers). "" where the kernel does not
+ * tell. */
+void machine_pids(char text[MACHINE_PIDS]);

@@ -1,7 +1,6 @@
 /* Owns the name of what this process is doing. */
 #include "common/base/operation.h"
 
-#include "common/base/fault.h"
 #include "common/base/near.h"
 
 #include <stdatomic.h>
@@ -9,19 +8,25 @@
 #include <string.h>
 
 static _Atomic(const char *) now = "";
+static void (*hook)(const char *name);
 
 /* clang-format off */
 static const char *const names[] = {
-    "wait", "load", "forward", "backward", "all_reduce", "optimizer", "evaluate", "verdict", "checkpoint", /* a worker's */
-    "check", "split", "train", "sweep", "tune", "publish", "judge", "gather",                              /* the coordinator's */
+    "wait", "load", "forward", "backward", "all_reduce", "optimizer", "evaluate", "epoch_decision", "checkpoint", /* a worker's */
+    "check", "split", "train", "sweep", "tune", "publish", "epoch_end", "gather",                              /* the coordinator's */
 };
 /* clang-format on */
 
 void operation_begin(const char *name)
 {
     atomic_store_explicit(&now, name, memory_order_relaxed);
-    if (fault_planned)
-        fault_strike(name);
+    if (hook)
+        hook(name);
+}
+
+void operation_set_hook(void (*function)(const char *name))
+{
+    hook = function;
 }
 
 const char *operation_now(void)

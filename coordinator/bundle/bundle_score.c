@@ -157,8 +157,8 @@ static int score(const struct place *p, const struct bundle *b, const struct sco
         return -1;
     struct dispatch_options options = {.directory = p->directory,
                                        .worker = worker,
-                                       .launcher = "local",
-                                       .device = o->device,
+                                       .launcher = LAUNCHER_LOCAL,
+                                       .device = (enum device_kind)device_kind_find(o->device),
                                        .groups = 1,
                                        .ranks_per_group = 1,
                                        .threads = o->threads,
@@ -219,10 +219,8 @@ static int take_logits(struct scoring *s, const struct place *p, struct error *e
 
 static int check_device(const char *name, struct error *e)
 {
-    static const char *const known[] = {"auto", "cpu", "cpu_reference", "guarded", "fake"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(known[i], name) == 0)
-            return 0;
+    if (device_kind_find(name) >= 0)
+        return 0;
     return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference, guarded or fake, found \"%s\"", name);
 }
 

@@ -58,10 +58,10 @@ static int be_worker(const struct attach *at, const struct dispatch_options *giv
     int exit_code = 0;
     char *directory = absolute(j->out);
     o.directory = directory;
-    o.device = j->cluster.device;
+    o.device = (enum device_kind)device_kind_find(j->cluster.device);
     o.threads = (int)j->cluster.threads;
     o.heartbeat_timeout = j->cluster.heartbeat_timeout;
-    int status = attach_become_worker(at, &o, &exit_code, e);
+    int status = attach_exec_worker(at, &o, &exit_code, e);
     free(directory);
     if (status == 0 && exit_code != 0)
         exit(exit_code); /* rank 0 has said why */
@@ -70,7 +70,7 @@ static int be_worker(const struct attach *at, const struct dispatch_options *giv
 
 static int run_attached(const struct attach *at, struct job *j, enum stage last, struct dispatch_options *o, struct error *e)
 {
-    o->launcher = "attached";
+    o->launcher = LAUNCHER_ATTACHED;
     o->groups = at->groups;
     o->ranks_per_group = at->ranks_per_group;
     o->ranks_on_host = at->ranks_here < at->ranks ? at->ranks_here : 0;

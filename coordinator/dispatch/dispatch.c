@@ -1,4 +1,4 @@
-/* Owns the giving of leases to worker groups, and what happens to them. */
+/* The loop of a dispatch: starts worker groups, gives them leases, watches them, and stops them. */
 #include "coordinator/dispatch/dispatch.h"
 
 #include "common/base/clock.h"
@@ -19,11 +19,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define HELLO_WITHIN 120.0 /* seconds that a started group has to say HELLO */
-#define SAVE_WITHIN 120.0  /* seconds that groups have to save and say STOPPED */
-#define END_WITHIN 10.0    /* seconds that processes have to end after GOODBYE */
-#define FILES_BESIDES 256  /* what a coordinator has open beside its connections, and some more */
-#define REMIND_EVERY 30.0
+#define HELLO_TIMEOUT 120.0 /* seconds that a started group has to say HELLO */
+#define SAVE_TIMEOUT 120.0  /* seconds that groups have to save and say STOPPED */
+#define EXIT_TIMEOUT 10.0   /* seconds that processes have to end after GOODBYE */
+#define OTHER_FILES 256     /* what a coordinator has open beside its connections, and some more */
+#define REMIND_INTERVAL 30.0
 
 /* ---- making and ending ---- */
 
@@ -32,18 +32,14 @@ static void copy_options(struct dispatch_options *to, const struct dispatch_opti
     *to = *from;
     to->directory = duplicate(from->directory);
     to->worker = duplicate(from->worker);
-    to->launcher = duplicate(from->launcher);
-    to->device = duplicate(from->device ? from->device : "auto");
     to->hostfile = NULL;
-    to->interface = from->interface && interface_is_common(from->interface) ? duplicate(from->interface) : NULL;
+    to->interface = from->interface && interface_is_portable(from->interface) ? duplicate(from->interface) : NULL;
 }
 
 static void free_options(struct dispatch_options *o)
 {
     free((char *)(uintptr_t)o->directory);
     free((char *)(uintptr_t)o->worker);
-    free((char *)(uintptr_t)o->launcher);
-    free((char *)(uintptr_t)o->device);
     free((char *)(uintptr_t)o->interface);
 }
 
@@ -51,7 +47,7 @@ static void free_options(struct dispatch_options *o)
 static int allow_files(const struct dispatch_options *o, struct error *e)
 {
     struct rlimit files;
-    rlim_t needed = (rlim_t)o->groups * (rlim_t)o->ranks_per_group + FILES_BESIDES;
+    rlim_t needed = (rlim_t)o->groups * (rlim_t)o->ranks_per_group + OTHER_FILES;
     if (o->groups < 1 || o->ranks_per_group < 1) /* refused elsewhere */
         return 0;
     if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= needed)
@@ -59,23 +55,36 @@ static int allow_files(const struct dispatch_options *o, struct error *e)
     if (files.rlim_max < needed)
         return error_set(
             e, ERROR_USAGE,
-            "cluster: %d groups of %d ranks need %llu open files here, and %llu are allowed; raise the limit (ulimit "
-            "-Hn), or use fewer groups",
+            "cluster: %d groups of %d ranks need %llu open files, the limit is %llu; raise it (ulimit -Hn) or use fewer "
+            "groups",
             o->groups, o->ranks_per_group, (unsigned long long)needed, (unsigned long long)files.rlim_max);
     files.rlim_cur = needed;
-    return setrlimit(RLIMIT_NOFILE, &files) ? error_errno(e, errno, "the limit of open files cannot be raised") : 0;
+    return setrlimit(RLIMIT_NOFILE, &files) ? error_errno(e, errno, "cannot raise the limit of open files") : 0;
 }
 
 static int write_connection(struct dispatch *d, struct error *e)
 {
     struct connection c;
     listener_connection(d->listener, &c);
+    c.protocol = PROTOCOL_VERSION;
     c.version = duplicate(MUSTER_VERSION);
     c.session = attach_session();
     int result = connection_write(&c, d->connection, e);
     free(c.version);
     free(c.session);
     return result;
+}
+
+static int open_metrics(struct dispatch *d, struct error *e)
+{
+    int port;
+    if (dispatch_metrics_open(d, &port, e))
+        return -1;
+    if (!port)
+        return 0;
+    struct json *fields = json_object();
+    json_set_number(fields, "port", port);
+    return dispatch_log_event(d, "metrics_served", fields, e);
 }
 
 static uint64_t last_lease_of(const struct event_log *log)
@@ -98,12 +107,12 @@ int dispatch_create(struct dispatch **ret, const struct dispatch_options *option
     struct dispatch *d = allocate(1, sizeof *d);
     copy_options(&d->options, options);
     d->options.threads = dispatch_threads(options, hosts);
-    d->launcher = launcher_find(options->launcher, e);
+    d->launcher = launcher_get(options->launcher);
     d->hosts = hosts;
     d->log = log;
     d->last_lease = last_lease_of(log);
     d->connection = path_join(options->directory, CONNECTION_FILE);
-    if (listener_create(&d->listener, address, e) || dispatch_metrics_open(d, e) || write_connection(d, e)) {
+    if (listener_create(&d->listener, address, e) || open_metrics(d, e) || write_connection(d, e)) {
         dispatch_destroy(&d, 0);
         return -1;
     }
@@ -131,22 +140,22 @@ static void wait_for_processes(struct dispatch *d, double seconds)
         clock_sleep(0.02);
 }
 
-static void send_all_away(struct dispatch *d, int exit_code)
+static void end_groups(struct dispatch *d, int exit_code)
 {
-    double end = clock_seconds() + END_WITHIN;
+    double end = clock_seconds() + EXIT_TIMEOUT;
     do { /* again: a message may be lost */
         for (size_t i = 0; i < d->roster.count; i++) {
             struct group *g = d->roster.groups[i];
             if (g->state == GROUP_STARTING)
                 group_kill(g, SIGTERM);
             else
-                dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, exit_code));
+                dispatch_send_goodbye(d, g->token, dispatch_goodbye_code(d, exit_code));
         }
-        wait_for_processes(d, END_WITHIN / 4);
+        wait_for_processes(d, EXIT_TIMEOUT / 4);
     } while (processes_left(d) && clock_seconds() < end);
     for (size_t i = 0; i < d->roster.count; i++)
         group_kill(d->roster.groups[i], SIGKILL);
-    wait_for_processes(d, END_WITHIN);
+    wait_for_processes(d, EXIT_TIMEOUT);
 }
 
 void dispatch_destroy(struct dispatch **dispatch, int exit_code)
@@ -155,9 +164,9 @@ void dispatch_destroy(struct dispatch **dispatch, int exit_code)
     if (!d)
         return;
     if (d->listener)
-        send_all_away(d, exit_code);
+        end_groups(d, exit_code);
     for (size_t i = 0; i < d->roster.count; i++)
-        hosts_give(d->hosts, &d->roster.groups[i]->seats, false);
+        hosts_release(d->hosts, &d->roster.groups[i]->slots, false);
     hosts_destroy(&d->hosts);
     roster_free(&d->roster);
     listener_destroy(&d->listener);
@@ -176,48 +185,49 @@ static bool live(const struct group *g)
     return ROSTER_LIVE >> g->state & 1;
 }
 
-static bool crowded(const struct dispatch *d)
+static bool oversubscribed(const struct dispatch *d)
 {
-    int ranks = d->hosts                   ? hosts_most(d->hosts)
+    int ranks = d->hosts                   ? hosts_max_slots(d->hosts)
                 : d->options.ranks_on_host ? d->options.ranks_on_host
                                            : d->options.groups * d->options.ranks_per_group;
     return ranks * d->options.threads > launcher_cores();
 }
 
 /* One that cannot be started gives its seats back. */
-static int start_group(struct dispatch *d, struct seats seats, struct error *e)
+static int start_group(struct dispatch *d, struct slots slots, struct error *e)
 {
     char token[PEER_NAME];
     snprintf(token, sizeof token, "%d-%s", ++d->started, d->run_name);
     struct launch launch = {.worker = d->options.worker,
                             .connection = d->connection,
-                            .device = d->options.device,
+                            .device = device_names[d->options.device],
                             .group = token,
                             .ranks = d->options.ranks_per_group,
                             .threads = d->options.threads,
-                            .crowded = crowded(d),
-                            .spec = seats.spec,
+                            .oversubscribed = oversubscribed(d),
+                            .spec = slots.spec,
+                            .local = !d->launcher->remote && !d->options.ranks_on_host,
                             .interface = d->options.interface,
                             .heartbeat_timeout = d->options.heartbeat_timeout};
-    struct launched launched;
+    struct process launched;
     if (d->launcher->start(&launched, &launch, e)) {
-        hosts_give(d->hosts, &seats, false);
+        hosts_release(d->hosts, &slots, false);
         return -1;
     }
     struct group *g = roster_add(&d->roster, token);
-    g->seats = seats;
+    g->slots = slots;
     g->process = launched.pid;
     output_open(&g->output, launched.output);
     log_debug("group %s: started, process %d", token, (int)launched.pid);
     return 0;
 }
 
-static void remind(struct dispatch *d)
+static void log_reminder(struct dispatch *d)
 {
-    if (roster_in(&d->roster, ROSTER_LIVE) || clock_seconds() - d->reminded < REMIND_EVERY)
+    if (roster_in(&d->roster, ROSTER_LIVE) || clock_seconds() - d->reminded < REMIND_INTERVAL)
         return;
     d->reminded = clock_seconds();
-    log_info("waiting for workers: start \"%s --connection %s\"", d->options.worker, d->connection);
+    log_info("waiting for workers: start them with \"%s --connection %s\"", d->options.worker, d->connection);
 }
 
 static int start_groups(struct dispatch *d, struct error *e)
@@ -225,20 +235,20 @@ static int start_groups(struct dispatch *d, struct error *e)
     size_t open = leases_in(&d->leases, LEASE_QUEUED) + leases_in(&d->leases, LEASE_GIVEN);
     size_t wanted = open < (size_t)d->options.groups ? open : (size_t)d->options.groups;
     if (!d->launcher->start) {
-        remind(d);
+        log_reminder(d);
         return 0;
     }
-    if (!d->launcher->again) {
+    if (!d->launcher->restartable) {
         if (!d->started)
-            return start_group(d, (struct seats){0}, e);
+            return start_group(d, (struct slots){0}, e);
         if (!roster_in(&d->roster, ROSTER_LIVE))
-            return error_set(e, ERROR_FAILED, "the workers of this MPI job have ended; run the same command again to resume");
+            return error_set(e, ERROR_FAILED, "the workers of this MPI job have exited; run the same command again to resume");
         return 0;
     }
     while (roster_in(&d->roster, ROSTER_LIVE) < wanted) {
-        struct seats seats;
+        struct slots slots;
         bool found;
-        if (dispatch_seat(d, &found, &seats, e) || (found && start_group(d, seats, e)))
+        if (dispatch_take_slots(d, &found, &slots, e) || (found && start_group(d, slots, e)))
             return -1;
         if (!found)
             break;
@@ -253,17 +263,7 @@ static uint32_t attempts_before(const struct dispatch *d, const char *trial)
     return attempt >= 1 && attempt < 1e6 ? (uint32_t)attempt : 0;
 }
 
-bool dispatch_send_lease(struct dispatch *d, const struct group *g)
-{
-    const struct lease *lease = &d->leases.items[g->trial];
-    struct message m = {.kind = MESSAGE_LEASE,
-                        .lease = {.lease = g->lease, .attempt = lease->attempts, .trial = d->trials[g->trial]}};
-    if (lease->deaths)
-        m.lease.trial.resume = 1; /* what the dead group saved is ours */
-    return dispatch_send(d, g->token, &m);
-}
-
-static int give_lease(struct dispatch *d, struct group *g, size_t i, struct error *e)
+static int send_new_lease(struct dispatch *d, struct group *g, size_t i, struct error *e)
 {
     struct lease *lease = &d->leases.items[i];
     const char *key = d->trials[i].key;
@@ -274,24 +274,24 @@ static int give_lease(struct dispatch *d, struct group *g, size_t i, struct erro
     json_set_string(fields, "group", g->token);
     json_set_number(fields, "lease", (double)lease->number);
     json_set_number(fields, "attempt", lease->attempts);
-    if (dispatch_note(d, "lease", fields, e) || state_move(&lease_states, &lease->state, LEASE_GIVEN, e) ||
+    if (dispatch_log_event(d, "lease", fields, e) || state_move(&lease_states, &lease->state, LEASE_GIVEN, e) ||
         state_move(&group_states, &g->state, GROUP_BUSY, e))
         return -1;
     g->lease = lease->number;
     g->trial = i;
     d->counts.leases++;
-    g->judged = 0;
+    g->decided_epoch = 0;
     g->idle_since = 0;
     group_note_beat(g, &(struct message_beat){.lease = g->lease});
-    return dispatch_send_lease(d, g) ? 0 : dispatch_group_dies(d, g, 0, "its connection is gone", e);
+    return dispatch_send_lease(d, g) ? 0 : dispatch_fail_group(d, g, 0, "it is not connected any more", e);
 }
 
-static int give_leases(struct dispatch *d, struct error *e)
+static int send_new_leases(struct dispatch *d, struct error *e)
 {
     size_t trial;
     for (size_t i = 0; i < d->roster.count; i++)
         if (d->roster.groups[i]->state == GROUP_IDLE && leases_next(&d->leases, &trial) &&
-            give_lease(d, d->roster.groups[i], trial, e))
+            send_new_lease(d, d->roster.groups[i], trial, e))
             return -1;
     return 0;
 }
@@ -300,7 +300,7 @@ static int give_leases(struct dispatch *d, struct error *e)
 static bool process_ended(struct group *g, const char **why)
 {
     bool ended = group_poll(g);
-    *why = ended ? g->ending : "its process is gone";
+    *why = ended ? g->ending : "its process does not exist any more";
     return ended || (g->state != GROUP_STARTING && group_vanished(g));
 }
 
@@ -317,19 +317,19 @@ static int watch_group(struct dispatch *d, struct group *g, struct error *e)
     if (ended && g->state == GROUP_STOPPED) /* it has saved and left */
         return state_move(&group_states, &g->state, GROUP_GONE, e);
     if (ended)
-        return dispatch_group_dies(d, g, -1, ending, e);
+        return dispatch_fail_group(d, g, -1, ending, e);
     if (g->state == GROUP_STARTING) {
-        if (clock_seconds() - g->started <= HELLO_WITHIN)
+        if (clock_seconds() - g->started <= HELLO_TIMEOUT)
             return 0;
-        snprintf(why, sizeof why, "it has not come up within %.0f s", HELLO_WITHIN);
-        return dispatch_group_dies(d, g, -1, why, e);
+        snprintf(why, sizeof why, "it did not connect within %.0f s", HELLO_TIMEOUT);
+        return dispatch_fail_group(d, g, -1, why, e);
     }
     int rank = group_most_silent(g, &silence);
     if (g->state == GROUP_STOPPED || silence <= d->options.heartbeat_timeout)
         return 0;
-    snprintf(why, sizeof why, "not heard of for %.1f s (cluster.heartbeat_timeout is %g s)", silence,
+    snprintf(why, sizeof why, "no heartbeat for %.1f s (cluster.heartbeat_timeout is %g s)", silence,
              d->options.heartbeat_timeout);
-    return dispatch_group_dies(d, g, rank, why, e);
+    return dispatch_fail_group(d, g, rank, why, e);
 }
 
 static int watch_groups(struct dispatch *d, struct error *e)
@@ -355,42 +355,21 @@ static void show_progress(struct dispatch *d)
 
 /* ---- stopping ---- */
 
-static void say_stop(struct dispatch *d)
-{
-    d->stop_said = clock_seconds();
-    for (size_t i = 0; i < d->roster.count; i++) {
-        struct group *g = d->roster.groups[i];
-        if (g->state == GROUP_STARTING)
-            group_kill(g, SIGTERM);
-        else if (live(g))
-            dispatch_send(d, g->token, &(struct message){.kind = MESSAGE_STOP});
-    }
-}
-
-void dispatch_ask_to_stop(struct dispatch *d)
-{
-    d->stopping = true;
-    d->stop_since = clock_seconds();
-    size_t busy = roster_in(&d->roster, 1u << GROUP_BUSY);
-    log_info("stopping: %zu worker group%s first", busy, busy == 1 ? " saves" : "s save");
-    say_stop(d);
-}
-
 static bool all_stopped(struct dispatch *d)
 {
     return !roster_in(&d->roster, 1u << GROUP_BUSY | 1u << GROUP_IDLE);
 }
 
-static int stop_turn(struct dispatch *d, struct error *e)
+static int continue_stop(struct dispatch *d, struct error *e)
 {
-    if (clock_seconds() - d->stop_said > DISPATCH_REPEAT)
-        say_stop(d);
-    if (clock_seconds() - d->stop_since <= SAVE_WITHIN)
+    if (clock_seconds() - d->stop_sent > DISPATCH_RESEND)
+        dispatch_send_stop(d);
+    if (clock_seconds() - d->stop_since <= SAVE_TIMEOUT)
         return 0;
     for (size_t i = 0; i < d->roster.count; i++) {
         struct group *g = d->roster.groups[i];
         if ((g->state == GROUP_BUSY || g->state == GROUP_IDLE) &&
-            dispatch_group_dies(d, g, -1, "it did not save and stop in time", e))
+            dispatch_fail_group(d, g, -1, "it did not save and stop in time", e))
             return -1;
     }
     return 0;
@@ -398,10 +377,10 @@ static int stop_turn(struct dispatch *d, struct error *e)
 
 /* ---- the run ---- */
 
-/* What goes through all groups: not after every message, of which a thousand groups send thousands a second. */
-static int look(struct dispatch *d, struct error *e)
+/* Visits all groups: not after every message, of which a thousand groups send thousands a second. */
+static int poll_groups(struct dispatch *d, struct error *e)
 {
-    d->looked = clock_seconds();
+    d->polled = clock_seconds();
     if (watch_groups(d, e))
         return -1;
     show_progress(d);
@@ -409,15 +388,15 @@ static int look(struct dispatch *d, struct error *e)
     return 0;
 }
 
-static int turn(struct dispatch *d, struct error *e)
+static int run_iteration(struct dispatch *d, struct error *e)
 {
     if (!d->stopping && stop_requested())
-        dispatch_ask_to_stop(d);
-    if (d->stopping ? stop_turn(d, e) : start_groups(d, e) || give_leases(d, e))
+        dispatch_begin_stop(d);
+    if (d->stopping ? continue_stop(d, e) : start_groups(d, e) || send_new_leases(d, e))
         return -1;
-    if (dispatch_listen(d, e))
+    if (dispatch_receive(d, e))
         return -1;
-    return clock_seconds() - d->looked < DISPATCH_TURN ? 0 : look(d, e);
+    return clock_seconds() - d->polled < DISPATCH_POLL ? 0 : poll_groups(d, e);
 }
 
 static bool finished(struct dispatch *d)
@@ -427,27 +406,27 @@ static bool finished(struct dispatch *d)
     return !leases_in(&d->leases, LEASE_QUEUED) && !leases_in(&d->leases, LEASE_GIVEN);
 }
 
-/* Groups that still work for a run that failed: their leases end here, whatever they say later is not heard. */
+/* Groups that still work for a run that failed: their leases end here, and later messages from them are ignored. */
 static void abandon(struct dispatch *d, const struct error *e)
 {
     for (size_t i = 0; i < d->roster.count; i++) {
         struct group *g = d->roster.groups[i];
         if (g->state != GROUP_BUSY)
             continue;
-        dispatch_dismiss(d, g->token, dispatch_goodbye_code(d, e->kind));
+        dispatch_send_goodbye(d, g->token, dispatch_goodbye_code(d, e->kind));
         g->state = GROUP_GONE;
         g->lease = 0;
     }
 }
 
-static int follow(struct dispatch *d, struct error *e)
+static int run_to_end(struct dispatch *d, struct error *e)
 {
     while (!finished(d)) {
         struct error words = {0};
-        if (!turn(d, &words))
+        if (!run_iteration(d, &words))
             continue;
         if (words.kind == ERROR_STOPPED && !d->stopping) { /* an observer saw the signal first */
-            dispatch_ask_to_stop(d);
+            dispatch_begin_stop(d);
             continue;
         }
         abandon(d, &words);
@@ -456,7 +435,7 @@ static int follow(struct dispatch *d, struct error *e)
         return -1;
     }
     if (d->stopping)
-        return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
+        return error_set(e, ERROR_STOPPED, "stopped on request; run the same command again to resume");
     if (d->leases.count && leases_in(&d->leases, LEASE_FAILED) == d->leases.count) {
         if (e)
             *e = d->first_failure;
@@ -475,8 +454,8 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
     leases_create(&d->leases, count);
     progress_create(&d->progress);
     for (size_t i = 0; i < d->roster.count; i++)
-        group_listen_anew(d->roster.groups[i]);
-    int result = follow(d, e);
+        group_reset_silence(d->roster.groups[i]);
+    int result = run_to_end(d, e);
     progress_destroy(&d->progress);
     dispatch_metrics_update(d, true);
     leases_free(&d->leases);

@@ -1,22 +1,24 @@
-/* Gives trials to worker groups as leases and follows them to their end. Owns the ROUTER socket (CURVE), the connection file
- * (<run directory>/connection.json, 0600), the roster of groups (liveness by heartbeat) and, through cluster/, the processes it
- * started. Single-threaded: everything happens inside dispatch_run. */
+/* Gives trials to worker groups as leases and follows them to their end: control socket (CURVE), connection file (<run
+ * directory>/connection.json, 0600), groups (alive while their heartbeats come) and, through cluster/, the processes it started.
+ * One thread: observers are called inside dispatch_run, which blocks until all trials have ended. */
 #pragma once
 
+#include "common/base/device_kind.h"
+#include "common/base/launcher_kind.h"
 #include "coordinator/events/event_log.h"
 #include "proto/trial.h"
 
 #include <stdint.h>
 
 struct dispatch_options {
-    const char *directory;                /* run directory, absolute; where connection.json goes */
-    const char *worker;                   /* path of muster-worker */
-    const char *launcher;                 /* "local", "none", "attached" (attach.h): a row of cluster/launcher.h */
-    const char *device;                   /* "auto", "cpu", "cpu_reference", "guarded", "fake" */
-    const char *hostfile;                 /* of "mpirun"; NULL: SLURM's allocation */
+    const char *directory; /* run directory, absolute; where connection.json goes */
+    const char *worker;    /* path of muster-worker */
+    enum launcher_kind launcher;
+    enum device_kind device;
+    const char *hostfile;                 /* of LAUNCHER_MPIRUN; NULL: the SLURM allocation */
     const char *interface;                /* where to listen, see cluster/interface.h; NULL: chosen */
-    int ranks_on_host;                    /* of an MPI job of several hosts ("attached"); 0: all are here */
-    int groups, ranks_per_group, threads; /* threads a rank; 0: the cores of a host shared out, at least 1 */
+    int ranks_on_host;                    /* of LAUNCHER_ATTACHED on several hosts; 0: all are here */
+    int groups, ranks_per_group, threads; /* threads a rank; 0: cores of a host / ranks, at least 1 */
     double heartbeat_timeout;             /* seconds */
     bool serve_metrics;
     int metrics_port; /* of 127.0.0.1; 0: any */
@@ -30,18 +32,18 @@ struct dispatch_result {
     char *best_weights; /* absolute path, borrowed; NULL for a score */
 };
 
-/* What follows from an epoch. Both objects are consumed and may be NULL. */
-struct dispatch_verdict {
+/* What follows from an epoch. dispatch frees both objects; they may be NULL. */
+struct dispatch_decision {
     bool best, stop;
     struct json *metrics;  /* the worker adds them to the trial's metrics.jsonl */
-    struct json *decision; /* why the trial stops or goes on, for events.jsonl: written before the worker hears of it */
+    struct json *decision; /* why the trial stops or goes on, for events.jsonl: written before it is sent to the worker */
 };
 
 struct dispatch_observer {
     void *context;
-    /* After an epoch of trials[i]: its validation logits are in its directory. May come again for an epoch judged before (its
-     * group died before it could save): the logits are then the same. */
-    int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e);
+    /* After an epoch of trials[i]: its validation logits are in its directory. May come again for an epoch that was
+     * decided before (its group died before it could save): the logits are then the same. */
+    int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_decision *ret, struct error *e);
     /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own (words in why). */
     int (*ended)(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e);
 };

@@ -1,4 +1,4 @@
-/* Owns what dispatch tells Prometheus: text format 0.0.4, names as its conventions have them (muster_*, _total for what only
+/* What dispatch serves to Prometheus: text format 0.0.4, names as its conventions have them (muster_*, _total for what only
  * grows, base units). */
 #include "coordinator/dispatch/dispatch_state.h"
 
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EVERY 1.0 /* seconds between two texts */
+#define UPDATE_INTERVAL 1.0 /* seconds */
 
 struct label {
     const char *name, *value;
@@ -80,7 +80,7 @@ static void add_process(struct buffer *b, const struct dispatch *d)
     family(b, "muster_run_info", "gauge", "Run directory.");
     sample(b, "muster_run_info", &directory, 1, 1);
     family(b, "muster_updated_timestamp_seconds", "gauge",
-           "When these metrics were taken; they stand still while no worker is needed.");
+           "When these metrics were taken; not updated while no worker is needed.");
     sample(b, "muster_updated_timestamp_seconds", NULL, 0, clock_wall());
     family(b, "process_cpu_seconds_total", "counter", "CPU time of the coordinator.");
     sample(b, "process_cpu_seconds_total", NULL, 0, clock_cpu());
@@ -96,7 +96,7 @@ static void add_states(struct buffer *b, const struct dispatch *d)
     for (int state = GROUP_STARTING; state <= GROUP_GONE; state++)
         sample(b, "muster_groups", &(struct label){"state", group_states.names[state]}, 1,
                (double)roster_in(&d->roster, 1u << state));
-    family(b, "muster_trials", "gauge", "Trials of the stage at work, by the state of their lease.");
+    family(b, "muster_trials", "gauge", "Trials of the current stage by lease state.");
     for (int state = LEASE_QUEUED; state <= LEASE_FAILED; state++)
         sample(b, "muster_trials", &(struct label){"state", lease_states.names[state]}, 1,
                (double)leases_in(&d->leases, (enum lease_state)state));
@@ -109,9 +109,9 @@ static void add_counts(struct buffer *b, const struct dispatch *d)
         size_t offset;
     } counts[] = {
         {"muster_group_deaths_total", "Worker groups that died.", offsetof(struct dispatch_counts, deaths)},
-        {"muster_leases_total", "Leases given.", offsetof(struct dispatch_counts, leases)},
-        {"muster_trained_steps_total", "Optimiser steps of trials that are done.", offsetof(struct dispatch_counts, steps)},
-        {"muster_trained_tokens_total", "Tokens of trials that are done.", offsetof(struct dispatch_counts, tokens)},
+        {"muster_leases_total", "Leases granted.", offsetof(struct dispatch_counts, leases)},
+        {"muster_trained_steps_total", "Optimizer steps of finished trials.", offsetof(struct dispatch_counts, steps)},
+        {"muster_trained_tokens_total", "Training tokens of finished trials.", offsetof(struct dispatch_counts, tokens)},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         uint64_t value;
@@ -119,9 +119,9 @@ static void add_counts(struct buffer *b, const struct dispatch *d)
         family(b, counts[i].name, "counter", counts[i].help);
         sample(b, counts[i].name, NULL, 0, (double)value);
     }
-    family(b, "muster_trained_seconds_total", "counter", "Seconds that groups spent on trials that are done.");
+    family(b, "muster_trained_seconds_total", "counter", "Seconds that groups spent on finished trials.");
     sample(b, "muster_trained_seconds_total", NULL, 0, d->counts.seconds);
-    family(b, "muster_messages_total", "counter", "Messages of workers by kind.");
+    family(b, "muster_messages_total", "counter", "Messages received from workers, by kind.");
     for (int kind = 0; kind < MESSAGE_KINDS; kind++)
         if (d->counts.messages[kind])
             sample(b, "muster_messages_total", &(struct label){"message", message_name((enum message_kind)kind)}, 1,
@@ -173,16 +173,16 @@ static void add_trials(struct buffer *b, const struct dispatch *d)
         double (*value)(const struct message_beat *beat, size_t offset);
         size_t offset;
     } metrics[] = {
-        {"muster_trial_step", "Step that the trial is at.", step_of, 0},
-        {"muster_trial_steps", "Steps of the whole trial.", steps_of, 0},
-        {"muster_trial_epoch", "Epoch that the trial is in.", epoch_of, 0},
+        {"muster_trial_step", "Current step of the trial.", step_of, 0},
+        {"muster_trial_steps", "Total steps of the trial.", steps_of, 0},
+        {"muster_trial_epoch", "Current epoch of the trial.", epoch_of, 0},
         {"muster_trial_loss", "Training loss of the last step.", beat_number, offsetof(struct message_beat, loss)},
         {"muster_trial_learning_rate", "Learning rate of the last step.", beat_number, offsetof(struct message_beat, lr)},
         {"muster_trial_gradient_norm", "Norm of the last gradient, before clipping.", beat_number,
          offsetof(struct message_beat, grad_norm)},
-        {"muster_trial_tokens_per_second", "Tokens trained a second.", beat_number,
+        {"muster_trial_tokens_per_second", "Training tokens per second.", beat_number,
          offsetof(struct message_beat, tokens_per_second)},
-        {"muster_trial_gemm_ratio", "Share of the device's measured GEMM rate; 0: not measured.", beat_number,
+        {"muster_trial_gemm_ratio", "Fraction of the measured GEMM rate of the device; 0: not measured.", beat_number,
          offsetof(struct message_beat, gemm_share)},
     };
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
@@ -192,7 +192,7 @@ static void add_trials(struct buffer *b, const struct dispatch *d)
 static void add_silence(struct buffer *b, const struct dispatch *d)
 {
     double now = clock_seconds();
-    family(b, "muster_group_silence_seconds", "gauge", "Since the group was last heard.");
+    family(b, "muster_group_silence_seconds", "gauge", "Seconds since the last message of the group.");
     for (size_t i = 0; i < d->roster.count; i++) {
         const struct group *g = d->roster.groups[i];
         const struct label labels[] = {{"group", g->token}, {"host", g->hello.host}};
@@ -204,22 +204,22 @@ static void add_silence(struct buffer *b, const struct dispatch *d)
 
 /* ---- for dispatch ---- */
 
-int dispatch_metrics_open(struct dispatch *d, struct error *e)
+int dispatch_metrics_open(struct dispatch *d, int *port, struct error *e)
 {
+    *port = 0;
     if (!d->options.serve_metrics)
         return 0;
     if (metrics_server_create(&d->metrics, d->options.metrics_port, e))
         return -1;
+    *port = metrics_server_port(d->metrics);
     dispatch_metrics_update(d, true);
-    struct json *fields = json_object();
-    json_set_number(fields, "port", metrics_server_port(d->metrics));
-    return dispatch_note(d, "metrics_served", fields, e);
+    return 0;
 }
 
 void dispatch_metrics_update(struct dispatch *d, bool now)
 {
     struct buffer b = {0};
-    if (!d->metrics || (!now && clock_seconds() - d->measured < EVERY))
+    if (!d->metrics || (!now && clock_seconds() - d->measured < UPDATE_INTERVAL))
         return;
     d->measured = clock_seconds();
     add_process(&b, d);

@@ -1,4 +1,3 @@
-/* Owns the list of leases. */
 #include "coordinator/dispatch/lease.h"
 
 #include "common/base/memory.h"

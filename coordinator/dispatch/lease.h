@@ -1,5 +1,5 @@
-/* The leases of one dispatch: for each trial, where it stands. A lease has a number of its own; what a group says under an older
- * number is not heard. */
+/* The leases of one dispatch: for each trial, where it stands. A lease has a number of its own; messages under an older number
+ * are ignored. */
 #pragma once
 
 #include "proto/state.h"

@@ -38,10 +38,10 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const c
 static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const char *url, const char *method,
                                   const char *version, const char *body, size_t *body_size, void **state)
 {
-    static const char elsewhere[] = "metrics are at /metrics\n", otherwise[] = "only GET\n";
+    static const char elsewhere[] = "metrics are at /metrics\n", otherwise[] = "only GET and HEAD are allowed\n";
     struct metrics_server *s = context;
     (void)version, (void)body, (void)state;
-    *body_size = 0; /* whatever is sent is not looked at */
+    *body_size = 0; /* a request body is ignored */
     if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
         return answer(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", otherwise, sizeof otherwise - 1);
     if (strcmp(url, "/metrics"))
@@ -76,7 +76,7 @@ int metrics_server_create(struct metrics_server **ret, int port, struct error *e
     s->text = duplicate("");
     s->daemon = start(s, port);
     if (!s->daemon) {
-        error_errno(e, errno, "cluster.metrics_port: 127.0.0.1:%d cannot be listened on; choose another, or 0 for any", port);
+        error_errno(e, errno, "cluster.metrics_port: cannot listen at 127.0.0.1:%d; choose another port, or 0 for any", port);
         e->kind = ERROR_USAGE;
         metrics_server_destroy(&s);
         return -1;

@@ -1,5 +1,5 @@
-/* GET /metrics on a port of the loopback interface, for Prometheus: gives out the text that was set last, from a thread of its
- * own, so that an answer never waits for the coordinator, nor the coordinator for who asks. */
+/* GET /metrics on a port of the loopback interface, for Prometheus: serves the text that was set last, from a thread of its
+ * own, so that neither a request nor the coordinator waits for the other. No call blocks. */
 #pragma once
 
 #include "common/base/error.h"

@@ -1,6 +1,7 @@
-/* Owns what happens when muster itself is started by mpirun. */
+/* muster itself started by mpirun or srun. */
 #include "coordinator/dispatch/mpi_attach.h"
 
+#include "cluster/interface.h"
 #include "cluster/launcher.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -10,17 +11,18 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/connection.h"
+#include "proto/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DIRECTORY_WITHIN 120.0 /* seconds until rank 0's announcement must be seen; network file systems may take one minute */
+#define DIRECTORY_TIMEOUT 120.0 /* seconds until rank 0's announcement must be seen; network file systems may take one minute */
 
-/* What an MPI launcher tells its processes, by launcher. In a job step of srun, mpirun's own names come first. */
+/* The environment variables of each MPI launcher. In a job step of srun, those of mpirun come first. */
 static const struct {
-    const char *sign, *rank, *size, *local_size; /* sign: the launcher is at work */
+    const char *present, *rank, *size, *local_size; /* present: set by this launcher only */
 } environments[] = {
     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
     {"SLURM_STEP_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"},
@@ -43,7 +45,7 @@ int attach_find(struct attach *ret, struct error *e)
 {
     struct attach a = {0};
     for (size_t i = 0; !a.ranks && i < sizeof environments / sizeof *environments; i++) {
-        if (!getenv(environments[i].sign))
+        if (!getenv(environments[i].present))
             continue;
         a.rank = number_of(environments[i].rank, 0);
         a.ranks = number_of(environments[i].size, 1);
@@ -51,9 +53,8 @@ int attach_find(struct attach *ret, struct error *e)
     }
     if (a.ranks > 1 && !getenv("PMIX_NAMESPACE")) {
         *ret = a;
-        return error_set(
-            e, ERROR_USAGE,
-            "srun started %d muster that do not know each other; use srun --mpi=pmix, or mpirun inside the allocation", a.ranks);
+        return error_set(e, ERROR_USAGE,
+                         "srun started %d processes without PMIx; use srun --mpi=pmix, or mpirun inside the allocation", a.ranks);
     }
     if (a.ranks <= 1)
         a = (struct attach){0};
@@ -76,7 +77,7 @@ int attach_divide(struct attach *a, int groups, int ranks_per_group, struct erro
         below *= 2;
     if (ranks != below)
         return error_set(e, ERROR_USAGE,
-                         "mpirun: a trial runs on 1, 2, 4, ... ranks (a power of two), not on %d; start %d, or set "
+                         "mpirun: a trial runs on a power of two of ranks (1, 2, 4, ...), not on %d; start %d, or set "
                          "cluster.groups=%d for groups of one rank",
                          ranks, below, a->ranks);
     a->groups = groups;
@@ -84,8 +85,8 @@ int attach_divide(struct attach *a, int groups, int ranks_per_group, struct erro
     return 0;
 }
 
-/* 1: a connection file of this MPI job, with work or the word that there is none; 0: not yet. *seen: rank 0 was there. */
-static int look(struct connection *ret, const char *path, const char *session, bool *seen, struct error *e)
+/* 1: a connection file of this MPI job, of a coordinator that listens or has finished; 0: not yet. *seen: rank 0 wrote one. */
+static int read_state(struct connection *ret, const char *path, const char *session, bool *seen, struct error *e)
 {
     if (!file_exists(path))
         return 0;
@@ -102,41 +103,43 @@ static int look(struct connection *ret, const char *path, const char *session, b
 static int check_directory(const char *path, bool seen, double since, struct error *e)
 {
     char host[MACHINE_NAME];
-    if (seen || clock_seconds() - since <= DIRECTORY_WITHIN)
+    if (seen || clock_seconds() - since <= DIRECTORY_TIMEOUT)
         return 0;
     machine_name(host, sizeof host);
     return error_set(e, ERROR_FAILED,
-                     "host %s: %s of rank 0 has not come up within %.0f s; all hosts must share the run directory (\"out\")",
-                     host, path, DIRECTORY_WITHIN);
+                     "host %s: %s of rank 0 did not appear within %.0f s; all hosts must share the run directory (\"out\")", host,
+                     path, DIRECTORY_TIMEOUT);
 }
 
-static int become(const struct attach *a, const struct dispatch_options *o, const char *path, struct error *e)
+static int exec_worker(const struct attach *a, const struct dispatch_options *o, const char *path, struct error *e)
 {
     char token[32];
     snprintf(token, sizeof token, "attached-%d", a->rank / a->ranks_per_group);
     int threads = o->threads > 0 ? o->threads : launcher_threads(a->ranks_here);
     struct launch launch = {.worker = o->worker,
                             .connection = path,
-                            .device = o->device,
+                            .device = device_names[o->device],
                             .group = token,
                             .ranks = a->ranks_per_group,
+                            .local = a->ranks_here == a->ranks,
+                            .interface = o->interface && interface_is_portable(o->interface) ? o->interface : NULL,
                             .threads = threads,
-                            .crowded = a->ranks_here * threads > launcher_cores()};
-    return launcher_become(&launch, e);
+                            .oversubscribed = a->ranks_here * threads > launcher_cores()};
+    return launcher_exec(&launch, e);
 }
 
-int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e)
+int attach_exec_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e)
 {
     char *path = path_join(o->directory, CONNECTION_FILE), *session = attach_session();
     struct connection c = {0};
     bool seen = false;
     double since = clock_seconds();
     int result;
-    while (!(result = look(&c, path, session, &seen, e)) && !(result = stop_check(e)) &&
+    while (!(result = read_state(&c, path, session, &seen, e)) && !(result = stop_check(e)) &&
            !(result = check_directory(path, seen, since, e)))
         clock_sleep(0.2);
     if (result == 1 && c.endpoint)
-        result = become(a, o, path, e);
+        result = exec_worker(a, o, path, e);
     if (result == 1) {
         *exit_code = 0;
         result = 0;
@@ -147,10 +150,11 @@ int attach_become_worker(const struct attach *a, const struct dispatch_options *
     return result;
 }
 
-static void tell(const char *directory, bool coming)
+static void write_state(const char *directory, bool coming)
 {
     char *path = path_join(directory, CONNECTION_FILE);
-    struct connection c = {.version = duplicate(MUSTER_VERSION), .session = attach_session(), .coming = coming};
+    struct connection c = {
+        .protocol = PROTOCOL_VERSION, .version = duplicate(MUSTER_VERSION), .session = attach_session(), .coming = coming};
     struct error e;
     if (connection_write(&c, path, &e))
         log_warn("%s", e.message);
@@ -160,11 +164,11 @@ static void tell(const char *directory, bool coming)
 
 void attach_announce(const char *directory)
 {
-    tell(directory, true);
+    write_state(directory, true);
 }
 
 void attach_finish(const struct attach *a, const char *directory)
 {
     if (a->ranks && directory_exists(directory))
-        tell(directory, false);
+        write_state(directory, false);
 }

@@ -5,8 +5,9 @@
  * In main, before anything is written:
  *     struct attach a;
  *     if (attach_find(&a, &e)) ... read the job ... if (a.ranks && attach_divide(&a, groups, ranks_per_group, &e)) ...
- *     if (a.ranks && a.rank > 0) { attach_become_worker(&a, &options, &exit_code, &e) ... return exit_code; }
- *     if (a.ranks) { options.launcher = "attached"; options.groups = a.groups; options.ranks_per_group = a.ranks_per_group; }
+ *     if (a.ranks && a.rank > 0) { attach_exec_worker(&a, &options, &exit_code, &e) ... return exit_code; }
+ *     if (a.ranks) { options.launcher = LAUNCHER_ATTACHED; options.groups = a.groups; options.ranks_per_group =
+ * a.ranks_per_group; }
  *     ... the whole run, dispatch_destroy ...
  *     attach_finish(&a, directory);  // also when there was nothing to do, and after an error
  * The exit code of mpirun is then the coordinator's. */
@@ -22,7 +23,8 @@ struct attach {
         ranks_per_group; /* 0 until divided; then groups * ranks_per_group == ranks, group g has ranks from g * ranks_per_group */
 };
 
-/* Several hosts: ERROR_USAGE. */
+/* Reads the environment only. ERROR_USAGE: srun started several processes without PMIx; *ret is set
+ * also then, so that one rank alone reports it. */
 int attach_find(struct attach *ret, struct error *e);
 
 /* What the job says of groups and ranks_per_group. The number of ranks is given, so one of the two decides: groups where above 1,
@@ -30,12 +32,12 @@ int attach_find(struct attach *ret, struct error *e);
  * group's ranks are no power of two. */
 int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e);
 
-/* Waits for <directory>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Returns 0 with
- * *exit_code if the coordinator says that there is no work, or ERROR_STOPPED after a signal; ERROR_FAILED if the directory is not
- * shared with the host of rank 0. */
-int attach_become_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e);
+/* Waits for <directory>/connection.json of this MPI job and becomes the worker of this rank: does not return then. Blocks until
+ * then. Returns 0 with *exit_code if the coordinator has finished without work for it, or ERROR_STOPPED after a signal;
+ * ERROR_FAILED if the directory is not shared with the host of rank 0. */
+int attach_exec_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e);
 
-/* Rank 0, as soon as the run directory is ours: tells the others, who may be on other hosts, that they look at the right
+/* Rank 0, as soon as the run directory is ours: tells the others, who may be on other hosts, that they wait at the right
  * directory. */
 void attach_announce(const char *directory);
 

@@ -1,4 +1,4 @@
-/* Owns the list of worker groups and their processes. */
+/* Worker groups and their processes. */
 #include "coordinator/dispatch/roster.h"
 
 #include "common/base/clock.h"
@@ -53,25 +53,25 @@ void roster_free(struct roster *r)
         message_free(&hello);
         output_close(&g->output);
         free(g->ranks);
-        free(g->verdict);
+        free(g->decision);
         free(g);
     }
     free(r->groups);
     *r = (struct roster){0};
 }
 
-void group_introduce(struct group *g, uint32_t rank, const char *host)
+void group_add_rank(struct group *g, uint32_t rank, const char *host)
 {
     if (!g->ranks)
         g->ranks = allocate(g->hello.ranks, sizeof *g->ranks);
     snprintf(g->ranks[rank].host, sizeof g->ranks[rank].host, "%s", host);
-    g->ranks[rank].heard = clock_seconds();
+    g->ranks[rank].last_message = clock_seconds();
 }
 
-void group_hear(struct group *g, uint32_t rank, const struct message_beat *b)
+void group_note_message(struct group *g, uint32_t rank, const struct message_beat *b)
 {
     struct rank_state *r = &g->ranks[rank];
-    r->heard = clock_seconds();
+    r->last_message = clock_seconds();
     if (!b)
         return;
     r->step = b->step;
@@ -82,17 +82,17 @@ int group_most_silent(const struct group *g, double *seconds)
 {
     int found = -1;
     for (uint32_t i = 0; g->ranks && i < g->hello.ranks; i++)
-        if (g->ranks[i].heard > 0 && (found < 0 || g->ranks[i].heard < g->ranks[found].heard))
+        if (g->ranks[i].last_message > 0 && (found < 0 || g->ranks[i].last_message < g->ranks[found].last_message))
             found = (int)i;
-    *seconds = found < 0 ? 0 : clock_seconds() - g->ranks[found].heard;
+    *seconds = found < 0 ? 0 : clock_seconds() - g->ranks[found].last_message;
     return found;
 }
 
-void group_listen_anew(struct group *g)
+void group_reset_silence(struct group *g)
 {
     for (uint32_t i = 0; g->ranks && i < g->hello.ranks; i++)
-        if (g->ranks[i].heard > 0)
-            g->ranks[i].heard = clock_seconds();
+        if (g->ranks[i].last_message > 0)
+            g->ranks[i].last_message = clock_seconds();
 }
 
 void group_note_beat(struct group *g, const struct message_beat *b)
@@ -108,10 +108,10 @@ bool group_poll(struct group *g)
     int status;
     if (g->process <= 0 || waitpid(g->process, &status, WNOHANG) != g->process)
         return false;
-    output_relay(&g->output); /* what it said last, before the end is judged */
+    output_relay(&g->output); /* its last output comes before its end */
     g->process = 0;
     if (WIFSIGNALED(status))
-        snprintf(g->ending, sizeof g->ending, "its process was ended by signal %d (%s)", WTERMSIG(status),
+        snprintf(g->ending, sizeof g->ending, "its process was killed by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else
         snprintf(g->ending, sizeof g->ending, "its process ended with exit code %d", WEXITSTATUS(status));
@@ -120,9 +120,12 @@ bool group_poll(struct group *g)
 
 bool group_vanished(const struct group *g)
 {
-    char host[MACHINE_NAME];
+    char host[MACHINE_NAME], pids[MACHINE_PIDS];
+    if (g->process || g->ending[0] || !g->hello.host || !g->hello.pid_namespace)
+        return false;
     machine_name(host, sizeof host);
-    return !g->process && !g->ending[0] && g->hello.host && !strcmp(g->hello.host, host) && kill(g->hello.pid, 0) &&
+    machine_pids(pids);
+    return pids[0] && !strcmp(g->hello.pid_namespace, pids) && !strcmp(g->hello.host, host) && kill(g->hello.pid, 0) &&
            errno == ESRCH;
 }
 

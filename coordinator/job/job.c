@@ -7,6 +7,7 @@
 #include "coordinator/job/job_fields.h"
 #include "coordinator/job/job_lines.h"
 #include "coordinator/job/job_sweep.h"
+#include "coordinator/job/job_variant.h"
 
 #include <errno.h>
 #include <math.h>
@@ -184,6 +185,8 @@ static int store_all(struct job *j, const struct given *g, struct error *e)
         if (!value && json_parse(&fallback, f->fallback, strlen(f->fallback), f->key, e) != 0)
             return -1;
         int status = job_field_store(f, j, value ? value : fallback, e);
+        if (status == 0 && f->type == JOB_SWEEP)
+            status = job_sweep_check(j->sweep, e);
         json_destroy(&fallback);
         if (status != 0)
             return at_key(g, f->key, e);

@@ -102,12 +102,6 @@ void job_print_help(void); /* every key with default and meaning */
  * ranks. */
 int job_claim_directory(struct job *j, struct error *e);
 
-/* A variant of j with other values of swept keys (object: key without "train." -> value, checked by the table). Borrows from j
- * and must not be freed. */
-int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
-/* The data keys and values of j, in table order; and its train keys. Both leave out keys that came later than the identities that
- * runs have stored (JOB_LATER) while they have their defaults. Caller destroys. */
+/* The data keys and values of j, in table order, without keys that came later than the identities that runs have stored
+ * (JOB_LATER) while they have their defaults. Caller destroys. */
 struct json *job_data_options(const struct job *j);
-struct json *job_train_options(const struct job *j);
-/* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL), in table order. Caller frees. */
-char *job_trial_key(const struct job *j, const struct json *values);

@@ -61,8 +61,5 @@ struct json *job_field_value(const struct job_field *f, const struct job *j);
 /* A JOB_LATER key at its default: identities do without it, so that they stay what older runs have stored. */
 bool job_field_is_implied(const struct job_field *f, const struct json *value);
 void job_field_free(const struct job_field *f, struct job *j);
-/* What follows from a trial's values, and whether ranks and micro-batches fit together (ERROR_USAGE). */
-void job_derive_micro_batch(struct job *j);
-int job_check_ranks(const struct job *j, struct error *e);
 /* ERROR_USAGE "unknown key ..., did you mean". */
 int job_unknown_key(const char *key, struct error *e);

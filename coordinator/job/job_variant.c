@@ -1,4 +1,5 @@
-/* Owns what a trial makes of its job: other values of swept keys, and a name for them. */
+#include "coordinator/job/job_variant.h"
+
 #include "common/base/memory.h"
 #include "coordinator/job/job_fields.h"
 #include "coordinator/job/job_sweep.h"

@@ -4,14 +4,13 @@
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define NAME_MOST 40 /* bytes of a name in the legend */
@@ -227,46 +226,21 @@ static void add_figure(struct buffer *b, const struct plot *p)
 
 /* ---- the child ---- */
 
-static void become_gnuplot(const char *directory)
-{
-    char *const words[] = {(char[]){"gnuplot"}, (char[]){"-d"}, NULL}; /* -d: nobody's own settings */
-    int script, said, nowhere;
-    if (chdir(directory) != 0 || (script = open("script", O_RDONLY)) < 0 ||
-        (said = open("said", O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0 || (nowhere = open("/dev/null", O_WRONLY)) < 0)
-        _exit(126);
-    if (dup2(script, 0) == 0 && dup2(nowhere, 1) == 1 && dup2(said, 2) == 2)
-        execvp(words[0], words);
-    _exit(errno == ENOENT ? 127 : 126);
-}
-
-static int say_why(const char *directory, int status, struct error *e)
-{
-    char *path = path_join(directory, "said"), *said = NULL;
-    size_t size;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        error_set(e, ERROR_FAILED, "gnuplot is not installed; apt-get install gnuplot-nox");
-    else if (file_read(&said, &size, path, NULL) == 0 && size > 0)
-        error_set(e, ERROR_FAILED, "gnuplot refuses: %.300s", said);
-    else
-        error_set(e, ERROR_FAILED, "gnuplot ends with status %d", status);
-    free(said);
-    free(path);
-    return -1;
-}
+#define MESSAGE_MOST 300 /* bytes of what gnuplot prints */
 
 static int run_gnuplot(const char *directory, struct error *e)
 {
-    int status = 0;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child < 0)
-        return error_errno(e, errno, "gnuplot: no process can be started");
-    if (child == 0)
-        become_gnuplot(directory);
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return error_errno(e, errno, "gnuplot: its end cannot be awaited");
-    return status == 0 ? 0 : say_why(directory, status, e);
+    char *const words[] = {(char[]){"gnuplot"}, (char[]){"-d"}, (char[]){"script"}, NULL}; /* -d: nobody's own settings */
+    struct buffer output;
+    int status;
+    if (process_run(&output, MESSAGE_MOST, &status, words, &(struct process_options){.directory = directory}, e) != 0)
+        return -1;
+    if (status != 0 && output.size > 0)
+        error_set(e, ERROR_FAILED, "gnuplot refuses: %s", output.data);
+    else if (status != 0)
+        error_set(e, ERROR_FAILED, "gnuplot ended with status %d", status);
+    buffer_free(&output);
+    return status == 0 ? 0 : -1;
 }
 
 static int move_files(const char *from, const char *to, const char *id, struct error *e)

@@ -191,6 +191,7 @@ static void on_run_started(struct status *s, const struct json *event)
     s->host = json_string(json_get(event, "host"));
     s->since = json_string(json_get(event, "time"));
     s->pid = number_of(event, "pid");
+    s->pid_namespace = json_string(json_get(event, "pid_namespace"));
     s->why = NULL;
     s->exit_code = s->metrics_port = NAN;
 }
@@ -244,8 +245,11 @@ static void take_event(struct status *s, const struct json *event)
 /* Only the coordinator's own host can tell. */
 static void look_for_process(struct status *s)
 {
-    char host[MACHINE_NAME];
+    char host[MACHINE_NAME], pids[MACHINE_PIDS];
     machine_name(host, sizeof host);
+    machine_pids(pids);
+    if (s->pid_namespace && strcmp(s->pid_namespace, pids)) /* a container of the same host name, or before a reboot */
+        return;
     if (s->state != RUN_RUNNING || !s->host || strcmp(s->host, host) || !(s->pid > 0))
         return;
     if (kill((pid_t)s->pid, 0) && errno == ESRCH) {

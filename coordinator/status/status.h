@@ -37,6 +37,7 @@ struct status_group {
 struct status {
     struct json *events;
     enum run_state state;
+    const char *pid_namespace;      /* in which pid means something, NULL: unknown */
     const char *host, *since, *why; /* of the coordinator; why: an end's words */
     double pid, exit_code, metrics_port;
     const struct json **stages, **deaths; /* events */

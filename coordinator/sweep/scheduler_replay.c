@@ -107,7 +107,7 @@ static struct json *decide(const struct pruning *p, size_t i, uint32_t epoch)
     return decision;
 }
 
-void pruning_judge(struct dispatch_verdict *v, struct pruning *p, size_t i, uint32_t epoch)
+void pruning_judge(struct dispatch_decision *v, struct pruning *p, size_t i, uint32_t epoch)
 {
     const struct run *r = p->run;
     const struct trial_run *t = &r->trials[i];

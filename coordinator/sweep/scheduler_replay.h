@@ -11,7 +11,7 @@ void pruning_create(struct pruning **ret, const struct run *r /* borrowed */);
 void pruning_destroy(struct pruning **p);
 /* Trial i of the run after an epoch, v->metrics filled: sets v->decision, {"scheduler", "stop", "why"}, where the scheduler
  * judges, and v->stop. */
-void pruning_judge(struct dispatch_verdict *v, struct pruning *p, size_t i, uint32_t epoch);
+void pruning_judge(struct dispatch_decision *v, struct pruning *p, size_t i, uint32_t epoch);
 void pruning_complete(struct pruning *p, size_t i); /* trial i ran to its end */
 /* "pruned at epoch 2: asha: ..." if that is how the trial ended; NULL: it was not pruned. Caller frees. */
 char *pruning_summary(const struct run *r, const struct trial_run *t, uint32_t epochs_done);

@@ -2,6 +2,7 @@
 #include "coordinator/sweep/sweep.h"
 
 #include "common/base/memory.h"
+#include "coordinator/job/job_variant.h"
 #include "coordinator/job/sweep_points.h"
 
 #include <stdio.h>

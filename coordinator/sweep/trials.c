@@ -7,6 +7,7 @@
 #include "common/base/operation.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
+#include "coordinator/job/job_variant.h"
 #include "coordinator/sweep/scheduler_replay.h"
 
 #include <math.h>
@@ -50,7 +51,7 @@ static void identify(struct trial_run *t, const struct run *r, const char *model
     struct json *weights = json_set(made_from, "class_weights", json_array());
     for (uint32_t c = 0; c < r->labels; c++)
         json_append(weights, json_of_number(t->class_weights[c]));
-    if (strcmp(r->job->cluster.device, "fake") == 0) /* of the others each may take up what another left */
+    if (r->workers.device == DEVICE_FAKE) /* of the others each may take up what another left */
         json_set_string(made_from, "device", "fake");
     char *text = json_print(made_from, false);
     sha256_bytes(text, strlen(text), t->identity);
@@ -243,19 +244,19 @@ static void print_epoch(const struct run *r, const struct trial_run *t, const st
 }
 
 /* The verdict is a function of the logits of all epochs so far, so that it is the same after a restart. */
-static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e)
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_decision *ret, struct error *e)
 {
     struct training *training = context;
     struct run *r = training->run;
     struct trial_run *t = &r->trials[training->index[i]];
     struct selection chosen;
-    operation_begin("judge");
+    operation_begin("epoch_end");
     if (score_epochs(t, r, epoch, e) != 0)
         return -1;
     select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);
     const struct epoch_score *latest = &t->epochs[epoch - 1];
     print_epoch(r, t, latest, train_loss, &chosen);
-    *ret = (struct dispatch_verdict){.best = chosen.latest, .stop = chosen.stop, .metrics = json_object()};
+    *ret = (struct dispatch_decision){.best = chosen.latest, .stop = chosen.stop, .metrics = json_object()};
     add_metrics(ret->metrics, latest, train_loss);
     pruning_judge(ret, training->pruning, training->index[i], epoch);
     return 0;

@@ -13,7 +13,7 @@ import time
 
 directory, everything = sys.argv[1], "all" in sys.argv[2:]
 STEPS = 12  # two epochs of 42 rows by 8
-IN_STEP, BESIDE = ["forward", "backward", "all_reduce", "optimizer"], ["load", "evaluate", "verdict", "checkpoint"]
+IN_STEP, BESIDE = ["forward", "backward", "all_reduce", "optimizer"], ["load", "evaluate", "epoch_decision", "checkpoint"]
 TIMED = {"tokens_per_second", "examples_per_second", "gflops", "gemm_share"}
 
 
@@ -28,26 +28,26 @@ def cases():
                     yield f"{kind} rank={rank} step={step} op={op}", kind
     for kind in ("kill", "stall", "stop"):
         for rank in (0, 1):
-            for op, steps in (("load", [0]), ("evaluate", [6, 12]), ("verdict", [6, 12]), ("checkpoint", [4, 6, 10, 12])):
+            for op, steps in (("load", [0]), ("evaluate", [6, 12]), ("epoch_decision", [6, 12]), ("checkpoint", [4, 6, 10, 12])):
                 for step in steps:
-                    if kind == "stop" and (op, step) in (("verdict", 12), ("checkpoint", 12)):
+                    if kind == "stop" and (op, step) in (("epoch_decision", 12), ("checkpoint", 12)):
                         continue  # nothing is left to be stopped: the trial ends
                     yield f"{kind} rank={rank} step={step} op={op}", kind
-    for message in ("hello", "welcome", "lease", "epoch", "verdict", "result", "goodbye"):
+    for message in ("hello", "welcome", "lease", "epoch", "epoch_decision", "result", "goodbye"):
         yield f"drop message={message}", "message"
         yield f"duplicate message={message}", "message"
     for message in ("stop", "stopped"):
         yield f"stop rank=1 step=5 op=forward; drop message={message}", "stop"
         yield f"stop rank=1 step=5 op=forward; duplicate message={message}", "stop"
     for kind in ("enospc", "read_only"):
-        for op, step in (("checkpoint", 4), ("checkpoint", 6), ("verdict", 6), ("verdict", 12)):
+        for op, step in (("checkpoint", 4), ("checkpoint", 6), ("epoch_decision", 6), ("epoch_decision", 12)):
             yield f"{kind} rank=0 step={step} op={op}", "disk"
         for op in ("split", "tune", "gather", "publish"):
             yield f"{kind} op={op}", "disk"
     for kind in ("flip", "cut"):
         for step, then in ((4, 5), (6, 7), (10, 12)):
             yield f"{kind} rank=0 step={step} op=checkpoint; kill rank=0 step={then} op=backward", "damage"
-    for op in ("check", "split", "train", "judge", "tune", "gather", "publish"):
+    for op in ("check", "split", "train", "epoch_end", "tune", "gather", "publish"):
         yield f"kill op={op}", "coordinator"
         yield f"stop op={op}", "stop"
 

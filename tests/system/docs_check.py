@@ -98,7 +98,7 @@ def check_commands(page, text):
 
 def check_tables():
     formats, protocol = source / "docs/formats.md", source / "docs/protocol.md"
-    written = {name for path in code for name in re.findall(r'(?:event_log_append|dispatch_\w*note|note_event)\([^;]*?"([a-z_]+)"', path.read_text())}
+    written = {name for path in code for name in re.findall(r'(?:event_log_append|dispatch_\w*log_event|note_event)\([^;]*?"([a-z_]+)"', path.read_text())}
     if len(written) < 8:
         complain(formats, f"only {len(written)} events are found in the sources: has the call changed its name?")
     for event in sorted(written):

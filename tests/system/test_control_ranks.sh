@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Groups of two ranks: one is killed, one falls silent, mpirun starts muster itself and passes on a stop; strangers at the door.
+# Groups of two ranks: one is killed, one falls silent, mpirun starts muster itself and passes on a stop; clients without the key.
 . "$(dirname "$0")/common.sh"
 export ASAN_OPTIONS=detect_leaks=0 # Open MPI's components are unloaded when leaks are looked for: no suppression can name them
 python3 "$here/tiny.py" "$scratch" 400
@@ -81,16 +81,16 @@ for run in killed silent attached divided stopped; do
   same_bytes calm/bundle/model.safetensors $run/bundle/model.safetensors
 done
 
-say "strangers"
+say "clients that are not of this run"
 start door muster run -v job.json train.epochs=2000 # lasts until it is stopped
 cp said door-said
 [ "$(stat -c %a door/connection.json)" = 600 ] || fail "connection.json can be read by others"
 endpoint=$(grep -o 'tcp://[0-9.:]*' door/connection.json)
 [[ $endpoint == tcp://127.0.0.1:* ]] || fail "listens at $endpoint"
 cp door/connection.json good.json
-sed 's/"version": *"[^"]*"/"version": "9.9.9"/' good.json >other_version.json
-expect 1 'version 9.9.9 of muster does not work with version' muster-worker --connection other_version.json
-expect 1 'this run starts its worker groups itself' muster-worker --connection good.json
+sed 's/"protocol": *[0-9]*/"protocol": 99/' good.json >other_protocol.json
+expect 1 'muster .* uses protocol 99, but this program' muster-worker --connection other_protocol.json
+expect 1 'this run starts its worker groups itself and did not start this one' muster-worker --connection good.json
 kill -TERM $pid
 finished
 python3 - good.json >keys <<'PY'
@@ -115,4 +115,4 @@ finished
 expect 1 'no coordinator .* answers' muster-worker --connection good.json
 expect 1 'missing.json: cannot be read' muster-worker --connection missing.json
 expect 2 'work: --connection is missing' muster-worker
-expect 2 'threads: a number from 1' muster-worker --connection good.json --threads 0
+expect 2 'threads: expected a whole number from 1' muster-worker --connection good.json --threads 0

@@ -45,4 +45,4 @@ expect '[13]' 'calm/bundle' muster predict calm/bundle rows.jsonl -o p.jsonl
 expect 2 'calm/trials/lr-0.005_epochs-3: was made from another .*kind of device' muster train job.json out="$scratch/calm" cluster.device=cpu
 
 say "too few open files for so many groups"
-(ulimit -n 200 && expect 2 '64 groups of 1 ranks need 320 open files here, and 200 are allowed' muster run job.json out="$scratch/few" cluster.groups=64)
+(ulimit -n 200 && expect 2 '64 groups of 1 ranks need 320 open files, the limit is 200' muster run job.json out="$scratch/few" cluster.groups=64)

@@ -65,7 +65,7 @@ expect 0 '1 of 4 trials failed \(lr-0.002_epochs-30\); the same command tries th
   muster run job.json out="$scratch/bad" cluster.groups=2 cluster.restarts=2
 rm go; wait
 [ "$(grep -c '"event": *"group_died"' bad/events.jsonl)" = 3 ] || fail "3 deaths expected: $(grep group_died bad/events.jsonl)"
-grep -q 'lr-0.002_epochs-30.*failed: given up after 3 deaths of its worker group' bad/table.md || fail "table.md does not say what failed: $(cat bad/table.md)"
+grep -q 'lr-0.002_epochs-30.*failed: given up after its worker group died 3 times' bad/table.md || fail "table.md does not say what failed: $(cat bad/table.md)"
 
 say "the same command tries it again, and nothing else"
 before=$(grep -c '"event": *"lease"' bad/events.jsonl)

@@ -34,29 +34,29 @@ some_steps() { [ "$(steps "$1")" -gt 40 ]; }
 say "host files and addresses with faults: exit 2, nothing is written"
 refused=(muster run job.json out="$scratch/refused")
 printf 'n1 slots=1\nn2 slot=1\n' >typo
-expect 2 'typo:2: "slot=1" is not known; a line is "name slots=N"' "${refused[@]}" cluster.hostfile=typo
+expect 2 'typo:2: unknown option "slot=1"; a line is "name slots=N"' "${refused[@]}" cluster.hostfile=typo
 printf 'n1 slots=four\n' >typo
-expect 2 'typo:1: "slots=four": a number from 1 to' "${refused[@]}" cluster.hostfile=typo
+expect 2 'typo:1: "slots=four": expected a number from 1 to' "${refused[@]}" cluster.hostfile=typo
 printf 'n1,n2\n' >typo
-expect 2 'typo:1: "n1,n2" is not the name of a host' "${refused[@]}" cluster.hostfile=typo
+expect 2 'typo:1: "n1,n2" is not a host name' "${refused[@]}" cluster.hostfile=typo
 printf '# nobody\n' >typo
-expect 2 'typo: no host in it' "${refused[@]}" cluster.hostfile=typo
+expect 2 'typo: contains no host' "${refused[@]}" cluster.hostfile=typo
 expect 2 'absent: cannot be read|absent: ' "${refused[@]}" cluster.hostfile=absent
-expect 2 '1 group of 4 ranks need 4 slots, the hosts have 2; add hosts or slots=' "${refused[@]}" cluster.ranks_per_group=4 train.micro_batch=2
+expect 2 '1 group of 4 ranks need 4 slots, the hosts have 2; add hosts or slots, or lower' "${refused[@]}" cluster.ranks_per_group=4 train.micro_batch=2
 expect 2 '2 groups of 2 ranks need 4 slots' "${refused[@]}" cluster.groups=2
-expect 2 'needs one, outside of an allocation of SLURM' "${refused[@]}" cluster.hostfile=null
-expect 2 'the launcher "local" has no use for it' "${refused[@]}" cluster.launcher=local
-expect 2 'cluster.interface: no interface, address or network of this host is "eth9"; there is .*eth0 10.77.0.1' on n1 "${refused[@]}" cluster.interface=eth9
-expect 2 'is "10.78.0.0/16"' on n1 "${refused[@]}" cluster.interface=10.78.0.0/16
+expect 2 'outside of a SLURM allocation the launcher needs one' "${refused[@]}" cluster.hostfile=null
+expect 2 'the launcher "local" does not use it' "${refused[@]}" cluster.launcher=local
+expect 2 'cluster.interface: this host has no interface, address or network "eth9"; it has .*eth0 10.77.0.1' on n1 "${refused[@]}" cluster.interface=eth9
+expect 2 'network "10.78.0.0/16"' on n1 "${refused[@]}" cluster.interface=10.78.0.0/16
 [ ! -e refused ] || fail "a refused job made its directory"
 
 say "hosts that do not answer are named"
 printf 'n1 slots=1\nn9 slots=1\n' >dead
-expect 1 'host n9 does not answer: .*No route to host' on n1 muster run job.json out="$scratch/dead-run" cluster.hostfile=dead
+expect 1 'host n9 is not reachable: .*No route to host' on n1 muster run job.json out="$scratch/dead-run" cluster.hostfile=dead
 printf 'n1 slots=1\nmute slots=1\n' >dead
-expect 1 "host mute does not answer: .* said nothing within 15 s" on n1 muster run job.json out="$scratch/dead-run" cluster.hostfile=dead
+expect 1 "host mute is not reachable: .* did not answer within 15 s" on n1 muster run job.json out="$scratch/dead-run" cluster.hostfile=dead
 printf 'n9 slots=1\nn1 slots=1\nn2 slots=1\n' >spare
-expect 0 'warning: host n9 does not answer' on n1 muster train job.json out="$scratch/dead-run" cluster.hostfile=spare
+expect 0 'warning: host n9 is not reachable' on n1 muster train job.json out="$scratch/dead-run" cluster.hostfile=spare
 
 say "one group over two hosts; the coordinator listens at the address that they reach and nowhere else"
 on n1 muster run job.json out="$scratch/spread" >said 2>&1 &
@@ -83,7 +83,17 @@ say "two groups on hosts of their own"
 printf 'n2 slots=2\nn3 slots=2\n' >three
 set_key job.json sweep '{"lr": [2e-3, 4e-3]}'
 expect 0 'bundle' muster run job.json out="$scratch/calm-two" cluster.launcher=local cluster.hostfile=null
-expect 0 'bundle' on n1 muster run job.json out="$scratch/groups" cluster.hostfile=three cluster.groups=2 cluster.interface=10.77.0.0/24
+on n1 muster run job.json out="$scratch/groups" cluster.hostfile=three cluster.groups=2 cluster.interface=10.77.0.0/24 >said 2>&1 &
+pid=$!
+wait_until 120 some_steps groups || fail "no step was made"
+for host in n1 n2 n3; do # nothing listens beyond the network of cluster.interface
+  listens=$(ip netns exec $host ss -Hltnp | awk '{print $4, $6}')
+  echo "$host: $listens"
+  [ -n "$listens" ] || fail "no socket is seen on $host"
+  open=$(grep -vE '^(127\.[0-9.]+|\[::1\]|10\.77\.0\.[0-9]+):[0-9]+ ' <<<"$listens" || true)
+  [ -z "$open" ] || fail "$host listens beyond 10.77.0.0/24: $open"
+done
+wait $pid || fail "ended with $?"
 same_bytes calm-two/bundle/model.safetensors groups/bundle/model.safetensors
 same_bytes calm-two/table.md groups/table.md
 for host in n2 n3; do grep '"group_started"' groups/events.jsonl | grep -q "\"$host\"" || fail "no group ran on $host"; done
@@ -117,8 +127,8 @@ ip -n n2 link set eth0 down
 died() { grep -q '"group_died"' cut/events.jsonl; }
 wait_until 60 died || fail "the cut was not noticed"
 grep '"group_died"' cut/events.jsonl | grep -q 'n2' || fail "host n2 is not named: $(grep group_died cut/events.jsonl)"
-away() { grep -q 'host n2 does not answer' said; }
-wait_until 60 away || fail "it is not said that n2 does not answer"
+away() { grep -q 'host n2 is not reachable' said; }
+wait_until 60 away || fail "it is not said that n2 is not reachable"
 ip -n n2 link set eth0 up
 wait $pid || fail "ended with $?"
 same_as_calm cut

@@ -73,7 +73,7 @@ assert f"0100007F:{port:04X}" in places and all(place.startswith("0100007F:") fo
 PY
 
 say "a port that is taken is said before anything is trained"
-expect 2 "metrics_port: 127.0.0.1:$port cannot be listened on.*in use" muster run job.json out="$scratch/other" cluster.metrics_port="$port"
+expect 2 "metrics_port: cannot listen at 127.0.0.1:$port.*in use" muster run job.json out="$scratch/other" cluster.metrics_port="$port"
 wait $pid || fail "the run that was read from ended with $?"
 expect 2 'metrics_port' muster run job.json out="$scratch/third" cluster.metrics_port=65536
 expect 0 'run: done; coordinator on host [^;]*$' muster status "$directory"

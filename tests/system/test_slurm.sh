@@ -101,7 +101,7 @@ for _ in $(seq 300); do [ "$(scontrol -o show job "$job" | grep -oE 'Restarts=[0
 wait_for "$job" COMPLETED
 said_by "$job"
 [ "$(scontrol -o show job "$job" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] || fail "the job was not put back into the queue"
-grep -q 'the same command resumes' said || fail "it did not say that it stopped"
+grep -q 'run the same command again to resume' said || fail "it did not say that it stopped"
 same_as_calm batch
 grep -q '"group_died"' batch/events.jsonl && fail "a stop is no death: $(grep group_died batch/events.jsonl)"
 
@@ -117,7 +117,7 @@ expect 2 'started 2 muster that do not know each other; use srun --mpi=pmix' sru
 say "too few tasks, no allocation"
 expect 2 '4 groups of 2 ranks need 8 tasks, SLURM.s allocation has 2; ask for --ntasks=8' \
   salloc -Q --ntasks=2 muster run job.json out="$scratch/refused" cluster.launcher=srun cluster.groups=4
-expect 2 '"srun" works inside an allocation' muster run job.json out="$scratch/refused" cluster.launcher=srun
+expect 2 '"srun" works inside a SLURM allocation only' muster run job.json out="$scratch/refused" cluster.launcher=srun
 expect 2 '2 groups of 2 ranks need 4 slots, the hosts have 2' \
   salloc -Q --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused" cluster.launcher=mpirun cluster.groups=2
 [ ! -e refused ] || fail "a refused job made its directory"

@@ -5,7 +5,7 @@
 python3 "$here/tiny.py" "$scratch" 120
 set_key job.json report '{"baseline": false}'
 expect 0 'bundle' muster run job.json out="$scratch/calm"
-MUSTER_FAULT="drop message=epoch; drop message=verdict; drop message=result" muster run job.json out="$scratch/run" \
+MUSTER_FAULT="drop message=epoch; drop message=epoch_decision; drop message=result" muster run job.json out="$scratch/run" \
   cluster.groups=2 cluster.ranks_per_group=2 cluster.metrics_port=0 >said 2>&1 &
 pid=$!
 read=$(python3 - "$pid" run/events.jsonl <<'PY'

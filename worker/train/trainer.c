@@ -403,7 +403,7 @@ static int finish_epoch(struct trainer *r, struct error *e)
     if (evaluator_run(r->evaluator, parts->part[PART_VALIDATION].rows, parts->part[PART_VALIDATION].count, r->values, on_batch, r,
                       e))
         return e->kind == ERROR_STOPPED ? save_and_stop(r, e) : -1;
-    operation_begin("verdict");
+    operation_begin("epoch_decision");
     int result = agree(c, c->rank ? 0 : end_epoch(r, &v, e), e);
     free(v.metrics);
     if (result && e->kind == ERROR_STOPPED) /* no answer from the coordinator: the epoch is evaluated again next time */

@@ -48,18 +48,18 @@ static void names_the_place_of_a_typo(void **state)
     static const struct {
         const char *text, *words;
     } cases[] = {
-        {"n1 slots=2\nn2 slot=2\n", PATH ":2: \"slot=2\" is not known"},
-        {"n1 slots 2\n", PATH ":1: \"slots\" is not known"},
-        {"\nn1 slots=\n", PATH ":2: \"slots=\": a number from 1"},
-        {"n1 slots=0\n", PATH ":1: \"slots=0\": a number from 1"},
-        {"n1 slots=-1\n", PATH ":1: \"slots=-1\": a number from 1"},
-        {"n1 slots=2x\n", PATH ":1: \"slots=2x\": a number from 1"},
-        {"n1 slots=99999999999\n", PATH ":1: \"slots=99999999999\": a number from 1"},
-        {"n1 max_slots=no\n", PATH ":1: \"max_slots=no\": a number from 1"},
-        {"n1,n2\n", PATH ":1: \"n1,n2\" is not the name of a host"},
-        {"n1:4\n", PATH ":1: \"n1:4\" is not the name of a host"},
-        {"# nothing\n", PATH ": no host in it"},
-        {"", PATH ": no host in it"},
+        {"n1 slots=2\nn2 slot=2\n", PATH ":2: unknown option \"slot=2\""},
+        {"n1 slots 2\n", PATH ":1: unknown option \"slots\""},
+        {"\nn1 slots=\n", PATH ":2: \"slots=\": expected a number from 1"},
+        {"n1 slots=0\n", PATH ":1: \"slots=0\": expected a number from 1"},
+        {"n1 slots=-1\n", PATH ":1: \"slots=-1\": expected a number from 1"},
+        {"n1 slots=2x\n", PATH ":1: \"slots=2x\": expected a number from 1"},
+        {"n1 slots=99999999999\n", PATH ":1: \"slots=99999999999\": expected a number from 1"},
+        {"n1 max_slots=no\n", PATH ":1: \"max_slots=no\": expected a number from 1"},
+        {"n1,n2\n", PATH ":1: \"n1,n2\" is not a host name"},
+        {"n1:4\n", PATH ":1: \"n1:4\" is not a host name"},
+        {"# nothing\n", PATH ": contains no host"},
+        {"", PATH ": contains no host"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -121,7 +121,7 @@ void dispatch_destroy(struct dispatch **d, int exit_code)
 }
 
 /* As dispatch does. */
-static int note_epoch(struct dispatch *d, const struct trial *t, uint32_t epoch, struct dispatch_verdict *v, struct error *e)
+static int note_epoch(struct dispatch *d, const struct trial *t, uint32_t epoch, struct dispatch_decision *v, struct error *e)
 {
     struct json *event = json_object();
     json_set_string(event, "trial", t->key);
@@ -136,7 +136,7 @@ static int train(struct dispatch *d, const struct trial *t, size_t i, const stru
                  bool dies, struct error *e)
 {
     struct dispatch_result result = {.steps = 10, .tokens = 1000, .seconds = 2};
-    struct dispatch_verdict v = {0};
+    struct dispatch_decision v = {0};
     for (uint32_t epoch = 1; epoch <= t->epochs && !v.stop; epoch++) {
         write_part(t, s, PART_VALIDATION, (int)epoch, (int)epoch);
         if (o->epoch(o->context, i, epoch, 0.5, &v, e) != 0)

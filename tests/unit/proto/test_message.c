@@ -164,11 +164,11 @@ static void test_round_trips(void **state)
     message_free(&back);
     message_free(&m);
 
-    m = (struct message){.kind = MESSAGE_VERDICT, .verdict = {.lease = 1, .epoch = 2, .best = true, .metrics = json_object()}};
-    json_set_number(m.verdict.metrics, "f1", 0.1);
+    m = (struct message){.kind = MESSAGE_EPOCH_DECISION, .epoch_decision = {.lease = 1, .epoch = 2, .best = true, .metrics = json_object()}};
+    json_set_number(m.epoch_decision.metrics, "f1", 0.1);
     back = round_trip(&m, SIDE_COORDINATOR);
-    assert_true(back.verdict.best && !back.verdict.stop);
-    assert_true(json_number(json_get(back.verdict.metrics, "f1")) == 0.1);
+    assert_true(back.epoch_decision.best && !back.epoch_decision.stop);
+    assert_true(json_number(json_get(back.epoch_decision.metrics, "f1")) == 0.1);
     message_free(&back);
     message_free(&m);
 
@@ -203,8 +203,8 @@ static void test_refusals(void **state)
     } rows[] = {
         {"", SIDE_WORKER, "message:"},
         {"\x01\xff\x00", SIDE_WORKER, "message:"},
-        {"[]", SIDE_WORKER, "not an object with a name"},
-        {"{\"message\":3}", SIDE_WORKER, "not an object with a name"},
+        {"[]", SIDE_WORKER, "expected an object with its name"},
+        {"{\"message\":3}", SIDE_WORKER, "expected an object with its name"},
         {"{\"message\":\"dance\"}", SIDE_WORKER, "message \"dance\": unknown"},
         {"{\"message\":\"stop\"}", SIDE_WORKER, "message \"stop\": is never sent by a worker"},
         {"{\"message\":\"stopped\",\"lease\":0,\"leaving\":false}", SIDE_COORDINATOR, "is never sent by the coordinator"},
@@ -212,14 +212,14 @@ static void test_refusals(void **state)
         {"{\"message\":\"goodbye\"}", SIDE_COORDINATOR, "message \"goodbye\": field \"exit_code\" is missing"},
         {"{\"message\":\"goodbye\",\"exit_code\":256}", SIDE_COORDINATOR, "\"exit_code\": a number from 0 to 255"},
         {"{\"message\":\"goodbye\",\"exit_code\":1e999}", SIDE_COORDINATOR, "message"},
-        {"{\"message\":\"failed\",\"lease\":0,\"kind\":1,\"words\":\"\",\"healthy\":true}", SIDE_WORKER,
+        {"{\"message\":\"failed\",\"lease\":0,\"kind\":1,\"reason\":\"\",\"healthy\":true}", SIDE_WORKER,
          "\"lease\": a number from 1"},
         {"{\"message\":\"lease\",\"lease\":1,\"attempt\":1,\"trial\":{\"kind\":\"train\"}}", SIDE_COORDINATOR,
          "message \"lease\": trial: field \"key\" is missing"},
-        {"{\"message\":\"welcome\",\"version\":\"9.9.9\",\"shape\":\"new\"}", SIDE_COORDINATOR,
-         "version 9.9.9 of muster does not work with version " MUSTER_VERSION},
+        {"{\"message\":\"welcome\",\"protocol\":77,\"version\":\"9.9.9\",\"shape\":\"new\"}", SIDE_COORDINATOR,
+         "muster 9.9.9 uses protocol 77, but this program (" MUSTER_VERSION ") uses protocol 1;"},
         {"{\"message\":\"hello\",\"version\":\"0.0.1\"}", SIDE_WORKER,
-         "version 0.0.1 of muster-worker does not work with version " MUSTER_VERSION},
+         "muster-worker 0.0.1 uses protocol 0, but this program (" MUSTER_VERSION ") uses protocol 1;"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_refused(rows[i].text, strlen(rows[i].text), rows[i].from, rows[i].words);
@@ -235,10 +235,10 @@ static void test_too_large_to_send(void **state)
     struct error e = {0};
     char *large = allocate(MESSAGE_LIMIT + 1, 1), *text;
     memset(large, 'x', MESSAGE_LIMIT);
-    struct message m = {.kind = MESSAGE_VERDICT, .verdict = {.lease = 1, .epoch = 1, .metrics = json_object()}};
-    json_set_string(m.verdict.metrics, "curve", large);
+    struct message m = {.kind = MESSAGE_EPOCH_DECISION, .epoch_decision = {.lease = 1, .epoch = 1, .metrics = json_object()}};
+    json_set_string(m.epoch_decision.metrics, "curve", large);
     assert_int_equal(message_encode(&text, &m, &e), -1);
-    assert_non_null(strstr(e.message, "\"verdict\": too large"));
+    assert_non_null(strstr(e.message, "\"epoch_decision\": too large"));
     message_free(&m);
     free(large);
 }
@@ -251,7 +251,7 @@ static void test_states(void **state)
     assert_int_equal(state_move(&group_states, &s, GROUP_IDLE, &e), 0);
     assert_int_equal(state_move(&group_states, &s, GROUP_BUSY, &e), 0);
     assert_int_equal(state_move(&group_states, &s, GROUP_STARTING, &e), -1);
-    assert_string_equal(e.message, "a group that is busy cannot become starting");
+    assert_string_equal(e.message, "a group cannot go from busy to starting");
     assert_int_equal(s, GROUP_BUSY);
     s = LEASE_DONE;
     for (int next = LEASE_QUEUED; next <= LEASE_FAILED; next++)
@@ -264,7 +264,7 @@ static void test_connection_file(void **state)
     struct error e = {0};
     char path[] = "connection.test.json";
     char key[] = "0123456789012345678901234567890123456789";
-    struct connection c = {(char *)MUSTER_VERSION, NULL, (char *)"tcp://127.0.0.1:1", key, key, key}, back;
+    struct connection c = {PROTOCOL_VERSION, (char *)"0.0.7", NULL, (char *)"tcp://127.0.0.1:1", key, key, key}, back;
     assert_int_equal(connection_write(&c, path, &e), 0);
     struct stat facts;
     assert_int_equal(stat(path, &facts), 0);
@@ -273,11 +273,11 @@ static void test_connection_file(void **state)
     assert_string_equal(back.endpoint, c.endpoint);
     assert_null(back.session);
     connection_free(&back);
-    c.version = (char *)"0.0.7";
+    c.protocol = 2;
     assert_int_equal(connection_write(&c, path, &e), 0);
     assert_int_equal(connection_read(&back, path, &e), -1);
-    assert_non_null(strstr(e.message, "version 0.0.7 of muster does not work with version " MUSTER_VERSION));
-    c.version = (char *)MUSTER_VERSION;
+    assert_non_null(strstr(e.message, "muster 0.0.7 uses protocol 2, but this program (" MUSTER_VERSION ") uses protocol 1;"));
+    c.protocol = PROTOCOL_VERSION;
     c.secret_key = NULL;
     assert_int_equal(connection_write(&c, path, &e), 0);
     assert_int_equal(connection_read(&back, path, &e), -1);

@@ -16,8 +16,10 @@
 #include "proto/listener.h"
 #include "proto/message.h"
 #include "worker/agent.h"
+#include "worker/client.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +145,7 @@ static struct listener *open_stage(const char *version)
     struct error e = {0};
     assert_int_equal(listener_create(&l, "127.0.0.1", &e), 0);
     listener_connection(l, &c);
+    c.protocol = strcmp(version, MUSTER_VERSION) ? 77 : PROTOCOL_VERSION;
     c.version = (char *)(uintptr_t)version;
     assert_int_equal(connection_write(&c, FILE_NAME, &e), 0);
     return l;
@@ -191,7 +194,8 @@ static void welcome(struct listener *l, double heartbeat_timeout)
     assert_string_equal(m.hello.device, "fake, 3 threads");
     assert_true(m.hello.ranks == 1 && m.hello.threads == 3 && m.hello.pid == getpid());
     message_free(&m);
-    m = (struct message){.kind = MESSAGE_WELCOME, .welcome = {(char *)(uintptr_t)MUSTER_VERSION, heartbeat_timeout}};
+    m = (struct message){.kind = MESSAGE_WELCOME,
+                         .welcome = {PROTOCOL_VERSION, (char *)(uintptr_t)MUSTER_VERSION, heartbeat_timeout}};
     say(l, &m);
 }
 
@@ -217,11 +221,11 @@ static void judge(struct listener *l, uint64_t lease, uint32_t epoch, bool stop)
     assert_true(m.epoch.lease == lease && m.epoch.epoch == epoch && m.epoch.train_loss == 0.5);
     assert_string_equal(m.epoch.logits, "/logits");
     message_free(&m);
-    m = (struct message){.kind = MESSAGE_VERDICT,
-                         .verdict = {lease + 50, epoch, false, true, NULL}}; /* of another lease: not heard */
+    m = (struct message){.kind = MESSAGE_EPOCH_DECISION,
+                         .epoch_decision = {lease + 50, epoch, false, true, NULL}}; /* of another lease: not heard */
     say(l, &m);
-    m = (struct message){.kind = MESSAGE_VERDICT, .verdict = {lease, epoch, true, stop, json_object()}};
-    json_set_number(m.verdict.metrics, "f1", 0.5);
+    m = (struct message){.kind = MESSAGE_EPOCH_DECISION, .epoch_decision = {lease, epoch, true, stop, json_object()}};
+    json_set_number(m.epoch_decision.metrics, "f1", 0.5);
     say(l, &m);
     message_free(&m);
 }
@@ -269,12 +273,12 @@ static void leases(void)
     lend(l, 2, "fail", TRIAL_TRAIN, "f32");
     m = hear(l, MESSAGE_FAILED);
     assert_true(m.failed.lease == 2 && m.failed.kind == ERROR_DATA && m.failed.healthy);
-    assert_string_equal(m.failed.words, "row 3 is torn");
+    assert_string_equal(m.failed.reason, "row 3 is torn");
     message_free(&m);
 
     lend(l, 3, "good", TRIAL_TRAIN, "f64");
     m = hear(l, MESSAGE_FAILED);
-    assert_true(m.failed.kind == ERROR_USAGE && strstr(m.failed.words, "f64"));
+    assert_true(m.failed.kind == ERROR_USAGE && strstr(m.failed.reason, "f64"));
     message_free(&m);
 
     lend(l, 4, "score", TRIAL_SCORE, "bf16"); /* the group goes on after failures */
@@ -368,7 +372,7 @@ static void refusals(void)
     start_agent(&r, "fake");
     join_agent(&r);
     assert_int_equal(r.result, -1);
-    assert_non_null(strstr(r.e.message, "version 9.9.9 of muster does not work with version " MUSTER_VERSION));
+    assert_non_null(strstr(r.e.message, "muster 9.9.9 uses protocol 77, but this program (" MUSTER_VERSION ") uses protocol 1;"));
     listener_destroy(&l);
 
     l = open_stage(MUSTER_VERSION);
@@ -386,11 +390,11 @@ static void refusals(void)
     assert_non_null(strstr(m.hello.places, "rank 0: "));
     assert_int_equal(strlen(m.hello.build), 64);
     message_free(&m);
-    m = (struct message){.kind = MESSAGE_REFUSED, .refused = {(char *)(uintptr_t) "no seat is free"}};
+    m = (struct message){.kind = MESSAGE_REFUSED, .refused = {(char *)(uintptr_t) "no slot is free"}};
     say(l, &m);
     join_agent(&r);
     assert_int_equal(r.result, -1);
-    assert_non_null(strstr(r.e.message, "rejected this worker: no seat is free"));
+    assert_non_null(strstr(r.e.message, "rejected this worker: no slot is free"));
     listener_destroy(&l);
 
     struct listener *other;
@@ -402,6 +406,7 @@ static void refusals(void)
     listener_connection(other, &theirs);
     theirs.endpoint = mine.endpoint;
     theirs.server_key = mine.server_key;
+    theirs.protocol = PROTOCOL_VERSION;
     theirs.version = (char *)(uintptr_t)MUSTER_VERSION;
     assert_int_equal(connection_write(&theirs, FILE_NAME, &e), 0);
     start_agent(&r, "fake");
@@ -424,7 +429,8 @@ static void hear_of_clock(char *said, size_t size, double ahead)
     struct message m = hear(l, MESSAGE_HELLO);
     message_free(&m);
     dup2(fileno(file), STDERR_FILENO);
-    m = (struct message){.kind = MESSAGE_WELCOME, .welcome = {(char *)(uintptr_t)MUSTER_VERSION, 10, (double)time(NULL) + ahead}};
+    m = (struct message){.kind = MESSAGE_WELCOME,
+                         .welcome = {PROTOCOL_VERSION, (char *)(uintptr_t)MUSTER_VERSION, 10, (double)time(NULL) + ahead}};
     say(l, &m);
     dismiss(l, 0);
     join_agent(&r);
@@ -465,6 +471,58 @@ static void clock_behind(void)
     check_clock(-1000, " s ahead of that of the coordinator's host");
 }
 
+/* Rank 1 of a group, in a process of its own. */
+static pid_t start_rank(void)
+{
+    pid_t child = fork();
+    if (child)
+        return child;
+    struct message_hello hello = {
+        .host = (char *)"h", .device = (char *)"", .pid = getpid(), .ranks = 2, .threads = 1, .group = (char *)"g1", .rank = 1};
+    struct client *client;
+    struct error e;
+    if (client_create(&client, FILE_NAME, &hello, &e))
+        _exit(99);
+    clock_sleep(60); /* in a collective that never ends */
+    _exit(98);
+}
+
+static void send_to_rank(struct listener *l, const struct message *m)
+{
+    struct error e;
+    char *text;
+    assert_int_equal(message_encode(&text, m, &e), 0);
+    listener_send(l, "g1/1", text);
+    free(text);
+}
+
+/* A rank whose group was given up, and which nobody else ends, exits; it does not beat for ever. */
+static void refused_rank_leaves(void)
+{
+    struct listener *l = open_stage(MUSTER_VERSION);
+    struct message welcomed = {.kind = MESSAGE_WELCOME, .welcome = {PROTOCOL_VERSION, (char *)(uintptr_t)MUSTER_VERSION, 1}};
+    struct message refused = {.kind = MESSAGE_REFUSED, .refused = {(char *)(uintptr_t) "this worker group was given up"}};
+    char peer[PEER_NAME];
+    const char *bytes;
+    size_t size;
+    struct error e;
+    int status = 0;
+    bool hello = true;
+    pid_t child = start_rank(), ended = 0;
+    for (double end = clock_seconds() + 20; !ended && clock_seconds() < end; ended = waitpid(child, &status, WNOHANG))
+        if (listener_receive(l, peer, &bytes, &size, 0.1, &e) == 1) {
+            assert_string_equal(peer, "g1/1");
+            send_to_rank(l, hello ? &welcomed : &refused);
+            hello = false;
+        }
+    if (!ended)
+        kill(child, SIGKILL);
+    listener_destroy(&l);
+    assert_int_equal(ended, child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ERROR_FAILED);
+}
+
 #define IN_CHILD(name)                                                                                                           \
     static void test_##name(void **state)                                                                                        \
     {                                                                                                                            \
@@ -477,6 +535,7 @@ IN_CHILD(stop_while_idle)
 IN_CHILD(goodbye_at_work)
 IN_CHILD(lose_coordinator)
 IN_CHILD(refusals)
+IN_CHILD(refused_rank_leaves)
 IN_CHILD(clock_like_ours)
 IN_CHILD(clock_ahead)
 IN_CHILD(clock_behind)
@@ -488,9 +547,16 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leases),          cmocka_unit_test(test_stop_at_work),     cmocka_unit_test(test_stop_while_idle),
-        cmocka_unit_test(test_goodbye_at_work), cmocka_unit_test(test_lose_coordinator), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_clock_like_ours), cmocka_unit_test(test_clock_ahead),      cmocka_unit_test(test_clock_behind),
+        cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_stop_at_work),
+        cmocka_unit_test(test_stop_while_idle),
+        cmocka_unit_test(test_goodbye_at_work),
+        cmocka_unit_test(test_lose_coordinator),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refused_rank_leaves),
+        cmocka_unit_test(test_clock_like_ours),
+        cmocka_unit_test(test_clock_ahead),
+        cmocka_unit_test(test_clock_behind),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (!alone)

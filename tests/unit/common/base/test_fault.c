@@ -116,13 +116,13 @@ static void test_files(void **state)
     size_t size;
     (void)state;
     assert_int_equal(file_write("fault.test", "0123456789", 10, &e), 0);
-    plan("enospc op=checkpoint; read_only op=verdict; flip op=checkpoint; cut op=checkpoint");
+    plan("enospc op=checkpoint; read_only op=epoch_decision; flip op=checkpoint; cut op=checkpoint");
     operation_begin("evaluate");
     assert_int_equal(file_write("fault.test", "0123456789", 10, &e), 0);
     operation_begin("checkpoint");
     assert_int_equal(file_write("fault.test", "x", 1, &e), -1);
     assert_non_null(strstr(e.message, strerror(ENOSPC)));
-    operation_begin("verdict");
+    operation_begin("epoch_decision");
     assert_int_equal(file_write("fault.test", "x", 1, &e), -1);
     assert_non_null(strstr(e.message, strerror(EROFS)));
     fault_damage("fault.test"); /* not here */

@@ -119,11 +119,11 @@ static void train_well(struct actor *a, const struct message_lease *l)
         do {
             if (!hear(a, &m))
                 return;
-            stop = m.kind == MESSAGE_VERDICT && m.verdict.stop;
-            if (m.kind == MESSAGE_VERDICT && json_number(json_get(m.verdict.metrics, "epoch")) != epoch)
+            stop = m.kind == MESSAGE_EPOCH_DECISION && m.epoch_decision.stop;
+            if (m.kind == MESSAGE_EPOCH_DECISION && json_number(json_get(m.epoch_decision.metrics, "epoch")) != epoch)
                 exit(7);
             message_free(&m);
-        } while (m.kind != MESSAGE_VERDICT);
+        } while (m.kind != MESSAGE_EPOCH_DECISION);
     }
     say_result(a, epoch, l->attempt);
 }
@@ -203,6 +203,37 @@ static void play_garbage(struct actor *a, const struct message_lease *l)
     train_well(a, l);
 }
 
+static const char *connection_path, *group_name;
+
+/* A rank that the run does not have beats on, 50 times a second: it is refused, but not 50 times a second. */
+static void play_rank(struct actor *a, const struct message_lease *l)
+{
+    struct connection c;
+    struct error e;
+    struct actor rank = {0};
+    char peer[PEER_NAME];
+    const char *bytes;
+    size_t size, refused = 0;
+    peer_write(peer, group_name, 1);
+    if (connection_read(&c, connection_path, &e) || dialer_create(&rank.dialer, &c, peer, &e))
+        exit(4);
+    for (double end = clock_seconds() + 3; clock_seconds() < end;) {
+        say_beat(&rank, 1);
+        dialer_wait(rank.dialer, -1, 0);
+        while (dialer_receive(rank.dialer, &bytes, &size))
+            refused++;
+        clock_sleep(0.02);
+        if (!(refused % 10))
+            say_beat(a, 1);
+    }
+    dialer_destroy(&rank.dialer);
+    connection_free(&c);
+    fprintf(stderr, "actor: %zu refusals\n", refused);
+    if (refused < 1 || refused > 3)
+        exit(5);
+    train_well(a, l);
+}
+
 static void play_slow(struct actor *a, const struct message_lease *l)
 {
     (void)l;
@@ -221,8 +252,8 @@ static const struct {
     const char *word;
     void (*play)(struct actor *a, const struct message_lease *l);
 } scripts[] = {
-    {"ok", play_ok},         {"fail", play_fail},   {"die", play_die},         {"silent", play_silent},
-    {"broken", play_broken}, {"stale", play_stale}, {"garbage", play_garbage}, {"slow", play_slow},
+    {"ok", play_ok},       {"fail", play_fail},       {"die", play_die},   {"silent", play_silent}, {"broken", play_broken},
+    {"stale", play_stale}, {"garbage", play_garbage}, {"slow", play_slow}, {"rank", play_rank},
 };
 
 static void play(struct actor *a, const struct message_lease *l)
@@ -239,13 +270,16 @@ static int act(const char *connection, const char *group)
     struct connection c;
     struct error e;
     struct actor a = {.exit_code = -1};
+    connection_path = connection;
+    group_name = group;
     if (connection_read(&c, connection, &e) || dialer_create(&a.dialer, &c, group, &e)) {
         fprintf(stderr, "actor: %s\n", e.message);
         return 1;
     }
-    const char *version = getenv("ACTOR_VERSION");
+    const char *version = getenv("ACTOR_VERSION"), *protocol = getenv("ACTOR_PROTOCOL");
     struct message m = {.kind = MESSAGE_HELLO,
-                        .hello = {.version = (char *)(uintptr_t)(version ? version : MUSTER_VERSION),
+                        .hello = {.protocol = protocol ? (uint32_t)atoi(protocol) : PROTOCOL_VERSION,
+                                  .version = (char *)(uintptr_t)(version ? version : MUSTER_VERSION),
                                   .host = (char *)"stage",
                                   .device = (char *)"script",
                                   .pid = getpid(),
@@ -254,9 +288,9 @@ static int act(const char *connection, const char *group)
                                   .group = (char *)(uintptr_t)group}};
     say(&a, &m);
     while (hear(&a, &m)) {
-        if (m.kind == MESSAGE_REFUSED && version) {
-            fprintf(stderr, "actor was refused: %s\n", m.refused.words);
-            _exit(strstr(m.refused.words, "0.0.9") && strstr(m.refused.words, MUSTER_VERSION) ? 41 : 1);
+        if (m.kind == MESSAGE_REFUSED && protocol) {
+            fprintf(stderr, "actor was refused: %s\n", m.refused.reason);
+            _exit(strstr(m.refused.reason, "0.0.9 uses protocol 9") && strstr(m.refused.reason, "uses protocol 1") ? 41 : 1);
         }
         if (m.kind == MESSAGE_LEASE)
             play(&a, &m.lease);
@@ -290,13 +324,13 @@ struct stage {
 
 static char self[4096];
 
-static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_verdict *ret, struct error *e)
+static int on_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_decision *ret, struct error *e)
 {
     (void)e;
     struct stage *s = context;
     assert_true(train_loss == 1.0 / epoch);
     s->epochs[i]++;
-    *ret = (struct dispatch_verdict){
+    *ret = (struct dispatch_decision){
         .best = epoch == 1, .stop = s->stop_after && epoch >= s->stop_after, .metrics = json_object(), .decision = json_object()};
     json_set_number(ret->metrics, "epoch", epoch);
     json_set_number(ret->decision, "of", epoch);
@@ -328,8 +362,8 @@ static void raise_curtain(struct stage *s, int groups, double timeout, int resta
     char *directory = realpath(DIRECTORY, NULL);
     struct dispatch_options o = {.directory = directory,
                                  .worker = self,
-                                 .launcher = "local",
-                                 .device = "cpu",
+                                 .launcher = LAUNCHER_LOCAL,
+                                 .device = DEVICE_CPU,
                                  .groups = groups,
                                  .ranks_per_group = 1,
                                  .threads = 1,
@@ -468,7 +502,7 @@ static void test_death_without_end(void **state)
     must_perform(&s, (const char *[]){"die-always", "ok-after", NULL});
     assert_true(s.failed[0] == 1 && s.done[1] == 1);
     expect_events(&s, "group_died", NULL, 2);
-    assert_non_null(strstr(s.why[0].message, "given up after 2 deaths"));
+    assert_non_null(strstr(s.why[0].message, "given up after its worker group died 2 times"));
     assert_non_null(strstr(s.why[0].message, "host stage, rank 0, step 31, forward"));
     drop_curtain(&s);
 
@@ -504,7 +538,7 @@ static void test_silence(void **state)
     if (seconds < 1 || seconds > 20)
         fail_msg("silence of 1 s should be noticed after 1 s, not after %g s", seconds);
     const struct json *death = event_log_last(s.log, "group_died", NULL, NULL);
-    assert_non_null(strstr(json_string(json_get(death, "why")), "not heard of for"));
+    assert_non_null(strstr(json_string(json_get(death, "why")), "no heartbeat for"));
     drop_curtain(&s);
 }
 
@@ -518,19 +552,35 @@ static void test_garbage(void **state)
     drop_curtain(&s);
 }
 
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct stage s;
+    raise_curtain(&s, 1, 5, 0);
+    must_perform(&s, (const char *[]){"rank", NULL});
+    assert_int_equal(s.done[0], 1);
+    drop_curtain(&s);
+}
+
 static void test_version(void **state)
 {
     (void)state;
     struct stage s;
     raise_curtain(&s, 1, 5, 1);
     setenv("ACTOR_VERSION", "0.0.9", 1);
+    setenv("ACTOR_PROTOCOL", "9", 1);
     struct error e = {0};
     int result = perform(&s, (const char *[]){"ok", NULL}, &e);
-    unsetenv("ACTOR_VERSION");
+    unsetenv("ACTOR_PROTOCOL");
     assert_int_equal(result, -1);
-    if (!strstr(e.message, "no worker group came up in 2 tries") || !strstr(e.message, "exit code 41"))
-        fail_msg("expected: 2 tries, exit code 41 (the worker was told both versions); found: %s", e.message);
+    if (!strstr(e.message, "no worker group could be started in 2 attempts") || !strstr(e.message, "exit code 41"))
+        fail_msg("expected: 2 attempts, exit code 41 (the worker was told both protocols); found: %s", e.message);
     assert_int_equal(s.done[0] + s.failed[0], 0);
+    drop_curtain(&s);
+    raise_curtain(&s, 1, 5, 0); /* another version of the same protocol */
+    must_perform(&s, (const char *[]){"ok", NULL});
+    unsetenv("ACTOR_VERSION");
+    assert_int_equal(s.done[0], 1);
     drop_curtain(&s);
 }
 
@@ -659,17 +709,12 @@ int main(int argc, char **argv)
     if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leases),
-        cmocka_unit_test(test_order_of_log),
-        cmocka_unit_test(test_death),
-        cmocka_unit_test(test_death_without_end),
-        cmocka_unit_test(test_broken_group),
-        cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_version),
-        cmocka_unit_test(test_no_worker),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_garbage_at_the_door),
+        cmocka_unit_test(test_leases),       cmocka_unit_test(test_order_of_log),
+        cmocka_unit_test(test_death),        cmocka_unit_test(test_death_without_end),
+        cmocka_unit_test(test_broken_group), cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_version),      cmocka_unit_test(test_no_worker),
+        cmocka_unit_test(test_keys),         cmocka_unit_test(test_garbage_at_the_door),
         cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

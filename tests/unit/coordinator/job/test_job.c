@@ -9,6 +9,7 @@
 #include "common/base/file.h"
 #include "coordinator/job/job_fields.h"
 #include "coordinator/job/job_lines.h"
+#include "coordinator/job/job_variant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
