@@ -2,6 +2,7 @@
 #include "common/base/fault.h"
 #include "common/base/log.h"
 #include "common/base/options.h"
+#include "common/base/standard_files.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "proto/message.h"
@@ -155,6 +156,7 @@ static int run_verb(const struct verb *v, const char *program, int argc, char **
 /* A first word that is no option names the verb. */
 int main(int argc, char **argv)
 {
+    standard_files_prepare();
     struct error e = {0};
     const struct verb *v = verbs;
     bool named = argc > 1 && argv[1][0] != '-';

@@ -16,7 +16,8 @@
 #define WRITE_BUFFER 65536
 
 struct file_writer {
-    char *path, *temporary;
+    char *path;
+    char *temporary; /* NULL: written in place */
     int file;
     FILE *stream; /* writes to `file` */
     char buffer[WRITE_BUFFER];
@@ -148,7 +149,8 @@ static int open_writer(struct file_writer *w)
 {
     static const cookie_io_functions_t functions = {.write = write_through, .seek = seek_through};
     int number = fault_write();
-    w->file = number ? -1 : open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int flags = O_WRONLY | O_CLOEXEC | (w->temporary ? O_CREAT | O_TRUNC : 0);
+    w->file = number ? -1 : open(w->temporary ? w->temporary : w->path, flags, 0666);
     if (w->file < 0)
         return number ? number : errno;
     w->stream = fopencookie(w, "w", functions);
@@ -158,11 +160,36 @@ static int open_writer(struct file_writer *w)
     return w->stream ? 0 : number;
 }
 
+/* Where the symbolic links of `path` end, also if nothing is there yet. Caller frees. */
+static char *follow_links(const char *path)
+{
+    char *at = duplicate(path), target[4096];
+    for (int links = 0; links < 16; links++) {
+        ssize_t size = readlink(at, target, sizeof target - 1);
+        if (size <= 0)
+            break;
+        target[size] = 0;
+        char *directory = directory_of(at), *next = path_join(directory, target);
+        free(directory);
+        free(at);
+        at = next;
+    }
+    return at;
+}
+
+static bool is_special(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && !S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode);
+}
+
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e)
 {
+    if (directory_exists(path))
+        return error_set(e, ERROR_FAILED, "%s: cannot be written: it is a directory", path);
     struct file_writer *w = allocate(1, sizeof *w);
-    w->path = duplicate(path);
-    w->temporary = format_string("%s.%d.tmp", path, (int)getpid());
+    w->path = follow_links(path);
+    w->temporary = is_special(w->path) ? NULL : format_string("%s.%d.tmp", w->path, (int)getpid());
     int number = open_writer(w);
     if (number) {
         error_errno(e, number, "%s: cannot be written", path);
@@ -183,19 +210,29 @@ FILE *file_writer_stream(struct file_writer *w)
 
 const char *file_writer_path(const struct file_writer *w)
 {
-    return w->temporary;
+    return w->temporary ? w->temporary : w->path;
+}
+
+/* Pipes and most devices have nothing to sync. */
+static int sync_writer(const struct file_writer *w)
+{
+    return file_sync(w->file) && (w->temporary || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)) ? -1 : 0;
 }
 
 int file_writer_commit(struct file_writer **writer, struct error *e)
 {
     struct file_writer *w = *writer;
-    if (fflush(w->stream) || file_sync(w->file)) {
+    if (fflush(w->stream) || sync_writer(w)) {
         error_errno(e, errno, "%s: cannot be written", w->path);
         goto fail;
     }
     if (ferror(w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
         error_errno(e, ENOSPC, "%s: cannot be written", w->path);
         goto fail;
+    }
+    if (!w->temporary) {
+        file_writer_destroy(writer);
+        return 0;
     }
     if (rename(w->temporary, w->path)) {
         error_errno(e, errno, "%s: cannot be put in place", w->path);
@@ -218,7 +255,8 @@ void file_writer_destroy(struct file_writer **writer)
         return;
     fclose(w->stream);
     close(w->file);
-    unlink(w->temporary); /* already gone after a rename */
+    if (w->temporary)
+        unlink(w->temporary); /* already gone after a rename */
     free(w->path);
     free(w->temporary);
     free(w);

@@ -24,11 +24,13 @@ int file_write_all(int fd, const void *bytes, size_t size);
 int file_sync(int fd);
 
 /* An atomic writer: bytes go to "<path>.<pid>.tmp", commit does fsync, rename over `path`, fsync of the directory.
- * Destroying without commit removes the temporary file. */
+ * Destroying without commit removes the temporary file. A symbolic link stays, and what it points to is replaced; a device, a
+ * pipe or a socket is never replaced: it is opened and written in place, at once. */
 struct file_writer;
 int file_writer_create(struct file_writer **ret, const char *path, struct error *e);
-FILE *file_writer_stream(struct file_writer *w);                 /* borrowed until commit or destroy */
-const char *file_writer_path(const struct file_writer *w);       /* the temporary name, for libraries that open by name */
+FILE *file_writer_stream(struct file_writer *w);           /* borrowed until commit or destroy */
+const char *file_writer_path(const struct file_writer *w); /* the temporary name, for libraries that open by name; of what is
+                                                            * written in place its own */
 int file_writer_commit(struct file_writer **w, struct error *e); /* consumes *w also on failure */
 void file_writer_destroy(struct file_writer **w);
 

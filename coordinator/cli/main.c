@@ -1,6 +1,7 @@
 /* muster: the coordinator and the command line; the one place where errors are printed. */
 #include "common/base/fault.h"
 #include "common/base/log.h"
+#include "common/base/standard_files.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "coordinator/cli/verbs.h"
@@ -57,6 +58,7 @@ static int finish_output(struct error *e)
 
 int main(int argc, char **argv)
 {
+    standard_files_prepare();
     struct error e = {0};
     const char *name = argc > 1 ? argv[1] : "--help";
     stop_install();

@@ -10,6 +10,7 @@
 #include "common/base/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,39 @@ static void test_writer(void **state)
 }
 
 /* A process killed while it writes leaves the old file. */
+/* What is no regular file is written in place or refused, never replaced by one; a link stays a link. */
+static void special_files_are_not_replaced(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    struct stat about;
+    char received[8] = "";
+    assert_int_equal(directory_create(DIRECTORY "/links", &e), 0);
+    assert_int_equal(file_write(DIRECTORY "/links/target", "old", 3, &e), 0);
+    assert_int_equal(symlink("target", DIRECTORY "/links/link"), 0);
+    assert_int_equal(symlink("later", DIRECTORY "/links/dangling"), 0);
+    assert_int_equal(file_write(DIRECTORY "/links/link", "new", 3, &e), 0);
+    assert_int_equal(file_write(DIRECTORY "/links/dangling", "made", 4, &e), 0);
+    check_content(DIRECTORY "/links/target", "new");
+    check_content(DIRECTORY "/links/later", "made");
+    assert_int_equal(lstat(DIRECTORY "/links/link", &about), 0);
+    assert_true(S_ISLNK(about.st_mode));
+    assert_int_equal(file_write("/dev/null", "x", 1, &e), 0);
+    assert_int_equal(stat("/dev/null", &about), 0);
+    assert_true(S_ISCHR(about.st_mode));
+    assert_int_equal(mkfifo(DIRECTORY "/links/fifo", 0600), 0);
+    int reader = open(DIRECTORY "/links/fifo", O_RDONLY | O_NONBLOCK);
+    assert_int_equal(file_write(DIRECTORY "/links/fifo", "piped", 5, &e), 0);
+    assert_int_equal(read(reader, received, sizeof received - 1), 5);
+    assert_string_equal(received, "piped");
+    close(reader);
+    assert_int_equal(stat(DIRECTORY "/links/fifo", &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    assert_int_equal(file_write(DIRECTORY "/links", "x", 1, &e), -1);
+    assert_non_null(strstr(e.message, "links: cannot be written: it is a directory"));
+    assert_int_equal(directory_remove(DIRECTORY "/links", &e), 0);
+}
+
 static void test_killed_writer(void **state)
 {
     (void)state;
@@ -225,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reading, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_wrong_names, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_writer, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(special_files_are_not_replaced, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_killed_writer, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_directories, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_full_disk, fresh_directory, remove_directory),
