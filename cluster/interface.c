@@ -64,7 +64,7 @@ static void print(char ret[INTERFACE_ADDRESS], const struct address *a)
     inet_ntop(a->family, a->bytes, ret, INTERFACE_ADDRESS);
 }
 
-/* What cluster.interface may say. */
+/* What cluster.interface selects. */
 struct selection {
     const char *name; /* of an interface; NULL: it is an address or a network */
     struct address network;

@@ -8,7 +8,7 @@ struct launch {
     const char *worker;     /* path of muster-worker */
     const char *connection; /* path of the connection file */
     const char *device;
-    const char *group;     /* token that the group says HELLO with */
+    const char *group;     /* its name in HELLO */
     int ranks, threads;    /* threads a rank */
     bool oversubscribed;   /* all groups together have more threads than this machine has cores: waiting must not spin */
     const char *spec;      /* "mpirun": hosts and their slots, "n1:2,n2:1" */
@@ -28,7 +28,7 @@ struct launcher {
 };
 
 const struct launcher *launcher_get(enum launcher_kind kind); /* not LAUNCHER_UNSET */
-/* Threads of a rank, if the job leaves them open: as SLURM says, or cores / ranks, at least 1. */
+/* Threads of a rank, if the job leaves them open: of the SLURM allocation, or cores / ranks, at least 1. */
 int launcher_threads(int ranks_on_host);
 
 /* muster-worker next to this executable. Caller frees. ERROR_FAILED if it is not there. */

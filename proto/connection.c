@@ -1,4 +1,3 @@
-/* Owns the connection file. */
 #include "proto/connection.h"
 
 #include "common/base/file.h"

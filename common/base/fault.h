@@ -1,4 +1,4 @@
-/* Planned faults: MUSTER_FAULT in the environment says what goes wrong where, so that a test can kill everywhere and compare what
+/* Planned faults: MUSTER_FAULT in the environment plans what fails where, so that a test can kill everywhere and compare what
  * comes back. Off by default, and then one branch at each place.
  *
  *   MUSTER_FAULT="kill rank=1 step=7 op=all_reduce; drop message=result"
@@ -8,9 +8,9 @@
  *   drop, duplicate       a message of that name is not sent, or is sent twice
  *   enospc, read_only     a file cannot be written during the operation
  *   flip, cut             the checkpoint just written has a bit changed, or is cut in half
- * The others say where: op= (an operation, see operation.h), step= (of the trial, 1-based: the one under way, or the last one
+ * Each has a place: op= (an operation, see operation.h), step= (of the trial, 1-based: the one under way, or the last one
  * done), rank= (of a worker), trial= (its key), message=, attempt= (the lease of this trial; 1 unless said, so that a fault does
- * not come again when the trial is tried again). What is not said may be anything. Each strikes once in a process. */
+ * not come again when the trial is tried again). What is not said may be anything. Each happens once in a process. */
 #pragma once
 
 #include "common/base/error.h"

@@ -19,8 +19,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define HELLO_TIMEOUT 120.0 /* seconds that a started group has to say HELLO */
-#define SAVE_TIMEOUT 120.0  /* seconds that groups have to save and say STOPPED */
+#define HELLO_TIMEOUT 120.0 /* seconds that a started group has to send HELLO */
+#define SAVE_TIMEOUT 120.0  /* seconds that groups have to save and send STOPPED */
 #define EXIT_TIMEOUT 10.0   /* seconds that processes have to end after GOODBYE */
 #define OTHER_FILES 256     /* what a coordinator has open beside its connections, and some more */
 #define REMIND_INTERVAL 30.0
@@ -193,7 +193,7 @@ static bool oversubscribed(const struct dispatch *d)
     return ranks * d->options.threads > launcher_cores();
 }
 
-/* One that cannot be started gives its seats back. */
+/* One that cannot be started gives its slots back. */
 static int start_group(struct dispatch *d, struct slots slots, struct error *e)
 {
     char token[PEER_NAME];
@@ -422,16 +422,16 @@ static void abandon(struct dispatch *d, const struct error *e)
 static int run_to_end(struct dispatch *d, struct error *e)
 {
     while (!finished(d)) {
-        struct error words = {0};
-        if (!run_iteration(d, &words))
+        struct error failure = {0};
+        if (!run_iteration(d, &failure))
             continue;
-        if (words.kind == ERROR_STOPPED && !d->stopping) { /* an observer saw the signal first */
+        if (failure.kind == ERROR_STOPPED && !d->stopping) { /* an observer saw the signal first */
             dispatch_begin_stop(d);
             continue;
         }
-        abandon(d, &words);
+        abandon(d, &failure);
         if (e)
-            *e = words;
+            *e = failure;
         return -1;
     }
     if (d->stopping)

@@ -44,7 +44,7 @@ struct dispatch_observer {
     /* After an epoch of trials[i]: its validation logits are in its directory. May come again for an epoch that was
      * decided before (its group died before it could save): the logits are then the same. */
     int (*epoch)(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_decision *ret, struct error *e);
-    /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own (words in why). */
+    /* trials[i] is done or, with result NULL, given up after `restarts` deaths or an error of its own, which is in why. */
     int (*ended)(void *context, size_t i, const struct dispatch_result *result, const struct error *why, struct error *e);
 };
 
@@ -56,8 +56,8 @@ int dispatch_check(const struct dispatch_options *options, struct error *e);
 int dispatch_create(struct dispatch **ret, const struct dispatch_options *options,
                     struct event_log *log /* borrowed, may be NULL (predict) */, struct error *e);
 /* Runs all trials (each once; up to `groups` at a time, in order), until all have ended. ERROR_STOPPED after stop_requested():
- * all workers have saved. A trial that fails does not end the others; only if every trial failed is it an error (the first one's
- * words). o: NULL for trials that only score. */
+ * all workers have saved. A trial that fails does not end the others; only if every trial failed is it an error (the first one).
+ * o: NULL for trials that only score. */
 int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, const struct dispatch_observer *o,
                  struct error *e);
 /* Tells the workers to end with `exit_code`, waits for processes it started (10 s, then kills), removes connection.json. */

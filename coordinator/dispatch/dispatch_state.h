@@ -41,7 +41,7 @@ struct dispatch {
     char run_name[9];       /* makes tokens of this dispatch differ from those of others */
     struct roster roster;
     uint64_t last_lease;
-    int started, failed_starts; /* groups started ever; those in a row that never said HELLO */
+    int started, failed_starts; /* groups started ever; those in a row that never sent HELLO */
     double reminded, measured, polled;
     struct refusal refusals[REFUSALS];
     size_t next_refusal;

@@ -94,10 +94,10 @@ int dispatch_requeue_trial(struct dispatch *d, struct group *g, const struct err
     if (!lease)
         return 0;
     if (!d->stopping && lease->deaths++ >= d->options.restarts) {
-        struct error words;
-        error_set(&words, ERROR_FAILED, "given up after its worker group died %d time%s; the last time: %.800s", lease->deaths,
+        struct error reason;
+        error_set(&reason, ERROR_FAILED, "given up after its worker group died %d time%s; the last time: %.800s", lease->deaths,
                   lease->deaths == 1 ? "" : "s", why->message);
-        return dispatch_fail_trial(d, i, &words, e);
+        return dispatch_fail_trial(d, i, &reason, e);
     }
     if (!d->stopping)
         log_info("trial %s: restarting from its last checkpoint on another group (attempt %d of %d)", d->trials[i].key,

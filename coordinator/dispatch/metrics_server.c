@@ -1,4 +1,3 @@
-/* Owns microhttpd.h in the coordinator. */
 #include "coordinator/dispatch/metrics_server.h"
 
 #include "common/base/memory.h"

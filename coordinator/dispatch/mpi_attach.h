@@ -27,7 +27,7 @@ struct attach {
  * also then, so that one rank alone reports it. */
 int attach_find(struct attach *ret, struct error *e);
 
-/* What the job says of groups and ranks_per_group. The number of ranks is given, so one of the two decides: groups where above 1,
+/* groups and ranks_per_group: of the job. The number of ranks is given, so one of the two decides: groups where above 1,
  * else ranks_per_group where above 1, else all ranks are one group. ERROR_USAGE where the ranks cannot be divided so, or a
  * group's ranks are no power of two. */
 int attach_divide(struct attach *a, int groups, int ranks_per_group, struct error *e);
@@ -37,11 +37,11 @@ int attach_divide(struct attach *a, int groups, int ranks_per_group, struct erro
  * ERROR_FAILED if the directory is not shared with the host of rank 0. */
 int attach_exec_worker(const struct attach *a, const struct dispatch_options *o, int *exit_code, struct error *e);
 
-/* Rank 0, as soon as the run directory is ours: tells the others, who may be on other hosts, that they wait at the right
+/* Rank 0, as soon as the run directory is ours: lets the others know, which may be on other hosts, that they wait at the right
  * directory. */
 void attach_announce(const char *directory);
 
-/* Rank 0, last: tells ranks that still wait that no work will come. */
+/* Rank 0, last: ranks that still wait exit. */
 void attach_finish(const struct attach *a, const char *directory);
 
 char *attach_session(

@@ -1,4 +1,3 @@
-/* Owns the bars and lines that show groups at work. */
 #include "coordinator/dispatch/progress.h"
 
 #include "common/base/buffer.h"
