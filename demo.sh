@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The main job on real input: installs what is missing, builds, fetches a pretrained BERT, makes labelled pairs from the Debian
 # package index, and lets `muster run` fine-tune, sweep, tune, publish on two MPI ranks. About ten minutes on 2 cores.
 set -euo pipefail

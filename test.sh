@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Everything that must hold: builds with sanitizers, runs all tests; then the threaded parts under ThreadSanitizer, and a bounded
 # minute of fuzzing. `bash test.sh quick` stops after the first part.
 set -euo pipefail

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a sum over ranks costs, by size: the time of all_reduce_start and wait, which is what a step pays where nothing is left to
  * overlap with. Run it under mpirun; rank 0 prints one JSON line a size.
  *

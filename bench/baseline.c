@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Time and quality of the TF-IDF baseline: bench_baseline FILE ROWS MIN: the first ROWS rows of FILE (JSON Lines with `text` and
  * a list `tags`), labels with at least MIN of them; four fifths train. tools/golden_baseline.py --compare does the same. */
 #include "common/base/clock.h"

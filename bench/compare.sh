@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Ours and what a user would pick instead, in turn on the same rows; prints ratios as a Markdown table for bench/LOG.md.
 #
 #     bench/compare.sh [WORD ...]      only the cases that have all these words, such as: train bf16 256 trainer

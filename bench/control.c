@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The control plane under load: simulated workers (real agents: their own connections with CURVE, leases, beats, questions) in a
  * few processes against the real dispatcher, its log and its locks. Says what the coordinator needs and how long a question
  * waits.

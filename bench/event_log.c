@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A restart of a large sweep: what the event log costs when every trial asks for its last lease, start, score and end.
  *
  * usage: bench_event_log [trials [epochs of each]] */

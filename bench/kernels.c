@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Each operation of the cpu device at the shapes of an encoder layer: time, GFLOPS or GB/s, its share of what the machine's
  * matrix products or memory reach, and the share of products in a whole layer. Best of several runs; run it on a quiet machine:
  *     cmake --build build --target bench_kernels && build/bench/bench_kernels [f32|bf16] [threads] */

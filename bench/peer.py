@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW, transformers'
 inference, the `tokenizers` library. Prints one JSON line: tokens a second (padding not counted) and peak resident memory.
 `rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit. `records` writes

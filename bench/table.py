@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Median ratios with their spread, as a Markdown table, from the lines that compare.sh collects (one JSON object a run)."""
 import json
 import statistics

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tokenising speed: MB/s of one thread and of two, or with --ids the ids themselves, for tools/golden_text.py to compare.
  *
  *     bench_tokenizer MODEL RECORDS [--ids]

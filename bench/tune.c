@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tuning on stored logits at W3's size: 141 labels x 100,000 rows, 91 thresholds, one core. bench/tune.py does the same with
  * scikit-learn on fewer rows. usage: bench_tune [rows [labels]] */
 #include "common/base/clock.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """The sweep of bench/tune.c by scikit-learn, a label at a time as the notebook of W2 has it. usage: tune.py [rows [labels]]"""
 import sys
 import time

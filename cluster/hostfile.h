@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Host files as Open MPI reads them: one host a line, "name slots=N [max_slots=N]", "#" begins a comment; a host without slots=
  * has one slot for each line that names it. */
 #pragma once

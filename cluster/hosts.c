@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Slots of hosts, and reachability probes. */
 #include "cluster/hosts.h"
 

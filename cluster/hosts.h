@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The hosts of a cluster and their slots: which of them a worker group gets, and whether they are reachable. Groups never share a
  * slot. A host is probed (by the remote shell that mpirun uses: does it answer, is the worker there?) before it is used first,
  * and again after a group on it died. Probes are child processes, of 15 s at most; only hosts_create blocks (name lookups). One

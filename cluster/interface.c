@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The choice among this host's network addresses. */
 #include "cluster/interface.h"
 

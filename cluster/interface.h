@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The address that the coordinator listens at. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Starts worker groups: a table of launchers. A group is one MPI job of `ranks` processes, or one process without MPI. */
 #pragma once
 

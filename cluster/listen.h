@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where the sockets of Open MPI listen. It binds them to every address of the host, also with oob_tcp_if_include and
  * btl_tcp_if_include, and authenticates nobody. So bind(2) is wrapped, in mpirun and its daemons by LISTEN_LIBRARY (LD_PRELOAD),
  * in muster-worker by the program itself: a TCP socket that is bound to every address is bound to the first address of

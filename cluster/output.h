@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the processes of a group print, relayed line by line to our standard error (lines of muster-worker in the form of our own
  * log lines, others unchanged); and mpirun's messages of which rank died or which host was lost, parsed. */
 #pragma once

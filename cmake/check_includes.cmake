@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # cmake -D ROOM=file -P check_includes.cmake: fails if a source of the room that the file describes (muster_check_rooms writes it) includes
 # a header of a room that it does not link, directly (DIRECT) or through a room that it links (ALLOWED), or if it links a room of which
 # it includes nothing. SOURCES and the directories of rooms (ROOMS: all of them) are relative to ROOT.

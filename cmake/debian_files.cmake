@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Run by cpack in the staged tree: what Debian's policy asks of a package and other installations need not have.
 set(usr ${CPACK_TEMPORARY_INSTALL_DIRECTORY}${CPACK_PACKAGING_INSTALL_PREFIX})
 if(NOT IS_DIRECTORY ${usr}/share/doc/muster)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Writes OUTPUT, a C file with git's description of SOURCE; leaves it alone, times and all, while that is the same. Sources from a
 # tarball, also one unpacked inside somebody else's checkout, have no description.
 set(text "")

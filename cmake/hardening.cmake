@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What makes a memory error harder to exploit: position-independent programs, stack protectors, checked string functions, tables
 # that are read-only once the program runs, no executable stack. Off under sanitizers, which check more and conflict with FORTIFY.
 option(MUSTER_HARDENING "hardening flags" ON)

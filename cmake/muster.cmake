@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Build helpers: rooms, programs, tests.
 set(MUSTER_WARNINGS -Wall -Wextra -Wshadow -Wstrict-prototypes -Wpointer-arith -Wcast-qual -Wno-missing-field-initializers -Wvla)
 if(MUSTER_WERROR)

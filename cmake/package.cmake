@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # `cpack -G DEB` in a build directory: a Debian package, its dependencies found by dpkg-shlibdeps.
 set(CPACK_PACKAGE_NAME muster)
 set(CPACK_PACKAGE_VENDOR "Muster")

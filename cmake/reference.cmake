@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Manual pages and bash completion, made from the tables of the programs at each build that changes them, and installed.
 add_executable(muster-reference tools/reference/main.c tools/reference/man_pages.c tools/reference/completion.c)
 muster_options(muster-reference)

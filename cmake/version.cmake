@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The version stands once, in project(): common/base/version.h is made from it at configuration. What git says of the sources is
 # asked at each build (git_version.cmake) and goes into the programs alone, so that a commit relinks two files and no test.
 configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/common/base/version.h @ONLY)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the question to the worker. */
 #include "coordinator/memory_estimate.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What training will take of a rank's memory: the worker's own estimate, asked before anything is trained. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the order of the stages of a run. */
 #include "coordinator/run.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A run: the only caller of stages. Each verb runs the stages up to its own, in order; a stage whose output is there and was made
  * from the same inputs is not done again (events.jsonl says so). */
 #pragma once

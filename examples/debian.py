@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Real labelled text for the demo, made from the Debian package index.
 
   debian.py pairs OUT.jsonl   citation-style pairs (W1): does the package described in text A depend on, recommend or suggest

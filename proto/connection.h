@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The connection file, <run directory>/connection.json, mode 0600: how a worker finds the coordinator and proves that it may. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/dialer.h"
 
 #include "common/base/clock.h"

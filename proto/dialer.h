@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's end of the control connection: a ZeroMQ DEALER with CURVE, and the state of the line, from its monitor.
  * Reconnects by itself. All calls come from one thread. */
 #pragma once

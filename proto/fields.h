@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of fields that one table of this room takes over from another. */
 #pragma once
 

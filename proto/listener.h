@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The coordinator's end of the control connection: a ZeroMQ ROUTER on a free port of one address of this host, encrypted and
  * authenticated by CURVE with keys made for this run. A peer without the key of this run is rejected before any of its messages
  * is seen. Connections are answered by threads of its own, also while the owner does something else; all calls come from one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every message between coordinator and worker: one table in message.c gives each message its name, who may
  * send it, and its fields with type and bounds. On the wire: one JSON object, {"message": NAME, fields...}.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the passage between structures and JSON objects by tables. */
 #include "proto/record.h"
 

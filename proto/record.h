@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A table of fields says how a C structure and a JSON object become each other; trials, messages and the connection file are
  * such tables. Reading is strict: an unknown, missing, ill-typed or out-of-bounds field is ERROR_FAILED naming it. */
 #pragma once

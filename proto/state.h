@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* States of a worker group and of a lease, and which may follow which: two tables of edges. */
 #pragma once
 

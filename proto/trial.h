@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a worker group is asked to do: the contents of a lease. One table (trial_fields in trial.c) gives each field its name,
  * type and place; it becomes the lease message, the key of the trial's directory and the options attribute of its results. */
 #pragma once

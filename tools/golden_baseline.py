@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Golden files of the TF-IDF baseline, made with scikit-learn.
 
 usage: golden_baseline.py                        writes tests/golden/baseline_{tfidf,linear}.json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/score_calibration.json: temperature, NLL, ECE, Brier and the grid of W4, by NumPy and SciPy.
 
 Needs numpy, scipy. Run from the repository root: python3 tools/golden_calibration.py

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/csv_*: tables as Python's csv module writes them, with the rows it reads back; the same compressed by gzip (two
 members) and zstd (two frames). usage: golden_csv.py [FOLDER]"""
 import csv

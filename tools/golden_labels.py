@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/score_labels.json: multi-label figures, thresholds and bootstrap intervals by scikit-learn and NumPy.
 
 Needs numpy, scikit-learn. Run from the repository root: python3 tools/golden_labels.py

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/nn_*.safetensors with PyTorch and transformers: what tiny random BERTs and a real MiniLM give.
 
     golden_nn.py TINY_OUT_FOLDER [MINILM_FOLDER]

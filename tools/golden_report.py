@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/report_scores.json: logits of two tasks, and what scikit-learn and NumPy say of them.
 
 usage: golden_report.py tests/golden

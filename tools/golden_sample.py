@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Golden file of random sweeps: the draws that coordinator/sample.h promises, by another implementation of Philox4x32-10 and of the rules.
 
 usage: golden_sample.py >tests/golden/sample.json        (Python's standard library only)

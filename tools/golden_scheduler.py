@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Golden file of the sweep's schedulers: what Optuna's own pruners decide about scripted trials whose epochs come in interleaved.
 
 usage: golden_scheduler.py >tests/golden/scheduler.json        (needs optuna; made with 3.6.1)

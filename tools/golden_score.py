@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/score_*.json and tests/golden/numpy_shuffle.json: what scikit-learn, PyTorch and NumPy say.
 
 Needs numpy, scikit-learn, torch. Run from the repository root: python3 tools/golden_score.py

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/tensors_*: small files of PyTorch and safetensors with what they hold, as text.
 
 Usage: golden_tensors.py OUT_FOLDER   (needs torch and safetensors)

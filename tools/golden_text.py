@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Golden files of the tokeniser, made with Hugging Face `tokenizers`, and checks by hand against it.
 
     golden_text.py --table FILE                  common/text/unicode_table.c, read off from `tokenizers`

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of worker/train: the order of rows and learning rates (train_plan.json), and whole training runs of a tiny random
 BERT in PyTorch and transformers (train_model/, train_runs.json) that the trainer must repeat.
 

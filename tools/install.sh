@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced by demo.sh and test.sh: installs Debian packages that are missing, and only those; without rights it prints the list
 # and stops.
 need_packages() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Prints the tables of docs/scaling.md: time of a training step of BERT-base on 1 to 512 ranks, from measured constants.
 
 A simulation of what a rank does (worker/train/step.c, worker/comm/mpi.c), not a closed formula: buckets become ready while backward

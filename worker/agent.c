@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the life of a worker group: commands from rank 0 to the others, leases, devices, reports. */
 #include "worker/agent.h"
 

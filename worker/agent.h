@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A worker group at work: rank 0 takes leases from the coordinator and all ranks run them together, until the coordinator ends
  * it. A lease that fails is reported and the next one taken, as long as the ranks of the group can still communicate. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the measuring of whole steps and of inference, on rows of given lengths or of a data set. */
 #include "worker/bench.h"
 

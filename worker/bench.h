@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* `muster bench`: tokens per second of the training engine on this machine, and the share of its own GEMM rate. */
 #pragma once
 

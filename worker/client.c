@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the thread of the control connection. */
 #include "worker/client.h"
 

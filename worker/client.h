@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's side of the control connection. A thread of its own exchanges messages with the coordinator and sends heartbeats
  * while the training thread computes; the two share state under one mutex. Rank 0 sends and receives everything; the client of
  * another rank only sends heartbeats, so that the coordinator knows that each rank is alive, and where. Lost messages are sent

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The fake device: trials that follow a script in place of a network, to try sweeps, pruning, failures and the control plane
  * in seconds. Everything around it is real: data, split, logits.h5, metrics, TensorBoard, checkpoint, decisions, bundle.
  *

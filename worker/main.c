@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster-worker: takes leases from a coordinator and carries them out. */
 #include "common/base/fault.h"
 #include "common/base/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the checks that ranks make before they work together. */
 #include "worker/preflight.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the ranks of a group have to agree on before they work together: the same program, the same run directory. */
 #pragma once
 

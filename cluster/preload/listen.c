@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Needs nothing of this project: it is loaded into programs that are not ours. */
 #include "cluster/listen.h"
 

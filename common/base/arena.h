@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that is given out piece by piece and freed all at once: the texts of many rows. */
 #pragma once
 

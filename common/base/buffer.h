@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A growing run of bytes, always followed by a NUL that `size` does not count. Zero-initialise; buffer_free ends it. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Time: a monotonic one for durations, the wall clock for records only (no decision depends on it). */
 #pragma once
 

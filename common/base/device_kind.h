@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Compute devices: the one list of them. worker/device/device.h has what each does. */
 #pragma once
 

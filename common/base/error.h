@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An error has one message: whoever first knows the cause writes it, callers return it unchanged.
  *
  * A function that can fail takes `struct error *e` last and returns 0, or -1 with *e filled. Its outputs are set only on success,

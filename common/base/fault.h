@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Planned faults: MUSTER_FAULT in the environment plans what fails where, so that a test can kill everywhere and compare what
  * comes back. Off by default, and then one branch at each place.
  *

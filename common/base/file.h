@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Files: read whole, mapped, and written so that a crash at any moment leaves the old file or the new one, never a part.
  * Messages name the path; a directory in place of a file, an empty name or a missing directory is said as such. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a file is by its first bytes, where it is something that Muster does not read: so that a refusal can say so and tell how
  * to convert it. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Who starts the workers: the one list of launchers. cluster/launcher.h has what each does. */
 #pragma once
 

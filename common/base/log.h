@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the programs write to standard error while they run: one full line per call (2047 bytes at most), prefixed by the
  * program's name. Thread-safe, except log_setup. Errors that end the program are printed by main alone, from struct error. */
 #pragma once

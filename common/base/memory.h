@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Host memory that is not available ends the program with one line and exit code 1, since no caller could go on. What else comes
  * from outside is reported to the caller as an error; only a mistake of the program itself (a broken invariant) aborts. Sizes
  * that come from a file are checked against a limit before they get here. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns NumPy's legacy random numbers: MT19937 (Matsumoto and Nishimura, 1998) and RandomState's use of it. */
 #include "common/base/numpy_random.h"
 

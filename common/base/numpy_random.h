@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NumPy's legacy RandomState (MT19937), as far as a split needs it: RandomState(seed).shuffle(list). */
 #pragma once
 

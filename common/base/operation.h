@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What this process is doing now, in one word: heartbeats carry it, so that the death of a rank can be told with its operation,
  * and a hook (planned faults) is called where one begins. Set by the thread that works, read by any. */
 #pragma once

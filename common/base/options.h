@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command line of both programs: one table of options per verb (parsing, --help and "did you mean" walk it). */
 #pragma once
 

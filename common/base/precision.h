@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Number formats of activations and matrix products: the one list of them. Master weights, moments and sums are f32 in any case.
  */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Child processes: the one place that forks. A child gets /dev/null as its standard input; its output comes through a pipe. */
 #pragma once
 

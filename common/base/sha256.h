@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SHA-256 (FIPS 180-4) through libcrypto. Digests travel as 64 lower-case hexadecimal digits. */
 #pragma once
 

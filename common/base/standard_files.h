@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a process must settle before anything else opens a file. */
 #pragma once
 

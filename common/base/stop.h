@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A stop asked for by signal (SIGTERM, SIGINT, SIGUSR1). Every phase that lasts polls it; a second signal, at least
  * STOP_AGAIN seconds after the first, ends at once. */
 #pragma once

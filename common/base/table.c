@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the hash table of texts: open addressing, grown at half load. */
 #include "common/base/table.h"
 

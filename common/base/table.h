@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A hash table from texts to numbers, in order of first appearance. Keys are borrowed and must outlive the table. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What this process did when, in the events of Chrome's trace format (chrome://tracing, Perfetto): spans that nest on one track a
  * rank. Off until trace_start; then a span costs two looks at the clock and no memory, and the newest TRACE_SPANS are kept. For
  * the one thread that trains. */

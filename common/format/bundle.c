@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the bundle directory: what is in it, and that it is put in place whole. */
 #include "common/format/bundle.h"
 

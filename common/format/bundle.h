@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A bundle: a directory that transformers loads (config.json, model.safetensors, tokenizer.json, vocab.txt,
  * tokenizer_config.json, special_tokens_map.json) and that carries its own decision rule (inference_config.json) and model
  * card (README.md), and known_rows.bin. It appears whole or not at all. */

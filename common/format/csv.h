@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CSV and TSV: a header line with the columns' names, cells in double quotes where they hold the separator, quotes ("" for one)
  * or line ends (RFC 4180); and the dialects that programs write: any of , ; tab | as the separator, a first line "sep=;" as Excel
  * has it, LF, CRLF, CR CR LF or CR line ends, columns without a name ("Unnamed: 2", as pandas names them, by index from 0),

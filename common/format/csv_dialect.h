@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a CSV or TSV is written in, told by its bytes. Inside csv.c only. */
 #pragma once
 

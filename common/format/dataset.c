@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the rows file: its layout, the checks on opening, the writer.
  *
  * Little-endian. A header of 256 bytes, then the sections in the order of `enum section`, each at a multiple of 64:

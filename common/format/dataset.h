@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A data set after cleaning and tokenising: one read-only mapped file ("tokens/<hash>.rows") that the coordinator writes
  * once and every worker maps. A row's number is its place in this file (0-based, order of the input); it is the "row" of
  * philox.h, of plans and of messages. Its id is the user's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inference_config.json of a bundle: how logits become decisions, and what the model was made of and by. Checked keys:
  *   max_length     whole number, 3 to the model's positions; required
  *   temperature    1e-6 to 1e6; logits are divided by it; absent: 1

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of one JSON document, as pandas and datasets write them: a list of objects; an object one member of which is such a list
  * ({"data": [...]}); columns ({"text": {"0": ..}} or {"text": [..]}); rows by index ({"0": {..}}); columns, index and data
  * ("split"). The whole document is held in memory; JSON Lines is read line by line. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON Lines: one object a line, read and parsed one row at a time, out of .gz and .zst too (stream.h). Blank lines, CRLF, a BOM
  * and the NaN and Infinity that Python writes (read as null) are accepted. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the marks of the rows that a bundle knows: of each part a sorted list. */
 #include "common/format/known_rows.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* known_rows.bin of a bundle: which rows it was trained, tuned and tested on, so that an evaluation can tell them from new ones.
  * A row is known by the first 8 bytes of the SHA-256 of its tokens as the model sees them, whatever its id and labels: texts that
  * are one to the model are one here, and nothing of a text can be read from it. */

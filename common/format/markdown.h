@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A Markdown table whose columns line up, so that the file reads as well as what is rendered from it. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns config.json: which models are supported, and the defaults that transformers' BertConfig has. */
 #include "common/format/model_config.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a Hugging Face model directory says of itself (config.json), checked: an unsupported model_type, activation, position
  * type or a size out of bounds is refused by name (ERROR_USAGE, since the job file names the model). */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the pickle machine: a stack, a memo and one table row per opcode. Values refer to each other and may form cycles;
  * nothing here or in the callers walks them recursively, so that depth costs nothing. */
 #include "common/format/pickle.h"

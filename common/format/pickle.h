@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An unpickler that builds a description of a pickle and executes nothing: calls are kept as (what, arguments), for the
  * caller to understand. Protocol 2, as torch.save writes. Memory stays within a small multiple of the bytes read. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns HDF5: the logits of a trial, and the results of a run.
  *
  * A logits file starts with a user block (HDF5's room for others) that holds the sha256 of all behind it. It is checked before

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Logits and results in HDF5; the sole owner of hdf5.h. Files are closed after every call and replaced atomically.
  *
  * trials/<key>/logits.h5   /<part>/epoch-<n>/logits  float32 (rows, labels), rows in the order of split.part[part].rows

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the safetensors format: every statement of the header is checked against the file before a tensor is handed out. */
 #include "common/format/safetensors.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reader of the safetensors format (8 bytes of header size, a JSON header, the tensors without gap or overlap); the writer
  * is in tensor_file.h. */
 #pragma once

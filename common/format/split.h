@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* split.json: which row is in which part. Holds row ids (the user's), the sha256 of the data set's rows (dataset_rows_sha256: no
  * tokens, so that models with different tokenisers share a split), and its own sha256 over parts and ids; read back against a
  * data set, it becomes row numbers. The two hashes may be absent (a file made by other hands); every id is checked all the same.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns reading files front to back, compressed or not; the sole owner of zlib and libzstd. */
 #include "common/format/stream.h"
 

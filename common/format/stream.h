@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file's bytes from front to back, through a window that moves: as they are, or out of gzip or Zstandard, which is told by the
  * first bytes, not by the name. Memory: the window, which grows to the longest piece that a reader has not taken yet (1 GiB at
  * most), whatever the size of the file. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file of rows, whatever its format: JSON Lines, one JSON document, CSV or TSV, each as it is or as .gz or .zst. The format is
  * told by the name (.jsonl .ndjson .json, .csv, .tsv .tab, before .gz or .zst), for other names by the first line; JSON is read
  * as one document (json_rows.h) where it begins with a list, or is an object that holds a table. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The named tensors of an open file. */
 #include "common/format/tensor_file_builder.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Named tensors in a file, whatever the file: safetensors, or PyTorch's pickle in zip form or in the form of before 1.6
  * (read by an unpickler that builds tensors and executes nothing). Checked whole when opened: headers, shapes, offsets,
  * overlaps; everything wrong is ERROR_DATA with path and tensor. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How a reader of one format fills a tensor_file; for the readers in this directory, and for fuzzers, which have bytes and no
  * file. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which reader a file of tensors gets, by its first bytes. */
 #include "common/format/safetensors.h"
 #include "common/format/tensor_file_builder.h"

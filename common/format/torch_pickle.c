@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns torch.save's two formats. Both hold one pickle that describes tensors as views of numbered storages; they differ in
  * where the storages' bytes lie: entries "<top>/data/<key>" of a zip archive, or one after another behind the pickles. */
 #include "common/format/torch_pickle.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Readers of torch.save's two formats: the zip archive (PyTorch 1.6 and later) and the run of pickles of before. Nothing in
  * the file is executed: a pickle may name only the few things that tensors are made of, and anything else is refused by
  * its name. Tensors that are not row-major in their storage (transposed, sliced) are copied into row-major order. */

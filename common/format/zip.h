@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Zip archives: a directory into one, and reading one that is in memory; the sole owner of libzip. */
 #pragma once
 

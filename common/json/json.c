@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns JSON documents: the tree, what is printed. json_scan.c says what is accepted; cJSON builds. */
 #include "common/json/json.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The scan of a JSON text before cJSON reads it: inside json.c only. It refuses what cJSON lets through (RFC 8259: trailing text,
  * 01, 1., control characters, bad UTF-8, lone surrogates), and knows the place. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the resampling of rows. */
 #include "common/score/bootstrap.h"
 

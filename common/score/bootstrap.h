@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How far a metric may be off by the choice of rows: the percentile bootstrap (Efron, 1979). Rows are drawn with replacement; row
  * i of draw d is word i % 4 of philox(seed, RANDOM_BOOTSTRAP, i / 4, 0, 0, d), times the rows, over 2^32. Equal seeds draw equal
  * rows, so two rules are compared draw by draw. R rows, L labels. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Temperature scaling (Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017): logits are divided
  * by one T > 0, or each label's by its own, found on VALIDATION; and how well probabilities match frequencies. temperatures (L);
  * NULL: ones. */

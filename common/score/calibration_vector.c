@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns a temperature for each label. Of many labels a row every one is a problem of its own; of classes they are found together,
  * by Newton's method: the NLL is convex in b = 1 / T, and its Hessian is only ever multiplied with a vector (conjugate
  * gradients), so that 1,000 classes cost no more than 1,000 times one. */

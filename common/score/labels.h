@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Multi-label: many labels a row, each with a probability and a threshold of its own. Figures as scikit-learn's on indicator
  * matrices, zero_division = 0: the macro average is over all labels, also those that no row has. R rows, L labels. */
 #pragma once

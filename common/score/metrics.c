@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the metrics that models are compared by. Ratios are made from whole counts and divided once, so that equal results are
  * equal numbers and ties are ties. */
 #include "common/score/metrics.h"

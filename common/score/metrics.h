@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics as scikit-learn computes them; pure functions on arrays. Undefined ratios are 0 (zero_division=0). */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Threshold selection on VALIDATION data: the argument type is how rule 6 ("test never tunes") is kept: only code that
  * holds a validation set can build one. prediction is p >= t. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Added tokens ("[SEP]", a user's own): found in a text before it is cut into words. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Input composition: fields of a row into one text. Each field has white space (Python's str.split: Unicode) collapsed to
  * one space and trimmed, and is cut behind so many words; the non-empty ones are joined with `joiner`. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* BERT's normaliser and word boundaries, character by character; the sole owner of utf8proc in this room. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns rows of model input: two texts, truncated and put between special tokens. */
 #include "common/text/pair.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One row of model input from one or two texts: [CLS] A [SEP] or [CLS] A [SEP] B [SEP], truncated to max_length. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns TF-IDF: which terms are columns, and the values of a row. */
 #include "common/text/tfidf.h"
 

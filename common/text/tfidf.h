@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Texts as sparse vectors: words and pairs of neighbours, TF-IDF, as scikit-learn's TfidfVectorizer(ngram_range=(1, 2),
  * sublinear_tf=True, min_df=, max_features=) makes them. Words: runs of two or more letters, digits and '_' of the text in lower
  * case as Python has it. A column's idf is ln((1 + n) / (1 + df)) + 1, a row's value (1 + ln count) * idf, its length 1 (L2).

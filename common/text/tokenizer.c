@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns encoding: from bytes to token ids. */
 #include "common/text/tokenizer.h"
 

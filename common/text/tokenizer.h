@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* WordPiece with BERT's normaliser, equal id for id to Hugging Face `tokenizers`. Reads tokenizer.json, else vocab.txt +
  * tokenizer_config.json, of a model directory. A tokenizer is immutable once open and may be used by many threads. */
 #pragma once

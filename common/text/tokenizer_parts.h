@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the tokeniser share; nobody else includes it. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Made by tools/golden_text.py --table with tokenizers 0.23.3; not edited by hand. */
 #include "common/text/unicode_table.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What Hugging Face `tokenizers` takes a character for. It mixes Unicode versions (categories of 8, decompositions of 9,
  * lower case of its Rust release), so the tables are read off from it by tools/golden_text.py and not from utf8proc, which
  * supplies the rest: canonical decompositions, combining classes and the lower case of characters not listed here. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* UTF-8, one character at a time. Bytes that are not UTF-8 count as U+FFFD, one for each maximal subpart of a sequence, as
  * Unicode recommends and Python's errors="replace" does. */
 #pragma once

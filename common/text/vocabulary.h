@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The words of a WordPiece vocabulary in a double-array trie (Aoe 1989): longest match first, one memory access a byte. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Words of a text as scikit-learn's vectorizers see them: lower case (Python's str.lower), then runs of two or more characters of
  * the regular expression class \w (letters, numbers, '_'). */
 #pragma once

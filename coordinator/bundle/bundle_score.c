@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way from a bundle and a file to logits: tokenise, one score lease on one local rank. */
 #include "coordinator/bundle/bundle_score.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A bundle applied to a file of rows: one pass, logits in the order of the rows. */
 #pragma once
 

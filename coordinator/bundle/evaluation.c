@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns evaluation.json. */
 #include "coordinator/bundle/evaluation.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* evaluation.json: what the chosen rule is worth on validation and TEST beside the plain 0.5 and the one threshold for all, with
  * intervals; metrics only. All thresholds come from the run and are changed by nothing here. */
 #pragma once

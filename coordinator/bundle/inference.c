@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns inference_config.json: all that predicting needs beyond the weights, and what the numbers rest on. */
 #include "common/base/version.h"
 #include "coordinator/bundle/publish.h"

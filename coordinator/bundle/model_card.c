@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the model card (README.md of a bundle). */
 #include "common/base/buffer.h"
 #include "common/base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the making of a bundle from what a run has found. */
 #include "coordinator/bundle/publish.h"
 

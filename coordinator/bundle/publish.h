@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The bundle: a model directory that transformers loads, with its decision rule, its metrics and where it comes from; and the
  * same as .zip. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way of all trials' logits into results.h5. */
 #include "coordinator/bundle/results_merge.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* results.h5: the logits of every finished trial, by row id, in one file. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the changes of a decision rule. */
 #include "coordinator/bundle/rule.h"
 

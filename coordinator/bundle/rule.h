@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of a bundle's decision rule: checked, atomic, with what was there before kept in its history. */
 #pragma once
 

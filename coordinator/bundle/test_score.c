@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the test part's one appearance in a run. */
 #include "coordinator/bundle/test_score.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The last word on the chosen trial: its weights scored on validation and TEST at the run's thresholds, which are never changed
  * here. */
 #pragma once

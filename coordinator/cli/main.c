@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster: the coordinator and the command line; the one place where errors are printed. */
 #include "common/base/fault.h"
 #include "common/base/log.h"

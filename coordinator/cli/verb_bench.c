@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster bench: the worker measures itself; it reads the options too. */
 #include "cluster/launcher.h"
 #include "common/base/memory.h"

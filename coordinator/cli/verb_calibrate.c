@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster calibrate: temperatures by labelled validation rows. Of a bundle: thresholds move along with the probabilities, so that
  * decisions stay what they were. Of a run: its stored logits are tuned again, and all that follows is made again. */
 #include "cluster/launcher.h"

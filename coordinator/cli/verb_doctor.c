@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster doctor: what this build and this machine have, and what is missing. */
 #include "cluster/launcher.h"
 #include "common/base/memory.h"

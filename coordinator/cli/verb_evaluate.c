@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster evaluate: a bundle on labelled rows, at its own temperature and thresholds; a gate for CI. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"

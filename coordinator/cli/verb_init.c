@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster init: looks at somebody's data and writes a job that runs on it, with the reason for each choice on the screen. */
 #include "common/base/file.h"
 #include "common/base/log.h"

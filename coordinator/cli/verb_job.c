@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs that take a job: run up to a stage, on workers of our own or as part of an MPI job. */
 #include "cluster/launcher.h"
 #include "common/base/file.h"

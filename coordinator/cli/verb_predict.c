@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster predict: labels, probabilities and logits of a file's rows, in one pass. */
 #include "common/base/file.h"
 #include "common/base/log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster report: the page of a run, finished or not. */
 #include "coordinator/cli/verbs.h"
 #include "coordinator/report/report.h"

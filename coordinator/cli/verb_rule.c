@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster rule: the decision rule of a bundle, shown or changed. */
 #include "coordinator/bundle/rule.h"
 #include "coordinator/cli/verbs.h"

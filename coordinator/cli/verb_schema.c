@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster schema: the job file as a JSON Schema, to standard output. */
 #include "coordinator/cli/verbs.h"
 #include "coordinator/job/job_schema.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster status: how far a run is, once or until it ends; takes no lock and changes nothing. */
 #include "common/base/clock.h"
 #include "common/base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs of muster: the command line, --help, the manual pages and the shell's completion walk this table. */
 #include "coordinator/cli/verbs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs of the command line; one file each. All return -1 with the error that main prints. */
 #pragma once
 

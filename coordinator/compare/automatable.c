@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the report of what can go without a person. */
 #include "coordinator/compare/automatable.h"
 

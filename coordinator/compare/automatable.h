@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* W5: which labels a model finds as well as people agree on them, and how many documents need no person for it. Many labels a
  * row; a report on test, which chooses nothing. */
 #pragma once

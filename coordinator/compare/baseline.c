@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the making of the TF-IDF baseline from a run's data. */
 #include "coordinator/compare/baseline.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The TF-IDF baseline of a run: fitted on the train rows' texts, scored on validation and test. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the fitting of the baseline. */
 #include "coordinator/compare/baseline_fit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The baseline that every transformer has to beat: TF-IDF of words and pairs of words, and a logistic regression for each label.
  * A pure function of its texts. It is fitted on the train rows alone; other rows are only scored. */
 #pragma once

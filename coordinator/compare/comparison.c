@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the comparison at the end of a run. */
 #include "coordinator/compare/comparison.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The report of a run beside its transformer: the TF-IDF baseline, both together, and what could go without a person. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the mean of two models. */
 #include "coordinator/compare/ensemble.h"
 

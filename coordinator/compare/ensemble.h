@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The transformer and the baseline together: the weighted mean of their probabilities. */
 #pragma once
 

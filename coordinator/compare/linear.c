@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns liblinear. */
 #include "coordinator/compare/linear.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Logistic regression of sparse rows, as scikit-learn's LogisticRegression(C=1, solver="liblinear") fits it; the sole owner of
  * liblinear. Weights: (columns + 1), the last one is the intercept, which is regularised like the others. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the comparison of models on equal terms. */
 #include "coordinator/compare/scored_model.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Models side by side: each with its logits on validation and test, thresholds by the job's rule on validation, and metrics on
  * both with the thresholds frozen. Test never tunes: what chooses is handed struct validation_logits. */
 #pragma once

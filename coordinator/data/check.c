@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the check stage: rows file, facts of rows, check.json. */
 #include "coordinator/data/check.h"
 #include "common/base/buffer.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Data stages: from the user's files to the rows file, the split and what `check` says of them. Each stage is done once: its
  * output carries the hash of what it was made from, and is made again only if that changed. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the judgement on problems of the data. */
 #include "coordinator/data/data_problems.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Problems that make a result wrong, by the names that "data.accept" takes. Above its bound a problem stops the run (ERROR_DATA)
  * unless it is accepted; below, it is printed:
  *   conflicting_duplicates  rows that repeat another's texts with another label: more than 1 % of the rows, and 5 of them

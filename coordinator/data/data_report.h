@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* check.json: what the data is like, for programs; and the same for people. */
 #pragma once
 

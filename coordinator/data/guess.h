@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Guesses what the fields of somebody's data are for: by their values first, by their names where values leave it open. */
 #pragma once
 

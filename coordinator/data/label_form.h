@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a job's label values mean, decided once for all of its rows: the classes, and the class of each value. docs/data.md has
  * the rule for each form. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The label values of a job's rows as they stand in its files, whatever the format: texts without the blanks around them, so that
  * JSON Lines, CSV and lists of the same rows give the same values. What they mean is decided once all are seen (label_form.h). */
 #pragma once

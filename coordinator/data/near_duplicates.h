@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Near duplicates: rows whose words, five at a time, are the same to a Jaccard similarity of 0.8 or more, in text A and in text B
  * each. Found by MinHash (Broder 1997): 128 permutations, 21 bands of 6, so that a pair at 0.8 is seen with a chance of 99.8 %;
  * each pair seen is then verified on its words. Deterministic; letters count alike in either case (ASCII). */

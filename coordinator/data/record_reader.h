@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file of rows while it is read. Seen by records.c, which owns rows and texts, and record_labels.c, which owns labels. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The user's rows, cleaned: what a row of input says once its fields are composed and its label is understood. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of each row's text beyond its tokens: a fingerprint, and which rows say the same. check makes it and keeps it
  * beside the rows file, so that the split can be examined without reading the data again.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the split stage: which group goes to which part, and the class weights that the train part gives. */
 #include "common/base/file.h"
 #include "common/base/memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the examination of a split. */
 #include "coordinator/data/split_check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a split is like: rows, groups, labels and fingerprint of each part, and what of train stands in the others. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Iterative stratification (Sechidis, Tsoumakas, Vlahavas: "On the stratification of multi-label data", ECML 2011) of whole
  * groups: the label with the fewest rows left is dealt out first, each group to the part that lacks most of that label. With one
  * label a row it is plain stratification. */

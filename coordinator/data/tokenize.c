@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way from cleaned rows to a rows file. */
 #include "coordinator/data/tokenize.h"
 

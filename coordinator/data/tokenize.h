@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From cleaned rows to a rows file: tokenised by all cores, some thousands of rows at a time. */
 #pragma once
 

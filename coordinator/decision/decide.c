@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the choice of a decision rule. */
 #include "coordinator/decision/decide.h"
 

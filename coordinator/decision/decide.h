@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The decision rule of a run: thresholds of every trial by the kind of its labels, the best trial, tune.json. On validation. */
 #pragma once
 

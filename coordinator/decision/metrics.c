@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way from logits and a rule to metrics. */
 #include "coordinator/decision/metrics.h"
 

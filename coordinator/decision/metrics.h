@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What decisions are worth on rows whose labels are known, for all kinds of decision. Chooses nothing. */
 #pragma once
 

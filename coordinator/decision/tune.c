@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the choice of thresholds and how it is shown. */
 #include "coordinator/decision/tune.h"
 

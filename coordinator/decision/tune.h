@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Thresholds of trials, by the job's rule, on validation alone. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the thresholds of many labels a row. */
 #include "common/base/memory.h"
 #include "common/score/labels.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the validation part and the choice of an epoch on it. */
 #include "coordinator/decision/validation.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The validation part as tuning sees it: its labels, and what a trial's logits say on it. Everything that picks an epoch or a
  * threshold is handed this type and nothing else, so that test data cannot get there (architecture.md, rule 6). */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The loop of a dispatch: starts worker groups, gives them leases, watches them, and stops them. */
 #include "coordinator/dispatch/dispatch.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Gives trials to worker groups as leases and follows them to their end: control socket (CURVE), connection file (<run
  * directory>/connection.json, 0600), groups (alive while their heartbeats come) and, through cluster/, the processes it started.
  * One thread: observers are called inside dispatch_run, which blocks until all trials have ended. */

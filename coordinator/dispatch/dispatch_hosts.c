@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* On which hosts the worker groups of a dispatch run, and at which address it listens for them. */
 #include "coordinator/dispatch/dispatch_state.h"
 

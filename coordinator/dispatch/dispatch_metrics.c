@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What dispatch serves to Prometheus: text format 0.0.4, names as its conventions have them (muster_*, _total for what only
  * grows, base units). */
 #include "coordinator/dispatch/dispatch_state.h"

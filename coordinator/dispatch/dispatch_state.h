@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Internals of dispatch, for its own files only: dispatch.c (the loop: starts groups, gives leases, watches) calls on_message.c
  * (handles what workers send), dispatch_hosts.c (where groups run) and dispatch_metrics.c; dispatch.c and on_message.c both call
  * group.c (sends to a group, fails it, requeues its trial). All on the thread of dispatch_run; only dispatch_receive blocks, for

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sends to a worker group, stops it, fails it, and requeues its trial. */
 #include "coordinator/dispatch/dispatch_state.h"
 

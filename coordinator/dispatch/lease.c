@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/dispatch/lease.h"
 
 #include "common/base/memory.h"

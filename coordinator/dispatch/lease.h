@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The leases of one dispatch: for each trial, where it stands. A lease has a number of its own; messages under an older number
  * are ignored. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* GET /metrics on a port of the loopback interface, for Prometheus: serves the text that was set last, from a thread of its
  * own, so that neither a request nor the coordinator waits for the other. No call blocks. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster itself started by mpirun or srun. */
 #include "coordinator/dispatch/mpi_attach.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Being started under an MPI launcher: `mpirun -np N muster run JOB`, `srun --mpi=pmix -n N muster run JOB`, on one host or
  * several that share the run directory. All N processes are muster; rank 0's stays the coordinator (it never calls MPI) and
  * starts a worker as its child, the others become workers as soon as the coordinator's connection file is there.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Handles the messages of workers, and what follows for their trials. */
 #include "coordinator/dispatch/dispatch_state.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/dispatch/progress.h"
 
 #include "common/base/buffer.h"

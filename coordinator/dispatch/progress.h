@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a person sees of the groups at work: on a terminal one bar a group, else a full line for each every 10 seconds. */
 #pragma once
 

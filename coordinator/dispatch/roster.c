@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Worker groups and their processes. */
 #include "coordinator/dispatch/roster.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker groups of a run: their processes, what they work on, and when each rank last sent something. Nothing here blocks;
  * one thread. */
 #pragma once

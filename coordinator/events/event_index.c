@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/events/event_index.h"
 
 #include "common/base/memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Positions of events by (name, field, value), so that a restart of many trials does not scan the log for each of them. An index
  * is built over the whole log the first time a (name, field) is asked for, and kept up to date from then on. One thread. */
 #pragma once

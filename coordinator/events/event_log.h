@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* events.jsonl of a run directory, the truth of a run: log first, act second (rule 2). One JSON object a line with "time" and
  * "event", appended and fsynced. Restart = replay; applying an event twice is harmless. An incomplete last line (a crash while
  * writing) is dropped with a warning; damage anywhere else is ERROR_FAILED with the line.

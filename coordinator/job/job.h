@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The job file: strict JSON, one table of keys (job_fields.c: dotted name, type, default, bounds, help) that the reader,
  * `key=value` overrides, job.json, trial options and --help walk. An unknown key is ERROR_USAGE with "did you mean"; an ill-typed
  * or out-of-bounds value says what was expected and found. Paths in a job file are taken from the current directory. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the table of job keys: reading, checking, printing and explaining a job all walk it. */
 #include "coordinator/job/job_fields.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of job keys and what can be done with a row of it. Seen by job*.c, what documents the keys, and tests. */
 #pragma once
 

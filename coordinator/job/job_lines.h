@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where a key stands in a job file, for messages. */
 #pragma once
 

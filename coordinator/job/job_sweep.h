@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The swept keys of a job: what may stand there. A key has a list of values, or, where values are drawn (sweep.sample "random"),
  * a range {"from": 1e-6, "to": 1e-4, "log": true}; log: the logarithm is uniform (default: true for lr, false for the others). */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a trial makes of its job: other values of swept keys, and a name for them. */
 #pragma once
 

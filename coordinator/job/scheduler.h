@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which trials a sweep gives up before their end: a pure function of what was reported before, so that the same reports in the
  * same order give the same decisions. A metric is one of the validation part after an epoch, the higher the better; one that is
  * not a number is worse than all others.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way from a sweep's lists and ranges to the values of a trial. */
 #include "coordinator/job/sweep_points.h"
 

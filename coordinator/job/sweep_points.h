@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Points of a sweep: every combination in turn, or drawn at random. */
 #pragma once
 

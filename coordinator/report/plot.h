@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pictures: series of points on two axes, drawn as SVG and PNG files. The sole owner of gnuplot, which runs as a child process
  * and reads its script from standard input; no shell takes part, and every text is quoted. */
 #pragma once

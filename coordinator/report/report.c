@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the making of report.html: reads the run, draws, writes the page. */
 #include "coordinator/report/report.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* report.html: what a run did and what came of it, on one page that needs nothing else. */
 #pragma once
 

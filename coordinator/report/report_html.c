@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how pieces of a page are written. */
 #include "coordinator/report/report_html.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pieces of a page. Whatever comes from data goes through html_text. */
 #pragma once
 

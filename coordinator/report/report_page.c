@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the top of a report and what it says of results, trials, thresholds and calibration. */
 #include "coordinator/report/report_page.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns what a report's plots show. */
 #include "coordinator/report/report_plots.h"
 

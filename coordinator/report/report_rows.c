@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns what a report says of labels, errors, data and provenance, and its end. */
 #include "coordinator/report/report_page.h"
 #include "coordinator/report/report_texts.h"

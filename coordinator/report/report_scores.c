@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the metrics of a report that are worked out from logits. */
 #include "coordinator/report/report_scores.h"
 

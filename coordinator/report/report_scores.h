@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the winner's logits say of one part: metrics of each label, curves, reliability, confusion, worst errors. Figures on test
  * are for showing; nothing is chosen here. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the look of a report, and the few lines of script that sort its tables. */
 #include "coordinator/report/report_html.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the second reading of the user's data, for the rows that a report shows. */
 #include "coordinator/report/report_texts.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Texts of a few rows, read again from the user's data by id. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the reading of a run's directory for a report. */
 #include "coordinator/report/run_directory.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a run's directory holds, as far as it goes: the input of a report. Anything may be absent (NULL, 0) in a run that is not
  * finished; what is there but damaged is an error. */
 #pragma once

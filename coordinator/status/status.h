@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How far a run is, from its directory alone: events.jsonl, the tail of each running trial's metrics.jsonl, and on the
  * coordinator's host whether its process is there. No socket, no lock, nothing is written: any host that shares the directory may
  * look, as often as it likes, while the run goes on. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how a run's status is told, to people and to programs. */
 #include "coordinator/status/status.h"
 

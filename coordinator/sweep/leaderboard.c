@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the table of trials. */
 #include "coordinator/sweep/leaderboard.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of trials: scored on validation, best first; as JSON, as Markdown and for the screen. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way between events.jsonl and the scheduler. */
 #include "coordinator/sweep/scheduler_replay.h"
 

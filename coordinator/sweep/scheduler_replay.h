@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler of a run at work: it is told again what events.jsonl knows at each start, and its decisions stand in the events
  * of the epochs they were made at. An epoch judged before is not judged again: what the log says of it holds. The baseline is
  * never stopped, for the table compares with it, and the last epoch of a trial stops nothing. */

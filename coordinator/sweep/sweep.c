@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the list of trials that a job asks for. */
 #include "coordinator/sweep/sweep.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The trials of a job: the baseline, and those of "sweep": the grid that its lists span, or points drawn at random. A point with
  * the options of another, or of the baseline, is that one. */
 #pragma once

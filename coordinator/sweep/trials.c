@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the training of trials: leases out, verdicts, and what is remembered of them in events.jsonl. */
 #include "coordinator/sweep/trials.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Trials of a run: what is finished already, and the training of the rest through dispatch. */
 #pragma once
 

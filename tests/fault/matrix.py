@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs a tiny job with one planned fault after the other (MUSTER_FAULT, common/base/fault.h), lets it come to its end as its user
 would (the same command again where it stopped), and compares what it leaves with a run that nothing happened to: the weights, the
 logits of every epoch (results.h5), the metrics and the table, byte for byte.

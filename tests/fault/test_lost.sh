@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A coordinator that is gone or asleep, an mpirun that is gone, a run directory that is taken, patience across a stop and a death: what
 # comes out in the end is what a clean run leaves.
 . "$(dirname "$0")/../system/common.sh"

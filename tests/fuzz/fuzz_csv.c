@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as CSV: every record is a row of the header's cells or an error with its place, and the walk ends. */
 #include "common/format/csv.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a rows file: refused, or every row can be read. The input's bytes are laid over a sound file, so that damage
  * behind the first checks is reached. */
 #include "common/format/dataset.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a job file: refused with one line, or a job that is read back from its own job.json as the same job. */
 #include "common/base/file.h"
 #include "coordinator/job/job.h"

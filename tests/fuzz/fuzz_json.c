@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as JSON: refused with a place, or read into a tree that prints and reads back as itself. */
 #include "common/json/json.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a JSON Lines file: every line is a row or an error with its place, and the walk ends. */
 #include "common/format/jsonl.h"
 

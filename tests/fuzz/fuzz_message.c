@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a message of either side: refused or taken, and what was taken says the same when it is sent on. */
 #include "proto/message.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a file of torch.save: the form of before 1.6 (its magic is put in front), and, where the bytes begin as a zip
  * archive, the other form. Read or refused with words, every tensor readable to its last byte. */
 #include "common/format/torch_pickle.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A logits file with any bytes turned over: refused in words, or read as it was written. */
 #include "common/format/results.h"
 

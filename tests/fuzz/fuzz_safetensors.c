@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a safetensors file: read or refused with words, every tensor readable to its last byte. */
 #include "common/format/safetensors.h"
 

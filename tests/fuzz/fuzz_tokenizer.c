@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arbitrary bytes as texts: ids are of the vocabulary, an early stop gives the same start, rows fit and are whole. */
 #include "common/base/file.h"
 #include "common/base/memory.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Looks at a bundle from outside: transformers loads it with no missing, unexpected or mismatched key, its tokenizer loads, and
 config.json and inference_config.json agree. With rows and what `muster predict` said of them, our logits must be those of
 PyTorch.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Compares the documentation with the sources and with what the programs say of themselves. Python's standard library alone.
 
 usage: docs_check.py SOURCE MUSTER-DIRECTORY

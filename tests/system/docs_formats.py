@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Every file of a run directory, and every key of its JSON files, is described in docs/formats.md.
 
 usage: docs_formats.py docs/formats.md RUN ...

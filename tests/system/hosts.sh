@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced behind common.sh: hosts n1, n2, ... on one machine, as network namespaces joined by a bridge, each with a host name of its own and the
 # addresses 10.77.0.N. Everything lies in a mount and network namespace of the test and goes away with it.
 if [ -z "${MUSTER_HOSTS_INSIDE:-}" ]; then

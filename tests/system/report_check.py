@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks a report's page against the files of its run, with nothing but Python's standard library: well-formed, nothing fetched,
 nothing from data understood as markup, and the figures of table.json and inference_config.json in it.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads results.h5 with h5py, as a user would: python results_check.py RESULTS EXPECTED.json. Prints what differs; exit 1.
 
 EXPECTED: {"split_sha256", "labels": [names], "rows": {part: {"id": [], "group": [], "label": []}},

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """The schema of `muster schema` by PyPI's jsonschema: valid by its metaschema, takes what muster takes, refuses what muster refuses.
 
 usage: schema_check.py SCHEMA JOB.json (a job that muster takes) DIRECTORY (for wrong jobs) [OTHER.json ...] (jobs the schema must take)

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Reads TensorBoard event files of trials with code of its own (frames, CRC32C, the wire format), compares them with the
 metrics.jsonl beside them, and then with what the `tensorboard` package reads, where it is installed.
 

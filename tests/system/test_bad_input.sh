@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Wrong input as users type it: each gets one clear line with what, where and what to do, and the right exit code.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

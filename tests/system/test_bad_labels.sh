@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What goes wrong with labels and rules: absent, single and very many labels, rows without any, broken logits, broken bundles. One clear line, nothing lost.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The TF-IDF baseline beside the transformer: its figures, done once, off by a key, and data that carries no baseline.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

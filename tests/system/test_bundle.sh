@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A bundle of a tiny random BERT, as the library writes it, is loaded by transformers with no missing, unexpected or mismatched key.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 python=${PYTHON:-python3}

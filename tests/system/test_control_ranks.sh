@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Groups of two ranks: one is killed, one falls silent, mpirun starts muster itself and passes on a stop; clients without the key.
 . "$(dirname "$0")/common.sh"
 export ASAN_OPTIONS=detect_leaks=0 # Open MPI's components are unloaded when leaks are looked for: no suppression can name them

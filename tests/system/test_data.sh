@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Data as users have it: CSV, TSV and compressed files mean the same as JSON Lines; problems of the data stop; init writes jobs that run.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

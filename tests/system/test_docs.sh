@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The documentation says what is so: links, quoted messages, options, job keys, events and message fields.
 . "$(dirname "$0")/common.sh"
 programs=$(dirname "$(command -v muster)")

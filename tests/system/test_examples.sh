@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The demo's data is what it says: three non-links a link, of other source packages, and the same bytes for the same seed.
 . "$(dirname "$0")/common.sh"
 python3 - "$MUSTER_SOURCE/examples" <<'PY' || fail "examples/debian.py"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The fake device: a sweep of 200 trials in seconds on four groups, the same table from one group, stopped and resumed; and that
 # nobody can take its work for real.
 . "$(dirname "$0")/common.sh"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A sweep on 1, 2 and 3 worker groups: the same bits; longest trials first; a trial that kills every group is given up and named, the others go on.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

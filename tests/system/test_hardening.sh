@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Programs of a release build are hardened: what `readelf` says of them. Sanitizer builds have other means.
 . "$(dirname "$0")/common.sh"
 bin=${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Workers on several hosts: what they make equals a run on one machine; hosts that do not answer, host files with faults, a cut link.
 . "$(dirname "$0")/common.sh"
 . "$here/hosts.sh"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # cmake --install gives a copy that works elsewhere: muster finds its worker beside itself.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch" 60

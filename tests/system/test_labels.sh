@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Many labels a row, the whole way: run, predict, evaluate, rule, calibrate; and that the labels of the test part choose nothing.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The rules that no compiler knows. Who may include whom is checked by the build itself (cmake/check_includes.cmake); here, that this
 # check finds a breach. Then: every third-party header has one owner a program, and no two object files need each other.
 set -euo pipefail

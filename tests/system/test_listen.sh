@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Every socket on which a process of a run listens: a run on this machine listens on loopback addresses only.
 . "$(dirname "$0")/common.sh"
 command -v ss >/dev/null || { echo "skipped: ss (iproute2) is not here"; exit 77; }

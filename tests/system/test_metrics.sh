@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Prometheus text of a coordinator at work: every line of the format, figures that fit the run, loopback only, other requests refused.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

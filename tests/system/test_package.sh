@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # `cpack -G DEB`: a package without errors by lintian, which works once it is unpacked. (Its dependencies are those that
 # dpkg-shlibdeps finds.)
 . "$(dirname "$0")/common.sh"

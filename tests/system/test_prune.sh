@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Pruning and random trials: a real sweep with asha; 200 fake trials on four groups, every decision checked against the rule by another program; a stopped
 # run goes on and runs no pruned trial again.
 . "$(dirname "$0")/common.sh"

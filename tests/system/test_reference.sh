@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Manual pages and completion have every verb, every option and every key of a job that the programs themselves name; the pages
 # are clean man(7).
 . "$(dirname "$0")/common.sh"

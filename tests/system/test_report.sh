@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The page of a run: of a finished one, of many labels with hostile names, of one that has only begun; in a browser where there is one.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

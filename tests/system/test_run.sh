@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The whole way on a tiny model: run, predict, evaluate, status; nothing twice; the same bits on 1, 2 and 4 ranks.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

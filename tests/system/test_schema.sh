@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # `muster schema`: a JSON Schema that takes and refuses what muster does; checked by PyPI's jsonschema.
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A real SLURM of two nodes on this machine: cluster/muster.sbatch carries a sweep through, puts itself back into the queue when warned and
 # resumes; groups by srun and by mpirun; muster started by srun. The end is that of a run without SLURM, byte for byte.
 . "$(dirname "$0")/common.sh"

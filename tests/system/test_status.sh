@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # muster status beside a run: --watch to its end and as it ends, lines and JSON; a stopped, a killed, an absent and an empty run.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"

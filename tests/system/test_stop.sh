@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Stopped by signal, killed, bereaved of a worker: the same command goes on, and the end is byte for byte that of a run left alone.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch" 400

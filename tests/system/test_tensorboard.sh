@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # TensorBoard's event files say what metrics.jsonl says, each step once: of real training, stopped and resumed, killed, and torn.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch" 400

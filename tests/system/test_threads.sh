@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # All threads of a run at once, for ThreadSanitizer: two groups of two ranks, whose links beat beside the work and say lost messages again,
 # and metrics that are read meanwhile. What comes out is that of one group, byte for byte.
 . "$(dirname "$0")/common.sh"

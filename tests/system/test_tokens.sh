@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Token ids equal those of Hugging Face `tokenizers` on every description of the Debian package index (over 60,000 texts).
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # --trace: one file a run, one track a rank, spans that nest, every phase of a step by name; and the share of the GEMM rate beside tokens/s.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch" 60

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes a directory to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Completion for bash: associative arrays out of the tables, and one function that reads them. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster-reference OPTIONS.json DATE DIRECTORY: writes manual pages and completion into a directory. */
 #include "tools/reference/reference.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Manual pages, in man(7). */
 #include "common/base/buffer.h"
 #include "common/base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the manual pages and the shell's completion are made of: the tables of verbs, options and job keys, and those of
  * muster-worker, which it prints itself (`muster-worker options`). Run by the build; not installed. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The kinds of communicator: for communicator.c, which chooses one by name. */
 #pragma once
 

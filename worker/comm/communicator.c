@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the choice of a communicator by name. */
 #include "worker/comm/communicator.h"
 

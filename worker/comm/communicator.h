@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What ranks of a group do together. All calls are collective: all ranks, same order, same sizes. No rank waits without a
  * deadline: a peer that does not answer within `timeout` seconds is ERROR_FAILED naming operation, rank and host. After a failure
  * the communicator is unusable: every call fails with the first message, and destroy leaves without waiting for the others.

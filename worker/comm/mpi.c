@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns MPI: the sole file that includes mpi.h. Everything is non-blocking point-to-point under one polling loop, because only so
  * can every wait have a deadline that names the peer.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the communicator of a group of one rank: every sum is already there. */
 #include "worker/comm/backends.h"
 

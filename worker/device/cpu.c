@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the fast device of the host: its table and the small operations. */
 #include "worker/device/cpu.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how the loops over long arrays are divided among the cpu device's threads: optimiser, activations backward. */
 #include "worker/device/cpu_device.h"
 

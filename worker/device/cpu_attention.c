@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how attention is divided among the cpu device's threads: by head of a row, whoever is free takes the next. Each writes
  * columns of its own, so who does what does not show in the result. */
 #include "worker/device/cpu_device.h"

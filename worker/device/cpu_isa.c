@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the choice of kernels by what this machine can carry out. */
 #include "worker/device/kernels/kernels.h"
 

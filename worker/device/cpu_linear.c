@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how linear maps are divided among the cpu device's threads. Each thread has a tile of the result: it multiplies by itself
  * and, while the product is in its caches, adds bias, applies the activation, rounds. One parallel region an operation: threads
  * meet once. */

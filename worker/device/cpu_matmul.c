@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns oneDNN. Its bf16 primitives are made once, their sizes given when they run: T varies from step to step, and a primitive
  * for each T would be made in the middle of training. Measured at encoder shapes on Zen 5, this costs nothing against primitives
  * of fixed size. Floats go through its sgemm, which needs none. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix products of the cpu device, by oneDNN: c (M,N) = or += a b, summed over K, c in float. Each call is one thread's work.
  */
 #pragma once

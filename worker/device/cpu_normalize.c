@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how LayerNorm, embeddings and dropout are divided among the cpu device's threads. */
 #include "worker/device/cpu_device.h"
 #include "worker/device/host_memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the reference device: its table, and attention. */
 #include "worker/device/cpu_reference.h"
 

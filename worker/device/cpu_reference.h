@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The reference device: plain C, one thread, sums in double. It defines what is right; the others are tested against it. */
 #pragma once
 

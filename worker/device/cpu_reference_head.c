@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the reference device's classifier, losses and optimiser. */
 #include "worker/device/cpu_reference.h"
 #include "worker/device/host.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the reference device's linear maps and activations. */
 #include "worker/device/cpu_reference.h"
 #include "worker/device/host.h"

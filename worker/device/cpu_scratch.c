@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The memory that the cpu device's operations work in, and their failures. */
 #include "worker/device/cpu_device.h"
 #include "worker/device/host_memory.h"

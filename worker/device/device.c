@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the list of devices by name, and what is described and measured of any of them. */
 #include "worker/device/device.h"
 

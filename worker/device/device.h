@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of operations that the network is made of, and the devices that carry it out.
  *
  * Legend. T packed tokens (all rows of a batch back to back, no padding), B rows of the batch, C width, H heads, D = C / H,

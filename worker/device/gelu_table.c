@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the tables of gelu: interpolation at Chebyshev's nodes, error below 2e-8. */
 #include "worker/device/kernels/gelu_table.h"
 

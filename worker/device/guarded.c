@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the guarded device: the cpu device behind memory that is mapped without any right between operations. */
 #include "worker/device/guarded.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu device with memory that faults when it is touched outside an operation or host_begin/host_end: what finds code that
  * looks into device memory. */
 #pragma once

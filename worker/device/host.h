@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What devices on the host share: looking into device memory, the act type, dropout's factor. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns memory as devices on the host have it: the handle is the address. */
 #include "worker/device/host_memory.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The memory operations of devices whose memory is the host's; nothing runs later, nothing fails later. */
 #pragma once
 

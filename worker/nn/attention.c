@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns self-attention with its output map, residual and LayerNorm. In the last layer only first tokens have queries. */
 #include "worker/nn/layer.h"
 

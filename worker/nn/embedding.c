@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the embeddings: words, positions and types added, LayerNorm, dropout. */
 #include "worker/nn/layer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the feed-forward part of a layer with its residual and LayerNorm. */
 #include "worker/nn/layer.h"
 

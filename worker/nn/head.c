@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns what stands on the encoder: pooler, dropout, classifier, loss. */
 #include "worker/nn/layer.h"
 

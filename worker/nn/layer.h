@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The parts that the network is assembled of, for model.c alone: where each finds its parameters, what it keeps for its
  * backward, and its two directions. act, T, B, C, H, F, L as in device.h; N vectors (all tokens, or first tokens of rows). */
 #pragma once

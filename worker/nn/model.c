@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the network as a whole: places of its parameters, the arena of activations, the order of its parts. */
 #include "worker/nn/model.h"
 

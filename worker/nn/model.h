@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* BERT for sequence classification (Devlin et al., 2019; transformers' BertForSequenceClassification), forward and backward,
  * on packed batches. All activations live in one arena sized at creation. A batch with U > 0 is one of training: what backward
  * needs is kept. A batch with U = 0 is one of evaluation: nothing is kept, and the same arena holds far more tokens.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A batch as the network sees it: rows back to back, all arrays in device memory. Built by train/batch. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the table of parameters and the arenas they lie in. */
 #include "worker/nn/parameters.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* All weights of a network as ONE table over flat arenas. A row of the table names a tensor as Hugging Face does, with its
  * shape, place and whether AdamW decays it; loader, checkpoint, optimiser, all-reduce and tests walk the table.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way of parameters and moments between arenas and files. */
 #include "worker/nn/parameters.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns agreement among ranks about failures. */
 #include "worker/train/agree.h"
 

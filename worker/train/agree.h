@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What ranks must agree on before they go on: that none of them has failed. */
 #pragma once
 

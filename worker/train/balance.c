@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns which rows of a step share a micro-batch. Two heaps: one sorts the rows in place (qsort may allocate), one holds the
  * micro-batches that have room. */
 #include "worker/train/balance.h"

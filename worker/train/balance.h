@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Assigns the rows of a step to its micro-batches so that each has about as many tokens, since ranks wait for the slowest:
  * longest first, each to the micro-batch with the fewest tokens that has room (ties: the lower one). A function of the rows
  * alone, whatever the number of ranks. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the staging memory of batches and the numbering of a step's words. */
 #include "worker/train/batch.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Packs rows of a data set for the network: back to back, no padding. Memory on host and device is taken once, for the limits;
  * packing allocates nothing. */
 #pragma once

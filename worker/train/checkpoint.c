@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the checkpoint's directory. */
 #include "worker/train/checkpoint.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* directory/checkpoint/{model,optimizer}.safetensors + state.json: where a trial stands. The set is replaced as one: written
  * beside, then swapped by renames; the one before stays as checkpoint.old until the trial is finished, in case the last
  * one is damaged. World-size free: whole tensors, no shards by rank. */

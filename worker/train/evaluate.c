@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the composition of batches for evaluation, and the loss over a part. */
 #include "worker/train/evaluate.h"
 

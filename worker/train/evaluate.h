@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Logits of rows: packed batches by a budget of tokens, rows of one length together. Batches are composed from the rows alone and
  * batch i is computed by rank i mod R, so logits do not depend on the number of ranks; each row is scored exactly once. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns TensorBoard's event files. */
 #include "worker/train/event_file.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A trial's TensorBoard events: directory/events.out.tfevents.<seconds>.<host>.<process>. `tensorboard --logdir RUN/trials` shows
  * every trial as a run of its own, with its hyper-parameters on the HParams page.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the estimate of a trial's memory. */
 #include "worker/train/memory.h"
 

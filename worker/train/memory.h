@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a trial will take of a rank's memory, before any of it is taken. */
 #pragma once
 

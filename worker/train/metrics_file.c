@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns metrics.jsonl, and what of it goes to TensorBoard. */
 #include "worker/train/metrics_file.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A trial's metrics.jsonl: one line a step, one line an epoch; and the same for TensorBoard (event_file.h). Written as it comes
  * and not synced: on resuming, the checkpoint decides what of it is valid. */
 #pragma once

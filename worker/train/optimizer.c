@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns which ranges of the arenas AdamW walks, and with which decay. */
 #include "worker/train/optimizer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One step of AdamW over the whole table of parameters: clips the global norm (torch.nn.utils.clip_grad_norm_), decays what the
  * table says. */
 #pragma once

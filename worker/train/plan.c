@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the order of rows in an epoch and of sums in a step. */
 #include "worker/train/plan.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which rows make a step, which rank computes them, and in which order gradients are added: functions of the job alone.
  *
  * Epoch order: rows of the train part sorted by philox(seed, RANDOM_SHUFFLE, row, 0, 0, epoch) (64 bits: word 1 above word 0;

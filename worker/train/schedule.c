@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the learning rate. */
 #include "worker/train/schedule.h"
 

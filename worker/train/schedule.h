@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The learning rate of a step, as transformers' get_linear_schedule_with_warmup: up from 0 in the warm-up, then linearly down to
  * 0. */
 #pragma once

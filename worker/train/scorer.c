@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the scoring of whole parts with given weights. */
 #include "worker/train/trainer.h"
 

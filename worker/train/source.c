@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the opening and cross-checking of what a trial reads. */
 #include "worker/train/source.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a trial works on: data set, parts and the model's configuration, opened and checked against each other. */
 #pragma once
 

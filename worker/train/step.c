@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the gradient arenas and the order of work in a step. */
 #include "worker/train/step.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One step of training on all ranks: gradients of the local micro-batches summed in the plan's order, all-reduced while backward
  * still runs, one update. Allocates nothing once it is made. */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the gathering of the ranks' spans into one file. */
 #include "worker/train/trace_file.h"
 

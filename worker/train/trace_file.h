@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The trace of a group as one file, for chrome://tracing and Perfetto. */
 #pragma once
 

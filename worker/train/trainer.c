@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the course of a trial: load or resume, epochs of steps, validation, decision, checkpoint. */
 #include "worker/train/trainer.h"
 

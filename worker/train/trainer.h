@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs one lease on this group's ranks: all ranks call trainer_run with the same trial, in lockstep. Decides nothing: after each
  * epoch rank 0 asks the observer for a decision, which all ranks apply at the same step. */
 #pragma once

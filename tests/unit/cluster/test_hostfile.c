@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Host files: what Open MPI takes is taken, a typo is named with file and line. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Slots of hosts: groups never share one, a group stays on one host where it can, hosts that do not answer are left out. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Launchers, with real processes: programs named mpirun and srun, first in PATH, and a worker tell the words and the environment
  * that they were started with. Expected: the command lines as the manuals of Open MPI 4.1 and SLURM have them, written out here.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The output of started groups: every byte is passed on, a line at a time, whatever the pieces it comes in; mpirun's messages of
  * a lost rank or host are found in it, in the words that Open MPI 4.1 prints. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The stages of a run on real files and a scripted dispatch: what is trained, what is not trained twice, what a failure and a
  * stop leave behind, who wins, and that the labels of the test part choose nothing. */
 #include <setjmp.h>

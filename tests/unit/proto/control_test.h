@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Both ends of a control connection in one process, and a TCP relay between them that can be cut. For one test file each. */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's end of the control connection: what it says of the state of the line, and that it comes back by itself. */
 #include <setjmp.h>
 #include <stdarg.h>

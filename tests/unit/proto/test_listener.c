@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The coordinator's end of the control connection, by real sockets: who gets in, who does not, and that nobody harms the others.
  */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Messages and trials: what goes out comes back, and nothing else is let in. */
 #include <setjmp.h>
 #include <stdarg.h>

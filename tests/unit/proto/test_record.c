@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tables between structures and JSON: a structure with one field of each type goes out as the text that is written here by hand,
  * and each way in which a text can be wrong is refused, naming the field. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The agent against a scripted coordinator: this test speaks for the coordinator on its own thread, the agent runs on another,
  * with work that follows the trial's key. */
 #include <setjmp.h>

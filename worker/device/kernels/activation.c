@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns what happens to a linear map's product on its way to memory, and activations backward. */
 #include "worker/device/kernels/gelu_table.h"
 #include "worker/device/kernels/names.h"

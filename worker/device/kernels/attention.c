@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns attention: one head of one row of the batch at a time. A block of queries is scored against all keys of the row, and
  * scores live only until the next block: a few ten KB, in the near caches (Dao et al., 2022, FlashAttention, for rows short
  * enough that their scores need no second level of blocks). Backward computes them again from the logarithm of the sum. */

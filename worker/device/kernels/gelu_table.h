@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Functions of the gelu kind as a table of polynomials, one per segment of the argument. g(x) + g(-x) = 1 for each: the normal
  * distribution, its tanh form, and the slopes of gelu and gelu_new; so the table is of g(-a), a = 0..GELU_END, and what is behind
  * the end is 0.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The inner loops of the cpu device. They are compiled once for each instruction set and act type (room.cmake), one thread
  * each; who calls them divides the work. Sources see ISA and ACT_IS_BF16; KERNEL(x) is x with both in its name. */
 #pragma once

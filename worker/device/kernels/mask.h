@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dropout masks as bits, one a vector element, bit for bit philox.h's RANDOM_DROPOUT: byte b of a mask is block b of 8 elements.
  */
 #pragma once

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Declarations of this instruction set's and act type's kernels, for the table that names them. */
 #pragma once
 

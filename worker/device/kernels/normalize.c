@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns LayerNorm's loops, with dropout, residual and embeddings fused to it. */
 #include "worker/device/kernels/mask.h"
 #include "worker/device/kernels/names.h"

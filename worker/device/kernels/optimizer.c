@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the loops over arenas, and the classifier's. */
 #include "worker/device/kernels/names.h"
 #include "worker/device/kernels/vector.h"

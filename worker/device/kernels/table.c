@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the table of this instruction set's and act type's kernels. */
 #include "worker/device/kernels/names.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Small matrix products inside caches, for attention: c (rows x columns) = or += a (rows x depth) b (depth x columns), sums in
  * float. Elements of a and b are units of 32 bits: a float, or, where there is a bf16 dot product, two bf16 that are neighbours
  * in depth. Columns are whole vectors; a is walked with any strides, so that it may be the transpose of what is stored. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Vectors as wide as the instruction set that this file is compiled for has them. Arithmetic is the compiler's (GCC vector
  * extensions); here is what it has no operator for. A "part" is the first n < LANES elements; the rest reads as zero. */
 #pragma once

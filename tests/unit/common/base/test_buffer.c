@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Buffers, memory and arenas: bytes stay what they were while the memory moves. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Error texts: one line whatever ends up in them, never longer than their room, prefixed by places. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Planned faults: what is understood, what is refused, and that one strikes where it should, once. */
 #include <setjmp.h>
 #include <stdarg.h>

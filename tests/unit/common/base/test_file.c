@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Files: read, mapped, replaced whole or not at all; a full disk and wrong names say what they are. */
 #include <setjmp.h>
 #include <stdarg.h>

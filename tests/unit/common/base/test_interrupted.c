@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A signal that arrives while a file is written or synced: the file is whole, and the stop is asked for, no more. Network and
  * FUSE file systems return EINTR from write and fsync; here both are replaced by ones that do. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* RandomState(seed).shuffle against NumPy's own orders (tests/golden/numpy_shuffle.json). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: what is taken, what is refused and in which words. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Philox4x32-10 against the known answers of Random123 (kat_vectors), and dropout against its definition. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Children: their output, their end, and none left behind. */
 #include <setjmp.h>
 #include <stdarg.h>

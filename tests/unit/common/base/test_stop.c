@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stopping: the first signal asks, the second ends the process at once with the resumable code. */
 #include <setjmp.h>
 #include <stdarg.h>

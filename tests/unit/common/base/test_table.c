@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tables, arenas and near words. */
 #include "common/base/arena.h"
 #include "common/base/near.h"

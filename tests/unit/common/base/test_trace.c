@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Spans: off costs nothing and keeps nothing; what is printed nests as it was; a full ring keeps the newest. That the file as a
  * whole opens and has its phases is tests/system/test_trace.sh's. */
 #include <setjmp.h>

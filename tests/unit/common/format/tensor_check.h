@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Compares an open tensor_file with a line-per-tensor list (tools/golden_tensors.py); shared by the readers' tests. */
 #pragma once
 

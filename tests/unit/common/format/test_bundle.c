@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bundles: written whole or not at all, replaced only at the end, read back as written; decision rules out of bounds are
  * refused. With MUSTER_KEEP_BUNDLE=FOLDER a bundle of a tiny random BERT stays there, for tests/system/bundle_check.py. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The rows file: what is written comes back, equal rows give equal hashes, and no damaged file is opened. */
 #include <setjmp.h>
 #include <stdarg.h>

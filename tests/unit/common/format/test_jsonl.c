@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON Lines: rows and their line numbers, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>

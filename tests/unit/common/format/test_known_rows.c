@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* known_rows.bin: rows are known again by their tokens, whatever their ids; damage is told. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.json of model directories: what is read, which defaults hold, what is refused and how; and the places where a hub name
  * is looked for. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Logits and results in HDF5: what is written comes back, here and in h5py; damage is refused in one line. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* safetensors: what the safetensors library wrote is read; what is written is read back, by us and (bytes) deterministically;
  * every lie of a header is refused in words that name it. */
 #include <setjmp.h>

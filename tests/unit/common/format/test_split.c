@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* split.json: written, read back against the same rows, and refused against others. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CSV, TSV and compressed files, read as Python's csv module reads them; and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* torch.save's files, both forms: what torch wrote is read (views copied row-major, shared storages shared); whatever a
  * pickle names besides tensors is refused by its name; every prefix and a flip of every byte is survived. */
 #include <setjmp.h>

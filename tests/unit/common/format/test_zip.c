@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Zip archives: a directory comes back file by file, the bytes are the same each time, Python's zipfile (where there is one)
  * finds no fault, and what cannot be zipped leaves nothing. */
 #include <setjmp.h>

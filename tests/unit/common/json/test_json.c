@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* JSON: what is read, what is refused and where, how it prints. */
 #include <setjmp.h>
 #include <stdarg.h>

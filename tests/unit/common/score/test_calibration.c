@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Temperature, ECE, Brier and the grid of W4 against NumPy and SciPy (tests/golden/score_calibration.json). */
 #include <setjmp.h>
 #include <stdarg.h>

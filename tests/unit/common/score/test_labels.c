@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Figures, thresholds and intervals of many labels a row against scikit-learn and NumPy (tests/golden/score_labels.json). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics and losses against scikit-learn and PyTorch (tests/golden/score_classes.json, score_loss.json). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The threshold sweep against scikit-learn and numpy.linspace, point by point (tests/golden/score_threshold.json). */
 #include <setjmp.h>
 #include <stdarg.h>

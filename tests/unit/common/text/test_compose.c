@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Composition of a row's text against Python: joiner.join(p for p in (" ".join(f.split()) for f in fields if f) if p). */
 #include "tests/unit/common/text/text_test.h"
 

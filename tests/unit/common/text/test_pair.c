@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of model input against Hugging Face `tokenizers` at many lengths; what happens where that one fails; threads. */
 #include "tests/unit/common/text/text_test.h"
 

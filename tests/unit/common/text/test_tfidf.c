@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* TF-IDF against scikit-learn's TfidfVectorizer (tests/golden/baseline_tfidf.json). */
 #include "common/base/memory.h"
 #include "common/json/json.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Token ids against Hugging Face `tokenizers` (tests/golden/text_*, made by tools/golden_text.py), and what is refused. */
 #include "tests/unit/common/text/text_test.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the tests of this room share: golden files, model directories made on the spot, comparison of ids. */
 #pragma once
 

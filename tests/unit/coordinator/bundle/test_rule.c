@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of a bundle's rule: each assignment does what it says and nothing else, what is wrong is refused naming it, and a
  * commit is whole or none, with what was before kept in the history. */
 #include <setjmp.h>

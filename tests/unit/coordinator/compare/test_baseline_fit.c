@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The baseline's logistic regression against scikit-learn's (tests/golden/baseline_linear.json), and labels that cannot be
  * learnt. */
 #include "common/base/memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Models side by side: the ensemble's weight against a search by hand, ties, test that tunes nothing, and what is automatable. */
 #include "common/base/memory.h"
 #include "coordinator/compare/automatable.h"

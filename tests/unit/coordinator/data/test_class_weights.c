@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Class weights: the metrics that W1's authors printed for 2,029 and 887 train rows, and a label that train lacks. */
 #include "common/base/memory.h"
 #include "common/json/json.h"

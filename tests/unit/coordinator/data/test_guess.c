@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What `muster init` takes fields for. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"

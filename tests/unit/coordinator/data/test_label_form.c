@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Labels as people's files have them: the same rows give the same classes in every format, and what can be read in two ways is
  * asked. */
 #include <setjmp.h>

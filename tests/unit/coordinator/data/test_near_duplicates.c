@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Near duplicates, against all pairs compared word by word here. */
 #include "common/base/buffer.h"
 #include "common/base/memory.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Cleaning of the user's rows: what is kept, dropped and refused, and with which words. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"

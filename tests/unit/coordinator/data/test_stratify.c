@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stratified splits: shares of labels, whole groups, the same again by the same ranks. */
 #include "common/base/memory.h"
 #include "coordinator/data/stratify.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Thresholds, epochs and the table of trials, against metrics worked out by hand. */
 #include <setjmp.h>
 #include <stdarg.h>

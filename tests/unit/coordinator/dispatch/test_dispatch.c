@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch, end to end, with workers that follow a script: this program, started again by the launcher, is the worker. What a
  * trial's key says is what happens to it ("die", "silent", ...). */
 #include <setjmp.h>

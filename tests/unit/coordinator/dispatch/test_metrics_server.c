@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* GET /metrics by real sockets: HTTP as a client sees it, spoken here by hand; many askers and a writer at once; the bounds. */
 #include <setjmp.h>
 #include <stdarg.h>

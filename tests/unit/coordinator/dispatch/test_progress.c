@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The line that a person reads while a group trains. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A worker that somebody else started is gone only where its process number means something to us. */
 #include <setjmp.h>
 #include <stdarg.h>

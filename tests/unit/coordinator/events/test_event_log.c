@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The event log: what was appended comes back, a cut end is dropped, damage is said, two never write. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The job file: values and defaults, every refusal with its words, overrides, the claim of a run directory. */
 #include <setjmp.h>
 #include <stdarg.h>

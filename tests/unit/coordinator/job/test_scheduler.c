@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pruning: every decision of Optuna's pruners on scripted trials (tests/golden/scheduler.json, tools/golden_scheduler.py), the
  * words that go with one, and that the past can be told again. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What comes from data stays text, in the page and in gnuplot's script. */
 #include "common/base/file.h"
 #include "common/base/memory.h"

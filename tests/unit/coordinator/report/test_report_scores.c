@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Figures of a report against scikit-learn and NumPy (tools/golden_report.py). */
 #include "common/base/file.h"
 #include "common/base/memory.h"

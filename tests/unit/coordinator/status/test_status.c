@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* muster status on logs as runs leave them. */
 #include <setjmp.h>
 #include <stdarg.h>

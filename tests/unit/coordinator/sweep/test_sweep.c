@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The grid of a sweep: order, keys, and that no configuration is trained twice. */
 #include <setjmp.h>
 #include <stdarg.h>

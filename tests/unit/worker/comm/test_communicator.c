@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The communicator alone and under mpirun: this program starts itself again as the ranks of a group, one scenario a time. A rank
  * that finds everything right prints "rank N right"; the parent counts these lines. */
 #include <setjmp.h>

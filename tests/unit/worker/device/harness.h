@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the same case on two devices and compares everything that it recorded. */
 #pragma once
 

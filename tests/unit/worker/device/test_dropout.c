@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dropout: the mask of every device is philox.h's, bit for bit, forward and backward, however rows are batched. */
 #include "common/base/philox.h"
 #include "harness.h"

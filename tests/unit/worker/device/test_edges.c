@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Nothing to do, too much to do, numbers that are none: no crash, no lie. Memory in a steady state. */
 #include "harness.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The reference's backward operations against central differences of its forward ones; sums in double. */
 #include "harness.h"
 

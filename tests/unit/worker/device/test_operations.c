@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every operation of every device, at every instruction set of this machine, against the reference; bits from run to run. */
 #include "harness.h"
 

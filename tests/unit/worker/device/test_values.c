@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Values of the reference's operations as PyTorch 2.13.0 gives them (float64; AdamW float32):
  * torch.nn.functional.{cross_entropy(weight, reduction="none"), binary_cross_entropy_with_logits(pos_weight).sum(1), gelu,
  * gelu(approximate="tanh"), layer_norm, scaled_dot_product_attention}, torch.tanh, torch.optim.AdamW(lr=0.1, betas=(0.9, 0.999),

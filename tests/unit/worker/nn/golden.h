@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* For the tests of this directory: devices to try, golden files of tools/golden_nn.py, weights by formula, comparisons. */
 #pragma once
 

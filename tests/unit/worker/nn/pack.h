@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* For the tests of this directory: a packed batch made of plain arrays (train/batch makes them of a data set). */
 #pragma once
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* With dropout ON, which a golden file cannot hold: the mask is a function, so the loss is one too, and its finite differences
  * must be what backward says. And that function: same bits twice, of rows and not of their places. */
 #include "tests/unit/worker/nn/pack.h"

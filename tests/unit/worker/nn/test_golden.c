@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Tiny random BERTs against transformers: logits, hidden states, losses, the gradient of every parameter, on every device. */
 #include "tests/unit/worker/nn/pack.h"
 

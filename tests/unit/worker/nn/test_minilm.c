@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The real MiniLM-L6 on eight pairs against transformers. Runs where MUSTER_MINILM names the model directory. */
 #include "tests/unit/worker/nn/pack.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table and its arenas; files as they circulate, our own, and broken ones with their messages. */
 #include "tests/unit/worker/nn/pack.h"
 

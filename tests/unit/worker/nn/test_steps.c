@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Ten steps of AdamW without dropout (clip, linear decay, no weight decay on biases and LayerNorm): losses, gradient norms and
  * weights as PyTorch has them, with the device's own operations. */
 #include "tests/unit/worker/nn/pack.h"

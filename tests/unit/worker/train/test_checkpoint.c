@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Checkpoints: what comes back is what was saved, bit for bit; a save that fails, is killed at any moment or is damaged later
  * leaves one that can be used, and what cannot be used is refused with words. */
 #include <setjmp.h>

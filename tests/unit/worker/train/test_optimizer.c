@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One step of the optimizer over a whole table: norm, clip, divisor and decay, element by element against doubles. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The plan and the schedule: every row once an epoch, the order of sums the same on any power of two of ranks. */
 #include <setjmp.h>
 #include <stdarg.h>

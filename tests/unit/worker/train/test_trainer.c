@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Whole trials on a tiny BERT: against PyTorch, on several ranks, stopped, killed, resumed, damaged. This program starts itself
  * again (under mpirun where ranks are more than one): `test_trainer run FOLDER key=value ...` is one trial in FOLDER. */
 #include <setjmp.h>
