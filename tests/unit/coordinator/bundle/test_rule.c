@@ -183,10 +183,10 @@ static void test_refusals(void **state)
 
 static void expect_values(const struct bundle *b, double threshold, double temperature)
 {
-    const struct decision *d = bundle_decision(b);
-    if (d->thresholds[d->positive] != threshold || d->temperatures[d->positive] != temperature)
-        fail_msg("expected: threshold %g, temperature %g; found: %g, %g", threshold, temperature, d->thresholds[d->positive],
-                 d->temperatures[d->positive]);
+    uint32_t positive = bundle_decision(b)->positive;
+    double found[] = {bundle_decision(b)->thresholds[positive], bundle_decision(b)->temperatures[positive]};
+    if (found[0] != threshold || found[1] != temperature)
+        fail_msg("expected: threshold %g, temperature %g; found: %g, %g", threshold, temperature, found[0], found[1]);
 }
 
 static void commit(const char *assignment, const char *event)
