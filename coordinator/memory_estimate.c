@@ -4,41 +4,23 @@
 
 #include "cluster/launcher.h"
 #include "common/base/memory.h"
+#include "common/base/process.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-static void become(char *const *words, int output)
+/* What the program prints in its first `size` bytes; false if it fails. */
+static bool output_of(char *line, size_t size, char *const *words)
 {
-    int nothing = open("/dev/null", O_RDWR);
-    dup2(nothing, STDIN_FILENO);
-    dup2(output, STDOUT_FILENO);
-    dup2(nothing, STDERR_FILENO);
-    execv(words[0], words);
-    _exit(127);
-}
-
-/* The first line that the program prints; false if it fails. */
-static bool first_line(char *line, size_t size, char *const *words)
-{
-    int ends[2], status;
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    struct buffer output;
+    int status;
+    struct error ignored;
+    if (process_run(&output, size - 1, &status, words, &(struct process_options){.flags = PROCESS_QUIET}, &ignored) != 0)
         return false;
-    pid_t child = fork();
-    if (child == 0)
-        become(words, ends[1]);
-    close(ends[1]);
-    FILE *answer = fdopen(ends[0], "r");
-    bool found = child > 0 && answer && fgets(line, (int)size, answer);
-    if (answer)
-        fclose(answer);
-    else
-        close(ends[0]);
-    return child > 0 && waitpid(child, &status, 0) == child && status == 0 && found;
+    snprintf(line, size, "%s", output.data);
+    buffer_free(&output);
+    return status == 0;
 }
 
 static char *trial_text(const struct run *r)
@@ -72,7 +54,7 @@ void memory_print(const struct run *r)
     size_t weights, activations;
     char *text = trial_text(r), *ranks = format_string("%d", r->workers.ranks_per_group);
     char *const words[] = {worker, "memory", text, ranks, NULL};
-    if (first_line(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2)
+    if (output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2)
         printf("  memory a rank: at most %.0f MB; weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch "
                "%u)\n",
                1e-6 * (double)(weights + activations), 1e-6 * (double)weights, 1e-6 * (double)activations,
