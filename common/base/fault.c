@@ -249,5 +249,5 @@ void fault_damage_planned(const char *path)
 {
     enum kind kind = due(1u << FLIP | 1u << CUT, operation_now(), NULL);
     if (kind != KINDS && damage(path, kind))
-        log_warn("%s: the planned damage was not done", path);
+        log_warn("%s: the planned damage could not be applied", path);
 }

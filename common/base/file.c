@@ -294,7 +294,7 @@ int directory_create(const char *path, struct error *e)
         char kept = *at;
         *at = 0;
         if (mkdir(copy, 0777) && errno != EEXIST)
-            result = error_errno(e, errno, "%s: the directory cannot be made", copy);
+            result = error_errno(e, errno, "%s: the directory cannot be created", copy);
         *at = kept;
         if (!kept)
             break;

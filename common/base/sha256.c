@@ -20,7 +20,7 @@ static void require(int right)
 {
     if (right)
         return;
-    fputs("muster: libcrypto gives no SHA-256: out of memory, or forbidden by its configuration (openssl.cnf)\n", stderr);
+    fputs("muster: libcrypto provides no SHA-256: out of memory, or disabled in its configuration (openssl.cnf)\n", stderr);
     exit(1);
 }
 

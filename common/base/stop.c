@@ -42,7 +42,7 @@ int stop_check(struct error *e)
 {
     if (!requested)
         return 0;
-    return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
+    return error_set(e, ERROR_STOPPED, "stopped on request; run the same command again to resume");
 }
 
 void stop_request(void)

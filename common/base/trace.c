@@ -79,7 +79,7 @@ char *trace_print(int rank, const char *host)
     if (first)
         buffer_printf(&b,
                       ",\n{\"name\":\"process_labels\",\"ph\":\"M\",\"pid\":%d,\"tid\":0,\"args\":{\"labels\":\"the first %llu "
-                      "spans are left out\"}}",
+                      "spans are omitted\"}}",
                       rank, (unsigned long long)first);
     for (uint64_t i = first; i < ended; i++)
         print_span(&b, &ring[i % TRACE_SPANS], rank);

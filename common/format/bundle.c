@@ -37,7 +37,8 @@ static int check_replaceable(const char *path, struct error *e)
 {
     if (directory_exists(path) ? directory_holds(path, BUNDLE_INFERENCE) || directory_is_empty(path) : access(path, F_OK) != 0)
         return 0;
-    return error_set(e, ERROR_USAGE, "%s: is there and is no bundle; remove it, or choose another place for the bundle", path);
+    return error_set(e, ERROR_USAGE, "%s: exists and is not a bundle; remove it, or choose another directory for the bundle",
+                     path);
 }
 
 static int check_label_names(const struct bundle_parts *parts, struct error *e)
@@ -197,10 +198,11 @@ done:
 static int check_is_bundle(const char *path, struct error *e)
 {
     if (!directory_exists(path))
-        return error_set(e, ERROR_DATA, "%s: is not there, or is no directory; name the directory of a bundle", path);
+        return error_set(e, ERROR_DATA, "%s: does not exist or is not a directory; name the directory of a bundle", path);
     if (!directory_holds(path, BUNDLE_INFERENCE))
         return error_set(e, ERROR_DATA,
-                         "%s: is no bundle: it holds no " BUNDLE_INFERENCE "; name a directory that 'muster publish' made", path);
+                         "%s: is not a bundle: it has no " BUNDLE_INFERENCE "; name a directory that 'muster publish' made",
+                         path);
     if (!directory_holds(path, BUNDLE_WEIGHTS))
         return error_set(e, ERROR_DATA, "%s: holds no " BUNDLE_WEIGHTS "; publish the bundle again", path);
     return 0;

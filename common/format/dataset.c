@@ -57,7 +57,7 @@ struct dataset {
 
 static int damaged(struct error *e, const char *path, const char *what)
 {
-    return error_set(e, ERROR_DATA, "%s: is damaged (%s); delete it, the same command makes it again", path, what);
+    return error_set(e, ERROR_DATA, "%s: is damaged (%s); delete it and run the same command again: it is rebuilt", path, what);
 }
 
 static void digest_hex(char text[SHA256_HEX], const char digest[32])
@@ -99,7 +99,7 @@ static int check_header(const struct header *h, size_t size, const char *path, s
     if (h->file_size != size)
         return damaged(e, path, "its size is not the one it was written with");
     if (h->multi > 1 || (h->multi && !h->labels) || h->rows == UINT32_MAX)
-        return damaged(e, path, "its header makes no sense");
+        return damaged(e, path, "its header is inconsistent");
     for (int i = 0; i < SECTIONS; i++) {
         uint64_t offset = h->section[i].offset, bytes = h->section[i].size, expected = section_size(h, (enum section)i);
         if (offset % ALIGNMENT || offset < HEADER_SIZE || offset > size || bytes > size - offset ||

@@ -36,7 +36,7 @@ int label_set_read(struct label_set *ret, const struct json *config, const char 
         return error_set(e, ERROR_DATA, "%s: has no id2label; publish the bundle again", place);
     for (uint32_t i = 0; i < count; i++)
         if (!label_name(config, i))
-            return error_set(e, ERROR_DATA, "%s: id2label has no text under \"%u\"; publish the bundle again", place, i);
+            return error_set(e, ERROR_DATA, "%s: id2label has no string under \"%u\"; publish the bundle again", place, i);
     bool multi = problem && !strcmp(problem, "multi_label_classification");
     if (!multi && (!problem || strcmp(problem, "single_label_classification")))
         return error_set(e, ERROR_DATA,

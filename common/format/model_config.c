@@ -183,7 +183,7 @@ static int read_config_file(struct json **ret, char **path, const char *director
         char *layout = other_layout(directory);
         result = layout ? error_set(e, ERROR_USAGE, "%s: %s", directory, layout)
                         : error_set(e, ERROR_USAGE,
-                                    "%s: is not there; \"model\" must be a Hugging Face model directory or hub name", name);
+                                    "%s: does not exist; \"model\" must be a Hugging Face model directory or hub name", name);
         free(layout);
     } else
         result = file_kind_check_file(name, e) ? -1 : json_read(&j, name, e);

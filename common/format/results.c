@@ -189,7 +189,7 @@ static int write_logits(hid_t file, const char *name, const char *row_scale, con
 
 static int unsealed(struct error *e, const char *path, const char *what)
 {
-    return error_set(e, ERROR_DATA, "%s: %s; delete it, the same command makes it again", path, what);
+    return error_set(e, ERROR_DATA, "%s: %s; delete it and run the same command again: it is rebuilt", path, what);
 }
 
 static int check_seal(const struct file_map *map, const char *path, struct error *e)

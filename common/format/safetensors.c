@@ -139,7 +139,7 @@ static int read_metadata(struct reader *r, const struct json *metadata)
     for (size_t i = 0; i < json_size(metadata); i++) {
         const char *value = json_string(json_at(metadata, i));
         if (!value)
-            return error_set(r->e, ERROR_DATA, "%s: __metadata__: %s is not a text", r->place, json_key(metadata, i));
+            return error_set(r->e, ERROR_DATA, "%s: __metadata__: %s is not a string", r->place, json_key(metadata, i));
         tensor_file_set_metadata(r->file, json_key(metadata, i), value);
     }
     return 0;

@@ -77,7 +77,7 @@ static int check_keys(const struct json *root, const char *path, struct error *e
     }
     const char *data = json_string(json_get(root, "data_sha256")), *method = json_string(json_get(root, "method"));
     if (json_get(root, "data_sha256") && !data)
-        return error_set(e, ERROR_DATA, "%s: data_sha256 must be a text", path);
+        return error_set(e, ERROR_DATA, "%s: data_sha256 must be a string", path);
     if (method && strlen(method) >= sizeof((struct split *)0)->method)
         return error_set(e, ERROR_DATA, "%s: method \"%.100s\" is unknown", path, method);
     return 0;
@@ -106,7 +106,7 @@ static int take_id(struct reading *r, const struct json *value, enum part part, 
 {
     const char *id = json_string(value);
     if (!id)
-        return error_set(e, ERROR_DATA, "%s: parts.%s[%zu] is %s; ids are texts", r->path, part_names[part], place,
+        return error_set(e, ERROR_DATA, "%s: parts.%s[%zu] is %s; ids are strings", r->path, part_names[part], place,
                          json_type_name(json_type(value)));
     uint32_t row = table_find(r->ids, id);
     if (row == TABLE_ABSENT)
@@ -183,7 +183,7 @@ static int read_against(struct split *ret, const struct json *root, struct readi
         return -1;
     for (uint32_t row = 0; row < rows; row++)
         if (table_add(r->ids, dataset_id(r->d, row)) != row)
-            return error_set(e, ERROR_DATA, "the id \"%.200s\" stands twice in the rows file; delete the run's tokens directory",
+            return error_set(e, ERROR_DATA, "the id \"%.200s\" appears twice in the rows file; delete the run's tokens directory",
                              dataset_id(r->d, row));
     memset(r->part_of, PART_COUNT, rows);
     if (read_parts(r, root, e))

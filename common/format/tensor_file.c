@@ -46,7 +46,7 @@ int tensor_file_sort(struct tensor_file *f, const char *place, struct error *e)
         qsort(f->tensors, f->count, sizeof *f->tensors, compare_names);
     for (size_t i = 1; i < f->count; i++)
         if (!strcmp(f->tensors[i - 1].name, f->tensors[i].name))
-            return error_set(e, ERROR_DATA, "%s: tensor %s is there twice; the file is damaged, get it again", place,
+            return error_set(e, ERROR_DATA, "%s: tensor %s appears twice; the file is damaged, get it again", place,
                              f->tensors[i].name);
     return 0;
 }

@@ -155,7 +155,7 @@ static int refuse_repeated(const struct json *root, const struct json *member, c
     count_keys(root, member, &again.wanted_key);
     scan_document(&again);
     buffer_free(&again.rewritten);
-    char *what = format_string("the key \"%.200s\" stands twice in its object", member->key);
+    char *what = format_string("the key \"%.200s\" appears twice in its object", member->key);
     scan_refuse(&again, again.at, what);
     free(what);
     return -1;
@@ -193,7 +193,7 @@ static int build(struct json **ret, struct scan *s, struct json_leniency *met)
     cJSON *tree =
         cJSON_ParseWithLength(whole ? s->text : s->rewritten.data, whole ? (size_t)(s->end - s->text) : s->rewritten.size);
     if (!tree)
-        return error_set(s->e, ERROR_FAILED, "%s: memory ran out while reading", s->place);
+        return error_set(s->e, ERROR_FAILED, "%s: out of memory while reading", s->place);
     struct json *root = adopt(tree);
     cJSON_Delete(tree);
     const struct json *repeated = find_repeated(root);
@@ -265,7 +265,7 @@ enum json_type json_type(const struct json *j)
 
 const char *json_type_name(enum json_type type)
 {
-    static const char *const names[] = {"null", "true or false", "a number", "a text", "a list", "an object"};
+    static const char *const names[] = {"null", "true or false", "a number", "a string", "a list", "an object"};
     return names[type];
 }
 

@@ -104,7 +104,7 @@ static int scan_unicode_escape(struct scan *s)
     if (hexadecimal(s->at + 2, s->end, &high))
         return scan_refuse(s, s->at, "\\u needs four hexadecimal digits");
     if (!high && !s->lenient)
-        return scan_refuse(s, s->at, "\\u0000 is not accepted in a text");
+        return scan_refuse(s, s->at, "\\u0000 is not accepted in a string");
     if (!high) {
         s->nuls++;
         replace(s, s->at + 6, "\\ufffd");
@@ -130,7 +130,7 @@ static int scan_escape(struct scan *s)
     if (c == 'u')
         return scan_unicode_escape(s);
     if (!c || !strchr("\"\\/bfnrt", c))
-        return scan_refuse(s, s->at, "unknown escape in a text; a backslash is written \\\\");
+        return scan_refuse(s, s->at, "unknown escape in a string; a backslash is written \\\\");
     s->at += 2;
     return 0;
 }
@@ -159,10 +159,10 @@ static int scan_text(struct scan *s)
             return scan_refuse(s, s->at, "not valid UTF-8; convert the file to UTF-8");
         if (c < 0x20)
             return scan_refuse(s, s->at,
-                               c == '\n' ? "the text is not closed on its line" : "control character in a text; escape it");
+                               c == '\n' ? "the string is not closed on its line" : "control character in a string; escape it");
         s->at += size;
     }
-    return scan_refuse(s, start, "the text that starts here is never closed");
+    return scan_refuse(s, start, "the string that starts here is never closed");
 }
 
 static bool is_digit(const char *p, const char *end)
@@ -252,7 +252,8 @@ static int scan_word(struct scan *s)
         return scan_number(s);
     if (!scan_character(s->at, s->end))
         return scan_refuse(s, s->at, "not valid UTF-8; convert the file to UTF-8");
-    return scan_refuse(s, s->at, strchr(",]}:", *s->at) ? "a value is missing here" : "not a value; a text stands in quotes");
+    return scan_refuse(s, s->at,
+                       strchr(",]}:", *s->at) ? "a value is missing here" : "not a value; a string is written in quotes");
 }
 
 static int scan_value(struct scan *s, int depth);

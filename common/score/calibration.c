@@ -20,7 +20,7 @@ int temperature_check(double temperature, const char *what, struct error *e)
 static int check(struct validation_outputs v, struct error *e)
 {
     if (v.rows == 0)
-        return error_set(e, ERROR_DATA, "the validation part is empty: no temperature can be found");
+        return error_set(e, ERROR_DATA, "the validation part is empty: no temperature can be fitted");
     for (size_t i = 0; i < v.rows * v.labels; i++)
         if (!isfinite(v.logits[i]))
             return error_set(e, ERROR_DATA, "validation row %zu (counted from 0): a logit is not a number; the model diverged",
@@ -278,7 +278,7 @@ int temperature_grid(struct temperature_point points[TEMPERATURE_GRID], int *bes
     if (check(v, e) != 0)
         return -1;
     if (v.class && v.labels != 2)
-        return error_set(e, ERROR_USAGE, "thresholds are of two classes or of many labels a row; here are %zu classes", v.labels);
+        return error_set(e, ERROR_USAGE, "thresholds are for two classes or multi-label models; found %zu classes", v.labels);
     struct reached r = {.positives = 0};
     int highest = 0;
     if (v.targets)

@@ -112,7 +112,7 @@ static int check_grid(const struct threshold_grid *grid, size_t count, struct er
     if (grid->rule == RULE_F_BETA && !(grid->beta > 0 && isfinite(grid->beta)))
         return error_set(e, ERROR_USAGE, "beta is %g; a positive number is expected", grid->beta);
     if (grid->rule == RULE_COST && !(grid->false_positive_cost + grid->false_negative_cost > 0))
-        return error_set(e, ERROR_USAGE, "a false positive and a false negative both cost nothing; give one of them a cost");
+        return error_set(e, ERROR_USAGE, "false positives and false negatives both cost 0; give one of them a cost");
     if (!count)
         return error_set(e, ERROR_DATA, "the validation part is empty: no threshold can be chosen");
     return 0;

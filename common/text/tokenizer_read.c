@@ -117,7 +117,7 @@ static int build_vocabulary(struct tokenizer *t, const char *path, struct error 
     qsort(entries, count, sizeof *entries, compare_entries);
     for (size_t i = 1; i < count && !result; i++)
         if (!strcmp(entries[i - 1].word, entries[i].word))
-            result = error_set(e, ERROR_DATA, "%s: the word \"%.100s\" stands twice, on lines %d and %d; keep one", path,
+            result = error_set(e, ERROR_DATA, "%s: the word \"%.100s\" appears twice, on lines %d and %d; keep one", path,
                                entries[i].word, entries[i - 1].id + 1, entries[i].id + 1);
     if (!result)
         vocabulary_build(&t->vocabulary, entries, count, t->prefix);
@@ -144,7 +144,7 @@ static int add_token(struct tokenizer *t, struct added_token token, const char *
         return error_set(e, ERROR_DATA, "%s: an added token has no content", place);
     for (size_t i = 0; i < t->added_count; i++)
         if (!strcmp(t->added[i].content, content))
-            return error_set(e, ERROR_DATA, "%s: the added token \"%.100s\" stands twice", place, content);
+            return error_set(e, ERROR_DATA, "%s: the added token \"%.100s\" appears twice", place, content);
     int32_t known = tokenizer_special(t, content);
     uint32_t expected = known >= 0 ? (uint32_t)known : t->size;
     if (id != (double)expected)

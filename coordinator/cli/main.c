@@ -20,9 +20,8 @@ static void print_help(void)
     printf("muster " MUSTER_VERSION ": fine-tunes BERT-like text classifiers and publishes them with their decision rule\n\n");
     for (const struct verb *v = verbs; v->name; v++)
         printf("  muster %-9s %-20s %s\n", v->name, v->arguments, v->summary);
-    printf("\n`muster VERB --help` says more. Exit: 0 done, 1 failed, 2 usage or job file, 3 data refused, 4 gate not met, 75 "
-           "stopped "
-           "(the same command resumes).\n");
+    printf("\nSee `muster VERB --help`. Exit: 0 done, 1 failed, 2 usage or job file, 3 data refused, 4 gate not met, 75 stopped "
+           "(run the same command again to resume).\n");
 }
 
 static int run_verb(const struct verb *v, int argc, char **argv, struct error *e)

@@ -16,10 +16,10 @@
 #include <string.h>
 
 const struct option calibrate_options[] = {
-    {"method", 0, "NAME", "temperature", "temperature: one for all; vector: one a label"},
-    {"dry-run", 0, NULL, NULL, "of a bundle: measure, change nothing"},
-    {"allow-train", 0, NULL, NULL, "take rows that the bundle was trained on as they are; without it such data is refused"},
-    {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
+    {"method", 0, "NAME", "temperature", "temperature: one for all labels; vector: one per label"},
+    {"dry-run", 0, NULL, NULL, "for a bundle: measure only, change nothing"},
+    {"allow-train", 0, NULL, NULL, "accept rows that the bundle was trained on; by default such data is refused"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };
@@ -44,8 +44,7 @@ static int calibrate_run(const char *directory, const char *method, struct error
         job_free(&j);
     }
     if (status == 0)
-        printf("the bundle is calibrated; put \"calibrate\": \"%s\" into the job's \"tune\" to keep it so in the next run\n",
-               method);
+        printf("the bundle is calibrated; set \"calibrate\": \"%s\" in the job's \"tune\" to keep it in the next run\n", method);
     free(worker);
     free(out);
     free(calibrate);
@@ -56,12 +55,13 @@ static int calibrate_run(const char *directory, const char *method, struct error
 static int check_run(const char *directory, bool dry, struct error *e)
 {
     if (directory_holds(directory, BUNDLE_INFERENCE))
-        return error_set(e, ERROR_USAGE, "%s: a bundle is calibrated by labelled rows: muster calibrate BUNDLE DATA", directory);
+        return error_set(e, ERROR_USAGE, "%s: a bundle is calibrated on labeled rows: muster calibrate BUNDLE DATA", directory);
     if (!directory_holds(directory, "job.json"))
         return error_set(e, ERROR_USAGE, "%s: is neither a run directory nor a bundle", directory);
     if (!directory_holds(directory, "bundle/" BUNDLE_INFERENCE))
-        return error_set(e, ERROR_USAGE, "%s: the run is not finished; the same muster run command ends it", directory);
-    return dry ? error_set(e, ERROR_USAGE, "--dry-run: is for a bundle; a run's report shows both") : 0;
+        return error_set(e, ERROR_USAGE, "%s: the run is not finished; run the same muster run command again to finish it",
+                         directory);
+    return dry ? error_set(e, ERROR_USAGE, "--dry-run is for bundles; a run's report shows both") : 0;
 }
 
 /* ---- a bundle ---- */
@@ -157,20 +157,20 @@ static int apply(const char *path, const struct change *c, struct error *e)
 static void print_measure(const char *what, double temperature, bool each, const struct reliability *m)
 {
     char words[32];
-    snprintf(words, sizeof words, each ? "one a label" : "%.4f", temperature);
+    snprintf(words, sizeof words, each ? "one per label" : "%.4f", temperature);
     printf("  %-6s  %11s  %8.6f  %8.6f  %8.6f\n", what, words, m->nll, m->ece, m->brier);
 }
 
 static void print_change(const struct change *c)
 {
     if (c->fit.own > 0)
-        printf("%u temperatures of their own, %.6g for the other labels, are in the bundle; ", c->fit.own, c->fit.temperature);
+        printf("the bundle has %u per-label temperatures, %.6g for the other labels; ", c->fit.own, c->fit.temperature);
     else
-        printf("temperature %.6g is in the bundle; ", c->fit.temperature);
+        printf("the bundle has temperature %.6g; ", c->fit.temperature);
     if (c->decided_otherwise == 0)
-        printf("%sdecisions are what they were\n", thresholds_move(c) ? "its thresholds moved along, " : "");
+        printf("%sdecisions are unchanged\n", thresholds_move(c) ? "its thresholds were adjusted, " : "");
     else
-        printf("%u of %u rows are decided otherwise now\n", c->decided_otherwise, c->s.rows);
+        printf("%u of %u rows are decided differently\n", c->decided_otherwise, c->s.rows);
 }
 
 static int calibrate_bundle(const struct arguments *a, const char *method, const struct scoring_options *o, struct error *e)
@@ -185,7 +185,7 @@ static int calibrate_bundle(const struct arguments *a, const char *method, const
         print_measure("before", d->temperature, d->own_temperatures, &c.before);
         print_measure("after", c.fit.temperature, c.fit.own > 0, &c.after);
         if (!(c.after.nll < c.before.nll))
-            printf("no temperature lowers the NLL: the bundle stays as it is\n");
+            printf("no temperature lowers the NLL: the bundle is unchanged\n");
         else if (argument_given(a, "dry-run"))
             printf("nothing was changed\n");
         else if ((status = apply(a->positional[0], &c, e)) == 0)

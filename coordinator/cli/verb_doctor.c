@@ -134,22 +134,22 @@ static void show_programs(void)
     if (first_line(text, sizeof text, "mpirun --version 2>/dev/null"))
         line("mpirun", "%s", text);
     else
-        line("mpirun", "not in PATH: one rank a group only; install openmpi-bin for more");
+        line("mpirun", "not in PATH: only one rank per group; install openmpi-bin for more");
     line("CUDA, NCCL", "not in this build");
     char pmix[256];
     if (!first_line(text, sizeof text, "command -v srun 2>/dev/null"))
-        line("SLURM", "not here (not needed)");
+        line("SLURM", "not found (not needed)");
     else if (!first_line(text, sizeof text, "srun --version 2>/dev/null"))
-        line("SLURM", "srun is here, the configuration of a cluster is not (SLURM_CONF)");
+        line("SLURM", "srun found, but no cluster configuration (SLURM_CONF)");
     else
         line("SLURM", "%s; %s", text,
              first_line(pmix, sizeof pmix, "srun --mpi=list 2>&1 | grep -ow pmix")
-                 ? "srun --mpi=pmix is there: cluster.launcher srun"
-                 : "srun shows no PMIx here: cluster.launcher mpirun");
+                 ? "srun --mpi=pmix is available: cluster.launcher srun"
+                 : "srun has no PMIx: use cluster.launcher mpirun");
     line("remote shell", "%s",
          first_line(text, sizeof text, "command -v \"${OMPI_MCA_plm_rsh_agent:-ssh}\" 2>/dev/null")
              ? text
-             : "no ssh: hosts of cluster.hostfile cannot be reached (openssh-client)");
+             : "no ssh: hosts of cluster.hostfile cannot be reached; install openssh-client");
 }
 
 int verb_doctor(const struct arguments *a, struct error *e)
@@ -165,6 +165,7 @@ int verb_doctor(const struct arguments *a, struct error *e)
     size_t missing = show_libraries(worker);
     free(worker);
     if (missing > 0)
-        return error_set(e, ERROR_FAILED, "doctor: %zu libraries are missing, see above; muster-worker cannot start", missing);
+        return error_set(e, ERROR_FAILED,
+                         "doctor: %zu libraries are missing (see above); install them: muster-worker cannot start", missing);
     return 0;
 }

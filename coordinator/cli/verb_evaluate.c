@@ -13,14 +13,15 @@
 #include <string.h>
 
 const struct option evaluate_options[] = {
-    {"min-f1", 0, "X", NULL, "exit 4 if F1 is below X: of the positive label, or as --metric says"},
+    {"min-f1", 0, "X", NULL, "exit 4 if F1 (of the positive label, or as chosen by --metric) is below X"},
     {"metric", 0, "NAME", NULL,
-     "what the gate looks at: f1, micro_f1, macro_f1, weighted_f1; default: f1, macro_f1 of classes, micro_f1 of labels"},
-    {"unseen", 0, NULL, NULL, "leave out the rows that the bundle was trained or tuned on"},
-    {"allow-train", 0, NULL, NULL, "take rows that the bundle was trained on as they are; without it such data is refused"},
-    {"junit", 0, "FILE", NULL, "write the gate as JUnit XML"},
+     "metric of the gate: f1, micro_f1, macro_f1, weighted_f1; default: f1 (two classes), macro_f1 (more), micro_f1 "
+     "(multi-label)"},
+    {"unseen", 0, NULL, NULL, "exclude rows that the bundle was trained or tuned on"},
+    {"allow-train", 0, NULL, NULL, "accept rows that the bundle was trained on; by default such data is refused"},
+    {"junit", 0, "FILE", NULL, "write the gate's result as JUnit XML"},
     {"json", 0, NULL, NULL, "print the metrics as JSON"},
-    {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };
@@ -73,7 +74,7 @@ static int check_gate(const char *name, const char *bundle, struct error *e)
         return 0;
     bool binary = decision_kind_of(bundle_labels(b)->multi, bundle_labels(b)->count) == DECISION_BINARY;
     bundle_close(&b);
-    return binary ? 0 : error_set(e, ERROR_USAGE, "--metric: f1 is of two labels; use micro_f1, macro_f1 or weighted_f1");
+    return binary ? 0 : error_set(e, ERROR_USAGE, "--metric: f1 is for two classes; use micro_f1, macro_f1 or weighted_f1");
 }
 
 /* name NULL: the usual one of the kind; else one of them. */
@@ -118,7 +119,7 @@ static struct json *to_json(const struct metrics *f, const struct scoring *s, co
 /* "temperature 1.5". Caller frees. */
 static char *temperature_summary(const struct decision *d)
 {
-    return d->own_temperatures ? duplicate("a temperature for each label") : format_string("temperature %.4g", d->temperature);
+    return d->own_temperatures ? duplicate("one temperature per label") : format_string("temperature %.4g", d->temperature);
 }
 
 static void print_binary(const struct metrics *f, const struct scoring *s)
@@ -127,11 +128,11 @@ static void print_binary(const struct metrics *f, const struct scoring *s)
     const struct binary_metrics *m = &f->pooled;
     const char *name = bundle_labels(s->bundle)->names[d->positive];
     char *words = temperature_summary(d);
-    printf("%u rows, %s from probability %.4g on, %s\n", s->rows, name, d->thresholds[d->positive], words);
+    printf("%u rows, %s at probability >= %.4g, %s\n", s->rows, name, d->thresholds[d->positive], words);
     free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", f->loss, m->accuracy, m->precision, m->recall,
            m->f1);
-    printf("  predicted %s: %llu right, %llu wrong; not predicted: %llu right, %llu wrong\n", name,
+    printf("  predicted %s: %llu correct, %llu wrong; not predicted: %llu correct, %llu wrong\n", name,
            (unsigned long long)m->true_positive, (unsigned long long)m->false_positive, (unsigned long long)m->true_negative,
            (unsigned long long)m->false_negative);
 }
@@ -147,7 +148,7 @@ static void print_many(const struct metrics *f, const struct scoring *s)
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
            f->all.accuracy, f->all.micro_precision, f->all.micro_recall, f->all.micro_f1, f->all.macro_f1, f->all.weighted_f1);
     if (absent > 0)
-        printf("  %u labels have no row here; their F1 counts as 0 in the macro F1\n", absent);
+        printf("  %u labels have no rows here; their F1 counts as 0 in the macro F1\n", absent);
 }
 
 static void print_result(const struct metrics *f, const struct scoring *s, const struct gate *gate, bool as_json)
@@ -175,12 +176,11 @@ static void tell_known(const struct scoring *s, const char *data, enum known_pol
     if (!s->knows)
         return;
     if (policy == KNOWN_LEAVE_OUT)
-        log_info(
-            "%s: %u rows that the bundle was trained on and %u that it was tuned on are left out; %u are left, %u of them of its "
-            "test part",
-            data, known[PART_TRAIN], known[PART_VALIDATION], s->rows, known[PART_TEST]);
+        log_info("%s: %u rows that the bundle was trained on and %u that it was tuned on are excluded; %u remain, %u of them "
+                 "from its test part",
+                 data, known[PART_TRAIN], known[PART_VALIDATION], s->rows, known[PART_TEST]);
     else if (seen > 0)
-        log_warn("%s: the bundle was trained on %u of the %u rows and tuned on %u: these metrics flatter it", data,
+        log_warn("%s: the bundle was trained on %u of the %u rows and tuned on %u: these metrics are too optimistic", data,
                  known[PART_TRAIN], s->rows, known[PART_VALIDATION]);
 }
 
@@ -228,7 +228,7 @@ int verb_evaluate(const struct arguments *a, struct error *e)
     struct scoring_options o = {.device = argument(a, "device"), .known = policy_of(a)};
     struct gate gate = {0};
     if (argument_given(a, "unseen") && argument_given(a, "allow-train"))
-        return error_set(e, ERROR_USAGE, "--unseen leaves out the rows that --allow-train takes: give one of the two");
+        return error_set(e, ERROR_USAGE, "--unseen excludes the rows that --allow-train accepts: give only one of them");
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
         check_gate(argument(a, "metric"), a->positional[0], e) != 0 ||

@@ -19,10 +19,10 @@
 #define LABELS_WRITTEN 64
 
 const struct option init_options[] = {
-    {"output", 'o', "FILE", "job.json", "the job file to write"},
-    {"model", 0, "NAME", NULL, "directory of a Hugging Face model, or a hub name; without it a placeholder"},
-    {"label", 0, "FIELD", NULL, "the field with the label; without it the one that looks like it"},
-    {"force", 0, NULL, NULL, "write over a file that is there"},
+    {"output", 'o', "FILE", "job.json", "job file to write"},
+    {"model", 0, "NAME", NULL, "directory of a Hugging Face model, or a Hub name; default: a placeholder"},
+    {"label", 0, "FIELD", NULL, "field with the label; default: the most likely one"},
+    {"force", 0, NULL, NULL, "overwrite an existing file"},
     {NULL},
 };
 
@@ -178,10 +178,10 @@ static int choose_model(struct draft *d, struct error *e)
     struct error absent;
     if (!d->model) {
         d->model = d->g.foreign > 0.05 ? "google-bert/bert-base-multilingual-cased" : "google-bert/bert-base-uncased";
-        because("model", "%s: a placeholder for %s; --model takes any BERT", d->model,
-                d->g.foreign > 0.05 ? "texts that are not only English" : "English");
+        because("model", "%s: a placeholder for %s; --model accepts any BERT", d->model,
+                d->g.foreign > 0.05 ? "texts not only in English" : "English");
     } else {
-        because("model", "%s: as you say", d->model);
+        because("model", "%s: as given by --label", d->model);
     }
     if (model_directory_find(&directory, d->model, &absent) == 0) {
         int result = model_config_read(&config, directory, e);
@@ -198,14 +198,13 @@ static void choose_task(struct draft *d)
 {
     json_set_string(d->job, "task", d->g.multi ? "multi_label_classification" : "single_label_classification");
     if (d->g.column_count > 0) {
-        because("task", "many labels a row: %zu fields hold nothing but 0 and 1", d->g.column_count);
+        because("task", "multi-label: %zu fields contain only 0 and 1", d->g.column_count);
         return;
     }
-    because("task", "%s: field '%s' holds %s", d->g.multi ? "many labels a row" : "one label a row",
-            guess_name(&d->g, d->g.label),
-            d->g.separator ? "texts that a separator divides"
+    because("task", "%s: field '%s' holds %s", d->g.multi ? "multi-label" : "single label", guess_name(&d->g, d->g.label),
+            d->g.separator ? "strings with a separator"
             : d->g.multi   ? "lists"
-                           : "one value a row");
+                           : "one value per row");
 }
 
 /* ---- data ---- */
@@ -237,13 +236,13 @@ static void choose_labels(struct draft *d)
             d->g.pattern        ? d->g.pattern
             : d->g.column_count ? "columns"
                                 : guess_name(&d->g, d->g.label),
-            d->g.column_count  ? "each a label, 1 where a row has it (--label FIELD if it is another)"
-            : d->g.label_named ? "by its name and values"
-                               : "few different values (--label FIELD if it is another)",
+            d->g.column_count  ? "one column per label, 1 where a row has it (--label FIELD to choose another)"
+            : d->g.label_named ? "recognized by its name and values"
+                               : "few distinct values (--label FIELD to choose another)",
             used, d->records.count, d->records.labels[rare], (unsigned long long)least);
     if (d->g.separator) {
         json_set_string(d->section, "label_separator", d->g.separator);
-        because("data.label_separator", "'%s': stands in many of the cells", d->g.separator);
+        because("data.label_separator", "'%s': found in many cells", d->g.separator);
     }
     if (count > LABELS_WRITTEN || (d->g.column_count && !d->g.pattern))
         return;
@@ -267,7 +266,7 @@ static void choose_positive(struct draft *d)
                 found = c;
     json_set_string(d->section, "positive", d->records.labels[found == SIZE_MAX ? rare : found]);
     because("data.positive", "%s: %s", d->records.labels[found == SIZE_MAX ? rare : found],
-            found == SIZE_MAX ? "the rarer of the two" : "by its name");
+            found == SIZE_MAX ? "the rarer of the two labels" : "by its name");
 }
 
 static void choose_rare(struct draft *d)
@@ -277,7 +276,7 @@ static void choose_rare(struct draft *d)
     if (!rare || (!d->g.multi && d->records.label_count <= 2) || d->records.label_count - rare < 2)
         return;
     json_set_number(d->section, "min_label_count", least);
-    because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn and to measure", least, rare);
+    because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn or to measure", least, rare);
 }
 
 static void choose_data(struct draft *d)
@@ -292,14 +291,14 @@ static void choose_data(struct draft *d)
     }
     if (g->id != SIZE_MAX) {
         json_set_string(d->section, "id", guess_name(g, g->id));
-        because("data.id", "%s: by its name; each row has its own", guess_name(g, g->id));
+        because("data.id", "%s: recognized by its name; unique in every row", guess_name(g, g->id));
     }
     if (g->group != SIZE_MAX) {
         json_set_string(d->section, "group", guess_name(g, g->group));
-        because("data.group", "%s: %zu values that come again; a group stays in one part", guess_name(g, g->group),
+        because("data.group", "%s: %zu repeated values; a group stays in one part", guess_name(g, g->group),
                 guess_distinct(g, g->group));
     } else {
-        because("data.group", "none: no field repeats under a name that binds rows together");
+        because("data.group", "none: no field with repeated values is named like a group");
     }
     json_set(d->section, "label",
              g->pattern        ? json_of_string(g->pattern)
@@ -313,7 +312,7 @@ static void choose_data(struct draft *d)
     }
     const size_t required[2] = {g->main_a, g->main_b};
     json_set(d->section, "required", list_of(g, required, g->b_count ? 2 : 1));
-    because("data.required", "%s%s%s: a row says nothing without", guess_name(g, g->main_a), g->b_count ? ", " : "",
+    because("data.required", "%s%s%s: a row without it cannot be classified", guess_name(g, g->main_a), g->b_count ? ", " : "",
             g->b_count ? guess_name(g, g->main_b) : "");
     choose_labels(d);
     choose_positive(d);
@@ -329,7 +328,7 @@ static void choose_split(struct draft *d)
     if (!d->g.multi && d->records.label_count <= 2 && share >= 0.1)
         return;
     json_set_string(json_set(d->job, "split", json_object()), "method", "stratified");
-    because("split.method", "stratified: rare labels must reach every part");
+    because("split.method", "stratified: every part needs rows of the rare labels");
 }
 
 static uint32_t choose_length(struct draft *d)
@@ -337,8 +336,8 @@ static uint32_t choose_length(struct draft *d)
     uint32_t most = d->limit && d->limit < 512 ? d->limit : 512, length = (d->p95 + 31) / 32 * 32;
     if (length > most)
         length = most;
-    because("train.max_length", "%u: a row has about %u tokens, 95 %% have no more than %u, the longest %u%s", length, d->p50,
-            d->p95, d->longest, d->p95 > length ? "; longer ones are cut" : "");
+    because("train.max_length", "%u: rows have %u tokens (median), %u (95th percentile), %u (longest)%s", length, d->p50, d->p95,
+            d->longest, d->p95 > length ? "; longer rows are truncated" : "");
     return length;
 }
 
@@ -362,17 +361,17 @@ static void choose_training(struct draft *d)
                     d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
                                                                                                       : "longest_first");
     json_set_number(d->section, "warmup", 0.1);
-    because("train.epochs", "%u: for %zu rows; train.patience stops earlier if you set it", epochs, d->records.count);
+    because("train.epochs", "%u: for %zu rows; set train.patience to stop early", epochs, d->records.count);
     because("train.batch", "%u: %s", batch,
-            batch == 16 ? "below 10,000 rows small steps learn more" : "enough rows for larger steps");
+            batch == 16 ? "small batches learn more from fewer than 10,000 rows" : "enough rows for larger batches");
     if (!d->g.multi)
         return;
     struct json *weights = json_set(d->section, "pos_weight", json_array());
     json_append(weights, json_of_number(1));
     json_append(weights, json_of_number(50));
     json_set_string(d->section, "select", "micro_f1");
-    because("train.pos_weight", "[1, 50]: most rows lack most labels");
-    because("train.select", "micro_f1: the loss alone hides when rare labels begin to be found");
+    because("train.pos_weight", "[1, 50]: most labels are absent from most rows");
+    because("train.select", "micro_f1: the loss alone does not show when rare labels start to be predicted");
 }
 
 static int make_job(struct draft *d, struct error *e)
@@ -382,7 +381,7 @@ static int make_job(struct draft *d, struct error *e)
     json_set_string(d->job, "name", name);
     free(name);
     printf("%s: %s, %llu rows%s\n", d->data, d->g.format, (unsigned long long)d->records.read,
-           d->records.read > GUESS_ROWS ? " (fields are guessed from the first 50000)" : "");
+           d->records.read > GUESS_ROWS ? " (fields are inferred from the first 50000)" : "");
     if (choose_model(d, e))
         return -1;
     choose_task(d);
@@ -396,7 +395,7 @@ static int make_job(struct draft *d, struct error *e)
 static void doubt_header(const struct draft *d)
 {
     if (d->g.cells && text_words(guess_name(&d->g, d->g.main_a)) >= 5)
-        log_warn("%s: its first line, taken as the columns' names, looks like a row: is a header line missing?", d->data);
+        log_warn("%s: its first line, read as the header, looks like a data row: is the header line missing?", d->data);
 }
 
 int verb_init(const struct arguments *a, struct error *e)
@@ -404,7 +403,7 @@ int verb_init(const struct arguments *a, struct error *e)
     struct draft d = {.data = a->positional[0], .model = argument(a, "model")};
     const char *path = argument(a, "output");
     if (file_exists(path) && !argument_given(a, "force"))
-        return error_set(e, ERROR_USAGE, "%s: is there already; name another with -o, or write over it with --force", path);
+        return error_set(e, ERROR_USAGE, "%s: exists already; choose another with -o, or overwrite it with --force", path);
     int result = guess_fields(&d.g, d.data, argument(a, "label"), e) || read_rows(&d, e) || make_job(&d, e) ? -1 : 0;
     if (!result)
         doubt_header(&d);

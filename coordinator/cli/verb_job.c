@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 const struct option job_options[] = {
-    {"trace", 0, "FILE", NULL, "what each rank does when, in Chrome's trace format, for Perfetto (of group 2: FILE with .2)"},
+    {"trace", 0, "FILE", NULL, "write a timeline of each rank in Chrome trace format, for Perfetto (group 2: FILE with .2)"},
     {NULL},
 };
 
@@ -98,8 +98,8 @@ static int hand_on_trace(const struct arguments *a, struct error *e)
     if (!argument_given(a, "trace"))
         return 0;
     char *path = absolute(argument(a, "trace"));
-    int status = !*argument(a, "trace") ? error_set(e, ERROR_USAGE, "%s: --trace needs the name of a file", a->verb->name)
-                 : setenv("MUSTER_TRACE", path, 1) ? error_set(e, ERROR_FAILED, "--trace: no memory")
+    int status = !*argument(a, "trace")            ? error_set(e, ERROR_USAGE, "%s: --trace needs a file name", a->verb->name)
+                 : setenv("MUSTER_TRACE", path, 1) ? error_set(e, ERROR_FAILED, "--trace: out of memory")
                                                    : 0;
     free(path);
     return status;

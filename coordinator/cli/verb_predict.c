@@ -13,8 +13,8 @@
 
 const struct option predict_options[] = {
     {"output", 'o', "FILE", NULL,
-     "where to: .jsonl, or .h5 with id, logits, probabilities and decided; without it JSON Lines to standard output"},
-    {"device", 0, "NAME", "auto", "what computes: auto, cpu, cpu_reference"},
+     "output file: .jsonl, or .h5 with id, logits, probabilities and decided; default: JSON Lines on standard output"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };

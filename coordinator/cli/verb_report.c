@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 const struct option report_options[] = {
-    {"output", 'o', "FILE", NULL, "where to; without it report.html in the run's directory"},
-    {"with-test", 0, NULL, NULL, "show rows of the test part among the errors too"},
+    {"output", 'o', "FILE", NULL, "output file; default: report.html in the run directory"},
+    {"with-test", 0, NULL, NULL, "also list errors of the test part"},
     {NULL},
 };
 

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 const struct option status_options[] = {
-    {"json", 0, NULL, NULL, "print it as JSON; with --watch one object a line"},
-    {"watch", 'w', NULL, NULL, "show it again and again until the run ends, and end as it did"},
-    {"interval", 'i', "SECONDS", "2", "of --watch"},
+    {"json", 0, NULL, NULL, "print JSON; with --watch one object per line"},
+    {"watch", 'w', NULL, NULL, "repeat until the run ends, then exit with its exit code"},
+    {"interval", 'i', "SECONDS", "2", "seconds between updates of --watch"},
     {NULL},
 };
 
@@ -98,12 +98,13 @@ static int judge_end(const struct status *s, const char *directory, struct error
 {
     if (s->state == RUN_DEAD)
         return error_set(e, ERROR_FAILED,
-                         "%s: the coordinator (host %s, process %.0f) is gone without a word; the same command resumes",
+                         "%s: the coordinator (host %s, process %.0f) has disappeared without an end event; run the same command "
+                         "again to resume",
                          directory, s->host, s->pid);
     if (s->exit_code == 0)
         return 0;
     return error_set(e, s->exit_code > 0 && s->exit_code < 256 ? (enum error_kind)s->exit_code : ERROR_FAILED,
-                     "%s: the run %s: %s", directory, status_word(s), s->why ? s->why : "it did not say why");
+                     "%s: the run %s: %s", directory, status_word(s), s->why ? s->why : "no reason recorded");
 }
 
 static int watch(struct watch *w, const char *directory, double interval, struct error *e)

@@ -70,7 +70,7 @@ static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct jo
 static int check_labels(const struct job *j, const struct records *r, struct error *e)
 {
     if (!j->multi && r->label_count < 2)
-        return error_set(e, ERROR_DATA, "%s: field '%s' has one label only, '%s'; a classifier needs two",
+        return error_set(e, ERROR_DATA, "%s: field '%s' has only one label, '%s'; a classifier needs at least two",
                          j->data.path ? j->data.path : j->data.train_path, j->data.label, r->labels[0]);
     return 0;
 }
@@ -156,7 +156,8 @@ static int check_vocabulary(const struct job *j, const char *model, const struct
     if (tokenizer_size(t) <= c.vocabulary)
         return 0;
     return error_set(e, ERROR_USAGE,
-                     "model: the tokenizer of %s has %u tokens, its config.json says vocab_size %u; the two are not of one model",
+                     "model: the tokenizer of %s has %u tokens, its config.json says vocab_size %u; they belong to different "
+                     "models: use the tokenizer that came with the weights",
                      j->model, tokenizer_size(t), c.vocabulary);
 }
 
@@ -183,11 +184,10 @@ static int refuse_other_rows(const struct job *j, const struct inputs *in, const
     if (directory_exists(trials) && file_exists(path) && json_read(&check, path, &ignored) == 0) {
         const char *made_from = json_string(json_get(check, "made_from")), *file = changed_file(in, check);
         if (made_from && strcmp(made_from, hash) != 0)
-            result =
-                error_set(e, ERROR_USAGE,
-                          "%s holds trials of other rows: %s has changed since; use another out=DIRECTORY, put the old %s back, "
-                          "or remove %s to train anew",
-                          j->out, file ? file : "the model's tokenizer", file ? "file" : "one", trials);
+            result = error_set(e, ERROR_USAGE,
+                               "%s holds trials trained on other rows: %s has changed since; use another out=DIRECTORY, restore "
+                               "the old %s, or remove %s to train again",
+                               j->out, file ? file : "the model's tokenizer", file ? "file" : "one", trials);
     }
     json_destroy(&check);
     free(trials);
@@ -239,9 +239,9 @@ static int judge(const struct job *j, const struct json *check, struct error *e)
 {
     const struct json *repeats = json_get(check, "duplicates");
     char *where = path_join(j->out, "check.json");
-    int result =
-        problem_judge(PROBLEM_CONFLICTING_DUPLICATES, j, json_number(json_get(repeats, "with_other_label")),
-                      json_number(json_get(check, "kept")), "rows repeat the text of another and have another label", where, e);
+    int result = problem_judge(PROBLEM_CONFLICTING_DUPLICATES, j, json_number(json_get(repeats, "with_other_label")),
+                               json_number(json_get(check, "kept")),
+                               "rows have the same text as another row but a different label", where, e);
     free(where);
     if (result)
         data_print_check(check);

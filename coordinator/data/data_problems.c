@@ -9,9 +9,9 @@ static const struct {
     const char *name, *advice;
     double share, count; /* above the one and not below the other: stop */
 } problems[] = {
-    [PROBLEM_CONFLICTING_DUPLICATES] = {"conflicting_duplicates", "mend the labels", PROBLEM_SHARE, PROBLEM_COUNT},
-    [PROBLEM_LEAKS] = {"leaks", "drop the repeats or give them one data.group", PROBLEM_SHARE, PROBLEM_COUNT},
-    [PROBLEM_SHARED_GROUPS] = {"shared_groups", "move each group to one part", 0, 1},
+    [PROBLEM_CONFLICTING_DUPLICATES] = {"conflicting_duplicates", "correct the labels", PROBLEM_SHARE, PROBLEM_COUNT},
+    [PROBLEM_LEAKS] = {"leaks", "remove the duplicates, or give them the same data.group", PROBLEM_SHARE, PROBLEM_COUNT},
+    [PROBLEM_SHARED_GROUPS] = {"shared_groups", "keep each group in one part", 0, 1},
 };
 
 static bool is_accepted(const struct job *j, const char *name)

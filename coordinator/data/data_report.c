@@ -319,9 +319,10 @@ static void print_lengths(const struct json *check)
     printf("  tokens that fit       ");
     for (size_t i = 0; i < json_size(fits); i++)
         printf(" %s: %.1f %% ", json_key(fits, i), 100 * json_number(json_at(fits, i)));
-    printf("\n  cut to %.0f tokens: %.0f rows", number(tokens, "max_length"), number(tokens, "truncated"));
+    printf("\n  truncated to %.0f tokens: %.0f rows", number(tokens, "max_length"), number(tokens, "truncated"));
     if (number(tokens, "first_too_long") > 0)
-        printf("; text A alone is too long in %.0f (text B is dropped there and A is cut)", number(tokens, "first_too_long"));
+        printf("; in %.0f of them text A alone is too long (text B is dropped and A is truncated)",
+               number(tokens, "first_too_long"));
     printf("\n");
 }
 
@@ -332,7 +333,7 @@ static void print_per_row(const struct json *per_row)
     if (!per_row)
         return;
     double more = 0;
-    printf("  labels a row: mean %.2f, most %.0f; rows with", number(per_row, "mean"), number(per_row, "max"));
+    printf("  labels per row: mean %.2f, max %.0f; rows with", number(per_row, "mean"), number(per_row, "max"));
     for (size_t k = 0; k < count; k++) {
         if (k < shown)
             printf("%s %zu: %.0f", k ? "," : "", k, json_number(json_at(rows, k)));
@@ -394,7 +395,7 @@ static void print_count(const struct json *j, const char *key, const char *words
 static void print_repeats(const struct json *j, const char *words)
 {
     if (number(j, "rows") > 0)
-        printf("  rows that %s: %.0f, with another label: %.0f\n", words, number(j, "rows"), number(j, "with_other_label"));
+        printf("  %s: %.0f rows, with a different label: %.0f\n", words, number(j, "rows"), number(j, "with_other_label"));
 }
 
 /* How a file was read, where that can be doubted. */
@@ -427,10 +428,10 @@ void data_print_check(const struct json *check)
     print_count(check, "tiny", "rows of fewer than 10 words");
     for (size_t i = 0; i < json_size(fields); i++)
         if (number(json_at(fields, i), "missing") > 0)
-            printf("  field %s: missing in %.0f, dropped for it %.0f\n", json_key(fields, i),
+            printf("  field %s: missing in %.0f rows, %.0f dropped for it\n", json_key(fields, i),
                    number(json_at(fields, i), "missing"), number(json_at(fields, i), "dropped"));
     print_labels(check);
     print_lengths(check);
-    print_repeats(json_get(check, "duplicates"), "repeat the text of another");
-    print_repeats(json_get(check, "near_duplicates"), "are near another's text (Jaccard 0.8)");
+    print_repeats(json_get(check, "duplicates"), "same text as another row");
+    print_repeats(json_get(check, "near_duplicates"), "near duplicate of another row (Jaccard 0.8)");
 }

@@ -164,7 +164,7 @@ static int profile_file(struct profiling *p, const char *path, struct error *e)
     }
     table_file_close(&f);
     if (more >= 0 && !p->g->rows)
-        return error_set(e, ERROR_DATA, "%s: has no rows to guess from", path);
+        return error_set(e, ERROR_DATA, "%s: has no rows; a job needs data", path);
     return more < 0 ? -1 : 0;
 }
 
@@ -360,7 +360,7 @@ static bool choose_by_prefix(struct guess *g, const size_t *texts, size_t count)
             continue;
         for (size_t k = 0; k < count; k++)
             take(g, texts[k], same_thing(g->fields[texts[i]].name, g->fields[texts[k]].name));
-        g->pair_reason = "two texts: fields with one beginning are of one thing, the others of another";
+        g->pair_reason = "text pair: fields with a common prefix are one text, the others the other";
         return true;
     }
     return false;
@@ -389,13 +389,13 @@ static void choose_texts(struct guess *g)
         if ((chosen = a != NONE && b != NONE)) {
             take(g, a, false);
             take(g, b, true);
-            g->pair_reason = "two texts, by their names";
+            g->pair_reason = "text pair, recognized by the field names";
         }
     }
     if (!chosen && !choose_by_prefix(g, texts, count)) {
         for (size_t i = 0; i < count; i++)
             take(g, texts[i], false);
-        g->pair_reason = count > 1 ? "one text, joined from these fields" : "the field with the words";
+        g->pair_reason = count > 1 ? "one text, joined from these fields" : "the field that holds text";
     }
     g->main_a = longest(g, g->text_a, g->a_count);
     g->main_b = longest(g, g->text_b, g->b_count);
@@ -427,7 +427,7 @@ int guess_fields(struct guess *ret, const char *path, const char *label, struct 
         choose_texts(&g);
         measure_letters(&g);
         if (!g.a_count)
-            result = error_set(e, ERROR_DATA, "%s: no field holds texts; a row needs words to be classified by", path);
+            result = error_set(e, ERROR_DATA, "%s: no field holds text; a text classifier needs at least one text field", path);
     }
     for (size_t i = 0; i < g.field_count; i++) { /* the keys go away: only their number is asked for */
         g.fields[i].different = table_count(g.fields[i].values);

@@ -213,7 +213,7 @@ static int add_members(struct row_labels *to, struct label_values *v, const stru
                     : text                          ? (strcasecmp(text, "true") ? strtod(text, NULL) : 1)
                                                     : json_number(item);
         if (json_type(item) != JSON_NULL && on != 0 && on != 1)
-            return error_set(e, ERROR_DATA, "%s:%u: a label's value is not 0, 1 or null", at->path, at->line);
+            return error_set(e, ERROR_DATA, "%s:%u: a label's value must be 0, 1 or null", at->path, at->line);
         uint32_t value = label_values_add(v, json_key(object, i), at, e);
         if (value == UINT32_MAX)
             return -1;

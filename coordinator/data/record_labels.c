@@ -39,8 +39,8 @@ static int read_flag(bool *ret, const struct json *value, const struct label_pla
         (text && (text_is_blank(text) || !strcasecmp(text, "true") || !strcasecmp(text, "false"))))
         return 0;
     char *shown = json_print(value, false);
-    error_set(e, ERROR_DATA, "%s:%u: field '%s' is %.60s; a label's column holds 1 or 0, or nothing", at->path, at->line,
-              at->field, shown);
+    error_set(e, ERROR_DATA, "%s:%u: field '%s' is %.60s; a label column must be 0, 1 or empty", at->path, at->line, at->field,
+              shown);
     free(shown);
     return -1;
 }

@@ -32,12 +32,12 @@ static int field_text(struct reader *r, struct buffer *to, bool *blank, const st
         for (size_t i = 0; i < json_size(value); i++) {
             const char *item = json_string(json_at(value, i));
             if (!item)
-                return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list that holds more than texts; make it a text", r->path,
-                                 r->line, name);
+                return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list with items that are not strings; make it a string",
+                                 r->path, r->line, name);
             buffer_printf(to, "%s%s", i ? ", " : "", item);
         }
     } else if (type != JSON_NULL) {
-        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is %s; a text was expected", r->path, r->line, name,
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is %s; a string was expected", r->path, r->line, name,
                          json_type_name(type));
     }
     if (to->size == start)
@@ -53,13 +53,11 @@ static int field_name(struct reader *r, const char **ret, const struct json *row
     buffer_clear(&r->scratch);
     const struct json *value = json_get(row, name);
     if (value && json_type(value) == JSON_ARRAY)
-        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list; a text or a number was expected", r->path, r->line, name);
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is a list; a string or a number was expected", r->path, r->line, name);
     if (value && json_type(value) == JSON_NUMBER && fabs(json_number(value)) > LARGEST_EXACT)
-        return error_set(
-            e, ERROR_DATA,
-            "%s:%u: field '%s' is a number above 2^53, which JSON readers round so that different ones become one; put "
-            "it in quotes",
-            r->path, r->line, name);
+        return error_set(e, ERROR_DATA,
+                         "%s:%u: field '%s' is a number above 2^53, where JSON numbers are not exact; put it in quotes", r->path,
+                         r->line, name);
     if (field_text(r, &r->scratch, &blank, row, name, e))
         return -1;
     *ret = blank ? NULL : arena_string(r->out->texts, r->scratch.data, r->scratch.size);
@@ -110,7 +108,7 @@ static int compose(struct reader *r, const char **ret, const struct json *row, c
     size_t offsets[64];
     uint32_t words[64];
     if (fields->count > 64)
-        return error_set(e, ERROR_USAGE, "data: more than 64 text fields");
+        return error_set(e, ERROR_USAGE, "data: a text is joined from more than 64 fields; name fewer");
     buffer_clear(&r->scratch);
     for (size_t i = 0; i < fields->count; i++) {
         bool blank;
@@ -296,8 +294,10 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
             goto fail;
     }
     if (!out.count) {
-        error_set(e, ERROR_DATA, "%s: no row is left of %llu: all lack a required field or a label", paths[0],
-                  (unsigned long long)out.read);
+        error_set(
+            e, ERROR_DATA,
+            "%s: none of the %llu rows can be used: each lacks a required field or a label; check data.required and data.label",
+            paths[0], (unsigned long long)out.read);
         goto fail;
     }
     if (decide_labels(&r, paths, e))

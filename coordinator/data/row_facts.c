@@ -99,7 +99,7 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
     free(bytes);
     if (!right) {
         row_facts_free(&f);
-        return error_set(e, ERROR_DATA, "%s: is damaged; delete it, it is made again", path);
+        return error_set(e, ERROR_DATA, "%s: is damaged; delete it and run again: it is rebuilt", path);
     }
     *ret = f;
     return 0;

@@ -63,10 +63,11 @@ static int refuse_empty_part(const struct split *s, const struct job *j, uint32_
 {
     for (int p = 0; p < PART_COUNT; p++)
         if (!s->part[p].count)
-            return error_set(
-                e, ERROR_DATA,
-                "the %s part gets no row: %u groups (data.group: %s) at train %g, validation %g; give more data, or other shares",
-                part_names[p], groups, j->data.group ? j->data.group : "every row its own", j->split.train, j->split.validation);
+            return error_set(e, ERROR_DATA,
+                             "the %s part would be empty: %u groups (data.group: %s) at train %g, validation %g; give more data, "
+                             "or change split.train and split.validation",
+                             part_names[p], groups, j->data.group ? j->data.group : "each row on its own", j->split.train,
+                             j->split.validation);
     return 0;
 }
 
@@ -115,7 +116,7 @@ static int split_by_group(struct split *s, const struct job *j, const struct dat
     int result =
         count < 3 ? error_set(e, ERROR_DATA,
                               "%u groups (data.group: %s) cannot be split into train, validation and test; at least 3 are needed",
-                              count, j->data.group ? j->data.group : "every row its own")
+                              count, j->data.group ? j->data.group : "each row on its own")
                   : refuse_empty_part(s, j, count, e);
     free(part_of);
     table_destroy(&groups);
@@ -184,7 +185,8 @@ int data_class_weights(double *weights, const struct job *j, const struct datase
     for (uint32_t c = 0; c < labels && !result; c++) {
         if (!counts[c])
             result = error_set(e, ERROR_DATA,
-                               "label '%s' has no row in the train part of %u rows; give more data, another seed or fewer labels",
+                               "label '%s' has no row in the train part of %u rows; give more data, use another seed, or set "
+                               "data.min_label_count",
                                label_name(check, c), rows);
         else if (j->train.class_weights)
             weights[c] = !strcmp(j->train.class_weights, "balanced") ? (double)rows / ((double)labels * (double)counts[c]) : 1;

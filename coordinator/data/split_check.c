@@ -136,7 +136,7 @@ static int judge(const struct examination *x, const struct job *j, double shared
 {
     for (int p = PART_VALIDATION; p < PART_COUNT; p++) {
         char what[96];
-        snprintf(what, sizeof what, "rows of the %s part have texts that stand in train too", part_names[p]);
+        snprintf(what, sizeof what, "rows of the %s part have the same text as a training row", part_names[p]);
         if (problem_judge(PROBLEM_LEAKS, j, x->exact[p], x->split->part[p].count, what, where, e))
             return -1;
     }
@@ -192,7 +192,7 @@ static void print_shares(const struct json *parts, const struct json *labels)
                    100 * label_share(json_at(parts, 2), c));
     }
     if (count > LABELS_SHOWN)
-        printf("  labels' shares differ between parts by at most %.2f points (%s)\n", 100 * worst,
+        printf("  label proportions differ between parts by at most %.2f percentage points (%s)\n", 100 * worst,
                json_string(json_get(json_at(labels, at), "name")));
 }
 
@@ -212,8 +212,8 @@ int data_print_split(const struct job *j, const struct json *check, struct error
         if (json_size(absent) == 1 && json_size(json_get(check, "labels")) == 2) /* of more labels the part's own line tells */
             printf("  %s has no row of label \"%s\": its F1 counts as 0\n", json_key(parts, p), json_string(json_at(absent, 0)));
         if (near > 0)
-            printf("  %s: %.0f rows (%.1f %%) are near a text of train, %.0f of them the same\n", json_key(parts, p), near,
-                   100 * near / rows, json_number(json_get(part, "exact_in_train")));
+            printf("  %s: %.0f rows (%.1f %%) are near duplicates of training rows, %.0f of them exact\n", json_key(parts, p),
+                   near, 100 * near / rows, json_number(json_get(part, "exact_in_train")));
     }
     json_destroy(&root);
     return 0;

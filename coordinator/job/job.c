@@ -104,7 +104,7 @@ static int read_file(struct given *g, struct error *e)
     if (file_read(&g->text, &size, g->path, e) != 0 || json_parse(&file, g->text, size, g->path, e) != 0)
         goto done;
     if (json_type(file) != JSON_OBJECT) {
-        error_set(e, ERROR_USAGE, "%s: expected a job, an object in braces, found %s", g->path, json_type_name(json_type(file)));
+        error_set(e, ERROR_USAGE, "%s: expected a job, a JSON object, found %s", g->path, json_type_name(json_type(file)));
         goto done;
     }
     for (size_t i = 0; i < json_size(file); i++) {
@@ -222,6 +222,7 @@ static void derive_labels(struct job *j)
             return;
     if (columns->count < 2 || j->data.labels.count > 0)
         return;
+    free(j->data.labels.names); /* an empty list has room too */
     j->data.labels = (struct text_fields){.names = allocate(columns->count, sizeof(char *)), .count = columns->count};
     for (size_t i = 0; i < columns->count; i++)
         j->data.labels.names[i] = duplicate(columns->names[i]);
@@ -248,15 +249,15 @@ static int check_sources(const struct job *j, struct error *e)
 {
     int parts = !!j->data.train_path + !!j->data.validation_path + !!j->data.test_path;
     if (!j->data.path && parts == 0)
-        return error_set(e, ERROR_USAGE, "\"data.path\" is missing: the JSON Lines file with the data");
+        return error_set(e, ERROR_USAGE, "\"data.path\" is missing: the file with the data (JSON Lines, CSV or TSV)");
     if (j->data.path && parts > 0)
-        return error_set(e, ERROR_USAGE, "data.path and data.%s exclude each other: leave one out",
+        return error_set(e, ERROR_USAGE, "data.path and data.%s are mutually exclusive: remove one",
                          j->data.train_path        ? "train_path"
                          : j->data.validation_path ? "validation_path"
                                                    : "test_path");
     if (!j->data.path && parts < 3)
         return error_set(e, ERROR_USAGE,
-                         "\"data.%s\" is missing: data that comes split has train_path, validation_path and test_path",
+                         "\"data.%s\" is missing: data that comes already split needs train_path, validation_path and test_path",
                          !j->data.train_path        ? "train_path"
                          : !j->data.validation_path ? "validation_path"
                                                     : "test_path");
@@ -287,10 +288,10 @@ static int check_names(const struct job *j, struct error *e)
         j->name[strspn(j->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
         return error_set(
             e, ERROR_USAGE,
-            "name: \"%s\" becomes a file name: expected letters, digits, '-', '_' and '.', the first a letter or digit", j->name);
+            "name: \"%s\" is used as a file name: expected letters, digits, '-', '_' and '.', starting with a letter or digit",
+            j->name);
     if (j->data.label_columns.count > 0 && !j->multi)
-        return error_set(e, ERROR_USAGE,
-                         "data.label: columns, each a label that a row has or not, are for the task multi_label_classification");
+        return error_set(e, ERROR_USAGE, "data.label: a list of label columns needs \"task\": \"multi_label_classification\"");
     if (j->data.labels.count == 1)
         return error_set(e, ERROR_USAGE, "data.labels: expected at least two names, found one");
     if (j->data.positive && j->data.labels.count && !has_name(&j->data.labels, j->data.positive))
@@ -304,13 +305,14 @@ static int check_names(const struct job *j, struct error *e)
 static int check_task(const struct job *j, struct error *e)
 {
     if (j->multi && strcmp(j->train.select, "f1") == 0)
-        return error_set(e, ERROR_USAGE, "train.select: f1 is of one label; with many a row use micro_f1 or macro_f1");
+        return error_set(e, ERROR_USAGE, "train.select: f1 is for single-label tasks; for multi-label use micro_f1 or macro_f1");
     if (j->multi && j->train.class_weight_count > 0)
-        return error_set(e, ERROR_USAGE, "train.class_weights are of one label a row; with many use train.pos_weight");
+        return error_set(e, ERROR_USAGE, "train.class_weights is for single-label tasks; for multi-label use train.pos_weight");
     if (!j->multi && j->train.pos_weight_low > 0)
-        return error_set(e, ERROR_USAGE, "train.pos_weight is of many labels a row; with one use train.class_weights");
+        return error_set(e, ERROR_USAGE, "train.pos_weight is for multi-label tasks; for single-label use train.class_weights");
     if (j->tune.grid.rule == RULE_COST && j->tune.grid.false_positive_cost + j->tune.grid.false_negative_cost <= 0)
-        return error_set(e, ERROR_USAGE, "tune.rule cost: tune.false_positive_cost and tune.false_negative_cost are both 0");
+        return error_set(e, ERROR_USAGE,
+                         "tune.rule cost: tune.false_positive_cost and tune.false_negative_cost are both 0; set one above 0");
     return 0;
 }
 
@@ -318,7 +320,7 @@ static int check_shares(const struct job *j, struct error *e)
 {
     if (j->split.train + j->split.validation >= 1)
         return error_set(e, ERROR_USAGE,
-                         "split.train %g and split.validation %g leave nothing to test: their sum must be below 1",
+                         "split.train %g and split.validation %g leave no rows for the test part: their sum must be below 1",
                          j->split.train, j->split.validation);
     if (strcmp(j->split.method, "numpy") == 0 && j->seed > UINT32_MAX)
         return error_set(e, ERROR_USAGE, "seed: NumPy's RandomState takes 0 to 4294967295, found %.0f", (double)j->seed);
@@ -336,15 +338,15 @@ static int check_search(const struct job *j, struct error *e)
                                                               : NULL;
     for (size_t i = 0; i < json_size(j->sweep) && !random; i++)
         if (job_sweep_is_range(json_at(j->sweep, i)))
-            return error_set(e, ERROR_USAGE, "sweep.%s: a range is drawn from: set sweep.sample to \"random\", or give a list",
+            return error_set(e, ERROR_USAGE, "sweep.%s: a range needs sweep.sample \"random\": set it, or give a list",
                              json_key(j->sweep, i));
     if (random && j->search.count == 0)
-        return error_set(e, ERROR_USAGE, "sweep.count is missing: how many trials sweep.sample \"random\" draws");
+        return error_set(e, ERROR_USAGE, "sweep.count is missing: the number of trials that sweep.sample \"random\" draws");
     if (random && !j->sweep)
         return error_set(e, ERROR_USAGE,
                          "sweep.sample \"random\" has nothing to draw from: give keys such as sweep.lr a list or a range");
     if (!random && j->search.count > 0)
-        return error_set(e, ERROR_USAGE, "sweep.count is of sweep.sample \"random\"; a grid has all combinations");
+        return error_set(e, ERROR_USAGE, "sweep.count needs sweep.sample \"random\"; a grid has all combinations");
     if (j->search.scheduler != SCHEDULER_NONE && weights && strcmp(j->train.select, "loss") == 0)
         return error_set(e, ERROR_USAGE,
                          "sweep.scheduler compares trials by train.select \"loss\", which sweep.%s changes; use another "

@@ -24,38 +24,44 @@
 #define LARGEST_EXACT 9007199254740991.0 /* 2^53 - 1 */
 
 const struct job_field job_fields[] = {
-    {"name", JOB_STRING, 0, "null", AT(name), .help = "of the run; the bundle becomes <name>.zip; default: the job file's name"},
+    {"name", JOB_STRING, 0, "null", AT(name),
+     .help = "name of the run and of <name>.zip, the packed bundle; default: the job file's name"},
     {"out", JOB_STRING, JOB_FREE, "null", AT(out), .also = "output output_dir", .help = "run directory; default: runs/<name>"},
     {"model", JOB_STRING, JOB_REQUIRED, "null", AT(model), .also = "model_name model_path pretrained",
-     .help = "directory of a Hugging Face model, or a hub name that is in the local cache"},
-    {"seed", JOB_SEED, JOB_SWEPT, "42", 0, LARGEST_EXACT, AT(seed), .help = "of split, shuffles, new weights and dropout"},
+     .help = "directory of a Hugging Face model, or a Hub name that is in the local cache"},
+    {"seed", JOB_SEED, JOB_SWEPT, "42", 0, LARGEST_EXACT, AT(seed),
+     .help = "random seed of the split, shuffling, new weights and dropout"},
     {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task),
-     WORDS("single_label_classification", "multi_label_classification"), .help = "what is learned"},
+     WORDS("single_label_classification", "multi_label_classification"), .help = "type of classification"},
 
-    {"data.path", JOB_STRING, JOB_NULL, "null", AT(data.path), .also = "file", .help = "JSON Lines, CSV or TSV; also .gz, .zst"},
+    {"data.path", JOB_STRING, JOB_NULL, "null", AT(data.path), .also = "file",
+     .help = "the data: JSON Lines, CSV or TSV, also compressed (.gz, .zst)"},
     {"data.train_path", JOB_STRING, JOB_NULL, "null", AT(data.train_path),
-     .help = "data that comes split: in place of data.path"},
-    {"data.validation_path", JOB_STRING, JOB_NULL, "null", AT(data.validation_path), .help = "the same, validation part"},
-    {"data.test_path", JOB_STRING, JOB_NULL, "null", AT(data.test_path), .help = "the same, test part"},
-    {"data.id", JOB_STRING, JOB_NULL, "null", AT(data.id), .help = "field with the row's id; null: line number"},
+     .help = "training data, where it comes already split (instead of data.path)"},
+    {"data.validation_path", JOB_STRING, JOB_NULL, "null", AT(data.validation_path),
+     .help = "validation data, where it comes already split"},
+    {"data.test_path", JOB_STRING, JOB_NULL, "null", AT(data.test_path), .help = "test data, where it comes already split"},
+    {"data.id", JOB_STRING, JOB_NULL, "null", AT(data.id), .help = "field with the row's id; null: the line number"},
     {"data.group", JOB_STRING, JOB_NULL, "null", AT(data.group),
-     .help = "field whose values stay in one part; null: every row alone"},
+     .help = "field that groups rows; a group is never divided between parts; null: each row on its own"},
     {"data.label", JOB_LABEL, 0, "\"label\"", AT(data.label), .also = "label_columns",
-     .help = "field with the label: index or name; or columns of 0 and 1, a label each: a list, or a pattern such as topic_*"},
+     .help = "field with the label (index or name); or one 0/1 column per label: a list, or a pattern such as topic_*"},
     {"data.text_a", JOB_STRINGS, JOB_REQUIRED | JOB_FILLED, "null", AT(data.text_a), .also = "text sentence",
-     .help = "fields of text A"},
-    {"data.text_b", JOB_STRINGS, 0, "[]", AT(data.text_b), .help = "fields of text B; empty: single texts"},
+     .help = "fields joined into the first text"},
+    {"data.text_b", JOB_STRINGS, 0, "[]", AT(data.text_b),
+     .help = "fields joined into the second text of a pair; empty: single texts"},
     {"data.word_limits", JOB_LIMITS, JOB_NULL, "null", 1, 1000000000, AT(data.word_limits), .also = "max_words",
-     .help = "of a text field only the first words count: {\"text\": 300}"},
+     .help = "keep only the first words of a text field: {\"text\": 300}"},
     {"data.joiner", JOB_STRING, JOB_EMPTY, "\". \"", AT(data.joiner), .also = "separator",
-     .help = "between the fields of a text"},
-    {"data.required", JOB_STRINGS, 0, "[]", AT(data.required), .help = "fields without which a row is dropped"},
+     .help = "separator between the fields of a text"},
+    {"data.required", JOB_STRINGS, 0, "[]", AT(data.required),
+     .help = "fields that must not be empty; rows without one are dropped"},
     {"data.labels", JOB_STRINGS, 0, "[]", AT(data.labels), .also = "label_names classes",
-     .help = "label names by index; empty: as found"},
+     .help = "label names in index order; empty: as found in the data"},
     {"data.positive", JOB_STRING, JOB_NULL, "null", AT(data.positive), .also = "positive_label",
-     .help = "name of the label that the threshold is for; null: the last"},
+     .help = "positive label, which the threshold applies to; null: the last"},
     {"data.label_separator", JOB_STRING, 0, "\";\"", AT(data.label_separator),
-     .help = "between the labels of a CSV or TSV cell, where a row has many"},
+     .help = "separator between the labels of a CSV or TSV cell (multi-label)"},
     {"data.label_form", JOB_WORD, JOB_LATER, "\"auto\"", AT(data.label_form), WORDS("auto", "index", "name", "vector"),
      .help = "what label values are: indexes from 0, names, or lists with 0 or 1 for each label; auto: as the values show"},
     {"data.quotes", JOB_WORD, JOB_LATER, "\"auto\"", AT(data.quotes), WORDS("auto", "none"),
@@ -64,115 +70,127 @@ const struct job_field job_fields[] = {
     {"data.encoding", JOB_STRING, JOB_NULL | JOB_LATER, "null", AT(data.encoding), .also = "charset",
      .help = "text encoding of the data files, as iconv names it (cp1252, latin1, utf-16); null: UTF-8"},
     {"data.min_label_count", JOB_COUNT, 0, "0", 0, 1000000000, AT(data.min_label_count),
-     .help = "labels of fewer rows are dropped, then rows without a label left"},
-    {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "rows of fewer words are dropped"},
+     .help = "drop labels with fewer rows, then rows that have no label left"},
+    {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "drop rows with fewer words"},
     {"data.accept", JOB_STRINGS, JOB_FREE, "[]", AT(data.accept), WORDS("leaks", "conflicting_duplicates", "shared_groups"),
-     .help = "problems of the data that are known and shall not stop the run"},
+     .help = "data problems to accept instead of failing"},
 
-    {"split.train", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.7", 0, 1, AT(split.train), .help = "share of the groups that train"},
+    {"split.train", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.7", 0, 1, AT(split.train),
+     .help = "fraction of the groups for training"},
     {"split.validation", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.15", 0, 1, AT(split.validation), .also = "val valid",
-     .help = "share of the groups that validate; the rest tests"},
+     .help = "fraction of the groups for validation; the rest is for testing"},
     {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy", "stratified"),
-     .help = "numpy: the split that RandomState(seed).shuffle gives; stratified: the labels' shares alike in all parts"},
-    {"split.file", JOB_STRING, JOB_NULL, "null", AT(split.file), .help = "a frozen split.json to use"},
+     .help = "numpy: by NumPy's RandomState(seed).shuffle; stratified: the same label proportions in all parts"},
+    {"split.file", JOB_STRING, JOB_NULL, "null", AT(split.file),
+     .help = "frozen split.json to use instead; it is used exactly, or the run fails"},
 
     {"train.lr", JOB_NUMBER, JOB_ABOVE | JOB_SWEPT, "2e-05", 0, 1, AT(train.lr), .also = "learning_rate",
      .help = "peak learning rate"},
     {"train.epochs", JOB_COUNT, JOB_SWEPT, "5", 1, 10000, AT(train.epochs), .also = "num_epochs num_train_epochs",
-     .help = "passes over the train part"},
+     .help = "passes over the training data"},
     {"train.batch", JOB_COUNT, JOB_SWEPT, "8", 1, 65536, AT(train.batch), .also = "batch_size train_batch_size",
-     .help = "rows of an optimiser step, over all ranks of a group"},
+     .help = "global batch: rows per optimizer step, over all ranks of a group"},
     {"train.micro_batch", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 65536, .none = 0, AT(train.micro_batch),
-     .also = "micro_batch_size", .help = "rows computed at once by a rank; null: batch / ranks_per_group"},
+     .also = "micro_batch_size", .help = "rows per forward and backward pass on a rank; null: batch / ranks_per_group"},
     {"train.max_length", JOB_COUNT, 0, "512", 8, 1048576, AT(train.max_length), .also = "max_seq_length max_len",
-     .help = "tokens of a row"},
+     .help = "maximum tokens per row"},
     {"train.truncation", JOB_TRUNCATION, 0, "\"only_second\"", AT(train.truncation), .words = truncation_names,
-     .help = "what is cut from a long row"},
+     .help = "which text of a long row is truncated"},
     {"train.class_weights", JOB_CLASS_WEIGHTS, JOB_SWEPT, "\"balanced\"", AT(train.class_weights), WORDS("balanced", "none"),
-     .help = "of the loss; balanced: N / (L n_c) of the train part; or a list"},
+     .help = "loss weight per class; balanced: rows / (classes * rows of the class) in the training data; or a list"},
     {"train.pos_weight", JOB_BOUNDS, JOB_NULL | JOB_SWEPT, "null", 0, 1e9, AT(train.pos_weight_low),
-     .help = "multi-label: [low, high] weighs a label's positive rows by negative / positive of the train part, within these"},
+     .help = "multi-label: loss weight of a label's positive rows: negatives / positives in the training data, clipped to [low, "
+             "high]"},
     {"train.weight_decay", JOB_NUMBER, JOB_SWEPT, "0.01", 0, 1, AT(train.weight_decay),
-     .help = "of AdamW; not on biases and LayerNorm"},
+     .help = "AdamW weight decay; not applied to biases and LayerNorm"},
     {"train.clip", JOB_NUMBER, JOB_NULL | JOB_SWEPT, "1", 0, 1e9, .none = 0, AT(train.clip), .also = "max_grad_norm grad_clip",
-     .help = "largest gradient norm; 0 or null: no limit"},
+     .help = "maximum gradient norm; 0 or null: no clipping"},
     {"train.warmup", JOB_NUMBER, JOB_BELOW | JOB_SWEPT, "0", 0, 1, AT(train.warmup), .also = "warmup_ratio",
-     .help = "share of the steps that raise the learning rate"},
+     .help = "fraction of the steps with learning rate warmup"},
     {"train.dropout", JOB_NUMBER, JOB_NULL | JOB_BELOW | JOB_SWEPT, "null", 0, 1, .none = -1, AT(train.dropout),
-     .help = "null: as the model's config.json"},
+     .help = "dropout probability; null: as in the model's config.json"},
     {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), .words = precision_names, .also = "dtype",
-     .help = "of the matrix products' inputs"},
+     .help = "data type of the matrix multiplications' inputs"},
     {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select), WORDS("loss", "f1", "micro_f1", "macro_f1"),
-     .also = "metric_for_best_model", .help = "validation metric that picks the best epoch (f1 at 0.5)"},
+     .also = "metric_for_best_model", .help = "validation metric that selects the best epoch (F1 at threshold 0.5)"},
     {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
-     .also = "early_stopping_patience", .help = "stop after so many epochs without a better one; null: never"},
+     .also = "early_stopping_patience", .help = "early stopping: epochs without improvement before stopping; null: never"},
     {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),
      .also = "save_steps save_strategy checkpoint_steps",
-     .help = "when a trial is saved: epoch, or also within it, such as \"500 steps\", \"10 minutes\""},
+     .help = "checkpoint interval: epoch; or also within an epoch, such as \"500 steps\" or \"10 minutes\""},
 
     {"sweep", JOB_SWEEP, JOB_NULL | JOB_FREE, "null", AT(sweep), .also = "grid search",
-     .help = "train keys, or seed, with lists of values: every combination is a trial; with sweep.sample random also ranges, "
+     .help = "train keys (or seed) with lists of values: each combination is a trial; with sweep.sample random also ranges, "
              "{\"from\": 1e-6, \"to\": 1e-4, \"log\": true}"},
     {"sweep.sample", JOB_WORD, JOB_FREE, "\"grid\"", AT(search.sample), WORDS("grid", "random"),
-     .help = "random: sweep.count trials, drawn by the seed"},
+     .help = "grid: all combinations; random: sweep.count trials drawn at random (reproducible by the seed)"},
     {"sweep.count", JOB_COUNT, JOB_NULL | JOB_FREE, "null", 1, 10000, .none = 0, AT(search.count),
-     .also = "num_samples n_trials n_iter max_trials", .help = "of random trials"},
+     .also = "num_samples n_trials n_iter max_trials", .help = "number of random trials"},
     {"sweep.scheduler", JOB_SCHEDULER, JOB_FREE, "\"none\"", AT(search.scheduler), .words = scheduler_names, .also = "pruner",
-     .help = "stops trials that do worse than others by train.select on validation; the baseline is never stopped"},
+     .help = "prunes trials that do worse than others by train.select on validation; the baseline is never pruned"},
     {"sweep.grace_epochs", JOB_COUNT, JOB_FREE, "1", 1, 10000, AT(search.grace_epochs),
-     .also = "grace_period min_resource n_warmup_steps grace", .help = "that every trial gets, before it may be stopped"},
+     .also = "grace_period min_resource n_warmup_steps grace", .help = "epochs before a trial may be pruned"},
     {"sweep.reduction", JOB_COUNT, JOB_FREE, "4", 2, 1000, AT(search.reduction), .also = "reduction_factor eta",
-     .help = "asha: one of so many goes on, at epochs grace_epochs x 1, reduction, reduction^2, ..."},
+     .help = "asha: the best 1 / reduction of the trials continue after epoch grace_epochs * reduction^k"},
     {"sweep.startup_trials", JOB_COUNT, JOB_FREE, "5", 1, 10000, AT(search.startup_trials),
-     .also = "n_startup_trials min_samples_required", .help = "median: that must have run to their end"},
+     .also = "n_startup_trials min_samples_required", .help = "median: completed trials needed before pruning starts"},
 
     {"tune.rule", JOB_RULE, JOB_FREE, "\"f1\"", AT(tune.grid.rule), .words = threshold_rule_names,
-     .help = "what the threshold maximises on validation"},
+     .help = "metric that the threshold maximizes on validation"},
     {"tune.from", JOB_NUMBER, JOB_NULL | JOB_FREE, "null", 0, 1, .none = -1, AT(tune.grid.from),
      .help = "lowest threshold; null: 0.1, multi-label 0.05"},
     {"tune.to", JOB_NUMBER, JOB_NULL | JOB_FREE, "null", 0, 1, .none = -1, AT(tune.grid.to),
      .help = "highest threshold; null: 0.9, multi-label 0.95"},
     {"tune.points", JOB_POINTS, JOB_NULL | JOB_FREE, "null", 2, 100001, .none = 0, AT(tune.grid.points),
-     .help = "thresholds, evenly spaced, ends included; null: 33, multi-label 91"},
+     .help = "number of thresholds, evenly spaced, ends included; null: 33, multi-label 91"},
     {"tune.kind", JOB_WORD, JOB_FREE, "\"grid\"", AT(tune.kind), WORDS("grid", "exact"),
-     .help = "exact: all probabilities that occur are tried too"},
+     .help = "exact: also try every probability that occurs"},
     {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
-     .help = "multi-label: a threshold for each label; auto: where validation has tune.min_positives rows of it"},
+     .help = "multi-label: a threshold per label; auto: for labels with at least tune.min_positives validation rows"},
     {"tune.calibrate", JOB_WORD, JOB_FREE, "\"none\"", AT(tune.calibrate), WORDS("none", "temperature", "vector"),
-     .help = "logits are divided by what minimises the validation NLL, before thresholds are chosen: one temperature, or one a "
-             "label"},
+     .help = "temperature scaling that minimizes the validation NLL, before thresholds are chosen: one temperature, or (vector) "
+             "one per label"},
     {"tune.min_positives", JOB_COUNT, JOB_FREE, "10", 0, 1000000000, AT(tune.min_positives),
-     .help = "labels of fewer positive validation rows take the threshold of all"},
-    {"tune.beta", JOB_NUMBER, JOB_ABOVE | JOB_FREE, "1", 0, 100, AT(tune.grid.beta), .help = "of f_beta; above 1 favours recall"},
-    {"tune.min_precision", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_precision), .help = "of recall_at_precision"},
-    {"tune.min_recall", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_recall), .help = "of precision_at_recall"},
-    {"tune.false_positive_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_positive_cost), .help = "of cost"},
-    {"tune.false_negative_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_negative_cost), .help = "of cost"},
+     .help = "labels with fewer positive validation rows share one threshold"},
+    {"tune.beta", JOB_NUMBER, JOB_ABOVE | JOB_FREE, "1", 0, 100, AT(tune.grid.beta),
+     .help = "beta of the f_beta rule; above 1 favors recall"},
+    {"tune.min_precision", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_precision),
+     .help = "minimum precision of the recall_at_precision rule"},
+    {"tune.min_recall", JOB_NUMBER, JOB_FREE, "0.5", 0, 1, AT(tune.grid.min_recall),
+     .help = "minimum recall of the precision_at_recall rule"},
+    {"tune.false_positive_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_positive_cost),
+     .help = "cost rule: cost of a false positive"},
+    {"tune.false_negative_cost", JOB_NUMBER, JOB_FREE, "1", 0, 1e9, AT(tune.grid.false_negative_cost),
+     .help = "cost rule: cost of a false negative"},
     {"tune.per", JOB_WORD, JOB_FREE, "\"trial\"", AT(tune.per), WORDS("trial", "baseline"),
-     .help = "trial: each trial by its own threshold; baseline: all by the baseline's"},
+     .help = "trial: tune a threshold for each trial; baseline: use the baseline's for all"},
 
     {"report.baseline", JOB_BOOLEAN, JOB_FREE, "true", AT(report.baseline), .also = "tfidf",
-     .help = "a linear model on TF-IDF is made and scored beside the transformer"},
+     .help = "also train and score a linear TF-IDF model, for comparison"},
     {"report.agreement", JOB_NUMBER, JOB_FREE, "0.63", 0, 1, AT(report.agreement), .also = "automatable min_f1",
-     .help = "F1 from which a label counts as automatable: how far people agree on it"},
+     .help = "F1 from which a label counts as automatable, such as the agreement between human annotators"},
 
     {"cluster.launcher", JOB_WORD, JOB_FREE, "\"local\"", AT(cluster.launcher), .words = launcher_names,
-     .help = "where workers run: this machine, hosts of cluster.hostfile, SLURM's allocation; none: somebody else starts them"},
-    {"cluster.groups", JOB_COUNT, JOB_FREE, "1", 1, 1024, AT(cluster.groups), .help = "trials trained at the same time"},
+     .help = "where workers run: local: this machine; mpirun: hosts of cluster.hostfile; srun: the SLURM allocation; none: "
+             "started by someone else"},
+    {"cluster.groups", JOB_COUNT, JOB_FREE, "1", 1, 1024, AT(cluster.groups),
+     .help = "number of worker groups: trials that train at the same time"},
     {"cluster.ranks_per_group", JOB_COUNT, JOB_FREE, "1", 1, 1024, AT(cluster.ranks_per_group), .also = "ranks",
-     .help = "MPI ranks of a trial; a power of two"},
-    {"cluster.threads", JOB_COUNT, JOB_FREE, "0", 0, 1024, AT(cluster.threads), .help = "of a rank; 0: cores / ranks"},
+     .help = "MPI ranks per group; a power of two"},
+    {"cluster.threads", JOB_COUNT, JOB_FREE, "0", 0, 1024, AT(cluster.threads), .help = "threads per rank; 0: cores / ranks"},
     {"cluster.device", JOB_WORD, JOB_FREE, "\"auto\"", AT(cluster.device), .words = device_names,
      .help = "compute device; fake: simulated losses, to test a sweep in seconds"},
     {"cluster.hostfile", JOB_STRING, JOB_NULL | JOB_FREE, "null", AT(cluster.hostfile),
-     .help = "of launcher mpirun: a host file of Open MPI (name slots=N); null: SLURM's allocation"},
+     .help = "Open MPI host file (name slots=N) for launcher mpirun; null: the SLURM allocation"},
     {"cluster.interface", JOB_STRING, JOB_NULL | JOB_FREE, "null", AT(cluster.interface),
-     .help = "where the coordinator listens for workers of other hosts: a name, an address or a network; null: chosen"},
+     .help = "network interface, address or network on which the coordinator listens for workers on other hosts; null: chosen "
+             "automatically"},
     {"cluster.heartbeat_timeout", JOB_NUMBER, JOB_FREE, "30", 1, 86400, AT(cluster.heartbeat_timeout),
-     .help = "seconds of silence after which a group is dead"},
+     .help = "seconds without a heartbeat after which a group is considered dead"},
     {"cluster.metrics_port", JOB_COUNT, JOB_NULL | JOB_FREE, "null", 0, 65535, .none = NO_METRICS_PORT, AT(cluster.metrics_port),
-     .help = "Prometheus metrics at http://127.0.0.1:PORT/metrics; 0: any port, muster status tells it; null: none"},
-    {"cluster.restarts", JOB_COUNT, JOB_FREE, "3", 0, 1000, AT(cluster.restarts), .help = "of a trial whose group died"},
+     .help = "Prometheus metrics at http://127.0.0.1:PORT/metrics; 0: any free port (see muster status); null: off"},
+    {"cluster.restarts", JOB_COUNT, JOB_FREE, "3", 0, 1000, AT(cluster.restarts),
+     .help = "restarts of a trial after its group died, before the trial fails"},
 };
 #define FIELDS (sizeof job_fields / sizeof job_fields[0])
 const size_t job_field_count = FIELDS;
@@ -304,11 +322,11 @@ static int read_texts(struct text_fields *ret, const struct job_field *f, const 
 {
     size_t count = json_size(value);
     if (json_type(value) != JSON_ARRAY || (f->flags & JOB_FILLED && count == 0))
-        return expected(f, "a list of texts such as [\"title\", \"text\"]", value, e);
+        return expected(f, "a list of strings such as [\"title\", \"text\"]", value, e);
     for (size_t i = 0; i < count; i++) {
         const char *text = json_string(json_at(value, i));
         if (!text || !*text)
-            return expected(f, "a list of texts, none of them empty", value, e);
+            return expected(f, "a list of non-empty strings", value, e);
         for (size_t k = 0; k < i; k++)
             if (strcmp(text, json_string(json_at(value, k))) == 0)
                 return error_set(e, ERROR_USAGE, "%s: \"%s\" is in the list twice", f->key, text);
@@ -332,7 +350,7 @@ static int read_label(const struct job_field *f, struct job *j, const struct jso
         return read_texts(&j->data.label_columns, &list, value, e);
     }
     if (!text || !*text)
-        return expected(f, "a field, or a list of columns of 0 and 1", value, e);
+        return expected(f, "a field name, or a list of 0/1 columns", value, e);
     if (strchr(text, '*')) {
         j->data.label_columns = (struct text_fields){.names = allocate(1, sizeof(char *)), .count = 1};
         j->data.label_columns.names[0] = duplicate(text);
@@ -375,7 +393,7 @@ static int read_class_weights(const struct job_field *f, struct job *j, const st
             return expected(f, "a list of numbers above 0", value, e);
     }
     if (count == 0)
-        return expected(f, "a list with a number for each label", value, e);
+        return expected(f, "a list with a number per label", value, e);
     j->train.class_weights = NULL;
     j->train.class_weight_list = allocate(count, sizeof(double));
     j->train.class_weight_count = count;
@@ -390,7 +408,7 @@ static int read_bounds(double ret[2], const struct job_field *f, const struct js
     if (json_type(value) != JSON_ARRAY || json_size(value) != 2 || json_type(low) != JSON_NUMBER ||
         json_type(high) != JSON_NUMBER || !(json_number(low) > 0) || json_number(high) < json_number(low) ||
         json_number(high) > f->high)
-        return expected(f, "two bounds such as [1, 50], the lower one first and above 0", value, e);
+        return expected(f, "[low, high] such as [1, 50], with 0 < low <= high", value, e);
     ret[0] = json_number(low);
     ret[1] = json_number(high);
     return 0;
@@ -479,8 +497,6 @@ static int store_number(const struct job_field *f, struct job *j, double x)
 
 static int store_null(const struct job_field *f, struct job *j, struct error *e)
 {
-    if (f->type == JOB_ABSENT)
-        return 0;
     if (f->flags & JOB_REQUIRED)
         return error_set(e, ERROR_USAGE, "\"%s\" is missing: %s", f->key, f->help);
     if (f->type == JOB_NUMBER || f->type == JOB_COUNT || f->type == JOB_POINTS)
@@ -505,7 +521,7 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
     switch (f->type) {
     case JOB_STRING:
         if (!json_string(value) || (!*json_string(value) && !(f->flags & JOB_EMPTY)))
-            return expected(f, "a text that is not empty", value, e);
+            return expected(f, "a non-empty string", value, e);
         *(char **)to = duplicate(json_string(value));
         return 0;
     case JOB_WORD:
@@ -542,8 +558,6 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
             return expected(f, "true or false", value, e);
         *(bool *)to = json_boolean(value);
         return 0;
-    case JOB_ABSENT:
-        return error_set(e, ERROR_USAGE, "%s: %s; leave it out", f->key, f->help);
     default:
         return read_number(&number, f, value, e) == 0 ? store_number(f, j, number) : -1;
     }
@@ -632,7 +646,7 @@ void job_field_free(const struct job_field *f, struct job *j)
 
 void job_print_help(void)
 {
-    printf("Keys of a job file, with their defaults (key=value on the command line overrides):\n");
+    printf("Job file keys and their defaults (override on the command line with key=value):\n");
     for (size_t i = 0; i < job_field_count; i++) {
         const struct job_field *f = &job_fields[i];
         const char *fallback = f->flags & JOB_REQUIRED ? "required" : strcmp(f->fallback, "null") == 0 ? "" : f->fallback;

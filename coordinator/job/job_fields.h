@@ -21,8 +21,7 @@ enum job_type {
     JOB_INTERVAL, /* "epoch", "N steps", "N minutes" */
     JOB_BOUNDS,   /* null or [low, high]; two doubles */
     JOB_LIMITS,   /* object of whole numbers */
-    JOB_SWEEP,
-    JOB_ABSENT /* known, but only null is taken by this version */
+    JOB_SWEEP
 };
 
 enum job_flag {

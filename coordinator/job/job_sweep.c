@@ -61,7 +61,7 @@ static int check_range(const char *key, const struct job_field *f, const struct 
 {
     const struct json *from = json_get(range, "from"), *to = json_get(range, "to"), *log = json_get(range, "log");
     if (f->type != JOB_NUMBER && f->type != JOB_COUNT && f->type != JOB_SEED)
-        return error_set(e, ERROR_USAGE, "only numbers have a range; give a list of values");
+        return error_set(e, ERROR_USAGE, "only numeric keys take a range; give a list of values");
     for (size_t i = 0; i < json_size(range); i++)
         if (strcmp(json_key(range, i), "from") != 0 && strcmp(json_key(range, i), "to") != 0 &&
             strcmp(json_key(range, i), "log") != 0)
@@ -73,7 +73,7 @@ static int check_range(const char *key, const struct job_field *f, const struct 
     if (json_number(from) >= json_number(to))
         return error_set(e, ERROR_USAGE, "\"from\" must be below \"to\"");
     if (job_sweep_is_log(key, range) && !(json_number(from) > 0))
-        return error_set(e, ERROR_USAGE, "a logarithmic range begins above 0; set \"log\": false");
+        return error_set(e, ERROR_USAGE, "a logarithmic range must start above 0; raise \"from\", or set \"log\": false");
     return 0;
 }
 
@@ -82,7 +82,7 @@ static int check_key(const char *key, const struct json *values, struct error *e
     const struct job_field *f = field_of(key);
     char *full = format_string("train.%s", key);
     int status;
-    if (!f || f->type == JOB_ABSENT)
+    if (!f)
         status = job_unknown_key(full, e);
     else if (!(f->flags & JOB_SWEPT))
         status = error_set(e, ERROR_USAGE, "%s cannot be swept: all trials share it", f->key);

@@ -60,7 +60,7 @@ struct json *job_train_options(const struct job *j)
     struct json *options = json_object();
     for (size_t i = 0; i < job_field_count; i++) {
         const struct job_field *f = &job_fields[i];
-        if (strncmp(f->key, "train.", 6) != 0 || f->type == JOB_ABSENT || f->flags & JOB_FREE)
+        if (strncmp(f->key, "train.", 6) != 0 || f->flags & JOB_FREE)
             continue;
         struct json *value = job_field_value(f, j);
         if (job_field_is_implied(f, value))

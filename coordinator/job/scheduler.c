@@ -149,8 +149,8 @@ static enum scheduler_says judge_by_halving(char why[SCHEDULER_WORDS], const str
         better += s->trials[i].metrics[epoch - 1] > own;
     }
     size_t keep = count / s->options.reduction > 0 ? count / s->options.reduction : 1;
-    snprintf(why, SCHEDULER_WORDS, "asha: %s %.4f has rank %zu of %zu at epoch %u, the best %zu go%s on", s->options.metric,
-             shown(s, own), better + 1, count, epoch, keep, keep == 1 ? "es" : "");
+    snprintf(why, SCHEDULER_WORDS, "asha: %s %.4f has rank %zu of %zu at epoch %u, the best %zu continue%s", s->options.metric,
+             shown(s, own), better + 1, count, epoch, keep, keep == 1 ? "s" : "");
     return isnan(own) || better >= keep ? SCHEDULER_STOP : SCHEDULER_GO_ON;
 }
 

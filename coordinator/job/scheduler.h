@@ -36,5 +36,5 @@ void scheduler_destroy(struct scheduler **s);
 void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch /* 1-based */, double metric); /* again: replaced */
 void scheduler_complete(struct scheduler *s, size_t trial);                                            /* it ran to its end */
 void scheduler_forget(struct scheduler *s, size_t trial);                                              /* it begins anew */
-/* Of the metric just reported. why: "asha: f1 0.4210 has rank 5 of 9 at epoch 2, the best 2 go on". */
+/* Of the metric just reported. why: "asha: f1 0.4210 has rank 5 of 9 at epoch 2, the best 2 continue". */
 enum scheduler_says scheduler_judge(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch);

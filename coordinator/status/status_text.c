@@ -59,7 +59,7 @@ static void add_run(struct buffer *b, const struct status *s)
     if (s->host)
         buffer_printf(b, "; coordinator on host %s, process %.0f, started %s", s->host, s->pid, s->since);
     if (s->state == RUN_DEAD)
-        buffer_text(b, "; its process is gone: the same command resumes");
+        buffer_text(b, "; its process is gone: run the same command again to resume");
     if (s->why)
         buffer_printf(b, "; %s", s->why);
     add_number(b, "; metrics at http://127.0.0.1:%.0f/metrics", s->metrics_port);
@@ -166,7 +166,7 @@ static void add_deaths(struct buffer *b, const struct status *s)
 {
     size_t first = s->death_count > DEATHS_SHOWN ? s->death_count - DEATHS_SHOWN : 0;
     if (s->death_count)
-        buffer_printf(b, "deaths: %zu%s\n", s->death_count, first ? ", the last of them:" : "");
+        buffer_printf(b, "deaths: %zu%s\n", s->death_count, first ? ", most recent:" : "");
     for (size_t i = first; i < s->death_count; i++)
         add_death(b, s->deaths[i]);
 }

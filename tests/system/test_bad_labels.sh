@@ -83,7 +83,7 @@ edit inference_config.json 'j["temperatures"] = {"a": 1}'; refused 'temperatures
 edit inference_config.json 'j["id2label"]["1"] = "other"'; refused 'label 1 is other here and b in config.json'
 edit config.json 'j["id2label"] = {"0": "x", "1": "y"}; j["label2id"] = {"x": 0, "y": 1}'; refused 'labels of config.json|id2label'
 edit inference_config.json 'j.clear()'; refused 'inference_config.json'
-edit config.json ''; rm broken/inference_config.json; refused 'is no bundle'
+edit config.json ''; rm broken/inference_config.json; refused 'is not a bundle'
 printf '{"id": "n1", "text": "word1", "tags": ["a", "foreign"]}\n' >foreign.jsonl
 expect 3 "foreign.jsonl:1: field 'tags': label 'foreign' is not one of data.labels" muster evaluate run/bundle foreign.jsonl
 one_line

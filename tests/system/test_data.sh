@@ -56,9 +56,9 @@ write("leaks.jsonl", rows + again)
 write("conflicts.jsonl", rows + [dict(row, label=1 - row["label"]) for row in again[:10]])
 write("train.jsonl", rows[:160]), write("validation.jsonl", rows[160:200]), write("test.jsonl", rows[200:])
 PY
-expect 3 '10 rows repeat the text of another and have another label.*data.accept=\["conflicting_duplicates"\]' muster check job.json data.path=conflicts.jsonl out=conflicts
+expect 3 '10 rows have the same text as another row but a different label.*data.accept=\["conflicting_duplicates"\]' muster check job.json data.path=conflicts.jsonl out=conflicts
 expect 0 'accepted by data.accept' muster check job.json data.path=conflicts.jsonl out=conflicts 'data.accept=["conflicting_duplicates"]'
-expect 3 'rows of the .* part have texts that stand in train too.*split_check.json.*data.accept=\["leaks"\]' muster split job.json data.path=leaks.jsonl out=leaks
+expect 3 'rows of the .* part have the same text as a training row.*split_check.json.*data.accept=\["leaks"\]' muster split job.json data.path=leaks.jsonl out=leaks
 python3 - <<'PY'
 import json
 check = json.load(open("leaks/check.json"))
@@ -147,10 +147,10 @@ for file in flat.csv flat.tsv flat.jsonl; do
     rm -rf other
   done
 done
-expect 2 'columns.* are for the task multi_label_classification' muster check many.json data.path=flat.csv 'data.label="t_*"' task=single_label_classification out=other
+expect 2 'label columns needs "task": "multi_label_classification"' muster check many.json data.path=flat.csv 'data.label="t_*"' task=single_label_classification out=other
 expect 3 "no row has a field 'u_\*'" muster check many.json data.path=flat.csv 'data.label="u_*"' out=other
 sed '3s/,1/,7/' flat.csv >seven.csv
-expect 3 "seven.csv:3: field 't_l[0-9]*' is \"7\"; a label's column holds 1 or 0" muster check many.json data.path=seven.csv 'data.label="t_*"' out=other
+expect 3 "seven.csv:3: field 't_l[0-9]*' is \"7\"; a label column must be 0, 1 or empty" muster check many.json data.path=seven.csv 'data.label="t_*"' out=other
 expect 0 'kept' muster check many.json 'data.word_limits={"text": 3}' 'data.accept=["conflicting_duplicates"]' out=short
 expect 0 'bundle' muster publish many.json data.path=flat.csv 'data.label="t_*"' 'data.word_limits={"text": 20}' train.epochs=1 out=flat
 python3 - <<'PY' || fail "the first words are not what counts"
@@ -174,7 +174,7 @@ done
 expect 2 'init.json: is there already' muster init rows.jsonl -o init.json
 expect 0 'wrote init.json' muster init rows.jsonl -o init.json --force
 tail -n +2 rows.csv >headless.csv
-expect 0 'headless.csv: its first line, .* is a header line missing' muster init headless.csv --model model -o headless.json
+expect 0 'headless.csv: its first line, .* is the header line missing' muster init headless.csv --model model -o headless.json
 expect 0 'wrote rows.json' muster init rows.csv --model model -o rows.json
 if grep -q 'header line missing' "$scratch/said"; then fail "a header line is doubted"; fi
 printf '{"text": "one two three four"}\n{"text": "five six seven eight"}\n' >plain.jsonl

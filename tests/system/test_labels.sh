@@ -79,12 +79,12 @@ assert new["thresholds"]["red"] == 0.4 and new["temperature"] == 1.5 and len(new
 assert new["history"][-1]["before"]["temperature"] == old["temperature"]
 PY
 before=$(muster predict changed tags.jsonl 2>/dev/null | grep -o '"labels": \[[^]]*\]' | sha256sum)
-expect 0 'decisions are what they were' muster calibrate changed tags.jsonl --allow-train
+expect 0 'decisions are unchanged' muster calibrate changed tags.jsonl --allow-train
 [ "$before" = "$(muster predict changed tags.jsonl 2>/dev/null | grep -o '"labels": \[[^]]*\]' | sha256sum)" ] || fail "calibrating changed decisions"
 
-say "a temperature for each label; a run calibrated from its logits; by hand"
+say "one temperature per label; a run calibrated from its logits; by hand"
 expect 0 'of 4 temperatures of their own' muster run tags.json tune.calibrate=vector
-expect 0 'a temperature for each label' muster evaluate run/bundle tags.jsonl --unseen
+expect 0 'one temperature per label' muster evaluate run/bundle tags.jsonl --unseen
 muster predict run/bundle tags.jsonl -o vector.jsonl 2>/dev/null
 leases=$(grep -c '"event": *"lease"' run/events.jsonl)
 python3 - <<'PY' || fail "temperatures of labels are not used as promised"
@@ -99,7 +99,7 @@ for row in map(json.loads, open("vector.jsonl")):
         assert abs(p - 1 / (1 + math.exp(-x / own[name]))) < 1e-9
         assert (name in row["labels"]) == (p >= rule["thresholds"][name])
 PY
-expect 0 'the bundle is calibrated; put "calibrate": "temperature"' muster calibrate run
+expect 0 'the bundle is calibrated; set "calibrate": "temperature"' muster calibrate run
 [ "$leases" = "$(grep -c '"event": *"lease"' run/events.jsonl)" ] || fail "calibrating a run has run a model"
 python3 - <<'PY' || fail "the run is not calibrated by one temperature"
 import json, zipfile
@@ -108,9 +108,9 @@ assert "temperatures" not in rule and rule["temperature"] == json.load(open("run
 assert json.loads(zipfile.ZipFile("run/tags.zip").read("tags/inference_config.json")) == rule
 PY
 expect 2 'expected temperature or vector, found "platt"' muster calibrate run --method platt
-expect 2 'calibrated by labelled rows' muster calibrate run/bundle
+expect 2 'calibrated on labeled rows' muster calibrate run/bundle
 expect 2 'neither a run directory nor a bundle' muster calibrate model
-expect 0 'temperatures of their own' muster calibrate changed tags.jsonl --allow-train --method vector
+expect 0 'per-label temperatures' muster calibrate changed tags.jsonl --allow-train --method vector
 expect 0 'temperature .*  red' muster rule changed
 expect 0 'temperature 2.5  red' muster rule changed temperature.red=2.5
 expect 2 "temperature.gren: the bundle has no such label.*green" muster rule changed temperature.gren=2

@@ -71,7 +71,7 @@ checked=0
 say "evaluate, status"
 expect 3 'rows.jsonl: [0-9]+ of its 240 rows are among those that the bundle was trained on' muster evaluate run/bundle rows.jsonl
 expect 0 'rows.jsonl: the bundle was trained on [0-9]+ of the 240 rows' muster evaluate run/bundle rows.jsonl --allow-train
-expect 2 'give one of the two' muster evaluate run/bundle rows.jsonl --allow-train --unseen
+expect 2 'give only one of them' muster evaluate run/bundle rows.jsonl --allow-train --unseen
 python3 - <<'PY'
 import json
 parts = json.load(open("run/split.json"))["parts"]

@@ -85,7 +85,7 @@ say "killed: seen on its own host"
 start killed
 kill -9 $pid
 wait $pid 2>/dev/null || true
-expect 1 'gone without a word' muster status killed --watch --interval 0.2
+expect 1 'disappeared without an end event' muster status killed --watch --interval 0.2
 expect 0 'run: dead' muster status killed
 
 say "no run, an empty one, a damaged one, a bad interval"

@@ -276,7 +276,6 @@ static void put_type(struct buffer *b, const struct job_field *f)
         [JOB_BOUNDS] = "[low, high]",
         [JOB_LIMITS] = "object of integers",
         [JOB_SWEEP] = "object of lists or ranges",
-        [JOB_ABSENT] = "null",
     };
     bool number = f->type == JOB_NUMBER || f->type == JOB_COUNT || f->type == JOB_POINTS || f->type == JOB_SEED;
     char range[96];
@@ -293,7 +292,7 @@ static void put_type(struct buffer *b, const struct job_field *f)
     if (f->flags & JOB_REQUIRED) {
         buffer_text(b, "; required");
     } else {
-        buffer_text(b, job_field_takes_null(f) && f->type != JOB_ABSENT ? ", or null; default: " : "; default: ");
+        buffer_text(b, job_field_takes_null(f) ? ", or null; default: " : "; default: ");
         put_text(b, f->fallback);
     }
     if (f->flags & JOB_SWEPT)

@@ -178,7 +178,7 @@ int dispatch_run(struct dispatch *d, const struct trial *trials, size_t count, c
             continue;
         snprintf(leased + strlen(leased), sizeof leased - strlen(leased), "%s ", t->key);
         if (s->stops)
-            return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
+            return error_set(e, ERROR_STOPPED, "stopped on request; run the same command again to resume");
         if (s->fails) {
             failed++;
             error_set(&why, ERROR_FAILED, "rank 1 on host h died at step 7");
@@ -563,8 +563,8 @@ static void other_data_is_another_run(void **state)
     char before[SHA256_HEX], after[SHA256_HEX];
     assert_int_equal(sha256_file("run/check.json", before, &e), 0);
     write_rows(" row1 ");
-    refused(STAGE_CHECK, "run holds trials of other rows: rows.jsonl has changed since; use another out=FOLDER, put the old file "
-                         "back, or remove run/trials to train anew");
+    refused(STAGE_CHECK, "run holds trials trained on other rows: rows.jsonl has changed since; use another out=DIRECTORY, "
+                         "restore the old file, or remove run/trials to train again");
     assert_int_equal(sha256_file("run/check.json", after, &e), 0);
     assert_string_equal(before, after);
     write_rows(" row0 ");
@@ -599,7 +599,7 @@ static void pruned_trials(void **state)
     const struct json *rows = json_get(table, "trials"), *last = json_at(rows, 3);
     assert_string_equal(json_string(json_get(last, "trial")), "lr-0.001_epochs-2");
     assert_string_equal(json_string(json_get(last, "pruned")),
-                        "pruned at epoch 1: asha: loss 0.6000 has rank 2 of 3 at epoch 1, the best 1 goes on");
+                        "pruned at epoch 1: asha: loss 0.6000 has rank 2 of 3 at epoch 1, the best 1 continues");
     assert_true(json_number(json_get(last, "epochs_done")) == 1 && json_number(json_get(last, "validation_loss")) == 0.6);
     assert_null(json_get(last, "at_own_threshold"));
     for (size_t i = 0; i < 3; i++)

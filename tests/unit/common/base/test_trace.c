@@ -99,7 +99,7 @@ static void the_newest_are_kept(void **state)
     assert_null(strstr(text, "\"span 9\""));
     assert_non_null(strstr(text, "\"span 10\""));
     assert_non_null(strstr(text, "\"span 65545\""));
-    assert_non_null(strstr(text, "the first 10 spans are left out"));
+    assert_non_null(strstr(text, "the first 10 spans are omitted"));
     free(text);
     trace_stop();
 }

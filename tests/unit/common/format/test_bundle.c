@@ -289,11 +289,11 @@ static void touches_nothing_but_bundles(void **state)
     struct bundle_parts p = parts();
     char *path = path_join(directory, "bundle");
     put(path, "thesis.txt", "years of work");
-    expect_failure(&p, ERROR_USAGE, "is no bundle");
+    expect_failure(&p, ERROR_USAGE, "is not a bundle");
     expect_entries(path, "thesis.txt ");
     assert_int_equal(directory_remove(path, &e), 0);
     put(directory, "bundle", "a file");
-    expect_failure(&p, ERROR_USAGE, "is no bundle");
+    expect_failure(&p, ERROR_USAGE, "is not a bundle");
     unlink(path);
     assert_int_equal(directory_create(path, &e), 0); /* an empty directory is fine */
     assert_int_equal(bundle_write(path, &p, &e), 0);
@@ -369,9 +369,9 @@ static void says_what_a_directory_lacks(void **state)
     (void)state;
     struct error e = {0};
     struct bundle_parts p = parts();
-    expect_no_bundle("no/such/folder", "is not there");
-    expect_no_bundle(weights, "is no directory");
-    expect_no_bundle(model, "is no bundle: it holds no inference_config.json");
+    expect_no_bundle("no/such/folder", "does not exist");
+    expect_no_bundle(weights, "not a directory");
+    expect_no_bundle(model, "is not a bundle: it has no inference_config.json");
     char *path = path_join(directory, "bundle"), *file = path_join(path, "model.safetensors");
     assert_int_equal(bundle_write(path, &p, &e), 0);
     unlink(file);

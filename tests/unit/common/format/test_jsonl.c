@@ -51,7 +51,7 @@ static void test_bad_lines(void **state)
     (void)state;
     static const char *const words[] = {PATH ":1:6: a colon is missing", PATH ":2:1: a row is a list; an object is expected",
                                         PATH ":3:8: not valid UTF-8", PATH ":4:10: text after the end",
-                                        PATH ":6:7: the text that starts here is never closed"};
+                                        PATH ":6:7: the string that starts here is never closed"};
     struct error e;
     const struct json *row;
     size_t line = 0;

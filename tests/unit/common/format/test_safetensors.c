@@ -102,7 +102,7 @@ static void refuses_lies(void **state)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "tensor a: data_offsets"},
         {"{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,80]}}", 8, "tensor a: should lie"},
         {"{\"a\":[1]}", 0, "tensor a: is"},
-        {"{\"__metadata__\":{\"a\":1}}", 0, "__metadata__: a is not a text"},
+        {"{\"__metadata__\":{\"a\":1}}", 0, "__metadata__: a is not a string"},
         {"{\"__metadata__\":[]}", 0, "__metadata__"},
         {"{\"\xff\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "header"},
         {"{\"a\":", 0, "header"},

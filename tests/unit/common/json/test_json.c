@@ -60,8 +60,8 @@ static void test_refused(void **state)
         {" \n ", "t:2:2: is empty"},
         {"{\"a\":1}x", "t:1:8: text after the end"},
         {"{\"a\":1}\n\n{}", "t:3:1: text after the end"},
-        {"{\"a\":1,\n \"b\":{\"c\":1,\"\\u0063\":2}}", "t:2:13: the key \"c\" stands twice"},
-        {"{\"a\":1,\"b\":2,\"a\":3}", "t:1:14: the key \"a\" stands twice"},
+        {"{\"a\":1,\n \"b\":{\"c\":1,\"\\u0063\":2}}", "t:2:13: the key \"c\" appears twice"},
+        {"{\"a\":1,\"b\":2,\"a\":3}", "t:1:14: the key \"a\" appears twice"},
         {"[01]", "t:1:2: a number does not start with 0"},
         {"[-01]", "does not start with 0"},
         {"[1.]", "digits behind its point"},
@@ -89,7 +89,7 @@ static void test_refused(void **state)
         {"{\"a\":1 \"b\":2}", "a comma or } is missing"},
         {"[[1]", "t:1:1: the list that starts here is never closed"},
         {"{\"a\":[1]", "the object that starts here is never closed"},
-        {"\"abc", "t:1:1: the text that starts here is never closed"},
+        {"\"abc", "t:1:1: the string that starts here is never closed"},
         {"\"a\tb\"", "t:1:3: control character"},
         {"\"a\nb\"", "not closed on its line"},
         {"\"\\x\"", "unknown escape"},
@@ -181,7 +181,7 @@ static void test_line(void **state)
     assert_int_equal(json_parse(&j, text, strlen(text), "t", &e), -1);
     text = "{\"a\": 1, \"a\": 1}";
     assert_int_equal(json_parse(&j, text, strlen(text), "t", &e), -1);
-    assert_string_equal(e.message, "t:1:10: the key \"a\" stands twice in its object");
+    assert_string_equal(e.message, "t:1:10: the key \"a\" appears twice in its object");
 }
 
 /* Expected: what Python's json.loads gives, \u0000 and lone surrogates as U+FFFD; strictly each is refused. */

@@ -266,7 +266,7 @@ static const struct refusal {
     {"[UNK]\n[CLS]\nword\n", NULL, NULL, ERROR_DATA, "the vocabulary has no [SEP]"},
     {"[CLS]\n[SEP]\nword\n", NULL, NULL, ERROR_DATA, "the vocabulary has no [UNK]"},
     {"[UNK]\n[SEP]\nword\n", NULL, NULL, ERROR_DATA, "the vocabulary has no [CLS]"},
-    {SPECIALS "word\nother\nword\n", NULL, NULL, ERROR_DATA, "the word \"word\" stands twice, on lines 5 and 7"},
+    {SPECIALS "word\nother\nword\n", NULL, NULL, ERROR_DATA, "the word \"word\" appears twice, on lines 5 and 7"},
     {SPECIALS "w\xff\n", NULL, NULL, ERROR_DATA, "vocab.txt:5: the word is not UTF-8"},
     {SPECIALS, "{\"tokenizer_class\":\"RobertaTokenizer\"}", NULL, ERROR_USAGE, "tokenizer_class is \"RobertaTokenizer\""},
     {SPECIALS, "{\"cls_token\":{\"content\":\"<s>\"}}", NULL, ERROR_USAGE, "cls_token is \"<s>\""},

@@ -102,7 +102,7 @@ static void what_cannot_be_guessed_is_said(void **state)
     static const struct {
         const char *header, *row, *label, *words;
     } wrong[] = {{"text\n", "%w\n", NULL, "no field looks like a label; name it: --label FIELD (fields: text)"},
-                 {"label,date\n", "%l,2020\n", NULL, "no field holds texts"},
+                 {"label,date\n", "%l,2020\n", NULL, "no field holds text;"},
                  {"text,label\n", "%w,%l\n", "labels", "has no field 'labels'; did you mean 'label'?"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct guess g;

@@ -115,9 +115,9 @@ static void label_columns_are_read(void **state)
     records_free(&r);
     static const struct {
         const char *text, *words;
-    } bad[] = {{"{\"a\":\"x\",\"t_b\":1}\n{\"a\":\"x\",\"t_b\":2}\n", PATH ":2: field 't_b' is 2; a label's column holds 1 or 0"},
-               {"{\"a\":\"x\",\"t_b\":\"yes\"}\n", PATH ":1: field 't_b' is \"yes\"; a label's column"},
-               {"{\"a\":\"x\",\"t_b\":[1]}\n", PATH ":1: field 't_b' is [1]; a label's column"},
+    } bad[] = {{"{\"a\":\"x\",\"t_b\":1}\n{\"a\":\"x\",\"t_b\":2}\n", PATH ":2: field 't_b' is 2; a label column must be 0, 1 or empty"},
+               {"{\"a\":\"x\",\"t_b\":\"yes\"}\n", PATH ":1: field 't_b' is \"yes\"; a label column"},
+               {"{\"a\":\"x\",\"t_b\":[1]}\n", PATH ":1: field 't_b' is [1]; a label column"},
                {"{\"a\":\"x\",\"tb\":1}\n", "no row has a field 't_*', which the job names"},
                {"{\"a\":\"x\",\"t_b\":NaN}\n{\"a\":\"x\",\"t_b\":-1}\n", PATH ":2: field 't_b' is -1"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -314,7 +314,7 @@ static void each_wrong_row_is_named(void **state)
         {"{\"id\":1,\"group\":1,\"A\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n",
          "no row has a field 'a', which the job names; did you mean 'A'?", false},
         {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\"}\n", "no row has a field 'label'", false},
-        {"{\"id\":1,\"group\":1,\"a\":\"\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", "no row is left of 1", false},
+        {"{\"id\":1,\"group\":1,\"a\":\"\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", "none of the 1", false},
         {"{\"id\":1,\"group\":1,\"a\":\"\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n", PATH ":1: field 'a' is missing or blank",
          true},
         {"{\"id\":1,\"group\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\",\"label\":1}\n{\"id\":1", PATH ":2:", false},

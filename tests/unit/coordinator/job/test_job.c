@@ -181,7 +181,7 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL "}", "train.lr", "command line: \"train.lr\": expected key=value, such as train.lr=1e-5"},
     {"{" MINIMAL "}", "=1", "command line: \"=1\": expected key=value, such as train.lr=1e-5"},
     /* types */
-    {"{" MINIMAL ", \"train\": {\"lr\": \"2e-5\"}}", NULL, "j.json:1: train.lr: expected a number, found \"2e-5\" (a text)"},
+    {"{" MINIMAL ", \"train\": {\"lr\": \"2e-5\"}}", NULL, "j.json:1: train.lr: expected a number, found \"2e-5\" (a string)"},
     {"{" MINIMAL ", \"train\": {\"epochs\": 2.5}}", NULL,
      "j.json:1: train.epochs: expected a whole number from 1 to 10000, found 2.5 (a number)"},
     {"{" MINIMAL ", \"train\": {\"epochs\": true}}", NULL,
@@ -189,63 +189,54 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"train\": {\"lr\": null}}", NULL, "j.json:1: train.lr: expected a number, found null"},
     {"{" MINIMAL ", \"train\": [1]}", NULL, "j.json:1: train: expected an object with keys such as \"...\", found a list"},
     {"{\"model\": 3, \"data\": {\"path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
-     "j.json:1: model: expected a text that is not empty, found 3 (a number)"},
+     "j.json:1: model: expected a non-empty string, found 3 (a number)"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": \"a\"}}", NULL,
-     "j.json:1: data.text_a: expected a list of texts such as [\"title\", \"text\"], found \"a\" (a text)"},
+     "j.json:1: data.text_a: expected a list of strings such as [\"title\", \"text\"], found \"a\" (a string)"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": [\"a\", \"a\"]}}", NULL,
      "j.json:1: data.text_a: \"a\" is in the list twice"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": [1]}}", NULL,
-     "j.json:1: data.text_a: expected a list of texts, none of them empty, found [1] (a list)"},
+     "j.json:1: data.text_a: expected a list of non-empty strings, found [1] (a list)"},
     {"{" MINIMAL ", \"train\": {\"checkpoint_every\": 500}}", NULL,
      "j.json:1: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found 500 (a "
      "number)"},
     {"{" MINIMAL "}", "train.checkpoint_every=2 hours",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"2 "
-     "hours\" (a "
-     "text)"},
+     "hours\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=10 minutes, or 5 steps",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"10 "
-     "minutes, or 5 "
-     "steps\" (a text)"},
+     "minutes, or 5 steps\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=5 steps, or 10 minutes",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"5 "
-     "steps, or 10 "
-     "minutes\" (a text)"},
+     "steps, or 10 minutes\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=10 minutes5",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"10 "
-     "minutes5\" (a "
-     "text)"},
+     "minutes5\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=0x10 steps",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found "
-     "\"0x10 steps\" (a "
-     "text)"},
+     "\"0x10 steps\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=1.5 steps",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"1.5 "
-     "steps\" (a "
-     "text)"},
+     "steps\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=steps",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found "
-     "\"steps\" (a text)"},
+     "\"steps\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=nan minutes",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"nan "
-     "minutes\" (a "
-     "text)"},
+     "minutes\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every= 5 steps",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \" 5 "
-     "steps\" (a "
-     "text)"},
+     "steps\" (a string)"},
     {"{" MINIMAL "}", "train.checkpoint_every=5 steps ",
      "command line: train.checkpoint_every: expected \"epoch\", \"N steps\" or \"N minutes\", such as \"500 steps\", found \"5 "
-     "steps \" (a "
-     "text)"},
-    {"[1]", NULL, "j.json: expected a job, an object in braces, found a list"},
+     "steps \" (a string)"},
+    {"[1]", NULL, "j.json: expected a job, a JSON object, found a list"},
     {"{" MINIMAL ", \"seed\": -1}", NULL,
      "j.json:1: seed: expected a whole number from 0 to 9007199254740991, found -1 (a number)"},
     {"{" MINIMAL "}", "seed=1e300",
      "command line: seed: expected a whole number from 0 to 9007199254740991, found 1e+300 (a number)"},
     /* bounds */
     {"{" MINIMAL "}", "train.lr=0", "command line: train.lr: expected a number above 0 to 1, found 0 (a number)"},
-    {"{" MINIMAL "}", "train.lr=fast", "command line: train.lr: expected a number, found \"fast\" (a text)"},
+    {"{" MINIMAL "}", "train.lr=fast", "command line: train.lr: expected a number, found \"fast\" (a string)"},
     {"{" MINIMAL "}", "train.dropout=1",
      "command line: train.dropout: expected a number from 0 and below 1 or null, found 1 (a number)"},
     {"{" MINIMAL "}", "train.max_length=2",
@@ -253,54 +244,53 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL "}", "tune.points=1",
      "command line: tune.points: expected a whole number from 2 to 100001 or null, found 1 (a number)"},
     {"{" MINIMAL "}", "train.pos_weight=2",
-     "command line: train.pos_weight: expected two bounds such as [1, 50], the lower one first and above 0 or null, found 2 (a "
-     "number)"},
+     "command line: train.pos_weight: expected [low, high] such as [1, 50], with 0 < low <= high or null, found 2 (a number)"},
     {"{" MINIMAL "}", "train.pos_weight=[50,1]",
-     "command line: train.pos_weight: expected two bounds such as [1, 50], the lower one first and above 0 or null, found [50, "
-     "1] "
-     "(a list)"},
+     "command line: train.pos_weight: expected [low, high] such as [1, 50], with 0 < low <= high or null, found [50, 1] (a "
+     "list)"},
     {"{" MINIMAL "}", "train.pos_weight=[1,50]",
-     "j.json: train.pos_weight is of many labels a row; with one use train.class_weights"},
+     "j.json: train.pos_weight is for multi-label tasks; for single-label use train.class_weights"},
     {"{" MINIMAL ", \"train\": {\"select\": \"f1\"}}", "task=multi_label_classification",
-     "j.json: train.select: f1 is of one label; with many a row use micro_f1 or macro_f1"},
+     "j.json: train.select: f1 is for single-label tasks; for multi-label use micro_f1 or macro_f1"},
     {"{" MINIMAL ", \"train\": {\"class_weights\": [1, 2]}}", "task=multi_label_classification",
-     "j.json: train.class_weights are of one label a row; with many use train.pos_weight"},
+     "j.json: train.class_weights is for single-label tasks; for multi-label use train.pos_weight"},
     {"{" MINIMAL ", \"tune\": {\"rule\": \"cost\", \"false_positive_cost\": 0}}", "tune.false_negative_cost=0",
-     "j.json: tune.rule cost: tune.false_positive_cost and tune.false_negative_cost are both 0"},
+     "j.json: tune.rule cost: tune.false_positive_cost and tune.false_negative_cost are both 0; set one above 0"},
     /* words */
     {"{" MINIMAL "}", "tune.rule=f1_score",
      "command line: tune.rule: expected \"f1\", \"f_beta\", \"recall_at_precision\", \"precision_at_recall\" or \"cost\", found "
-     "\"f1_score\" (a text)"},
+     "\"f1_score\" (a string)"},
     {"{" MINIMAL "}", "tune.rule=fbeta",
      "command line: tune.rule: expected \"f1\", \"f_beta\", \"recall_at_precision\", \"precision_at_recall\" or \"cost\", found "
-     "\"fbeta\" (a text); did you mean "
-     "\"f_beta\"?"},
+     "\"fbeta\" (a string); did you mean \"f_beta\"?"},
     {"{" MINIMAL "}", "train.precision=fp32",
-     "command line: train.precision: expected \"f32\" or \"bf16\", found \"fp32\" (a text); did you mean \"f32\"?"},
+     "command line: train.precision: expected \"f32\" or \"bf16\", found \"fp32\" (a string); did you mean \"f32\"?"},
     {"{" MINIMAL "}", "train.class_weights=balance",
-     "command line: train.class_weights: expected \"balanced\" or \"none\" or a list of numbers, found \"balance\" (a text); did "
-     "you mean \"balanced\"?"},
+     "command line: train.class_weights: expected \"balanced\" or \"none\" or a list of numbers, found \"balance\" (a string); "
+     "did you mean \"balanced\"?"},
     {"{" MINIMAL "}", "train.class_weights=[1,-2]",
      "command line: train.class_weights: expected a list of numbers above 0, found [1, -2] (a list)"},
     {"{" MINIMAL "}", "task=multilabel_classification",
      "command line: task: expected \"single_label_classification\" or \"multi_label_classification\", found "
-     "\"multilabel_classification\" (a text); did you mean \"multi_label_classification\"?"},
+     "\"multilabel_classification\" (a string); did you mean \"multi_label_classification\"?"},
     /* what is missing, what does not go together */
     {"{\"data\": {\"path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
-     "j.json: \"model\" is missing: directory of a Hugging Face model, or a hub name that is in the local cache"},
-    {"{\"model\": \"m\", \"data\": {\"path\": \"p\"}}", NULL, "j.json: \"data.text_a\" is missing: fields of text A"},
+     "j.json: \"model\" is missing: directory of a Hugging Face model, or a Hub name that is in the local cache"},
+    {"{\"model\": \"m\", \"data\": {\"path\": \"p\"}}", NULL,
+     "j.json: \"data.text_a\" is missing: fields joined into the first text"},
     {"{\"model\": \"m\", \"data\": {\"text_a\": [\"a\"]}}", NULL,
-     "j.json: \"data.path\" is missing: the JSON Lines file with the data"},
-    {"{" MINIMAL "}", "data.test_path=t", "j.json: data.path and data.test_path exclude each other: leave one out"},
+     "j.json: \"data.path\" is missing: the file with the data (JSON Lines, CSV or TSV)"},
+    {"{" MINIMAL "}", "data.test_path=t", "j.json: data.path and data.test_path are mutually exclusive: remove one"},
     {"{\"model\": \"m\", \"data\": {\"train_path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
-     "j.json: \"data.validation_path\" is missing: data that comes split has train_path, validation_path and test_path"},
+     "j.json: \"data.validation_path\" is missing: data that comes already split needs train_path, validation_path and "
+     "test_path"},
     {"{" MINIMAL "}", "split.validation=0.3",
-     "j.json: split.train 0.7 and split.validation 0.3 leave nothing to test: their sum must be below 1"},
+     "j.json: split.train 0.7 and split.validation 0.3 leave no rows for the test part: their sum must be below 1"},
     {"{" MINIMAL "}", "tune.per_class=0",
      "command line: tune.per_class: expected \"auto\", \"true\" or \"false\", found 0 (a number)"},
     {"{" MINIMAL "}", "tune.from=0.9", "j.json: tune.from 0.9 must be below tune.to 0.9"},
     {"{" MINIMAL "}", "name=a/b",
-     "j.json: name: \"a/b\" becomes a file name: expected letters, digits, '-', '_' and '.', the first a letter or digit"},
+     "j.json: name: \"a/b\" is used as a file name: expected letters, digits, '-', '_' and '.', starting with a letter or digit"},
     {"{" MINIMAL "}", "data.labels=[\"x\"]", "j.json: data.labels: expected at least two names, found one"},
     {"{\"model\": \"m\", \"data\": {\"path\": \"p\", \"text_a\": [\"a\"], \"labels\": [\"N\", \"Y\"], \"positive\": \"YES\"}}",
      NULL, "j.json: data.positive: \"YES\" is not in data.labels"},
@@ -336,17 +326,17 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"sweep\": {\"grace_period\": [1]}}", NULL,
      "j.json:1: sweep.grace_period: unknown key \"train.grace_period\"; did you mean \"sweep.grace_epochs\"?"},
     {"{" MINIMAL ", \"sweep\": {\"scheduler\": \"aska\"}}", NULL,
-     "j.json:1: sweep.scheduler: expected \"none\", \"median\" or \"asha\", found \"aska\" (a text); did you mean \"asha\"?"},
+     "j.json:1: sweep.scheduler: expected \"none\", \"median\" or \"asha\", found \"aska\" (a string); did you mean \"asha\"?"},
     {"{" MINIMAL ", \"sweep\": {\"lr\": [1e-5], \"scheduler\": \"asha\", \"reduction\": 1}}", NULL,
      "j.json:1: sweep.reduction: expected a whole number from 2 to 1000, found 1 (a number)"},
     {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-6, \"to\": 1e-4}}}", NULL,
-     "j.json: sweep.lr: a range is drawn from: set sweep.sample to \"random\", or give a list"},
+     "j.json: sweep.lr: a range needs sweep.sample \"random\": set it, or give a list"},
     {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-6, \"to\": 1e-4}, \"sample\": \"random\"}}", NULL,
-     "j.json: sweep.count is missing: how many trials sweep.sample \"random\" draws"},
+     "j.json: sweep.count is missing: the number of trials that sweep.sample \"random\" draws"},
     {"{" MINIMAL ", \"sweep\": {\"sample\": \"random\", \"count\": 3}}", NULL,
      "j.json: sweep.sample \"random\" has nothing to draw from: give keys such as sweep.lr a list or a range"},
     {"{" MINIMAL ", \"sweep\": {\"lr\": [1e-5], \"count\": 3}}", NULL,
-     "j.json: sweep.count is of sweep.sample \"random\"; a grid has all combinations"},
+     "j.json: sweep.count needs sweep.sample \"random\"; a grid has all combinations"},
     {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-4, \"to\": 1e-6}}}", NULL,
      "j.json:1: sweep.lr: \"from\" must be below \"to\""},
     {"{" MINIMAL ", \"sweep\": {\"lr\": {\"from\": 1e-4, \"to\": 2}}}", NULL,
@@ -358,9 +348,9 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"sweep\": {\"epochs\": {\"from\": 1.5, \"to\": 4}}}", NULL,
      "j.json:1: sweep.epochs: train.epochs: expected a whole number from 1 to 10000, found 1.5 (a number)"},
     {"{" MINIMAL ", \"sweep\": {\"dropout\": {\"from\": 0, \"to\": 0.5, \"log\": true}}}", NULL,
-     "j.json:1: sweep.dropout: a logarithmic range begins above 0; set \"log\": false"},
+     "j.json:1: sweep.dropout: a logarithmic range must start above 0; raise \"from\", or set \"log\": false"},
     {"{" MINIMAL ", \"sweep\": {\"precision\": {\"from\": 0, \"to\": 1}}}", NULL,
-     "j.json:1: sweep.precision: only numbers have a range; give a list of values"},
+     "j.json:1: sweep.precision: only numeric keys take a range; give a list of values"},
     {"{" MINIMAL ", \"sweep\": {\"class_weights\": [\"balanced\", \"none\"], \"scheduler\": \"median\"}}", NULL,
      "j.json: sweep.scheduler compares trials by train.select \"loss\", which sweep.class_weights changes; use another "
      "train.select, such as \"macro_f1\""},

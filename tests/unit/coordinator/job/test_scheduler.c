@@ -92,9 +92,9 @@ static void words(void **state)
     struct scheduler_options o = {SCHEDULER_ASHA, 1, 2, 0, "loss", true};
     scheduler_create(&s, &o, 4);
     scheduler_report(s, 0, 1, -0.5);
-    expect(s, 0, 1, SCHEDULER_GO_ON, "asha: loss 0.5000 has rank 1 of 1 at epoch 1, the best 1 goes on");
+    expect(s, 0, 1, SCHEDULER_GO_ON, "asha: loss 0.5000 has rank 1 of 1 at epoch 1, the best 1 continues");
     scheduler_report(s, 1, 1, -0.75);
-    expect(s, 1, 1, SCHEDULER_STOP, "asha: loss 0.7500 has rank 2 of 2 at epoch 1, the best 1 goes on");
+    expect(s, 1, 1, SCHEDULER_STOP, "asha: loss 0.7500 has rank 2 of 2 at epoch 1, the best 1 continues");
     scheduler_report(s, 0, 3, -0.25);
     expect(s, 0, 3, SCHEDULER_SILENT, ""); /* no rung */
     expect(s, 0, 2, SCHEDULER_SILENT, ""); /* not reported */
@@ -129,9 +129,9 @@ static void told_again(void **state)
         scheduler_report(s, 0, 1, 0.5);
         scheduler_report(s, 1, 1, 0.25);
     }
-    expect(s, 1, 1, SCHEDULER_STOP, "asha: f1 0.2500 has rank 2 of 2 at epoch 1, the best 1 goes on");
+    expect(s, 1, 1, SCHEDULER_STOP, "asha: f1 0.2500 has rank 2 of 2 at epoch 1, the best 1 continues");
     scheduler_forget(s, 0); /* begun anew: its old metrics count for nothing */
-    expect(s, 1, 1, SCHEDULER_GO_ON, "asha: f1 0.2500 has rank 1 of 1 at epoch 1, the best 1 goes on");
+    expect(s, 1, 1, SCHEDULER_GO_ON, "asha: f1 0.2500 has rank 1 of 1 at epoch 1, the best 1 continues");
     scheduler_destroy(&s);
 }
 
