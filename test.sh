@@ -1,48 +1,95 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Everything that must hold: builds with sanitizers, runs all tests; then the threaded parts under ThreadSanitizer, and a bounded
-# minute of fuzzing. `bash test.sh quick` stops after the first part.
-set -euo pipefail
+# Everything that must hold: builds with sanitizers and runs all tests; lint; the threaded parts under ThreadSanitizer; a bounded minute of fuzzing.
+# All parts run, whatever fails. It ends with the counts of what passed, failed and was skipped; CI=true: a skip that tests/skips.txt does not
+# allow is a failure.
+#
+# usage: bash test.sh [quick | coverage]    quick: the first part alone; coverage: the tests with gcov, and the lines they reach by directory
+set -uo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+mode=${1:-all}
+case $mode in all | quick | coverage) ;; *) sed -n '7s/^# //p' "$0" >&2; exit 2 ;; esac
 
-need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
-  clang libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge
-
-# Real weights and the Python that checks our files from outside; a test that cannot have them says so and is skipped.
 mkdir -p runs
-fetch_model runs/minilm
-export MUSTER_MINILM=$PWD/runs/minilm
-if ! runs/python/bin/python -c "import transformers, tensorboard, jsonschema" 2>/dev/null; then
+results=runs/test-results
+rm -rf $results && mkdir $results
+# record passed|failed|skipped NAME SECONDS [REASON]
+record() { printf '%s\t%s\t%s\t%s\n' "$@" >>$results/parts.tsv; }
+: >$results/parts.tsv
+# step NAME COMMAND...: one result; exit 77: skipped, the last line says why.
+step() {
+  local name=$1 code=0 start=$SECONDS
+  shift
+  "$@" 2>&1 | tee $results/step.log || code=$?
+  case $code in
+    0) record passed "$name" $((SECONDS - start)) ;;
+    77) record skipped "$name" $((SECONDS - start)) "$(tail -1 $results/step.log | sed 's/^skipped: //')" ;;
+    *) record failed "$name" $((SECONDS - start)) ;;
+  esac
+  return $code
+}
+# build PRESET TARGET...: a failure is a result, a success is not.
+build() {
+  local preset=$1 start=$SECONDS
+  shift
+  if cmake --preset "$preset" >/dev/null && cmake --build --preset "$preset" ${1:+--target "$@"} -- --quiet; then return; fi
+  record failed "build $preset" $((SECONDS - start))
+  return 1
+}
+# run_ctest PRESET ARGUMENTS...: each test is a result.
+run_ctest() {
+  local preset=$1
+  shift
+  ctest --test-dir "build/$preset" --output-on-failure --test-output-size-passed 1000000 --output-junit "$PWD/$results/$preset.xml" "$@" ||
+    [ -s "$results/$preset.xml" ] || record failed "ctest $preset" 0
+}
+summarize() {
+  python3 tests/summary.py $results/parts.tsv $(ls $results/*.xml 2>/dev/null)
+  exit
+}
+
+# Real weights and the Python that checks our files from outside. Offline, the tests that need them say so and are skipped.
+prepare() {
+  need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
+    clang libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge
+  fetch_model runs/minilm
+  if runs/python/bin/python -c "import transformers, tensorboard, jsonschema" 2>/dev/null; then return; fi
   rm -rf runs/python.new
   /usr/bin/python3 -m venv --system-site-packages runs/python.new
   runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0 jsonschema==4.23.0
   rm -rf runs/python && mv runs/python.new runs/python
+}
+(set -e; prepare)
+[ $? = 0 ] || record failed install 0 # what needs nothing of it is tested all the same
+export MUSTER_MINILM=$PWD/runs/minilm PYTHON=$PWD/runs/python/bin/python
+
+if [ "$mode" = coverage ]; then
+  echo "== coverage"
+  find build/coverage -name '*.gcda' -delete 2>/dev/null
+  build coverage && run_ctest coverage -j 2 && python3 tools/coverage.py build/coverage
+  summarize
 fi
-export PYTHON=$PWD/runs/python/bin/python
 
 echo "== build with sanitizers, all tests"
-cmake --preset dev >/dev/null
-cmake --build --preset dev -- --quiet
-ctest --test-dir build/dev --output-on-failure -j 2
-[ "${1:-}" = quick ] && exit 0
+build dev && run_ctest dev -j 2
+[ "$mode" = quick ] && summarize
+
+if [ -f tools/lint.sh ]; then
+  echo "== lint"
+  step lint bash tools/lint.sh
+fi
 
 echo "== threaded parts under ThreadSanitizer"
-cmake --preset tsan >/dev/null
-cmake --build --preset tsan --target threads -- --quiet
-ctest --test-dir build/tsan --output-on-failure -L threads
+build tsan threads && run_ctest tsan -L threads
 
 echo "== fuzzing, a bounded minute"
-cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz --target fuzzers -- --quiet
-fuzzers=(build/fuzz/tests/fuzz/fuzz_*)
-for fuzzer in "${fuzzers[@]}"; do
-  [ -x "$fuzzer" ] && [ -f "$fuzzer" ] || continue
-  name=$(basename "$fuzzer") && mkdir -p "runs/fuzz/$name"
-  # whoever finds the door may knock: a million messages, whatever time that takes; the others share a minute
-  [ "$name" = fuzz_message ] && bound=-runs=1000000 || bound=-max_total_time=$((60 / ${#fuzzers[@]} + 1))
-  "$fuzzer" "$bound" -artifact_prefix=runs/fuzz/ "runs/fuzz/$name" >"runs/fuzz/$name.log" 2>&1 ||
-    { tail -60 "runs/fuzz/$name.log" >&2; echo "$name found a failure: runs/fuzz/$name.log" >&2; exit 1; }
-  echo "$name: $(grep -oE 'Done [0-9]+ runs' "runs/fuzz/$name.log")"
-done
+if build fuzz fuzzers; then
+  fuzzers=(tests/fuzz/fuzz_*.c)
+  for fuzzer in "${fuzzers[@]}"; do
+    name=$(basename "$fuzzer" .c)
+    step "fuzz/$name" bash tests/fuzz/run.sh "$name" $((60 / ${#fuzzers[@]} + 1))
+  done
+fi
+summarize

@@ -12,6 +12,8 @@ if(MUSTER_SANITIZE)
   set(MUSTER_SANITIZERS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 elseif(MUSTER_TSAN)
   set(MUSTER_SANITIZERS -fsanitize=thread -fno-omit-frame-pointer)
+elseif(MUSTER_COVERAGE)
+  set(MUSTER_SANITIZERS --coverage -fprofile-update=atomic)
 endif()
 
 function(muster_options target)

@@ -161,25 +161,58 @@ static int refuse_repeated(const struct json *root, const struct json *member, c
     return -1;
 }
 
+struct place {
+    struct json *item;
+    size_t at; /* in items */
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    int order = strcmp(x->item->key, y->item->key);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Frees the items of places[first..end), members of one key, but for the last, which takes the place of the first. */
+static void keep_last(struct json *object, struct place *places, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        object->items[places[i].at] = NULL;
+    object->items[places[first].at] = places[end - 1].item;
+    for (size_t i = first; i + 1 < end; i++)
+        json_destroy(&places[i].item);
+}
+
+static void drop_repeated_members(struct json *object)
+{
+    size_t count = object->count, kept = 0;
+    struct place *places = allocate(count, sizeof *places);
+    for (size_t i = 0; i < count; i++)
+        places[i] = (struct place){object->items[i], i};
+    qsort(places, count, sizeof *places, compare_places);
+    for (size_t first = 0, end; first < count; first = end) {
+        for (end = first + 1; end < count && !strcmp(places[end].item->key, places[first].item->key);)
+            end++;
+        keep_last(object, places, first, end);
+    }
+    free(places);
+    for (size_t i = 0; i < count; i++)
+        if (object->items[i])
+            object->items[kept++] = object->items[i];
+    object->count = kept;
+    free(object->sorted); /* of the members that were there */
+    object->sorted = NULL;
+    object->sorted_capacity = 0;
+    sort_members(object);
+}
+
 /* As Python's dict: the first of equal keys keeps its place and gets the last one's value. Returns how many went. */
 static uint64_t drop_repeated(struct json *j)
 {
-    uint64_t dropped = 0;
-    const struct json *later;
-    while (j->type == JSON_OBJECT && (later = repeated_member(j))) {
-        size_t first = 0, i = j->count - 1;
-        while (compare_keys(&j->items[first], &later))
-            first++;
-        while (j->items[i] != later)
-            i--;
-        struct json *old = j->items[first];
-        j->items[first] = j->items[i];
-        memmove(&j->items[i], &j->items[i + 1], (j->count - i - 1) * sizeof *j->items);
-        j->count--;
-        json_destroy(&old);
-        sort_members(j);
-        dropped++;
-    }
+    size_t before = j->count;
+    if (j->type == JSON_OBJECT && repeated_member(j))
+        drop_repeated_members(j);
+    uint64_t dropped = before - j->count;
     for (size_t i = 0; i < j->count; i++)
         dropped += drop_repeated(j->items[i]);
     return dropped;

@@ -12,27 +12,17 @@ long="train.lr=0.02 train.epochs=30 train.patience=2" # best at epoch 5, over af
 expect 0 'patience is over' muster run job.json out="$scratch/clean" $long
 
 state() { python3 -c 'import json,sys; print(int(json.load(open(sys.argv[1]))[sys.argv[2]]))' "$1/trials/$key/checkpoint/state.json" "$2"; }
+step_logged() { cat "$1"/trials/*/metrics.jsonl 2>/dev/null | grep -q "\"step\":$2,"; }
 start() { # OUT [key=value ...]: in the background, until some steps are done
   local out=$1
   shift
-  muster run job.json out="$scratch/$out" $long "$@" >"$scratch/said" 2>&1 &
+  muster run job.json out="$scratch/$out" $long "$@" >"$scratch/ran" 2>&1 &
   pid=$!
-  for _ in $(seq 3000); do
-    cat "$out"/trials/*/metrics.jsonl 2>/dev/null | grep -q "\"step\":9," && return
-    kill -0 $pid 2>/dev/null || fail "it ended before any step"
-    sleep 0.02
-  done
-  fail "no step was made"
+  wait_until 120 step_logged "$out" 9
 }
 finished() { wait $pid && found=0 || found=$?; }
 workers() { pgrep -f "muster-worker.*$scratch/$1/" || true; }
-none_left() {
-  for _ in $(seq 300); do
-    [ -z "$(workers "$1")" ] && return
-    sleep 0.1
-  done
-  fail "workers of $1 are left: $(workers "$1")"
-}
+none_left() { wait_until 60 no_process "muster-worker.*$scratch/$1/"; }
 same_as_clean() {
   same_bytes clean/bundle/model.safetensors "$1/bundle/model.safetensors"
   same_bytes clean/table.md "$1/table.md"
@@ -41,7 +31,7 @@ same_as_clean() {
 say "patience: stopped while it counts, then killed while it counts"
 expect 75 'resumes' env MUSTER_FAULT="stop rank=1 step=33 op=forward" muster run job.json out="$scratch/patience" $long
 [ "$(state patience steps)" = 33 ] || fail "saved at step $(state patience steps), expected 33"
-expect 0 'resuming at step 3 of epoch 6' env MUSTER_FAULT="kill rank=1 step=39 op=backward attempt=2" muster run job.json out="$scratch/patience" $long
+expect -e 0 'resuming at step 3 of epoch 6' env MUSTER_FAULT="kill rank=1 step=39 op=backward attempt=2" muster run job.json out="$scratch/patience" $long
 grep -q '"group_died"' patience/events.jsonl || fail "nobody died"
 same_as_clean patience
 
@@ -94,5 +84,5 @@ if unshare --mount --propagation private mount -t tmpfs none small 2>/dev/null; 
   full 40 results.h5
   full 200 "[^ ]*"
 else
-  echo "skipped: a tmpfs cannot be mounted here"
+  skipped "a tmpfs cannot be mounted here"
 fi

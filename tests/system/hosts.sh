@@ -2,10 +2,10 @@
 # Sourced behind common.sh: hosts n1, n2, ... on one machine, as network namespaces joined by a bridge, each with a host name of its own and the
 # addresses 10.77.0.N. Everything lies in a mount and network namespace of the test and goes away with it.
 if [ -z "${MUSTER_HOSTS_INSIDE:-}" ]; then
-  { command -v unshare && command -v ip && command -v mpirun; } >/dev/null || { echo "skipped: unshare, ip (iproute2) or mpirun is not here"; exit 77; }
+  { command -v unshare && command -v ip && command -v mpirun; } >/dev/null || skip "unshare, ip (iproute2) or mpirun is not here"
   probe='mount -t tmpfs none /run && mkdir /run/netns && ip link add muster0 type bridge && ip netns add muster-probe && unshare --uts true'
   unshare --mount --net --propagation private sh -c "$probe" >/dev/null 2>&1 ||
-    { echo "skipped: network namespaces cannot be made here (root and CAP_SYS_ADMIN are needed)"; exit 77; }
+    skip "network namespaces cannot be made here (root and CAP_SYS_ADMIN are needed)"
   cd /
   rm -rf "$scratch"
   MUSTER_HOSTS_INSIDE=1 exec unshare --mount --net --propagation private bash "$here/$(basename "$0")"

@@ -6,7 +6,7 @@ bundle=$scratch/bundle
 MUSTER_KEEP_BUNDLE=$bundle "${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}/tests/test_bundle" >"$scratch/said" 2>&1 || fail "test_bundle"
 code=0
 "$python" "$here/bundle_check.py" "$bundle" >"$scratch/said" 2>&1 || code=$?
-[ $code = 77 ] && { cat "$scratch/said"; exit 77; }
+[ $code = 77 ] && skip "$(tail -1 "$scratch/said" | sed 's/^skipped: //')"
 [ $code = 0 ] || fail "transformers does not load the bundle"
 cat "$scratch/said"
 
@@ -22,5 +22,5 @@ text = json.dumps(header).encode()
 open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + size:])
 PY
 sed -i 's/"NOT_CITATION"/"NO_CITATION"/' broken/inference_config.json
-expect 1 "missing_keys: expected .*classifier.bias" "$python" "$here/bundle_check.py" broken
+expect -e 1 "missing_keys: expected .*classifier.bias" "$python" "$here/bundle_check.py" broken
 grep -q "inference_config.json id2label" "$scratch/said" || fail "labels that disagree were not seen"

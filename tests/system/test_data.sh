@@ -18,7 +18,7 @@ for path in ("rows.jsonl", "rows.csv"):
         packed.write(plain.read())
 PY
 files="rows.csv rows.tsv rows.jsonl.gz rows.csv.gz"
-if command -v zstd >/dev/null; then zstd -q rows.csv; files="$files rows.csv.zst"; fi
+if command -v zstd >/dev/null; then zstd -q rows.csv; files="$files rows.csv.zst"; else skipped "zstd is not installed: .zst files are not tested here"; fi
 expect 0 '240 kept' muster split job.json
 for file in $files; do
   expect 0 '240 kept' muster split job.json data.path=$file out=other
@@ -162,7 +162,7 @@ PY
 expect 2 'data.word_limits: "txt" is in neither' muster check many.json 'data.word_limits={"txt": 3}' out=other
 expect 2 'data.word_limits: expected an object of fields and whole numbers' muster check many.json 'data.word_limits={"text": 0}' out=other
 expect 0 'micro F1' muster evaluate flat/bundle flat.tsv --unseen
-expect 0 '400 rows' muster predict flat/bundle many.jsonl -o flat.predicted
+expect -e 0 '400 rows' muster predict flat/bundle many.jsonl -o flat.predicted
 
 say "init"
 for file in rows.jsonl rows.csv many.jsonl flat.csv flat.jsonl; do
@@ -174,9 +174,9 @@ done
 expect 2 'init.json: is there already' muster init rows.jsonl -o init.json
 expect 0 'wrote init.json' muster init rows.jsonl -o init.json --force
 tail -n +2 rows.csv >headless.csv
-expect 0 'headless.csv: its first line, .* is the header line missing' muster init headless.csv --model model -o headless.json
+expect -e 0 'headless.csv: its first line, .* is the header line missing' muster init headless.csv --model model -o headless.json
 expect 0 'wrote rows.json' muster init rows.csv --model model -o rows.json
-if grep -q 'header line missing' "$scratch/said"; then fail "a header line is doubted"; fi
+if grep -q 'header line missing' out said; then fail "a header line is doubted"; fi
 printf '{"text": "one two three four"}\n{"text": "five six seven eight"}\n' >plain.jsonl
 expect 3 'no field looks like a label; name it: --label FIELD' muster init plain.jsonl -o none.json
 [ ! -e none.json ] || fail "a job was written for data without labels"

@@ -8,7 +8,7 @@ set_key job.json cluster '{"device": "fake", "threads": 1, "groups": 4}'
 set_key job.json sweep "$(python3 -c 'import json; print(json.dumps({"lr": [2**i * 1e-6 for i in range(10)], "epochs": [1, 2], "batch": list(range(8, 28, 2))}))')"
 
 say "200 trials on four groups"
-expect 0 'cluster.device is fake' muster run job.json
+expect -e 0 'cluster.device is fake' muster run job.json
 [ "$(grep -c '"event": *"trial_finished"' run/events.jsonl)" -ge 200 ] || fail "$(grep -c trial_finished run/events.jsonl) trials finished, 200 expected"
 [ "$(grep -o '"group": *"[0-9]-' run/events.jsonl | sort -u | wc -l)" = 4 ] || fail "not all four groups worked"
 [ "$(grep -l '"loss"' run/trials/*/metrics.jsonl | wc -l)" = 201 ] || fail "not every trial has losses"
@@ -21,9 +21,9 @@ same_bytes calm/table.md one/table.md
 same_bytes calm/trials/lr-3e-05_epochs-3/best.safetensors one/trials/lr-3e-05_epochs-3/best.safetensors
 
 say "stopped within a trial, resumed: the same table"
-MUSTER_FAKE_STEP=0.05 muster run job.json out="$scratch/stopped" >said 2>&1 &
+MUSTER_FAKE_STEP=0.05 muster run job.json out="$scratch/stopped" >"$scratch/ran" 2>&1 &
 pid=$!
-for _ in $(seq 600); do [ -s stopped/trials/lr-0.005_epochs-3/metrics.jsonl ] && break; sleep 0.05; done
+wait_until 60 test -s stopped/trials/lr-0.005_epochs-3/metrics.jsonl
 kill -TERM $pid
 wait $pid && found=0 || found=$?
 [ $found = 75 ] || fail "SIGTERM gave exit $found, expected 75"
@@ -41,7 +41,7 @@ expect 0 'bundle' muster run job.json out="$scratch/ranks" cluster.ranks_per_gro
 same_bytes calm/table.md ranks/table.md
 
 say "its bundle is scored by itself alone; a real run takes up nothing of it"
-expect 0 'p.jsonl: 240 rows' muster predict calm/bundle rows.jsonl --device fake -o p.jsonl
+expect -e 0 'p.jsonl: 240 rows' muster predict calm/bundle rows.jsonl --device fake -o p.jsonl
 expect '[13]' 'calm/bundle' muster predict calm/bundle rows.jsonl -o p.jsonl
 expect 2 'calm/trials/lr-0.005_epochs-3: was made from another .*kind of device' muster train job.json out="$scratch/calm" cluster.device=cpu
 

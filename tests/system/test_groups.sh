@@ -62,7 +62,7 @@ set_key job.json train.epochs 40
 set_key job.json sweep '{"lr": [2e-3, 5e-3], "epochs": [30, 40]}'
 touch go
 python3 killer.py lr-0.002_epochs-30 bad/events.jsonl &
-expect 0 '1 of 4 trials failed \(lr-0.002_epochs-30\); the same command tries them again' \
+expect -e 0 '1 of 4 trials failed \(lr-0.002_epochs-30\); the same command tries them again' \
   muster run job.json out="$scratch/bad" cluster.groups=2 cluster.restarts=2
 rm go; wait
 [ "$(grep -c '"event": *"group_died"' bad/events.jsonl)" = 3 ] || fail "3 deaths expected: $(grep group_died bad/events.jsonl)"

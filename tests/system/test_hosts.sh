@@ -3,7 +3,6 @@
 # Workers on several hosts: what they make equals a run on one machine; hosts that do not answer, host files with faults, a cut link.
 . "$(dirname "$0")/common.sh"
 . "$here/hosts.sh"
-export ASAN_OPTIONS=detect_leaks=0 # Open MPI's components are unloaded when leaks are looked for: no suppression can name them
 make_hosts 3
 python3 "$here/tiny.py" "$scratch" 400
 set_key job.json train.epochs 20
@@ -18,19 +17,6 @@ same_as_calm() {
   same_bytes calm/bundle/model.safetensors "$1"/bundle/model.safetensors
   same_bytes calm/table.md "$1"/table.md
 }
-steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
-# wait_until SECONDS COMMAND...: false: never came true while the run went on.
-wait_until() {
-  local turns=$(($1 * 10))
-  shift
-  for _ in $(seq $turns); do
-    "$@" && return
-    kill -0 "$pid" 2>/dev/null || return 1
-    sleep 0.1
-  done
-  return 1
-}
-some_steps() { [ "$(steps "$1")" -gt 40 ]; }
 
 say "host files and addresses with faults: exit 2, nothing is written"
 refused=(muster run job.json out="$scratch/refused")
@@ -57,12 +43,12 @@ expect 1 'host n9 is not reachable: .*No route to host' on n1 muster run job.jso
 printf 'n1 slots=1\nmute slots=1\n' >dead
 expect 1 "host mute is not reachable: .* did not answer within 15 s" on n1 muster run job.json out="$scratch/dead-run" cluster.hostfile=dead
 printf 'n9 slots=1\nn1 slots=1\nn2 slots=1\n' >spare
-expect 0 'warning: host n9 is not reachable' on n1 muster train job.json out="$scratch/dead-run" cluster.hostfile=spare
+expect -e 0 'warning: host n9 is not reachable' on n1 muster train job.json out="$scratch/dead-run" cluster.hostfile=spare
 
 say "one group over two hosts; the coordinator listens at the address that they reach and nowhere else"
-on n1 muster run job.json out="$scratch/spread" >said 2>&1 &
+on n1 muster run job.json out="$scratch/spread" >"$scratch/ran" 2>&1 &
 pid=$!
-wait_until 120 some_steps spread || fail "no step was made"
+wait_until 120 steps_done spread 41
 grep -q '"tcp://10.77.0.1:' spread/connection.json || fail "listens at $(grep endpoint spread/connection.json)"
 port=$(grep -oE '10.77.0.1:[0-9]+' spread/connection.json)
 listens=$(ip netns exec n1 ss -Hltn "sport = :${port#*:}" | awk '{print $4}')
@@ -84,9 +70,9 @@ say "two groups on hosts of their own"
 printf 'n2 slots=2\nn3 slots=2\n' >three
 set_key job.json sweep '{"lr": [2e-3, 4e-3]}'
 expect 0 'bundle' muster run job.json out="$scratch/calm-two" cluster.launcher=local cluster.hostfile=null
-on n1 muster run job.json out="$scratch/groups" cluster.hostfile=three cluster.groups=2 cluster.interface=10.77.0.0/24 >said 2>&1 &
+on n1 muster run job.json out="$scratch/groups" cluster.hostfile=three cluster.groups=2 cluster.interface=10.77.0.0/24 >"$scratch/ran" 2>&1 &
 pid=$!
-wait_until 120 some_steps groups || fail "no step was made"
+wait_until 120 steps_done groups 41
 for host in n1 n2 n3; do # nothing listens beyond the network of cluster.interface
   listens=$(ip netns exec $host ss -Hltnp | awk '{print $4, $6}')
   echo "$host: $listens"
@@ -107,9 +93,9 @@ same_as_calm attached
 
 say "a link that is down for a while, but not for heartbeat_timeout: what was said meanwhile is said again, nobody dies"
 printf 'n2 slots=1\n' >one
-on n1 muster run job.json out="$scratch/pause" cluster.hostfile=one cluster.ranks_per_group=1 train.micro_batch=4 cluster.heartbeat_timeout=100 >said 2>&1 &
+on n1 muster run job.json out="$scratch/pause" cluster.hostfile=one cluster.ranks_per_group=1 train.micro_batch=4 cluster.heartbeat_timeout=100 >"$scratch/ran" 2>&1 &
 pid=$!
-wait_until 120 some_steps pause || fail "no step was made"
+wait_until 120 steps_done pause 41
 ip -n n2 link set eth0 down
 sleep 14 # ZeroMQ gives the connection up after 10 s
 before=$(steps pause)
@@ -121,17 +107,16 @@ expect 0 'bundle' muster run job.json out="$scratch/calm-one" cluster.launcher=l
 same_bytes calm-one/bundle/model.safetensors pause/bundle/model.safetensors
 
 say "a cut link: the host is named, and the trial goes on once the link is back"
-on n1 muster run job.json out="$scratch/cut" >said 2>&1 &
+on n1 muster run job.json out="$scratch/cut" >"$scratch/ran" 2>&1 &
 pid=$!
-wait_until 120 some_steps cut || fail "no step was made"
+wait_until 120 steps_done cut 41
 ip -n n2 link set eth0 down
 died() { grep -q '"group_died"' cut/events.jsonl; }
-wait_until 60 died || fail "the cut was not noticed"
+wait_until 60 died
 grep '"group_died"' cut/events.jsonl | grep -q 'n2' || fail "host n2 is not named: $(grep group_died cut/events.jsonl)"
-away() { grep -q 'host n2 is not reachable' said; }
-wait_until 60 away || fail "it is not said that n2 is not reachable"
+away() { grep -q 'host n2 is not reachable' ran; }
+wait_until 60 away
 ip -n n2 link set eth0 up
 wait $pid || fail "ended with $?"
 same_as_calm cut
-left=$(pgrep -f "muster-worker.*$scratch/" || true)
-[ -z "$left" ] || { sleep 20; ! pgrep -f "muster-worker.*$scratch/" || fail "a worker is left behind"; }
+wait_until 30 no_process "muster-worker.*$scratch/"

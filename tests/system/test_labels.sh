@@ -49,7 +49,7 @@ for r in e["rules"].values():
     assert low <= r["micro_f1"] <= high
 half, tuned = e["rules"]["half"], e["rules"]["tuned"]
 assert all(abs(tuned["difference"][k] - (tuned[k] - half[k])) < 1e-12 for k in ("micro_f1", "macro_f1", "micro_precision", "micro_recall"))
-shown = [line for line in open("said") if line.startswith("  difference to 0.5")][0].split()
+shown = [line for line in open("out") if line.startswith("  difference to 0.5")][0].split()
 assert float(shown[3]) == round(tuned["difference"]["micro_precision"], 4) and float(shown[-1]) == round(tuned["difference"]["macro_f1"], 4), shown
 PY
 

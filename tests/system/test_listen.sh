@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every socket on which a process of a run listens: a run on this machine listens on loopback addresses only.
 . "$(dirname "$0")/common.sh"
-command -v ss >/dev/null || { echo "skipped: ss (iproute2) is not here"; exit 77; }
-export ASAN_OPTIONS=detect_leaks=0 # Open MPI's components are unloaded when leaks are looked for: no suppression can name them
+command -v ss >/dev/null || skip "ss (iproute2) is not here"
 python3 "$here/tiny.py" "$scratch" 400
 set_key job.json train.epochs 2000 # lasts until it is stopped
 set_key job.json sweep '{"lr": [2e-3]}'
@@ -21,18 +20,12 @@ listens() {
   pattern=$(printf 'pid=%s,|' "$@")
   ss -Hltnp | grep -E "${pattern%|}" | awk '{print $4, $6}' || true
 }
-steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
 start() { # OUT COMMAND...: in the background, until some steps are done
   local out=$1
   shift
-  "$@" out="$scratch/$out" >"$scratch/said" 2>&1 &
+  "$@" out="$scratch/$out" >"$scratch/ran" 2>&1 &
   pid=$!
-  for _ in $(seq 1200); do
-    [ "$(steps "$out")" -gt 10 ] && return
-    kill -0 $pid 2>/dev/null || fail "it ended before any step"
-    sleep 0.05
-  done
-  fail "no step was made"
+  wait_until 120 steps_done "$out" 11
 }
 stop() {
   kill -TERM $pid

@@ -9,7 +9,7 @@ set_key job.json cluster '{"device": "fake", "threads": 1, "groups": 2, "metrics
 say "read while trials are under way"
 MUSTER_FAKE_STEP=0.1 muster run job.json out="$directory" >ran 2>&1 &
 pid=$!
-for _ in $(seq 1200); do [ -s "$directory/trials/lr-0.005_epochs-3/metrics.jsonl" ] && break; sleep 0.05; done
+wait_until 60 test -s "$directory/trials/lr-0.005_epochs-3/metrics.jsonl"
 expect 0 'metrics at http://127.0.0.1:[0-9]+/metrics' muster status "$directory"
 port=$(muster status "$directory" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["coordinator"]["metrics_port"])')
 python3 - "$port" "$directory" <<'PY' || fail "the metrics are not as promised"

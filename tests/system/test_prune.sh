@@ -47,7 +47,7 @@ PY
 say "a real sweep with asha: what is pruned never wins, and is not run again"
 set_key job.json sweep '{"lr": [1e-6, 1e-5, 1e-4, 2e-3, 5e-3], "epochs": [4], "scheduler": "asha", "reduction": 2}'
 expect 0 'pruned by asha on loss \(grace_epochs 1, reduction 2\)' muster run job.json cluster.groups=2
-grep -qE 'lr-.*pruned at epoch [12]: asha: loss' said || fail "the output does not say what was pruned"
+grep -qE 'lr-.*pruned at epoch [12]: asha: loss' out || fail "the output does not say what was pruned"
 expect 0 'pruned' python3 check.py run 2
 grep -q 'pruned at epoch' run/table.md && grep -q 'pruned at epoch' run/report.html || fail "table.md or report.html does not name the pruned trials"
 expect 0 'pruned' muster status run
@@ -66,9 +66,10 @@ set_key job.json sweep '{"lr": {"from": 1e-6, "to": 1e-3}, "weight_decay": {"fro
 expect 0 '200 trials besides the baseline .*drawn at random by seed 42' muster check job.json out="$scratch/many"
 grep -E '^    lr-' out | sort >planned
 [ "$(wc -l <planned)" = 50 ] || fail "50 keys and a count expected, found: $(cat out)"
-muster run job.json out="$scratch/many" report.baseline=false >said 2>&1 &
+muster run job.json out="$scratch/many" report.baseline=false >"$scratch/ran" 2>&1 &
 pid=$!
-for _ in $(seq 1200); do [ "$(leases many)" -gt 60 ] && break; sleep 0.05; done
+leased() { [ "$(leases "$1")" -gt "$2" ]; }
+wait_until 60 leased many 60
 kill -TERM $pid
 wait $pid && found=0 || found=$?
 [ $found = 75 ] || fail "SIGTERM gave exit $found, expected 75"

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"
 drawn=0
-if command -v gnuplot >/dev/null; then drawn=1; else echo "gnuplot is not installed: pictures are not tested"; fi
+if command -v gnuplot >/dev/null; then drawn=1; else skipped "gnuplot is not installed: plots are not tested"; fi
 check() { python3 "$here/report_check.py" "$@" || fail "the report is not as promised"; }
 pictures() { [ $drawn = 0 ] || echo "--pictures $1"; }
 
@@ -67,7 +67,7 @@ cp -r run/tokens begun
 expect 0 'begun/report.html' muster report begun
 check begun/report.html begun $(pictures 3) --text 'not finished' --text 'lr-0.005_epochs-3'
 mv many.jsonl moved.jsonl
-expect 0 'apt-get install gnuplot-nox' env PATH="${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}" muster report many -o bare.html
+expect -e 0 'apt-get install gnuplot-nox' env PATH="${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}" muster report many -o bare.html
 check bare.html many --pictures 0 --text 'apt-get install gnuplot-nox' --text 'The texts of these rows are left out: many.jsonl'
 mv moved.jsonl many.jsonl
 expect 2 'no such run directory' muster report nowhere
@@ -78,7 +78,7 @@ expect 3 'tune.json' muster report begun
 expect 1 'nowhere' muster report run -o nowhere/page.html
 
 browser=$(command -v chromium || command -v chromium-browser || true)
-[ -n "$browser" ] || { echo "chromium is not installed: how the page renders is not tested"; exit 0; }
+[ -n "$browser" ] || { skipped "chromium is not installed: how the page renders is not tested"; exit 0; }
 say "in a browser, 1280 and 400 pixels wide: no errors, nothing wider than the screen, sorting works"
 # A window is never as narrow as a phone: the page stands in a frame of that width. Chromium's own switches: files may look at each other.
 look() {

@@ -3,25 +3,24 @@
 # A real SLURM of two nodes on this machine: cluster/muster.sbatch carries a sweep through, puts itself back into the queue when warned and
 # resumes; groups by srun and by mpirun; muster started by srun. The end is that of a run without SLURM, byte for byte.
 . "$(dirname "$0")/common.sh"
-skip() { echo "skipped: $*"; exit 77; }
 for program in slurmctld slurmd munged srun sbatch scontrol; do
   command -v $program >/dev/null || skip "$program is not here (Debian: slurm-wlm, munge)"
 done
 [ "$(id -u)" = 0 ] || skip "slurmd needs root"
 unset "${!SLURM_@}" # a SLURM that we may be in is not the one under test
-export ASAN_OPTIONS=detect_leaks=0 OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_MCA_mpi_yield_when_idle=1
 chmod 755 "$scratch"
 
 # ---- two nodes ----
 daemons() { cat "$scratch"/slurm/*.pid 2>/dev/null | sort -u; }
-end_slurm() {
+all_down() { local p; for p in $(daemons); do ! kill -0 "$p" 2>/dev/null || return 1; done; }
+clean_up() {
   scancel --full "${jobs[@]}" 2>/dev/null || true
   # shellcheck disable=SC2046
   kill $(daemons) 2>/dev/null || true
-  for _ in $(seq 50); do [ -n "$(for p in $(daemons); do kill -0 "$p" 2>/dev/null && echo "$p"; done)" ] || break; sleep 0.1; done
+  (wait_until 10 all_down) 2>/dev/null # their directory goes away in any case
 }
 jobs=()
-trap 'end_slurm; cd /; rm -rf "$scratch"' EXIT
 mkdir -p slurm/state slurm/tmp-n1 slurm/tmp-n2
 head -c 128 /dev/urandom >slurm/munge.key
 chmod 600 slurm/munge.key
@@ -61,8 +60,8 @@ export SLURM_CONF=$scratch/slurm/slurm.conf
 munged --force --key-file="$scratch/slurm/munge.key" --socket="$scratch/slurm/munge.sock" --pid-file="$scratch/slurm/munged.pid" \
   --log-file="$scratch/slurm/munged.log" --seed-file="$scratch/slurm/munge.seed" 2>slurm/munged.said || skip "munged does not run: $(cat slurm/munged.said)"
 slurmctld 2>slurm/said && slurmd -N n1 2>>slurm/said && slurmd -N n2 2>>slurm/said || skip "SLURM's daemons do not run: $(tail -1 slurm/said)"
-for _ in $(seq 100); do [ "$(sinfo -h -o %T 2>/dev/null)" = idle ] && break; sleep 0.2; done
-[ "$(sinfo -h -o %T 2>/dev/null)" = idle ] || skip "SLURM's nodes do not come up: $(tail -1 slurm/slurmd-n1.log)"
+idle() { [ "$(sinfo -h -o %T 2>/dev/null)" = idle ]; }
+(wait_until 20 idle) 2>/dev/null || skip "SLURM's nodes do not come up: $(tail -1 slurm/slurmd-n1.log)"
 timeout 60 srun -N2 -n2 true || skip "srun does not work here"
 
 # ---- what is expected ----
@@ -75,33 +74,21 @@ same_as_calm() {
   same_bytes calm/bundle/model.safetensors "$1"/bundle/model.safetensors
   same_bytes calm/table.md "$1"/table.md
 }
-steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
 state() { scontrol -o show job "$1" | grep -oE 'JobState=[A-Z]+' | cut -d= -f2; }
 said_by() { cat "muster-$1.out" >"$scratch/said" 2>/dev/null || true; }
-# wait_for JOB STATE
-wait_for() {
-  local now
-  for _ in $(seq 1200); do
-    now=$(state "$1")
-    [ "$now" = "$2" ] && return
-    case $now in FAILED | CANCELLED | NODE_FAIL | TIMEOUT | BOOT_FAIL) break ;; esac
-    sleep 0.2
-  done
-  said_by "$1"
-  fail "job $1 is $now, expected $2"
-}
+job_over() { case $(state "$1") in COMPLETED | FAILED | CANCELLED | NODE_FAIL | TIMEOUT | BOOT_FAIL) ;; *) return 1 ;; esac; }
+restarted() { scontrol -o show job "$1" | grep -qE 'Restarts=1( |$)'; }
 
 say "sbatch: a sweep of two groups, each over two tasks; warned by USR1 it saves, requeues itself and resumes"
 job=$(sbatch --parsable --nodes=2 --ntasks=4 "$MUSTER_SOURCE/cluster/muster.sbatch" job.json out="$scratch/batch" cluster.groups=2)
 jobs+=("$job")
-for _ in $(seq 600); do [ "$(steps batch)" -gt 40 ] && break; sleep 0.2; done
-said_by "$job"
-[ "$(steps batch)" -gt 40 ] || fail "no step was made"
+wait_until 120 steps_done batch 41
 scancel --signal=USR1 --batch "$job"
-for _ in $(seq 300); do [ "$(scontrol -o show job "$job" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] && break; sleep 0.2; done
-wait_for "$job" COMPLETED
+wait_until 60 restarted "$job"
+wait_until 240 job_over "$job"
 said_by "$job"
-[ "$(scontrol -o show job "$job" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] || fail "the job was not put back into the queue"
+[ "$(state "$job")" = COMPLETED ] || fail "job $job is $(state "$job"), expected COMPLETED"
+restarted "$job" || fail "the job was put back into the queue more than once"
 grep -q 'run the same command again to resume' said || fail "it did not say that it stopped"
 same_as_calm batch
 grep -q '"group_died"' batch/events.jsonl && fail "a stop is no death: $(grep group_died batch/events.jsonl)"

@@ -9,9 +9,7 @@ set_key job.json cluster '{"device": "fake", "threads": 1, "groups": 2}'
 start() {
   MUSTER_FAKE_STEP=0.05 muster run job.json out="$scratch/$1" >ran 2>&1 &
   pid=$!
-  for _ in $(seq 1200); do [ -s "$1/trials/lr-0.005_epochs-3/metrics.jsonl" ] && return; sleep 0.05; done
-  cat ran >&2
-  fail "no trial came under way"
+  wait_until 60 test -s "$1/trials/lr-0.005_epochs-3/metrics.jsonl"
 }
 
 say "watched to its end, in lines and in JSON"
@@ -66,7 +64,7 @@ assert pictures[-1].startswith("run: done") and "trials: 4: 4 done" in pictures[
 PY
 wait $pid || fail "the run under watch ended with $?"
 else
-  say "no terminals can be had here: --watch on one is not tried"
+  skipped "no terminals can be had here: --watch on one is not tried"
 fi
 
 say "stopped: --watch ends as the run did"
@@ -75,7 +73,7 @@ muster status stopped --watch --interval 0.2 >early 2>&1 &
 early=$!
 start stopped
 kill -TERM $pid
-expect 75 'stopped' muster status stopped --watch --interval 0.2
+expect -o 75 'stopped' muster status stopped --watch --interval 0.2
 wait $pid || true
 expect 0 'run: stopped' muster status stopped
 wait $early && found=0 || found=$?

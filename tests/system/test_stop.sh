@@ -8,19 +8,11 @@ set_key job.json sweep '{"lr": [2e-3]}'
 set_key job.json cluster.ranks_per_group 2
 expect 0 'bundle' muster run job.json out="$scratch/calm"
 
-steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
 # start OUT: in the background; waits until it has done some steps.
 start() {
-  local already
-  already=$(steps "$1")
-  muster run job.json out="$scratch/$1" >"$scratch/said" 2>&1 &
+  muster run job.json out="$scratch/$1" >"$scratch/ran" 2>&1 &
   pid=$!
-  for _ in $(seq 600); do
-    [ "$(steps "$1")" -gt $((already + 40)) ] && return
-    kill -0 $pid 2>/dev/null || return 0
-    sleep 0.05
-  done
-  fail "no step was made"
+  wait_until 60 steps_done "$1" 41
 }
 finished() { wait $pid && found=0 || found=$?; }
 
@@ -40,8 +32,7 @@ grep -q '"group_died"' bereaved/events.jsonl || fail "the worker's death is not 
 say "kill -9 of the coordinator: no worker is left behind, then on"
 start killed
 kill -9 $pid; finished
-for _ in $(seq 100); do pgrep -f "muster-worker.*$scratch/killed" >/dev/null || break; sleep 0.2; done
-pgrep -f "muster-worker.*$scratch/killed" >/dev/null && fail "a worker outlived its coordinator"
+wait_until 30 no_process "muster-worker.*$scratch/killed"
 expect 0 'bundle' muster run job.json out="$scratch/killed"
 
 for run in stopped bereaved killed; do

@@ -10,9 +10,7 @@ check() { "${PYTHON:-python3}" "$here/tensorboard_check.py" "$@" 2>said || fail 
 start() {
   MUSTER_FAKE_STEP=$2 muster run job.json out="$scratch/$1" cluster.device=fake >ran 2>&1 &
   pid=$!
-  for _ in $(seq 1200); do [ "$(cat "$1"/trials/*/metrics.jsonl 2>/dev/null | wc -l)" -gt 45 ] && return; sleep 0.05; done
-  cat ran >&2
-  fail "no epoch was done"
+  wait_until 120 steps_done "$1" 46
 }
 
 say "real training"

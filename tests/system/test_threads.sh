@@ -7,7 +7,7 @@ python3 "$here/tiny.py" "$scratch" 120
 set_key job.json report '{"baseline": false}'
 expect 0 'bundle' muster run job.json out="$scratch/calm"
 MUSTER_FAULT="drop message=epoch; drop message=epoch_decision; drop message=result" muster run job.json out="$scratch/run" \
-  cluster.groups=2 cluster.ranks_per_group=2 cluster.metrics_port=0 >said 2>&1 &
+  cluster.groups=2 cluster.ranks_per_group=2 cluster.metrics_port=0 >"$scratch/ran" 2>&1 &
 pid=$!
 read=$(python3 - "$pid" run/events.jsonl <<'PY'
 import json, sys, time, urllib.request
@@ -33,8 +33,8 @@ PY
 )
 wait $pid || fail "ended with $?"
 [ "$read" -gt 0 ] || fail "the metrics could not be read"
-[ "$(grep -c 'planned fault' said)" -ge 3 ] || fail "three messages should have been lost: $(grep 'planned fault' said)"
-grep -q 'ThreadSanitizer' said && fail "a race"
+[ "$(grep -c 'planned fault' ran)" -ge 3 ] || fail "three messages should have been lost: $(grep 'planned fault' ran)"
+grep -q 'ThreadSanitizer' ran && fail "a race"
 grep -q '"group_died"' run/events.jsonl && fail "somebody died: $(grep group_died run/events.jsonl)"
 same_bytes calm/bundle/model.safetensors run/bundle/model.safetensors
 same_bytes calm/results.h5 run/results.h5

@@ -54,9 +54,9 @@ PY
 [ -z "$(find . -name '*.tmp')" ] || fail "temporary files are left"
 
 say "bench on 1 and 2 ranks"
-expect 0 'GEMM rate' muster bench --model model --length 8 --steps 3 --warm 1 --trace bench.json
+expect -e 0 'GEMM rate' muster bench --model model --length 8 --steps 3 --warm 1 --trace bench.json
 python3 look.py bench.json 1 2 1 4 || fail "bench.json is not the trace that it should be"
-expect 0 'on 2 rank' mpirun --oversubscribe --bind-to none -np 2 muster bench --model model --length 8 --steps 2 --warm 0 --comm mpi --trace two.json
+expect -e 0 'on 2 rank' mpirun --oversubscribe --bind-to none -np 2 muster bench --model model --length 8 --steps 2 --warm 0 --comm mpi --trace two.json
 python3 look.py two.json 2 2 1 2 || fail "two.json is not the trace that it should be"
 
 say "a file that cannot be written, a name that is missing"

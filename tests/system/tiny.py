@@ -3,7 +3,7 @@
 """Makes a directory to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
-usage: tiny.py FOLDER [rows]
+usage: tiny.py DIRECTORY [rows [width]]    width: of the model, a multiple of 4
 """
 import json
 import os
@@ -13,7 +13,8 @@ import sys
 
 directory, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 240
 chance = random.Random(7)
-width, inner, layers, heads, positions = 20, 36, 2, 5, 64
+width = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+inner, layers, heads, positions = width * 9 // 5, 2, width // 4, 64
 words = [f"word{i}" for i in range(60)] + ["linked", "apart"]
 vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."] + words + ["##s"]
 

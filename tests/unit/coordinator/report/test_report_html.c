@@ -78,8 +78,10 @@ static void draws(void **state)
         bool missing = strstr(e.message, "apt-get install gnuplot-nox") != NULL;
         plot_destroy(&p);
         directory_remove(directory, NULL);
-        if (missing)
+        if (missing) {
+            print_message("skipped: gnuplot is not installed: no plot is drawn\n");
             skip();
+        }
         fail_msg("%s", e.message);
     }
     assert_int_equal(plot_inline(&svg, directory, p, &e), 0);

@@ -666,8 +666,10 @@ static void a_model_of_other_words_is_refused(void **state)
 static void a_step_allocates_nothing(void **state)
 {
     (void)state;
-    if (!__sanitizer_install_malloc_and_free_hooks)
-        skip(); /* counted by the address sanitizer's hooks */
+    if (!__sanitizer_install_malloc_and_free_hooks) {
+        print_message("skipped: allocations are counted by the address sanitizer's hooks, which this build does not have\n");
+        skip();
+    }
     static const char *const ways[] = {"", "trace=1", "precision=bf16"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         char *words = format_string("count=1 batch=4 micro=2 dropout=0.1 epochs=1 device=cpu %s", ways[i]);
