@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the question to the worker. */
+/* The question to the worker. */
 #include "coordinator/memory_estimate.h"
 
 #include "cluster/launcher.h"
 #include "common/base/memory.h"
 #include "common/base/process.h"
+#include "proto/trial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,16 +24,16 @@ static bool output_of(char *line, size_t size, char *const *words)
     return status == 0;
 }
 
-static char *trial_text(const struct run *r)
+static char *trial_message(const struct run_place *place, const struct run_data *data)
 {
-    const struct job *j = r->job;
+    const struct job *j = place->job;
     struct trial t = {.kind = TRIAL_TRAIN,
-                      .key = "baseline",
-                      .directory = r->directory,
-                      .dataset = r->rows,
-                      .model = r->model,
+                      .key = duplicate("baseline"),
+                      .directory = duplicate(place->directory),
+                      .dataset = duplicate(data->rows_path),
+                      .model = duplicate(place->model),
                       .multi = j->multi,
-                      .labels = dataset_labels(r->data),
+                      .labels = dataset_labels(data->data),
                       .dropout = -1,
                       .epochs = j->train.epochs,
                       .batch = j->train.batch,
@@ -40,25 +41,26 @@ static char *trial_text(const struct run *r)
                       .max_length = j->train.max_length};
     snprintf(t.precision, sizeof t.precision, "%s", j->train.precision);
     struct json *object = trial_to_json(&t);
+    trial_free(&t);
     char *text = json_print(object, false);
     json_destroy(&object);
     return text;
 }
 
-void memory_print(const struct run *r)
+void memory_estimate_print(const struct run_place *place, const struct run_data *data, const struct dispatch_options *workers)
 {
     char *worker = NULL, line[64];
     struct error ignored;
-    if (r->workers.device == DEVICE_FAKE || launcher_worker_path(&worker, &ignored) != 0)
+    if (workers->device == DEVICE_FAKE || launcher_worker_path(&worker, &ignored) != 0)
         return;
     size_t weights, activations;
-    char *text = trial_text(r), *ranks = format_string("%d", r->workers.ranks_per_group);
+    char *text = trial_message(place, data), *ranks = format_string("%d", workers->ranks_per_group);
     char *const words[] = {worker, "memory", text, ranks, NULL};
     if (output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2)
         printf("  memory a rank: at most %.0f MB; weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch "
                "%u)\n",
                1e-6 * (double)(weights + activations), 1e-6 * (double)weights, 1e-6 * (double)activations,
-               r->job->train.micro_batch);
+               place->job->train.micro_batch);
     free(ranks);
     free(text);
     free(worker);

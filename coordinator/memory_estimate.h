@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What training will take of a rank's memory: the worker's own estimate, asked before anything is trained. */
+/* What training will take of a rank's memory: the worker's own estimate, asked for before anything is trained. */
 #pragma once
 
-#include "coordinator/run.h"
+#include "coordinator/decision/run_data.h"
+#include "coordinator/dispatch/dispatch.h"
+#include "coordinator/job/run_place.h"
 
-/* One line, of the baseline. Nothing where the worker cannot tell: it says why when it is to train. */
-void memory_print(const struct run *r);
+/* Prints one line, of the baseline. Nothing where the worker cannot tell: it says why when it is to train. Blocks until the
+ * worker has answered. */
+void memory_estimate_print(const struct run_place *place, const struct run_data *data, const struct dispatch_options *workers);

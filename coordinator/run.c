@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the order of the stages of a run. */
+/* The order of the stages of a run. */
 #include "coordinator/run.h"
 
 #include "common/base/buffer.h"
@@ -16,21 +16,38 @@
 #include "coordinator/bundle/publish.h"
 #include "coordinator/bundle/results_merge.h"
 #include "coordinator/compare/comparison.h"
+#include "coordinator/compare/comparison_text.h"
+#include "coordinator/data/check.h"
 #include "coordinator/decision/decide.h"
-#include "coordinator/decision/metrics.h"
 #include "coordinator/dispatch/mpi_attach.h"
+#include "coordinator/events/event_log.h"
 #include "coordinator/memory_estimate.h"
 #include "coordinator/report/report.h"
 #include "coordinator/sweep/leaderboard.h"
 #include "coordinator/sweep/scheduler_replay.h"
-#include "coordinator/sweep/trials.h"
+#include "coordinator/sweep/training.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* What stages hand on to each other. */
+struct run {
+    struct job *job;
+    enum stage last;         /* that was asked for */
+    char *directory, *model; /* absolute */
+    struct event_log *log;
+    struct run_place place; /* these, for the stages */
+    struct run_data data;
+    struct workers workers;
+    struct trials trials;
+    struct decision decision;
+    struct test_score score;
+    int exit_code; /* that the workers are told */
+    bool noted;    /* that it has started */
+};
 
 static void heading(const char *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -62,150 +79,110 @@ static int remember(struct run *r, const char *stage, const char *made_from, str
     return event_log_append(r->log, "stage_done", event, e);
 }
 
-static char *absolute(const char *path, struct error *e)
-{
-    char *full = realpath(path, NULL);
-    if (!full)
-        error_errno(e, errno, "%s: cannot be found", path);
-    return full;
-}
-
 /* ---- check ---- */
 
-static int read_labels(struct run *r, struct error *e)
+static int check_length(const struct run_place *place, struct error *e)
 {
-    const struct json *labels = json_get(r->check, "labels");
-    const char *positive = r->job->data.positive;
-    r->labels = dataset_labels(r->data);
-    r->kind = decision_kind_of(r->job->multi, r->labels);
-    if (json_size(labels) != r->labels)
-        return error_set(e, ERROR_DATA, "check.json names %zu labels, the rows have %u; remove it and run again",
-                         json_size(labels), r->labels);
-    r->label_names = allocate(r->labels, sizeof(char *));
-    r->positive = (int)r->labels - 1;
-    for (uint32_t c = 0; c < r->labels; c++) {
-        r->label_names[c] = json_string(json_get(json_at(labels, c), "name"));
-        if (positive && strcmp(positive, r->label_names[c]) == 0)
-            r->positive = (int)c;
-    }
-    if (positive && r->kind != DECISION_BINARY)
-        return error_set(e, ERROR_USAGE, "data.positive is for two labels, one of them a row; leave it out");
-    if (r->kind != DECISION_BINARY && strcmp(r->job->train.select, "f1") == 0)
-        return error_set(e, ERROR_USAGE, "train.select: f1 is of two labels, the data has %u; use micro_f1 or macro_f1",
-                         r->labels);
-    if (positive && strcmp(positive, r->label_names[r->positive]) != 0)
-        return error_set(e, ERROR_USAGE, "data.positive: the data has no label \"%s\"; it has \"%s\" and \"%s\"", positive,
-                         r->label_names[0], r->label_names[1]);
-    return 0;
-}
-
-static int check_length(const struct run *r, struct error *e)
-{
+    const struct job *j = place->job;
     struct model_config model;
-    if (model_config_read(&model, r->model, e) != 0)
+    if (model_config_read(&model, place->model, e) != 0)
         return -1;
-    if (r->job->train.max_length > model.positions)
-        return error_set(e, ERROR_USAGE, "train.max_length: %u tokens are more than the %u that %s takes",
-                         r->job->train.max_length, model.positions, r->job->model);
+    if (j->train.max_length > model.positions)
+        return error_set(e, ERROR_USAGE, "train.max_length: %u tokens are more than the %u that %s takes", j->train.max_length,
+                         model.positions, j->model);
     return 0;
 }
 
-static int find_rows(struct run *r, struct error *e)
+static int find_model(struct run *r, struct error *e)
 {
-    char *path = data_rows_path(r->directory, json_string(json_get(r->check, "made_from")));
-    r->rows = absolute(path, e);
-    free(path);
-    return r->rows ? 0 : -1;
+    char *found = NULL;
+    if (model_directory_find(&found, r->job->model, e) != 0)
+        return -1;
+    r->place.model = r->model = path_resolve(found, e);
+    free(found);
+    return r->model ? check_length(&r->place, e) : -1;
 }
 
 static int stage_check(struct run *r, struct error *e)
 {
-    char *found = NULL;
-    heading("check", "%s", r->job->data.path ? r->job->data.path : r->job->data.train_path);
-    if (sweep_plan(&r->trials, &r->trial_count, r->job, e) != 0)
+    const struct job *j = r->job;
+    struct run_data *d = &r->data;
+    heading("check", "%s", j->data.path ? j->data.path : j->data.train_path);
+    if (sweep_plan(&r->trials, j, e) != 0 || find_model(r, e) != 0 || run_data_open(d, j, r->directory, e) != 0)
         return -1;
-    if (model_directory_find(&found, r->job->model, e) != 0)
-        return -1;
-    r->model = absolute(found, e);
-    free(found);
-    if (!r->model || check_length(r, e) != 0 || data_open(&r->data, &r->check, r->job, e) != 0 || find_rows(r, e) != 0)
-        return -1;
-    if (r->last == STAGE_CHECK || !was_done(r, "check", dataset_sha256(r->data)))
-        data_print_check(r->check);
+    decision_create(&r->decision, r->trials.count);
+    if (r->last == STAGE_CHECK || !was_done(r, "check", dataset_sha256(d->data)))
+        data_print_check(d->check);
     else
-        printf("  done before: %u rows\n", dataset_rows(r->data));
-    memory_print(r);
-    if (r->last == STAGE_CHECK && r->trial_count > 1)
-        sweep_print(r->trials, r->trial_count, r->job);
-    return remember(r, "check", dataset_sha256(r->data), e);
+        printf("  done before: %u rows\n", dataset_rows(d->data));
+    memory_estimate_print(&r->place, d, &r->workers.options);
+    if (r->last == STAGE_CHECK && r->trials.count > 1)
+        sweep_print(&r->trials, j);
+    return remember(r, "check", dataset_sha256(d->data), e);
 }
 
 /* ---- split ---- */
 
 /* Of more than two labels, how many the part has rows of: one without is worth knowing before training. */
-static void print_labels_of_part(const struct run *r, const uint32_t *rows, uint32_t count)
+static void print_labels_of_part(const struct run_data *d, const uint32_t *rows, uint32_t count)
 {
-    uint64_t *of_label = allocate(r->labels, sizeof *of_label), all = 0;
+    uint64_t *of_label = allocate(d->labels, sizeof *of_label), all = 0;
     uint32_t absent = 0, first = 0;
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t l = 0; l < r->labels; l++)
-            of_label[l] += r->job->multi ? dataset_targets(r->data, rows[i])[l] > 0 : dataset_class(r->data, rows[i]) == (int)l;
-    for (uint32_t l = r->labels; l-- > 0;) {
+        for (uint32_t l = 0; l < d->labels; l++)
+            of_label[l] +=
+                dataset_is_multi(d->data) ? dataset_targets(d->data, rows[i])[l] > 0 : dataset_class(d->data, rows[i]) == (int)l;
+    for (uint32_t l = d->labels; l-- > 0;) {
         all += of_label[l];
         absent += of_label[l] == 0;
         first = of_label[l] == 0 ? l : first;
     }
     printf("   %.2f labels a row", count ? (double)all / count : 0);
     if (absent > 0)
-        printf("; no row of %u of them, the first is %s", absent, r->label_names[first]);
+        printf("; no row of %u of them, the first is %s", absent, d->label_names[first]);
     printf("\n");
     free(of_label);
 }
 
-static void print_part(const struct run *r, enum part part)
+static void print_part(const struct run_data *d, enum part part)
 {
-    uint32_t rows = r->split.part[part].count, positive = 0;
-    printf("  %-12s %8u rows  %5.1f %%", part_names[part], rows, 100.0 * rows / dataset_rows(r->data));
-    if (r->kind != DECISION_BINARY) {
-        print_labels_of_part(r, r->split.part[part].rows, rows);
+    uint32_t rows = d->split.part[part].count, positive = 0;
+    printf("  %-12s %8u rows  %5.1f %%", part_names[part], rows, 100.0 * rows / dataset_rows(d->data));
+    if (d->kind != DECISION_BINARY) {
+        print_labels_of_part(d, d->split.part[part].rows, rows);
         return;
     }
     for (uint32_t i = 0; i < rows; i++)
-        positive += dataset_class(r->data, r->split.part[part].rows[i]) == r->positive;
-    printf("   %s %8u  (%.2f %%)\n", r->label_names[r->positive], positive, rows ? 100.0 * positive / rows : 0);
+        positive += dataset_class(d->data, d->split.part[part].rows[i]) == d->positive;
+    printf("   %s %8u  (%.2f %%)\n", d->label_names[d->positive], positive, rows ? 100.0 * positive / rows : 0);
 }
 
 static int stage_split(struct run *r, struct error *e)
 {
-    if (data_split(&r->split, r->job, r->data, r->check, e) != 0)
+    const struct job *j = r->job;
+    struct run_data *d = &r->data;
+    if (run_data_split(d, j, r->directory, e) != 0)
         return -1;
-    char *path = path_join(r->directory, "split.json");
-    r->split_path = absolute(path, e);
-    free(path);
-    if (!r->split_path || read_labels(r, e) != 0)
-        return -1;
-    heading("split", "method %s, seed %.0f, by %s", r->split.method, (double)r->job->seed,
-            r->job->data.group ? r->job->data.group : "row");
+    heading("split", "method %s, seed %.0f, by %s", d->split.method, (double)j->seed, j->data.group ? j->data.group : "row");
     for (int p = 0; p < PART_COUNT; p++)
-        print_part(r, (enum part)p);
-    if (data_print_split(r->job, r->check, e) != 0)
+        print_part(d, (enum part)p);
+    if (data_print_split(j, d->check, e) != 0)
         return -1;
-    validation_create(&r->validation, r->data, &r->split, r->positive);
-    return remember(r, "split", r->split.sha256, e);
+    return remember(r, "split", d->split.sha256, e);
 }
 
 /* ---- train: the baseline ---- */
 
 static void print_class_weights(const struct run *r)
 {
-    const double *weights = r->trials[0].class_weights;
-    uint32_t shown = r->labels < 6 ? r->labels : 6;
+    const double *weights = r->trials.list[0].class_weights;
+    uint32_t labels = r->data.labels, shown = labels < 6 ? labels : 6;
     if (r->job->multi && !(r->job->train.pos_weight_low > 0))
         return;
     printf("  %s weights", r->job->multi ? "positive" : "class");
     for (uint32_t c = 0; c < shown; c++)
-        printf("%s %s %.4f", c ? "," : "", r->label_names[c], weights[c]);
-    printf(shown < r->labels ? ", and %u more\n" : "\n", r->labels - shown);
+        printf("%s %s %.4f", c ? "," : "", r->data.label_names[c], weights[c]);
+    printf(shown < labels ? ", and %u more\n" : "\n", labels - shown);
 }
 
 static void print_taken_up(const struct trial_run *t)
@@ -221,145 +198,158 @@ static void print_taken_up(const struct trial_run *t)
 /* Several groups train the grid beside the baseline: none of them waits for it. */
 static bool baseline_has_company(const struct run *r)
 {
-    return r->last > STAGE_TRAIN && r->trial_count > 1 && r->workers.groups > 1;
+    return r->last > STAGE_TRAIN && r->trials.count > 1 && r->workers.options.groups > 1;
 }
 
-static int decide_baseline(struct run *r, bool print, struct error *e)
+/* Tunes trial i if it is done. */
+static int tune_trial(struct run *r, size_t i, struct error *e)
 {
-    struct trial_run *t = &r->trials[0];
+    r->decision.trials[i].of = trials_candidate(&r->trials.list[i]);
+    return r->trials.list[i].state == TRIAL_DONE ? decide_trial(&r->decision, i, &r->data, r->job, e) : 0;
+}
+
+static int tune_baseline(struct run *r, bool print, struct error *e)
+{
+    const struct trial_run *t = &r->trials.list[0];
+    const struct tuned_trial *tuned = &r->decision.trials[0];
     if (t->state == TRIAL_FAILED)
         return error_set(e, ERROR_FAILED, "the baseline %s failed: %s", t->key, t->why);
-    if (decide_trial(r, t, e) != 0)
+    if (tune_trial(r, 0, e) != 0)
         return -1;
     if (print)
-        decide_print(r, t);
-    if (!t->own.met)
-        printf("  no threshold: %s\n", t->own.why);
+        decide_print(tuned, &r->data, r->job);
+    if (!tuned->own.met)
+        printf("  no threshold: %s\n", tuned->own.why);
     return 0;
+}
+
+static int train(struct run *r, size_t first, size_t count, struct error *e)
+{
+    return trials_train(&r->trials, first, count, &r->place, &r->data, &r->workers, e);
 }
 
 static int stage_train(struct run *r, struct error *e)
 {
-    if (trials_prepare(r, e) != 0)
+    if (trials_prepare(&r->trials, &r->place, &r->data, e) != 0)
         return -1;
-    const struct trial_run *t = &r->trials[0];
+    const struct trial_run *t = &r->trials.list[0];
     const struct job *j = r->job;
-    heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->key, r->split.part[PART_TRAIN].count,
+    heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->key, r->data.split.part[PART_TRAIN].count,
             j->train.batch, j->train.precision, j->train.select);
     print_class_weights(r);
     bool before = t->state == TRIAL_DONE;
     print_taken_up(t);
     if (baseline_has_company(r))
         return 0;
-    return trials_train(r, 0, 1, e) == 0 ? decide_baseline(r, !before || r->last == STAGE_TRAIN, e) : -1;
+    return train(r, 0, 1, e) == 0 ? tune_baseline(r, !before || r->last == STAGE_TRAIN, e) : -1;
 }
 
 /* ---- sweep: the grid ---- */
 
 static int stage_sweep(struct run *r, struct error *e)
 {
+    const struct trials *t = &r->trials;
     size_t done = 0;
-    if (r->trial_count == 1)
+    if (t->count == 1)
         return 0;
-    for (size_t i = 1; i < r->trial_count; i++)
-        done += r->trials[i].state == TRIAL_DONE || r->trials[i].state == TRIAL_PRUNED;
-    char *about = pruning_description(r->job);
-    heading("sweep", "%zu trials besides the baseline, %zu done before%s", r->trial_count - 1, done, about);
-    free(about);
-    for (size_t i = 1; i < r->trial_count; i++)
-        print_taken_up(&r->trials[i]);
+    for (size_t i = 1; i < t->count; i++)
+        done += t->list[i].state == TRIAL_DONE || t->list[i].state == TRIAL_PRUNED;
+    char *scheduler = scheduler_replay_description(r->job);
+    heading("sweep", "%zu trials besides the baseline, %zu done before%s", t->count - 1, done, scheduler);
+    free(scheduler);
+    for (size_t i = 1; i < t->count; i++)
+        print_taken_up(&t->list[i]);
     if (!baseline_has_company(r))
-        return trials_train(r, 1, r->trial_count - 1, e);
-    bool before = r->trials[0].state == TRIAL_DONE;
-    return trials_train(r, 0, r->trial_count, e) == 0 ? decide_baseline(r, !before, e) : -1;
+        return train(r, 1, t->count - 1, e);
+    bool before = t->list[0].state == TRIAL_DONE;
+    return train(r, 0, t->count, e) == 0 ? tune_baseline(r, !before, e) : -1;
 }
 
 /* ---- tune: thresholds, table, winner ---- */
 
-/* beside: what the table said of other models, if that is still true; else NULL. */
-static int write_table(const struct run *r, const char *beside, struct error *e)
+/* table.json, table.md: the trials, and how other models did as long as publish compared them by this decision. */
+static int write_table(const struct run *r, struct error *e)
 {
-    struct json *table = table_to_json(r->trials, r->order, r->trial_count, r->job);
-    char *trials = table_to_markdown(r->trials, r->order, r->trial_count, r->job);
-    char *text = beside ? format_string("%s\n%s", trials, beside) : duplicate(trials);
+    struct json *table = leaderboard_to_json(&r->trials, &r->decision, r->job);
+    char *trials = leaderboard_to_markdown(&r->trials, &r->decision, r->job);
+    char *comparison = r->job->report.baseline ? comparison_section(r->directory) : NULL;
+    char *text = comparison ? format_string("%s\n%s", trials, comparison) : duplicate(trials);
     char *json_path = path_join(r->directory, "table.json"), *path = path_join(r->directory, "table.md");
     int status = json_write(json_path, table, e) == 0 ? file_write(path, text, strlen(text), e) : -1;
     free(path);
     free(json_path);
     free(text);
+    free(comparison);
     free(trials);
     json_destroy(&table);
     return status;
 }
 
-/* NULL if it is not there. Caller frees. */
-static char *read_tuned(const struct run *r)
+static const struct trial_run *winner(const struct run *r)
 {
-    char *path = path_join(r->directory, "tune.json"), *text = NULL;
-    struct error ignored;
-    size_t size;
-    if (file_exists(path) && file_read(&text, &size, path, &ignored) != 0)
-        text = NULL;
-    free(path);
-    return text;
-}
-
-/* tune.json, and the table. What publish said there of other models on test stays as long as the decision is the same. */
-static int write_tuned(struct run *r, struct error *e)
-{
-    char *before = read_tuned(r);
-    int status = decide_write(r, e);
-    char *after = read_tuned(r);
-    bool same = before && after && strcmp(before, after) == 0;
-    char *beside = same && r->job->report.baseline ? beside_section(r->directory) : NULL;
-    if (status == 0)
-        status = write_table(r, beside, e);
-    free(beside);
-    free(after);
-    free(before);
-    return status;
+    return &r->trials.list[r->decision.order[0]];
 }
 
 static int stage_tune(struct run *r, struct error *e)
 {
-    for (size_t i = 1; i < r->trial_count; i++)
-        if (r->trials[i].state == TRIAL_DONE && decide_trial(r, &r->trials[i], e) != 0)
+    struct decision *d = &r->decision;
+    for (size_t i = 1; i < r->trials.count; i++)
+        if (tune_trial(r, i, e) != 0)
             return -1;
-    if (decide_best(r, e) != 0)
+    if (decide_best(d, r->job, e) != 0)
         return -1;
-    heading("tune", "%zu trial%s on validation", r->trial_count, r->trial_count == 1 ? "" : "s");
-    table_print(r->trials, r->order, r->trial_count, r->job);
-    char *words = decision_summary(r);
-    printf("  chosen: %s, %s\n", r->trials[r->order[0]].key, words);
-    free(words);
-    decide_print_temperature(r);
-    return write_tuned(r, e) == 0 ? gather(r, e) : -1;
+    heading("tune", "%zu trial%s on validation", d->count, d->count == 1 ? "" : "s");
+    leaderboard_print(&r->trials, d, r->job);
+    char *summary = decision_summary(d, r->data.kind, r->data.labels);
+    printf("  chosen: %s, %s\n", winner(r)->key, summary);
+    free(summary);
+    decide_print_temperature(d, r->job, r->data.labels);
+    if (decide_write(d, &r->data, r->job, r->directory, e) != 0 || write_table(r, e) != 0)
+        return -1;
+    return results_merge(&r->place, &r->data, &r->trials, winner(r), NULL, e);
 }
 
 /* ---- publish: test metrics, bundle ---- */
 
+static int score_winner(struct run *r, struct error *e)
+{
+    char *summary = decision_summary(&r->decision, r->data.kind, r->data.labels);
+    heading("final", "%s, epoch %u, %s", winner(r)->key, winner(r)->best_epoch, summary);
+    free(summary);
+    if (test_score_make(&r->score, &r->place, &r->data, &r->decision, winner(r), &r->workers, e) != 0)
+        return -1;
+    if (results_merge(&r->place, &r->data, &r->trials, winner(r), &r->score, e) != 0)
+        return -1;
+    test_score_print(&r->score, r->data.kind);
+    return evaluation_write(&r->place, &r->data, &r->decision, &r->score, e);
+}
+
+static int compare(struct run *r, struct error *e)
+{
+    const struct comparison_source s = {&r->place, &r->data, &r->trials.list[0], &r->decision, r->score.logits, r->score.epoch};
+    return comparison_make(&s, e) == 0 ? write_table(r, e) : -1;
+}
+
+static int make_bundle(struct run *r, bool *made, struct error *e)
+{
+    char *comparison = r->job->report.baseline ? comparison_section(r->directory) : NULL;
+    const struct bundle_source s = {&r->place, &r->data, &r->decision, winner(r), &r->score, comparison};
+    int status = publish(&s, made, e);
+    free(comparison);
+    return status;
+}
+
 static int stage_publish(struct run *r, struct error *e)
 {
+    const struct job *j = r->job;
     bool made;
-    const struct trial_run *winner = &r->trials[r->order[0]];
-    char *words = decision_summary(r);
-    heading("final", "%s, epoch %u, %s", winner->key, winner->best_epoch, words);
-    free(words);
-    if (final_score(&r->final, r, winner, e) != 0 || gather(r, e) != 0)
-        return -1;
-    final_print(r);
-    if (evaluation_write(r, e) != 0)
-        return -1;
-    if (beside_transformer(r, e) != 0)
-        return -1;
-    if (publish(r, &made, e) != 0)
-        return -1;
-    if (report_write(r->job->out, NULL, false, e) != 0)
+    if (score_winner(r, e) != 0 || compare(r, e) != 0 || make_bundle(r, &made, e) != 0 ||
+        report_write(j->out, NULL, false, e) != 0)
         return -1;
     heading("publish", "%s", made ? "done" : "done before");
     printf("  bundle  %s/bundle\n  zip     %s/%s.zip\n  table   %s/table.md\n  report  %s/report.html\n"
            "  next    muster predict %s/bundle FILE.jsonl\n",
-           r->job->out, r->job->out, r->job->name, r->job->out, r->job->out, r->job->out);
+           j->out, j->out, j->name, j->out, j->out, j->out);
     return 0;
 }
 
@@ -367,43 +357,34 @@ static const char *const stage_names[] = {"check", "split", "train", "sweep", "t
 static int (*const stages[])(struct run *r, struct error *e) = {stage_check, stage_split, stage_train,
                                                                 stage_sweep, stage_tune,  stage_publish};
 
-static void fill_workers(struct run *r, const struct dispatch_options *given)
+static void fill_workers(struct dispatch_options *o, const struct job *j)
 {
-    const struct job *j = r->job;
-    r->workers = *given;
-    r->workers.device = (enum device_kind)device_kind_find(j->cluster.device);
-    r->workers.hostfile = j->cluster.hostfile;
-    r->workers.interface = j->cluster.interface;
-    r->workers.threads = (int)j->cluster.threads;
-    r->workers.serve_metrics = j->cluster.metrics_port != NO_METRICS_PORT;
-    r->workers.metrics_port = (int)j->cluster.metrics_port;
-    r->workers.heartbeat_timeout = j->cluster.heartbeat_timeout;
-    r->workers.restarts = (int)j->cluster.restarts;
-    if (r->workers.device == DEVICE_FAKE)
+    o->device = (enum device_kind)device_kind_find(j->cluster.device);
+    o->hostfile = j->cluster.hostfile;
+    o->interface = j->cluster.interface;
+    o->threads = (int)j->cluster.threads;
+    o->serve_metrics = j->cluster.metrics_port != NO_METRICS_PORT;
+    o->metrics_port = (int)j->cluster.metrics_port;
+    o->heartbeat_timeout = j->cluster.heartbeat_timeout;
+    o->restarts = (int)j->cluster.restarts;
+    if (o->device == DEVICE_FAKE)
         log_warn("cluster.device is fake: losses and logits are simulated, nothing is learned");
-    if (r->workers.launcher != LAUNCHER_UNSET)
+    if (o->launcher != LAUNCHER_UNSET)
         return;
-    r->workers.launcher = launcher_kind_find(j->cluster.launcher);
-    r->workers.groups = (int)j->cluster.groups;
-    r->workers.ranks_per_group = (int)j->cluster.ranks_per_group;
+    o->launcher = launcher_kind_find(j->cluster.launcher);
+    o->groups = (int)j->cluster.groups;
+    o->ranks_per_group = (int)j->cluster.ranks_per_group;
 }
 
 static void run_free(struct run *r)
 {
-    dispatch_destroy(&r->dispatch, r->exit_code);
-    final_free(&r->final);
-    free(r->beside);
-    free(r->order);
-    sweep_free(r->trials, r->trial_count);
-    validation_destroy(&r->validation);
-    split_free(&r->split);
-    free(r->label_names);
-    dataset_close(&r->data);
-    json_destroy(&r->check);
+    workers_dismiss(&r->workers, r->exit_code);
+    test_score_free(&r->score);
+    decision_free(&r->decision);
+    sweep_free(&r->trials);
+    run_data_free(&r->data);
     event_log_close(&r->log);
     free(r->model);
-    free(r->split_path);
-    free(r->rows);
     free(r->directory);
 }
 
@@ -412,11 +393,11 @@ static void warn_of_failures(const struct run *r)
 {
     struct buffer names = {0};
     size_t failed = 0;
-    for (size_t i = 0; i < r->trial_count; i++)
-        if (r->trials[i].state == TRIAL_FAILED && failed++ < 5)
-            buffer_printf(&names, "%s%s", failed > 1 ? ", " : "", r->trials[i].key);
+    for (size_t i = 0; i < r->trials.count; i++)
+        if (r->trials.list[i].state == TRIAL_FAILED && failed++ < 5)
+            buffer_printf(&names, "%s%s", failed > 1 ? ", " : "", r->trials.list[i].key);
     if (failed > 0)
-        log_warn("%zu of %zu trials failed (%s%s); the same command tries them again", failed, r->trial_count, names.data,
+        log_warn("%zu of %zu trials failed (%s%s); the same command tries them again", failed, r->trials.count, names.data,
                  failed > 5 ? ", ..." : "");
     buffer_free(&names);
 }
@@ -449,31 +430,43 @@ static void note_end(const struct run *r, int status, const struct error *why)
         log_debug("%s", ignored.message);
 }
 
+/* Makes the job's directory ours. */
+static int claim(struct run *r, struct error *e)
+{
+    if (job_claim_directory(r->job, e) != 0 || !(r->directory = path_resolve(r->job->out, e)))
+        return -1;
+    r->workers.options.directory = r->directory;
+    if (event_log_open(&r->log, r->directory, e) != 0)
+        return -1;
+    r->place = (struct run_place){.job = r->job, .directory = r->directory, .log = r->log};
+    if (event_log_count(r->log) > 0 && note_start(r, e) != 0)
+        return -1;
+    if (r->workers.options.launcher == LAUNCHER_ATTACHED)
+        attach_announce(r->directory);
+    return 0;
+}
+
+static int run_stages(struct run *r, struct error *e)
+{
+    for (int stage = 0; stage <= (int)r->last; stage++) {
+        int status = stop_check(e);
+        operation_begin(stage_names[stage]);
+        if (status != 0 || stages[stage](r, e) != 0 || note_start(r, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int run_until(struct job *j, enum stage last, const struct dispatch_options *workers, struct error *e)
 {
-    struct run r = {.job = j, .last = last};
+    struct run r = {.job = j, .last = last, .workers.options = *workers};
     double start = clock_seconds();
-    fill_workers(&r, workers);
-    int status = last >= STAGE_TRAIN ? dispatch_check(&r.workers, e) : 0;
+    fill_workers(&r.workers.options, j);
+    int status = last >= STAGE_TRAIN ? dispatch_check(&r.workers.options, e) : 0;
     if (status == 0)
-        status = job_claim_directory(j, e);
-    if (status == 0 && !(r.directory = absolute(j->out, e)))
-        status = -1;
-    r.workers.directory = r.directory;
+        status = claim(&r, e);
     if (status == 0)
-        status = event_log_open(&r.log, r.directory, e);
-    if (status == 0 && event_log_count(r.log) > 0)
-        status = note_start(&r, e);
-    if (status == 0 && r.workers.launcher == LAUNCHER_ATTACHED)
-        attach_announce(r.directory);
-    for (int stage = 0; status == 0 && stage <= (int)last; stage++) {
-        status = stop_check(e);
-        operation_begin(stage_names[stage]);
-        if (status == 0)
-            status = stages[stage](&r, e);
-        if (status == 0)
-            status = note_start(&r, e);
-    }
+        status = run_stages(&r, e);
     warn_of_failures(&r);
     if (status == 0)
         printf("\n%.1f s\n", clock_seconds() - start);

@@ -358,6 +358,14 @@ bool directory_holds(const char *directory, const char *name)
     return found;
 }
 
+char *path_resolve(const char *path, struct error *e)
+{
+    char *full = realpath(path, NULL);
+    if (!full)
+        error_errno(e, errno, "%s: cannot be found", path);
+    return full;
+}
+
 char *path_join(const char *directory, const char *name)
 {
     if (name[0] == '/')

@@ -44,4 +44,5 @@ int directory_remove(const char *path, struct error *e); /* with all in it; a mi
 bool file_exists(const char *path);                      /* a regular file */
 bool directory_exists(const char *path);
 bool directory_holds(const char *directory, const char *name); /* a regular file of this name */
+char *path_resolve(const char *path, struct error *e);         /* absolute, links followed; caller frees. ERROR_DATA: not there */
 char *path_join(const char *directory, const char *name);      /* caller frees; an absolute name is returned as it is */

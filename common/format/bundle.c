@@ -17,7 +17,7 @@
 struct bundle {
     struct model_config model;
     struct label_set labels;
-    struct decision decision;
+    struct decision_rule decision;
     struct json *inference;
 };
 
@@ -231,7 +231,7 @@ static int read_inference(struct bundle *b, const char *path, const struct json 
     else
         result = json_read(&b->inference, name, e);
     if (!result)
-        result = decision_read(&b->decision, b->inference, &b->labels, b->model.positions, name, e);
+        result = decision_rule_read(&b->decision, b->inference, &b->labels, b->model.positions, name, e);
     free(name);
     return result;
 }
@@ -260,7 +260,7 @@ void bundle_close(struct bundle **bundle)
     if (!b)
         return;
     label_set_free(&b->labels);
-    decision_free(&b->decision);
+    decision_rule_free(&b->decision);
     json_destroy(&b->inference);
     free(b);
     *bundle = NULL;
@@ -271,7 +271,7 @@ const struct label_set *bundle_labels(const struct bundle *b)
     return &b->labels;
 }
 
-const struct decision *bundle_decision(const struct bundle *b)
+const struct decision_rule *bundle_decision(const struct bundle *b)
 {
     return &b->decision;
 }

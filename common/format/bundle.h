@@ -36,7 +36,7 @@ int bundle_open(struct bundle **ret, const char *path, struct error *e);
 void bundle_close(struct bundle **b);
 /* Borrowed until the bundle is closed. */
 const struct label_set *bundle_labels(const struct bundle *b);
-const struct decision *bundle_decision(const struct bundle *b);
+const struct decision_rule *bundle_decision(const struct bundle *b);
 const struct json *bundle_inference(const struct bundle *b);
 
 /* Replaces the inference_config.json of the bundle at `path`, checked as bundle_open does, atomically. */

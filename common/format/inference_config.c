@@ -84,7 +84,8 @@ static bool is_temperature(const struct json *j)
     return number_within(j, 1e-6, 1e6);
 }
 
-static int read_scalars(struct decision *d, const struct json *inference, uint32_t positions, const char *place, struct error *e)
+static int read_scalars(struct decision_rule *d, const struct json *inference, uint32_t positions, const char *place,
+                        struct error *e)
 {
     const struct json *length = json_get(inference, "max_length"), *temperature = json_get(inference, "temperature");
     if (!length || !number_within(length, 3, positions) || json_number(length) != floor(json_number(length)))
@@ -97,8 +98,8 @@ static int read_scalars(struct decision *d, const struct json *inference, uint32
     return 0;
 }
 
-static int read_temperatures(struct decision *d, const struct json *inference, const struct label_set *labels, const char *place,
-                             struct error *e)
+static int read_temperatures(struct decision_rule *d, const struct json *inference, const struct label_set *labels,
+                             const char *place, struct error *e)
 {
     const struct json *each = json_get(inference, "temperatures");
     each = json_type(each) == JSON_NULL ? NULL : each; /* as muster rule leaves it */
@@ -115,7 +116,7 @@ static int read_temperatures(struct decision *d, const struct json *inference, c
     return 0;
 }
 
-static int read_positive(struct decision *d, const struct json *inference, const struct label_set *labels, const char *place,
+static int read_positive(struct decision_rule *d, const struct json *inference, const struct label_set *labels, const char *place,
                          struct error *e)
 {
     const struct json *positive = json_get(inference, "positive");
@@ -131,8 +132,8 @@ static int read_positive(struct decision *d, const struct json *inference, const
                      json_string(positive) ? json_string(positive) : json_type_name(json_type(positive)));
 }
 
-static int read_thresholds(struct decision *d, const struct json *inference, const struct label_set *labels, const char *place,
-                           struct error *e)
+static int read_thresholds(struct decision_rule *d, const struct json *inference, const struct label_set *labels,
+                           const char *place, struct error *e)
 {
     const struct json *one = json_get(inference, "threshold"), *each = json_get(inference, "thresholds");
     if (one && !number_within(one, 0, 1))
@@ -149,11 +150,11 @@ static int read_thresholds(struct decision *d, const struct json *inference, con
     return 0;
 }
 
-int decision_read(struct decision *ret, const struct json *inference, const struct label_set *labels, uint32_t positions,
-                  const char *place, struct error *e)
+int decision_rule_read(struct decision_rule *ret, const struct json *inference, const struct label_set *labels,
+                       uint32_t positions, const char *place, struct error *e)
 {
-    struct decision d = {.thresholds = allocate(labels->count, sizeof(double)),
-                         .temperatures = allocate(labels->count, sizeof(double))};
+    struct decision_rule d = {.thresholds = allocate(labels->count, sizeof(double)),
+                              .temperatures = allocate(labels->count, sizeof(double))};
     if (json_type(inference) != JSON_OBJECT) {
         error_set(e, ERROR_DATA, "%s: is not a JSON object", place);
         goto fail;
@@ -165,13 +166,13 @@ int decision_read(struct decision *ret, const struct json *inference, const stru
     *ret = d;
     return 0;
 fail:
-    decision_free(&d);
+    decision_rule_free(&d);
     return -1;
 }
 
-void decision_free(struct decision *d)
+void decision_rule_free(struct decision_rule *d)
 {
     free(d->thresholds);
     free(d->temperatures);
-    *d = (struct decision){0};
+    *d = (struct decision_rule){0};
 }

@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-struct decision {
+struct decision_rule {
     double temperature;   /* of labels without their own */
     double *temperatures; /* (labels), owned; those that count */
     bool own_temperatures;
@@ -30,9 +30,9 @@ struct label_set {
 };
 
 /* `positions`: of the model. ERROR_DATA with `place` and the key. */
-int decision_read(struct decision *ret, const struct json *inference, const struct label_set *labels, uint32_t positions,
-                  const char *place, struct error *e);
-void decision_free(struct decision *d);
+int decision_rule_read(struct decision_rule *ret, const struct json *inference, const struct label_set *labels,
+                       uint32_t positions, const char *place, struct error *e);
+void decision_rule_free(struct decision_rule *d);
 
 /* From config.json: id2label, problem_type. ERROR_DATA. */
 int label_set_read(struct label_set *ret, const struct json *config, const char *place, struct error *e);

@@ -102,7 +102,7 @@ static int leave_out(struct dataset **d, char **rows, const char *unseen, const 
     return dataset_open(d, *rows, e);
 }
 
-static int heed_known(struct scoring *s, struct place *p, const char *input, enum known_policy policy, struct error *e)
+static int heed_known(struct bundle_score *s, struct place *p, const char *input, enum known_policy policy, struct error *e)
 {
     struct known_rows *k;
     uint32_t rows = dataset_rows(s->data);
@@ -150,7 +150,7 @@ static void make_lease(struct trial *ret, const struct place *p, const struct bu
     snprintf(ret->precision, sizeof ret->precision, "%s", precision && strcmp(precision, "bf16") == 0 ? "bf16" : "f32");
 }
 
-static int score(const struct place *p, const struct bundle *b, const struct scoring_options *o, struct error *e)
+static int score(const struct place *p, const struct bundle *b, const struct bundle_score_options *o, struct error *e)
 {
     char *worker = NULL;
     struct dispatch *d = NULL;
@@ -175,7 +175,7 @@ static int score(const struct place *p, const struct bundle *b, const struct sco
     return status;
 }
 
-struct truth scoring_kind(const struct scoring *s)
+struct truth bundle_score_kind(const struct bundle_score *s)
 {
     const struct label_set *l = bundle_labels(s->bundle);
     return (struct truth){.kind = decision_kind_of(l->multi, l->count),
@@ -184,7 +184,7 @@ struct truth scoring_kind(const struct scoring *s)
                           .positive = bundle_decision(s->bundle)->positive};
 }
 
-static void fill_probabilities(struct scoring *s)
+static void fill_probabilities(struct bundle_score *s)
 {
     s->probability = allocate((size_t)s->rows * s->labels, sizeof(double));
     s->temperatures = allocate(s->labels, sizeof(double));
@@ -198,7 +198,7 @@ static void fill_probabilities(struct scoring *s)
         softmax(s->probability + i * s->labels, s->logits + i * s->labels, s->labels, s->temperatures);
 }
 
-static int take_logits(struct scoring *s, const struct place *p, struct error *e)
+static int take_logits(struct bundle_score *s, const struct place *p, struct error *e)
 {
     struct logits l;
     const struct logits_rows whose = {s->data, NULL};
@@ -213,7 +213,7 @@ static int take_logits(struct scoring *s, const struct place *p, struct error *e
     l.values = NULL;
     logits_free(&l);
     fill_probabilities(s);
-    struct truth kind = scoring_kind(s);
+    struct truth kind = bundle_score_kind(s);
     s->decided = decisions_make(&kind, s->logits, s->temperatures, bundle_decision(s->bundle)->thresholds);
     return 0;
 }
@@ -240,10 +240,10 @@ static int open_bundle(struct bundle **ret, const char *path, struct error *e)
     return -1;
 }
 
-int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool need_labels, const struct scoring_options *o,
-                struct error *e)
+int bundle_score_run(struct bundle_score *ret, const char *bundle, const char *input, bool need_labels,
+                     const struct bundle_score_options *o, struct error *e)
 {
-    struct scoring s = {0};
+    struct bundle_score s = {0};
     struct place p = {0};
     int status = check_device(o->device, e) == 0 ? open_bundle(&s.bundle, bundle, e) : -1;
     if (status == 0)
@@ -265,11 +265,11 @@ int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool
     if (status == 0)
         *ret = s;
     else
-        scoring_free(&s);
+        bundle_score_free(&s);
     return status;
 }
 
-void scoring_free(struct scoring *s)
+void bundle_score_free(struct bundle_score *s)
 {
     free(s->logits);
     free(s->probability);
@@ -280,7 +280,7 @@ void scoring_free(struct scoring *s)
     memset(s, 0, sizeof *s);
 }
 
-uint32_t scoring_predict(const struct scoring *s, uint32_t i)
+uint32_t bundle_score_predict(const struct bundle_score *s, uint32_t i)
 {
     uint32_t class = 0;
     while (!s->decided[(size_t)i * s->labels + class])

@@ -7,7 +7,7 @@
 #include "common/format/split.h"
 #include "coordinator/decision/metrics.h"
 
-struct scoring {
+struct bundle_score {
     struct bundle *bundle;
     struct dataset *data;
     float *logits;        /* (rows, labels) */
@@ -27,17 +27,17 @@ enum known_policy {
     KNOWN_LEAVE_OUT     /* rows trained on or tuned on are left out; ERROR_DATA if none is left */
 };
 
-struct scoring_options {
+struct bundle_score_options {
     const char *device;
     int threads; /* 0: all cores */
     enum known_policy known;
 };
 
 /* need_labels: rows must carry the label field (evaluate). */
-int scoring_run(struct scoring *ret, const char *bundle, const char *input, bool need_labels, const struct scoring_options *o,
-                struct error *e);
-void scoring_free(struct scoring *s);
+int bundle_score_run(struct bundle_score *ret, const char *bundle, const char *input, bool need_labels,
+                     const struct bundle_score_options *o, struct error *e);
+void bundle_score_free(struct bundle_score *s);
 /* Class that the bundle's rule gives row i, of a bundle with one label a row. */
-uint32_t scoring_predict(const struct scoring *s, uint32_t i);
+uint32_t bundle_score_predict(const struct bundle_score *s, uint32_t i);
 /* How the bundle decides; without labels of the rows. */
-struct truth scoring_kind(const struct scoring *s);
+struct truth bundle_score_kind(const struct bundle_score *s);

@@ -3,7 +3,8 @@
  * intervals; metrics only. All thresholds come from the run and are changed by nothing here. */
 #pragma once
 
-#include "coordinator/run.h"
+#include "coordinator/bundle/test_score.h"
 
 /* Writes <out>/evaluation.json from the scored logits and prints the comparison on test. */
-int evaluation_write(const struct run *r, struct error *e);
+int evaluation_write(const struct run_place *place, const struct run_data *data, const struct decision *decision,
+                     const struct test_score *score, struct error *e);

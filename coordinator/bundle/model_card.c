@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the model card (README.md of a bundle). */
+/* The model card. */
+#include "coordinator/bundle/model_card.h"
+
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "coordinator/bundle/publish.h"
+#include "common/base/version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,10 +33,10 @@ static void add_metric(struct buffer *b, const char *type, const char *name, dou
     buffer_text(b, "\n");
 }
 
-static void add_front_matter(struct buffer *b, const struct run *r)
+static void add_front_matter(struct buffer *b, const struct bundle_source *s)
 {
-    const struct job *j = r->job;
-    const struct binary_metrics *m = &r->final.test.metrics;
+    const struct job *j = s->place->job;
+    const struct binary_metrics *m = &s->score->test.metrics;
     buffer_text(b, "---\nlibrary_name: transformers\npipeline_tag: text-classification\n");
     if (!directory_exists(j->model)) {
         buffer_text(b, "base_model: ");
@@ -47,10 +49,10 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     buffer_text(b, "\n  results:\n  - task:\n      type: text-classification\n    dataset:\n      name: ");
     add_quoted(b, base_name(j->data.path ? j->data.path : j->data.test_path));
     buffer_text(b, "\n      type: json\n      split: test\n    metrics:\n");
-    if (r->kind != DECISION_BINARY) {
-        add_metric(b, "f1", "Micro F1 by the bundle's rule", r->final.test.all.micro_f1);
-        add_metric(b, "f1", "Macro F1 by the bundle's rule", r->final.test.all.macro_f1);
-        add_metric(b, "accuracy", "Accuracy by the bundle's rule", r->final.test.all.accuracy);
+    if (s->data->kind != DECISION_BINARY) {
+        add_metric(b, "f1", "Micro F1 by the bundle's rule", s->score->test.all.micro_f1);
+        add_metric(b, "f1", "Macro F1 by the bundle's rule", s->score->test.all.macro_f1);
+        add_metric(b, "accuracy", "Accuracy by the bundle's rule", s->score->test.all.accuracy);
         buffer_text(b, "---\n\n");
         return;
     }
@@ -61,11 +63,11 @@ static void add_front_matter(struct buffer *b, const struct run *r)
     buffer_text(b, "---\n\n");
 }
 
-static void add_row(struct buffer *b, const struct run *r, const char *name, const struct part_metrics *p)
+static void add_row(struct buffer *b, const struct bundle_source *s, const char *name, const struct part_metrics *p)
 {
     const struct binary_metrics *m = &p->metrics;
     const struct averaged_metrics *all = &p->all;
-    if (r->kind == DECISION_BINARY)
+    if (s->data->kind == DECISION_BINARY)
         buffer_printf(b, "| %s | %u | %.4f | %.4f | %.4f | %.4f | %.4f |\n", name, p->rows, p->loss, m->accuracy, m->precision,
                       m->recall, m->f1);
     else
@@ -73,41 +75,41 @@ static void add_row(struct buffer *b, const struct run *r, const char *name, con
                       all->micro_precision, all->micro_recall, all->micro_f1, all->macro_f1);
 }
 
-static void add_metrics(struct buffer *b, const struct run *r)
+static void add_metrics(struct buffer *b, const struct bundle_source *s)
 {
-    if (r->kind == DECISION_BINARY)
+    if (s->data->kind == DECISION_BINARY)
         buffer_printf(b,
                       "## Metrics\n\nPrecision, recall and F1 of `%s` at that threshold.\n\n| part | rows | loss | accuracy | "
                       "precision | recall | F1 |\n|---|---|---|---|---|---|---|\n",
-                      r->label_names[r->positive]);
+                      s->data->label_names[s->data->positive]);
     else
         buffer_text(b, "## Metrics\n\nAccuracy is the share of rows that are all right; precision and recall are those of all "
                        "labels together.\n\n| part | rows | loss | accuracy | precision | recall | micro F1 | macro F1 |\n"
                        "|---|---|---|---|---|---|---|---|\n");
-    add_row(b, r, "validation", &r->final.validation);
-    add_row(b, r, "test", &r->final.test);
-    if (r->beside)
-        buffer_printf(b, "\n%s", r->beside);
+    add_row(b, s, "validation", &s->score->validation);
+    add_row(b, s, "test", &s->score->test);
+    if (s->comparison)
+        buffer_printf(b, "\n%s", s->comparison);
 }
 
-static void add_rule(struct buffer *b, const struct run *r)
+static void add_rule(struct buffer *b, const struct bundle_source *s)
 {
-    const char *rule = threshold_rule_names[r->job->tune.grid.rule];
+    const char *rule = threshold_rule_names[s->place->job->tune.grid.rule];
     buffer_text(b, "## Decision rule\n\n");
-    if (r->kind == DECISION_BINARY)
+    if (s->data->kind == DECISION_BINARY)
         buffer_printf(
             b,
             "A row is `%s` if its probability (softmax) is at least **%.6g**, the threshold that the rule `%s` chose on "
             "the validation part. The test part chose nothing.\n\n",
-            r->label_names[r->positive], r->threshold, rule);
-    else if (r->kind == DECISION_CLASS)
+            s->data->label_names[s->data->positive], s->decision->threshold, rule);
+    else if (s->data->kind == DECISION_CLASS)
         buffer_text(b, "A row is of the class that is the most probable.\n\n");
     else
         buffer_printf(b,
                       "A row has a label if the label's probability (sigmoid) is at least its threshold (`thresholds` of "
                       "inference_config.json; %.6g for labels too rare for one of their own), which the rule `%s` chose on the "
                       "validation part. The test part chose nothing.\n\n",
-                      r->threshold, rule);
+                      s->decision->threshold, rule);
 }
 
 static void add_fields(struct buffer *b, const char *name, const struct text_fields *f, const struct json *limits,
@@ -128,26 +130,26 @@ static void add_fields(struct buffer *b, const char *name, const struct text_fie
 }
 
 /* How a row's logits become a decision, in Python. */
-static char *decision_in_python(const struct run *r)
+static char *decision_in_python(const struct bundle_source *s)
 {
-    const char *temperature =
-        r->trials[r->order[0]].fit.own > 0 ? "torch.tensor(list(rule[\"temperatures\"].values()))" : "rule[\"temperature\"]";
-    if (r->kind == DECISION_CLASS)
+    const char *temperature = decision_winner(s->decision)->fit.own > 0 ? "torch.tensor(list(rule[\"temperatures\"].values()))"
+                                                                        : "rule[\"temperature\"]";
+    if (s->data->kind == DECISION_CLASS)
         return format_string("print(rule[\"id2label\"][str((logits / %s)[0].argmax().item())])\n", temperature);
-    if (r->kind == DECISION_LABELS)
+    if (s->data->kind == DECISION_LABELS)
         return format_string(
             "probability = torch.sigmoid(logits / %s)[0]\n"
             "print([l for i, l in rule[\"id2label\"].items() if probability[int(i)] >= rule[\"thresholds\"][l]])\n",
             temperature);
     return format_string("probability = torch.softmax(logits / %s, -1)[0, %d].item()\n"
                          "print(probability, rule[\"id2label\"][\"%d\" if probability >= rule[\"threshold\"] else \"%d\"])\n",
-                         temperature, r->positive, r->positive, 1 - r->positive);
+                         temperature, s->data->positive, s->data->positive, 1 - s->data->positive);
 }
 
-static void add_usage(struct buffer *b, const struct run *r)
+static void add_usage(struct buffer *b, const struct bundle_source *s)
 {
-    bool pair = r->job->data.text_b.count > 0;
-    char *decision = decision_in_python(r);
+    bool pair = s->place->job->data.text_b.count > 0;
+    char *decision = decision_in_python(s);
     buffer_printf(
         b,
         "## Use\n\n```python\nimport json, torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
@@ -157,28 +159,28 @@ static void add_usage(struct buffer *b, const struct run *r)
         "inputs = tokenizer(%s, truncation=\"%s\", max_length=rule[\"max_length\"], return_tensors=\"pt\")\n"
         "with torch.no_grad():\n    logits = model(**inputs).logits\n%s```\n\n"
         "Or without Python: `muster predict bundle rows.jsonl`.\n",
-        pair ? "text_a, text_b" : "text_a", truncation_names[r->job->train.truncation], decision);
+        pair ? "text_a, text_b" : "text_a", truncation_names[s->place->job->train.truncation], decision);
     free(decision);
 }
 
-char *model_card(const struct run *r, const struct json *inference)
+char *model_card(const struct bundle_source *s)
 {
-    const struct job *j = r->job;
-    const struct trial_run *t = &r->trials[r->order[0]];
+    const struct job *j = s->place->job;
+    const struct trial_run *t = s->trial;
     struct buffer b = {0};
-    add_front_matter(&b, r);
+    add_front_matter(&b, s);
     buffer_printf(&b, "# %s\n\nA text classifier, fine-tuned from `%s`. Labels: ", j->name, j->model);
-    for (uint32_t c = 0; c < r->labels; c++)
-        buffer_printf(&b, "%s`%s`", c ? ", " : "", r->label_names[c]);
+    for (uint32_t c = 0; c < s->data->labels; c++)
+        buffer_printf(&b, "%s`%s`", c ? ", " : "", s->data->label_names[c]);
     buffer_text(&b, ".\n\n");
-    add_rule(&b, r);
-    add_metrics(&b, r);
+    add_rule(&b, s);
+    add_metrics(&b, s);
     buffer_printf(&b, "\n## Input\n\nAt most %u tokens, truncation `%s`; white space is collapsed.\n\n", j->train.max_length,
                   truncation_names[j->train.truncation]);
     add_fields(&b, "text A", &j->data.text_a, j->data.word_limits, j->data.joiner);
     add_fields(&b, "text B", &j->data.text_b, j->data.word_limits, j->data.joiner);
     buffer_text(&b, "\n");
-    add_usage(&b, r);
+    add_usage(&b, s);
     buffer_printf(
         &b,
         "\n## Training\n\nTrial `%s`, epoch %u of %u: learning rate %g, batch %u, weight decay %g, %s, seed "
@@ -187,7 +189,6 @@ char *model_card(const struct run *r, const struct json *inference)
         "validation and test parts, so that `muster evaluate` can tell rows that the model has seen from new ones; no "
         "text can be read from it.\n",
         t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
-        t->job.train.precision, (double)t->job.seed, dataset_sha256(r->data), r->split.sha256,
-        json_string(json_get(json_get(inference, "versions"), "muster")));
+        t->job.train.precision, (double)t->job.seed, dataset_sha256(s->data->data), s->data->split.sha256, MUSTER_VERSION);
     return b.data;
 }

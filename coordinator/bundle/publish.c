@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the making of a bundle from what a run has found. */
+/* The making of a bundle. */
 #include "coordinator/bundle/publish.h"
 
 #include "common/base/clock.h"
@@ -8,6 +8,9 @@
 #include "common/base/sha256.h"
 #include "common/format/bundle.h"
 #include "common/format/zip.h"
+#include "coordinator/bundle/inference.h"
+#include "coordinator/bundle/model_card.h"
+#include "coordinator/events/event_log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,26 +28,26 @@ static void add_history(struct json *inference)
             json_set(entry, kept[i], json_copy(json_get(inference, kept[i])));
 }
 
-static int write_bundle(const char *path, const struct run *r, const struct json *inference, struct error *e)
+static int write_bundle(const char *path, const struct bundle_source *s, const struct json *inference, struct error *e)
 {
-    const struct trial_run *t = &r->trials[r->order[0]];
+    const struct trial_run *t = s->trial;
     struct model_config model;
     struct tokenizer *tokenizer;
-    if (model_config_read(&model, r->model, e) != 0 || tokenizer_open(&tokenizer, r->model, e) != 0)
+    if (model_config_read(&model, s->place->model, e) != 0 || tokenizer_open(&tokenizer, s->place->model, e) != 0)
         return -1;
-    model.labels = r->labels;
+    model.labels = s->data->labels;
     if (t->job.train.dropout >= 0)
         model.hidden_dropout = model.attention_dropout = model.classifier_dropout = (float)t->job.train.dropout;
     struct json *whole = json_copy(inference);
     add_history(whole);
-    char *card = model_card(r, inference);
+    char *card = model_card(s);
     struct known_rows *known;
-    known_rows_make(&known, r->data, &r->split);
+    known_rows_make(&known, s->data->data, &s->data->split);
     struct bundle_parts parts = {.weights = t->weights,
-                                 .model_directory = r->model,
+                                 .model_directory = s->place->model,
                                  .model = &model,
-                                 .label_names = r->label_names,
-                                 .multi = r->job->multi,
+                                 .label_names = s->data->label_names,
+                                 .multi = s->place->job->multi,
                                  .tokenizer = tokenizer,
                                  .inference = whole,
                                  .card = card,
@@ -57,9 +60,9 @@ static int write_bundle(const char *path, const struct run *r, const struct json
     return status;
 }
 
-static bool is_published(const struct run *r, const char *hash, const char *path, const char *zip)
+static bool is_published(const struct bundle_source *s, const char *hash, const char *path, const char *zip)
 {
-    const struct json *event = event_log_last(r->log, "stage_done", "stage", "publish");
+    const struct json *event = event_log_last(s->place->log, "stage_done", "stage", "publish");
     const char *made_from = json_string(json_get(event, "made_from"));
     struct bundle *bundle;
     struct error ignored;
@@ -69,28 +72,28 @@ static bool is_published(const struct run *r, const char *hash, const char *path
     return true;
 }
 
-static int remember(const struct run *r, const char *hash, struct error *e)
+static int remember(const struct bundle_source *s, const char *hash, struct error *e)
 {
     struct json *event = json_object();
     json_set_string(event, "stage", "publish");
     json_set_string(event, "made_from", hash);
-    json_set_string(event, "trial", r->trials[r->order[0]].key);
-    json_set(event, "threshold", json_of_number(r->threshold));
-    return event_log_append(r->log, "stage_done", event, e);
+    json_set_string(event, "trial", s->trial->key);
+    json_set(event, "threshold", json_of_number(s->decision->threshold));
+    return event_log_append(s->place->log, "stage_done", event, e);
 }
 
-int publish(const struct run *r, bool *made, struct error *e)
+int publish(const struct bundle_source *s, bool *made, struct error *e)
 {
-    char hash[SHA256_HEX], *path = path_join(r->directory, "bundle"),
-                           *zip = format_string("%s/%s.zip", r->directory, r->job->name);
-    struct json *inference = inference_config(r);
-    char *printed = json_print(inference, false), *text = format_string("%s%s", printed, r->beside ? r->beside : "");
+    char hash[SHA256_HEX], *path = path_join(s->place->directory, "bundle"),
+                           *zip = format_string("%s/%s.zip", s->place->directory, s->place->job->name);
+    struct json *inference = inference_config(s);
+    char *printed = json_print(inference, false), *text = format_string("%s%s", printed, s->comparison ? s->comparison : "");
     int status = 0;
     sha256_bytes(text, strlen(text), hash);
     free(printed);
-    bool there = is_published(r, hash, path, zip);
-    if (!there &&
-        (write_bundle(path, r, inference, e) != 0 || zip_directory(zip, path, r->job->name, e) != 0 || remember(r, hash, e) != 0))
+    bool there = is_published(s, hash, path, zip);
+    if (!there && (write_bundle(path, s, inference, e) != 0 || zip_directory(zip, path, s->place->job->name, e) != 0 ||
+                   remember(s, hash, e) != 0))
         status = -1;
     if (status == 0)
         *made = !there;

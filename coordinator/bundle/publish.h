@@ -3,12 +3,17 @@
  * same as .zip. */
 #pragma once
 
-#include "coordinator/run.h"
+#include "coordinator/bundle/test_score.h"
+
+/* What a bundle is made of; all borrowed. */
+struct bundle_source {
+    const struct run_place *place;
+    const struct run_data *data;
+    const struct decision *decision;
+    const struct trial_run *trial; /* the winner */
+    const struct test_score *score;
+    const char *comparison; /* with other models: a section of Markdown; NULL without */
+};
 
 /* Writes <out>/bundle and <out>/<name>.zip, unless they are there and were made from the same things. *made: false if so. */
-int publish(const struct run *r, bool *made, struct error *e);
-
-/* inference_config.json without its labels and its history: a function of the run's results. Caller destroys. */
-struct json *inference_config(const struct run *r);
-/* README.md. Caller frees. */
-char *model_card(const struct run *r, const struct json *inference);
+int publish(const struct bundle_source *s, bool *made, struct error *e);

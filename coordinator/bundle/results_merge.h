@@ -2,6 +2,8 @@
 /* results.h5: the logits of every finished trial, by row id, in one file. */
 #pragma once
 
-#include "coordinator/run.h"
+#include "coordinator/bundle/test_score.h"
 
-int gather(const struct run *r, struct error *e);
+/* Unless the file is there and holds them. score: of the winner; NULL before it is scored. */
+int results_merge(const struct run_place *place, const struct run_data *data, const struct trials *trials,
+                  const struct trial_run *winner, const struct test_score *score, struct error *e);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The last word on the chosen trial: its weights scored on validation and TEST at the run's thresholds, which are never changed
- * here. */
+/* The chosen trial on TEST, which nothing before has looked at: its weights scored on validation and test at the run's
+ * thresholds, which are never changed here. */
 #pragma once
 
-#include "common/base/error.h"
 #include "common/score/metrics.h"
-
-#include <stdint.h>
+#include "coordinator/decision/decision.h"
+#include "coordinator/decision/run_data.h"
+#include "coordinator/dispatch/workers.h"
+#include "coordinator/job/run_place.h"
+#include "coordinator/sweep/sweep.h"
 
 struct part_metrics {
     uint32_t rows;
@@ -15,16 +17,14 @@ struct part_metrics {
     struct averaged_metrics all;
 };
 
-struct final {
+struct test_score {
     struct part_metrics validation, test;
-    char *logits; /* of both parts; owned */
+    char *logits; /* of both parts: path; owned */
     int epoch;    /* under which they stand there */
 };
 
-struct run;
-struct trial_run;
-
-/* Scores unless that was done. */
-int final_score(struct final *ret, struct run *r, const struct trial_run *winner, struct error *e);
-void final_free(struct final *f);
-void final_print(const struct run *r);
+/* Scores unless that was done. Blocks until the workers have scored. */
+int test_score_make(struct test_score *ret, const struct run_place *place, const struct run_data *data,
+                    const struct decision *decision, const struct trial_run *winner, struct workers *workers, struct error *e);
+void test_score_free(struct test_score *s);
+void test_score_print(const struct test_score *s, enum decision_kind kind);

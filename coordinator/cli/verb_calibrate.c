@@ -68,7 +68,7 @@ static int check_run(const char *directory, bool dry, struct error *e)
 
 /* What the bundle has, and what is to take its place. */
 struct change {
-    struct scoring s;
+    struct bundle_score s;
     struct temperature_fit fit;
     double *temperatures, *thresholds; /* (labels) */
     struct reliability before, after;
@@ -92,7 +92,7 @@ static bool thresholds_move(const struct change *c)
 
 static void count_changes(struct change *c)
 {
-    struct truth kind = scoring_kind(&c->s);
+    struct truth kind = bundle_score_kind(&c->s);
     uint8_t *now = decisions_make(&kind, c->s.logits, c->temperatures, c->thresholds);
     for (size_t i = 0; i < c->s.rows; i++)
         c->decided_otherwise += memcmp(now + i * c->s.labels, c->s.decided + i * c->s.labels, c->s.labels) != 0;
@@ -102,7 +102,7 @@ static void count_changes(struct change *c)
 static int fit(struct change *c, const char *method, struct error *e)
 {
     struct truth truth;
-    const struct decision *d = bundle_decision(c->s.bundle);
+    const struct decision_rule *d = bundle_decision(c->s.bundle);
     truth_read(&truth, c->s.data, NULL, c->s.rows, d->positive);
     struct validation_outputs v = {c->s.logits, truth.class, truth.targets, c->s.rows, c->s.labels};
     bool each = strcmp(method, "vector") == 0;
@@ -134,7 +134,7 @@ static int apply(const char *path, const struct change *c, struct error *e)
 {
     const struct bundle *b = c->s.bundle;
     const struct label_set *l = bundle_labels(b);
-    const struct decision *d = bundle_decision(b);
+    const struct decision_rule *d = bundle_decision(b);
     struct json *changed = rule_copy(b);
     const struct json *one = json_get(changed, "threshold");
     json_set_number(changed, "temperature", c->fit.temperature);
@@ -173,14 +173,14 @@ static void print_change(const struct change *c)
         printf("%u of %u rows are decided differently\n", c->decided_otherwise, c->s.rows);
 }
 
-static int calibrate_bundle(const struct arguments *a, const char *method, const struct scoring_options *o, struct error *e)
+static int calibrate_bundle(const struct arguments *a, const char *method, const struct bundle_score_options *o, struct error *e)
 {
     struct change c = {0};
-    if (scoring_run(&c.s, a->positional[0], a->positional[1], true, o, e) != 0)
+    if (bundle_score_run(&c.s, a->positional[0], a->positional[1], true, o, e) != 0)
         return -1;
     int status = fit(&c, method, e);
     if (status == 0) {
-        const struct decision *d = bundle_decision(c.s.bundle);
+        const struct decision_rule *d = bundle_decision(c.s.bundle);
         printf("%u rows\n          temperature       NLL       ECE     Brier\n", c.s.rows);
         print_measure("before", d->temperature, d->own_temperatures, &c.before);
         print_measure("after", c.fit.temperature, c.fit.own > 0, &c.after);
@@ -193,15 +193,15 @@ static int calibrate_bundle(const struct arguments *a, const char *method, const
     }
     free(c.temperatures);
     free(c.thresholds);
-    scoring_free(&c.s);
+    bundle_score_free(&c.s);
     return status;
 }
 
 int verb_calibrate(const struct arguments *a, struct error *e)
 {
     const char *method = argument(a, "method");
-    struct scoring_options o = {.device = argument(a, "device"),
-                                .known = argument_given(a, "allow-train") ? KNOWN_ANY : KNOWN_REFUSE_TRAIN};
+    struct bundle_score_options o = {.device = argument(a, "device"),
+                                     .known = argument_given(a, "allow-train") ? KNOWN_ANY : KNOWN_REFUSE_TRAIN};
     if (strcmp(method, "temperature") != 0 && strcmp(method, "vector") != 0)
         return error_set(e, ERROR_USAGE, "--method: expected temperature or vector, found \"%s\"", method);
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0)

@@ -87,10 +87,10 @@ static size_t find_gate(const char *name, enum decision_kind kind)
     return name ? i : usual[kind];
 }
 
-static struct json *to_json(const struct metrics *f, const struct scoring *s, const struct gate *gate)
+static struct json *to_json(const struct metrics *f, const struct bundle_score *s, const struct gate *gate)
 {
-    const struct decision *d = bundle_decision(s->bundle);
-    bool binary = scoring_kind(s).kind == DECISION_BINARY;
+    const struct decision_rule *d = bundle_decision(s->bundle);
+    bool binary = bundle_score_kind(s).kind == DECISION_BINARY;
     struct json *o = binary ? metrics_to_json(&f->pooled) : json_object();
     averages_to_json(o, &f->all);
     json_set_number(o, "accuracy", f->all.accuracy);
@@ -117,14 +117,14 @@ static struct json *to_json(const struct metrics *f, const struct scoring *s, co
 }
 
 /* "temperature 1.5". Caller frees. */
-static char *temperature_summary(const struct decision *d)
+static char *temperature_summary(const struct decision_rule *d)
 {
     return d->own_temperatures ? duplicate("one temperature per label") : format_string("temperature %.4g", d->temperature);
 }
 
-static void print_binary(const struct metrics *f, const struct scoring *s)
+static void print_binary(const struct metrics *f, const struct bundle_score *s)
 {
-    const struct decision *d = bundle_decision(s->bundle);
+    const struct decision_rule *d = bundle_decision(s->bundle);
     const struct binary_metrics *m = &f->pooled;
     const char *name = bundle_labels(s->bundle)->names[d->positive];
     char *words = temperature_summary(d);
@@ -137,7 +137,7 @@ static void print_binary(const struct metrics *f, const struct scoring *s)
            (unsigned long long)m->false_negative);
 }
 
-static void print_many(const struct metrics *f, const struct scoring *s)
+static void print_many(const struct metrics *f, const struct bundle_score *s)
 {
     uint32_t absent = 0;
     for (uint32_t l = 0; l < s->labels; l++)
@@ -151,10 +151,10 @@ static void print_many(const struct metrics *f, const struct scoring *s)
         printf("  %u labels have no rows here; their F1 counts as 0 in the macro F1\n", absent);
 }
 
-static void print_result(const struct metrics *f, const struct scoring *s, const struct gate *gate, bool as_json)
+static void print_result(const struct metrics *f, const struct bundle_score *s, const struct gate *gate, bool as_json)
 {
     if (!as_json) {
-        (scoring_kind(s).kind == DECISION_BINARY ? print_binary : print_many)(f, s);
+        (bundle_score_kind(s).kind == DECISION_BINARY ? print_binary : print_many)(f, s);
         return;
     }
     struct json *o = to_json(f, s, gate);
@@ -170,7 +170,7 @@ static enum known_policy policy_of(const struct arguments *a)
 }
 
 /* What of the file the bundle has seen before, for people. */
-static void tell_known(const struct scoring *s, const char *data, enum known_policy policy)
+static void tell_known(const struct bundle_score *s, const char *data, enum known_policy policy)
 {
     const uint32_t *known = s->known, seen = known[PART_TRAIN] + known[PART_VALIDATION];
     if (!s->knows)
@@ -224,28 +224,28 @@ static int write_junit(const char *path, const struct gate *g, const char *bundl
 
 int verb_evaluate(const struct arguments *a, struct error *e)
 {
-    struct scoring s;
-    struct scoring_options o = {.device = argument(a, "device"), .known = policy_of(a)};
+    struct bundle_score s;
+    struct bundle_score_options o = {.device = argument(a, "device"), .known = policy_of(a)};
     struct gate gate = {0};
     if (argument_given(a, "unseen") && argument_given(a, "allow-train"))
         return error_set(e, ERROR_USAGE, "--unseen excludes the rows that --allow-train accepts: give only one of them");
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
         check_gate(argument(a, "metric"), a->positional[0], e) != 0 ||
-        scoring_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
+        bundle_score_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
         return -1;
-    size_t which = find_gate(argument(a, "metric"), scoring_kind(&s).kind);
+    size_t which = find_gate(argument(a, "metric"), bundle_score_kind(&s).kind);
     tell_known(&s, a->positional[1], o.known);
     struct truth truth;
     struct metrics f;
-    truth_read(&truth, s.data, NULL, s.rows, scoring_kind(&s).positive);
+    truth_read(&truth, s.data, NULL, s.rows, bundle_score_kind(&s).positive);
     metrics_make(&f, &truth, s.logits, s.temperatures, bundle_decision(s.bundle)->thresholds);
     gate.found = gates[which].of(&f);
     gate.words = gates[which].words;
     print_result(&f, &s, &gate, argument_given(a, "json"));
     metrics_free(&f);
     truth_free(&truth);
-    scoring_free(&s);
+    bundle_score_free(&s);
     if (argument_given(a, "junit") && write_junit(argument(a, "junit"), &gate, a->positional[0], a->positional[1], e) != 0)
         return -1;
     if (gate.found < gate.least)

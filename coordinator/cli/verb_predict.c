@@ -19,7 +19,7 @@ const struct option predict_options[] = {
     {NULL},
 };
 
-static struct json *row_to_json(const struct scoring *s, uint32_t i)
+static struct json *row_to_json(const struct bundle_score *s, uint32_t i)
 {
     const struct label_set *labels = bundle_labels(s->bundle);
     struct json *row = json_object();
@@ -30,7 +30,7 @@ static struct json *row_to_json(const struct scoring *s, uint32_t i)
             if (s->decided[(size_t)i * s->labels + c])
                 json_append(list, json_of_string(labels->names[c]));
     } else {
-        json_set_string(row, "label", labels->names[scoring_predict(s, i)]);
+        json_set_string(row, "label", labels->names[bundle_score_predict(s, i)]);
     }
     struct json *p = json_set(row, "probabilities", json_object()), *logits = json_set(row, "logits", json_array());
     for (uint32_t c = 0; c < s->labels; c++) {
@@ -40,7 +40,7 @@ static struct json *row_to_json(const struct scoring *s, uint32_t i)
     return row;
 }
 
-static void print_rows(FILE *to, const struct scoring *s)
+static void print_rows(FILE *to, const struct bundle_score *s)
 {
     for (uint32_t i = 0; i < s->rows; i++) {
         struct json *row = row_to_json(s, i);
@@ -51,7 +51,7 @@ static void print_rows(FILE *to, const struct scoring *s)
     }
 }
 
-static int write_rows(const char *path, const struct scoring *s, struct error *e)
+static int write_rows(const char *path, const struct bundle_score *s, struct error *e)
 {
     struct file_writer *w;
     if (file_writer_create(&w, path, e) != 0)
@@ -60,7 +60,7 @@ static int write_rows(const char *path, const struct scoring *s, struct error *e
     return file_writer_commit(&w, e);
 }
 
-static int write_h5(const char *path, const struct scoring *s, struct error *e)
+static int write_h5(const char *path, const struct bundle_score *s, struct error *e)
 {
     struct predictions p = {.data = s->data,
                             .label_names = (const char *const *)bundle_labels(s->bundle)->names,
@@ -88,7 +88,7 @@ static int check_writable(const char *path, struct error *e)
     return 0;
 }
 
-static int write_output(const char *path, const struct scoring *s, struct error *e)
+static int write_output(const char *path, const struct bundle_score *s, struct error *e)
 {
     const char *suffix = path ? strrchr(path, '.') : NULL;
     if (is_standard_output(path)) {
@@ -103,12 +103,12 @@ static int write_output(const char *path, const struct scoring *s, struct error 
 
 int verb_predict(const struct arguments *a, struct error *e)
 {
-    struct scoring s;
-    struct scoring_options o = {.device = argument(a, "device")};
+    struct bundle_score s;
+    struct bundle_score_options o = {.device = argument(a, "device")};
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 || check_writable(argument(a, "output"), e) != 0 ||
-        scoring_run(&s, a->positional[0], a->positional[1], false, &o, e) != 0)
+        bundle_score_run(&s, a->positional[0], a->positional[1], false, &o, e) != 0)
         return -1;
     int status = write_output(argument(a, "output"), &s, e);
-    scoring_free(&s);
+    bundle_score_free(&s);
     return status;
 }

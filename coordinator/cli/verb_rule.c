@@ -9,7 +9,7 @@
 static void print_rule(const struct bundle *b)
 {
     const struct label_set *l = bundle_labels(b);
-    const struct decision *d = bundle_decision(b);
+    const struct decision_rule *d = bundle_decision(b);
     if (!d->own_temperatures)
         printf("temperature %.6g\n", d->temperature);
     for (uint32_t i = 0; d->own_temperatures && i < l->count; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the report of what can go without a person. */
+/* Which labels a model finds as well as people agree on them. */
 #include "coordinator/compare/automatable.h"
 
 #include "common/base/memory.h"

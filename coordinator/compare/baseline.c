@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the making of the TF-IDF baseline from a run's data. */
+/* The TF-IDF baseline from a run's data. */
 #include "coordinator/compare/baseline.h"
 
 #include "common/base/buffer.h"
@@ -12,6 +12,7 @@
 #include "coordinator/compare/baseline_fit.h"
 #include "coordinator/data/records.h"
 #include "coordinator/decision/metrics.h"
+#include "coordinator/events/event_log.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,14 +50,21 @@ static const char *join(struct part_texts *t, const struct record *r, struct buf
     return arena_string(t->joined, scratch->data, scratch->size);
 }
 
-static int find_texts(struct part_texts *t, const struct table *ids, const struct run *r, enum part part, struct error *e)
+/* What a run gives to its baseline. */
+struct source {
+    const struct run_place *place;
+    const struct run_data *data;
+    const struct trial_run *trial; /* the first */
+};
+
+static int find_texts(struct part_texts *t, const struct table *ids, const struct source *s, enum part part, struct error *e)
 {
-    uint32_t count = r->split.part[part].count;
+    uint32_t count = s->data->split.part[part].count;
     struct buffer scratch = {0};
     int status = 0;
     t->texts[part] = allocate(count, sizeof(char *));
     for (uint32_t i = 0; status == 0 && i < count; i++) {
-        const char *id = dataset_id(r->data, r->split.part[part].rows[i]);
+        const char *id = dataset_id(s->data->data, s->data->split.part[part].rows[i]);
         uint32_t row = table_find(ids, id);
         if (row == TABLE_ABSENT)
             status = error_set(e, ERROR_DATA, "row \"%s\" is not in the data any more", id);
@@ -75,12 +83,12 @@ static void part_texts_free(struct part_texts *t)
     records_free(&t->records);
 }
 
-static int read_texts(struct part_texts *ret, const struct run *r, struct error *e)
+static int read_texts(struct part_texts *ret, const struct source *s, struct error *e)
 {
     struct part_texts t = {0};
     struct table *ids;
     int status = 0;
-    if (read_records(&t.records, r->job, e) != 0)
+    if (read_records(&t.records, s->place->job, e) != 0)
         return -1;
     arena_create(&t.joined);
     table_create(&ids);
@@ -88,7 +96,7 @@ static int read_texts(struct part_texts *ret, const struct run *r, struct error 
         if (table_add(ids, t.records.rows[i].id) != i)
             status = error_set(e, ERROR_DATA, "the id \"%s\" is in the data twice", t.records.rows[i].id);
     for (int part = 0; status == 0 && part < PART_COUNT; part++)
-        status = find_texts(&t, ids, r, (enum part)part, e);
+        status = find_texts(&t, ids, s, (enum part)part, e);
     table_destroy(&ids);
     if (status == 0)
         *ret = t;
@@ -105,25 +113,25 @@ struct targets {
     double *positive, *negative; /* (columns) */
 };
 
-static bool has(const struct run *r, const struct truth *t, size_t row, uint32_t column)
+static bool has(const struct source *s, const struct truth *t, size_t row, uint32_t column)
 {
-    if (r->kind == DECISION_LABELS)
+    if (s->data->kind == DECISION_LABELS)
         return t->targets[row * t->labels + column];
-    return t->class[row] == (r->kind == DECISION_BINARY ? r->positive : (int32_t)column);
+    return t->class[row] == (s->data->kind == DECISION_BINARY ? s->data->positive : (int32_t)column);
 }
 
 /* The weights of the job's loss as one label against the rest has them. */
-static void weigh(struct targets *to, const struct run *r, const struct truth *t, uint32_t column)
+static void weigh(struct targets *to, const struct source *s, const struct truth *t, uint32_t column)
 {
-    const struct trial_run *base = &r->trials[0];
-    uint32_t label = r->kind == DECISION_BINARY ? (uint32_t)r->positive : column;
+    const struct trial_run *base = s->trial;
+    uint32_t label = s->data->kind == DECISION_BINARY ? (uint32_t)s->data->positive : column;
     double ones = 0, rest = 0, rows = t->rows;
     to->positive[column] = base->class_weights[label];
     to->negative[column] = 1;
-    if (r->kind == DECISION_LABELS)
+    if (s->data->kind == DECISION_LABELS)
         return;
     for (size_t i = 0; i < t->rows; i++) {
-        bool one = has(r, t, i, column);
+        bool one = has(s, t, i, column);
         ones += one;
         rest += one ? 0 : base->class_weights[t->class[i]];
     }
@@ -134,18 +142,19 @@ static void weigh(struct targets *to, const struct run *r, const struct truth *t
     to->negative[column] = balanced ? rows / (2 * (rows - ones)) : rest / (rows - ones);
 }
 
-static void make_targets(struct targets *ret, const struct run *r)
+static void make_targets(struct targets *ret, const struct source *s)
 {
     struct truth t;
-    struct targets to = {.columns = r->kind == DECISION_BINARY ? 1 : r->labels};
-    truth_read(&t, r->data, r->split.part[PART_TRAIN].rows, r->split.part[PART_TRAIN].count, (uint32_t)r->positive);
+    struct targets to = {.columns = s->data->kind == DECISION_BINARY ? 1 : s->data->labels};
+    truth_read(&t, s->data->data, s->data->split.part[PART_TRAIN].rows, s->data->split.part[PART_TRAIN].count,
+               (uint32_t)s->data->positive);
     to.truth = allocate(t.rows, to.columns);
     to.positive = allocate(to.columns, sizeof(double));
     to.negative = allocate(to.columns, sizeof(double));
     for (uint32_t c = 0; c < to.columns; c++) {
         for (size_t i = 0; i < t.rows; i++)
-            to.truth[i * to.columns + c] = has(r, &t, i, c);
-        weigh(&to, r, &t, c);
+            to.truth[i * to.columns + c] = has(s, &t, i, c);
+        weigh(&to, s, &t, c);
     }
     truth_free(&t);
     *ret = to;
@@ -161,14 +170,14 @@ static void targets_free(struct targets *t)
 /* ---- logits ---- */
 
 /* Log odds as logits that softmax or sigmoid turns into the baseline's probabilities; classes share 1 among them. */
-static void fill_logits(struct logits *l, const struct run *r, const float *decisions)
+static void fill_logits(struct logits *l, const struct source *s, const float *decisions)
 {
     size_t count = (size_t)l->rows * l->labels;
-    if (r->kind == DECISION_LABELS)
+    if (s->data->kind == DECISION_LABELS)
         memcpy(l->values, decisions, count * sizeof *decisions);
-    else if (r->kind == DECISION_BINARY)
+    else if (s->data->kind == DECISION_BINARY)
         for (size_t i = 0; i < l->rows; i++)
-            l->values[i * 2 + (size_t)r->positive] = decisions[i];
+            l->values[i * 2 + (size_t)s->data->positive] = decisions[i];
     else
         for (size_t i = 0; i < count; i++)
             l->values[i] = (float)-log1p(exp(-fmax(decisions[i], -700)));
@@ -181,14 +190,14 @@ static double loss_of(const struct logits *l, const struct truth *t)
     return cross_entropy(l->values, t->class, NULL, l->rows, l->labels);
 }
 
-static int write_part(const char *path, const struct run *r, enum part part, const float *decisions, struct error *e)
+static int write_part(const char *path, const struct source *s, enum part part, const float *decisions, struct error *e)
 {
     struct truth t;
-    struct logits l = {.part = part, .epoch = BASELINE_EPOCH, .rows = r->split.part[part].count, .labels = r->labels};
+    struct logits l = {.part = part, .epoch = BASELINE_EPOCH, .rows = s->data->split.part[part].count, .labels = s->data->labels};
     l.values = allocate((size_t)l.rows * l.labels, sizeof *l.values);
-    memcpy(l.split_sha256, r->split.sha256, sizeof l.split_sha256);
-    fill_logits(&l, r, decisions);
-    truth_read(&t, r->data, r->split.part[part].rows, l.rows, (uint32_t)r->positive);
+    memcpy(l.split_sha256, s->data->split.sha256, sizeof l.split_sha256);
+    fill_logits(&l, s, decisions);
+    truth_read(&t, s->data->data, s->data->split.part[part].rows, l.rows, (uint32_t)s->data->positive);
     l.loss = loss_of(&l, &t);
     truth_free(&t);
     int status = logits_append(path, &l, e);
@@ -196,17 +205,17 @@ static int write_part(const char *path, const struct run *r, enum part part, con
     return status;
 }
 
-char *baseline_path(const struct run *r)
+char *baseline_path(const struct run_place *place)
 {
-    return path_join(r->directory, "baseline.h5");
+    return path_join(place->directory, "baseline.h5");
 }
 
-static int write_logits(const struct run *r, const struct baseline_fit *fit, struct error *e)
+static int write_logits(const struct source *s, const struct baseline_fit *fit, struct error *e)
 {
-    char *path = baseline_path(r);
+    char *path = baseline_path(s->place);
     unlink(path); /* one made from other things is not added to */
-    int status = write_part(path, r, PART_VALIDATION, fit->decisions[0], e) == 0 &&
-                         write_part(path, r, PART_TEST, fit->decisions[1], e) == 0
+    int status = write_part(path, s, PART_VALIDATION, fit->decisions[0], e) == 0 &&
+                         write_part(path, s, PART_TEST, fit->decisions[1], e) == 0
                      ? 0
                      : -1;
     free(path);
@@ -215,7 +224,7 @@ static int write_logits(const struct run *r, const struct baseline_fit *fit, str
 
 /* ---- baseline.json's part about the model ---- */
 
-static struct json *settings_of(const struct run *r)
+static struct json *settings_of(const struct source *s)
 {
     struct json *o = json_object(), *weights = json_array();
     json_set_string(o, "words", "lower case, runs of two or more of \\w; words and pairs of neighbours");
@@ -223,31 +232,31 @@ static struct json *settings_of(const struct run *r)
     json_set_number(o, "min_df", term_options.min_df);
     json_set_number(o, "max_features", term_options.max_features);
     json_set_string(o, "classifier", "L2-regularised logistic regression, one label against the rest, C = 1 (liblinear)");
-    for (uint32_t l = 0; l < r->labels; l++)
-        json_append(weights, json_of_number(r->trials[0].class_weights[l]));
+    for (uint32_t l = 0; l < s->data->labels; l++)
+        json_append(weights, json_of_number(s->trial->class_weights[l]));
     json_set(o, "class_weights", weights);
-    json_set(o, "class_weights_option", json_copy(json_get(r->trials[0].options, "class_weights")));
+    json_set(o, "class_weights_option", json_copy(json_get(s->trial->options, "class_weights")));
     return o;
 }
 
-static void hash_of(char hash[SHA256_HEX], const struct run *r)
+static void hash_of(char hash[SHA256_HEX], const struct source *s)
 {
-    struct json *o = settings_of(r);
-    json_set_string(o, "data", json_string(json_get(r->check, "made_from")));
-    json_set_string(o, "split", r->split.sha256);
-    json_set_string(o, "positive", r->label_names[r->positive]);
+    struct json *o = settings_of(s);
+    json_set_string(o, "data", json_string(json_get(s->data->check, "made_from")));
+    json_set_string(o, "split", s->data->split.sha256);
+    json_set_string(o, "positive", s->data->label_names[s->data->positive]);
     char *text = json_print(o, false);
     sha256_bytes(text, strlen(text), hash);
     free(text);
     json_destroy(&o);
 }
 
-static struct json *terms_of(const struct run *r, const struct baseline_fit *fit)
+static struct json *terms_of(const struct source *s, const struct baseline_fit *fit)
 {
     struct json *list = json_array();
     for (uint32_t c = 0; c < fit->columns; c++) {
         struct json *one = json_append(list, json_object());
-        json_set_string(one, "label", r->label_names[r->kind == DECISION_BINARY ? (uint32_t)r->positive : c]);
+        json_set_string(one, "label", s->data->label_names[s->data->kind == DECISION_BINARY ? (uint32_t)s->data->positive : c]);
         struct json *terms = json_set(one, "terms", json_object());
         for (const struct baseline_term *t = &fit->terms[(size_t)c * BASELINE_TERMS], *end = t + BASELINE_TERMS;
              t < end && t->term; t++)
@@ -257,9 +266,9 @@ static struct json *terms_of(const struct run *r, const struct baseline_fit *fit
 }
 
 /* What is there, if it was made from the same things. */
-static struct json *made_before(const struct run *r, const char *hash)
+static struct json *made_before(const struct source *s, const char *hash)
 {
-    char *path = path_join(r->directory, "baseline.json"), *logits = baseline_path(r);
+    char *path = path_join(s->place->directory, "baseline.json"), *logits = baseline_path(s->place);
     struct json *whole = NULL, *about = NULL;
     struct logits l;
     struct error ignored;
@@ -278,19 +287,19 @@ static struct json *made_before(const struct run *r, const char *hash)
     return about;
 }
 
-static int fit_and_write(struct json *about, const struct run *r, struct error *e)
+static int fit_and_write(struct json *about, const struct source *s, struct error *e)
 {
     struct part_texts texts;
     struct targets targets;
     struct baseline_fit fit;
     double start = clock_seconds();
-    if (read_texts(&texts, r, e) != 0)
+    if (read_texts(&texts, s, e) != 0)
         return -1;
-    make_targets(&targets, r);
-    struct baseline_rows scored[] = {{texts.texts[PART_VALIDATION], r->split.part[PART_VALIDATION].count},
-                                     {texts.texts[PART_TEST], r->split.part[PART_TEST].count}};
+    make_targets(&targets, s);
+    struct baseline_rows scored[] = {{texts.texts[PART_VALIDATION], s->data->split.part[PART_VALIDATION].count},
+                                     {texts.texts[PART_TEST], s->data->split.part[PART_TEST].count}};
     struct baseline_task task = {.terms = term_options,
-                                 .train = {texts.texts[PART_TRAIN], r->split.part[PART_TRAIN].count},
+                                 .train = {texts.texts[PART_TRAIN], s->data->split.part[PART_TRAIN].count},
                                  .truth = targets.truth,
                                  .columns = targets.columns,
                                  .positive = targets.positive,
@@ -299,11 +308,11 @@ static int fit_and_write(struct json *about, const struct run *r, struct error *
                                  .scored_count = 2};
     int status = baseline_fit(&fit, &task, e);
     if (status == 0) {
-        status = write_logits(r, &fit, e);
+        status = write_logits(s, &fit, e);
         json_set_number(about, "features", fit.features);
-        json_set_number(about, "rows", r->split.part[PART_TRAIN].count);
+        json_set_number(about, "rows", s->data->split.part[PART_TRAIN].count);
         json_set_number(about, "seconds", clock_seconds() - start);
-        json_set(about, "terms", terms_of(r, &fit));
+        json_set(about, "terms", terms_of(s, &fit));
         baseline_fit_free(&fit);
     }
     targets_free(&targets);
@@ -311,19 +320,21 @@ static int fit_and_write(struct json *about, const struct run *r, struct error *
     return status;
 }
 
-static int remember(const struct run *r, const char *hash, struct error *e)
+static int remember(const struct source *s, const char *hash, struct error *e)
 {
     struct json *event = json_object();
     json_set_string(event, "stage", "baseline");
     json_set_string(event, "made_from", hash);
-    return event_log_append(r->log, "stage_done", event, e);
+    return event_log_append(s->place->log, "stage_done", event, e);
 }
 
-int baseline_make(struct json **ret, bool *made, struct run *r, struct error *e)
+int baseline_make(struct json **ret, bool *made, const struct run_place *place, const struct run_data *data,
+                  const struct trial_run *trial, struct error *e)
 {
+    const struct source source = {place, data, trial}, *s = &source;
     char hash[SHA256_HEX];
-    hash_of(hash, r);
-    struct json *about = made_before(r, hash);
+    hash_of(hash, s);
+    struct json *about = made_before(s, hash);
     *made = !about;
     if (about) {
         *ret = about;
@@ -331,16 +342,16 @@ int baseline_make(struct json **ret, bool *made, struct run *r, struct error *e)
     }
     about = json_object();
     json_set_string(about, "made_from", hash);
-    json_set(about, "settings", settings_of(r));
+    json_set(about, "settings", settings_of(s));
     struct error why = {0};
-    int status = fit_and_write(about, r, &why);
+    int status = fit_and_write(about, s, &why);
     if (status != 0 && why.kind == ERROR_DATA) { /* a run is worth more than what it is compared with */
         json_set_string(about, "skipped", why.message);
         status = 0;
     } else if (status != 0) {
         *e = why;
     } else {
-        status = remember(r, hash, e);
+        status = remember(s, hash, e);
     }
     if (status == 0)
         *ret = about;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the fitting of the baseline. */
+/* The fitting of the baseline. */
 #include "coordinator/compare/baseline_fit.h"
 
 #include "common/base/memory.h"

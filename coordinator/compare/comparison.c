@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the comparison at the end of a run. */
+/* The comparison of models at the end of a run. */
 #include "coordinator/compare/comparison.h"
 
-#include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/sha256.h"
 #include "coordinator/compare/automatable.h"
 #include "coordinator/compare/baseline.h"
+#include "coordinator/compare/comparison_text.h"
 #include "coordinator/compare/ensemble.h"
 
 #include <stdio.h>
@@ -14,10 +15,10 @@
 #include <string.h>
 
 #define MODELS 3
-#define TITLE "## Beside a linear baseline"
 
-struct beside {
-    struct run *r;
+struct comparison {
+    const struct comparison_source *source;
+    const struct run_data *data;
     struct truth truth[PART_COUNT]; /* validation, test */
     struct scored_model transformer, baseline;
     struct ensemble ensemble;
@@ -27,14 +28,14 @@ struct beside {
 
 static const enum part parts[] = {PART_VALIDATION, PART_TEST};
 
-static int read_logits(struct scored_model *c, const struct run *r, const char *path, int epoch, struct error *e)
+static int read_logits(struct scored_model *c, const struct run_data *d, const char *path, int epoch, struct error *e)
 {
     for (int i = 0; i < 2; i++) {
-        const struct logits_rows whose = {r->data, r->split.part[parts[i]].rows};
+        const struct logits_rows whose = {d->data, d->split.part[parts[i]].rows};
         struct logits l;
         if (logits_read(&l, path, parts[i], epoch, &whose, e) != 0)
             return -1;
-        if (l.rows != r->split.part[parts[i]].count || l.labels != r->labels || strcmp(l.split_sha256, r->split.sha256) != 0) {
+        if (l.rows != d->split.part[parts[i]].count || l.labels != d->labels || strcmp(l.split_sha256, d->split.sha256) != 0) {
             logits_free(&l);
             return error_set(e, ERROR_DATA, "%s: does not belong to this run's split; remove it and run again", path);
         }
@@ -43,12 +44,12 @@ static int read_logits(struct scored_model *c, const struct run *r, const char *
     return 0;
 }
 
-static struct validation_logits validation_of(const struct beside *b, const struct scored_model *c)
+static struct validation_logits validation_of(const struct comparison *b, const struct scored_model *c)
 {
     return (struct validation_logits){c->logits[PART_VALIDATION], &b->truth[PART_VALIDATION]};
 }
 
-static void score(struct beside *b, struct scored_model *c)
+static void score(struct comparison *b, struct scored_model *c)
 {
     for (int i = 0; i < 2; i++)
         scored_model_score(c, parts[i], &b->truth[parts[i]]);
@@ -56,45 +57,44 @@ static void score(struct beside *b, struct scored_model *c)
 }
 
 /* So that the metrics, and what the ensemble mixes, are of the bundle's probabilities. */
-static void calibrate(const struct beside *b, struct scored_model *c)
+static void calibrate(const struct comparison *b, struct scored_model *c)
 {
-    const double *t = b->r->temperatures;
-    size_t labels = b->r->labels;
+    const double *t = b->source->decision->temperatures;
+    size_t labels = b->data->labels;
     for (int i = 0; i < 2; i++)
         for (size_t k = 0; k < b->truth[parts[i]].rows * labels; k++)
             c->logits[parts[i]][k] = (float)(c->logits[parts[i]][k] / t[k % labels]);
 }
 
 /* Its temperatures and thresholds are the run's, which tuning has chosen. */
-static int add_transformer(struct beside *b, const struct label_options *o, struct error *e)
+static int add_transformer(struct comparison *b, const struct label_options *o, struct error *e)
 {
-    const struct run *r = b->r;
     struct scored_model *c = &b->transformer;
     c->name = "transformer";
-    if (read_logits(c, r, r->final.logits, r->final.epoch, e) != 0)
+    if (read_logits(c, b->data, b->source->logits, b->source->epoch, e) != 0)
         return -1;
     calibrate(b, c);
     if (scored_model_tune(c, o, validation_of(b, c), e) != 0)
         return -1;
-    memcpy(c->thresholds, r->thresholds, r->labels * sizeof *c->thresholds);
+    memcpy(c->thresholds, b->source->decision->thresholds, b->data->labels * sizeof *c->thresholds);
     c->met = true;
     score(b, c);
     return 0;
 }
 
-static int add_baseline(struct beside *b, const struct label_options *o, struct error *e)
+static int add_baseline(struct comparison *b, const struct label_options *o, struct error *e)
 {
-    char *path = baseline_path(b->r);
+    char *path = baseline_path(b->source->place);
     struct scored_model *c = &b->baseline;
     c->name = "TF-IDF + linear";
-    int status = read_logits(c, b->r, path, BASELINE_EPOCH, e) == 0 ? scored_model_tune(c, o, validation_of(b, c), e) : -1;
+    int status = read_logits(c, b->data, path, BASELINE_EPOCH, e) == 0 ? scored_model_tune(c, o, validation_of(b, c), e) : -1;
     free(path);
     if (status == 0)
         score(b, c);
     return status;
 }
 
-static int add_ensemble(struct beside *b, const struct label_options *o, struct error *e)
+static int add_ensemble(struct comparison *b, const struct label_options *o, struct error *e)
 {
     if (ensemble_tune(&b->ensemble, &b->transformer, &b->baseline, o, &b->truth[PART_VALIDATION], e) != 0)
         return -1;
@@ -103,11 +103,9 @@ static int add_ensemble(struct beside *b, const struct label_options *o, struct 
     return 0;
 }
 
-/* ---- words ---- */
-
-static char *verdict(const struct beside *b)
+static char *conclusion(const struct comparison *b)
 {
-    const char *name = headline_names[b->r->kind];
+    const char *name = headline_names[b->data->kind];
     double transformer = scored_model_headline(&b->transformer, PART_TEST),
            baseline = scored_model_headline(&b->baseline, PART_TEST);
     if (transformer > baseline)
@@ -116,47 +114,6 @@ static char *verdict(const struct beside *b)
     return format_string("The transformer %s the TF-IDF baseline on test: %s %.4f against %.4f. The simpler model is the better "
                          "choice until the transformer is trained better.",
                          transformer < baseline ? "LOSES to" : "is no better than", name, transformer, baseline);
-}
-
-/* The name of a row of the table; the ensemble's says how it is mixed. */
-static void name_of(char text[64], const struct beside *b, const struct scored_model *c)
-{
-    if (c == &b->ensemble.together)
-        snprintf(text, 64, "ensemble, %.2f TF-IDF", b->ensemble.weight);
-    else
-        snprintf(text, 64, "%s", c->name);
-}
-
-static void add_line(struct buffer *to, const struct beside *b, const struct scored_model *c, bool markdown)
-{
-    const struct metrics *half = &c->half[PART_TEST], *tuned = &c->tuned[PART_TEST];
-    bool binary = c->kind == DECISION_BINARY;
-    double metrics[] = {binary ? tuned->pooled.precision : tuned->all.micro_precision,
-                        binary ? tuned->pooled.recall : tuned->all.micro_recall,
-                        binary ? tuned->pooled.f1 : tuned->all.micro_f1,
-                        binary ? tuned->pooled.accuracy : tuned->all.macro_f1,
-                        binary ? half->pooled.f1 : half->all.micro_f1,
-                        binary ? half->pooled.accuracy : half->all.macro_f1};
-    char name[64];
-    name_of(name, b, c);
-    buffer_printf(to, markdown ? "| %s" : "  %-24s", name);
-    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
-        buffer_printf(to, markdown ? " | %.4f" : "  %9.4f", metrics[i]);
-    buffer_text(to, markdown ? " |\n" : c->met ? "\n" : "  (no threshold meets the rule: at 0.5)\n");
-}
-
-static const char *const heads[][2] = {
-    {"  on test                   precision     recall         F1   accuracy  F1 at 0.5   accuracy\n",
-     "| model | precision | recall | F1 | accuracy | F1 at 0.5 | accuracy at 0.5 |\n|---|---|---|---|---|---|---|\n"},
-    {"  on test                   precision     recall   micro F1   macro F1  and at 0.5   macro F1\n",
-     "| model | precision | recall | micro F1 | macro F1 | micro F1 at 0.5 | macro F1 at 0.5 "
-     "|\n|---|---|---|---|---|---|---|\n"}};
-
-static void add_table(struct buffer *to, const struct beside *b, bool markdown)
-{
-    buffer_text(to, heads[b->r->kind != DECISION_BINARY][markdown]);
-    for (size_t i = 0; i < b->count; i++)
-        add_line(to, b, b->models[i], markdown);
 }
 
 static void print_about(const struct json *about, bool made)
@@ -171,161 +128,124 @@ static void print_about(const struct json *about, bool made)
 
 /* ---- files ---- */
 
-static int write_json(const struct run *r, const char *name, const struct json *j, struct error *e)
+static int write_json(const struct comparison *b, const char *name, const struct json *j, struct error *e)
 {
-    char *path = path_join(r->directory, name);
+    char *path = path_join(b->source->place->directory, name);
     int status = json_write(path, j, e);
     free(path);
     return status;
 }
 
-/* about is copied. */
-static int write_baseline(const struct beside *b, const struct json *about, struct error *e)
+/* The whole of baseline.json: about the model and, where there is one, the comparison. about is copied. */
+static int baseline_to_json(struct json **ret, const struct comparison *b, const struct json *about, struct error *e)
 {
-    struct json *o = json_object(), *beside;
-    const struct run *r = b->r;
+    char decision[SHA256_HEX];
+    if (comparison_decision(decision, b->source->place->directory, e) != 0)
+        return -1;
+    struct json *o = json_object();
     json_set(o, "model", json_copy(about));
-    json_set_string(o, "split_sha256", r->split.sha256);
+    json_set_string(o, "split_sha256", b->data->split.sha256);
     if (b->count > 1) {
-        char *words = verdict(b);
-        json_set_string(o, "compared_by", headline_names[r->kind]);
-        json_set_string(o, "verdict", words);
+        char *text = conclusion(b);
+        json_set_string(o, "tune_sha256", decision);
+        json_set_string(o, "compared_by", headline_names[b->data->kind]);
+        json_set_string(o, "verdict", text);
         json_set_boolean(o, "transformer_wins",
                          scored_model_headline(&b->transformer, PART_TEST) > scored_model_headline(&b->baseline, PART_TEST));
-        free(words);
-        json_set(o, "baseline", scored_model_to_json(&b->baseline, r->label_names));
-        beside = json_set(o, "transformer", scored_model_to_json(&b->transformer, r->label_names));
-        json_set_string(beside, "trial", r->trials[r->order[0]].key);
-    }
-    int status = write_json(r, "baseline.json", o, e);
-    json_destroy(&o);
-    return status;
-}
-
-static int write_ensemble(const struct beside *b, struct error *e)
-{
-    struct json *o = ensemble_to_json(&b->ensemble, b->r->label_names);
-    int status = write_json(b->r, "ensemble.json", o, e);
-    json_destroy(&o);
-    return status;
-}
-
-char *beside_section(const char *directory)
-{
-    struct error ignored;
-    char *path = path_join(directory, "table.md"), *text = NULL, *section = NULL;
-    size_t size;
-    if (file_exists(path) && file_read(&text, &size, path, &ignored) == 0) {
-        const char *found = strstr(text, TITLE);
-        section = duplicate(found);
         free(text);
+        json_set(o, "baseline", scored_model_to_json(&b->baseline, b->data->label_names));
+        struct json *transformer = json_set(o, "transformer", scored_model_to_json(&b->transformer, b->data->label_names));
+        json_set_string(transformer, "trial", decision_winner(b->source->decision)->of.key);
     }
-    free(path);
-    return section;
-}
-
-/* In place of what a run before this one has said. */
-static int add_to_table(const struct beside *b, struct error *e)
-{
-    char *path = path_join(b->r->directory, "table.md"), *text;
-    size_t size;
-    int status = file_read(&text, &size, path, e);
-    if (status == 0) {
-        char *old = strstr(text, TITLE);
-        if (old)
-            *old = 0;
-        char *whole = format_string("%s%s%s", text, old ? "" : "\n", b->r->beside);
-        status = file_write(path, whole, strlen(whole), e);
-        free(whole);
-        free(text);
-    }
-    free(path);
-    return status;
+    *ret = o;
+    return 0;
 }
 
 /* ---- the report ---- */
 
-static void put_words(struct beside *b)
+/* Without a baseline, baseline.json says why. */
+static int report_skipped(const struct comparison *b, const struct json *about, const char *why, struct error *e)
 {
-    struct buffer text = {0};
-    char *words = verdict(b);
-    buffer_text(&text,
-                TITLE "\n\nOn test, thresholds chosen on validation. The baseline is a logistic "
-                      "regression on TF-IDF of words and pairs of words; the ensemble is the weighted mean of both models' "
-                      "probabilities and is not part of the bundle.\n\n");
-    add_table(&text, b, true);
-    buffer_printf(&text, "\n%s\n", words);
-    free(b->r->beside);
-    b->r->beside = text.data;
-    struct buffer screen = {0};
-    add_table(&screen, b, false);
-    printf("%s  %s\n", screen.data, words);
-    buffer_free(&screen);
-    free(words);
+    struct json *baseline;
+    printf("  no baseline: %s\n", why);
+    if (baseline_to_json(&baseline, b, about, e) != 0)
+        return -1;
+    int status = write_json(b, "baseline.json", baseline, e);
+    json_destroy(&baseline);
+    return status;
 }
 
-static int report_baseline(struct beside *b, const struct label_options *o, struct error *e)
+static int report_models(struct comparison *b, const struct json *about, const struct label_options *o, struct error *e)
+{
+    struct json *baseline;
+    if (add_baseline(b, o, e) != 0 || add_ensemble(b, o, e) != 0 || baseline_to_json(&baseline, b, about, e) != 0)
+        return -1;
+    struct json *ensemble = ensemble_to_json(&b->ensemble, b->data->label_names);
+    comparison_print(baseline, ensemble);
+    int status = write_json(b, "ensemble.json", ensemble, e) == 0 ? write_json(b, "baseline.json", baseline, e) : -1;
+    json_destroy(&ensemble);
+    json_destroy(&baseline);
+    return status;
+}
+
+static int report_baseline(struct comparison *b, const struct label_options *o, struct error *e)
 {
     struct json *about;
     bool made;
     printf("\n== baseline: TF-IDF of words and pairs of words, logistic regression\n");
     fflush(stdout);
-    if (baseline_make(&about, &made, b->r, e) != 0)
+    if (baseline_make(&about, &made, b->source->place, b->data, b->source->baseline, e) != 0)
         return -1;
     const char *skipped = json_string(json_get(about, "skipped"));
-    int status = 0;
+    int status;
     if (skipped) {
-        printf("  no baseline: %s\n", skipped);
-        status = write_baseline(b, about, e);
+        status = report_skipped(b, about, skipped, e);
     } else {
         print_about(about, made);
-        status = add_baseline(b, o, e) == 0 ? add_ensemble(b, o, e) : -1;
-        if (status == 0) {
-            put_words(b);
-            status = write_baseline(b, about, e) == 0 && write_ensemble(b, e) == 0 ? add_to_table(b, e) : -1;
-        }
+        status = report_models(b, about, o, e);
     }
     json_destroy(&about);
     return status;
 }
 
-static int report_automatable(const struct beside *b, struct error *e)
+static int report_automatable(const struct comparison *b, struct error *e)
 {
-    const struct run *r = b->r;
+    double agreement = b->source->place->job->report.agreement;
     struct json *o = json_object();
-    json_set_number(o, "agreement", r->job->report.agreement);
+    json_set_number(o, "agreement", agreement);
     json_set_string(o, "part", part_names[PART_TEST]);
     struct json *models = json_set(o, "models", json_array());
-    printf("\n== automatable: labels that reach F1 %.2f on test (report.agreement)\n", r->job->report.agreement);
+    printf("\n== automatable: labels that reach F1 %.2f on test (report.agreement)\n", agreement);
     for (size_t i = 0; i < b->count; i++) {
         struct automatable a;
-        const struct binary_metrics *each = b->models[i]->tuned[PART_TEST].each;
-        automatable_find(&a, &b->truth[PART_TEST], each, r->job->report.agreement);
-        automatable_print(&a, b->models[i]->name, r->label_names);
-        struct json *one = automatable_to_json(&a, each, r->label_names);
+        const struct binary_metrics *each = b->models[i]->at_threshold[PART_TEST].each;
+        automatable_find(&a, &b->truth[PART_TEST], each, agreement);
+        automatable_print(&a, b->models[i]->name, b->data->label_names);
+        struct json *one = automatable_to_json(&a, each, b->data->label_names);
         json_set_string(one, "model", b->models[i]->name);
         json_append(models, one);
         automatable_free(&a);
     }
-    int status = write_json(r, "automatable.json", o, e);
+    int status = write_json(b, "automatable.json", o, e);
     json_destroy(&o);
     return status;
 }
 
-int beside_transformer(struct run *r, struct error *e)
+int comparison_make(const struct comparison_source *source, struct error *e)
 {
-    const struct job *j = r->job;
-    struct beside b = {.r = r};
+    const struct job *j = source->place->job;
+    const struct run_data *d = source->data;
+    struct comparison b = {.source = source, .data = d};
     struct label_options o = {&j->tune.grid, j->tune.per_class, j->tune.min_positives};
-    if (!j->report.baseline && r->kind != DECISION_LABELS)
+    if (!j->report.baseline && d->kind != DECISION_LABELS)
         return 0;
     for (int i = 0; i < 2; i++)
-        truth_read(&b.truth[parts[i]], r->data, r->split.part[parts[i]].rows, r->split.part[parts[i]].count,
-                   (uint32_t)r->positive);
+        truth_read(&b.truth[parts[i]], d->data, d->split.part[parts[i]].rows, d->split.part[parts[i]].count,
+                   (uint32_t)d->positive);
     int status = add_transformer(&b, &o, e);
     if (status == 0 && j->report.baseline)
         status = report_baseline(&b, &o, e);
-    if (status == 0 && r->kind == DECISION_LABELS)
+    if (status == 0 && d->kind == DECISION_LABELS)
         status = report_automatable(&b, e);
     for (int i = 0; i < 2; i++)
         truth_free(&b.truth[parts[i]]);

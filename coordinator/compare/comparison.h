@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The report of a run beside its transformer: the TF-IDF baseline, both together, and what could go without a person. */
+/* The chosen transformer beside other models on test: the TF-IDF baseline, both together, and which labels need no person. */
 #pragma once
 
-#include "coordinator/run.h"
+#include "coordinator/decision/decision.h"
+#include "coordinator/decision/run_data.h"
+#include "coordinator/job/run_place.h"
+#include "coordinator/sweep/sweep.h"
 
-/* After final_score. By the job's report keys: baseline.json, ensemble.json, automatable.json (many labels a row), a section of
- * table.md, r->beside, and a few lines on standard output that say which model wins on test. */
-int beside_transformer(struct run *r, struct error *e);
-/* The section that is in <directory>/table.md; NULL if there is none. Caller frees. */
-char *beside_section(const char *directory);
+struct comparison_source {
+    const struct run_place *place;
+    const struct run_data *data;
+    const struct trial_run *baseline; /* the first trial */
+    const struct decision *decision;
+    const char *logits; /* of the winner on validation and test: path */
+    int epoch;          /* under which they stand there */
+};
+
+/* By the job's report keys: writes baseline.json, ensemble.json, automatable.json (many labels a row), and says on standard
+ * output which model wins on test. */
+int comparison_make(const struct comparison_source *s, struct error *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the mean of two models. */
+/* The mean of two models. */
 #include "coordinator/compare/ensemble.h"
 
 #include "common/base/memory.h"

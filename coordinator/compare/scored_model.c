@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the comparison of models on equal terms. */
+/* Models compared on equal terms. */
 #include "coordinator/compare/scored_model.h"
 
 #include "common/base/memory.h"
@@ -15,7 +15,7 @@ const char *const headline_names[] = {[DECISION_BINARY] = "F1", [DECISION_CLASS]
 
 double scored_model_headline(const struct scored_model *c, enum part part)
 {
-    const struct metrics *f = &c->tuned[part];
+    const struct metrics *f = &c->at_threshold[part];
     return c->kind == DECISION_BINARY ? f->pooled.f1 : c->kind == DECISION_CLASS ? f->all.macro_f1 : f->all.micro_f1;
 }
 
@@ -134,14 +134,14 @@ int scored_model_tune(struct scored_model *c, const struct label_options *o, str
 
 void scored_model_score(struct scored_model *c, enum part part, const struct truth *t)
 {
-    double *ones = allocate(t->labels, sizeof *ones), *half = allocate(t->labels, sizeof *half);
+    double *ones = allocate(t->labels, sizeof *ones), *halves = allocate(t->labels, sizeof *halves);
     set_all(ones, t->labels, 1);
-    set_all(half, t->labels, 0.5);
-    metrics_free(&c->half[part]);
-    metrics_free(&c->tuned[part]);
-    metrics_make(&c->half[part], t, c->logits[part], ones, half);
-    metrics_make(&c->tuned[part], t, c->logits[part], ones, c->thresholds);
-    free(half);
+    set_all(halves, t->labels, 0.5);
+    metrics_free(&c->at_0_5[part]);
+    metrics_free(&c->at_threshold[part]);
+    metrics_make(&c->at_0_5[part], t, c->logits[part], ones, halves);
+    metrics_make(&c->at_threshold[part], t, c->logits[part], ones, c->thresholds);
+    free(halves);
     free(ones);
 }
 
@@ -149,8 +149,8 @@ void scored_model_free(struct scored_model *c)
 {
     for (int part = 0; part < PART_COUNT; part++) {
         free(c->logits[part]);
-        metrics_free(&c->half[part]);
-        metrics_free(&c->tuned[part]);
+        metrics_free(&c->at_0_5[part]);
+        metrics_free(&c->at_threshold[part]);
     }
     free(c->thresholds);
     memset(c, 0, sizeof *c);
@@ -170,8 +170,8 @@ static struct json *part_metrics_to_json(const struct metrics *f, enum decision_
 static struct json *part_to_json(const struct scored_model *c, enum part part)
 {
     struct json *o = json_object();
-    json_set(o, "at_half", part_metrics_to_json(&c->half[part], c->kind));
-    json_set(o, "at_threshold", part_metrics_to_json(&c->tuned[part], c->kind));
+    json_set(o, "at_half", part_metrics_to_json(&c->at_0_5[part], c->kind));
+    json_set(o, "at_threshold", part_metrics_to_json(&c->at_threshold[part], c->kind));
     return o;
 }
 

@@ -20,7 +20,7 @@ struct scored_model {
     double *thresholds;        /* (labels) as metrics_make takes them; owned */
     bool met;                  /* false: no threshold satisfies the rule; they are 0.5 */
     double score;              /* on validation: what the rule maximises; of many classes a row macro F1 */
-    struct metrics half[PART_COUNT], tuned[PART_COUNT]; /* of validation and test; owned */
+    struct metrics at_0_5[PART_COUNT], at_threshold[PART_COUNT]; /* of validation and test; owned */
 };
 
 /* p (rows, labels) as softmax or sigmoid of logits; and back, as far as float32 can. */

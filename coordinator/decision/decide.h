@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decision rule of a run: thresholds of every trial by the kind of its labels, the best trial, tune.json. On validation. */
+/* Tuning: thresholds and temperatures of every trial by the kind of its labels, the best trial, tune.json. On validation. */
 #pragma once
 
-#include "coordinator/run.h"
+#include "coordinator/decision/decision.h"
+#include "coordinator/decision/run_data.h"
 
-/* Own threshold or thresholds, and the metrics at the baseline's, which has to have been through this before. */
-int decide_trial(struct run *r, struct trial_run *t, struct error *e);
-void decide_print(const struct run *r, const struct trial_run *t); /* the sweep, for people */
-void decide_print_temperature(const struct run *r);                /* of the best trial, where one was asked for */
-/* Sets order, threshold and thresholds of r. */
-int decide_best(struct run *r, struct error *e);
-int decide_write(const struct run *r, struct error *e);
-/* Sets "temperature" of `to`, and "temperatures" by label's name where labels have their own. */
-void decide_temperatures(struct json *to, const struct run *r);
-/* "threshold 0.4500", "141 thresholds" or "the most probable class": how rows are decided. Caller frees. */
-char *decision_summary(const struct run *r);
+/* Tunes d->trials[i]: its own threshold or thresholds, and the metrics at the baseline's, which has to have been through this
+ * before. */
+int decide_trial(struct decision *d, size_t i, const struct run_data *data, const struct job *j, struct error *e);
+/* Sets order, thresholds and temperatures of d. ERROR_FAILED if no trial meets the rule. */
+int decide_best(struct decision *d, const struct job *j, struct error *e);
+/* Writes <directory>/tune.json. */
+int decide_write(const struct decision *d, const struct run_data *data, const struct job *j, const char *directory,
+                 struct error *e);
+/* For people: a trial's sweep of thresholds; the best trial's temperature, where one was asked for. */
+void decide_print(const struct tuned_trial *t, const struct run_data *data, const struct job *j);
+void decide_print_temperature(const struct decision *d, const struct job *j, uint32_t labels);

@@ -36,10 +36,10 @@ struct label_options {
 
 struct label_choice {
     double threshold;
-    bool own;                                  /* not the global one */
-    const char *why;                           /* it is not its own; static words, NULL else */
-    uint64_t positives;                        /* validation rows that have it */
-    struct binary_metrics half, global, tuned; /* at 0.5, at the global threshold, at its threshold */
+    bool own;                                              /* not the global one */
+    const char *why;                                       /* it is not its own; static words, NULL else */
+    uint64_t positives;                                    /* validation rows that have it */
+    struct binary_metrics at_0_5, at_global, at_threshold; /* at_threshold: at its own, or the global one that it takes */
 };
 
 struct label_thresholds {

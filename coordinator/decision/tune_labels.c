@@ -91,9 +91,9 @@ static void take_metrics(struct label_thresholds *t, struct validation_labels v)
         label_metrics(&ignored, at[k], NULL, v.probability, v.truth, k == 2 ? t->thresholds : same, v.rows, v.labels);
     }
     for (uint32_t l = 0; l < t->labels; l++) {
-        t->each[l].half = at[0][l];
-        t->each[l].global = at[1][l];
-        t->each[l].tuned = at[2][l];
+        t->each[l].at_0_5 = at[0][l];
+        t->each[l].at_global = at[1][l];
+        t->each[l].at_threshold = at[2][l];
     }
     for (int k = 0; k < 3; k++)
         free(at[k]);
@@ -189,9 +189,9 @@ static struct json *choice_to_json(const struct label_choice *c, const char *nam
     json_set_number(o, "threshold", c->threshold);
     json_set_string(o, "source", c->own ? "own" : "global");
     json_set_string(o, "why", c->why);
-    json_set(o, "at_half", metrics_to_json(&c->half));
-    json_set(o, "at_global", metrics_to_json(&c->global));
-    json_set(o, "at_threshold", metrics_to_json(&c->tuned));
+    json_set(o, "at_half", metrics_to_json(&c->at_0_5));
+    json_set(o, "at_global", metrics_to_json(&c->at_global));
+    json_set(o, "at_threshold", metrics_to_json(&c->at_threshold));
     return o;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the table of trials. */
+/* The table of trials. */
 #include "coordinator/sweep/leaderboard.h"
 
 #include "common/base/buffer.h"
@@ -11,32 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct at_threshold *table_ranked_by(const struct trial_run *t, bool per_trial)
-{
-    return per_trial ? &t->own : &t->at_baseline;
-}
-
-static double worth(const struct trial_run *t, bool per_trial)
-{
-    const struct at_threshold *a = table_ranked_by(t, per_trial);
-    return t->state == TRIAL_PRUNED ? -2 : t->state != TRIAL_DONE ? -3 : a->met ? a->score : -1;
-}
-
-/* Insertion: stable, and a sweep is short. */
-void table_rank(size_t *order, const struct trial_run *trials, size_t count, bool per_trial)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t at = i;
-        for (; at > 0 && worth(&trials[i], per_trial) > worth(&trials[order[at - 1]], per_trial); at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
-}
-
 /* A column of its own: the score where the rule is not F1, the macro F1 of more than two labels. */
-static bool has_score(const struct trial_run *t, const struct job *j)
+static bool has_score(const struct decision *d, const struct job *j)
 {
-    return j->tune.grid.rule != RULE_F1 || isnan(t->own.threshold) || j->multi;
+    return j->tune.grid.rule != RULE_F1 || isnan(decision_winner(d)->own.threshold) || j->multi;
 }
 
 static const char *score_title(const struct job *j, const char *macro, const char *score)
@@ -49,13 +27,13 @@ static const struct epoch_score *best_epoch(const struct trial_run *t)
     return &t->epochs[t->best_epoch - 1];
 }
 
-static struct json *row_to_json(const struct trial_run *t)
+static struct json *row_to_json(const struct trial_run *t, const struct tuned_trial *tuned)
 {
     struct json *row = json_object();
     json_set_string(row, "trial", t->key);
     json_set_boolean(row, "baseline", t->baseline);
     json_set(row, "options", json_copy(t->options));
-    if (t->state == TRIAL_WAITING || t->state == TRIAL_FAILED) {
+    if (t->state != TRIAL_DONE && t->state != TRIAL_PRUNED) {
         json_set_string(row, "failed", t->why ? t->why : "was not run");
         return row;
     }
@@ -67,8 +45,8 @@ static struct json *row_to_json(const struct trial_run *t)
     if (t->state == TRIAL_PRUNED) {
         json_set_string(row, "pruned", t->why);
     } else {
-        json_set(row, "at_baseline_threshold", at_threshold_to_json(&t->at_baseline));
-        json_set(row, "at_own_threshold", at_threshold_to_json(&t->own));
+        json_set(row, "at_baseline_threshold", at_threshold_to_json(&tuned->at_baseline));
+        json_set(row, "at_own_threshold", at_threshold_to_json(&tuned->own));
     }
     json_set_number(row, "steps", (double)t->steps);
     json_set_number(row, "seconds", t->seconds);
@@ -76,14 +54,14 @@ static struct json *row_to_json(const struct trial_run *t)
     return row;
 }
 
-struct json *table_to_json(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
+struct json *leaderboard_to_json(const struct trials *t, const struct decision *d, const struct job *j)
 {
     struct json *table = json_object();
     json_set(table, "rule", threshold_grid_to_json(&j->tune.grid));
     json_set_string(table, "ranked_by", j->tune.per_trial ? "at_own_threshold" : "at_baseline_threshold");
     struct json *rows = json_set(table, "trials", json_array());
-    for (size_t i = 0; i < count; i++)
-        json_append(rows, row_to_json(&trials[order[i]]));
+    for (size_t i = 0; i < t->count; i++)
+        json_append(rows, row_to_json(&t->list[d->order[i]], &d->trials[d->order[i]]));
     return table;
 }
 
@@ -98,11 +76,8 @@ static void print_metrics(const struct at_threshold *a)
         printf(" %7.4f %6.4f %6.4f %6.4f", a->threshold, a->metrics.precision, a->metrics.recall, a->metrics.f1);
 }
 
-static void print_score(const struct trial_run *t, const struct job *j)
+static void print_score(const struct at_threshold *a, const struct job *j)
 {
-    const struct at_threshold *a = table_ranked_by(t, j->tune.per_trial);
-    if (!has_score(t, j))
-        return;
     if (a->met)
         printf("  %6.4f", j->tune.grid.rule == RULE_F1 ? a->macro_f1 : a->score);
     else
@@ -143,7 +118,8 @@ static void score_cell(struct markdown_table *m, const struct at_threshold *a, c
 }
 
 /* Dashes for what a trial that was not tuned has not got. */
-static void trial_row(struct markdown_table *m, const struct trial_run *t, const struct job *j, bool scored)
+static void trial_row(struct markdown_table *m, const struct trial_run *t, const struct tuned_trial *tuned, const struct job *j,
+                      bool scored)
 {
     static const struct at_threshold none = {0};
     bool done = t->state == TRIAL_DONE;
@@ -155,73 +131,78 @@ static void trial_row(struct markdown_table *m, const struct trial_run *t, const
         markdown_cell(m, "-");
         markdown_cell(m, "-");
     }
-    metric_cells(m, done ? &t->at_baseline : &none);
-    metric_cells(m, done ? &t->own : &none);
+    metric_cells(m, done ? &tuned->at_baseline : &none);
+    metric_cells(m, done ? &tuned->own : &none);
     if (scored)
-        score_cell(m, done ? table_ranked_by(t, j->tune.per_trial) : &none, j);
+        score_cell(m, done ? decision_ranked_by(tuned, j->tune.per_trial) : &none, j);
     if (!done)
         markdown_cell(m, "%s%s", t->state == TRIAL_PRUNED ? "" : "failed: ", t->why ? t->why : "was not run");
     markdown_row_end(m);
 }
 
-static bool all_done(const struct trial_run *trials, size_t count)
+static bool all_done(const struct trials *t)
 {
-    for (size_t i = 0; i < count; i++)
-        if (trials[i].state != TRIAL_DONE)
+    for (size_t i = 0; i < t->count; i++)
+        if (t->list[i].state != TRIAL_DONE)
             return false;
     return true;
 }
 
-char *table_to_markdown(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
+char *leaderboard_to_markdown(const struct trials *t, const struct decision *d, const struct job *j)
 {
     struct buffer b = {0};
     struct markdown_table *m;
-    bool scored = count > 0 && has_score(&trials[order[0]], j);
+    bool scored = has_score(d, j);
     buffer_printf(&b, "# %s: trials on validation\n\n", j->name);
     add_rule(&b, j);
     buffer_text(&b, ".\n\n");
     char *titles = format_string("trial|best epoch|#loss|#baseline's threshold|#precision|#recall|#F1|#own threshold|#precision|"
                                  "#recall|#F1%s%s",
-                                 scored ? score_title(j, "|#macro F1", "|#score") : "", all_done(trials, count) ? "" : "|note");
+                                 scored ? score_title(j, "|#macro F1", "|#score") : "", all_done(t) ? "" : "|note");
     markdown_create(&m, titles);
     free(titles);
-    for (size_t i = 0; i < count; i++)
-        trial_row(m, &trials[order[i]], j, scored);
+    for (size_t i = 0; i < t->count; i++)
+        trial_row(m, &t->list[d->order[i]], &d->trials[d->order[i]], j, scored);
     markdown_finish(&m, &b);
     return b.data;
 }
 
-static int widest_key(const struct trial_run *trials, size_t count)
+static int widest_key(const struct trials *t)
 {
     size_t width = 12;
-    for (size_t i = 0; i < count; i++)
-        if (strlen(trials[i].key) > width)
-            width = strlen(trials[i].key);
+    for (size_t i = 0; i < t->count; i++)
+        if (strlen(t->list[i].key) > width)
+            width = strlen(t->list[i].key);
     return (int)width;
 }
 
-void table_print(const struct trial_run *trials, const size_t *order, size_t count, const struct job *j)
+static void print_row(const struct trial_run *t, const struct tuned_trial *tuned, const struct job *j, int width, bool scored,
+                      bool best)
+{
+    if (t->state != TRIAL_DONE) {
+        printf("  %-*s  %s%s\n", width, t->key, t->state == TRIAL_PRUNED ? "" : "failed: ", t->why ? t->why : "was not run");
+        return;
+    }
+    printf("  %-*s  %2u/%-2u  %6.4f", width, t->key, t->best_epoch, t->epochs_done, best_epoch(t)->loss);
+    print_metrics(&tuned->at_baseline);
+    printf(" ");
+    print_metrics(&tuned->own);
+    if (scored)
+        print_score(decision_ranked_by(tuned, j->tune.per_trial), j);
+    printf("%s%s\n", best ? "  <- best" : "", t->baseline ? "  (baseline)" : "");
+}
+
+void leaderboard_print(const struct trials *t, const struct decision *d, const struct job *j)
 {
     struct buffer b = {0};
-    int width = widest_key(trials, count);
-    bool scored = count > 0 && has_score(&trials[order[0]], j);
+    int width = widest_key(t);
+    bool scored = has_score(d, j);
     add_rule(&b, j);
     printf("  %s\n", b.data);
     buffer_free(&b);
     printf("  %-*s  best             baseline's threshold              own threshold\n", width, "");
     printf("  %-*s  epoch    loss     at   prec  recall      F1       at   prec  recall      F1%s\n", width, "trial",
            scored ? score_title(j, "  macro F1", "   score") : "");
-    for (size_t i = 0; i < count; i++) {
-        const struct trial_run *t = &trials[order[i]];
-        if (t->state != TRIAL_DONE) {
-            printf("  %-*s  %s%s\n", width, t->key, t->state == TRIAL_PRUNED ? "" : "failed: ", t->why ? t->why : "was not run");
-            continue;
-        }
-        printf("  %-*s  %2u/%-2u  %6.4f", width, t->key, t->best_epoch, t->epochs_done, best_epoch(t)->loss);
-        print_metrics(&t->at_baseline);
-        printf(" ");
-        print_metrics(&t->own);
-        print_score(t, j);
-        printf("%s%s\n", i == 0 ? "  <- best" : "", t->baseline ? "  (baseline)" : "");
-    }
+    for (size_t i = 0; i < t->count; i++)
+        print_row(&t->list[d->order[i]], &d->trials[d->order[i]], j, width, scored, i == 0);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the list of trials that a job asks for. */
+/* The list of trials that a job asks for. */
 #include "coordinator/sweep/sweep.h"
 
 #include "common/base/memory.h"
@@ -37,21 +37,17 @@ static void trial_run_free(struct trial_run *t)
     free(t->why);
     free(t->weights);
     free(t->epochs);
-    free(t->temperatures);
-    threshold_curve_free(&t->curve);
-    label_thresholds_free(&t->by_label);
 }
 
 /* Trials so far, and the text of their options, by which they are told apart. */
 struct plan {
-    struct trial_run *trials;
-    char **texts;
-    size_t count;
+    struct trials trials;
+    char **texts; /* (trials.count) */
 };
 
 static bool is_known(const struct plan *p, const char *text)
 {
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->trials.count; i++)
         if (strcmp(p->texts[i], text) == 0)
             return true;
     return false;
@@ -71,8 +67,8 @@ static int plan_add(struct plan *p, const struct job *j, struct json *values, st
         trial_run_free(&t);
         return 0;
     }
-    p->texts[p->count] = text;
-    p->trials[p->count++] = t;
+    p->texts[p->trials.count] = text;
+    p->trials.list[p->trials.count++] = t;
     return 0;
 }
 
@@ -88,54 +84,55 @@ static int plan_grid(struct plan *p, const struct job *j, size_t size, struct er
 static int plan_random(struct plan *p, const struct job *j, size_t size, struct error *e)
 {
     uint32_t draws = (uint32_t)size * DRAWS_EACH + DRAWS_MORE;
-    for (uint32_t n = 0; n < draws && p->count < size + 1; n++)
+    for (uint32_t n = 0; n < draws && p->trials.count < size + 1; n++)
         if (plan_add(p, j, sample_random(j->sweep, j->seed, n), e) != 0)
             return -1;
     return 0;
 }
 
-int sweep_plan(struct trial_run **ret, size_t *count, const struct job *j, struct error *e)
+int sweep_plan(struct trials *ret, const struct job *j, struct error *e)
 {
     bool random = strcmp(j->search.sample, "random") == 0;
     size_t size = random ? j->search.count : sample_grid_size(j->sweep, MOST_TRIALS);
     if (size > MOST_TRIALS)
         return error_set(e, ERROR_USAGE, "sweep: the lists span more than %d trials", MOST_TRIALS);
-    struct plan p = {allocate(size + 1, sizeof *p.trials), allocate(size + 1, sizeof *p.texts), 0};
+    struct plan p = {{allocate(size + 1, sizeof *p.trials.list), 0}, allocate(size + 1, sizeof *p.texts)};
     int status = plan_add(&p, j, NULL, e);
     if (status == 0)
         status = random ? plan_random(&p, j, size, e) : plan_grid(&p, j, size, e);
-    for (size_t i = 0; i < p.count; i++)
+    for (size_t i = 0; i < p.trials.count; i++)
         free(p.texts[i]);
     free(p.texts);
     if (status != 0) {
-        sweep_free(p.trials, p.count);
+        sweep_free(&p.trials);
         return error_prefix(e, "sweep: ");
     }
     *ret = p.trials;
-    *count = p.count;
     return 0;
 }
 
 #define SHOWN 50
 
-void sweep_print(const struct trial_run *trials, size_t count, const struct job *j)
+void sweep_print(const struct trials *t, const struct job *j)
 {
     bool random = strcmp(j->search.sample, "random") == 0;
-    printf("  sweep         %zu trial%s besides the baseline %s", count - 1, count == 2 ? "" : "s", trials[0].key);
+    size_t swept = t->count - 1;
+    printf("  sweep         %zu trial%s besides the baseline %s", swept, swept == 1 ? "" : "s", t->list[0].key);
     if (random)
         printf(", drawn at random by seed %.0f", (double)j->seed);
-    if (random && count - 1 < j->search.count)
+    if (random && swept < j->search.count)
         printf("; no others than these of the %u asked for", j->search.count);
     printf("\n");
-    for (size_t i = 1; i < count && i <= SHOWN; i++)
-        printf("    %s\n", trials[i].key);
-    if (count > SHOWN + 1)
-        printf("    and %zu more\n", count - 1 - SHOWN);
+    for (size_t i = 1; i <= swept && i <= SHOWN; i++)
+        printf("    %s\n", t->list[i].key);
+    if (swept > SHOWN)
+        printf("    and %zu more\n", swept - SHOWN);
 }
 
-void sweep_free(struct trial_run *trials, size_t count)
+void sweep_free(struct trials *t)
 {
-    for (size_t i = 0; i < count; i++)
-        trial_run_free(&trials[i]);
-    free(trials);
+    for (size_t i = 0; i < t->count; i++)
+        trial_run_free(&t->list[i]);
+    free(t->list);
+    *t = (struct trials){0};
 }

@@ -3,15 +3,9 @@
  * the options of another, or of the baseline, is that one. */
 #pragma once
 
-#include "coordinator/decision/tune.h"
+#include "coordinator/decision/validation.h"
+#include "coordinator/events/trial_state.h"
 #include "coordinator/job/job.h"
-
-enum trial_state {
-    TRIAL_WAITING,
-    TRIAL_DONE,
-    TRIAL_PRUNED, /* stopped by the scheduler before its end */
-    TRIAL_FAILED
-};
 
 struct trial_run {
     char *key;
@@ -31,16 +25,15 @@ struct trial_run {
     double seconds;
     char *weights;              /* of the best epoch */
     struct epoch_score *epochs; /* (epochs_done) */
-
-    double *temperatures;         /* (labels) that logits are divided by */
-    struct temperature_fit fit;   /* temperature 0: not asked for */
-    struct threshold_curve curve; /* one label of two */
-    struct at_threshold own, at_baseline;
-    struct label_thresholds by_label; /* thresholds for every kind of decision; the rest of many labels a row */
 };
 
-/* (*ret)[0] is the baseline; then the grid, the sweep's first key outermost, or the random trials in the order drawn: the same at
- * each start, and a larger sweep.count adds to them. ERROR_USAGE for more than 10,000. */
-int sweep_plan(struct trial_run **ret, size_t *count, const struct job *j, struct error *e);
-void sweep_print(const struct trial_run *trials, size_t count, const struct job *j); /* how many, and their keys */
-void sweep_free(struct trial_run *trials, size_t count);
+struct trials {
+    struct trial_run *list; /* (count) */
+    size_t count;
+};
+
+/* ret->list[0] is the baseline; then the grid, the sweep's first key outermost, or the random trials in the order drawn: the same
+ * at each start, and a larger sweep.count adds to them. ERROR_USAGE for more than 10,000. */
+int sweep_plan(struct trials *ret, const struct job *j, struct error *e);
+void sweep_print(const struct trials *t, const struct job *j); /* how many, and their keys */
+void sweep_free(struct trials *t);

@@ -339,10 +339,10 @@ static void refuses_wrong_decisions(void **state)
     char a[] = "A", b[] = "B", *both[] = {a, b};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct label_set labels = {both, 2, cases[i].multi};
-        struct decision d;
+        struct decision_rule d;
         struct error e = {0};
         struct json *j = parse(cases[i].text);
-        int result = decision_read(&d, j, &labels, POSITIONS, "inference_config.json", &e);
+        int result = decision_rule_read(&d, j, &labels, POSITIONS, "inference_config.json", &e);
         json_destroy(&j);
         if (!cases[i].words && result)
             fail_msg("expected %s to be read, found: %s", cases[i].text, e.message);
@@ -350,7 +350,7 @@ static void refuses_wrong_decisions(void **state)
             fail_msg("for %s\nexpected kind 3 and '%s'\n   found '%s'", cases[i].text, cases[i].words,
                      result ? e.message : "acceptance");
         if (!result)
-            decision_free(&d);
+            decision_rule_free(&d);
     }
 }
 

@@ -173,10 +173,10 @@ static void check_test_never_tunes(enum decision_kind kind)
         if (flipped) {
             assert_float_equal(n.weight, weight, 0);
             assert_memory_equal(n.together.thresholds, thresholds, v.labels * sizeof(double));
-            assert_true(n.together.tuned[PART_TEST].pooled.f1 != f1);
+            assert_true(n.together.at_threshold[PART_TEST].pooled.f1 != f1);
         }
         weight = n.weight;
-        f1 = n.together.tuned[PART_TEST].pooled.f1;
+        f1 = n.together.at_threshold[PART_TEST].pooled.f1;
         memcpy(thresholds, n.together.thresholds, v.labels * sizeof(double));
         ensemble_free(&n);
         scored_model_free(&a);

@@ -23,19 +23,19 @@ static void expect_keys(const char *sweep, const char *override, const char *key
 {
     struct job j;
     struct error e = {0};
-    struct trial_run *trials;
+    struct trials trials;
     size_t count;
     char found[4096] = "";
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
     if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, override ? 2 : 1, &e) != 0 ||
-        sweep_plan(&trials, &count, &j, &e) != 0)
+        sweep_plan(&trials, &j, &e) != 0)
         fail_msg("%s", e.message);
-    for (size_t i = 0; i < count; i++) {
-        assert_true(trials[i].baseline == (i == 0));
-        snprintf(found + strlen(found), sizeof found - strlen(found), "%s ", trials[i].key);
+    for (size_t i = 0; i < trials.count; i++) {
+        assert_true(trials.list[i].baseline == (i == 0));
+        snprintf(found + strlen(found), sizeof found - strlen(found), "%s ", trials.list[i].key);
     }
     assert_string_equal(found, keys);
-    sweep_free(trials, count);
+    sweep_free(&trials);
     job_free(&j);
     remove("test_sweep.json");
 }
@@ -75,7 +75,7 @@ static void a_grid_has_a_limit(void **state)
     char lists[8192] = "sweep={\"lr\": [";
     struct error e = {0};
     struct job j;
-    struct trial_run *trials;
+    struct trials trials;
     size_t count;
     for (int i = 1; i <= 101; i++)
         snprintf(lists + strlen(lists), sizeof lists - strlen(lists), "%s%de-6", i > 1 ? "," : "", i);
@@ -85,7 +85,7 @@ static void a_grid_has_a_limit(void **state)
     strcat(lists, "]}");
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
     assert_int_equal(job_read(&j, "test_sweep.json", (const char *const[]){lists}, 1, &e), 0);
-    assert_int_equal(sweep_plan(&trials, &count, &j, &e), -1);
+    assert_int_equal(sweep_plan(&trials, &j, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_string_equal(e.message, "sweep: the lists span more than 10000 trials");
     job_free(&j);
@@ -121,18 +121,19 @@ static char *keys_of(const char *sweep, const char *override, size_t *count)
 {
     struct job j;
     struct error e = {0};
-    struct trial_run *trials;
+    struct trials trials;
     char *keys = duplicate("");
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
     if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, 2, &e) != 0 ||
-        sweep_plan(&trials, count, &j, &e) != 0)
+        sweep_plan(&trials, &j, &e) != 0)
         fail_msg("%s", e.message);
-    for (size_t i = 0; i < *count; i++) {
-        char *longer = format_string("%s%s ", keys, trials[i].key);
+    for (size_t i = 0; i < trials.count; i++) {
+        char *longer = format_string("%s%s ", keys, trials.list[i].key);
         free(keys);
         keys = longer;
     }
-    sweep_free(trials, *count);
+    *count = trials.count;
+    sweep_free(&trials);
     job_free(&j);
     remove("test_sweep.json");
     return keys;

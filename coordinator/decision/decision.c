@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The choice among tuned trials. */
+#include "coordinator/decision/decision.h"
+
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+
+void decision_create(struct decision *ret, size_t trials)
+{
+    *ret = (struct decision){.trials = allocate(trials, sizeof *ret->trials), .count = trials};
+}
+
+void decision_free(struct decision *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        free(d->trials[i].temperatures);
+        threshold_curve_free(&d->trials[i].curve);
+        label_thresholds_free(&d->trials[i].by_label);
+    }
+    free(d->trials);
+    free(d->order);
+    *d = (struct decision){0};
+}
+
+const struct tuned_trial *decision_winner(const struct decision *d)
+{
+    return &d->trials[d->order[0]];
+}
+
+const struct at_threshold *decision_ranked_by(const struct tuned_trial *t, bool per_trial)
+{
+    return per_trial ? &t->own : &t->at_baseline;
+}
+
+static double rank_of(const struct tuned_trial *t, bool per_trial)
+{
+    const struct at_threshold *a = decision_ranked_by(t, per_trial);
+    return t->of.state == TRIAL_PRUNED ? -2 : t->of.state != TRIAL_DONE ? -3 : a->met ? a->score : -1;
+}
+
+/* Insertion: stable, and a sweep is short. */
+void decision_rank(size_t *order, const struct tuned_trial *trials, size_t count, bool per_trial)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = i;
+        for (; at > 0 && rank_of(&trials[i], per_trial) > rank_of(&trials[order[at - 1]], per_trial); at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+}
+
+char *decision_summary(const struct decision *d, enum decision_kind kind, uint32_t labels)
+{
+    uint32_t own = 0;
+    if (kind == DECISION_CLASS)
+        return duplicate("the most probable class");
+    for (uint32_t l = 0; kind == DECISION_LABELS && l < labels; l++)
+        own += d->thresholds[l] != d->threshold;
+    return own > 0 ? format_string("threshold %.4f, and %u labels' own", d->threshold, own)
+                   : format_string("threshold %.4f", d->threshold);
+}
+
+void decision_temperatures_to_json(struct json *to, const struct decision *d, const char *const *label_names, uint32_t labels)
+{
+    const struct tuned_trial *t = decision_winner(d);
+    json_set_number(to, "temperature", t->fit.temperature > 0 ? t->fit.temperature : 1);
+    if (t->fit.own == 0)
+        return;
+    struct json *each = json_set(to, "temperatures", json_object());
+    for (uint32_t l = 0; l < labels; l++)
+        json_set_number(each, label_names[l], t->temperatures[l]);
+}

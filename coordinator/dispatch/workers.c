@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workers of a run. */
+#include "coordinator/dispatch/workers.h"
+
+int workers_need(struct workers *w, struct event_log *log, struct error *e)
+{
+    return w->dispatch ? 0 : dispatch_create(&w->dispatch, &w->options, log, e);
+}
+
+void workers_dismiss(struct workers *w, int exit_code)
+{
+    dispatch_destroy(&w->dispatch, exit_code);
+}

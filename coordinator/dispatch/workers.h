@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workers of a run: none until something has to be computed, then the same ones for all its stages. */
+#pragma once
+
+#include "coordinator/dispatch/dispatch.h"
+
+struct workers {
+    struct dispatch_options options;
+    struct dispatch *dispatch; /* NULL: not needed yet */
+};
+
+/* Makes w->dispatch unless it is there. */
+int workers_need(struct workers *w, struct event_log *log, struct error *e);
+/* Blocks as dispatch_destroy does. */
+void workers_dismiss(struct workers *w, int exit_code);
