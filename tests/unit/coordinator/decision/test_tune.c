@@ -10,6 +10,7 @@
 #include "coordinator/decision/tune.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Predicted at 0.1: all six; 0.2, 0.3: five; 0.4: four; 0.5, 0.6: three; 0.7, 0.8: two; 0.9: one. */
 static const double probability[] = {0.95, 0.85, 0.65, 0.45, 0.35, 0.15};

@@ -24,7 +24,6 @@ static void expect_keys(const char *sweep, const char *override, const char *key
     struct job j;
     struct error e = {0};
     struct trials trials;
-    size_t count;
     char found[4096] = "";
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
     if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, override ? 2 : 1, &e) != 0 ||
@@ -76,7 +75,6 @@ static void a_grid_has_a_limit(void **state)
     struct error e = {0};
     struct job j;
     struct trials trials;
-    size_t count;
     for (int i = 1; i <= 101; i++)
         snprintf(lists + strlen(lists), sizeof lists - strlen(lists), "%s%de-6", i > 1 ? "," : "", i);
     strcat(lists, "], \"epochs\": [");
