@@ -2,6 +2,7 @@
 /* What a trial is made from, what is left of it from before, and its leases. */
 #include "coordinator/sweep/trials.h"
 
+#include "common/base/device_kind.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
