@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
+#include "common/format/results.h"
 #include "common/format/tensor_file.h"
 #include "coordinator/run.h"
 
