@@ -29,7 +29,7 @@ same_as_clean() {
 }
 
 say "patience: stopped while it counts, then killed while it counts"
-expect 75 'resumes' env MUSTER_FAULT="stop rank=1 step=33 op=forward" muster run job.json out="$scratch/patience" $long
+expect 75 'run the same command again to resume' env MUSTER_FAULT="stop rank=1 step=33 op=forward" muster run job.json out="$scratch/patience" $long
 [ "$(state patience steps)" = 33 ] || fail "saved at step $(state patience steps), expected 33"
 expect -e 0 'resuming at step 3 of epoch 6' env MUSTER_FAULT="kill rank=1 step=39 op=backward attempt=2" muster run job.json out="$scratch/patience" $long
 grep -q '"group_died"' patience/events.jsonl || fail "nobody died"

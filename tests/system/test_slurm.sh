@@ -100,7 +100,7 @@ same_as_calm by-mpirun
 say "srun starts muster itself"
 expect 0 'bundle' srun --mpi=pmix --nodes=2 --ntasks=2 muster run job.json out="$scratch/attached"
 same_as_calm attached
-expect 2 'started 2 muster that do not know each other; use srun --mpi=pmix' srun --mpi=none --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused"
+expect 2 'started 2 processes without PMIx; use srun --mpi=pmix' srun --mpi=none --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused"
 
 say "too few tasks, no allocation"
 expect 2 '4 groups of 2 ranks need 8 tasks, SLURM.s allocation has 2; ask for --ntasks=8' \
