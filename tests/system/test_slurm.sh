@@ -103,7 +103,7 @@ same_as_calm attached
 expect 2 'started 2 processes without PMIx; use srun --mpi=pmix' srun --mpi=none --nodes=2 --ntasks=2 muster run job.json out="$scratch/refused"
 
 say "too few tasks, no allocation"
-expect 2 '4 groups of 2 ranks need 8 tasks, SLURM.s allocation has 2; ask for --ntasks=8' \
+expect 2 '4 groups of 2 ranks need 8 tasks, the SLURM allocation has 2; ask for --ntasks=8' \
   salloc -Q --ntasks=2 muster run job.json out="$scratch/refused" cluster.launcher=srun cluster.groups=4
 expect 2 '"srun" works inside a SLURM allocation only' muster run job.json out="$scratch/refused" cluster.launcher=srun
 expect 2 '2 groups of 2 ranks need 4 slots, the hosts have 2' \
