@@ -122,7 +122,7 @@ def wrong_with(fault, kind, out, clean):
         return "no death in events.jsonl"
     if kind == "stop" and deaths:
         return f"a stop is no death: {deaths}"
-    if kind == "damage" and "is not used" not in said:
+    if kind == "damage" and "falling back to the previous checkpoint" not in said:
         return "the damage was not said"
     for _ in range(300):
         if not still_there(out):
