@@ -264,6 +264,17 @@ void file_writer_destroy(struct file_writer **writer)
     *writer = NULL;
 }
 
+int file_check_writable(const char *path, struct error *e)
+{
+    struct file_writer *w;
+    if (is_special(path))
+        return access(path, W_OK) ? error_errno(e, errno, "%s: cannot be written", path) : 0;
+    if (file_writer_create(&w, path, e))
+        return -1;
+    file_writer_destroy(&w);
+    return 0;
+}
+
 int file_write(const char *path, const void *bytes, size_t size, struct error *e)
 {
     struct file_writer *w;

@@ -35,6 +35,9 @@ const char *file_writer_path(const struct file_writer *w); /* the temporary name
 int file_writer_commit(struct file_writer **w, struct error *e); /* consumes *w also on failure */
 void file_writer_destroy(struct file_writer **w);
 
+/* Whether a writer of `path` could be created, asked before the work: nothing is left behind, and a pipe is not opened. */
+int file_check_writable(const char *path, struct error *e);
+
 int file_write(const char *path, const void *bytes, size_t size, struct error *e); /* whole file, atomically */
 int file_copy(const char *from, const char *to, struct error *e);                  /* atomically */
 

@@ -79,13 +79,7 @@ static bool is_standard_output(const char *path)
 /* Before the work, not after it. */
 static int check_writable(const char *path, struct error *e)
 {
-    struct file_writer *w;
-    if (is_standard_output(path))
-        return 0;
-    if (file_writer_create(&w, path, e) != 0)
-        return -1;
-    file_writer_destroy(&w);
-    return 0;
+    return is_standard_output(path) ? 0 : file_check_writable(path, e);
 }
 
 static int write_output(const char *path, const struct bundle_score *s, struct error *e)

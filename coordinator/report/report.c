@@ -79,21 +79,11 @@ static int make(const char *file, struct report_page *page, struct error *e)
     return status;
 }
 
-/* Before the work, not after it. */
-static int check_writable(const char *file, struct error *e)
-{
-    struct file_writer *w;
-    if (file_writer_create(&w, file, e) != 0)
-        return -1;
-    file_writer_destroy(&w);
-    return 0;
-}
-
 int report_write(const char *directory, const char *file, bool with_test, struct error *e)
 {
     struct report_run run;
     struct report_scores validation, test;
-    if ((file && check_writable(file, e) != 0) || report_run_read(&run, directory, e) != 0)
+    if ((file && file_check_writable(file, e) != 0) || report_run_read(&run, directory, e) != 0)
         return -1;
     bool has_validation = report_scores_of(&validation, &run, PART_VALIDATION),
          has_test = report_scores_of(&test, &run, PART_TEST);

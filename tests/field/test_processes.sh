@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Files and processes as daemons, cron and limits have them.
 . "$(dirname "$0")/../system/common.sh"
 python3 "$here/../system/tiny.py" tiny 60 >/dev/null

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Tables and labels as people have them: what `muster check` reads of each case file, against a plain reading of it.
 . "$(dirname "$0")/../system/common.sh"
 cases=$here/../field/cases
