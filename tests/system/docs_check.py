@@ -123,11 +123,13 @@ def check_rooms():
     page = source / "docs/architecture.md"
     rows = {path: {name.strip() for name in links.split(",") if name.strip()} for path, links in re.findall(r"^\| `([a-z/]+)` \|.*\| *([a-z, ]*)\|$", page.read_text(), re.M)}
     rooms = re.findall(r'^muster_room\(([a-z/]+) (\w+)\s+LINKS ([^)]*)\)', (source / "CMakeLists.txt").read_text(), re.M)
-    names = {name for _, name, _ in rooms} | {"coordination"}
+    names = {name for _, name, _ in rooms}
     if len(rooms) < 15:
         complain(page, f"only {len(rooms)} rooms are found in CMakeLists.txt: has the call changed its name?")
     for path, name, links in rooms:
         linked = names & set(links.split())
+        if "coordination" in links.split():
+            continue  # a library of several rooms
         if path not in rows:
             complain(page, f"the room {path} is not in the table")
         elif rows[path] != linked:
