@@ -54,6 +54,9 @@ def texts():
     add("fuzz_jsonl", "rows", b"".join(lines[:8]))
     add("fuzz_jsonl", "cut", b"".join(lines[:2])[:-5])
     add("fuzz_jsonl", "nan_and_crlf", b'{"a": NaN, "b": [1, -0.5e-3, null, true]}\r\n\r\n{"a": "\\ud83d\\ude00", "b": {}}\n')
+    repeated = "{" + ", ".join(f'"{key}": {value}' for value in range(3) for key in "abcdefghi") + "}\n"
+    add("fuzz_jsonl", "repeated_keys", repeated)
+    add("fuzz_json", "repeated_keys", repeated)
     add("fuzz_json", "row", lines[0])
     add("fuzz_json", "config", read(f"{fixture}model/config.json"))
     add("fuzz_json", "nested", '{"a": [[[[{"b": [1e308, -0, 5e-324, 9007199254740993]}]]]], "\\u00e9": "\\ud834\\udd1e"}')

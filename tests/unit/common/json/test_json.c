@@ -218,6 +218,43 @@ static void rows_are_read_as_python_reads_them(void **state)
     }
 }
 
+/* 17 keys, each three times over, are more than the index begins at; what is left of them is fewer. */
+static void many_repeated_keys_leave_their_last_values(void **state)
+{
+    (void)state;
+    char text[2000] = "{";
+    struct error e = {0};
+    struct json *j;
+    struct json_leniency met = {0};
+    for (int i = 0; i < 51; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s\"k%d\": %d", i ? ", " : "", i % 17, i);
+    strcat(text, ", \"k3\": {\"k3\": 7, \"k3\": 8}}");
+    if (json_parse_rows(&j, text, strlen(text), "t", 1, &met, &e))
+        fail_msg("%s", e.message);
+    assert_int_equal(json_size(j), 17);
+    assert_int_equal(met.repeated_keys, 36);
+    for (int i = 0; i < 17; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "k%d", i);
+        assert_string_equal(json_key(j, (size_t)i), key);
+        if (i == 3)
+            assert_true(json_number(json_get(json_get(j, key), "k3")) == 8);
+        else
+            assert_true(json_number(json_get(j, key)) == 34 + i);
+    }
+    json_destroy(&j);
+    /* ten keys twice: with the index, then without it */
+    assert_int_equal(json_parse_rows(&j,
+                                     "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,"
+                                     "\"a\":2,\"b\":2,\"c\":2,\"d\":2,\"e\":2,\"f\":2,\"g\":2,\"h\":2,\"i\":2}",
+                                     109, "t", 1, &met, &e),
+                     0);
+    char *found = json_print(j, false);
+    assert_string_equal(found, "{\"a\": 2, \"b\": 2, \"c\": 2, \"d\": 2, \"e\": 2, \"f\": 2, \"g\": 2, \"h\": 2, \"i\": 2}");
+    free(found);
+    json_destroy(&j);
+}
+
 /* Expected: Python's float() of the same digits. */
 static void long_numbers_are_read(void **state)
 {
@@ -404,6 +441,7 @@ int main(void)
                                        cmocka_unit_test(test_depth),
                                        cmocka_unit_test(test_line),
                                        cmocka_unit_test(rows_are_read_as_python_reads_them),
+                                       cmocka_unit_test(many_repeated_keys_leave_their_last_values),
                                        cmocka_unit_test(long_numbers_are_read),
                                        cmocka_unit_test(test_numbers),
                                        cmocka_unit_test(test_building),
