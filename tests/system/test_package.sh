@@ -4,11 +4,11 @@
 # dpkg-shlibdeps finds.)
 . "$(dirname "$0")/common.sh"
 for tool in cpack dpkg-shlibdeps dpkg-deb lintian; do
-  command -v $tool >/dev/null || { echo "skipped: $tool is missing" >&2; exit 77; }
+  command -v $tool >/dev/null || skip "$tool is missing"
 done
 bin=${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}
 if readelf --dyn-syms -W "$bin/muster" | grep -q '__asan_init\|__tsan_init'; then bin=$MUSTER_SOURCE/build/release; fi # test_hardening builds it
-[ -x "$bin/muster-worker" ] && [ -f "$bin/reference/muster.1" ] || { echo "skipped: no release build" >&2; exit 77; }
+[ -x "$bin/muster-worker" ] && [ -f "$bin/reference/muster.1" ] || skip "no release build"
 version=$(sed -nE 's/^project\(muster VERSION ([0-9.]+) .*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")
 
 say "the package"

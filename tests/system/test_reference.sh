@@ -115,6 +115,6 @@ completes --connection "" muster-worker --conn
 completes rows.jsonl "" muster-worker --connection r
 
 say "pages without a warning"
-command -v mandoc >/dev/null || { echo "skipped: mandoc is missing" >&2; exit 77; }
+command -v mandoc >/dev/null || skip "mandoc is missing"
 mandoc -Tlint "$reference"/*.[15] >lint || { cat lint; fail "mandoc -Tlint"; }
 [ ! -s lint ] || { cat lint; fail "mandoc -Tlint has remarks"; }

@@ -3,7 +3,7 @@
 # `muster schema`: a JSON Schema that takes and refuses what muster does; checked by PyPI's jsonschema.
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
-"$python" -c "import jsonschema" 2>/dev/null || { echo "skipped: $python has no jsonschema" >&2; exit 77; }
+"$python" -c "import jsonschema" 2>/dev/null || skip "$python has no jsonschema"
 python3 "$here/tiny.py" "$scratch" 60
 muster schema >schema.json
 mkdir jobs
