@@ -35,7 +35,7 @@ refused 3 'is a directory' data.path=model
 : >rows.jsonl; refused 3 'rows.jsonl.*empty'
 sed -i '5s/"a"/a"/' rows.jsonl; refused 3 'rows.jsonl:5'
 printf '{"id": "x", "a": "\xff"}\n' >>rows.jsonl; refused 3 'rows.jsonl:241.*UTF-8'
-sed -i '7s/"label": [01]/"label": 2/' rows.jsonl; refused 3 'rows.jsonl:7.*label 2 is out of range'
+sed -i '7s/"label": [01]/"label": 2/' rows.jsonl; refused 3 "rows.jsonl:7.*label '2' is out of range"
 sed -i '9s/"row8"/"row3"/' rows.jsonl; refused 3 'row3'
 sed -i 's/"id": "row\([0-9]\)"/"id": 900719925474099\1/' rows.jsonl; refused 3 "rows.jsonl:3: field 'id' is a number above 2\^53.*quotes"
 sed -i '4s/"group": "[^"]*"/"group": -1e300/' rows.jsonl; refused 3 "rows.jsonl:4: field 'group' is a number above 2\^53"

@@ -171,7 +171,7 @@ for file in rows.jsonl rows.csv many.jsonl flat.csv flat.jsonl; do
   expect 0 'kept' muster check init.json out=init data.min_label_count=0
   rm -rf init
 done
-expect 2 'init.json: is there already' muster init rows.jsonl -o init.json
+expect 2 'init.json: exists already' muster init rows.jsonl -o init.json
 expect 0 'wrote init.json' muster init rows.jsonl -o init.json --force
 tail -n +2 rows.csv >headless.csv
 expect -e 0 'headless.csv: its first line, .* is the header line missing' muster init headless.csv --model model -o headless.json

@@ -60,7 +60,7 @@ expect 3 'tags.jsonl: [0-9]+ of its 240 rows are among those that the bundle was
 expect 0 'micro F1' muster evaluate run/bundle tags.jsonl --unseen
 expect 4 'micro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01
 expect 4 'macro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --metric macro_f1
-expect 2 'f1 is of two labels' muster evaluate run/bundle tags.jsonl --unseen --metric f1
+expect 2 'f1 is for two classes' muster evaluate run/bundle tags.jsonl --unseen --metric f1
 expect 4 'weighted F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --metric weighted_f1
 expect 2 'expected f1, micro_f1, macro_f1 or weighted_f1' muster evaluate run/bundle tags.jsonl --unseen --metric weighted
 if grep -q '^muster: group' "$scratch/said"; then fail "a misspelt --metric is told of after the work"; fi
