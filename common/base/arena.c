@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns memory that is freed all at once. */
 #include "common/base/arena.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns growing byte buffers. */
 #include "common/base/buffer.h"
 
 #include "common/base/memory.h"

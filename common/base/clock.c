@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the clocks. */
 #include "common/base/clock.h"
 
 #include <stdio.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the making of error texts. */
 #include "common/base/error.h"
 
 #include <stdarg.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the plan of faults and their striking. */
 #include "common/base/fault.h"
 
 #include "common/base/log.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the first bytes by which other programs' files are known. */
 #include "common/base/file_kind.h"
 
 #include <stdbool.h>

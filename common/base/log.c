@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns standard error while the programs work. */
 #include "common/base/log.h"
 
 #include <pthread.h>

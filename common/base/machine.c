@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what is known of this machine. */
 #include "common/base/machine.h"
 
 #include <stdio.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the end of the program when host memory runs out. */
 #include "common/base/memory.h"
 
 #include <stdarg.h>

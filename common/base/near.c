@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the guess at what a mistyped word should have been. */
 #include "common/base/near.h"
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns NumPy's legacy random numbers: MT19937 (Matsumoto and Nishimura, 1998) and RandomState's use of it. */
+/* NumPy's legacy random numbers: MT19937 (Matsumoto and Nishimura, 1998) and RandomState's use of it. */
 #include "common/base/numpy_random.h"
 
 enum { STATE = 624, SHIFT = 397 };

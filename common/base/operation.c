@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the name of what this process is doing. */
 #include "common/base/operation.h"
 
 #include "common/base/near.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the parsing of the command line and the text of --help. */
 #include "common/base/options.h"
 
 #include "common/base/buffer.h"

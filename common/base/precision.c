@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the names of number formats. */
 #include "common/base/precision.h"
 
 #include <string.h>

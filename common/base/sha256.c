@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns hashing; the sole user of libcrypto, which hashes with the processor's own instructions. */
+/* Hashing; the sole user of libcrypto, which hashes with the processor's own instructions. */
 #include "common/base/sha256.h"
 
 #include "common/base/file.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns descriptors 0, 1 and 2 at the start of a program. */
 #include "common/base/standard_files.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the signals that ask for a stop. */
 #include "common/base/stop.h"
 
 #include "common/base/clock.h"

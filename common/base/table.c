@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the hash table of texts: open addressing, grown at half load. */
+/* The hash table of texts: open addressing, grown at half load. */
 #include "common/base/table.h"
 
 #include "common/base/memory.h"

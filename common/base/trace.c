@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the spans of this process: a ring of those that have ended, a stack of those that have not. */
+/* The spans of this process: a ring of those that have ended, a stack of those that have not. */
 #include "common/base/trace.h"
 
 #include "common/base/buffer.h"

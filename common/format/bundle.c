@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the bundle directory: what is in it, and that it is put in place whole. */
+/* The bundle directory: what is in it, and that it is put in place whole. */
 #include "common/format/bundle.h"
 
 #include "common/base/file.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the reading of CSV and TSV. */
 #include "common/format/csv.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns how a table's dialect is found. */
 #include "common/format/csv_dialect.h"
 
 #include "common/format/stream.h"

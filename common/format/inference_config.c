@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the meaning of inference_config.json's decision rule, and that its labels are the model's. */
 #include "common/format/inference_config.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the shapes that a table has as one JSON document. */
 #include "common/format/json_rows.h"
 
 #include "common/base/memory.h"

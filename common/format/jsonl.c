@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the walk over the lines of a JSON Lines file. */
 #include "common/format/jsonl.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the marks of the rows that a bundle knows: of each part a sorted list. */
+/* The marks of the rows that a bundle knows: of each part a sorted list. */
 #include "common/format/known_rows.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the cells of a Markdown table until all of them are known, and with them the widths. */
 #include "common/format/markdown.h"
 
 #include "common/base/memory.h"

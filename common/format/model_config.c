@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns config.json: which models are supported, and the defaults that transformers' BertConfig has. */
+/* config.json: which models are supported, and the defaults that transformers' BertConfig has. */
 #include "common/format/model_config.h"
 
 #include "common/base/file.h"

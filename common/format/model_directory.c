@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns finding a model: its directory, on disk or in the local Hugging Face cache, and its weights. */
+/* Finding a model: its directory, on disk or in the local Hugging Face cache, and its weights. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/file_kind.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the safetensors format: every statement of the header is checked against the file before a tensor is handed out. */
+/* The safetensors format: every statement of the header is checked against the file before a tensor is handed out. */
 #include "common/format/safetensors.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns split.json. */
 #include "common/format/split.h"
 
 #include "common/base/memory.h"

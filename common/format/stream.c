@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns reading files front to back, compressed or not; the sole owner of zlib and libzstd. */
+/* Reading files front to back, compressed or not; the sole owner of zlib and libzstd. */
 #include "common/format/stream.h"
 
 #include "common/base/file_kind.h"

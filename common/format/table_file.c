@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the choice of a reader for a file of rows. */
 #include "common/format/table_file.h"
 
 #include "common/base/buffer.h"

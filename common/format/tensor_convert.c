@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the meaning of a tensor's elements as numbers: f32, f16, bf16 and f64. */
+/* The meaning of a tensor's elements as numbers: f32, f16, bf16 and f64. */
 #include "common/format/tensor_file_builder.h"
 
 #include <float.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns libzip. */
 #include "common/format/zip.h"
 
 #include "common/base/file.h"

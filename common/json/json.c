@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns JSON documents: the tree, what is printed. json_scan.c says what is accepted; cJSON builds. */
+/* JSON documents: the tree, what is printed. json_scan.c says what is accepted; cJSON builds. */
 #include "common/json/json.h"
 
 #include "common/base/buffer.h"

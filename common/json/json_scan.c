@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what is accepted as JSON. */
 #include "common/json/json_scan.h"
 
 #include "common/base/memory.h"

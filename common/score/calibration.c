@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the temperature and the measures of calibration. */
 #include "common/score/calibration.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the metrics of rows with many labels. */
 #include "common/score/labels.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the choice of a threshold. */
 #include "common/score/threshold.h"
 
 #include "common/base/memory.h"

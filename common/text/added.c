@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the search for added tokens. */
 #include "common/text/added.h"
 
 #include "common/base/memory.h"

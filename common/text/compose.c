@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the composition of a row's fields into one text. */
 #include "common/text/compose.h"
 
 #include "common/text/utf8.h"

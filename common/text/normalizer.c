@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns BERT's normaliser. */
 #include "common/text/normalizer.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns rows of model input: two texts, truncated and put between special tokens. */
+/* Rows of model input: two texts, truncated and put between special tokens. */
 #include "common/text/pair.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns TF-IDF: which terms are columns, and the values of a row. */
+/* TF-IDF: which terms are columns, and the values of a row. */
 #include "common/text/tfidf.h"
 
 #include "common/base/arena.h"

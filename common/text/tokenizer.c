@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns encoding: from bytes to token ids. */
+/* Encoding: from bytes to token ids. */
 #include "common/text/tokenizer.h"
 
 #include "common/base/memory.h"

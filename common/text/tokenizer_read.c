@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns opening: tokenizer.json, or vocab.txt with tokenizer_config.json, into a tokenizer. */
+/* Opening: tokenizer.json, or vocab.txt with tokenizer_config.json, into a tokenizer. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/file_kind.h"

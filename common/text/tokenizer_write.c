@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns export: the tokenizer files of a bundle, as transformers 4 and 5 read them. */
+/* Export: the tokenizer files of a bundle, as transformers 4 and 5 read them. */
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the trie of the vocabulary. */
 #include "common/text/vocabulary.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the cutting of a text into words for counting. */
 #include "common/text/words.h"
 
 #include "common/text/utf8.h"

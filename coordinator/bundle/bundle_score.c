@@ -8,7 +8,7 @@
 #include "common/base/memory.h"
 #include "common/format/results.h"
 #include "common/score/labels.h"
-#include "coordinator/data/check.h"
+#include "coordinator/data/tokenize.h"
 #include "coordinator/dispatch/dispatch.h"
 
 #include <errno.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the check stage: rows file, facts of rows, check.json. */
+/* The check stage: rows file, facts of rows, check.json. */
 #include "coordinator/data/check.h"
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
+#include "common/format/split.h"
+#include "common/text/tokenizer.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/data_report.h"
 
@@ -239,9 +241,9 @@ static int judge(const struct job *j, const struct json *check, struct error *e)
 {
     const struct json *repeats = json_get(check, "duplicates");
     char *where = path_join(j->out, "check.json");
-    int result = problem_judge(PROBLEM_CONFLICTING_DUPLICATES, j, json_number(json_get(repeats, "with_other_label")),
-                               json_number(json_get(check, "kept")),
-                               "rows have the same text as another row but a different label", where, e);
+    int result = data_problem_check(PROBLEM_CONFLICTING_DUPLICATES, j, json_number(json_get(repeats, "with_other_label")),
+                                    json_number(json_get(check, "kept")),
+                                    "rows have the same text as another row but a different label", where, e);
     free(where);
     if (result)
         data_print_check(check);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the judgement on problems of the data. */
 #include "coordinator/data/data_problems.h"
 
 #include <stdio.h>
@@ -22,8 +21,8 @@ static bool is_accepted(const struct job *j, const char *name)
     return false;
 }
 
-int problem_judge(enum problem problem, const struct job *j, double count, double of, const char *what, const char *where,
-                  struct error *e)
+int data_problem_check(enum data_problem problem, const struct job *j, double count, double of, const char *what,
+                       const char *where, struct error *e)
 {
     const char *name = problems[problem].name;
     bool stops = count > problems[problem].share * of && count >= problems[problem].count, accepted = is_accepted(j, name);

@@ -8,12 +8,12 @@
 
 #include "coordinator/job/job.h"
 
-enum problem { PROBLEM_CONFLICTING_DUPLICATES, PROBLEM_LEAKS, PROBLEM_SHARED_GROUPS };
+enum data_problem { PROBLEM_CONFLICTING_DUPLICATES, PROBLEM_LEAKS, PROBLEM_SHARED_GROUPS };
 
 #define PROBLEM_SHARE 0.01
 #define PROBLEM_COUNT 5
 
 /* "N rows ..." on the screen if there are any; ERROR_DATA where the run must stop. what: words behind the count; where: a file
  * that says more. */
-int problem_judge(enum problem problem, const struct job *j, double count, double of, const char *what, const char *where,
-                  struct error *e);
+int data_problem_check(enum data_problem problem, const struct job *j, double count, double of, const char *what,
+                       const char *where, struct error *e);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the report on the data. */
 #include "coordinator/data/data_report.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the guesses on fields. */
 #include "coordinator/data/guess.h"
 
 #include "common/base/arena.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the decision what label values mean. */
 #include "coordinator/data/label_form.h"
 
 #include "common/base/memory.h"

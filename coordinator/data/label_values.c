@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the understanding of one row's label field. */
 #include "coordinator/data/label_values.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the search for near duplicates. */
 #include "coordinator/data/near_duplicates.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the labels of the rows that are read: their values row by row, and their classes once all are. */
+/* The labels of the rows that are read: their values row by row, and their classes once all are. */
 #include "common/base/memory.h"
 #include "common/text/compose.h"
 #include "coordinator/data/record_reader.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the way from a line of the user's file to a row with composed texts. */
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/stop.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what a job drops of cleaned rows: rare labels, rows that have none left, short rows. */
+/* What a job drops of cleaned rows: rare labels, rows that have none left, short rows. */
 #include "common/base/memory.h"
 #include "coordinator/data/records.h"
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what is known of each row's text beyond its tokens. */
 #include "coordinator/data/row_facts.h"
 
 #include "common/base/buffer.h"

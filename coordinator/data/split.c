@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the split stage: which group goes to which part, and the class weights that the train part gives. */
+/* The split stage: which group goes to which part, and the class weights that the train part gives. */
+#include "coordinator/data/split.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/numpy_random.h"

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the examination of a split. */
 #include "coordinator/data/split_check.h"
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/table.h"
-#include "coordinator/data/check.h"
 #include "coordinator/data/data_problems.h"
+#include "coordinator/data/split.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -137,10 +136,10 @@ static int judge(const struct examination *x, const struct job *j, double shared
     for (int p = PART_VALIDATION; p < PART_COUNT; p++) {
         char what[96];
         snprintf(what, sizeof what, "rows of the %s part have the same text as a training row", part_names[p]);
-        if (problem_judge(PROBLEM_LEAKS, j, x->exact[p], x->split->part[p].count, what, where, e))
+        if (data_problem_check(PROBLEM_LEAKS, j, x->exact[p], x->split->part[p].count, what, where, e))
             return -1;
     }
-    return problem_judge(PROBLEM_SHARED_GROUPS, j, shared, groups, "groups have rows in more than one part", where, e);
+    return data_problem_check(PROBLEM_SHARED_GROUPS, j, shared, groups, "groups have rows in more than one part", where, e);
 }
 
 int split_check(struct split *s, const struct job *j, const struct dataset *d, const struct row_facts *f,

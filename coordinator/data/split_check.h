@@ -5,6 +5,6 @@
 #include "common/format/split.h"
 #include "coordinator/data/row_facts.h"
 
-/* Sets the split's fingerprints, writes <out>/split_check.json, and stops for what checks.h names (ERROR_DATA). */
+/* Sets the split's fingerprints, writes <out>/split_check.json, and stops for what data_problems.h names (ERROR_DATA). */
 int split_check(struct split *s, const struct job *j, const struct dataset *d, const struct row_facts *f,
                 const struct json *check, struct error *e);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns stratified splits. */
 #include "coordinator/data/stratify.h"
 
 #include "common/base/memory.h"

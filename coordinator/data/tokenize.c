@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the way from cleaned rows to a rows file. */
 #include "coordinator/data/tokenize.h"
 
 #include "common/base/memory.h"
-#include "coordinator/data/check.h"
+#include "common/format/dataset.h"
 
 #include <stdlib.h>
 #include <string.h>

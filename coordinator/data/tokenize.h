@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/text/pair.h"
+#include "common/text/tokenizer.h"
 #include "coordinator/data/records.h"
 
 /* What tokenising found; tokens (rows) is the caller's. */
@@ -14,3 +15,9 @@ struct token_lengths {
 /* labels 0: the rows file carries none. lengths may be NULL. Polls stop_check. */
 int tokenize_records(const char *path, const struct records *r, const struct tokenizer *t, uint32_t max_length,
                      enum truncation truncation, uint32_t labels, bool multi, struct token_lengths *lengths, struct error *e);
+
+/* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner,
+ * required, id, label, labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input
+ * line keeps its place: rows without text are an error naming the line. */
+int data_tokenize_file(const char *input, const struct json *inference_config, const struct tokenizer *t, const char *path,
+                       bool need_labels, struct error *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the job: file and overrides into one checked set of values, and the claim of a run directory by it. */
+/* The job: file and overrides into one checked set of values, and the claim of a run directory by it. */
 #include "coordinator/job/job.h"
 
 #include "common/base/file.h"

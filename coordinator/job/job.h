@@ -39,7 +39,7 @@ struct job {
         const char *quotes;     /* "auto", "none" */
         char *encoding;         /* of the files, as iconv names it; NULL: UTF-8 */
         uint32_t min_label_count, min_words;
-        struct text_fields accept; /* problems by name, see checks.h */
+        struct text_fields accept; /* problems by name, see data_problems.h */
     } data;
     struct {
         double train, validation;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the table of job keys: reading, checking, printing and explaining a job all walk it. */
+/* The table of job keys: reading, checking, printing and explaining a job all walk it. */
 #include "coordinator/job/job_fields.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the way from a dotted key back to its line in the job file. */
 #include "coordinator/job/job_lines.h"
 
 #include <stdbool.h>

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the check of swept keys and their values. */
 #include "coordinator/job/job_sweep.h"
 
 #include "common/base/memory.h"

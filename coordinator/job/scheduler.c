@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the rules that prune trials, and the metrics they go by. */
 #include "coordinator/job/scheduler.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the way from a sweep's lists and ranges to the values of a trial. */
 #include "coordinator/job/sweep_points.h"
 
 #include "common/base/philox.h"
@@ -9,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-size_t sample_grid_size(const struct json *sweep, size_t most)
+size_t sweep_grid_size(const struct json *sweep, size_t most)
 {
     size_t size = json_size(sweep) > 0;
     for (size_t i = 0; i < json_size(sweep) && size <= most; i++)
@@ -17,10 +16,10 @@ size_t sample_grid_size(const struct json *sweep, size_t most)
     return size;
 }
 
-struct json *sample_grid(const struct json *sweep, size_t n)
+struct json *sweep_grid_point(const struct json *sweep, size_t n)
 {
     struct json *values = json_object();
-    size_t below = sample_grid_size(sweep, SIZE_MAX);
+    size_t below = sweep_grid_size(sweep, SIZE_MAX);
     for (size_t i = 0; i < json_size(sweep); i++) {
         const struct json *list = json_at(sweep, i);
         below /= json_size(list);
@@ -66,7 +65,7 @@ static double of_range(const char *key, const struct json *range, double u)
     return clamp(whole ? floor(x) : round_to_digits(x), from, to);
 }
 
-struct json *sample_random(const struct json *sweep, uint64_t seed, uint32_t n)
+struct json *sweep_random_point(const struct json *sweep, uint64_t seed, uint32_t n)
 {
     struct json *values = json_object();
     for (size_t i = 0; i < json_size(sweep); i++) {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what a run directory tells of its run. */
 #include "coordinator/status/status.h"
 
 #include "common/base/file.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns how a run's status is told, to people and to programs. */
+/* How a run's status is told, to people and to programs. */
 #include "coordinator/status/status.h"
 
 #include "common/base/buffer.h"

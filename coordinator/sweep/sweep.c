@@ -75,7 +75,7 @@ static int plan_add(struct plan *p, const struct job *j, struct json *values, st
 static int plan_grid(struct plan *p, const struct job *j, size_t size, struct error *e)
 {
     for (size_t i = 0; i < size; i++)
-        if (plan_add(p, j, sample_grid(j->sweep, i), e) != 0)
+        if (plan_add(p, j, sweep_grid_point(j->sweep, i), e) != 0)
             return -1;
     return 0;
 }
@@ -93,7 +93,7 @@ static int plan_random(struct plan *p, const struct job *j, size_t size, struct 
 int sweep_plan(struct trials *ret, const struct job *j, struct error *e)
 {
     bool random = strcmp(j->search.sample, "random") == 0;
-    size_t size = random ? j->search.count : sample_grid_size(j->sweep, MOST_TRIALS);
+    size_t size = random ? j->search.count : sweep_grid_size(j->sweep, MOST_TRIALS);
     if (size > MOST_TRIALS)
         return error_set(e, ERROR_USAGE, "sweep: the lists span more than %d trials", MOST_TRIALS);
     struct plan p = {{allocate(size + 1, sizeof *p.trials.list), 0}, allocate(size + 1, sizeof *p.texts)};

@@ -2,7 +2,7 @@
 /* Class weights: the metrics that W1's authors printed for 2,029 and 887 train rows, and a label that train lacks. */
 #include "common/base/memory.h"
 #include "common/json/json.h"
-#include "coordinator/data/check.h"
+#include "coordinator/data/split.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -103,8 +103,8 @@ static void draws(void **state)
     assert_int_equal(json_size(list), 100);
     for (size_t i = 0; i < json_size(list); i++) {
         const struct json *draw = json_at(list, i);
-        struct json *values = sample_random(json_get(j, "sweep"), (uint64_t)json_number(json_get(draw, "seed")),
-                                            (uint32_t)json_number(json_get(draw, "n")));
+        struct json *values = sweep_random_point(json_get(j, "sweep"), (uint64_t)json_number(json_get(draw, "seed")),
+                                                 (uint32_t)json_number(json_get(draw, "n")));
         char *found = json_print(values, false), *expected = json_print(json_get(draw, "values"), false);
         assert_string_equal(found, expected);
         free(found);
