@@ -18,6 +18,7 @@
 #include "coordinator/compare/comparison.h"
 #include "coordinator/compare/comparison_text.h"
 #include "coordinator/data/check.h"
+#include "coordinator/data/split.h"
 #include "coordinator/decision/decide.h"
 #include "coordinator/dispatch/mpi_attach.h"
 #include "coordinator/events/event_log.h"

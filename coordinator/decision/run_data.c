@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "coordinator/data/check.h"
+#include "coordinator/data/split.h"
 #include "coordinator/decision/metrics.h"
 
 #include <stdlib.h>

@@ -85,7 +85,7 @@ static int plan_random(struct plan *p, const struct job *j, size_t size, struct 
 {
     uint32_t draws = (uint32_t)size * DRAWS_EACH + DRAWS_MORE;
     for (uint32_t n = 0; n < draws && p->trials.count < size + 1; n++)
-        if (plan_add(p, j, sample_random(j->sweep, j->seed, n), e) != 0)
+        if (plan_add(p, j, sweep_random_point(j->sweep, j->seed, n), e) != 0)
             return -1;
     return 0;
 }

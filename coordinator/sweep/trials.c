@@ -8,7 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
-#include "coordinator/data/check.h"
+#include "coordinator/data/split.h"
 #include "coordinator/events/event_log.h"
 #include "coordinator/job/job_variant.h"
 
