@@ -21,7 +21,7 @@ struct validation_outputs {
 struct reliability {
     double nll;   /* mean over rows, of many labels a row over rows and labels */
     double ece;   /* sum over bins of equal width of their share of the cases times |confidence - accuracy| */
-    double brier; /* mean squared distance of probabilities and labels, of classes summed over them */
+    double brier; /* mean squared distance of probabilities and labels; of more than two classes summed over them */
     struct {
         uint64_t count;
         double confidence, accuracy; /* means; 0 in an empty bin */

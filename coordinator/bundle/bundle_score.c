@@ -205,9 +205,9 @@ static int take_logits(struct bundle_score *s, const struct place *p, struct err
     if (logits_read(&l, p->logits, PART_TEST, 1, &whose, e) != 0)
         return -1;
     if (l.rows != s->rows || l.labels != s->labels) {
+        error_set(e, ERROR_FAILED, "the worker scored %u rows and %u labels of %u and %u", l.rows, l.labels, s->rows, s->labels);
         logits_free(&l);
-        return error_set(e, ERROR_FAILED, "the worker scored %u rows and %u labels of %u and %u", l.rows, l.labels, s->rows,
-                         s->labels);
+        return -1;
     }
     s->logits = l.values;
     l.values = NULL;

@@ -18,6 +18,6 @@ int tokenize_records(const char *path, const struct records *r, const struct tok
 
 /* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner,
  * required, id, label, labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input
- * line keeps its place: rows without text are an error naming the line. */
+ * line keeps its place: rows without text are an error naming the line; with labels needed they are left out. */
 int data_tokenize_file(const char *input, const struct json *inference_config, const struct tokenizer *t, const char *path,
                        bool need_labels, struct error *e);
