@@ -181,7 +181,7 @@ static int choose_model(struct draft *d, struct error *e)
         because("model", "%s: a placeholder for %s; --model accepts any BERT", d->model,
                 d->g.foreign > 0.05 ? "texts not only in English" : "English");
     } else {
-        because("model", "%s: as given by --label", d->model);
+        because("model", "%s: as given by --model", d->model);
     }
     if (model_directory_find(&directory, d->model, &absent) == 0) {
         int result = model_config_read(&config, directory, e);
