@@ -98,10 +98,10 @@ static int read_text(const char **ret, const struct record_field *f, const struc
 {
     const char *text = json_string(j);
     if (!text)
-        return refuse_type(f, "a text", j, e);
+        return refuse_type(f, "a string", j, e);
     size_t size = strlen(text);
     if ((double)size < f->min || (double)size > f->max)
-        return error_set(e, ERROR_FAILED, "field \"%s\": a text of %.0f to %.0f bytes expected, %zu found", f->name, f->min,
+        return error_set(e, ERROR_FAILED, "field \"%s\": a string of %.0f to %.0f bytes expected, %zu found", f->name, f->min,
                          f->max, size);
     *ret = text;
     return 0;

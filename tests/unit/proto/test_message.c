@@ -96,7 +96,7 @@ static void test_trial_refusals(void **state)
         const char *field, *value, *words;
     } rows[] = {
         {"colour", "1", "unknown field \"colour\""},
-        {"epochs", "\"5\"", "\"epochs\": a number expected, a text found"},
+        {"epochs", "\"5\"", "\"epochs\": a number expected, a string found"},
         {"epochs", "2.5", "\"epochs\": a whole number"},
         {"epochs", "-1", "\"epochs\": a number from 0 to 65535"},
         {"labels", "0", "\"labels\": a number from 1"},
@@ -104,9 +104,9 @@ static void test_trial_refusals(void **state)
         {"weights_by_class", "[1,\"x\"]", "\"weights_by_class\""},
         {"kind", "\"fly\"", "\"kind\": unknown value \"fly\""},
         {"kind", "null", "\"kind\": a name expected, null found"},
-        {"precision", "\"float128\"", "\"precision\": a text of 1 to 7 bytes expected, 8 found"},
+        {"precision", "\"float128\"", "\"precision\": a string of 1 to 7 bytes expected, 8 found"},
         {"multi", "1", "\"multi\": true or false expected"},
-        {"key", "\"\"", "\"key\": a text of 1 to 255"},
+        {"key", "\"\"", "\"key\": a string of 1 to 255"},
         {"seed", "\"12\"", "\"seed\": not a whole number"},
         {"seed", "\"99999999999999999999999\"", "\"seed\": not a whole number"},
         {"lr", "-1", "\"lr\": a number from 0"},
@@ -165,7 +165,8 @@ static void test_round_trips(void **state)
     message_free(&back);
     message_free(&m);
 
-    m = (struct message){.kind = MESSAGE_EPOCH_DECISION, .epoch_decision = {.lease = 1, .epoch = 2, .best = true, .metrics = json_object()}};
+    m = (struct message){.kind = MESSAGE_EPOCH_DECISION,
+                         .epoch_decision = {.lease = 1, .epoch = 2, .best = true, .metrics = json_object()}};
     json_set_number(m.epoch_decision.metrics, "f1", 0.1);
     back = round_trip(&m, SIDE_COORDINATOR);
     assert_true(back.epoch_decision.best && !back.epoch_decision.stop);
