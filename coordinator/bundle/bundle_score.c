@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the way from a bundle and a file to logits: tokenise, one score lease on one local rank. */
+/* From a bundle and a file to logits: tokenise, one score lease on one local rank. */
 #include "coordinator/bundle/bundle_score.h"
 
 #include "cluster/launcher.h"
@@ -102,30 +102,31 @@ static int leave_out(struct dataset **d, char **rows, const char *unseen, const 
     return dataset_open(d, *rows, e);
 }
 
-static int heed_known(struct bundle_score *s, struct place *p, const char *input, enum known_policy policy, struct error *e)
+static int apply_overlap_policy(struct bundle_score *s, struct place *p, const char *input, enum overlap_policy policy,
+                                struct error *e)
 {
     struct known_rows *k;
     uint32_t rows = dataset_rows(s->data);
-    if (policy == KNOWN_ANY || read_known(&k, p, e) != 0)
-        return policy == KNOWN_ANY ? 0 : -1;
+    if (policy == OVERLAP_ANY || read_known(&k, p, e) != 0)
+        return policy == OVERLAP_ANY ? 0 : -1;
     s->knows = k != NULL;
     for (uint32_t i = 0; k && i < rows; i++)
         s->known[known_rows_find(k, s->data, i)]++;
     uint32_t train = s->known[PART_TRAIN], seen = train + s->known[PART_VALIDATION];
     int status = 0;
-    if (policy == KNOWN_REFUSE_TRAIN && train > 0)
+    if (policy == OVERLAP_REFUSE_TRAIN && train > 0)
         status = error_set(
             e, ERROR_DATA,
             "%s: %u of its %u rows are among those that the bundle was trained on, so metrics would flatter it; leave them "
             "out (evaluate: --unseen) or take them as they are (--allow-train)",
             input, train, rows);
-    else if (policy == KNOWN_LEAVE_OUT && !k)
+    else if (policy == OVERLAP_LEAVE_OUT && !k)
         status =
             error_set(e, ERROR_DATA,
                       "%s: nothing can be left out of it by a bundle without known_rows.bin; publish the bundle again", input);
-    else if (policy == KNOWN_LEAVE_OUT && seen == rows)
+    else if (policy == OVERLAP_LEAVE_OUT && seen == rows)
         status = error_set(e, ERROR_DATA, "%s: all %u rows are among those that the bundle was trained or tuned on", input, rows);
-    else if (policy == KNOWN_LEAVE_OUT && seen > 0)
+    else if (policy == OVERLAP_LEAVE_OUT && seen > 0)
         status = leave_out(&s->data, &p->rows, p->unseen, k, e);
     known_rows_destroy(&k);
     return status;
@@ -253,7 +254,7 @@ int bundle_score_run(struct bundle_score *ret, const char *bundle, const char *i
     if (status == 0)
         status = dataset_open(&s.data, p.rows, e);
     if (status == 0)
-        status = heed_known(&s, &p, input, o->known, e);
+        status = apply_overlap_policy(&s, &p, input, o->overlap, e);
     if (status == 0) {
         s.rows = dataset_rows(s.data);
         s.labels = bundle_labels(s.bundle)->count;

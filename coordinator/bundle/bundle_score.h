@@ -20,17 +20,17 @@ struct bundle_score {
 };
 
 /* What happens to rows that the bundle was made from. */
-enum known_policy {
-    KNOWN_ANY,          /* scored as any other; not looked for */
-    KNOWN_COUNT,        /* scored and counted */
-    KNOWN_REFUSE_TRAIN, /* ERROR_DATA if one was trained on, else scored and counted */
-    KNOWN_LEAVE_OUT     /* rows trained on or tuned on are left out; ERROR_DATA if none is left */
+enum overlap_policy {
+    OVERLAP_ANY,          /* scored as any other; not looked for */
+    OVERLAP_COUNT,        /* scored and counted */
+    OVERLAP_REFUSE_TRAIN, /* ERROR_DATA if one was trained on, else scored and counted */
+    OVERLAP_LEAVE_OUT     /* rows trained on or tuned on are left out; ERROR_DATA if none is left */
 };
 
 struct bundle_score_options {
     const char *device;
     int threads; /* 0: all cores */
-    enum known_policy known;
+    enum overlap_policy overlap;
 };
 
 /* need_labels: rows must carry the label field (evaluate). */

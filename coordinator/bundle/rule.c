@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the changes of a decision rule. */
+/* Changes of a bundle's decision rule. */
 #include "coordinator/bundle/rule.h"
 
 #include "common/base/clock.h"

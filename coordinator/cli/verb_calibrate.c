@@ -201,7 +201,7 @@ int verb_calibrate(const struct arguments *a, struct error *e)
 {
     const char *method = argument(a, "method");
     struct bundle_score_options o = {.device = argument(a, "device"),
-                                     .known = argument_given(a, "allow-train") ? KNOWN_ANY : KNOWN_REFUSE_TRAIN};
+                                     .overlap = argument_given(a, "allow-train") ? OVERLAP_ANY : OVERLAP_REFUSE_TRAIN};
     if (strcmp(method, "temperature") != 0 && strcmp(method, "vector") != 0)
         return error_set(e, ERROR_USAGE, "--method: expected temperature or vector, found \"%s\"", method);
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0)

@@ -164,18 +164,20 @@ static void print_result(const struct metrics *f, const struct bundle_score *s, 
     json_destroy(&o);
 }
 
-static enum known_policy policy_of(const struct arguments *a)
+static enum overlap_policy policy_of(const struct arguments *a)
 {
-    return argument_given(a, "unseen") ? KNOWN_LEAVE_OUT : argument_given(a, "allow-train") ? KNOWN_COUNT : KNOWN_REFUSE_TRAIN;
+    return argument_given(a, "unseen")        ? OVERLAP_LEAVE_OUT
+           : argument_given(a, "allow-train") ? OVERLAP_COUNT
+                                              : OVERLAP_REFUSE_TRAIN;
 }
 
 /* What of the file the bundle has seen before, for people. */
-static void tell_known(const struct bundle_score *s, const char *data, enum known_policy policy)
+static void tell_known(const struct bundle_score *s, const char *data, enum overlap_policy policy)
 {
     const uint32_t *known = s->known, seen = known[PART_TRAIN] + known[PART_VALIDATION];
     if (!s->knows)
         return;
-    if (policy == KNOWN_LEAVE_OUT)
+    if (policy == OVERLAP_LEAVE_OUT)
         log_info("%s: %u rows that the bundle was trained on and %u that it was tuned on are excluded; %u remain, %u of them "
                  "from its test part",
                  data, known[PART_TRAIN], known[PART_VALIDATION], s->rows, known[PART_TEST]);
@@ -225,7 +227,7 @@ static int write_junit(const char *path, const struct gate *g, const char *bundl
 int verb_evaluate(const struct arguments *a, struct error *e)
 {
     struct bundle_score s;
-    struct bundle_score_options o = {.device = argument(a, "device"), .known = policy_of(a)};
+    struct bundle_score_options o = {.device = argument(a, "device"), .overlap = policy_of(a)};
     struct gate gate = {0};
     if (argument_given(a, "unseen") && argument_given(a, "allow-train"))
         return error_set(e, ERROR_USAGE, "--unseen excludes the rows that --allow-train accepts: give only one of them");
@@ -235,7 +237,7 @@ int verb_evaluate(const struct arguments *a, struct error *e)
         bundle_score_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
         return -1;
     size_t which = find_gate(argument(a, "metric"), bundle_score_kind(&s).kind);
-    tell_known(&s, a->positional[1], o.known);
+    tell_known(&s, a->positional[1], o.overlap);
     struct truth truth;
     struct metrics f;
     truth_read(&truth, s.data, NULL, s.rows, bundle_score_kind(&s).positive);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns liblinear. */
+/* liblinear, which only this file includes. */
 #include "coordinator/compare/linear.h"
 
 #include "common/base/memory.h"

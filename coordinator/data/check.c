@@ -10,6 +10,7 @@
 #include "common/text/tokenizer.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/data_report.h"
+#include "coordinator/data/tokenize.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,11 +76,6 @@ static int check_labels(const struct job *j, const struct records *r, struct err
         return error_set(e, ERROR_DATA, "%s: field '%s' has only one label, '%s'; a classifier needs at least two",
                          j->data.path ? j->data.path : j->data.train_path, j->data.label, r->labels[0]);
     return 0;
-}
-
-char *data_rows_path(const char *directory, const char *made_from)
-{
-    return format_string("%s/tokens/%.16s.rows", directory, made_from);
 }
 
 static char *facts_path(const struct job *j, const char *hash)

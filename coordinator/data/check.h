@@ -17,7 +17,5 @@ void data_print_check(const struct json *check); /* the report for people, on st
 /* Opens what data_check made (running it first if needed); label names as used, in order (strings borrowed from *check). */
 int data_open(struct dataset **ret, struct json **check, const struct job *j, struct error *e);
 
-/* Where the rows file of a run directory lies whose check.json says `made_from`. Caller frees. */
-char *data_rows_path(const char *directory, const char *made_from);
 /* What the check stage knows of the rows. Caller frees. */
 int data_facts(struct row_facts *ret, const struct job *j, const struct json *check, uint32_t rows, struct error *e);

@@ -150,3 +150,8 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
     names_free(&in.ignored);
     return result;
 }
+
+char *data_rows_path(const char *directory, const char *made_from)
+{
+    return format_string("%s/tokens/%.16s.rows", directory, made_from);
+}

@@ -21,3 +21,6 @@ int tokenize_records(const char *path, const struct records *r, const struct tok
  * line keeps its place: rows without text are an error naming the line; with labels needed they are left out. */
 int data_tokenize_file(const char *input, const struct json *inference_config, const struct tokenizer *t, const char *path,
                        bool need_labels, struct error *e);
+
+/* Where the rows file of a run directory lies whose check.json says `made_from`. Caller frees. */
+char *data_rows_path(const char *directory, const char *made_from);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the way from logits and a rule to metrics. */
+/* From logits and a rule to metrics. */
 #include "coordinator/decision/metrics.h"
 
 #include "common/base/memory.h"

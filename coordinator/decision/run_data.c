@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "coordinator/data/check.h"
 #include "coordinator/data/split.h"
+#include "coordinator/data/tokenize.h"
 #include "coordinator/decision/metrics.h"
 
 #include <stdlib.h>

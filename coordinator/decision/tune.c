@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the choice of thresholds and how it is shown. */
+/* Thresholds: the search, and how they are shown. */
 #include "coordinator/decision/tune.h"
 
 #include "common/base/memory.h"

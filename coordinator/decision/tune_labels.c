@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the thresholds of many labels a row. */
+/* Thresholds of many labels a row. */
 #include "common/base/memory.h"
 #include "common/score/labels.h"
 #include "coordinator/decision/tune.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the validation part and the choice of an epoch on it. */
+/* The validation part, and the choice of an epoch on it. */
 #include "coordinator/decision/validation.h"
 
 #include "common/base/memory.h"

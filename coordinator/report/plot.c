@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns gnuplot: its script, its child process, and what becomes of its SVG in a page. */
+/* gnuplot: its script, its child process, and what becomes of its SVG in a page. */
 #include "coordinator/report/plot.h"
 
 #include "common/base/buffer.h"

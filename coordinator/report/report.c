@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the making of report.html: reads the run, draws, writes the page. */
+/* report.html: reads the run, draws, writes the page. */
 #include "coordinator/report/report.h"
 
 #include "common/base/file.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns how pieces of a page are written. */
+/* How pieces of a page are written. */
 #include "coordinator/report/report_html.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the top of a report and what it says of results, trials, thresholds and calibration. */
+/* The top of a report: results, trials, thresholds and calibration. */
 #include "coordinator/report/report_page.h"
 
 #include "common/base/memory.h"

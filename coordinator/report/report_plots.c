@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what a report's plots show. */
+/* What a report's plots show. */
 #include "coordinator/report/report_plots.h"
 
 #include "common/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what a report says of labels, errors, data and provenance, and its end. */
+/* Labels, errors, data and provenance, and the end of a report. */
 #include "coordinator/report/report_page.h"
 #include "coordinator/report/report_texts.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the metrics of a report that are worked out from logits. */
+/* Metrics of a report that are computed from logits. */
 #include "coordinator/report/report_scores.h"
 
 #include "common/base/memory.h"

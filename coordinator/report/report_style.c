@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the look of a report, and the few lines of script that sort its tables. */
+/* The style sheet of a report, and the script that sorts its tables. */
 #include "coordinator/report/report_html.h"
 
 const char report_style[] =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the second reading of the user's data, for the rows that a report shows. */
+/* Reads the user's data again, for the rows that a report shows. */
 #include "coordinator/report/report_texts.h"
 
 #include "common/base/memory.h"

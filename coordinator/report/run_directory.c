@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the reading of a run's directory for a report. */
+/* Reads a run's directory for a report. */
 #include "coordinator/report/run_directory.h"
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/jsonl.h"
-#include "coordinator/data/check.h"
+#include "coordinator/data/tokenize.h"
 #include "coordinator/events/event_log.h"
 
 #include <stdlib.h>

@@ -18,7 +18,7 @@
 
 #define TAIL 4096 /* bytes of metrics.jsonl; a line is a few hundred */
 
-const char *const trial_status_names[TRIAL_STATES] = {"queued", "running", "done", "failed", "pruned"};
+const char *const trial_state_names[TRIAL_STATES] = {"queued", "running", "done", "failed", "pruned"};
 
 static double number_of(const struct json *object, const char *key)
 {
@@ -63,7 +63,7 @@ static struct status_trial *trial_of(struct status *s, const char *key)
 /* What the events of a trial say of its state, and the keys that they bring. */
 static const struct {
     const char *event;
-    enum trial_status state;
+    enum trial_state state;
     const char *inside; /* the object that holds the keys; NULL: the event */
     struct {
         const char *key;
@@ -74,15 +74,15 @@ static const struct {
     {                                                                                                                            \
 #name, offsetof(struct status_trial, name)                                                                               \
     }
-    {"trial_started", TRIAL_IS_QUEUED, "options", {KEY(epochs), KEY(batch)}},
-    {"lease", TRIAL_IS_RUNNING, NULL, {KEY(attempt)}},
+    {"trial_started", TRIAL_QUEUED, "options", {KEY(epochs), KEY(batch)}},
+    {"lease", TRIAL_RUNNING, NULL, {KEY(attempt)}},
     {"epoch",
-     TRIAL_IS_RUNNING,
+     TRIAL_RUNNING,
      "metrics",
      {KEY(epoch), KEY(validation_loss), {"micro_f1", offsetof(struct status_trial, f1)}, KEY(f1)}},
-    {"trial_done", TRIAL_IS_DONE, NULL, {KEY(best_epoch), KEY(epochs_done), KEY(seconds)}},
-    {"trial_failed", TRIAL_IS_FAILED, NULL, {{0}}},
-    {"trial_pruned", TRIAL_IS_PRUNED, NULL, {{0}}},
+    {"trial_done", TRIAL_DONE, NULL, {KEY(best_epoch), KEY(epochs_done), KEY(seconds)}},
+    {"trial_failed", TRIAL_FAILED, NULL, {{0}}},
+    {"trial_pruned", TRIAL_PRUNED, NULL, {{0}}},
 #undef KEY
 };
 
@@ -93,7 +93,7 @@ static void take_trial_event(struct status *s, const struct json *event, const c
         if (strcmp(name, trial_events[i].event))
             continue;
         struct status_trial *t = trial_of(s, key);
-        if (trial_events[i].state == TRIAL_IS_QUEUED) { /* made from other things than one of this name before */
+        if (trial_events[i].state == TRIAL_QUEUED) { /* made from other things than one of this name before */
             *t = new_trial(key);
             t->steps = number_of(event, "steps");
         }
@@ -158,8 +158,8 @@ static void free_group_of(struct status *s, const struct json *event)
 static void lose_group(struct status *s, struct status_group *g)
 {
     struct status_trial *t = g->trial ? trial_of(s, g->trial) : NULL;
-    if (t && t->state == TRIAL_IS_RUNNING)
-        t->state = TRIAL_IS_QUEUED;
+    if (t && t->state == TRIAL_RUNNING)
+        t->state = TRIAL_QUEUED;
     g->trial = NULL;
     g->gone = true;
 }
@@ -180,8 +180,8 @@ static void lose_all_groups(struct status *s)
     for (size_t i = 0; i < s->group_count; i++)
         lose_group(s, &s->groups[i]);
     for (size_t i = 0; i < s->trial_count; i++)
-        if (s->trials[i].state == TRIAL_IS_RUNNING)
-            s->trials[i].state = TRIAL_IS_QUEUED;
+        if (s->trials[i].state == TRIAL_RUNNING)
+            s->trials[i].state = TRIAL_QUEUED;
 }
 
 static void on_run_started(struct status *s, const struct json *event)
@@ -321,7 +321,7 @@ static void read_metrics(struct status_trial *t, const char *directory)
 
 static double examples_left(const struct status_trial *t)
 {
-    double done = t->state == TRIAL_IS_RUNNING && !isnan(t->step) ? t->step : 0;
+    double done = t->state == TRIAL_RUNNING && !isnan(t->step) ? t->step : 0;
     return fmax(0, t->steps - done) * t->batch;
 }
 
@@ -332,10 +332,10 @@ static void estimate(struct status *s)
     double left = 0, rate = 0, longest = 0;
     for (size_t i = 0; i < s->trial_count; i++) {
         struct status_trial *t = &s->trials[i];
-        if (t->state != TRIAL_IS_QUEUED && t->state != TRIAL_IS_RUNNING)
+        if (t->state != TRIAL_QUEUED && t->state != TRIAL_RUNNING)
             continue;
         left += examples_left(t);
-        if (t->state != TRIAL_IS_RUNNING || !(t->examples_per_second > 0))
+        if (t->state != TRIAL_RUNNING || !(t->examples_per_second > 0))
             continue;
         rate += t->examples_per_second;
         t->eta = examples_left(t) / t->examples_per_second;
@@ -368,7 +368,7 @@ int status_read(struct status *ret, const char *directory, struct error *e)
     look_for_process(&s);
     for (size_t i = 0; i < s.trial_count; i++) {
         s.in_state[s.trials[i].state] += !status_is_score(&s.trials[i]);
-        if (s.trials[i].state == TRIAL_IS_RUNNING)
+        if (s.trials[i].state == TRIAL_RUNNING)
             read_metrics(&s.trials[i], directory);
     }
     estimate(&s);

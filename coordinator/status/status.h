@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/json/json.h"
+#include "coordinator/events/trial_state.h"
 
 #include <stdint.h>
 
@@ -15,13 +16,12 @@ enum run_state {
     RUN_DEAD     /* its process is gone and said nothing */
 };
 
-enum trial_status { TRIAL_IS_QUEUED, TRIAL_IS_RUNNING, TRIAL_IS_DONE, TRIAL_IS_FAILED, TRIAL_IS_PRUNED, TRIAL_STATES };
-extern const char *const trial_status_names[TRIAL_STATES]; /* "queued", ... */
+extern const char *const trial_state_names[TRIAL_STATES]; /* "queued", ... */
 
 /* Numbers that are not known (yet) are NaN. Texts point into `events`. */
 struct status_trial {
     const char *key, *group, *why, *time; /* group: that has it; why: failed or pruned; time: of its last event */
-    enum trial_status state;
+    enum trial_state state;
     double attempt, batch, steps, epochs;                         /* steps: of the whole trial */
     double step, epoch, loss, tokens_per_second, gemm_share;      /* of its last line; while running */
     double examples_per_second, quiet;                            /* quiet: seconds since that line was written */

@@ -99,17 +99,17 @@ static void add_counts(struct buffer *b, const struct status *s)
     buffer_printf(b, "%zu", all);
     for (int i = 0; i < TRIAL_STATES; i++)
         if (s->in_state[i])
-            buffer_printf(b, "%s%zu %s", said++ ? ", " : ": ", s->in_state[i], trial_status_names[i]);
+            buffer_printf(b, "%s%zu %s", said++ ? ", " : ": ", s->in_state[i], trial_state_names[i]);
 }
 
 static void add_trial(struct buffer *b, const struct status_trial *t)
 {
-    buffer_printf(b, "  %-32s %-8s", t->key, trial_status_names[t->state]);
+    buffer_printf(b, "  %-32s %-8s", t->key, trial_state_names[t->state]);
     if (t->why) {
         buffer_printf(b, " %s\n", t->why);
         return;
     }
-    if (t->state == TRIAL_IS_DONE) {
+    if (t->state == TRIAL_DONE) {
         if (t->best_epoch > 0) /* a score has none */
             add_number(b, " best epoch %.0f", t->best_epoch);
     } else {
@@ -135,8 +135,7 @@ static void add_trial(struct buffer *b, const struct status_trial *t)
 /* Those under way first: where lines are few, they are what is wanted. */
 static void add_trials(struct buffer *b, const struct status *s)
 {
-    static const enum trial_status order[TRIAL_STATES] = {TRIAL_IS_RUNNING, TRIAL_IS_FAILED, TRIAL_IS_DONE, TRIAL_IS_PRUNED,
-                                                          TRIAL_IS_QUEUED};
+    static const enum trial_state order[TRIAL_STATES] = {TRIAL_RUNNING, TRIAL_FAILED, TRIAL_DONE, TRIAL_PRUNED, TRIAL_QUEUED};
     buffer_text(b, "trials: ");
     add_counts(b, s);
     add_duration(b, "; ETA ", s->eta);
@@ -221,7 +220,7 @@ char *status_line(const struct status *s)
     add_duration(&b, "; ETA ", s->eta);
     for (size_t i = 0, said = 0; i < s->trial_count && said < 4; i++) {
         const struct status_trial *t = &s->trials[i];
-        if (t->state != TRIAL_IS_RUNNING)
+        if (t->state != TRIAL_RUNNING)
             continue;
         said++;
         buffer_printf(&b, "; %s", t->key);
@@ -267,7 +266,7 @@ static struct json *json_of_trial(const struct status_trial *t)
                    NUMBER(eta)};
 #undef NUMBER
     struct json *j = json_object();
-    json_set_string(j, "state", trial_status_names[t->state]);
+    json_set_string(j, "state", trial_state_names[t->state]);
     json_set_string(j, "group", t->group);
     json_set_string(j, "why", t->why);
     json_set_string(j, "time", t->time);
@@ -315,7 +314,7 @@ struct json *status_json(const struct status *s)
         json_set_string(stages, text_of(s->stages[i], "stage"), text_of(s->stages[i], "time"));
     struct json *counts = json_set(j, "counts", json_object());
     for (int i = 0; i < TRIAL_STATES; i++)
-        json_set_number(counts, trial_status_names[i], (double)s->in_state[i]);
+        json_set_number(counts, trial_state_names[i], (double)s->in_state[i]);
     json_set_number(j, "eta", s->eta);
     struct json *groups = json_set(j, "groups", json_array()), *trials = json_set(j, "trials", json_object()),
                 *deaths = json_set(j, "deaths", json_array());

@@ -201,7 +201,7 @@ static void make_input(bool multi)
     fclose(f);
 }
 
-static const struct bundle_score_options plain = {.device = "cpu", .threads = 1, .known = KNOWN_ANY};
+static const struct bundle_score_options plain = {.device = "cpu", .threads = 1, .overlap = OVERLAP_ANY};
 
 static void expect_nothing_left(void)
 {
@@ -347,10 +347,10 @@ static void test_known_rows(void **state)
     struct bundle_score_options o = plain;
     make_bundle(two_text, 2, false);
     make_input(false);
-    o.known = KNOWN_LEAVE_OUT;
+    o.overlap = OVERLAP_LEAVE_OUT;
     expect_refusal(BUNDLE, INPUT, &o, ERROR_DATA, "known_rows.bin"); /* the bundle does not tell */
     remember_rows();
-    o.known = KNOWN_COUNT;
+    o.overlap = OVERLAP_COUNT;
     struct bundle_score s = run(&o, true);
     assert_true(s.knows);
     assert_int_equal(s.rows, ROWS);
@@ -358,9 +358,9 @@ static void test_known_rows(void **state)
     for (int part = 0; part <= PART_COUNT; part++)
         assert_int_equal(s.known[part], expected[part]);
     bundle_score_free(&s);
-    o.known = KNOWN_REFUSE_TRAIN;
+    o.overlap = OVERLAP_REFUSE_TRAIN;
     expect_refusal(BUNDLE, INPUT, &o, ERROR_DATA, "4 of its 9 rows");
-    o.known = KNOWN_LEAVE_OUT;
+    o.overlap = OVERLAP_LEAVE_OUT;
     s = run(&o, true);
     assert_int_equal(s.rows, 3);
     static const char *const left[] = {"r6", "r7", "r8"};
