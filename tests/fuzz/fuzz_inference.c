@@ -18,9 +18,9 @@ static void check_refusal(const struct error *e)
 
 static void check_rule(const struct json *inference, const struct label_set *labels)
 {
-    struct decision d = {0};
+    struct decision_rule d = {0};
     struct error e = {0};
-    if (decision_read(&d, inference, labels, POSITIONS, "fuzz", &e)) {
+    if (decision_rule_read(&d, inference, labels, POSITIONS, "fuzz", &e)) {
         check_refusal(&e);
         return;
     }
@@ -30,7 +30,7 @@ static void check_rule(const struct json *inference, const struct label_set *lab
     for (uint32_t i = 0; i < labels->count; i++)
         if (!(d.temperatures[i] >= 1e-6 && d.temperatures[i] <= 1e6) || !(d.thresholds[i] >= 0 && d.thresholds[i] <= 1))
             abort();
-    decision_free(&d);
+    decision_rule_free(&d);
 }
 
 static void check_labels(const struct json *config)

@@ -162,8 +162,8 @@ static void make_bundle(const char *inference_text, uint32_t labels, bool multi)
                        .data = weights,
                        .size = labels * 24 * sizeof(float)};
     struct model_config model;
-    struct tokenizer *tokenizer;
-    struct json *inference;
+    struct tokenizer *tokenizer = NULL;
+    struct json *inference = NULL;
     if (directory_remove(BUNDLE, &e) || directory_create(PLACE "/model", &e) ||
         safetensors_write(PLACE "/w.safetensors", &t, 1, metadata, &e) ||
         json_parse(&inference, inference_text, strlen(inference_text), "test", &e))

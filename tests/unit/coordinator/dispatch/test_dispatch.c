@@ -113,9 +113,10 @@ static void train_well(struct actor *a, const struct message_lease *l)
     uint32_t epoch = 0;
     bool stop = false;
     while (!stop && epoch < l->trial.epochs) {
+        epoch++;
         struct message m = {
             .kind = MESSAGE_EPOCH,
-            .epoch = {.lease = a->lease, .epoch = ++epoch, .train_loss = 1.0 / epoch, .logits = (char *)"/logits.h5"}};
+            .epoch = {.lease = a->lease, .epoch = epoch, .train_loss = 1.0 / epoch, .logits = (char *)"/logits.h5"}};
         say(a, &m);
         do {
             if (!hear(a, &m))

@@ -235,7 +235,7 @@ static void check_evaluation(struct device *d, const struct device_case *of, con
     if (training) /* far smaller steps of training */
         limits = (struct model_limits){3, 2, true, batch.view.T, r.B};
     struct parameters *p;
-    struct model *m;
+    struct model *m = NULL;
     if (parameters_create(&p, d, &c, training, &e) < 0 || model_create(&m, p, &c, &limits, &e) < 0)
         fail_msg("%s", e.message);
     make_weights(p, golden_number(f, "seed"));

@@ -7,7 +7,7 @@
 static void load(struct bench *n, const char *directory)
 {
     struct error e = {0};
-    char *weights, *report;
+    char *weights = NULL, *report = NULL;
     if (model_directory_weights(&weights, directory, &e) < 0 || parameters_load_pretrained(n->p, weights, 1, &report, &e) < 0)
         fail_msg("%s", e.message);
     print_message("%s\n", report);
