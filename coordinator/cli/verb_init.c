@@ -33,6 +33,7 @@ struct draft {
     struct records records;
     uint64_t *label_rows; /* (labels) */
     uint32_t p50, p95, longest /* tokens of a row, estimated */, limit /* of the model; 0: not known */;
+    uint32_t width; /* of the model; 0: not known */
     struct json *job, *section;
 };
 
@@ -189,6 +190,7 @@ static int choose_model(struct draft *d, struct error *e)
         if (result)
             return -1;
         d->limit = config.positions;
+        d->width = config.width;
     }
     json_set_string(d->job, "model", d->model);
     return 0;
@@ -341,37 +343,61 @@ static uint32_t choose_length(struct draft *d)
     return length;
 }
 
-static void choose_training(struct draft *d)
+/* Small encoders learn at higher rates than wide ones. */
+static void choose_rate(struct draft *d)
 {
-    static const struct {
-        size_t rows;
-        uint32_t epochs;
-    } table[] = {{1000, 6}, {5000, 4}, {50000, 3}, {SIZE_MAX, 2}};
-    size_t k = 0;
-    while (d->records.count >= table[k].rows)
-        k++;
-    uint32_t length = choose_length(d), batch = d->records.count < 10000 ? 16 : 32,
-             epochs = table[k].epochs + (d->g.multi ? 2 : 0);
-    d->section = json_set(d->job, "train", json_object());
-    json_set_number(d->section, "lr", 3e-5);
+    double lr = d->width && d->width <= 400 ? 1e-4 : d->width <= 800 ? 5e-5 : 2e-5;
+    json_set_number(d->section, "lr", lr);
+    json_set_number(d->section, "warmup", 0.1);
+    if (d->width)
+        because("train.lr", "%g: for an encoder %u wide", lr, d->width);
+    else
+        because("train.lr", "%g: for an encoder 768 wide; the model is not here to look at", lr);
+}
+
+/* So many epochs that the optimizer takes enough steps to tell the labels apart. */
+static void choose_epochs(struct draft *d)
+{
+    uint32_t batch = d->records.count < 10000 ? 16 : 32;
+    double steps = ceil(0.7 * (double)d->records.count / batch), wanted = fmax(600, 25.0 * (double)d->records.label_count);
+    uint32_t epochs = (uint32_t)fmin(fmax(ceil(wanted / steps), 3), 10);
     json_set_number(d->section, "epochs", epochs);
     json_set_number(d->section, "batch", batch);
-    json_set_number(d->section, "max_length", length);
-    json_set_string(d->section, "truncation",
-                    d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
-                                                                                                      : "longest_first");
-    json_set_number(d->section, "warmup", 0.1);
-    because("train.epochs", "%u: for %zu rows; set train.patience to stop early", epochs, d->records.count);
     because("train.batch", "%u: %s", batch,
             batch == 16 ? "small batches learn more from fewer than 10,000 rows" : "enough rows for larger batches");
-    if (!d->g.multi)
+    because("train.epochs", "%u: %.0f steps each; the best epoch by train.select is kept, and train.patience stops early", epochs,
+            steps);
+}
+
+/* Weights pay where the rule cannot make up for a rare label: of two labels the threshold can, of many classes they cost the
+ * others. */
+static void choose_weights(struct draft *d)
+{
+    if (!d->g.multi) {
+        json_set_string(d->section, "class_weights", "none");
+        because("train.class_weights", "none: %s",
+                d->records.label_count == 2 ? "the threshold is tuned on validation"
+                                            : "weights for rare labels cost more errors on the others than they save");
         return;
+    }
     struct json *weights = json_set(d->section, "pos_weight", json_array());
     json_append(weights, json_of_number(1));
     json_append(weights, json_of_number(50));
     json_set_string(d->section, "select", "micro_f1");
     because("train.pos_weight", "[1, 50]: most labels are absent from most rows");
     because("train.select", "micro_f1: the loss alone does not show when rare labels start to be predicted");
+}
+
+static void choose_training(struct draft *d)
+{
+    d->section = json_set(d->job, "train", json_object());
+    choose_rate(d);
+    choose_epochs(d);
+    json_set_number(d->section, "max_length", choose_length(d));
+    json_set_string(d->section, "truncation",
+                    d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
+                                                                                                      : "longest_first");
+    choose_weights(d);
 }
 
 static int make_job(struct draft *d, struct error *e)

@@ -86,13 +86,23 @@ static int answer_vector(struct label_answer *a, const struct label_question *q,
 
 /* ---- names that the job gives ---- */
 
+/* Blanks around a name that the job gives count as little as those around a value. */
+static bool same_name(const char *given, const char *text)
+{
+    given += strspn(given, " \t\r\n");
+    size_t size = strlen(given);
+    while (size > 0 && strchr(" \t\r\n", given[size - 1]))
+        size--;
+    return strlen(text) == size && memcmp(given, text, size) == 0;
+}
+
 /* The given name that a value spells: as a text, as a number of the same value, or true and false in any case. */
 static uint32_t named(const struct label_question *q, uint32_t value)
 {
     const char *text = label_text(q->values, value);
     const struct label_value *v = &q->values->values[value];
     for (size_t i = 0; i < q->given->count; i++)
-        if (!strcmp(q->given->names[i], text))
+        if (same_name(q->given->names[i], text))
             return (uint32_t)i;
     char *number = v->numeric ? number_text(v->number) : NULL;
     uint32_t found = UINT32_MAX;
@@ -106,7 +116,7 @@ static uint32_t named(const struct label_question *q, uint32_t value)
 static bool is_ignored(const struct label_question *q, uint32_t value)
 {
     for (size_t i = 0; i < q->ignored->count; i++)
-        if (!strcmp(q->ignored->names[i], label_text(q->values, value)))
+        if (same_name(q->ignored->names[i], label_text(q->values, value)))
             return true;
     return false;
 }

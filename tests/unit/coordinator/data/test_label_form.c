@@ -228,7 +228,7 @@ static void what_is_ambiguous_is_asked(void **state)
 {
     (void)state;
     static char *stars[] = {"1", "2", "3"}, *five[] = {"a", "b", "c", "d", "e"}, *yes_no[] = {"yes", "no"},
-                *truth[] = {"True", "False"};
+                *truth[] = {"True", "False"}, *blanks[] = {" yes", "no "};
     static const struct {
         const char *rows[4]; /* label values as JSON */
         struct text_fields names;
@@ -245,6 +245,7 @@ static void what_is_ambiguous_is_asked(void **state)
         {{"1", "2", "3"}, {stars, 3}, false, "auto", "0 1 2 ", NULL},
         {{"0", "2"}, {stars, 3}, false, "name", NULL, "label '0' is not one of data.labels"},
         {{"1", "0", "true"}, {yes_no, 2}, false, "auto", "1 0 1 ", NULL},
+        {{"\"yes \"", "\"no\""}, {blanks, 2}, false, "auto", "0 1 ", "1 labels had blanks around them"},
         {{"true", "false"}, {truth, 2}, false, "auto", "0 1 ", NULL},
         {{"\"No\""},
          {yes_no, 2},
