@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error e = {0};
     struct job j;
     if (!path[0])
-        snprintf(path, sizeof path, "/tmp/fuzz_job.%d.json", (int)getpid());
+        snprintf(path, sizeof path, "%s/fuzz_job.%d.json", directory_exists("/dev/shm") ? "/dev/shm" : "/tmp", (int)getpid());
     if (file_write(path, data, size, &e) != 0)
         abort();
     if (job_read(&j, path, NULL, 0, &e) == 0) {
