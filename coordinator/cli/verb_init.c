@@ -6,8 +6,10 @@
 #include "common/format/model_config.h"
 #include "common/format/stream.h"
 #include "coordinator/cli/verbs.h"
+#include "coordinator/data/data_problems.h"
 #include "coordinator/data/guess.h"
 #include "coordinator/data/records.h"
+#include "coordinator/data/row_facts.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -281,6 +283,27 @@ static void choose_rare(struct draft *d)
     because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn or to measure", least, rare);
 }
 
+/* What `check` would stop at is settled here: repeats with other labels go, other repeats stay in one part. */
+static void choose_repeats(struct draft *d)
+{
+    uint32_t *exact = exact_duplicates(&d->records);
+    size_t repeats = 0, conflicts = 0;
+    for (uint32_t i = 0; i < d->records.count; i++) {
+        repeats += exact[i] != i;
+        conflicts += exact[i] != i && !records_agree(&d->records.rows[i], &d->records.rows[exact[i]]);
+    }
+    free(exact);
+    if ((double)repeats <= PROBLEM_SHARE * (double)d->records.count)
+        return;
+    bool drop = (double)conflicts > PROBLEM_SHARE * (double)d->records.count;
+    json_set_string(d->section, "repeats", drop ? "drop" : "group");
+    if (drop)
+        because("data.repeats", "drop: %zu rows repeat another's text, %zu of them with another label; the first of each stays",
+                repeats, conflicts);
+    else
+        because("data.repeats", "group: %zu rows repeat another's text; they stay in one part with it", repeats);
+}
+
 static void choose_data(struct draft *d)
 {
     const struct guess *g = &d->g;
@@ -319,6 +342,7 @@ static void choose_data(struct draft *d)
     choose_labels(d);
     choose_positive(d);
     choose_rare(d);
+    choose_repeats(d);
 }
 
 /* ---- split, train ---- */

@@ -10,6 +10,7 @@
 #include "common/text/tokenizer.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/data_report.h"
+#include "coordinator/data/repeats.h"
 #include "coordinator/data/tokenize.h"
 
 #include <stdio.h>
@@ -83,15 +84,32 @@ static char *facts_path(const struct job *j, const char *hash)
     return format_string("%s/tokens/%.16s.facts", j->out, hash);
 }
 
+/* *exact and *near of the rows that are left after data.repeats. */
+static int treat_repeats(struct repeats *done, uint32_t **exact, struct near_duplicates *near, const struct job *j,
+                         struct records *r, struct error *e)
+{
+    *exact = exact_duplicates(r);
+    if (near_duplicates_find(near, r, *exact, e))
+        return -1;
+    *done = repeats_apply(r, j->data.repeats, near);
+    if (!done->dropped)
+        return 0;
+    free(*exact);
+    near_duplicates_free(near);
+    *exact = exact_duplicates(r);
+    return near_duplicates_find(near, r, *exact, e);
+}
+
 /* The rows file and the facts of its rows. */
-static int write_rows(const struct job *j, const struct tokenizer *t, const struct records *r, const char *rows,
-                      const char *facts, struct json **ret, struct error *e)
+static int write_rows(const struct job *j, const struct tokenizer *t, struct records *r, const char *rows, const char *facts,
+                      struct json **ret, struct error *e)
 {
     struct token_lengths lengths = {.tokens = allocate(r->count, sizeof *lengths.tokens)};
     struct near_duplicates near = {0};
     struct row_facts f = {0};
-    uint32_t *exact = exact_duplicates(r);
-    int result = near_duplicates_find(&near, r, exact, e);
+    struct repeats repeats = {0};
+    uint32_t *exact;
+    int result = treat_repeats(&repeats, &exact, &near, j, r, e);
     if (!result)
         result = tokenize_records(rows, r, t, j->train.max_length, j->train.truncation, (uint32_t)r->label_count, j->multi,
                                   &lengths, e);
@@ -103,6 +121,10 @@ static int write_rows(const struct job *j, const struct tokenizer *t, const stru
         char fingerprint[FINGERPRINT_HEX];
         row_facts_fingerprint(fingerprint, &f, NULL, f.count);
         *ret = data_report(j, r, &lengths, exact, &near);
+        if (repeats.dropped)
+            json_set_number(*ret, "repeats_dropped", (double)repeats.dropped);
+        if (repeats.joined)
+            json_set_number(*ret, "repeats_grouped", (double)repeats.joined);
         json_set_string(*ret, "fingerprint", fingerprint);
     }
     row_facts_free(&f);

@@ -424,6 +424,8 @@ void data_print_check(const struct json *check)
         printf("  labels dropped as rare (data.min_label_count): %zu, and %.0f rows that had no other\n",
                json_size(json_get(check, "dropped_labels")), number(check, "rare_only"));
     print_count(check, "too_short", "dropped, too few words (data.min_words)");
+    print_count(check, "repeats_dropped", "dropped, repeat another row (data.repeats)");
+    print_count(check, "repeats_grouped", "put into the group of a row that they repeat (data.repeats)");
     print_count(check, "tiny", "rows of fewer than 10 words");
     for (size_t i = 0; i < json_size(fields); i++)
         if (number(json_at(fields, i), "missing") > 0)

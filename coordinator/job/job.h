@@ -38,6 +38,7 @@ struct job {
         const char *label_form; /* "auto", "index", "name", "vector" */
         const char *quotes;     /* "auto", "none" */
         char *encoding;         /* of the files, as iconv names it; NULL: UTF-8 */
+        const char *repeats;    /* "keep", "drop", "group" */
         uint32_t min_label_count, min_words;
         struct text_fields accept; /* problems by name, see data_problems.h */
     } data;

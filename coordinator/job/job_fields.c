@@ -72,6 +72,8 @@ const struct job_field job_fields[] = {
     {"data.min_label_count", JOB_COUNT, 0, "0", 0, 1000000000, AT(data.min_label_count),
      .help = "drop labels with fewer rows, then rows that have no label left"},
     {"data.min_words", JOB_COUNT, 0, "0", 0, 1000000, AT(data.min_words), .help = "drop rows with fewer words"},
+    {"data.repeats", JOB_WORD, JOB_LATER, "\"keep\"", AT(data.repeats), WORDS("keep", "drop", "group"),
+     .help = "rows that repeat another's text, exactly or nearly: keep; drop: the first stays; group: they stay in one part"},
     {"data.accept", JOB_STRINGS, JOB_FREE, "[]", AT(data.accept), WORDS("leaks", "conflicting_duplicates", "shared_groups"),
      .help = "data problems to accept instead of failing"},
 
