@@ -7,6 +7,7 @@
     golden_text.py --all FILE... --model DIR --ids PROGRAM
                    every Description of Debian's Packages / Translation-en files: ids of PROGRAM (bench_tokenizer) against
                    `tokenizers`; prints the number of texts and of differences, and the speed of both
+    golden_text.py --files FOLDER                tests/golden/text_files.json, made with transformers 5.24
     golden_text.py --bundle FOLDER --model DIR   transformers' AutoTokenizer on exported files against `tokenizers` on DIR
     golden_text.py --random COUNT --model DIR --ids PROGRAM     the same on random Unicode
 
@@ -393,17 +394,131 @@ def compare_bundle(bundle, model, seed):
     return different
 
 
+# Files beside the vocabulary.
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the The cat ##s a b hello e\u0301 \u00e9 e \u4e2d\u6587 \u4e2d z ##z".split()
+FILES_TEXTS = ["The cats [X] [Y] a[MASK]b Z z zz", "a  [MASK]  [X] b [x] [y] [mask]", "\u00c9 \u00e9 hello[Y][X] \u4e2d\u6587 [CLS] the[SEP]", "", "<e1>cat</e1> [B] [E] [PAD] [unk]"]
+
+
+def flags(content, **more):
+    return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True, **more}
+
+
+def whole(lower, added=(), words=WORDS, specials=5, strip=None, chinese=True, **model):
+    """A tokenizer.json of BERT's parts."""
+    return {"version": "1.0", "truncation": None, "padding": None,
+            "added_tokens": [{"id": i, **flags(w)} for i, w in enumerate(words[:specials])] + list(added),
+            "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": chinese, "strip_accents": strip, "lowercase": lower},
+            "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": None, "decoder": None,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, **model,
+                      "vocab": {w: i for i, w in enumerate(words)}}}
+
+
+def files_cases():
+    """name, words of vocab.txt or None, files by name."""
+    n = len(WORDS)
+    bert, fast = {"tokenizer_class": "BertTokenizer"}, {"tokenizer_class": "PreTrainedTokenizerFast"}
+    token = {"__type": "AddedToken", **flags("[X]", lstrip=True)}
+    more = [{"id": n, **flags("Z", special=False, normalized=True)}, {"id": n + 1, **flags("[Y]")}]
+    yield "nothing said", WORDS, {}
+    for lower in (True, False):
+        yield f"config lower {lower}", WORDS, {"tokenizer_config": {**bert, "do_lower_case": lower}}
+        yield f"tokenizer.json lower {lower}, nothing said", None, {"tokenizer": whole(lower)}
+        yield f"tokenizer.json lower {lower}, class only", None, {"tokenizer": whole(lower), "tokenizer_config": bert}
+        for said in (True, False):
+            for c in (bert, fast, {}, {"tokenizer_class": "DistilBertTokenizerFast"}):
+                yield f"tokenizer.json lower {lower}, {c}, {said}", None, {"tokenizer": whole(lower), "tokenizer_config": {**c, "do_lower_case": said}}
+        for c in (bert, fast):
+            yield f"strip false {lower} {c}", None, {"tokenizer": whole(lower), "tokenizer_config": {**c, "do_lower_case": lower, "strip_accents": False}}
+            yield f"strip in json {lower} {c}", None, {"tokenizer": whole(lower, strip=not lower), "tokenizer_config": {**c, "do_lower_case": lower}}
+            yield f"chinese {lower} {c}", None, {"tokenizer": whole(lower, chinese=lower), "tokenizer_config": {**c, "do_lower_case": lower, "tokenize_chinese_chars": not lower}}
+    yield "short words", None, {"tokenizer": whole(True, max_input_chars_per_word=2), "tokenizer_config": bert}
+    yield "short words, as it is", None, {"tokenizer": whole(True, max_input_chars_per_word=2), "tokenizer_config": fast}
+    yield "class in config.json", None, {"tokenizer": whole(False), "tokenizer_config": {"do_lower_case": True}, "config": {"tokenizer_class": "PreTrainedTokenizerFast"}}
+    yield "no [MASK]", [w for w in WORDS if w != "[MASK]"], {"tokenizer_config": bert}
+    yield "repeated word, extra", WORDS + ["the"], {"tokenizer_config": {**bert, "extra_special_tokens": ["[X]"]}}
+    yield "blank lines, extra", WORDS + ["", ""], {"tokenizer_config": {**bert, "extra_special_tokens": ["[X]"]}}
+    yield "blank lines inside", WORDS[:7] + ["", ""] + WORDS[7:] + [""], {"tokenizer_config": bert}
+    yield "white space at line ends", [w + " \t\u00a0\u3000" * (i % 2) for i, w in enumerate(WORDS)] + ["\u3000"], {"tokenizer_config": bert}
+    for name, c in {"additional": {"additional_special_tokens": ["[X]", "[Y]", "<e1>", "</e1>"]}, "extra": {"extra_special_tokens": ["[X]", "[Y]"]},
+                    "extra before additional": {"additional_special_tokens": ["[Y]"], "extra_special_tokens": ["[X]"]},
+                    "empty extra": {"additional_special_tokens": ["[Y]"], "extra_special_tokens": []}, "extra by name": {"extra_special_tokens": {"x": "[X]", "y": "[Y]"}},
+                    "flags": {"additional_special_tokens": [token, "[Y]"]}, "own name": {"image_token": "[X]"}, "bos, eos": {"bos_token": "[B]", "eos_token": "[E]"},
+                    "other mask": {"mask_token": "[X]"}, "no mask": {"mask_token": None}, "mask with flags": {"mask_token": {**token, **flags("[MASK]", lstrip=True, normalized=True)}},
+                    "order": {"z_token": "Z", "extra_special_tokens": ["[X]"], "eos_token": "[Y]"}, "empty": {"additional_special_tokens": ["", "[X]"]}}.items():
+        yield f"config: {name}", WORDS, {"tokenizer_config": {**bert, **c}}
+        if name != "no mask":
+            yield f"config over tokenizer.json: {name}", None, {"tokenizer": whole(True, more[:1]), "tokenizer_config": {**fast, **c}}
+    for name, c, m in [("additional", {}, {"additional_special_tokens": ["[X]", "[Y]"]}), ("both", {"extra_special_tokens": ["[X]"]}, {"additional_special_tokens": ["[Y]"]}),
+                       ("two lists", {"additional_special_tokens": ["[X]"]}, {"extra_special_tokens": ["[Y]"]}),
+                       ("mask", {}, {"mask_token": {k: v for k, v in flags("[MASK]", lstrip=True).items() if k != "special"}}), ("over config", {"mask_token": "[X]"}, {"mask_token": "[Y]"}),
+                       ("not with a decoder", {"added_tokens_decoder": {str(n): flags("[X]")}}, {"additional_special_tokens": ["[Y]"]})]:
+        yield f"map: {name}", WORDS, {"tokenizer_config": {**bert, **c}, "special_tokens_map": m}
+        yield f"map over tokenizer.json: {name}", None, {"tokenizer": whole(True), "tokenizer_config": {**fast, **c}, "special_tokens_map": m}
+    yield "decoder, any order", WORDS, {"tokenizer_config": {**bert, "added_tokens_decoder": {str(n + 1): flags("[Y]"), str(n): flags("[X]", rstrip=True), "4": flags("[MASK]"), "0": flags("[PAD]")}}}
+    yield "decoder and additional", WORDS, {"tokenizer_config": {**bert, "additional_special_tokens": ["[Y]", "[X]"], "added_tokens_decoder": {str(n): flags("[X]")}}}
+    yield "decoder, few flags", WORDS, {"tokenizer_config": {**bert, "added_tokens_decoder": {str(n): {"content": "[X]"}, str(n + 1): {"content": "[Y]", "special": True}}}}
+    yield "decoder, mask", WORDS, {"tokenizer_config": {**bert, "added_tokens_decoder": {"4": flags("[MASK]", special=False, normalized=True)}}}
+    yield "added_tokens.json", WORDS, {"tokenizer_config": bert, "added_tokens": {"[Y]": n + 1, "[X]": n}}
+    yield "added_tokens.json, special", WORDS, {"tokenizer_config": {**bert, "additional_special_tokens": ["[X]"]}, "added_tokens": {"[Y]": n + 1, "[X]": n}}
+    yield "tokenizer.json's tokens", None, {"tokenizer": whole(True, more), "tokenizer_config": bert}
+    yield "tokenizer.json's and added_tokens.json", None, {"tokenizer": whole(True, more), "tokenizer_config": bert, "added_tokens": {"[X]": n + 2}}
+    yield "tokenizer.json's, decoder instead", None, {"tokenizer": whole(True, more), "tokenizer_config": {**bert, "added_tokens_decoder": {str(n): flags("[X]")}}}
+    yield "tokenizer.json as it is, decoder's flags", None, {"tokenizer": whole(True, more), "tokenizer_config": {**fast, "added_tokens_decoder": {str(n): flags("Z", lstrip=True), "4": flags("[MASK]", lstrip=True)}}}
+    yield "tokenizer.json without tokens", None, {"tokenizer": whole(True, specials=0), "tokenizer_config": bert}
+    yield "tokenizer.json as it is, without tokens", None, {"tokenizer": whole(True, specials=0), "tokenizer_config": {**fast, "mask_token": "[MASK]"}}
+    yield "vocab.txt beside tokenizer.json", ["zz"] + WORDS, {"tokenizer": whole(True), "tokenizer_config": bert}
+
+
+def disagree(files, loaded):
+    """Whether the flags of the two files differ: those that were loaded, and those of the one that does not hold."""
+    if "tokenizer" not in files:
+        return False
+    said, config, model = files["tokenizer"]["normalizer"], files.get("tokenizer_config", {}), files["tokenizer"]["model"]
+    keys = {"lowercase": "do_lower_case", "strip_accents": "strip_accents", "handle_chinese_chars": "tokenize_chinese_chars"}
+    if type(loaded).__name__ == "TokenizersBackend":
+        other = {k: config.get(c, said[k]) for k, c in keys.items()}
+    else:
+        other = json.loads(loaded.backend_tokenizer.to_str())["normalizer"]
+    lower = other["lowercase"]
+    strip = [lower if n["strip_accents"] is None else n["strip_accents"] for n in (said, other)]
+    return any(said[k] != other[k] for k in ("lowercase", "handle_chinese_chars")) or strip[0] != strip[1] or (
+        type(loaded).__name__ != "TokenizersBackend" and model["max_input_chars_per_word"] != 100)
+
+
+def golden_files():
+    import transformers
+    transformers.utils.logging.set_verbosity_error()
+    cases = []
+    for name, words, files in files_cases():
+        files.setdefault("config", {})
+        files["config"]["model_type"] = "bert"
+        text = {k + ".json": json.dumps(v) for k, v in files.items()}
+        if words is not None:
+            text["vocab.txt"] = "".join(w + "\n" for w in words)
+        with tempfile.TemporaryDirectory() as directory:
+            for k, v in text.items():
+                with open(os.path.join(directory, k), "w", encoding="utf-8") as out:
+                    out.write(v)
+            t = transformers.AutoTokenizer.from_pretrained(directory)
+        cases.append({"name": name, "files": text, "disagree": disagree(files, t), "ids": [t(s, add_special_tokens=False)["input_ids"] for s in FILES_TEXTS]})
+    return {**MADE, "transformers": transformers.__version__, "texts": [s.encode().hex() for s in FILES_TEXTS], "cases": cases}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--table")
     p.add_argument("--golden")
     p.add_argument("--all", nargs="+", default=[], metavar="FILE", help="Packages and Translation-en files (also --golden's sentences)")
+    p.add_argument("--files", metavar="FOLDER")
     p.add_argument("--bundle", metavar="FOLDER")
     p.add_argument("--random", type=int, default=0)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--model")
     p.add_argument("--ids", metavar="PROGRAM")
     a = p.parse_args()
+    if a.files:
+        write_json(os.path.join(a.files, "text_files.json"), golden_files())
     if a.table:
         write_table(a.table)
     if a.golden:

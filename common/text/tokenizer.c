@@ -237,13 +237,14 @@ void tokenizer_close(struct tokenizer **tokenizer)
     free(t->normalizer);
     free(t->plain);
     free(t->prefix);
+    free(t->disagreement);
     free(t);
     *tokenizer = NULL;
 }
 
 uint32_t tokenizer_size(const struct tokenizer *t)
 {
-    return t->size;
+    return t->id_count;
 }
 
 int32_t tokenizer_special(const struct tokenizer *t, const char *name)
@@ -256,6 +257,11 @@ int32_t tokenizer_special(const struct tokenizer *t, const char *name)
         if (!(node = vocabulary_step(t->vocabulary.nodes, node, (uint8_t)*c)))
             return -1;
     return t->vocabulary.nodes[node].id;
+}
+
+const char *tokenizer_disagreement(const struct tokenizer *t)
+{
+    return t->disagreement;
 }
 
 const char *tokenizer_sha256(const struct tokenizer *t)

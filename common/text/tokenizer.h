@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* WordPiece with BERT's normaliser, equal id for id to Hugging Face `tokenizers`. Reads tokenizer.json, else vocab.txt +
- * tokenizer_config.json, of a model directory. A tokenizer is immutable once open and may be used by many threads. */
+/* WordPiece with BERT's normaliser, equal id for id to Hugging Face `tokenizers`. Reads a model directory as transformers 5 does:
+ * the vocabulary from tokenizer.json, else vocab.txt (a line an id; of equal words the last counts); for a BERT class (or none)
+ * case, accents and CJK from tokenizer_config.json, for PreTrainedTokenizerFast from tokenizer.json; added tokens from these,
+ * special_tokens_map.json and added_tokens.json. A tokenizer is immutable once open and may be used by many threads. */
 #pragma once
 
 #include "common/base/error.h"
@@ -14,6 +16,9 @@ struct tokenizer;
 int tokenizer_open(struct tokenizer **ret, const char *directory, struct error *e);
 void tokenizer_close(struct tokenizer **t);
 uint32_t tokenizer_size(const struct tokenizer *t); /* highest id + 1, added tokens too */
+/* One line where tokenizer.json and tokenizer_config.json say different things: both values, and which holds; NULL: they agree.
+ */
+const char *tokenizer_disagreement(const struct tokenizer *t);
 /* The id of "[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]" or any word; -1 if absent. */
 int32_t tokenizer_special(const struct tokenizer *t, const char *name);
 const char *tokenizer_sha256(const struct tokenizer *t); /* of vocabulary and settings */

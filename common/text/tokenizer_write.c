@@ -13,6 +13,22 @@ static const char *const roles[][2] = {
     {"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
 #define ROLES (sizeof roles / sizeof *roles)
 
+static bool is_added(const struct tokenizer *t, const char *content)
+{
+    for (size_t i = 0; i < t->added_count; i++)
+        if (!strcmp(t->added[i].content, content))
+            return true;
+    return false;
+}
+
+/* The special tokens by their role, of those that there are. */
+static void set_roles(const struct tokenizer *t, struct json *to)
+{
+    for (size_t i = 0; i < ROLES; i++)
+        if (is_added(t, roles[i][1]))
+            json_set_string(to, roles[i][0], roles[i][1]);
+}
+
 static struct json *added_json(const struct added_token *a, bool with_id)
 {
     struct json *j = json_object();
@@ -140,25 +156,32 @@ static struct json *tokenizer_json(const struct tokenizer *t)
     return j;
 }
 
-/* transformers 5 builds BertTokenizer anew from the vocabulary and do_lower_case, strip_accents, tokenize_chinese_chars; what
- * these do not say stays only in tokenizer.json, which PreTrainedTokenizerFast reads. */
-static const char *tokenizer_class(const struct tokenizer *t)
+/* transformers 5 builds BertTokenizer anew from the vocabulary, the five special tokens and do_lower_case, strip_accents,
+ * tokenize_chinese_chars; what these do not say stays only in tokenizer.json, which PreTrainedTokenizerFast reads. */
+static bool is_usual(const struct tokenizer *t)
 {
-    bool usual = t->settings.clean && t->max_chars == 100 && !strcmp(t->prefix, "##");
-    return usual ? "BertTokenizer" : "PreTrainedTokenizerFast";
+    bool usual = t->settings.clean && t->max_chars == TOKENIZER_BERT_CHARS && !strcmp(t->prefix, TOKENIZER_BERT_PREFIX);
+    for (size_t i = 0; i < ROLES; i++)
+        usual = usual && is_added(t, roles[i][1]);
+    return usual;
 }
 
 static struct json *config_json(const struct tokenizer *t, uint32_t max_length)
 {
     struct json *j = json_object();
-    json_set_string(j, "tokenizer_class", tokenizer_class(t));
+    json_set_string(j, "tokenizer_class", is_usual(t) ? "BertTokenizer" : "PreTrainedTokenizerFast");
+    if (!is_usual(t)) { /* else that class leaves the types out */
+        struct json *inputs = json_set(j, "model_input_names", json_array());
+        json_append(inputs, json_of_string("input_ids"));
+        json_append(inputs, json_of_string("token_type_ids"));
+        json_append(inputs, json_of_string("attention_mask"));
+    }
     json_set_boolean(j, "do_lower_case", t->settings.lower);
     set_strip(t, j);
     json_set_boolean(j, "tokenize_chinese_chars", t->settings.chinese);
     json_set_number(j, "model_max_length", max_length);
     json_set_boolean(j, "clean_up_tokenization_spaces", true);
-    for (size_t i = 0; i < ROLES; i++)
-        json_set_string(j, roles[i][0], roles[i][1]);
+    set_roles(t, j);
     struct json *decoder = json_set(j, "added_tokens_decoder", json_object());
     for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id)) {
         char id[16];
@@ -168,11 +191,10 @@ static struct json *config_json(const struct tokenizer *t, uint32_t max_length)
     return j;
 }
 
-static struct json *special_tokens_json(void)
+static struct json *special_tokens_json(const struct tokenizer *t)
 {
     struct json *j = json_object();
-    for (size_t i = 0; i < ROLES; i++)
-        json_set_string(j, roles[i][0], roles[i][1]);
+    set_roles(t, j);
     return j;
 }
 
@@ -185,15 +207,13 @@ static int write_json(const char *directory, const char *name, struct json *j, s
     return result;
 }
 
-/* One word a line, the line being the id; where the vocabulary has a gap stands a word that no text gives. */
+/* One word a line, the line being the id; where the vocabulary has a gap stands its last word, whose last line counts, so that
+ * as many words are read as there are. */
 static int write_vocabulary(const struct tokenizer *t, const char *directory, struct error *e)
 {
     struct buffer b = {0};
     for (uint32_t i = 0; i < t->model_size; i++)
-        if (t->words[i])
-            buffer_printf(&b, "%s\n", t->words[i]);
-        else
-            buffer_printf(&b, "[gap %u]\n", i);
+        buffer_printf(&b, "%s\n", t->words[i] ? t->words[i] : t->words[t->model_size - 1]);
     char *path = path_join(directory, "vocab.txt");
     int result = file_write(path, b.data, b.size, e);
     free(path);
@@ -204,7 +224,7 @@ static int write_vocabulary(const struct tokenizer *t, const char *directory, st
 int tokenizer_export(const struct tokenizer *t, const char *directory, uint32_t max_length, struct error *e)
 {
     return write_vocabulary(t, directory, e) || write_json(directory, "tokenizer_config.json", config_json(t, max_length), e) ||
-                   write_json(directory, "special_tokens_map.json", special_tokens_json(), e) ||
+                   write_json(directory, "special_tokens_map.json", special_tokens_json(t), e) ||
                    write_json(directory, "tokenizer.json", tokenizer_json(t), e)
                ? -1
                : 0;

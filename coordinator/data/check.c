@@ -3,6 +3,7 @@
 #include "coordinator/data/check.h"
 #include "common/base/buffer.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
@@ -237,6 +238,10 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
     if (make_rows(check, j, tokenizer, &in, *rows, facts, e))
         goto done;
     json_set_string(*check, "made_from", hash);
+    if (tokenizer_disagreement(tokenizer)) {
+        json_set_string(*check, "tokenizer", tokenizer_disagreement(tokenizer));
+        log_warn("%s", tokenizer_disagreement(tokenizer));
+    }
     json_set(*check, "files", describe_inputs(&in));
     result = json_write(path, *check, e);
     if (result)

@@ -418,6 +418,8 @@ void data_print_check(const struct json *check)
     const struct json *fields = json_get(check, "fields"), *sources = json_get(check, "sources");
     for (size_t i = 0; i < json_size(sources); i++)
         print_source(json_at(sources, i));
+    if (json_get(check, "tokenizer"))
+        printf("tokenizer: %s\n", json_string(json_get(check, "tokenizer")));
     printf("rows: %.0f read, %.0f kept, in %.0f groups\n", number(check, "read"), number(check, "kept"), number(check, "groups"));
     print_count(check, "without_label", "dropped, without a label");
     if (json_size(json_get(check, "dropped_labels")) > 0)

@@ -2,6 +2,13 @@
 /* Token ids against Hugging Face `tokenizers` (tests/golden/text_*, made by tools/golden_text.py), and what is refused. */
 #include "tests/unit/common/text/text_test.h"
 
+#define SPECIALS "[PAD]\n[UNK]\n[CLS]\n[SEP]\n"
+#define MODEL(vocab) "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"vocab\":{" vocab "}}"
+#define VOCAB "\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2"
+#define NORMALIZER                                                                                                               \
+    "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\"lowercase\":true}"
+#define CUT "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"
+
 static void check_rows(const struct tokenizer *t, const struct json *rows)
 {
     assert_true(json_size(rows) > 0);
@@ -185,6 +192,7 @@ static void added_tokens_with_every_flag(void **state)
         char *directory = make_directory(), *what = format_string("case %zu", i);
         put_json(directory, "tokenizer.json",
                  bert_json(json_get(g, "vocabulary"), json_boolean(json_get(c, "lowercase")), json_get(c, "added_tokens")));
+        put_text(directory, "tokenizer_config.json", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}");
         struct tokenizer *t = open_directory(directory);
         check_list(t, json_get(g, "texts"), json_get(c, "ids"), what);
         check_exported(t, json_get(g, "texts"), json_get(c, "ids"), "exported");
@@ -193,6 +201,64 @@ static void added_tokens_with_every_flag(void **state)
         free(what);
     }
     json_destroy(&g);
+}
+
+/* Every file beside the vocabulary, against transformers 5 (tools/golden_text.py --files). */
+static void all_files_as_transformers(void **state)
+{
+    (void)state;
+    struct json *g = golden("text_files.json");
+    const struct json *cases = json_get(g, "cases"), *texts = json_get(g, "texts");
+    assert_true(json_size(cases) >= 40);
+    for (size_t i = 0; i < json_size(cases); i++) {
+        const struct json *c = json_at(cases, i), *files = json_get(c, "files");
+        const char *name = json_string(json_get(c, "name"));
+        char *directory = make_directory();
+        for (size_t k = 0; k < json_size(files); k++)
+            put_text(directory, json_key(files, k), json_string(json_at(files, k)));
+        struct tokenizer *t = open_directory(directory);
+        check_list(t, texts, json_get(c, "ids"), name);
+        if (!tokenizer_disagreement(t) != !json_boolean(json_get(c, "disagree")))
+            fail_msg("%s: expected %s disagreement, found \"%s\"", name, json_boolean(json_get(c, "disagree")) ? "a" : "no",
+                     tokenizer_disagreement(t) ? tokenizer_disagreement(t) : "");
+        check_exported(t, texts, json_get(c, "ids"), name);
+        tokenizer_close(&t);
+        remove_directory(directory);
+    }
+    json_destroy(&g);
+}
+
+static void a_disagreement_names_both_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *says; /* NULL: nothing */
+    } rows[] = {
+        {"{\"tokenizer_class\":\"BertTokenizer\",\"do_lower_case\":false}",
+         "lowercase is true in tokenizer.json, do_lower_case is false in tokenizer_config.json; the latter holds, as "
+         "transformers 5 "
+         "reads BertTokenizer"},
+        {"{\"strip_accents\":false}",
+         "strip_accents is true in tokenizer.json, strip_accents is false in tokenizer_config.json; the "
+         "latter holds, as transformers 5 reads a BERT model without tokenizer_class"},
+        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"do_lower_case\":false}",
+         "lowercase is true in tokenizer.json, do_lower_case is false in tokenizer_config.json; tokenizer.json holds, as "
+         "transformers 5 reads PreTrainedTokenizerFast"},
+        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", NULL},
+        {"{\"do_lower_case\":true}", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *directory = make_directory();
+        put_text(directory, "tokenizer.json", "{" MODEL(VOCAB) "," NORMALIZER "," CUT "}");
+        put_text(directory, "tokenizer_config.json", rows[i].config);
+        struct tokenizer *t = open_directory(directory);
+        const char *found = tokenizer_disagreement(t);
+        if (!found != !rows[i].says || (found && (!strstr(found, rows[i].says) || !strstr(found, directory))))
+            fail_msg("%s: expected \"%s\", found \"%s\"", rows[i].config, rows[i].says ? rows[i].says : "nothing",
+                     found ? found : "nothing");
+        tokenizer_close(&t);
+        remove_directory(directory);
+    }
 }
 
 /* The older files say the same: added_tokens.json, added_tokens_decoder. */
@@ -249,13 +315,6 @@ static void vocab_txt_and_its_export_agree(void **state)
     tokenizer_close(&t);
 }
 
-#define SPECIALS "[PAD]\n[UNK]\n[CLS]\n[SEP]\n"
-#define MODEL(vocab) "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"vocab\":{" vocab "}}"
-#define VOCAB "\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2"
-#define NORMALIZER                                                                                                               \
-    "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\"lowercase\":true}"
-#define CUT "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}"
-
 static const struct refusal {
     const char *vocabulary, *config, *json; /* files of the directory; NULL: none */
     enum error_kind kind;
@@ -266,7 +325,14 @@ static const struct refusal {
     {"[UNK]\n[CLS]\nword\n", NULL, NULL, ERROR_DATA, "the vocabulary has no [SEP]"},
     {"[CLS]\n[SEP]\nword\n", NULL, NULL, ERROR_DATA, "the vocabulary has no [UNK]"},
     {"[UNK]\n[SEP]\nword\n", NULL, NULL, ERROR_DATA, "the vocabulary has no [CLS]"},
-    {SPECIALS "word\nother\nword\n", NULL, NULL, ERROR_DATA, "the word \"word\" appears twice, on lines 5 and 7"},
+    {SPECIALS, NULL, "{" MODEL(VOCAB) "," NORMALIZER "," CUT ",\"added_tokens\":[{\"id\":7,\"content\":\"x\"}]}", ERROR_DATA,
+     "\"x\" has id 7"},
+    {NULL, "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}",
+     "{" MODEL(VOCAB) "," NORMALIZER "," CUT ",\"added_tokens\":[{\"id\":7,\"content\":\"x\"}]}", ERROR_DATA, "\"x\" has id 7"},
+    {NULL, "{\"tokenizer_class\":\"RobertaTokenizer\"}", "{" MODEL(VOCAB) "," NORMALIZER "," CUT "}", ERROR_USAGE,
+     "tokenizer_class is \"RobertaTokenizer\""},
+    {SPECIALS, "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", NULL, ERROR_USAGE,
+     "tokenizer_class is \"PreTrainedTokenizerFast\""},
     {SPECIALS "w\xff\n", NULL, NULL, ERROR_DATA, "vocab.txt:5: the word is not UTF-8"},
     {SPECIALS, "{\"tokenizer_class\":\"RobertaTokenizer\"}", NULL, ERROR_USAGE, "tokenizer_class is \"RobertaTokenizer\""},
     {SPECIALS, "{\"cls_token\":{\"content\":\"<s>\"}}", NULL, ERROR_USAGE, "cls_token is \"<s>\""},
@@ -358,6 +424,8 @@ int main(void)
         cmocka_unit_test(early_stop_gives_the_same_start),
         cmocka_unit_test(cased_settings),
         cmocka_unit_test(added_tokens_with_every_flag),
+        cmocka_unit_test(all_files_as_transformers),
+        cmocka_unit_test(a_disagreement_names_both_values),
         cmocka_unit_test(added_tokens_beside_vocab_txt),
         cmocka_unit_test(vocab_txt_and_its_export_agree),
         cmocka_unit_test(refused_by_name),

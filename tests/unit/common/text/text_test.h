@@ -55,6 +55,11 @@ static inline void put_file(const char *directory, const char *name, const char 
     free(path);
 }
 
+static inline void put_text(const char *directory, const char *name, const char *text)
+{
+    put_file(directory, name, text, strlen(text));
+}
+
 static inline void put_json(const char *directory, const char *name, struct json *j)
 {
     char *text = json_print(j, false);
