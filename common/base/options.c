@@ -85,6 +85,7 @@ static int read_option(struct arguments *a, int argc, char **argv, int *i, struc
     if (!equals && *i + 1 >= argc)
         return error_set(e, ERROR_USAGE, "%s: --%s needs a value: %s", a->verb->name, o->name, o->value);
     a->values[own] = equals ? equals + 1 : argv[++*i];
+    a->given[a->given_count++] = (struct argument_given){own, a->values[own]};
     return 0;
 }
 
@@ -119,7 +120,9 @@ static int check_count(const struct arguments *a, struct error *e)
 
 int arguments_read(struct arguments *ret, const struct verb *v, int argc, char **argv, struct error *e)
 {
-    struct arguments a = {.verb = v, .positional = allocate((size_t)argc + 1, sizeof(char *))};
+    struct arguments a = {.verb = v,
+                          .positional = allocate((size_t)argc + 1, sizeof(char *)),
+                          .given = allocate((size_t)argc + 1, sizeof(struct argument_given))};
     bool options_end = false;
     for (int i = 0; i < argc; i++) {
         if (options_end || v->passes_on || argv[i][0] != '-' || !argv[i][1])
@@ -141,6 +144,7 @@ fail:
 void arguments_free(struct arguments *a)
 {
     free(a->positional);
+    free(a->given);
     memset(a, 0, sizeof *a);
 }
 
@@ -154,6 +158,15 @@ bool argument_given(const struct arguments *a, const char *option)
 {
     int i = find_option(own_options(a->verb), option, strlen(option), 0);
     return i >= 0 && a->values[i];
+}
+
+const char *argument_next(const struct arguments *a, const char *option, size_t *at)
+{
+    int i = find_option(own_options(a->verb), option, strlen(option), 0);
+    while (*at < a->given_count)
+        if (a->given[(*at)++].option == i)
+            return a->given[*at - 1].value;
+    return NULL;
 }
 
 int argument_number(double *ret, const struct arguments *a, const char *option, double low, double high, struct error *e)

@@ -33,11 +33,18 @@ struct verb {
     int (*run)(const struct arguments *a, struct error *e);
 };
 
+struct argument_given {
+    int option;
+    const char *value;
+};
+
 struct arguments {
     const struct verb *verb;
     const char **positional; /* borrowed texts */
     size_t count;
-    const char *values[OPTIONS_MOST]; /* by option; a flag that is there is "" */
+    const char *values[OPTIONS_MOST]; /* by option; a flag that is there is ""; of a repeated option the last */
+    struct argument_given *given;     /* all of them, in order */
+    size_t given_count;
     bool help, verbose;
 };
 
@@ -46,6 +53,8 @@ int arguments_read(struct arguments *ret, const struct verb *v, int argc, char *
 void arguments_free(struct arguments *a);
 const char *argument(const struct arguments *a, const char *option); /* given value, or the table's; NULL if neither */
 bool argument_given(const struct arguments *a, const char *option);
+/* The values of an option that may be repeated, one a call, from *at = 0; NULL: no more. */
+const char *argument_next(const struct arguments *a, const char *option, size_t *at);
 /* Checked values: ERROR_USAGE with option, what is allowed and what was found. The option has a value or a fallback. */
 int argument_whole(int *ret, const struct arguments *a, const char *option, int low, int high, struct error *e);
 int argument_number(double *ret, const struct arguments *a, const char *option, double low, double high, struct error *e);

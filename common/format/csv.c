@@ -22,6 +22,7 @@ struct csv {
     char **names;
     size_t columns;
     struct json *row;
+    bool failed;
 };
 
 /* A walk over the stream's window that makes it longer where it ends. */
@@ -69,11 +70,13 @@ static bool ends_line(const struct csv *f, struct cursor *c, struct error *e)
 static int read_quoted(struct csv *f, struct cursor *c, size_t *feeds, struct error *e)
 {
     for (;;) {
-        if (peek(c, e) < 0)
+        if (peek(c, e) < 0) {
+            f->failed = true; /* all that is left of the file stands in the cell */
             return c->failed
                        ? -1
                        : refuse(f, f->line + *feeds,
                                 "a cell's quote is never closed; if quotes are plain text here, set data.quotes to \"none\"", e);
+        }
         const char *start = c->data + c->at, *quote = memchr(start, '"', c->size - c->at);
         size_t run = quote ? (size_t)(quote - start) : c->size - c->at;
         for (const char *p = start; (p = memchr(p, line_end(f), (size_t)(start + run - p))); p++)
@@ -105,6 +108,7 @@ static int give_up(struct csv *f)
     size_t size;
     stream_data(f->stream, &size);
     stream_take(f->stream, size);
+    f->failed = true;
     return -1;
 }
 
@@ -381,6 +385,11 @@ int csv_next(struct csv *f, const struct json **row, size_t *line, struct error 
         json_set(f->row, f->names[i], cell_size(f, i) ? json_of_string(cell(f, i)) : json_null());
     *row = f->row;
     return 1;
+}
+
+bool csv_failed(const struct csv *f)
+{
+    return f->failed;
 }
 
 struct csv_dialect csv_dialect(const struct csv *f)

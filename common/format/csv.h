@@ -32,4 +32,5 @@ void csv_close(struct csv **f);
  * starts on (from 1); 0 at the end; or -1: ERROR_DATA "path:line: what" (cells too few or too many, a quote never closed, not
  * UTF-8), behind the bad row, so that a caller may go on and count. Blank lines are skipped. */
 int csv_next(struct csv *f, const struct json **row, size_t *line, struct error *e);
+bool csv_failed(const struct csv *f); /* the last error was the file's, not a row's: nothing is to be read behind it */
 struct csv_dialect csv_dialect(const struct csv *f);

@@ -163,7 +163,7 @@ int json_rows_next(struct json_rows *r, const struct json **row, size_t *number,
         return 0;
     bool made = r->shape == SHAPE_COLUMNS || r->shape == SHAPE_SPLIT;
     if (made && make_row(r, e)) {
-        r->at++;
+        *number = ++r->at;
         return -1;
     }
     *row = made ? r->row : json_at(r->table, r->at);

@@ -15,6 +15,7 @@ struct jsonl {
     size_t first_size;
     struct json_leniency met;
     struct json *row;
+    bool failed;
 };
 
 static bool is_blank(const char *p, const char *end)
@@ -77,8 +78,10 @@ int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct er
     json_destroy(&f->row);
     int more = start ? 1 : next_line(f, &start, &size, e);
     f->first = NULL;
+    f->failed = more < 0;
     if (more <= 0)
         return more;
+    *line = f->line;
     if (json_parse_rows(&f->row, start, size, f->path, f->line, &f->met, e))
         return -1;
     enum json_type type = json_type(f->row);
@@ -86,8 +89,12 @@ int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct er
         return error_set(e, ERROR_DATA, "%s:%zu:1: a row is %s; an object is expected, as in {\"text\": \"...\", \"label\": 1}",
                          f->path, f->line, json_type_name(type));
     *row = f->row;
-    *line = f->line;
     return 1;
+}
+
+bool jsonl_failed(const struct jsonl *f)
+{
+    return f->failed;
 }
 
 struct json_leniency jsonl_leniency(const struct jsonl *f)

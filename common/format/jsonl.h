@@ -16,6 +16,8 @@ int jsonl_open(struct jsonl **ret, const char *path, const char *encoding,
 void jsonl_close(struct jsonl **f);
 
 /* 1 with the next row (an object, borrowed until the next call or close) and its line (from 1), 0 at the end, or -1: ERROR_DATA,
- * "path:line:column: what". An error leaves the file behind the bad line, so that a caller may go on and count. */
+ * "path:line:column: what", with *line set where a row is bad. An error leaves the file behind the bad line, so that a caller may
+ * go on and count. */
 int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct error *e);
+bool jsonl_failed(const struct jsonl *f); /* the last error was the file's, not a row's: nothing is to be read behind it */
 struct json_leniency jsonl_leniency(const struct jsonl *f); /* met in the rows read so far */

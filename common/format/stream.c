@@ -2,13 +2,16 @@
 /* Reading files front to back, compressed or not; the sole owner of zlib and libzstd. */
 #include "common/format/stream.h"
 
+#include "common/base/file.h"
 #include "common/base/file_kind.h"
 #include "common/base/memory.h"
+#include "common/base/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -252,12 +255,95 @@ static int set_encoding(struct stream *s, const char *encoding, struct error *e)
     return 0;
 }
 
+/* ---- what can be read once only ---- */
+
+static struct {
+    char *path;
+    int file;
+} spooled;
+
+bool stream_needs_spool(const char *path)
+{
+    struct stat facts;
+    return strcmp(path, STREAM_STANDARD_INPUT) == 0 ||
+           (stat(path, &facts) == 0 && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode) || S_ISSOCK(facts.st_mode)));
+}
+
+static int open_temporary(struct error *e)
+{
+    const char *base = getenv("TMPDIR");
+    char *name = format_string("%s/muster.XXXXXX", base && *base ? base : "/tmp");
+    int file = mkstemp(name);
+    if (file < 0)
+        error_errno(e, errno, "%s: no temporary file can be made (TMPDIR)", name);
+    else
+        unlink(name);
+    free(name);
+    return file;
+}
+
+static int copy_all(int to, int from, const char *path, struct error *e)
+{
+    char bytes[READ_SIZE];
+    for (;;) {
+        ssize_t n = read(from, bytes, sizeof bytes);
+        if (stop_check(e))
+            return -1;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(e, ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
+        if (n == 0)
+            return 0;
+        if (file_write_all(to, bytes, (size_t)n))
+            return error_errno(e, errno, "%s: cannot be kept in a temporary file (TMPDIR)", path);
+    }
+}
+
+int stream_spool(const char *path, struct error *e)
+{
+    bool standard = strcmp(path, STREAM_STANDARD_INPUT) == 0;
+    int from = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), to = -1;
+    stream_unspool();
+    if (from < 0)
+        return error_set(e, ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
+    int status = (to = open_temporary(e)) < 0 ? -1 : copy_all(to, from, path, e);
+    if (!standard)
+        close(from);
+    if (status && to >= 0)
+        close(to);
+    if (status)
+        return -1;
+    spooled.path = duplicate(path);
+    spooled.file = to;
+    return 0;
+}
+
+void stream_unspool(void)
+{
+    if (!spooled.path)
+        return;
+    close(spooled.file);
+    free(spooled.path);
+    spooled.path = NULL;
+}
+
+/* A description of its own, so that each reader has its own place. */
+static int open_file(const char *path)
+{
+    char name[64];
+    bool is_spooled = spooled.path && strcmp(spooled.path, path) == 0;
+    if (is_spooled)
+        snprintf(name, sizeof name, "/proc/self/fd/%d", spooled.file);
+    return open(is_spooled ? name : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, rather than waited for */
+}
+
 int stream_open(struct stream **ret, const char *path, const char *encoding, struct error *e)
 {
     struct stream *s = allocate(1, sizeof *s);
     struct stat facts;
     s->path = duplicate(path);
-    s->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, rather than waited for */
+    s->file = open_file(path);
     if (s->file < 0 || fstat(s->file, &facts)) {
         error_set(e, ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
         goto fail;

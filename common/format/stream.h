@@ -6,9 +6,20 @@
 
 #include "common/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct stream;
+
+/* A pipe, a device or standard input ("-") can be read once, but who finds out its format reads several times: it is read to its
+ * end into a temporary file (of TMPDIR, without a name), and until stream_unspool stream_open takes `path` for that. One at a
+ * time; not for several threads. Waits for whoever writes. ERROR_DATA: cannot be read; ERROR_FAILED: no room. Polls stop_check.
+ */
+int stream_spool(const char *path, struct error *e);
+void stream_unspool(void);
+#define STREAM_STANDARD_INPUT "-"
+/* Whether `path` has to be spooled. */
+bool stream_needs_spool(const char *path);
 
 /* encoding: what the file's text is in, by a name that iconv knows; it is handed on as UTF-8. NULL or "utf-8": as it is.
  * ERROR_DATA: missing, not a file, named .gz but is not, a known kind of file that is no text (file_kind.h). ERROR_USAGE: an

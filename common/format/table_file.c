@@ -181,6 +181,11 @@ int table_file_next(struct table_file *f, const struct json **row, size_t *line,
                          : csv_next(f->csv, row, line, e);
 }
 
+bool table_file_failed(const struct table_file *f)
+{
+    return f->lines ? jsonl_failed(f->lines) : f->csv && csv_failed(f->csv);
+}
+
 bool table_file_has_cells(const struct table_file *f)
 {
     return f->csv != NULL;

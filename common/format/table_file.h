@@ -28,6 +28,9 @@ void table_file_close(struct table_file **f);
 /* As jsonl_next and csv_next: a row is an object, borrowed until the next call or close. *line: of one JSON document the row's
  * number. */
 int table_file_next(struct table_file *f, const struct json **row, size_t *line, struct error *e);
+/* After an error: it was the file's (damaged, cut off, a quote never closed), so that nothing is to be read behind it; else it
+ * was the one row's on *line, and the next call goes on behind it. */
+bool table_file_failed(const struct table_file *f);
 bool table_file_has_cells(const struct table_file *f); /* CSV, TSV: all values are texts, and lists are texts too */
 /* "JSON Lines", "JSON", "CSV", "TSV"; and where it is not the plain form, how it differs: "CSV (separator ';', CR line ends)". */
 const char *table_file_format(const struct table_file *f);

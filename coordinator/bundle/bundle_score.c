@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/format/results.h"
+#include "common/format/stream.h"
 #include "common/score/labels.h"
 #include "coordinator/data/tokenize.h"
 #include "coordinator/dispatch/dispatch.h"
@@ -48,12 +49,16 @@ static void place_destroy(struct place *p)
     free(p->model);
 }
 
-static int tokenize(const struct place *p, const struct bundle *b, const char *input, bool need_labels, struct error *e)
+static int tokenize(const struct place *p, const struct bundle *b, const char *input, bool need_labels,
+                    const struct input_options *o, struct error *e)
 {
     struct tokenizer *t;
     if (tokenizer_open(&t, p->model, e) != 0)
         return -1;
-    int status = data_tokenize_file(input, bundle_inference(b), t, p->rows, need_labels, e);
+    int status = stream_needs_spool(input) ? stream_spool(input, e) : 0;
+    if (status == 0)
+        status = data_tokenize_file(input, bundle_inference(b), t, p->rows, need_labels, o, e);
+    stream_unspool();
     tokenizer_close(&t);
     return status;
 }
@@ -250,7 +255,7 @@ int bundle_score_run(struct bundle_score *ret, const char *bundle, const char *i
     if (status == 0)
         status = place_create(&p, bundle, e);
     if (status == 0)
-        status = tokenize(&p, s.bundle, input, need_labels, e);
+        status = tokenize(&p, s.bundle, input, need_labels, &o->input, e);
     if (status == 0)
         status = dataset_open(&s.data, p.rows, e);
     if (status == 0)

@@ -5,6 +5,7 @@
 #include "common/format/bundle.h"
 #include "common/format/dataset.h"
 #include "common/format/split.h"
+#include "coordinator/data/tokenize.h"
 #include "coordinator/decision/metrics.h"
 
 struct bundle_score {
@@ -31,9 +32,11 @@ struct bundle_score_options {
     const char *device;
     int threads; /* 0: all cores */
     enum overlap_policy overlap;
+    struct input_options input;
 };
 
-/* need_labels: rows must carry the label field (evaluate). */
+/* input: a file, or a pipe or device, or "-" for standard input, which are read to their ends into a temporary file first.
+ * need_labels: rows must carry the label field (evaluate). */
 int bundle_score_run(struct bundle_score *ret, const char *bundle, const char *input, bool need_labels,
                      const struct bundle_score_options *o, struct error *e);
 void bundle_score_free(struct bundle_score *s);

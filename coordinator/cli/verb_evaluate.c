@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/bundle/bundle_score.h"
+#include "coordinator/cli/input_arguments.h"
 #include "coordinator/cli/verbs.h"
 #include "coordinator/decision/tune.h"
 
@@ -21,6 +22,7 @@ const struct option evaluate_options[] = {
     {"allow-train", 0, NULL, NULL, "accept rows that the bundle was trained on; by default such data is refused"},
     {"junit", 0, "FILE", NULL, "write the gate's result as JUnit XML"},
     {"json", 0, NULL, NULL, "print the metrics as JSON"},
+    INPUT_OPTIONS,
     {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
@@ -233,8 +235,11 @@ int verb_evaluate(const struct arguments *a, struct error *e)
         return error_set(e, ERROR_USAGE, "--unseen excludes the rows that --allow-train accepts: give only one of them");
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 ||
         (argument_given(a, "min-f1") && argument_number(&gate.least, a, "min-f1", 0, 100, e) != 0) ||
-        check_gate(argument(a, "metric"), a->positional[0], e) != 0 ||
-        bundle_score_run(&s, a->positional[0], a->positional[1], true, &o, e) != 0)
+        check_gate(argument(a, "metric"), a->positional[0], e) != 0 || input_arguments_read(&o.input, a, e) != 0)
+        return -1;
+    int status = bundle_score_run(&s, a->positional[0], a->positional[1], true, &o, e);
+    input_arguments_free(&o.input);
+    if (status != 0)
         return -1;
     size_t which = find_gate(argument(a, "metric"), bundle_score_kind(&s).kind);
     tell_known(&s, a->positional[1], o.overlap);

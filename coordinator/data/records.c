@@ -135,6 +135,8 @@ static int read_names(struct reader *r, struct record *to, const struct json *ro
         return -1;
     if (r->in->group && field_name(r, &to->group, row, r->in->group, e))
         return -1;
+    if (!to->id && r->in->id_optional)
+        to->id = fallback;
     if (!to->id || !to->group)
         return error_set(e, ERROR_DATA, "%s:%u: field '%s' (data.%s) is missing or blank; every row needs one", r->path, r->line,
                          to->id ? r->in->group : r->in->id, to->id ? "group" : "id");
@@ -153,8 +155,8 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
     if (count_missing(r, row, &dropped, e))
         return -1;
     if (dropped && r->keep_all)
-        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is missing or blank; every row to predict needs it", r->path, r->line,
-                         dropped->name);
+        return error_set(e, ERROR_DATA, "%s:%u: field '%s' is missing or blank; every row to predict needs it%s", r->path,
+                         r->line, dropped->name, json_get(row, dropped->name) ? "" : " (--field reads it from another)");
     if (dropped) {
         out->dropped[dropped - out->fields]++;
         return 0;
@@ -179,6 +181,25 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
     return 0;
 }
 
+static bool is_named(const struct text_fields *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (!strcmp(names->names[i], name))
+            return true;
+    return false;
+}
+
+/* Without any field of text A there is nothing to predict. */
+static bool may_be_absent(const struct reader *r, const char *name)
+{
+    if (!r->in->fields_optional || is_named(&r->in->required, name))
+        return false;
+    bool has_a = !is_named(&r->in->text_a, name);
+    for (size_t i = 0; i < r->out->field_count && !has_a; i++)
+        has_a = r->out->fields[i].present && is_named(&r->in->text_a, r->out->fields[i].name);
+    return has_a;
+}
+
 /* A field that no row of the input has is a mistake in the job file, not missing data. */
 static int check_fields(struct reader *r, struct error *e)
 {
@@ -188,16 +209,17 @@ static int check_fields(struct reader *r, struct error *e)
         keys[i] = table_key(r->seen_fields, (uint32_t)i);
     const char *absent = NULL;
     for (size_t i = 0; i < r->out->field_count && !absent; i++)
-        if (!r->out->fields[i].present)
+        if (!r->out->fields[i].present && !may_be_absent(r, r->out->fields[i].name))
             absent = r->out->fields[i].name;
     if (!absent && r->in->label && !r->label_present)
         absent = r->in->label;
     for (size_t i = 0; i < r->in->label_columns.count && !absent; i++)
         absent = r->column_found[i] ? NULL : r->in->label_columns.names[i];
     char hint[160];
-    int result = absent && r->out->read ? error_set(e, ERROR_DATA, "%s: no row has a field '%s', which the job names%s", r->path,
-                                                    absent, near_hint(hint, sizeof hint, absent, keys, known))
-                                        : 0;
+    int result = absent && r->out->read
+                     ? error_set(e, ERROR_DATA, "%s: no row has a field '%s', which the %s names%s", r->path, absent,
+                                 r->in->fields_optional ? "bundle" : "job", near_hint(hint, sizeof hint, absent, keys, known))
+                     : 0;
     free(keys);
     return result;
 }
@@ -221,22 +243,45 @@ static void note_file(struct reader *r, const struct table_file *lines)
     note_count(file, "first_swallowed_line", notes.swallowed_line);
 }
 
+/* Whether a row's error is only counted. */
+static bool pass_over(struct reader *r, const struct error *e)
+{
+    struct bad_rows *bad = &r->out->bad;
+    if (!r->in->skip_bad || e->kind != ERROR_DATA)
+        return false;
+    if (bad->count == 0)
+        bad->first = *e;
+    if (bad->count < BAD_LINES_MOST)
+        bad->lines[bad->count] = r->line;
+    bad->count++;
+    return true;
+}
+
+/* 1, 0 at the end, -1. */
+static int read_row(struct reader *r, struct table_file *lines, struct error *e)
+{
+    const struct json *row;
+    size_t line = r->line;
+    int more = table_file_next(lines, &row, &line, e);
+    r->line = (uint32_t)line;
+    if (more < 0)
+        return !table_file_failed(lines) && pass_over(r, e) ? 1 : -1;
+    return more > 0 && add_row(r, row, e) && !pass_over(r, e) ? -1 : more;
+}
+
 static int read_file(struct reader *r, struct error *e)
 {
     struct table_file *lines = NULL;
     if (table_file_open(&lines, r->path, &r->in->table, e))
         return -1;
     r->cells = table_file_has_cells(lines);
-    const struct json *row;
-    size_t line;
     int result;
-    while ((result = table_file_next(lines, &row, &line, e)) > 0) {
-        r->line = (uint32_t)line;
-        if (add_row(r, row, e) || (r->line % 1024 == 0 && stop_check(e))) {
+    r->line = 0;
+    while ((result = read_row(r, lines, e)) > 0)
+        if (r->line % 1024 == 0 && stop_check(e)) {
             result = -1;
             break;
         }
-    }
     if (!result)
         note_file(r, lines);
     table_file_close(&lines);
@@ -291,6 +336,11 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
         r.file = (uint32_t)i;
         if (read_file(&r, e) || check_fields(&r, e))
             goto fail;
+    }
+    if (!out.count && out.bad.count) {
+        error_set(e, ERROR_DATA, "%s: no row is left: %llu are bad; the first: %s", paths[0], (unsigned long long)out.bad.count,
+                  out.bad.first.message);
+        goto fail;
     }
     if (!out.count) {
         error_set(

@@ -21,6 +21,10 @@ struct input {
     const char *label_form;      /* as data.label_form; NULL: "auto" */
     bool multi;
     struct table_options table; /* how files of rows are read */
+    /* Of rows that are to be predicted or evaluated: */
+    bool id_optional;     /* a row without an id is named by its line */
+    bool fields_optional; /* fields that are not required, other than all of text A, may be absent from the whole file */
+    bool skip_bad;        /* rows that would be refused are passed over and counted in records.bad */
 };
 
 /* As the job says; all borrowed from it. */
@@ -40,11 +44,21 @@ struct field_count {
     uint64_t present;
 };
 
+#define BAD_LINES_MOST 10
+
+/* Rows passed over because of an error. */
+struct bad_rows {
+    uint64_t count;
+    uint32_t lines[BAD_LINES_MOST]; /* of the first of them */
+    struct error first;
+};
+
 struct records {
     struct arena *texts;
     struct record *rows;
     size_t count, capacity;
-    uint64_t read;              /* rows before cleaning */
+    uint64_t read; /* rows before cleaning */
+    struct bad_rows bad;
     uint64_t without_label;     /* dropped: no label */
     uint64_t rare_only;         /* dropped by records_prune: none of its labels is left */
     uint64_t too_short;         /* likewise: few words */

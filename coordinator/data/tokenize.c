@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/data/tokenize.h"
 
+#include "common/base/buffer.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/format/dataset.h"
 
@@ -94,11 +96,21 @@ int tokenize_records(const char *path, const struct records *r, const struct tok
 
 /* ---- rows of any file, by a bundle's input composition ---- */
 
-static struct text_fields names_of(const struct json *list)
+/* What a field of the bundle is called in the file. */
+static const char *column_of(const char *field, const struct input_options *o)
+{
+    const char *column = field;
+    for (size_t i = 0; field && i < o->name_count; i++)
+        if (!strcmp(o->names[i].field, field))
+            column = o->names[i].column;
+    return column;
+}
+
+static struct text_fields names_of(const struct json *list, const struct input_options *o)
 {
     struct text_fields fields = {.names = allocate(json_size(list), sizeof(char *)), .count = json_size(list)};
     for (size_t i = 0; i < fields.count; i++)
-        fields.names[i] = duplicate(json_string(json_at(list, i)));
+        fields.names[i] = duplicate(column_of(json_string(json_at(list, i)), o));
     return fields;
 }
 
@@ -109,8 +121,88 @@ static void names_free(struct text_fields *fields)
     free(fields->names);
 }
 
+static struct json *limits_of(const struct json *limits, const struct input_options *o)
+{
+    struct json *renamed = json_object();
+    for (size_t i = 0; i < json_size(limits); i++)
+        json_set(renamed, column_of(json_key(limits, i), o), json_copy(json_at(limits, i)));
+    return renamed;
+}
+
+static bool holds(const struct json *list, const char *name)
+{
+    for (size_t i = 0; i < json_size(list); i++)
+        if (json_string(json_at(list, i)) && !strcmp(json_string(json_at(list, i)), name))
+            return true;
+    return false;
+}
+
+/* A renamed field has to be one that the bundle reads. */
+static int check_names(const struct json *spec, const struct input_options *o, struct error *e)
+{
+    static const char *const lists[] = {"text_a", "text_b", "required"}, *const single[] = {"id", "label"};
+    for (size_t k = 0; k < o->name_count; k++) {
+        bool found = false;
+        struct buffer all = {0};
+        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+            const struct json *list = json_get(spec, lists[i]);
+            found = found || holds(list, o->names[k].field);
+            for (size_t n = 0; i < 2 && n < json_size(list); n++)
+                buffer_printf(&all, "%s, ", json_string(json_at(list, n)));
+        }
+        for (size_t i = 0; i < sizeof single / sizeof *single; i++) {
+            const char *name = json_string(json_get(spec, single[i]));
+            found = found || (name && !strcmp(name, o->names[k].field));
+            buffer_printf(&all, "%s%s", name ? name : "", name && i == 0 ? ", " : "");
+        }
+        if (!found)
+            error_set(e, ERROR_USAGE, "--field: the bundle reads no field '%s'; it reads: %s", o->names[k].field, all.data);
+        buffer_free(&all);
+        if (!found)
+            return -1;
+    }
+    return 0;
+}
+
+static void tell_bad_rows(const char *path, const struct bad_rows *bad)
+{
+    struct buffer lines = {0};
+    size_t shown = bad->count < BAD_LINES_MOST ? bad->count : BAD_LINES_MOST;
+    for (size_t i = 0; i < shown; i++)
+        buffer_printf(&lines, "%s%u", i ? ", " : "", bad->lines[i]);
+    log_warn("%s: %llu bad row%s skipped (line%s %s%s); the first: %s", path, (unsigned long long)bad->count,
+             bad->count == 1 ? " was" : "s were", bad->count == 1 ? "" : "s", lines.data, bad->count > shown ? ", ..." : "",
+             bad->first.message);
+    buffer_free(&lines);
+}
+
+/* A field that is not in the file counts as empty; it may also be a field of another name. */
+static void tell_absent(const char *path, const struct records *r)
+{
+    for (size_t i = 0; i < r->field_count; i++)
+        if (!r->fields[i].present)
+            log_warn("%s: no row has the optional field '%s': it is taken as empty", path, r->fields[i].name);
+}
+
+static int tokenize_input(const char *path_in, const struct input *in, const struct tokenizer *t, const char *path,
+                          uint32_t max_length, enum truncation how, struct error *e)
+{
+    struct records records = {0};
+    bool labelled = in->label || in->label_columns.count;
+    int result = records_read(&records, &path_in, 1, in, !labelled, e);
+    if (!result) {
+        tell_absent(path_in, &records);
+        if (records.bad.count)
+            tell_bad_rows(path_in, &records.bad);
+        result = tokenize_records(path, &records, t, max_length, how, labelled ? (uint32_t)records.label_count : 0, in->multi,
+                                  NULL, e);
+    }
+    records_free(&records);
+    return result;
+}
+
 int data_tokenize_file(const char *path_in, const struct json *inference_config, const struct tokenizer *t, const char *path,
-                       bool need_labels, struct error *e)
+                       bool need_labels, const struct input_options *o, struct error *e)
 {
     const struct json *spec = json_get(inference_config, "input");
     const char *truncation = json_string(json_get(inference_config, "truncation"));
@@ -118,30 +210,33 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
     if (json_type(spec) != JSON_OBJECT || !truncation || !(max_length >= 4 && max_length <= 1e6))
         return error_set(e, ERROR_DATA,
                          "inference_config.json: has no input, truncation or max_length; publish the bundle again");
-    struct input in = {.id = json_string(json_get(spec, "id")),
-                       .label = need_labels ? json_string(json_get(spec, "label")) : NULL,
-                       .label_columns = names_of(need_labels ? json_get(spec, "label") : NULL),
-                       .text_a = names_of(json_get(spec, "text_a")),
-                       .text_b = names_of(json_get(spec, "text_b")),
-                       .required = names_of(json_get(spec, "required")),
-                       .labels = names_of(json_get(spec, "labels")),
-                       .ignored = names_of(json_get(spec, "dropped_labels")),
+    if (check_names(spec, o, e))
+        return -1;
+    static const struct input_options as_they_are;
+    struct json *limits = limits_of(json_get(spec, "word_limits"), o);
+    struct input in = {.id = column_of(json_string(json_get(spec, "id")), o),
+                       .label = need_labels ? column_of(json_string(json_get(spec, "label")), o) : NULL,
+                       .label_columns = names_of(need_labels ? json_get(spec, "label") : NULL, &as_they_are),
+                       .text_a = names_of(json_get(spec, "text_a"), o),
+                       .text_b = names_of(json_get(spec, "text_b"), o),
+                       .required = names_of(json_get(spec, "required"), o),
+                       .labels = names_of(json_get(spec, "labels"), &as_they_are),
+                       .ignored = names_of(json_get(spec, "dropped_labels"), &as_they_are),
                        .label_separator = json_string(json_get(spec, "label_separator")),
                        .label_form = json_string(json_get(spec, "label_form")),
-                       .word_limits = json_get(spec, "word_limits"),
+                       .word_limits = limits,
                        .joiner = json_string(json_get(spec, "joiner")),
-                       .multi = json_boolean(json_get(spec, "multi"))};
-    struct records records = {0};
+                       .multi = json_boolean(json_get(spec, "multi")),
+                       .table = o->table,
+                       .id_optional = true,
+                       .fields_optional = true,
+                       .skip_bad = o->skip_bad};
     enum truncation how = TRUNCATE_ONLY_SECOND;
     for (int k = 0; truncation_names[k]; k++)
         if (!strcmp(truncation, truncation_names[k]))
             how = (enum truncation)k;
-    const char *paths[1] = {path_in};
-    int result = records_read(&records, paths, 1, &in, !need_labels, e);
-    if (!result)
-        result = tokenize_records(path, &records, t, (uint32_t)max_length, how, need_labels ? (uint32_t)records.label_count : 0,
-                                  in.multi, NULL, e);
-    records_free(&records);
+    int result = tokenize_input(path_in, &in, t, path, (uint32_t)max_length, how, e);
+    json_destroy(&limits);
     names_free(&in.text_a);
     names_free(&in.text_b);
     names_free(&in.required);

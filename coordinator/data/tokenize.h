@@ -16,11 +16,26 @@ struct token_lengths {
 int tokenize_records(const char *path, const struct records *r, const struct tokenizer *t, uint32_t max_length,
                      enum truncation truncation, uint32_t labels, bool multi, struct token_lengths *lengths, struct error *e);
 
+/* A bundle's field that has another name in the file. */
+struct field_name {
+    char *field;
+    const char *column;
+};
+
+/* How a file to predict or evaluate is read; {0} as the bundle says. */
+struct input_options {
+    struct table_options table;
+    bool skip_bad; /* rows that would be refused are passed over, counted and told as a warning */
+    struct field_name *names;
+    size_t name_count;
+};
+
 /* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner,
  * required, id, label, labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input
- * line keeps its place: rows without text are an error naming the line; with labels needed they are left out. */
+ * line keeps its place: rows without text are an error naming the line; with labels needed they are left out. A row without an id
+ * is named by its line; a field that is not required may be absent. ERROR_USAGE: a field name that the bundle has not. */
 int data_tokenize_file(const char *input, const struct json *inference_config, const struct tokenizer *t, const char *path,
-                       bool need_labels, struct error *e);
+                       bool need_labels, const struct input_options *o, struct error *e);
 
 /* Where the rows file of a run directory lies whose check.json says `made_from`. Caller frees. */
 char *data_rows_path(const char *directory, const char *made_from);

@@ -115,11 +115,12 @@ static void label_columns_are_read(void **state)
     records_free(&r);
     static const struct {
         const char *text, *words;
-    } bad[] = {{"{\"a\":\"x\",\"t_b\":1}\n{\"a\":\"x\",\"t_b\":2}\n", PATH ":2: field 't_b' is 2; a label column must be 0, 1 or empty"},
-               {"{\"a\":\"x\",\"t_b\":\"yes\"}\n", PATH ":1: field 't_b' is \"yes\"; a label column"},
-               {"{\"a\":\"x\",\"t_b\":[1]}\n", PATH ":1: field 't_b' is [1]; a label column"},
-               {"{\"a\":\"x\",\"tb\":1}\n", "no row has a field 't_*', which the job names"},
-               {"{\"a\":\"x\",\"t_b\":NaN}\n{\"a\":\"x\",\"t_b\":-1}\n", PATH ":2: field 't_b' is -1"}};
+    } bad[] = {
+        {"{\"a\":\"x\",\"t_b\":1}\n{\"a\":\"x\",\"t_b\":2}\n", PATH ":2: field 't_b' is 2; a label column must be 0, 1 or empty"},
+        {"{\"a\":\"x\",\"t_b\":\"yes\"}\n", PATH ":1: field 't_b' is \"yes\"; a label column"},
+        {"{\"a\":\"x\",\"t_b\":[1]}\n", PATH ":1: field 't_b' is [1]; a label column"},
+        {"{\"a\":\"x\",\"tb\":1}\n", "no row has a field 't_*', which the job names"},
+        {"{\"a\":\"x\",\"t_b\":NaN}\n{\"a\":\"x\",\"t_b\":-1}\n", PATH ":2: field 't_b' is -1"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(read_text(&r, bad[i].text, &in, false, &e), -1);
         if (e.kind != ERROR_DATA || !strstr(e.message, bad[i].words))
@@ -332,6 +333,61 @@ static void each_wrong_row_is_named(void **state)
     }
 }
 
+/* As predict and evaluate read: {a, title, b} of which title is optional. */
+static void rows_to_predict_may_lack_ids_and_optional_fields(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e;
+    struct input in = pairs();
+    in.label = in.group = NULL;
+    in.fields_optional = in.id_optional = true;
+    if (read_text(&r,
+                  "{\"a\":\"1\",\"b\":\"2\"}\n{\"id\":\"x\",\"a\":\"3\",\"b\":\"4\"}\n{\"id\":\" \",\"a\":\"5\",\"b\":\"6\"}\n",
+                  &in, true, &e))
+        fail_msg("%s", e.message);
+    assert_int_equal(r.count, 3);
+    assert_string_equal(r.rows[0].id, "1");
+    assert_string_equal(r.rows[0].b, "2");
+    assert_string_equal(r.rows[1].id, "x");
+    assert_string_equal(r.rows[2].id, "3");
+    records_free(&r);
+    in.required = (struct text_fields){0};
+    assert_int_equal(read_text(&r, "{\"other\":\"1\",\"b\":\"2\"}\n", &in, true, &e), -1); /* nothing of text A */
+    if (!strstr(e.message, "no row has a field 'a', which the bundle names"))
+        fail_msg("expected: no field 'a'; found: %s", e.message);
+}
+
+static void bad_rows_are_skipped_and_counted(void **state)
+{
+    (void)state;
+    struct records r;
+    struct error e;
+    struct input in = pairs();
+    in.label = in.group = NULL;
+    in.skip_bad = true;
+    static const char rows[] =
+        "{\"id\":1,\"a\":\"1\",\"title\":\"\",\"b\":\"2\"}\n{\"id\":2,\n{\"id\":3,\"a\":\"\",\"b\":\"2\"}\n[4]\n"
+        "{\"a\":\"1\",\"b\":\"2\"}\n{\"id\":6,\"a\":[1],\"b\":\"2\"}\n{\"id\":7,\"a\":\"1\",\"b\":\"2\"}\n";
+    if (read_text(&r, rows, &in, true, &e))
+        fail_msg("%s", e.message);
+    assert_int_equal(r.count, 2);
+    assert_string_equal(r.rows[1].id, "7");
+    assert_int_equal(r.bad.count, 5);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(r.bad.lines[i], i + 2);
+    assert_non_null(strstr(r.bad.first.message, PATH ":2:"));
+    records_free(&r);
+    in.skip_bad = false;
+    assert_int_equal(read_text(&r, rows, &in, true, &e), -1);
+    in.skip_bad = true; /* an error of the file is none of a row */
+    const char *path = "test_records.csv", *open = "id,a,title,b\n1,x,,y\n2,\"x,,y\n3,x,,y\n";
+    assert_int_equal(file_write(path, open, strlen(open), &e), 0);
+    assert_int_equal(records_read(&r, &path, 1, &in, true, &e), -1);
+    if (!strstr(e.message, "never closed"))
+        fail_msg("expected: never closed; found: %s", e.message);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(label_columns_are_read),
@@ -341,6 +397,8 @@ int main(void)
                                        cmocka_unit_test(labels_of_cells),
                                        cmocka_unit_test(rare_labels_and_short_rows_are_dropped),
                                        cmocka_unit_test(a_wide_row_has_its_label),
-                                       cmocka_unit_test(each_wrong_row_is_named)};
+                                       cmocka_unit_test(each_wrong_row_is_named),
+                                       cmocka_unit_test(rows_to_predict_may_lack_ids_and_optional_fields),
+                                       cmocka_unit_test(bad_rows_are_skipped_and_counted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Predictions as text: JSON Lines, or a table with the columns id, label (of many a row: labels) and probability_LABEL for each
+ * label. */
+#pragma once
+
+#include "coordinator/bundle/bundle_score.h"
+
+#include <stdio.h>
+
+enum rows_form { ROWS_JSON_LINES, ROWS_CSV, ROWS_TSV };
+
+/* All rows. Cells are quoted as RFC 4180 says, where they hold the separator, a quote or a line end. The labels of a row stand
+ * with the bundle's separator (input.label_separator, else ';') between them; as a JSON list if a label's name holds it. */
+void prediction_rows_print(FILE *to, const struct bundle_score *s, enum rows_form form);
