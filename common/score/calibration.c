@@ -76,6 +76,34 @@ static double cases(struct validation_outputs v)
     return (double)v.rows * (v.targets ? (double)v.labels : 1);
 }
 
+bool outputs_have_no_error(struct validation_outputs v)
+{
+    for (size_t i = 0; i < v.rows; i++) {
+        const float *x = v.logits + i * v.labels;
+        if (v.class && highest_logit(x, v.labels) != (size_t)v.class[i])
+            return false;
+        for (size_t l = 0; v.targets && l < v.labels; l++)
+            if ((x[l] >= 0) != (v.targets[i * v.labels + l] != 0))
+                return false;
+    }
+    return true;
+}
+
+/* Static words for a minimum that the rows do not support; NULL: they do. The NLL is convex: it falls on beyond a bound, or not.
+ */
+static const char *unsupported(struct validation_outputs v, bool lower)
+{
+    if (outputs_have_no_error(v))
+        return "validation has no error to fit it to";
+    if (!lower)
+        return "no other lowers the validation NLL";
+    if (slope_at(v, 1 / TEMPERATURE_LEAST).first <= 0)
+        return "the fit ran to its lower bound 0.05";
+    if (slope_at(v, 1 / TEMPERATURE_MOST).first >= 0)
+        return "the fit ran to its upper bound 20";
+    return NULL;
+}
+
 int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, struct error *e)
 {
     if (check(v, e) != 0)
@@ -95,9 +123,10 @@ int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, st
         b = next;
     }
     struct temperature_fit f = {.temperature = 1 / b, .nll_before = before, .nll_after = slope_at(v, b).loss / cases(v)};
-    f.improved = f.nll_after < before;
-    if (!f.improved)
-        f = (struct temperature_fit){.temperature = 1, .nll_before = before, .nll_after = before};
+    f.why = unsupported(v, f.nll_after < before);
+    f.improved = !f.why;
+    if (f.why)
+        f = (struct temperature_fit){.temperature = 1, .nll_before = before, .nll_after = before, .why = f.why};
     *ret = f;
     return 0;
 }

@@ -32,18 +32,26 @@ struct reliability {
 int calibration_measure(struct reliability *ret, struct validation_outputs v, size_t positive, const double *temperatures,
                         struct error *e);
 
+/* No row is decided wrongly at T = 1: by the most probable class, or labels at 0.5. */
+bool outputs_have_no_error(struct validation_outputs v);
+
 struct temperature_fit {
     double temperature; /* 1 where nothing is better */
     double nll_before, nll_after;
     bool improved;
-    uint32_t own; /* labels with a temperature of their own */
+    uint32_t own;    /* labels with a temperature of their own */
+    const char *why; /* temperature is the neutral 1: static words; NULL where it was fitted */
 };
-/* The T that minimises the NLL, which is convex in 1 / T: Newton, kept within a bracket; T within 0.05 and 20. */
+/* The T that minimises the NLL, which is convex in 1 / T: Newton, kept within a bracket; T within 0.05 and 20. It stays 1 where
+ * the rows do not support another: none is decided wrongly (at T = 1), or the minimum lies at a bound or beyond it. */
 int temperature_fit(struct temperature_fit *ret, struct validation_outputs v, struct error *e);
 /* The T of each label that together minimise the NLL, within the same bounds. Labels that fewer than `least` rows have, or that
- * fewer lack, take the one T for all; so do all of them where their own lower the NLL no further (ret->own is 0 then). */
-int temperature_fit_each(double *temperatures, struct temperature_fit *ret, struct validation_outputs v, uint32_t least,
-                         struct error *e);
+ * fewer lack, take the one T for all; so do labels whose rows support no T of their own, and all of them where their own lower
+ * the NLL no further (ret->own is 0 then). why (L; may be NULL): static words where a label's rows support none, NULL for the
+ * others.
+ */
+int temperature_fit_each(double *temperatures, const char **why, struct temperature_fit *ret, struct validation_outputs v,
+                         uint32_t least, struct error *e);
 double temperature_nll(struct validation_outputs v, const double *temperatures); /* mean, as reliability has it */
 /* ERROR_USAGE unless T is above 0: from 1e-6 to 1e6, as inference_config.h has it. `what` names it. */
 int temperature_check(double temperature, const char *what, struct error *e);

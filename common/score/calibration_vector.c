@@ -150,7 +150,29 @@ static void fit_classes(double *temperatures, struct validation_outputs v, const
     free(memory);
 }
 
-static int fit_label(double *temperature, struct validation_outputs v, size_t l, struct error *e)
+/* One that runs to a bound has none of its own; the others are found again without it. */
+static void fit_classes_within(double *temperatures, const char **why, struct validation_outputs v, bool *own, double all)
+{
+    bool again = true;
+    while (again) {
+        again = false;
+        for (size_t l = 0; l < v.labels; l++)
+            temperatures[l] = all;
+        fit_classes(temperatures, v, own);
+        for (size_t l = 0; l < v.labels; l++) {
+            bool at_bound = temperatures[l] <= TEMPERATURE_LEAST * (1 + 1e-6) || temperatures[l] >= TEMPERATURE_MOST * (1 - 1e-6);
+            if (!own[l] || !at_bound)
+                continue;
+            own[l] = false;
+            why[l] = "the fit of its own ran to its bound";
+            again = true;
+        }
+    }
+    for (size_t l = 0; l < v.labels; l++)
+        temperatures[l] = own[l] ? temperatures[l] : all;
+}
+
+static int fit_label(double *temperature, const char **why, struct validation_outputs v, size_t l, struct error *e)
 {
     float *logits = allocate(v.rows, sizeof *logits);
     uint8_t *targets = allocate(v.rows, 1);
@@ -161,8 +183,10 @@ static int fit_label(double *temperature, struct validation_outputs v, size_t l,
     }
     int status =
         temperature_fit(&f, (struct validation_outputs){.logits = logits, .targets = targets, .rows = v.rows, .labels = 1}, e);
-    if (status == 0)
+    if (status == 0) {
         *temperature = f.temperature;
+        *why = f.why;
+    }
     free(targets);
     free(logits);
     return status;
@@ -186,29 +210,41 @@ static size_t choose_own(bool *own, struct validation_outputs v, uint32_t least)
     return count;
 }
 
-int temperature_fit_each(double *temperatures, struct temperature_fit *ret, struct validation_outputs v, uint32_t least,
-                         struct error *e)
+int temperature_fit_each(double *temperatures, const char **why, struct temperature_fit *ret, struct validation_outputs v,
+                         uint32_t least, struct error *e)
 {
     struct temperature_fit f;
     if (temperature_fit(&f, v, e) != 0)
         return -1;
     double *found = allocate(v.labels, sizeof *found);
     bool *own = allocate(v.labels, sizeof *own);
+    const char **words = allocate(v.labels, sizeof *words);
     int status = 0;
     for (size_t l = 0; l < v.labels; l++)
         temperatures[l] = found[l] = f.temperature;
-    size_t count = choose_own(own, v, least);
+    bool perfect = outputs_have_no_error(v);
+    size_t count = perfect ? 0 : choose_own(own, v, least);
     if (v.class && count > 0)
-        fit_classes(found, v, own);
-    for (size_t l = 0; status == 0 && v.targets && l < v.labels; l++)
-        status = own[l] ? fit_label(&found[l], v, l, e) : 0;
+        fit_classes_within(found, words, v, own, f.temperature);
+    for (size_t l = 0; status == 0 && count > 0 && v.targets && l < v.labels; l++) {
+        status = own[l] ? fit_label(&found[l], &words[l], v, l, e) : 0;
+        own[l] = own[l] && !words[l];
+        found[l] = own[l] ? found[l] : f.temperature;
+    }
+    count = 0;
+    for (size_t l = 0; l < v.labels; l++)
+        count += own[l];
     double nll = status == 0 ? temperature_nll(v, found) : 0;
     if (status == 0 && count > 0 && nll < temperature_nll(v, temperatures)) {
         memcpy(temperatures, found, v.labels * sizeof *temperatures);
         f.nll_after = nll;
         f.improved = true;
         f.own = (uint32_t)count;
+        f.why = NULL;
     }
+    for (size_t l = 0; why && l < v.labels; l++)
+        why[l] = words[l];
+    free(words);
     free(own);
     free(found);
     if (status == 0)

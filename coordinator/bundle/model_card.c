@@ -92,11 +92,29 @@ static void add_metrics(struct buffer *b, const struct bundle_source *s)
         buffer_printf(b, "\n%s", s->comparison);
 }
 
+/* Labels whose rows support no threshold, or temperature, of their own. */
+static void add_neutral_labels(struct buffer *b, const struct bundle_source *s)
+{
+    const struct tuned_trial *winner = decision_winner(s->decision);
+    const struct label_thresholds *t = s->place->job->tune.per_trial ? &winner->by_label : &s->decision->trials[0].by_label;
+    for (uint32_t l = 0; s->data->kind == DECISION_LABELS && t->each && l < t->labels; l++)
+        if (t->each[l].neutral)
+            buffer_printf(b, "- `%s`: threshold 0.5, not tuned: %s\n", s->data->label_names[l], t->each[l].why);
+    for (uint32_t l = 0; winner->fit.own > 0 && l < s->data->labels; l++)
+        if (winner->temperature_why[l])
+            buffer_printf(b, "- `%s`: temperature %.6g: %s\n", s->data->label_names[l], winner->temperatures[l],
+                          winner->temperature_why[l]);
+    buffer_text(b, "\n");
+}
+
 static void add_rule(struct buffer *b, const struct bundle_source *s)
 {
     const char *rule = threshold_rule_names[s->place->job->tune.grid.rule];
     buffer_text(b, "## Decision rule\n\n");
-    if (s->data->kind == DECISION_BINARY)
+    if (s->data->kind == DECISION_BINARY && s->decision->neutral)
+        buffer_printf(b, "A row is `%s` if its probability (softmax) is at least **%.6g**. The threshold was not tuned: %s.\n\n",
+                      s->data->label_names[s->data->positive], s->decision->threshold, s->decision->neutral);
+    else if (s->data->kind == DECISION_BINARY)
         buffer_printf(
             b,
             "A row is `%s` if its probability (softmax) is at least **%.6g**, the threshold that the rule `%s` chose on "
@@ -110,6 +128,11 @@ static void add_rule(struct buffer *b, const struct bundle_source *s)
                       "inference_config.json; %.6g for labels too rare for one of their own), which the rule `%s` chose on the "
                       "validation part. The test part chose nothing.\n\n",
                       s->decision->threshold, rule);
+    if (s->data->kind == DECISION_LABELS && s->decision->neutral)
+        buffer_printf(b, "The threshold %.6g was not tuned: %s.\n\n", s->decision->threshold, s->decision->neutral);
+    if (decision_temperature_why(s->decision))
+        buffer_printf(b, "The temperature is 1: %s.\n\n", decision_temperature_why(s->decision));
+    add_neutral_labels(b, s);
 }
 
 static void add_fields(struct buffer *b, const char *name, const struct text_fields *f, const struct json *limits,

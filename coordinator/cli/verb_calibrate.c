@@ -108,7 +108,7 @@ static int fit(struct change *c, const char *method, struct error *e)
     bool each = strcmp(method, "vector") == 0;
     c->temperatures = allocate(c->s.labels, sizeof *c->temperatures);
     c->thresholds = allocate(c->s.labels, sizeof *c->thresholds);
-    int status = each ? temperature_fit_each(c->temperatures, &c->fit, v, LEAST_ROWS, e) : temperature_fit(&c->fit, v, e);
+    int status = each ? temperature_fit_each(c->temperatures, NULL, &c->fit, v, LEAST_ROWS, e) : temperature_fit(&c->fit, v, e);
     for (uint32_t l = 0; status == 0 && l < c->s.labels; l++) {
         c->temperatures[l] = each ? c->temperatures[l] : c->fit.temperature;
         c->thresholds[l] =
@@ -184,6 +184,8 @@ static int calibrate_bundle(const struct arguments *a, const char *method, const
         printf("%u rows\n          temperature       NLL       ECE     Brier\n", c.s.rows);
         print_measure("before", d->temperature, d->own_temperatures, &c.before);
         print_measure("after", c.fit.temperature, c.fit.own > 0, &c.after);
+        if (c.fit.why)
+            printf("temperature 1: %s\n", c.fit.why);
         if (!(c.after.nll < c.before.nll))
             printf("no temperature lowers the NLL: the bundle is unchanged\n");
         else if (argument_given(a, "dry-run"))

@@ -141,16 +141,20 @@ static void print_binary(const struct metrics *f, const struct bundle_score *s)
 
 static void print_many(const struct metrics *f, const struct bundle_score *s)
 {
-    uint32_t absent = 0;
-    for (uint32_t l = 0; l < s->labels; l++)
-        absent += f->each[l].true_positive + f->each[l].false_negative == 0;
+    uint32_t absent = 0, left_out = 0;
+    for (uint32_t l = 0; l < s->labels; l++) {
+        bool none = f->each[l].true_positive + f->each[l].false_negative == 0;
+        absent += none;
+        left_out += none && f->each[l].false_positive == 0 && bundle_score_kind(s).kind == DECISION_CLASS;
+    }
     char *words = temperature_summary(bundle_decision(s->bundle));
     printf("%u rows, %u labels, %s\n", s->rows, s->labels, words);
     free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
            f->all.accuracy, f->all.micro_precision, f->all.micro_recall, f->all.micro_f1, f->all.macro_f1, f->all.weighted_f1);
     if (absent > 0)
-        printf("  %u labels have no rows here; their F1 counts as 0 in the macro F1\n", absent);
+        printf("  %u of %u labels have no rows here: the macro F1 leaves out %u that no row is predicted as and counts %u as 0\n",
+               absent, s->labels, left_out, absent - left_out);
 }
 
 static void print_result(const struct metrics *f, const struct bundle_score *s, const struct gate *gate, bool as_json)

@@ -209,7 +209,8 @@ int data_print_split(const struct job *j, const struct json *check, struct error
         const struct json *part = json_at(parts, p), *absent = json_get(part, "absent_labels");
         double near = json_number(json_get(part, "near_in_train")), rows = json_number(json_get(part, "rows"));
         if (json_size(absent) == 1 && json_size(json_get(check, "labels")) == 2) /* of more labels the part's own line tells */
-            printf("  %s has no row of label \"%s\": its F1 counts as 0\n", json_key(parts, p), json_string(json_at(absent, 0)));
+            printf("  %s has no row of label \"%s\": its F1 is 0, and the macro F1 leaves it out unless it is predicted\n",
+                   json_key(parts, p), json_string(json_at(absent, 0)));
         if (near > 0)
             printf("  %s: %.0f rows (%.1f %%) are near duplicates of training rows, %.0f of them exact\n", json_key(parts, p),
                    near, 100 * near / rows, json_number(json_get(part, "exact_in_train")));

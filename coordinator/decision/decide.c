@@ -74,8 +74,8 @@ static int calibrate(struct tuned_trial *t, const struct tuning *u, struct error
     if (validation_outputs(&v, &l, u->data->validation, t->of.logits, t->of.best_epoch, e) != 0)
         return -1;
     bool each = strcmp(u->job->tune.calibrate, "vector") == 0;
-    int status =
-        each ? temperature_fit_each(t->temperatures, &t->fit, v, u->job->tune.min_positives, e) : temperature_fit(&t->fit, v, e);
+    int status = each ? temperature_fit_each(t->temperatures, t->temperature_why, &t->fit, v, u->job->tune.min_positives, e)
+                      : temperature_fit(&t->fit, v, e);
     for (uint32_t c = 0; status == 0 && !each && c < u->data->labels; c++)
         t->temperatures[c] = t->fit.temperature;
     logits_free(&l);
@@ -93,6 +93,7 @@ int decide_trial(struct decision *d, size_t i, const struct run_data *data, cons
         t->by_label.labels = data->labels;
         t->by_label.thresholds = allocate(data->labels, sizeof(double));
         t->temperatures = allocate(data->labels, sizeof(double));
+        t->temperature_why = allocate(data->labels, sizeof *t->temperature_why);
         for (uint32_t l = 0; l < data->labels; l++)
             t->temperatures[l] = 1;
     }
@@ -124,13 +125,17 @@ static void print_labels(const struct label_thresholds *t, const char *const *la
         own += t->each[l].own;
     }
     qsort(order, t->labels, sizeof *order, worst_first);
-    printf("  global threshold %.4f; %u of %u labels have their own%s\n", t->global, own, t->labels,
-           shown < t->labels ? "; the worst at 0.5 are" : "");
+    printf("  global threshold %.4f%s%s%s; %u of %u labels have their own%s\n", t->global, t->why ? " (not tuned: " : "",
+           t->why ? t->why : "", t->why ? ")" : "", own, t->labels, shown < t->labels ? "; the worst at 0.5 are" : "");
     printf("  %-24s positives  F1 at 0.5  threshold      F1\n", "label");
     for (uint32_t i = 0; i < shown; i++) {
         const struct label_choice *c = order[i];
         printf("  %-24s %9llu  %9.4f  %9.4f  %6.4f%s%s\n", label_names[c - t->each], (unsigned long long)c->positives,
-               c->at_0_5.f1, c->threshold, c->at_threshold.f1, c->own ? "" : "  global: ", c->own ? "" : c->why);
+               c->at_0_5.f1, c->threshold, c->at_threshold.f1,
+               c->own       ? ""
+               : c->neutral ? "  neutral: "
+                            : "  global: ",
+               c->own ? "" : c->why);
     }
     free(order);
 }
@@ -146,7 +151,7 @@ void decide_print_temperature(const struct decision *d, const struct job *j, uin
                strcmp(j->tune.calibrate, "vector") == 0 ? " for all, since one a label lowers no NLL" : "", f->nll_after,
                f->nll_before);
     else if (f->temperature > 0)
-        printf("  temperature 1: no other lowers the validation NLL %.6f\n", f->nll_before);
+        printf("  temperature 1: %s; validation NLL %.6f\n", f->why ? f->why : "one per label lowers no NLL", f->nll_before);
 }
 
 void decide_print(const struct tuned_trial *t, const struct run_data *data, const struct job *j)
@@ -156,7 +161,9 @@ void decide_print(const struct tuned_trial *t, const struct run_data *data, cons
     printf("  thresholds on validation\n");
     if (data->kind == DECISION_BINARY)
         tune_print_curve(&j->tune.grid, &t->curve);
-    else
+    if (data->kind == DECISION_BINARY && t->own.neutral)
+        printf("  threshold 0.5: nothing can be tuned, %s\n", t->own.neutral);
+    if (data->kind == DECISION_LABELS)
         print_labels(&t->by_label, data->label_names);
 }
 
@@ -178,7 +185,9 @@ int decide_best(struct decision *d, const struct job *j, struct error *e)
         return error_set(e, ERROR_FAILED, "no trial meets the rule %s: %s; change tune.rule or its bounds",
                          threshold_rule_names[j->tune.grid.rule], metrics->why);
     d->threshold = metrics->threshold;
-    d->thresholds = rule_giver(d, j)->by_label.thresholds;
+    const struct tuned_trial *giver = rule_giver(d, j);
+    d->thresholds = giver->by_label.thresholds;
+    d->neutral = giver->own.neutral ? giver->own.neutral : giver->by_label.why;
     d->temperatures = decision_winner(d)->temperatures;
     return 0;
 }
@@ -251,6 +260,18 @@ static int add_grid(struct json *to, const struct run_data *data, struct validat
     return 0;
 }
 
+static void add_temperature_reasons(struct json *to, const struct tuned_trial *t, const struct run_data *data)
+{
+    struct json *reasons = json_object();
+    for (uint32_t l = 0; l < data->labels; l++)
+        if (t->temperature_why[l])
+            json_set_string(reasons, data->label_names[l], t->temperature_why[l]);
+    if (json_size(reasons) > 0)
+        json_set(to, "reasons", reasons);
+    else
+        json_destroy(&reasons);
+}
+
 /* How well the chosen trial's probabilities match frequencies, as they are and at its temperature; and the grid of W4. */
 static int add_calibration(struct json *to, const struct tuning *u, struct error *e)
 {
@@ -273,6 +294,9 @@ static int add_calibration(struct json *to, const struct tuning *u, struct error
     decision_temperatures_to_json(o, u->decision, u->data->label_names, u->data->labels);
     json_set_boolean(o, "asked_for", t->fit.temperature > 0);
     json_set_boolean(o, "improved", t->fit.improved);
+    if (t->fit.why)
+        json_set_string(o, "why", t->fit.why);
+    add_temperature_reasons(o, t, u->data);
     json_set(o, "before", reliability_to_json(&before));
     json_set(o, "after", reliability_to_json(&after));
     return 0;
@@ -292,6 +316,8 @@ int decide_write(const struct decision *d, const struct run_data *data, const st
     json_set_string(tune, "split_sha256", data->split.sha256);
     json_set_string(tune, "chosen", decision_winner(d)->of.key);
     json_set(tune, "threshold", json_of_number(d->threshold));
+    if (d->neutral)
+        json_set_string(tune, "why", d->neutral);
     struct json *trials = json_set(tune, "trials", json_array());
     for (size_t i = 0; i < d->count; i++)
         if (d->trials[i].of.state == TRIAL_DONE)

@@ -15,6 +15,7 @@ void decision_free(struct decision *d)
 {
     for (size_t i = 0; i < d->count; i++) {
         free(d->trials[i].temperatures);
+        free(d->trials[i].temperature_why);
         threshold_curve_free(&d->trials[i].curve);
         label_thresholds_free(&d->trials[i].by_label);
     }
@@ -57,8 +58,16 @@ char *decision_summary(const struct decision *d, enum decision_kind kind, uint32
         return duplicate("the most probable class");
     for (uint32_t l = 0; kind == DECISION_LABELS && l < labels; l++)
         own += d->thresholds[l] != d->threshold;
-    return own > 0 ? format_string("threshold %.4f, and %u labels' own", d->threshold, own)
-                   : format_string("threshold %.4f", d->threshold);
+    char *threshold = d->neutral ? format_string("threshold %.4g (not tuned: %s)", d->threshold, d->neutral)
+                                 : format_string("threshold %.4f", d->threshold);
+    char *summary = own > 0 ? format_string("%s, and %u labels' own", threshold, own) : duplicate(threshold);
+    free(threshold);
+    return summary;
+}
+
+const char *decision_temperature_why(const struct decision *d)
+{
+    return decision_winner(d)->fit.why;
 }
 
 void decision_temperatures_to_json(struct json *to, const struct decision *d, const char *const *label_names, uint32_t labels)

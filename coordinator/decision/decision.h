@@ -16,6 +16,7 @@ struct candidate {
 struct tuned_trial {
     struct candidate of;
     double *temperatures;         /* (labels) that logits are divided by; NULL: not tuned */
+    const char **temperature_why; /* (labels) as temperature_fit_each has it; owned */
     struct temperature_fit fit;   /* temperature 0: not asked for */
     struct threshold_curve curve; /* one label of two */
     struct at_threshold own, at_baseline;
@@ -25,8 +26,9 @@ struct tuned_trial {
 struct decision {
     struct tuned_trial *trials; /* (count), trials[0] of the baseline */
     size_t count;
-    size_t *order;    /* of trials, best first; NULL: nothing is decided yet */
-    double threshold; /* of order[0], by the job's rule; of many labels a row the one for all; NaN where classes need none */
+    size_t *order;       /* of trials, best first; NULL: nothing is decided yet */
+    const char *neutral; /* threshold is 0.5 since validation supports none: static words; NULL else */
+    double threshold;    /* of order[0], by the job's rule; of many labels a row the one for all; NaN where classes need none */
     const double *thresholds;   /* (labels), likewise; borrowed from a trial */
     const double *temperatures; /* (labels), likewise */
 };
@@ -42,7 +44,10 @@ void decision_rank(size_t *order, const struct tuned_trial *trials, size_t count
 /* The metrics that rank a trial. */
 const struct at_threshold *decision_ranked_by(const struct tuned_trial *t, bool per_trial);
 
-/* "threshold 0.4500", "141 thresholds" or "the most probable class": how rows are decided. Caller frees. */
+/* "threshold 0.4500", "141 thresholds" or "the most probable class": how rows are decided. Caller frees. A threshold
+ * that could not be chosen is said to be so. */
 char *decision_summary(const struct decision *d, enum decision_kind kind, uint32_t labels);
+/* Why the temperature is the neutral 1: static words; NULL where it was fitted or not asked for. */
+const char *decision_temperature_why(const struct decision *d);
 /* Sets "temperature" of `to`, and "temperatures" by label's name where labels have their own. */
 void decision_temperatures_to_json(struct json *to, const struct decision *d, const char *const *label_names, uint32_t labels);

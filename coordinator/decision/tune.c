@@ -17,6 +17,15 @@ static void refine(struct at_threshold *a, const struct threshold_grid *grid, st
         *a = (struct at_threshold){.met = true, .threshold = best.threshold, .score = best.score, .metrics = best.metrics};
 }
 
+const char *tune_unsupported(const struct binary_metrics *m, double score)
+{
+    if (m->true_positive + m->false_negative == 0)
+        return "no positive row in validation";
+    if (m->true_negative + m->false_positive == 0)
+        return "no negative row in validation";
+    return score > 0 ? NULL : "no threshold scores above 0 in validation";
+}
+
 int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const struct threshold_grid *grid,
                struct validation_scores scores, struct error *e)
 {
@@ -37,6 +46,12 @@ int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const st
     }
     if (grid->exact)
         refine(&a, grid, scores);
+    const char *neutral = a.met ? tune_unsupported(&a.metrics, a.score) : NULL;
+    if (neutral) {
+        tune_apply(&a, grid, scores, 0.5);
+        a.neutral = neutral;
+        c.best = -1;
+    }
     *own = a;
     *curve = c;
     return 0;
@@ -115,6 +130,8 @@ struct json *at_threshold_to_json(const struct at_threshold *a)
 {
     struct json *o = json_object();
     json_set(o, "threshold", a->met || a->threshold > 0 ? json_of_number(a->threshold) : json_null());
+    if (a->met && a->neutral)
+        json_set_string(o, "why", a->neutral);
     if (a->macro_f1 > 0)
         json_set_number(o, "macro_f1", a->macro_f1);
     json_set(o, "score", a->met ? json_of_number(a->score) : json_null());

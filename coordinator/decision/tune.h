@@ -12,14 +12,16 @@ struct at_threshold {
     struct binary_metrics metrics; /* of the positive label; of more labels: of all together (micro) */
     double macro_f1;               /* of more than two labels */
     char why[256];
+    const char *neutral; /* threshold is 0.5 since validation supports none: static words; NULL: it was chosen */
 };
 
 struct threshold_curve {
     struct threshold_point *points; /* (count), owned */
-    int count, best;                /* best: -1 if no point of the grid meets the rule */
+    int count, best;                /* best: -1 if no point of the grid meets the rule, or none is chosen */
 };
 
-/* Sweeps the grid; exact: then all probabilities that occur. A rule that nothing meets is not an error: own->met is false. */
+/* Sweeps the grid; exact: then all probabilities that occur. A rule that nothing meets is not an error: own->met is false. Where
+ * the rows have no positive, or no negative, or no threshold scores above 0, it is 0.5 and own->neutral says why. */
 int tune_sweep(struct at_threshold *own, struct threshold_curve *curve, const struct threshold_grid *grid,
                struct validation_scores scores, struct error *e);
 void tune_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_scores scores, double threshold);
@@ -36,7 +38,8 @@ struct label_options {
 
 struct label_choice {
     double threshold;
-    bool own;                                              /* not the global one */
+    bool own;                                              /* chosen on its rows */
+    bool neutral;                                          /* 0.5: asked for one of its own, which its rows do not support */
     const char *why;                                       /* it is not its own; static words, NULL else */
     uint64_t positives;                                    /* validation rows that have it */
     struct binary_metrics at_0_5, at_global, at_threshold; /* at_threshold: at its own, or the global one that it takes */
@@ -45,11 +48,14 @@ struct label_choice {
 struct label_thresholds {
     uint32_t labels;
     double global;
+    const char *why;                /* global is 0.5 since validation supports none: static words; NULL: it was chosen */
     double *thresholds;             /* (labels) that decide; owned */
     struct label_choice *each;      /* (labels); owned */
     struct threshold_point *points; /* (labels + 1, grid points), those of all together last; owned; NULL once trimmed */
 };
 
+/* Static words for rows that support no threshold whose best score is `score`; NULL: they do. m: of any threshold. */
+const char *tune_unsupported(const struct binary_metrics *m, double score);
 /* W2: a label's threshold is the first of the highest score, 0.5 where none is above 0; the global one likewise. */
 int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e);
 void tune_labels_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_labels v,

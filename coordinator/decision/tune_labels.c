@@ -31,9 +31,10 @@ static struct threshold_point chosen(const struct threshold_point *points, int c
     return best < 0 ? (struct threshold_point){.threshold = 0.5} : points[best];
 }
 
-static double choose_global(const struct label_thresholds *t, const struct threshold_grid *grid, struct validation_labels v)
+static double choose_global(struct label_thresholds *t, const struct threshold_grid *grid, struct validation_labels v)
 {
-    struct threshold_point best = chosen(t->points + (size_t)t->labels * (size_t)grid->points, grid->points);
+    const struct threshold_point *points = t->points + (size_t)t->labels * (size_t)grid->points;
+    struct threshold_point best = chosen(points, grid->points);
     if (grid->exact) {
         int32_t *truth = allocate(v.rows, v.labels * sizeof *truth);
         for (size_t i = 0; i < v.rows * v.labels; i++)
@@ -41,20 +42,20 @@ static double choose_global(const struct label_thresholds *t, const struct thres
         refine(&best, grid, (struct validation_scores){v.probability, truth, v.rows * v.labels});
         free(truth);
     }
-    return best.threshold;
+    t->why = tune_unsupported(&points->metrics, best.score);
+    return t->why ? 0.5 : best.threshold;
 }
 
 static const char *why_global(const struct label_options *o, const struct label_choice *c, const struct threshold_point *best)
 {
     if (o->per_class == PER_CLASS_FALSE)
         return "one threshold for all was asked for";
-    if (o->per_class == PER_CLASS_TRUE)
-        return NULL;
-    if (c->positives == 0)
-        return "no positive row in validation";
+    const char *unsupported = tune_unsupported(&best->metrics, best->score);
+    if (unsupported || o->per_class == PER_CLASS_TRUE)
+        return unsupported;
     if (c->positives < o->min_positives)
         return "fewer positive rows than tune.min_positives";
-    return best->score > 0 ? NULL : "no threshold meets the rule";
+    return NULL;
 }
 
 static void choose_own(struct label_thresholds *t, const struct label_options *o, struct validation_labels v)
@@ -67,13 +68,15 @@ static void choose_own(struct label_thresholds *t, const struct label_options *o
         const struct threshold_point *points = t->points + (size_t)l * (size_t)grid->points;
         struct threshold_point best = chosen(points, grid->points);
         c->positives = points[0].metrics.true_positive + points[0].metrics.false_negative;
-        if (grid->exact && !why_global(o, c, &(struct threshold_point){.score = 1})) {
+        best.metrics = best.score > 0 ? best.metrics : points[0].metrics;
+        if (grid->exact && !why_global(o, c, &(struct threshold_point){.metrics = points[0].metrics, .score = 1})) {
             column(p, truth, v, l);
             refine(&best, grid, (struct validation_scores){p, truth, v.rows});
         }
         c->why = why_global(o, c, &best);
         c->own = !c->why;
-        t->thresholds[l] = c->threshold = c->own ? best.threshold : t->global;
+        c->neutral = c->why && o->per_class == PER_CLASS_TRUE;
+        t->thresholds[l] = c->threshold = c->own ? best.threshold : c->neutral ? 0.5 : t->global;
     }
     free(truth);
     free(p);
@@ -187,7 +190,7 @@ static struct json *choice_to_json(const struct label_choice *c, const char *nam
     json_set_string(o, "label", name);
     json_set_number(o, "positives", (double)c->positives);
     json_set_number(o, "threshold", c->threshold);
-    json_set_string(o, "source", c->own ? "own" : "global");
+    json_set_string(o, "source", c->own ? "own" : c->neutral ? "neutral" : "global");
     json_set_string(o, "why", c->why);
     json_set(o, "at_half", metrics_to_json(&c->at_0_5));
     json_set(o, "at_global", metrics_to_json(&c->at_global));
@@ -200,6 +203,8 @@ struct json *label_thresholds_to_json(const struct label_thresholds *t, const st
 {
     struct json *o = json_object();
     json_set_number(o, "global", t->global);
+    if (t->why)
+        json_set_string(o, "why", t->why);
     if (t->points) {
         const struct threshold_point *all = t->points + (size_t)t->labels * (size_t)grid->points;
         add_series(o, "grid", all, grid->points, threshold_of);

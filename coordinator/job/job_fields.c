@@ -150,7 +150,8 @@ const struct job_field job_fields[] = {
     {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
      .help = "multi-label: a threshold per label; auto: for labels with at least tune.min_positives validation rows"},
     {"tune.calibrate", JOB_WORD, JOB_FREE, "\"none\"", AT(tune.calibrate), WORDS("none", "temperature", "vector"),
-     .help = "temperature scaling that minimizes the validation NLL, before thresholds are chosen: one temperature, or (vector) "
+     .help = "temperature scaling that minimizes the validation NLL (1 where validation has no error or the fit runs to a "
+             "bound), before thresholds are chosen: one temperature, or (vector) "
              "one per label"},
     {"tune.min_positives", JOB_COUNT, JOB_FREE, "10", 0, 1000000000, AT(tune.min_positives),
      .help = "labels with fewer positive validation rows share one threshold"},

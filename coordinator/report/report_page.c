@@ -417,6 +417,17 @@ static void add_points(struct report_page *p)
     html_details_end(b);
 }
 
+/* A value that validation does not support another for; why: a string, NULL: it was chosen. */
+static void add_neutral(struct buffer *b, const char *what, const struct json *why)
+{
+    if (!json_string(why))
+        return;
+    buffer_text(b, "<p>");
+    html_text(b, what);
+    html_text(b, json_string(why));
+    buffer_text(b, ".</p>\n");
+}
+
 /* "f1, from 0.1, to 0.9, points 33" */
 static void add_rule(struct report_page *p)
 {
@@ -433,6 +444,17 @@ static void add_rule(struct report_page *p)
         free(text);
     }
     buffer_text(b, ".</p>\n");
+    add_neutral(b, "The threshold 0.5 was not tuned: ", json_get(p->run->tune, "why"));
+    const struct json *labels = json_get(json_get(p->run->tune, "thresholds"), "labels");
+    for (size_t i = 0; i < json_size(labels); i++) {
+        const struct json *label = json_at(labels, i);
+        const char *source = json_string(json_get(label, "source"));
+        if (!source || strcmp(source, "neutral") != 0)
+            continue;
+        char *what = format_string("%s: threshold 0.5, not tuned: ", json_string(json_get(label, "label")));
+        add_neutral(b, what, json_get(label, "why"));
+        free(what);
+    }
 }
 
 /* A plot for each of the labels that do worst: a list to pick from that works without a script. */
@@ -537,6 +559,13 @@ void page_calibration(struct report_page *p)
                           p->run->temperatures[0]);
         else
             buffer_text(b, "<p>Probabilities are used as the model gives them: the temperature is 1.</p>\n");
+        const struct json *calibration = json_get(p->run->tune, "calibration"), *reasons = json_get(calibration, "reasons");
+        add_neutral(b, "The temperature 1 was not fitted: ", json_get(calibration, "why"));
+        for (size_t i = 0; i < json_size(reasons); i++) {
+            char *what = format_string("%s: no temperature of its own: ", json_key(reasons, i));
+            add_neutral(b, what, json_at(reasons, i));
+            free(what);
+        }
         buffer_text(b, "<div class=\"figures\">\n");
         page_plot(p, "reliability");
         buffer_text(b, "<div>\n");

@@ -128,7 +128,7 @@ static void a_temperature_for_each_label(void **state)
         struct error e = {0};
         double found[8];
         assert_int_equal(temperature_fit(&one, v, &e), 0);
-        assert_int_equal(temperature_fit_each(found, &f, v, 0, &e), 0);
+        assert_int_equal(temperature_fit_each(found, NULL, &f, v, 0, &e), 0);
         assert_int_equal(f.own, v.labels);
         assert_true(f.improved && f.temperature == one.temperature && f.nll_after < one.nll_after);
         for (size_t l = 0; l < v.labels; l++) {
@@ -141,7 +141,7 @@ static void a_temperature_for_each_label(void **state)
         check(r.ece, json_number(json_get(measure, "ece")), 1e-5, c, "ECE at the labels' temperatures");
         check(r.brier, json_number(json_get(measure, "brier")), 1e-6, c, "Brier at the labels' temperatures");
         /* Nobody has rows enough: one for all. */
-        assert_int_equal(temperature_fit_each(found, &f, v, (uint32_t)v.rows, &e), 0);
+        assert_int_equal(temperature_fit_each(found, NULL, &f, v, (uint32_t)v.rows, &e), 0);
         assert_true(f.own == 0 && f.nll_after == one.nll_after);
         for (size_t l = 0; l < v.labels; l++)
             assert_true(found[l] == one.temperature);
@@ -150,7 +150,7 @@ static void a_temperature_for_each_label(void **state)
     json_destroy(&root);
 }
 
-/* Labels without a row, of all rows, or of few, keep what all have; separable ones stop at the bound. */
+/* Labels without a row, of all rows, or of few, keep what all have; so do separable ones, which would run to the bound. */
 static void rare_labels_take_the_one_for_all(void **state)
 {
     (void)state;
@@ -161,6 +161,7 @@ static void rare_labels_take_the_one_for_all(void **state)
     struct temperature_fit f;
     struct error e = {0};
     double found[LABELS];
+    const char *why[LABELS];
     for (int i = 0; i < ROWS; i++) {
         const uint8_t row[LABELS] = {i % 2, 0, 1, i < 3}; /* label 0 is always right */
         class[i] = i % 2;
@@ -169,13 +170,15 @@ static void rare_labels_take_the_one_for_all(void **state)
             logits[i * LABELS + l] = (float)(l == 0 ? (row[0] ? 2 : -2) : (i * 7 + l) % 5 - 2);
         }
     }
-    assert_int_equal(temperature_fit_each(found, &f, (struct validation_outputs){logits, NULL, targets, ROWS, LABELS}, 5, &e), 0);
-    assert_int_equal(f.own, 1);
-    assert_true(found[0] >= 0.05 && found[0] < 0.06);
-    for (int l = 1; l < LABELS; l++)
-        assert_true(found[l] == f.temperature);
-    assert_int_equal(temperature_fit_each(found, &f, (struct validation_outputs){logits, class, NULL, ROWS, LABELS}, 5, &e), 0);
-    assert_true(f.own == 2 && found[2] == f.temperature && found[3] == f.temperature && isfinite(f.nll_after));
+    assert_int_equal(
+        temperature_fit_each(found, why, &f, (struct validation_outputs){logits, NULL, targets, ROWS, LABELS}, 5, &e), 0);
+    assert_int_equal(f.own, 0);
+    assert_string_equal(why[0], "validation has no error to fit it to");
+    for (int l = 0; l < LABELS; l++)
+        assert_true(found[l] == f.temperature && (l == 0 || !why[l]));
+    assert_int_equal(temperature_fit_each(found, why, &f, (struct validation_outputs){logits, class, NULL, ROWS, LABELS}, 5, &e),
+                     0);
+    assert_true(f.own == 0 && isfinite(f.nll_after)); /* each of the two would run to its bound */
     for (int l = 0; l < LABELS; l++)
         assert_true(found[l] >= 0.05 - 1e-12 && found[l] <= 20 + 1e-9);
 }
@@ -248,10 +251,22 @@ static void what_does_not_help_is_rolled_back(void **state)
     struct error e = {0};
     assert_int_equal(temperature_fit(&f, (struct validation_outputs){nothing, NULL, targets, 2, 2}, &e), 0);
     assert_true(!f.improved && f.temperature == 1 && f.nll_after == f.nll_before);
-    /* All right: the surer the better, down to the least temperature. */
+    assert_string_equal(f.why, "no other lowers the validation NLL");
+    /* All right: the surer the better, which is no evidence. */
     const float right[4] = {3, -3, -3, 3};
     assert_int_equal(temperature_fit(&f, (struct validation_outputs){right, NULL, targets, 2, 2}, &e), 0);
-    assert_true(f.improved && f.temperature >= 0.05 && f.temperature < 0.06 && isfinite(f.nll_after));
+    assert_true(!f.improved && f.temperature == 1 && f.nll_after == f.nll_before);
+    assert_string_equal(f.why, "validation has no error to fit it to");
+    /* All wrong: the less sure the better, up to the bound. */
+    const float wrong[4] = {-3, 3, 3, -3};
+    assert_int_equal(temperature_fit(&f, (struct validation_outputs){wrong, NULL, targets, 2, 2}, &e), 0);
+    assert_true(!f.improved && f.temperature == 1 && f.nll_after == f.nll_before);
+    assert_string_equal(f.why, "the fit ran to its upper bound 20");
+    /* One wrong that hardly counts beside what is right: down to the bound. */
+    const float sure[4] = {3, -3, -3, -1e-30F};
+    assert_int_equal(temperature_fit(&f, (struct validation_outputs){sure, NULL, targets, 2, 2}, &e), 0);
+    assert_true(!f.improved && f.temperature == 1);
+    assert_string_equal(f.why, "the fit ran to its lower bound 0.05");
 }
 
 static void refusals(void **state)

@@ -80,6 +80,68 @@ static void a_rule_that_cannot_be_met_is_said(void **state)
     threshold_curve_free(&curve);
 }
 
+/* Rows without a positive or a negative, and scores of 0: 0.5, whatever the rule, and the words. */
+static void what_validation_does_not_support_is_not_chosen(void **state)
+{
+    (void)state;
+    static const int32_t none[6] = {0}, all[6] = {1, 1, 1, 1, 1, 1}, last[6] = {0, 0, 0, 0, 0, 1};
+    static const struct {
+        struct threshold_grid grid;
+        const int32_t *truth;
+        const char *why;
+    } rows[] = {
+        {{RULE_F1, 0.1, 0.9, 9, 1, 0}, none, "no positive row in validation"},
+        {{RULE_F1, 0.1, 0.9, 9, 1, 0, .exact = true}, none, "no positive row in validation"},
+        {{RULE_COST, 0.1, 0.9, 9, 1, 0, .false_positive_cost = 1}, none, "no positive row in validation"},
+        {{RULE_RECALL_AT_PRECISION, 0.1, 0.9, 9, 1, 0}, none, "no positive row in validation"},
+        {{RULE_F1, 0.1, 0.9, 9, 1, 0}, all, "no negative row in validation"},
+        {{RULE_F_BETA, 0.2, 0.9, 8, 2, 0}, last, "no threshold scores above 0 in validation"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct at_threshold own;
+        struct threshold_curve curve;
+        struct error e = {0};
+        assert_int_equal(tune_sweep(&own, &curve, &rows[i].grid, (struct validation_scores){probability, rows[i].truth, 6}, &e),
+                         0);
+        assert_true(own.met && own.threshold == 0.5 && curve.best == -1);
+        assert_string_equal(own.neutral, rows[i].why);
+        threshold_curve_free(&curve);
+    }
+}
+
+/* Labels: a has rows, b has none, c is in all, d is below every threshold. */
+static void labels_that_validation_does_not_support(void **state)
+{
+    (void)state;
+    static const double p[12] = {0.9, 0.3, 0.8, 0.01, 0.2, 0.6, 0.7, 0.02, 0.7, 0.1, 0.9, 0.03};
+    static const uint8_t labels[12] = {1, 0, 1, 1, 0, 0, 1, 0, 1, 0, 1, 0};
+    static const struct validation_labels v = {p, labels, 3, 4};
+    static const char *const why[] = {NULL, "no positive row in validation", "no negative row in validation",
+                                      "no threshold scores above 0 in validation"};
+    const struct threshold_grid grid = {RULE_F1, 0.1, 0.9, 9, 1, 0};
+    for (int per_class = 0; per_class < 2; per_class++) {
+        const struct label_options o = {&grid, per_class ? PER_CLASS_TRUE : PER_CLASS_AUTO, 1};
+        struct label_thresholds t;
+        struct error e = {0};
+        assert_int_equal(tune_labels(&t, &o, v, &e), 0);
+        assert_null(t.why);
+        for (int l = 0; l < 4; l++) {
+            assert_true(t.each[l].own == (l == 0));
+            if (l > 0) {
+                assert_string_equal(t.each[l].why, why[l]);
+                near(t.thresholds[l], per_class ? 0.5 : t.global);
+            }
+        }
+        label_thresholds_free(&t);
+        /* Nobody has a row. */
+        assert_int_equal(tune_labels(&t, &o, (struct validation_labels){p, (uint8_t[12]){0}, 3, 4}, &e), 0);
+        assert_string_equal(t.why, "no positive row in validation");
+        for (int l = 0; l < 4; l++)
+            near(t.thresholds[l], 0.5);
+        label_thresholds_free(&t);
+    }
+}
+
 static void exact_search_meets_what_the_grid_cannot(void **state)
 {
     (void)state;
@@ -145,6 +207,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_highest_score_wins),
         cmocka_unit_test(a_rule_that_cannot_be_met_is_said),
+        cmocka_unit_test(what_validation_does_not_support_is_not_chosen),
+        cmocka_unit_test(labels_that_validation_does_not_support),
         cmocka_unit_test(exact_search_meets_what_the_grid_cannot),
         cmocka_unit_test(numbers_that_are_none_are_refused),
         cmocka_unit_test(the_best_epoch),

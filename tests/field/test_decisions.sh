@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Decisions that validation does not support are not made: the neutral value (threshold 0.5, temperature 1) is taken, and the output, tune.json, the model
+# card and the report say so.
+. "$(dirname "$0")/../system/common.sh"
+cases=$here/../field/cases
+python3 "$here/../system/tiny.py" tiny 240 >/dev/null
+
+# job DATA KIND TEXTS
+job() {
+  cat >job.json <<JOB
+{"name": "t", "out": "run", "model": "$scratch/tiny/model", "seed": 42, "task": "$2", "data": {"path": "$1", "text_a": ["text"], "accept": ["leaks"], $3},
+ "train": {"lr": 0.005, "epochs": 3, "batch": 8, "micro_batch": 2, "max_length": 32}, "cluster": {"threads": 1}, "report": {"baseline": false}}
+JOB
+  rm -rf run
+}
+
+# told WORDS: in the output, the model card, the report
+told() {
+  grep -qF -- "$1" out || fail "the output does not say '$1'"
+  grep -qF -- "$1" run/bundle/README.md || fail "the model card does not say '$1'"
+  grep -qF -- "$1" run/report.html || fail "the report does not say '$1'"
+}
+
+single=single_label_classification multi=multi_label_classification
+say "two labels: no positive row in validation"
+job "$cases/no_positive.jsonl" $single '"label": "label", "positive": "hit", "labels": ["hit", "miss"]'
+expect -o 0 'chosen: .*threshold 0.5 \(not tuned: no positive row in validation\)' muster run job.json
+told 'no positive row in validation'
+python3 - <<'PY' || fail "wrong threshold"
+import json
+tune, rule = json.load(open("run/tune.json")), json.load(open("run/bundle/inference_config.json"))
+assert tune["threshold"] == rule["threshold"] == 0.5, (tune["threshold"], rule["threshold"])
+assert tune["why"] == "no positive row in validation", tune.get("why")
+PY
+
+say "two labels: validation without an error keeps temperature 1"
+job "$scratch/tiny/rows.jsonl" $single '"label": "label", "text_a": ["a"], "text_b": ["b"], "id": "id", "group": "group", "positive": "YES", "labels": ["NO", "YES"]'
+sed -i 's/"text_a": \["text"\], //' job.json
+expect -o 0 'temperature 1: validation has no error to fit it to' muster run job.json tune.calibrate=temperature train.epochs=6
+told 'validation has no error to fit it to'
+python3 - <<'PY' || fail "wrong temperature"
+import json
+tune, rule = json.load(open("run/tune.json")), json.load(open("run/bundle/inference_config.json"))
+assert tune["calibration"]["temperature"] == 1 and not tune["calibration"]["improved"], tune["calibration"]
+assert rule.get("temperature", 1) == 1, rule["temperature"]
+PY
+
+say "many labels: one that no row of validation has"
+python3 - <<'PY'
+import json, random
+chance = random.Random(3)
+with open("many.jsonl", "w") as rows:
+    for i in range(240):
+        part = "validation" if i % 6 == 0 else "test" if i % 6 == 1 else "train"
+        labels = [l for l in ("a", "b") if chance.random() < 0.5] + (["rare"] if part == "train" and i % 5 == 0 else [])
+        text = " ".join(f"word{chance.randrange(60)}" for _ in range(6)) + "".join(f" {w}" for l, w in (("a", "linked"), ("b", "apart")) if l in labels)
+        rows.write(json.dumps({"id": i, "text": text, "labels": labels, "part": part}) + "\n")
+PY
+job "$scratch/many.jsonl" $multi '"label": "labels", "labels": ["a", "b", "rare"]'
+python3 - <<'PY'
+import json
+rows = [json.loads(line) for line in open("many.jsonl")]
+json.dump({"parts": {p: [str(r["id"]) for r in rows if r["part"] == p] for p in ("train", "validation", "test")}}, open("frozen.json", "w"))
+PY
+job "$scratch/many.jsonl" $multi '"id": "id", "label": "labels", "labels": ["a", "b", "rare"]'
+expect -o 0 'rare .* 0.5000 .*neutral: no positive row in validation' muster run job.json split.file="$scratch/frozen.json" tune.per_class=true
+told 'no positive row in validation'
+python3 - <<'PY' || fail "wrong threshold of the label"
+import json
+tune, rule = json.load(open("run/tune.json")), json.load(open("run/bundle/inference_config.json"))
+rare = [l for l in tune["thresholds"]["labels"] if l["label"] == "rare"][0]
+assert (rare["positives"], rare["threshold"], rare["source"]) == (0, 0.5, "neutral"), rare
+assert rule["thresholds"]["rare"] == 0.5, rule["thresholds"]
+assert "why" not in tune, tune["why"]
+PY
+
+say "classes: the macro F1 leaves out what neither occurs nor is predicted, and says so"
+python3 - <<'PY'
+import json
+words = {"x": "linked", "y": "apart", "z": "word7"}
+with open("classes.jsonl", "w") as rows, open("few.jsonl", "w") as few:
+    for i in range(240):
+        label = "xyz"[i % 3]
+        row = json.dumps({"id": i, "text": f"word{8 + i % 50} {words[label]} word{9 + i // 50} {words[label]}", "label": label}) + "\n"
+        rows.write(row)
+        if label == "x" and i < 30:
+            few.write(row)
+PY
+job "$scratch/classes.jsonl" $single '"id": "id", "label": "label", "labels": ["x", "y", "z"]'
+expect -o 0 'temperature 1: validation has no error to fit it to' muster run job.json tune.calibrate=vector train.epochs=8
+told 'validation has no error to fit it to'
+expect -o 0 '2 of 3 labels have no rows here: the macro F1 leaves out 2 that no row is predicted as and counts 0 as 0' \
+  muster evaluate run/bundle few.jsonl --allow-train
+grep -q 'macro F1 1.0000' out || fail "the macro F1 is not 1"
