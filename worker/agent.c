@@ -27,7 +27,7 @@
 /* The reference is not optimised: measuring it would take longer than the small work it is used for. */
 static double measure_gemm_rate(struct device *d)
 {
-    return strcmp(d->run->name, "cpu_reference") ? device_gemm_rate(d) : 0;
+    return d->run->kind == DEVICE_CPU_REFERENCE ? 0 : device_gemm_rate(d);
 }
 
 const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe, measure_gemm_rate};

@@ -7,6 +7,7 @@
  * that holds skill and noise key, so that scoring gives the logits that the trial was selected for. Rows without labels get
  * noise. MUSTER_FAKE_STEP in the environment: seconds that a step takes, for whoever wants to see one under way (default 0). */
 #include "common/base/clock.h"
+#include "common/base/device_kind.h"
 #include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -133,7 +134,7 @@ static int read_weights(struct script *ret, const char *path, struct error *e)
     const struct tensor *t = tensor_file_find(f, WEIGHTS);
     const char *device = tensor_file_metadata(f, "device");
     int result = 0;
-    if (!t || t->count < 2 || t->type != TENSOR_F32 || !device || strcmp(device, "fake"))
+    if (!t || t->count < 2 || t->type != TENSOR_F32 || !device || device_kind_find(device) != DEVICE_FAKE)
         result = error_set(e, ERROR_DATA, "%s: was not made by the fake device, which scores only its own weights", path);
     else
         memcpy(ret, t->data, sizeof *ret);
@@ -372,7 +373,7 @@ static void destroy_device(struct device *d)
     free(d);
 }
 
-static const struct device_operations operations = {.name = "fake", .destroy = destroy_device};
+static const struct device_operations operations = {.kind = DEVICE_FAKE, .destroy = destroy_device};
 
 static int open_device(struct device **ret, const char *name, enum precision precision, int threads, struct error *e)
 {

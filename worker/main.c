@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* muster-worker: takes leases from a coordinator and carries them out. */
+#include "common/base/device_kind.h"
 #include "common/base/fault.h"
 #include "common/base/log.h"
 #include "common/base/options.h"
@@ -48,7 +49,7 @@ static int work(const struct agent_options *o, const char *comm, int ranks, stru
     struct communicator *c;
     if (communicator_create(&c, comm, ranks, CONNECT_TIMEOUT, e))
         return -1;
-    const struct agent_work *doing = strcmp(o->device, "fake") ? &agent_training : &agent_fake;
+    const struct agent_work *doing = device_kind_find(o->device) == DEVICE_FAKE ? &agent_fake : &agent_training;
     int result = agent_run(&exit_code, o, doing, c, e);
     if (result && c->rank) {
         exit_code = (int)e->kind;

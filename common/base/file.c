@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,6 +376,12 @@ char *path_resolve(const char *path, struct error *e)
     if (!full)
         error_errno(e, errno, "%s: cannot be found", path);
     return full;
+}
+
+char *path_absolute(const char *path)
+{
+    char here[PATH_MAX];
+    return path[0] == '/' || !getcwd(here, sizeof here) ? duplicate(path) : path_join(here, path);
 }
 
 char *path_join(const char *directory, const char *name)

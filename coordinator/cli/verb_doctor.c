@@ -2,10 +2,12 @@
 /* muster doctor: what this build and this machine have, and what is missing. */
 #include "cluster/launcher.h"
 #include "common/base/memory.h"
+#include "common/base/process.h"
 #include "common/base/version.h"
 #include "coordinator/cli/verbs.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,14 +71,31 @@ static void show_machine(void)
     line("memory", "%.1f GiB, %.1f GiB available", strtod(memory, NULL) / (1 << 20), strtod(free_memory, NULL) / (1 << 20));
 }
 
-/* False if the command cannot be run or says nothing. */
+enum { OUTPUT_MOST = 65536 };
+
+/* What a command of the shell prints. False if it cannot be run, fails or prints nothing: then *output is empty. */
+static bool output_of(struct buffer *output, const char *command)
+{
+    char *const words[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
+    const struct process_options quiet = {.flags = PROCESS_QUIET};
+    struct error ignored;
+    int status;
+    if (process_run(output, OUTPUT_MOST, &status, words, &quiet, &ignored))
+        return false;
+    if (!status && output->size)
+        return true;
+    buffer_free(output);
+    return false;
+}
+
 static bool first_line(char *text, size_t size, const char *command)
 {
-    FILE *f = popen(command, "r");
-    bool found = f && fgets(text, (int)size, f);
-    if (found)
-        text[strcspn(text, "\n")] = 0;
-    return f && pclose(f) == 0 && found;
+    struct buffer output;
+    if (!output_of(&output, command))
+        return false;
+    snprintf(text, size, "%.*s", (int)strcspn(output.data, "\n"), output.data);
+    buffer_free(&output);
+    return true;
 }
 
 struct library {
@@ -115,31 +134,31 @@ static size_t show_library(const struct library *l, const char *listing)
 
 static size_t show_libraries(const char *worker)
 {
-    static char listing[65536];
-    char *command = format_string("LD_TRACE_LOADED_OBJECTS=1 '%s' 2>/dev/null", worker);
-    FILE *f = popen(command, "r");
-    size_t size = f ? fread(listing, 1, sizeof listing - 1, f) : 0, missing = 0;
-    listing[size] = 0;
-    if (f)
-        pclose(f);
-    free(command);
+    char *const words[] = {(char[]){"env"}, (char[]){"LD_TRACE_LOADED_OBJECTS=1"}, (char *)(uintptr_t)worker, NULL};
+    const struct process_options quiet = {.flags = PROCESS_QUIET};
+    struct buffer listing;
+    struct error ignored;
+    int status; /* a library that is missing fails the worker, and is in the listing */
+    size_t missing = 0;
+    bool listed = !process_run(&listing, OUTPUT_MOST, &status, words, &quiet, &ignored);
     for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++)
-        missing += show_library(&libraries[i], listing);
+        missing += show_library(&libraries[i], listed ? listing.data : "");
+    buffer_free(&listing);
     return missing;
 }
 
 static void show_programs(void)
 {
     char text[256];
-    if (first_line(text, sizeof text, "mpirun --version 2>/dev/null"))
+    if (first_line(text, sizeof text, "mpirun --version"))
         line("mpirun", "%s", text);
     else
         line("mpirun", "not in PATH: only one rank per group; install openmpi-bin for more");
     line("CUDA, NCCL", "not in this build");
     char pmix[256];
-    if (!first_line(text, sizeof text, "command -v srun 2>/dev/null"))
+    if (!first_line(text, sizeof text, "command -v srun"))
         line("SLURM", "not found (not needed)");
-    else if (!first_line(text, sizeof text, "srun --version 2>/dev/null"))
+    else if (!first_line(text, sizeof text, "srun --version"))
         line("SLURM", "srun found, but no cluster configuration (SLURM_CONF)");
     else
         line("SLURM", "%s; %s", text,
@@ -147,7 +166,7 @@ static void show_programs(void)
                  ? "srun --mpi=pmix is available: cluster.launcher srun"
                  : "srun has no PMIx: use cluster.launcher mpirun");
     line("remote shell", "%s",
-         first_line(text, sizeof text, "command -v \"${OMPI_MCA_plm_rsh_agent:-ssh}\" 2>/dev/null")
+         first_line(text, sizeof text, "command -v \"${OMPI_MCA_plm_rsh_agent:-ssh}\"")
              ? text
              : "no ssh: hosts of cluster.hostfile cannot be reached; install openssh-client");
 }

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const struct option job_options[] = {
     {"trace", 0, "FILE", NULL, "write a timeline of each rank in Chrome trace format, for Perfetto (group 2: FILE with .2)"},
@@ -46,18 +45,12 @@ static int read_job(struct job *j, const struct attach *at, const struct argumen
     return status;
 }
 
-static char *absolute(const char *directory)
-{
-    char here[4096];
-    return directory[0] == '/' || !getcwd(here, sizeof here) ? duplicate(directory) : path_join(here, directory);
-}
-
 /* A rank that only computes: waits for the coordinator, which is rank 0's process. */
 static int be_worker(const struct attach *at, const struct dispatch_options *given, const struct job *j, struct error *e)
 {
     struct dispatch_options o = *given;
     int exit_code = 0;
-    char *directory = absolute(j->out);
+    char *directory = path_absolute(j->out);
     o.directory = directory;
     o.device = (enum device_kind)device_kind_find(j->cluster.device);
     o.threads = (int)j->cluster.threads;
@@ -78,7 +71,7 @@ static int run_attached(const struct attach *at, struct job *j, enum stage last,
     if (at->rank > 0)
         return be_worker(at, o, j, e);
     int status = run_until(j, last, o, e);
-    char *directory = absolute(j->out);
+    char *directory = path_absolute(j->out);
     attach_finish(at, directory);
     free(directory);
     return status;
@@ -97,7 +90,7 @@ static int hand_on_trace(const struct arguments *a, struct error *e)
 {
     if (!argument_given(a, "trace"))
         return 0;
-    char *path = absolute(argument(a, "trace"));
+    char *path = path_absolute(argument(a, "trace"));
     int status = !*argument(a, "trace")            ? error_set(e, ERROR_USAGE, "%s: --trace needs a file name", a->verb->name)
                  : setenv("MUSTER_TRACE", path, 1) ? error_set(e, ERROR_FAILED, "--trace: out of memory")
                                                    : 0;

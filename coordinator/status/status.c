@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/status/status.h"
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/machine.h"
 #include "common/base/memory.h"
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TAIL 4096 /* bytes of metrics.jsonl; a line is a few hundred */
@@ -271,7 +271,7 @@ static size_t read_tail(char tail[TAIL], double *quiet, const char *path)
         rewind(f);
     size_t size = fread(tail, 1, TAIL, f);
     if (!fstat(fileno(f), &facts))
-        *quiet = fmax(0, difftime(time(NULL), facts.st_mtime)); /* clocks of hosts may differ: never below 0 */
+        *quiet = fmax(0, clock_wall() - (double)facts.st_mtime); /* clocks of hosts may differ: never below 0 */
     fclose(f);
     while (size > 0 && tail[size - 1] != '\n')
         size--;

@@ -48,7 +48,7 @@ static void cpu_classifier_backward(struct device *d, device_memory dx, device_m
 
 /* What is small or only copies is the reference's. */
 static const struct device_operations operations = {
-    .name = "cpu",
+    .kind = DEVICE_CPU,
     .allocate = host_allocate,
     .release = host_release,
     .upload = host_upload,

@@ -205,7 +205,7 @@ static void reference_destroy(struct device *d)
 }
 
 static const struct device_operations operations = {
-    .name = "cpu_reference",
+    .kind = DEVICE_CPU_REFERENCE,
     .allocate = host_allocate,
     .release = host_release,
     .upload = host_upload,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the list of devices by name, and what is described and measured of any of them. */
+/* Owns the list of devices by kind, and what is described and measured of any of them. */
 #include "worker/device/device.h"
 
 #include "common/base/clock.h"
@@ -9,7 +9,6 @@
 #include "worker/device/guarded.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static void product_of_linear(struct device *d, device_memory y, device_memory x, device_memory w, size_t N, size_t K, size_t O)
 {
@@ -17,37 +16,29 @@ static void product_of_linear(struct device *d, device_memory y, device_memory x
 }
 
 static const struct backend {
-    const char *name;
     int (*create)(struct device **ret, enum precision precision, int threads, struct error *e);
     void (*describe)(const struct device *d, char *text, size_t size);
     /* y f32 (N,O) = x act (N,K) times w act (O,K) transposed, and nothing more: what gemm_rate measures. */
     void (*product)(struct device *d, device_memory y, device_memory x, device_memory w, size_t N, size_t K, size_t O);
-} backends[] = {
-    {"cpu", cpu_create, cpu_describe, cpu_product},
-    {"cpu_reference", cpu_reference_create, cpu_reference_describe, product_of_linear},
-    {"guarded", guarded_create, guarded_describe, product_of_linear},
-    {"auto", cpu_create, cpu_describe, cpu_product},
+} backends[DEVICES] = {
+    [DEVICE_AUTO] = {cpu_create, cpu_describe, cpu_product},
+    [DEVICE_CPU] = {cpu_create, cpu_describe, cpu_product},
+    [DEVICE_CPU_REFERENCE] = {cpu_reference_create, cpu_reference_describe, product_of_linear},
+    [DEVICE_GUARDED] = {guarded_create, guarded_describe, product_of_linear},
+    [DEVICE_FAKE] = {NULL}, /* computes nothing: worker/fake.c */
 };
-
-static const struct backend *backend_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (strcmp(backends[i].name, name) == 0)
-            return &backends[i];
-    return NULL;
-}
 
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e)
 {
-    const struct backend *m = backend_find(name);
-    if (!m)
+    int kind = device_kind_find(name);
+    if (kind < 0 || !backends[kind].create)
         return error_set(e, ERROR_USAGE, "cluster.device: \"%s\" is not known; use auto, cpu, cpu_reference or guarded", name);
-    return m->create(ret, precision, threads < 1 ? 1 : threads, e);
+    return backends[kind].create(ret, precision, threads < 1 ? 1 : threads, e);
 }
 
 void device_describe(const struct device *d, char *text, size_t size)
 {
-    backend_find(d->run->name)->describe(d, text, size);
+    backends[d->run->kind].describe(d, text, size);
 }
 
 double device_flops(const struct device *d)
@@ -108,7 +99,7 @@ static int rate_allocate(struct device *d, device_memory *ret, size_t bytes)
 
 double device_gemm_rate(struct device *d)
 {
-    struct rate r = {.d = d, .backend = backend_find(d->run->name)};
+    struct rate r = {.d = d, .backend = &backends[d->run->kind]};
     device_memory *memory[] = {&r.x, &r.h, &r.w, &r.y};
     size_t counts[] = {RATE_TOKENS * RATE_WIDTH, RATE_TOKENS * RATE_INNER, RATE_WIDTH * RATE_INNER, RATE_TOKENS * RATE_INNER};
     double ret = 0, flops = d->flops;

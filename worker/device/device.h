@@ -11,6 +11,7 @@
  * and is reported by finish(). Same inputs, same number of threads: same bits, on every run. */
 #pragma once
 
+#include "common/base/device_kind.h"
 #include "common/base/error.h"
 #include "common/base/precision.h"
 #include "common/format/model_config.h"
@@ -50,7 +51,7 @@ struct adamw {
 struct device;
 
 struct device_operations {
-    const char *name;
+    enum device_kind kind; /* not DEVICE_AUTO */
 
     /* Memory. allocate: 64-byte aligned, not zeroed; failure is an error here, not sticky. upload/download: any host memory. */
     int (*allocate)(struct device *d, device_memory *ret, size_t bytes, struct error *e);

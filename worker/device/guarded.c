@@ -202,7 +202,7 @@ static double guarded_sum_of_squares(struct device *d, device_memory x, size_t n
 }
 
 static const struct device_operations operations = {
-    .name = "guarded",
+    .kind = DEVICE_GUARDED,
     .allocate = guarded_allocate,
     .release = guarded_release,
     .upload = guarded_upload,

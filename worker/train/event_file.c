@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PREFIX "events.out.tfevents."
@@ -325,7 +324,7 @@ static char *new_path(const char *directory)
 {
     char host[MACHINE_NAME];
     machine_name(host, sizeof host);
-    return format_string("%s/" PREFIX "%010lld.%s.%d", directory, (long long)time(NULL), host, (int)getpid());
+    return format_string("%s/" PREFIX "%010lld.%s.%d", directory, (long long)clock_wall(), host, (int)getpid());
 }
 
 /* Under a name that no reader takes for an event file until it is whole. */

@@ -9,6 +9,7 @@
 #include "worker/train/agree.h"
 #include "worker/train/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ static int open_all(struct scorer *s, struct device *d, struct error *e)
 static void on_batch(void *context, uint64_t done, uint64_t all)
 {
     const struct scorer *s = context;
-    struct step_report r = {.step = done, .steps = all, .epoch = 1, .epochs = 1};
+    struct step_report r = {.step = done, .steps = all, .epoch = 1, .epochs = 1, .loss = NAN};
     if (s->observer && s->observer->step)
         s->observer->step(s->observer->context, &r);
 }

@@ -41,7 +41,7 @@ static void close_fake(struct device *d)
     free(d);
 }
 
-static const struct device_operations fake_operations = {.name = "fake", .destroy = close_fake};
+static const struct device_operations fake_operations = {.kind = DEVICE_FAKE, .destroy = close_fake};
 
 static int open_fake(struct device **ret, const char *name, enum precision precision, int threads, struct error *e)
 {

@@ -168,7 +168,7 @@ static void weights(struct bench *b)
 {
     static const struct window windows[] = {{1, 2, 8, 0}, {7, 5, 4, 4}, {64, 3, 64, 0}, {130, 2, 32, 96}, {203, 1, 64, 150}};
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
-        if (strcmp(b->d->run->name, "cpu") == 0 || windows[i].n < 100) /* the reference is slow */
+        if (b->d->run->kind == DEVICE_CPU || windows[i].n < 100) /* the reference is slow */
             window_check(b, &windows[i]);
 }
 

@@ -34,7 +34,7 @@ static double check_hidden(struct bench *n, const struct tensor_file *f, uint32_
     float *expected = golden_array(f, name, &count), *all = host_act(n->d, model_hidden(n->m, layer), N * C);
     for (size_t i = 0; i < count / C; i++)
         memmove(all + i * C, all + i * every * C, C * sizeof *all);
-    double ret = check_close(n->d->run->name, name, all, expected, count, tolerance, 0);
+    double ret = check_close(device_names[n->d->run->kind], name, all, expected, count, tolerance, 0);
     free(all);
     free(expected);
     free(name);
