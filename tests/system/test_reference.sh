@@ -65,7 +65,7 @@ for option in options_of(output("muster-worker", "--help")):
 schema = json.load(open("schema.json"))
 keys = set(re.findall(r'^_muster_keys="([^"]*)"', completion, re.M)[0].split())
 described = page("muster-job.5")
-listed = re.findall(r"^  ([a-z_]+(?:\.[a-z_0-9]+)?) ", output("muster", "run", "--help").split("Keys of a job file")[1], re.M)
+listed = re.findall(r"^  ([a-z_]+(?:\.[a-z_0-9]+)?) ", re.split(r"(?mi)^.*\bkeys\b.*:$", output("muster", "run", "--help"))[-1], re.M)
 in_schema = []
 for name, value in schema["properties"].items():
     if name == "sweep":
