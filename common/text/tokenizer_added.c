@@ -85,6 +85,12 @@ static struct added_token read_flags(const struct json *j)
     return token;
 }
 
+/* Members of an object, 0 of anything else: a list has no keys. */
+static size_t members(const struct json *j)
+{
+    return j && json_type(j) == JSON_OBJECT ? json_size(j) : 0;
+}
+
 /* A special token, "text" or {"content":"text",...}; one that is there already stays as it is. */
 static int add_special(struct tokenizer *t, const struct json *j, const char *place, struct error *e)
 {
@@ -133,7 +139,7 @@ static int compare_numbered(const void *a, const void *b)
 /* The newer form with flags, keyed by id. */
 static int read_decoder(struct numbered_list *l, const struct json *decoder, const char *place, struct error *e)
 {
-    for (size_t i = 0; i < json_size(decoder); i++) {
+    for (size_t i = 0; i < members(decoder); i++) {
         const char *id = json_key(decoder, i);
         const struct json *j = json_at(decoder, i);
         if (!*id || id[strspn(id, "0123456789")])
@@ -208,7 +214,7 @@ static void read_numbers(struct numbered_list *l, const struct tokenizer_files *
 {
     const struct json *further[2];
     size_t count = further_lists(f, further);
-    for (size_t i = 0; i < json_size(f->added); i++) {
+    for (size_t i = 0; i < members(f->added); i++) {
         const char *word = json_key(f->added, i);
         bool special = is_role(f, word);
         for (size_t k = 0; k < count && !special; k++)
@@ -296,7 +302,7 @@ static bool is_further_key(const char *key, const struct json *value)
 /* "image_token": "<image>", and a dictionary extra_special_tokens. */
 static int add_named(struct tokenizer *t, const struct json *from, bool any_key, const char *place, struct error *e)
 {
-    for (size_t i = 0; i < json_size(from); i++)
+    for (size_t i = 0; i < members(from); i++)
         if ((any_key || is_further_key(json_key(from, i), json_at(from, i))) && add_special(t, json_at(from, i), place, e))
             return -1;
     return 0;

@@ -395,6 +395,26 @@ static void refused_by_name(void **state)
     assert_non_null(strstr(e.message, "/nowhere/at/all: no such model directory"));
 }
 
+/* A list where transformers has a dictionary says nothing. */
+static void lists_in_place_of_dictionaries(void **state)
+{
+    (void)state;
+    static const char *const files[][2] = {{"tokenizer_config.json", "[\"[X]\"]"},
+                                           {"tokenizer_config.json", "{\"added_tokens_decoder\":[{\"content\":\"x\"}]}"},
+                                           {"special_tokens_map.json", "[\"[X]\"]"},
+                                           {"added_tokens.json", "[4]"},
+                                           {"config.json", "[1]"}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *directory = make_directory();
+        put_text(directory, "vocab.txt", SPECIALS "[MASK]\n");
+        put_text(directory, files[i][0], files[i][1]);
+        struct tokenizer *t = open_directory(directory);
+        assert_int_equal(tokenizer_size(t), 5);
+        tokenizer_close(&t);
+        remove_directory(directory);
+    }
+}
+
 static void digest_depends_on_settings(void **state)
 {
     (void)state;
@@ -429,6 +449,7 @@ int main(void)
         cmocka_unit_test(added_tokens_beside_vocab_txt),
         cmocka_unit_test(vocab_txt_and_its_export_agree),
         cmocka_unit_test(refused_by_name),
+        cmocka_unit_test(lists_in_place_of_dictionaries),
         cmocka_unit_test(digest_depends_on_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
