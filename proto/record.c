@@ -184,22 +184,43 @@ static int read_list(double **ret, const struct record_field *f, uint32_t count,
     return 0;
 }
 
+static int store_text(void *at, const struct record_field *f, const struct json *j, struct error *e)
+{
+    const char *text;
+    if (read_text(&text, f, j, e))
+        return -1;
+    if (f->type == RECORD_STRING)
+        *(char **)at = duplicate(text);
+    else
+        memcpy(at, text, strlen(text) + 1);
+    return 0;
+}
+
+static int store_int(int *at, const struct record_field *f, const struct json *j, struct error *e)
+{
+    double value;
+    if (read_whole(&value, f, INT32_MIN, INT32_MAX, j, e))
+        return -1;
+    *at = (int)value;
+    return 0;
+}
+
+static int store_u32(uint32_t *at, const struct record_field *f, const struct json *j, struct error *e)
+{
+    double value;
+    if (read_whole(&value, f, 0, UINT32_MAX, j, e))
+        return -1;
+    *at = (uint32_t)value;
+    return 0;
+}
+
 static int field_from_json(void *record, const struct record_field *f, const struct json *j, struct error *e)
 {
     void *at = place(record, f->offset);
-    const char *text = "";
-    double value = 0;
     switch (f->type) {
     case RECORD_STRING:
-        if (read_text(&text, f, j, e))
-            return -1;
-        *(char **)at = duplicate(text);
-        return 0;
     case RECORD_WORD:
-        if (read_text(&text, f, j, e))
-            return -1;
-        memcpy(at, text, strlen(text) + 1);
-        return 0;
+        return store_text(at, f, j, e);
     case RECORD_CHOICE:
         return read_choice(at, f, j, e);
     case RECORD_BOOLEAN:
@@ -208,15 +229,9 @@ static int field_from_json(void *record, const struct record_field *f, const str
         *(bool *)at = json_boolean(j);
         return 0;
     case RECORD_INT:
-        if (read_whole(&value, f, INT32_MIN, INT32_MAX, j, e))
-            return -1;
-        *(int *)at = (int)value;
-        return 0;
+        return store_int(at, f, j, e);
     case RECORD_U32:
-        if (read_whole(&value, f, 0, UINT32_MAX, j, e))
-            return -1;
-        *(uint32_t *)at = (uint32_t)value;
-        return 0;
+        return store_u32(at, f, j, e);
     case RECORD_U64:
         return read_u64(at, f, j, e);
     case RECORD_DOUBLE:

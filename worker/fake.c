@@ -96,7 +96,7 @@ static void fill_logits(float *to, const struct source *s, const struct trial *t
         }
 }
 
-/* Falls with the skill, and trembles. */
+/* Decreases with the skill, with noise. */
 static double loss_of(const struct trial *t, double epochs, uint64_t step)
 {
     double classes = t->multi || t->labels < 2 ? 2 : t->labels;

@@ -168,6 +168,28 @@ static void note_swallowed(struct csv *f)
 }
 
 /* One record into f->bytes and f->starts: 1, 0 at the end, -1. */
+/* Adds a cell, up to its separator or line end. Refused (-1): the rest of the line has been skipped. */
+static int read_cell(struct csv *f, struct cursor *c, size_t *feeds, struct error *e)
+{
+    f->starts = grow(f->starts, &f->capacity, f->cells + 1, sizeof *f->starts);
+    f->starts[f->cells++] = f->bytes.size;
+    if (peek(c, e) != '"' || f->dialect.plain_quotes) {
+        read_plain(f, c, e);
+    } else {
+        c->at++;
+        if (read_quoted(f, c, feeds, e))
+            return skip_line(f, c, *feeds);
+        if (peek(c, e) != f->dialect.separator && !ends_line(f, c, e) && !c->failed) {
+            refuse(f, f->line + *feeds,
+                   "text behind a cell's closing quote; a quote inside a cell is written twice, or set data.quotes to \"none\"",
+                   e);
+            return skip_line(f, c, *feeds);
+        }
+    }
+    buffer_append(&f->bytes, "", 1);
+    return c->failed ? give_up(f) : 0;
+}
+
 static int read_record(struct csv *f, size_t *line, struct error *e)
 {
     struct cursor c = {.stream = f->stream};
@@ -179,25 +201,9 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
     if (peek(&c, e) < 0)
         return c.failed ? give_up(f) : 0;
     for (;;) {
-        f->starts = grow(f->starts, &f->capacity, f->cells + 1, sizeof *f->starts);
-        f->starts[f->cells++] = f->bytes.size;
-        if (peek(&c, e) == '"' && !f->dialect.plain_quotes) {
-            c.at++;
-            if (read_quoted(f, &c, &feeds, e))
-                return skip_line(f, &c, feeds);
-            if (peek(&c, e) != f->dialect.separator && !ends_line(f, &c, e) && !c.failed) {
-                refuse(
-                    f, f->line + feeds,
-                    "text behind a cell's closing quote; a quote inside a cell is written twice, or set data.quotes to \"none\"",
-                    e);
-                return skip_line(f, &c, feeds);
-            }
-        } else {
-            read_plain(f, &c, e);
-        }
-        buffer_append(&f->bytes, "", 1);
-        if (c.failed)
-            return give_up(f);
+        int result = read_cell(f, &c, &feeds, e);
+        if (result)
+            return result;
         if (peek(&c, e) != f->dialect.separator)
             break;
         if (f->cells == COLUMNS_MOST) {

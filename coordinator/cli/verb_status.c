@@ -94,7 +94,7 @@ static void show(struct watch *w, const struct status *s)
 }
 
 /* Ends as the run did, for scripts that wait for it. */
-static int judge_end(const struct status *s, const char *directory, struct error *e)
+static int check_exit(const struct status *s, const char *directory, struct error *e)
 {
     if (s->state == RUN_DEAD)
         return error_set(e, ERROR_FAILED,
@@ -120,7 +120,7 @@ static int watch(struct watch *w, const char *directory, double interval, struct
         }
         show(w, &s);
         bool ended = s.state == RUN_ENDED || s.state == RUN_DEAD;
-        int result = ended ? judge_end(&s, directory, e) : 0;
+        int result = ended ? check_exit(&s, directory, e) : 0;
         status_free(&s);
         if (ended || ferror(stdout)) /* closing the pipe is another way */
             return result;

@@ -61,9 +61,10 @@ static void add_table(struct buffer *to, const struct json *baseline, const stru
 char *comparison_to_markdown(const struct json *baseline, const struct json *ensemble)
 {
     struct buffer b = {0};
-    buffer_text(&b, "## Beside a linear baseline\n\nOn test, thresholds chosen on validation. The baseline is a logistic "
-                    "regression on TF-IDF of words and pairs of words; the ensemble is the weighted mean of both models' "
-                    "probabilities and is not part of the bundle.\n\n");
+    buffer_text(&b,
+                "## Comparison with a linear baseline\n\nOn test, thresholds chosen on validation. The baseline is a logistic "
+                "regression on TF-IDF of words and pairs of words; the ensemble is the weighted mean of both models' "
+                "probabilities and is not part of the bundle.\n\n");
     add_table(&b, baseline, ensemble, true);
     buffer_printf(&b, "\n%s\n", json_string(json_get(baseline, "verdict")));
     return b.data;

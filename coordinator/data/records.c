@@ -318,6 +318,17 @@ struct input input_of_job(const struct job *j)
                           .table = {.plain_quotes = strcmp(j->data.quotes, "none") == 0, .encoding = j->data.encoding}};
 }
 
+static int check_not_empty(const struct reader *r, const char *path, struct error *e)
+{
+    const struct records *out = r->out;
+    if (!out->count)
+        return error_set(e, ERROR_DATA, "%s: no row is left: all labels are among those that are passed over", path);
+    if (has_labels(r->in) && !out->label_count)
+        return error_set(e, ERROR_DATA, "%s: no row has a label in field '%s': all its lists are empty", path,
+                         r->in->label ? r->in->label : r->in->label_columns.names[0]);
+    return 0;
+}
+
 int records_read(struct records *ret, const char *const *paths, size_t path_count, const struct input *in, bool keep_all,
                  struct error *e)
 {
@@ -349,17 +360,8 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
             paths[0], (unsigned long long)out.read);
         goto fail;
     }
-    if (decide_labels(&r, paths, e))
+    if (decide_labels(&r, paths, e) || check_not_empty(&r, paths[0], e))
         goto fail;
-    if (!out.count) {
-        error_set(e, ERROR_DATA, "%s: no row is left: all labels are among those that are passed over", paths[0]);
-        goto fail;
-    }
-    if (has_labels(in) && !out.label_count) {
-        error_set(e, ERROR_DATA, "%s: no row has a label in field '%s': all its lists are empty", paths[0],
-                  in->label ? in->label : in->label_columns.names[0]);
-        goto fail;
-    }
     end_reader(&r);
     *ret = out;
     return 0;

@@ -514,34 +514,45 @@ bool job_field_takes_null(const struct job_field *f)
     return f->flags & (JOB_NULL | JOB_REQUIRED) || strcmp(f->fallback, "null") == 0;
 }
 
+static int store_string(char **to, const struct job_field *f, const struct json *value, struct error *e)
+{
+    const char *string = json_string(value);
+    if (!string || (!*string && !(f->flags & JOB_EMPTY)))
+        return expected(f, "a non-empty string", value, e);
+    *to = duplicate(string);
+    return 0;
+}
+
+static int store_word(void *to, const struct job_field *f, const struct json *value, struct error *e)
+{
+    int index = word_index(f, value, e);
+    if (index < 0)
+        return -1;
+    if (f->type == JOB_WORD)
+        *(const char **)to = f->words[index];
+    else if (f->type == JOB_RULE)
+        *(enum threshold_rule *)to = (enum threshold_rule)index;
+    else if (f->type == JOB_SCHEDULER)
+        *(enum scheduler_kind *)to = (enum scheduler_kind)index;
+    else
+        *(enum truncation *)to = (enum truncation)index;
+    return 0;
+}
+
 int job_field_store(const struct job_field *f, struct job *j, const struct json *value, struct error *e)
 {
     void *to = place(f, j);
     double number = 0;
-    int index;
     if (json_type(value) == JSON_NULL && job_field_takes_null(f))
         return store_null(f, j, e);
     switch (f->type) {
     case JOB_STRING:
-        if (!json_string(value) || (!*json_string(value) && !(f->flags & JOB_EMPTY)))
-            return expected(f, "a non-empty string", value, e);
-        *(char **)to = duplicate(json_string(value));
-        return 0;
+        return store_string(to, f, value, e);
     case JOB_WORD:
     case JOB_TRUNCATION:
     case JOB_RULE:
     case JOB_SCHEDULER:
-        if ((index = word_index(f, value, e)) < 0)
-            return -1;
-        if (f->type == JOB_WORD)
-            *(const char **)to = f->words[index];
-        else if (f->type == JOB_RULE)
-            *(enum threshold_rule *)to = (enum threshold_rule)index;
-        else if (f->type == JOB_SCHEDULER)
-            *(enum scheduler_kind *)to = (enum scheduler_kind)index;
-        else
-            *(enum truncation *)to = (enum truncation)index;
-        return 0;
+        return store_word(to, f, value, e);
     case JOB_STRINGS:
         return read_texts(to, f, value, e);
     case JOB_LABEL:

@@ -110,7 +110,8 @@ static double best_so_far(const struct reports *r, uint32_t epoch)
     return best;
 }
 
-static enum scheduler_says judge_by_median(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
+static enum scheduler_decision decide_by_median(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial,
+                                                uint32_t epoch)
 {
     size_t complete;
     double *values = allocate(s->count, sizeof *values), best = best_so_far(&s->trials[trial], epoch);
@@ -118,11 +119,11 @@ static enum scheduler_says judge_by_median(char why[SCHEDULER_WORDS], const stru
     double middle = count > 0 ? median(values, count) : NAN;
     free(values);
     if (epoch < s->options.grace || complete < s->options.startup || (count == 0 && !isnan(best)) || complete == 0)
-        return SCHEDULER_SILENT;
+        return SCHEDULER_UNDECIDED;
     bool stop = isnan(best) || best < middle;
     snprintf(why, SCHEDULER_WORDS, "median: best %s %.4f so far, median at epoch %u %.4f of %zu trials", s->options.metric,
              shown(s, best), epoch, shown(s, middle), count);
-    return stop ? SCHEDULER_STOP : SCHEDULER_GO_ON;
+    return stop ? SCHEDULER_STOP : SCHEDULER_CONTINUE;
 }
 
 /* ---- asha ---- */
@@ -135,12 +136,13 @@ static bool is_rung(const struct scheduler_options *o, uint32_t epoch)
     return rung == epoch;
 }
 
-static enum scheduler_says judge_by_halving(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
+static enum scheduler_decision decide_by_halving(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial,
+                                                 uint32_t epoch)
 {
     double own = s->trials[trial].metrics[epoch - 1];
     size_t count = 0, better = 0;
     if (!is_rung(&s->options, epoch))
-        return SCHEDULER_SILENT;
+        return SCHEDULER_UNDECIDED;
     for (size_t i = 0; i < s->count; i++) {
         if (!has(&s->trials[i], epoch) || isnan(s->trials[i].metrics[epoch - 1]))
             continue;
@@ -150,14 +152,14 @@ static enum scheduler_says judge_by_halving(char why[SCHEDULER_WORDS], const str
     size_t keep = count / s->options.reduction > 0 ? count / s->options.reduction : 1;
     snprintf(why, SCHEDULER_WORDS, "asha: %s %.4f has rank %zu of %zu at epoch %u, the best %zu continue%s", s->options.metric,
              shown(s, own), better + 1, count, epoch, keep, keep == 1 ? "s" : "");
-    return isnan(own) || better >= keep ? SCHEDULER_STOP : SCHEDULER_GO_ON;
+    return isnan(own) || better >= keep ? SCHEDULER_STOP : SCHEDULER_CONTINUE;
 }
 
-enum scheduler_says scheduler_judge(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
+enum scheduler_decision scheduler_decide(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch)
 {
-    static enum scheduler_says (*const rules[])(char *why, const struct scheduler *s, size_t trial, uint32_t epoch) = {
-        [SCHEDULER_MEDIAN] = judge_by_median, [SCHEDULER_ASHA] = judge_by_halving};
+    static enum scheduler_decision (*const rules[])(char *why, const struct scheduler *s, size_t trial, uint32_t epoch) = {
+        [SCHEDULER_MEDIAN] = decide_by_median, [SCHEDULER_ASHA] = decide_by_halving};
     why[0] = 0;
     return rules[s->options.kind] && has(&s->trials[trial], epoch) ? rules[s->options.kind](why, s, trial, epoch)
-                                                                   : SCHEDULER_SILENT;
+                                                                   : SCHEDULER_UNDECIDED;
 }

@@ -25,7 +25,7 @@ struct scheduler_options {
     bool negated;       /* the metric is shown with the other sign: a loss */
 };
 
-enum scheduler_says { SCHEDULER_SILENT /* it does not judge this epoch */, SCHEDULER_GO_ON, SCHEDULER_STOP };
+enum scheduler_decision { SCHEDULER_UNDECIDED /* at this epoch it decides nothing */, SCHEDULER_CONTINUE, SCHEDULER_STOP };
 
 #define SCHEDULER_WORDS 200
 
@@ -37,4 +37,4 @@ void scheduler_report(struct scheduler *s, size_t trial, uint32_t epoch /* 1-bas
 void scheduler_complete(struct scheduler *s, size_t trial);                                            /* it ran to its end */
 void scheduler_forget(struct scheduler *s, size_t trial);                                              /* it begins anew */
 /* Of the metric just reported. why: "asha: f1 0.4210 has rank 5 of 9 at epoch 2, the best 2 continue". */
-enum scheduler_says scheduler_judge(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch);
+enum scheduler_decision scheduler_decide(char why[SCHEDULER_WORDS], const struct scheduler *s, size_t trial, uint32_t epoch);

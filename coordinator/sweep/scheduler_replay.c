@@ -100,12 +100,12 @@ static const struct json *epoch_event(const struct event_log *log, const struct 
 static struct json *decide(const struct scheduler_replay *s, size_t i, uint32_t epoch)
 {
     char why[SCHEDULER_WORDS];
-    enum scheduler_says says = scheduler_judge(why, s->scheduler, i, epoch);
-    if (says == SCHEDULER_SILENT)
+    enum scheduler_decision made = scheduler_decide(why, s->scheduler, i, epoch);
+    if (made == SCHEDULER_UNDECIDED)
         return NULL;
     struct json *decision = json_object();
     json_set_string(decision, "scheduler", scheduler_names[s->place->job->search.scheduler]);
-    json_set_boolean(decision, "stop", says == SCHEDULER_STOP);
+    json_set_boolean(decision, "stop", made == SCHEDULER_STOP);
     json_set_string(decision, "why", why);
     return decision;
 }

@@ -14,7 +14,7 @@ rows = list(debian.make_pairs(known, 40, 42))
 assert [row["label"] for row in rows] == [1, 0, 0, 0] * 40, "one link, then three that are none"
 for at in range(0, len(rows), 4):
     a = next(name for name in known if known[name]["description"] == rows[at]["sentence"])
-    assert len({row["ref_paper_id"] for row in rows[at:at + 4]}) == 4, "a package stands twice beside one text"
+    assert len({row["ref_paper_id"] for row in rows[at:at + 4]}) == 4, "a text has the same package twice"
     for row in rows[at:at + 4]:
         assert row["sentence"] == known[a]["description"] and row["original_paper_id"] == known[a]["source"], row
         assert (row["ref_paper_id"] in known[a]["targets"]) == (row["label"] == 1), row

@@ -63,7 +63,7 @@ expect 4 'macro F1 .* is below the gate' muster evaluate run/bundle tags.jsonl -
 expect 2 'f1 is for two classes' muster evaluate run/bundle tags.jsonl --unseen --metric f1
 expect 4 'weighted F1 .* is below the gate' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --metric weighted_f1
 expect 2 'expected f1, micro_f1, macro_f1 or weighted_f1' muster evaluate run/bundle tags.jsonl --unseen --metric weighted
-if grep -q '^muster: group' "$scratch/said"; then fail "a misspelt --metric is told of after the work"; fi
+if grep -q '^muster: group' "$scratch/said"; then fail "a misspelt --metric is refused only after the work"; fi
 expect 4 '.' muster evaluate run/bundle tags.jsonl --unseen --min-f1 1.01 --junit gate.xml
 python3 -c 'import xml.dom.minidom as x; d = x.parse("gate.xml").documentElement; assert d.getAttribute("failures") == "1"' || fail "gate.xml"
 cp -r run/bundle changed

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The rules that no compiler knows. Who may include whom is checked by the build itself (cmake/check_includes.cmake); here, that this
-# check finds a breach. Then: every third-party header has one owner a program, and no two object files need each other.
+# check finds a breach. Then: every third-party header has one owner a program, no function is too long, and no two object
+# files need each other.
 set -euo pipefail
 cd "${MUSTER_SOURCE:-$(dirname "$0")/../..}"
 build=${MUSTER_BIN:-build/dev}
@@ -53,6 +54,10 @@ for header in 'cjson/cJSON.h' 'mpi.h' 'openssl/[a-z]+.h' '(oneapi/dnnl/)?dnnl[a-
     [ "$count" -le 1 ] || complain "<$header> has $count owners in $program"
   done
 done
+
+# ---- long functions; kernels in worker/device may be ----
+find common proto cluster coordinator worker tools -name '*.c' ! -path 'worker/device/*' | sort > "$work/sources"
+long=$(xargs "${PYTHON:-python3}" tests/system/long_functions.py < "$work/sources") || complain "$long"
 
 # ---- cycles: object A needs a symbol of B, and B, directly or through others, one of A ----
 # arrows LIBRARY...: "A B" a line, each as library/object: A needs a symbol that B defines.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu device with memory that faults when it is touched outside an operation or host_begin/host_end: what finds code that
- * looks into device memory. */
+ * accesses device memory. */
 #pragma once
 
 #include "worker/device/device.h"

@@ -32,7 +32,7 @@ static int write_all(const char *path, char *const *texts, const size_t *sizes, 
         fwrite(texts[r], 1, sizes[r], f);
     }
     fputs("\n]}\n", f);
-    return file_writer_commit(&w, e); /* which also looks at what could not be written */
+    return file_writer_commit(&w, e); /* also reports earlier failed writes */
 }
 
 static int collect(const char *path, struct communicator *c, const char *own, size_t size, const double *sizes_of,

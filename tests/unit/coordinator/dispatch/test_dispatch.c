@@ -601,13 +601,13 @@ static void test_no_worker(void **state)
     drop_curtain(&s);
 }
 
-/* ---- strangers at the door ---- */
+/* ---- connections with other keys ---- */
 
 static enum line_state dial_with(const struct connection *c, double seconds)
 {
     struct dialer *d;
     struct error e = {0};
-    if (dialer_create(&d, c, "stranger", &e))
+    if (dialer_create(&d, c, "other", &e))
         fail_msg("%s", e.message);
     for (double end = clock_seconds() + seconds; dialer_line(d, NULL) == LINE_DOWN && clock_seconds() < end;)
         dialer_wait(d, -1, 0.1);

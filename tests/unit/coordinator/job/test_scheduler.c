@@ -55,13 +55,13 @@ static void follow(const struct json *c, size_t number, int counts[2])
             scheduler_complete(s, trial);
             continue;
         }
-        enum scheduler_says says = scheduler_judge(why, s, trial, epoch);
-        if ((says == SCHEDULER_STOP) != (strcmp(expected, "stop") == 0))
+        enum scheduler_decision decision = scheduler_decide(why, s, trial, epoch);
+        if ((decision == SCHEDULER_STOP) != (strcmp(expected, "stop") == 0))
             fail_msg("case %zu (%s), report %zu, trial %zu epoch %u: expected %s, found %s (%s)", number, scheduler_names[o.kind],
-                     i, trial, epoch, expected, says == SCHEDULER_STOP ? "stop" : "go on", why);
-        assert_true((says == SCHEDULER_SILENT) == !why[0]);
-        counts[0] += says != SCHEDULER_SILENT;
-        counts[1] += says == SCHEDULER_STOP;
+                     i, trial, epoch, expected, decision == SCHEDULER_STOP ? "stop" : "go on", why);
+        assert_true((decision == SCHEDULER_UNDECIDED) == !why[0]);
+        counts[0] += decision != SCHEDULER_UNDECIDED;
+        counts[1] += decision == SCHEDULER_STOP;
     }
     scheduler_destroy(&s);
 }
@@ -78,10 +78,10 @@ static void as_optuna_decides(void **state)
     json_destroy(&j);
 }
 
-static void expect(const struct scheduler *s, size_t trial, uint32_t epoch, enum scheduler_says says, const char *words)
+static void expect(const struct scheduler *s, size_t trial, uint32_t epoch, enum scheduler_decision decision, const char *words)
 {
     char why[SCHEDULER_WORDS];
-    assert_int_equal(scheduler_judge(why, s, trial, epoch), says);
+    assert_int_equal(scheduler_decide(why, s, trial, epoch), decision);
     assert_string_equal(why, words);
 }
 
@@ -92,12 +92,12 @@ static void words(void **state)
     struct scheduler_options o = {SCHEDULER_ASHA, 1, 2, 0, "loss", true};
     scheduler_create(&s, &o, 4);
     scheduler_report(s, 0, 1, -0.5);
-    expect(s, 0, 1, SCHEDULER_GO_ON, "asha: loss 0.5000 has rank 1 of 1 at epoch 1, the best 1 continues");
+    expect(s, 0, 1, SCHEDULER_CONTINUE, "asha: loss 0.5000 has rank 1 of 1 at epoch 1, the best 1 continues");
     scheduler_report(s, 1, 1, -0.75);
     expect(s, 1, 1, SCHEDULER_STOP, "asha: loss 0.7500 has rank 2 of 2 at epoch 1, the best 1 continues");
     scheduler_report(s, 0, 3, -0.25);
-    expect(s, 0, 3, SCHEDULER_SILENT, ""); /* no rung */
-    expect(s, 0, 2, SCHEDULER_SILENT, ""); /* not reported */
+    expect(s, 0, 3, SCHEDULER_UNDECIDED, ""); /* no rung */
+    expect(s, 0, 2, SCHEDULER_UNDECIDED, ""); /* not reported */
     scheduler_destroy(&s);
 
     o = (struct scheduler_options){SCHEDULER_MEDIAN, 2, 4, 2, "f1", false};
@@ -106,16 +106,16 @@ static void words(void **state)
         for (size_t t = 0; t < 3; t++)
             scheduler_report(s, t, epoch, 0.25 * (double)t + 0.125 * epoch);
     scheduler_complete(s, 2);
-    expect(s, 0, 2, SCHEDULER_SILENT, ""); /* one is not enough */
+    expect(s, 0, 2, SCHEDULER_UNDECIDED, ""); /* one is not enough */
     scheduler_complete(s, 1);
-    expect(s, 0, 1, SCHEDULER_SILENT, ""); /* its grace */
+    expect(s, 0, 1, SCHEDULER_UNDECIDED, ""); /* its grace */
     expect(s, 0, 2, SCHEDULER_STOP, "median: best f1 0.2500 so far, median at epoch 2 0.6250 of 2 trials");
     scheduler_destroy(&s);
 
     o.kind = SCHEDULER_NONE;
     scheduler_create(&s, &o, 1);
     scheduler_report(s, 0, 1, NAN);
-    expect(s, 0, 1, SCHEDULER_SILENT, "");
+    expect(s, 0, 1, SCHEDULER_UNDECIDED, "");
     scheduler_destroy(&s);
 }
 
@@ -131,7 +131,7 @@ static void told_again(void **state)
     }
     expect(s, 1, 1, SCHEDULER_STOP, "asha: f1 0.2500 has rank 2 of 2 at epoch 1, the best 1 continues");
     scheduler_forget(s, 0); /* begun anew: its old metrics count for nothing */
-    expect(s, 1, 1, SCHEDULER_GO_ON, "asha: f1 0.2500 has rank 1 of 1 at epoch 1, the best 1 continues");
+    expect(s, 1, 1, SCHEDULER_CONTINUE, "asha: f1 0.2500 has rank 1 of 1 at epoch 1, the best 1 continues");
     scheduler_destroy(&s);
 }
 
