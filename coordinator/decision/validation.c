@@ -89,6 +89,19 @@ static double *probabilities(const struct validation *v, const struct logits *l,
     return p;
 }
 
+static void rank_classes(struct ranking *ret, const struct validation *v, const struct logits *l, const double *temperatures)
+{
+    double *p = allocate(v->rows, v->labels * sizeof *p);
+    uint8_t *truth = allocate(v->rows, v->labels);
+    for (size_t i = 0; i < v->rows; i++) {
+        softmax(p + i * v->labels, l->values + i * v->labels, v->labels, temperatures);
+        truth[i * v->labels + (size_t)v->class[i]] = 1;
+    }
+    ranking_metrics(ret, p, truth, v->rows, v->labels);
+    free(truth);
+    free(p);
+}
+
 /* What p >= 0.5 says, so that all metrics of an epoch speak of the same predictions. */
 static void score_binary(struct epoch_score *s, const struct validation *v, const struct logits *l, const double *temperatures)
 {
@@ -98,6 +111,11 @@ static void score_binary(struct epoch_score *s, const struct validation *v, cons
         predicted[i] = p[i] >= 0.5 ? v->positive : 1 - v->positive;
     binary_metrics(&s->positive, p, v->is_positive, v->rows, 0.5);
     class_metrics(&s->all, NULL, predicted, v->class, v->rows, v->labels);
+    uint8_t *truth = allocate(v->rows, sizeof *truth);
+    for (uint32_t i = 0; i < v->rows; i++)
+        truth[i] = v->is_positive[i] != 0;
+    ranking_metrics(&s->ranking, p, truth, v->rows, 1);
+    free(truth);
     free(predicted);
     free(p);
 }
@@ -109,6 +127,7 @@ static void score_classes(struct epoch_score *s, const struct validation *v, con
         predicted[i] = (int32_t)highest_scaled(l->values + (size_t)i * v->labels, v->labels, temperatures);
     class_metrics(&s->all, NULL, predicted, v->class, v->rows, v->labels);
     class_counts(&s->positive, predicted, v->class, v->rows, v->labels);
+    rank_classes(&s->ranking, v, l, temperatures);
     free(predicted);
 }
 
@@ -118,6 +137,7 @@ static void score_labels(struct epoch_score *s, const struct validation *v, cons
     for (uint32_t c = 0; c < v->labels; c++)
         half[c] = 0.5;
     label_metrics(&s->all, NULL, &s->positive, p, v->targets, half, v->rows, v->labels);
+    ranking_metrics(&s->ranking, p, v->targets, v->rows, v->labels);
     free(half);
     free(p);
 }
@@ -217,10 +237,21 @@ static double by_macro_f1(const struct epoch_score *s)
     return s->all.macro_f1;
 }
 
+static double by_best_f1(const struct epoch_score *s)
+{
+    return s->ranking.best_f1;
+}
+
+static double by_average_precision(const struct epoch_score *s)
+{
+    return s->ranking.average_precision;
+}
+
 static const struct {
     const char *name; /* of train.select */
     double (*worth)(const struct epoch_score *s);
-} selectors[] = {{"loss", by_loss}, {"f1", by_f1}, {"micro_f1", by_micro_f1}, {"macro_f1", by_macro_f1}};
+} selectors[] = {{"loss", by_loss},         {"f1", by_f1},           {"micro_f1", by_micro_f1},
+                 {"macro_f1", by_macro_f1}, {"best_f1", by_best_f1}, {"average_precision", by_average_precision}};
 
 void select_epoch(struct selection *ret, const struct epoch_score *epochs, uint32_t count, const char *select, uint32_t patience)
 {

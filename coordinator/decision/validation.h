@@ -5,6 +5,7 @@
 
 #include "common/format/results.h"
 #include "common/score/calibration.h"
+#include "common/score/ranking.h"
 
 struct validation;
 
@@ -19,6 +20,7 @@ struct epoch_score {
     double loss;
     struct binary_metrics positive;
     struct averaged_metrics all;
+    struct ranking ranking; /* of the positive class of two; of more labels of each against the rest */
 };
 
 /* Decided at `temperatures` (labels; NULL: ones). ERROR_DATA if the logits are of another split, or of other rows or labels than

@@ -113,8 +113,11 @@ const struct job_field job_fields[] = {
      .help = "dropout probability; null: as in the model's config.json"},
     {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), .words = precision_names, .also = "dtype",
      .help = "data type of the matrix multiplications' inputs"},
-    {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select), WORDS("loss", "f1", "micro_f1", "macro_f1"),
-     .also = "metric_for_best_model", .help = "validation metric that selects the best epoch (F1 at threshold 0.5)"},
+    {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select),
+     WORDS("loss", "f1", "micro_f1", "macro_f1", "best_f1", "average_precision"), .also = "metric_for_best_model",
+     .help = "validation metric that selects the best epoch (f1, micro_f1, macro_f1 at threshold 0.5; best_f1 at the best "
+             "threshold for "
+             "all labels; average_precision of all labels together)"},
     {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
      .also = "early_stopping_patience", .help = "early stopping: epochs without improvement before stopping; null: never"},
     {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),

@@ -9,6 +9,7 @@
 #include "coordinator/events/event_log.h"
 #include "coordinator/sweep/scheduler_replay.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,19 @@ static void add_metrics(struct json *to, const struct epoch_score *s, double tra
     json_set_number(to, "f1", s->positive.f1);
     json_set_number(to, "micro_f1", s->all.micro_f1);
     json_set_number(to, "macro_f1", s->all.macro_f1);
+    json_set_number(to, "best_f1", s->ranking.best_f1);
+    json_set_number(to, "average_precision", s->ranking.average_precision);
+    json_set_number(to, "macro_average_precision", s->ranking.macro_average_precision);
+    if (!isnan(s->ranking.roc_auc))
+        json_set_number(to, "roc_auc", s->ranking.roc_auc);
+}
+
+/* Fewer than one validation row in ten: decided at 0.5 they may be missed long after the model ranks them first. */
+static bool rare_positives(const struct epoch_score *s)
+{
+    const struct binary_metrics *m = &s->positive;
+    uint64_t positives = m->true_positive + m->false_negative;
+    return 10 * positives < positives + m->false_positive + m->true_negative;
 }
 
 static void print_epoch(enum decision_kind kind, const struct trial_run *t, const struct epoch_score *s, double train_loss,
@@ -44,6 +58,8 @@ static void print_epoch(enum decision_kind kind, const struct trial_run *t, cons
         printf("prec. %.4f  recall %.4f  F1 %.4f", s->positive.precision, s->positive.recall, s->positive.f1);
     else
         printf("micro F1 %.4f", s->all.micro_f1);
+    if (kind == DECISION_LABELS || (kind == DECISION_BINARY && rare_positives(s)))
+        printf("  best F1 %.4f", s->ranking.best_f1);
     printf("  macro F1 %.4f%s%s\n", s->all.macro_f1, chosen->latest ? "  best" : "", chosen->stop ? "  patience is over" : "");
     fflush(stdout);
 }

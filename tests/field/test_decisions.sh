@@ -64,15 +64,22 @@ rows = [json.loads(line) for line in open("many.jsonl")]
 json.dump({"parts": {p: [str(r["id"]) for r in rows if r["part"] == p] for p in ("train", "validation", "test")}}, open("frozen.json", "w"))
 PY
 job "$scratch/many.jsonl" $multi '"id": "id", "label": "labels", "labels": ["a", "b", "rare"]'
-expect -o 0 'rare .* 0.5000 .*neutral: no positive row in validation' muster run job.json split.file="$scratch/frozen.json" tune.per_class=true
+expect -o 0 'rare .* 0.5000 .*neutral: no positive row in validation' muster run job.json split.file="$scratch/frozen.json" tune.per_class=true train.select=best_f1
+grep -q "epoch 3/3 .*best F1 0\.[0-9]* .*macro F1" out || fail "the epoch line does not show the best F1"
 told 'no positive row in validation'
-python3 - <<'PY' || fail "wrong threshold of the label"
-import json
+python3 - <<'PY' || fail "wrong threshold of the label, or epoch"
+import glob, json
 tune, rule = json.load(open("run/tune.json")), json.load(open("run/bundle/inference_config.json"))
 rare = [l for l in tune["thresholds"]["labels"] if l["label"] == "rare"][0]
 assert (rare["positives"], rare["threshold"], rare["source"]) == (0, 0.5, "neutral"), rare
 assert rule["thresholds"]["rare"] == 0.5, rule["thresholds"]
 assert "why" not in tune, tune["why"]
+epochs = [l["validation"] for f in glob.glob("run/trials/*/metrics.jsonl") for l in map(json.loads, open(f)) if "validation" in l]
+assert len(epochs) == 3 and all(e["best_f1"] >= e["micro_f1"] and 0 <= e["average_precision"] <= 1 and 0 <= e["roc_auc"] <= 1 for e in epochs), epochs
+logged = [e["metrics"] for e in map(json.loads, open("run/events.jsonl")) if e["event"] == "epoch"]
+assert logged == epochs, (logged, epochs)
+first = max(range(3), key=lambda i: (epochs[i]["best_f1"], -i)) + 1
+assert tune["trials"][0]["best_epoch"] == first, (tune["trials"][0]["best_epoch"], first)
 PY
 
 say "classes: the macro F1 leaves out what neither occurs nor is predicted, and says so"

@@ -179,20 +179,27 @@ static void numbers_that_are_none_are_refused(void **state)
 static void the_best_epoch(void **state)
 {
     (void)state;
-    struct epoch_score epochs[4] = {{.epoch = 1, .loss = 0.5, .positive.f1 = 0.1, .all = {.micro_f1 = 0.4, .macro_f1 = 0.2}},
-                                    {.epoch = 2, .loss = 0.3, .positive.f1 = 0.2, .all = {.micro_f1 = 0.5, .macro_f1 = 0.2}},
-                                    {.epoch = 3, .loss = 0.3, .positive.f1 = 0.4, .all = {.micro_f1 = 0.5, .macro_f1 = 0.1}},
-                                    {.epoch = 4, .loss = 0.6, .positive.f1 = 0.3, .all = {.micro_f1 = 0.6, .macro_f1 = 0.0}}};
+    struct epoch_score epochs[4] = {
+        {.epoch = 1, .loss = 0.5, .positive.f1 = 0.1, .all = {.micro_f1 = 0.4, .macro_f1 = 0.2}, .ranking = {0.1, 0.2}},
+        {.epoch = 2, .loss = 0.3, .positive.f1 = 0.2, .all = {.micro_f1 = 0.5, .macro_f1 = 0.2}, .ranking = {0.2, 0.4}},
+        {.epoch = 3, .loss = 0.3, .positive.f1 = 0.4, .all = {.micro_f1 = 0.5, .macro_f1 = 0.1}, .ranking = {0.4, 0.4}},
+        {.epoch = 4, .loss = 0.6, .positive.f1 = 0.3, .all = {.micro_f1 = 0.6, .macro_f1 = 0.0}, .ranking = {0.4, 0.3}}};
     static const struct {
         const char *select;
         uint32_t count, patience, best;
         bool latest, stop;
-    } rows[] = {{"loss", 1, 0, 1, true, false},    {"loss", 2, 1, 2, true, false},
+    } rows[] = {{"loss", 1, 0, 1, true, false},
+                {"loss", 2, 1, 2, true, false},
                 {"loss", 3, 0, 2, false, false}, /* equal is not better */
-                {"loss", 3, 1, 2, false, true},    {"loss", 4, 2, 2, false, true},
-                {"loss", 4, 3, 2, false, false},   {"f1", 4, 0, 3, false, false},
-                {"f1", 3, 1, 3, true, false},      {"micro_f1", 4, 0, 4, true, false},
-                {"macro_f1", 4, 2, 1, false, true}};
+                {"loss", 3, 1, 2, false, true},
+                {"loss", 4, 2, 2, false, true},
+                {"loss", 4, 3, 2, false, false},
+                {"f1", 4, 0, 3, false, false},
+                {"f1", 3, 1, 3, true, false},
+                {"micro_f1", 4, 0, 4, true, false},
+                {"macro_f1", 4, 2, 1, false, true},
+                {"best_f1", 4, 0, 3, false, false},
+                {"average_precision", 4, 0, 2, false, false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct selection s;
         select_epoch(&s, epochs, rows[i].count, rows[i].select, rows[i].patience);
