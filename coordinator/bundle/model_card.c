@@ -20,6 +20,26 @@ static void add_quoted(struct buffer *b, const char *text)
     json_destroy(&j);
 }
 
+/* As a code span, whatever the text holds: between more backticks than it has in a row, on one line. */
+static void add_code(struct buffer *b, const char *text)
+{
+    size_t longest = 0, size = strlen(text);
+    for (const char *p = text; *p; p++) {
+        size_t run = strspn(p, "`");
+        longest = run > longest ? run : longest;
+        p += run ? run - 1 : 0;
+    }
+    bool padded = size > 0 && (text[0] == '`' || text[size - 1] == '`');
+    for (size_t i = 0; i <= longest; i++)
+        buffer_text(b, "`");
+    buffer_text(b, padded ? " " : "");
+    for (; *text; text++)
+        buffer_append(b, (unsigned char)*text < ' ' ? " " : text, 1);
+    buffer_text(b, padded ? " " : "");
+    for (size_t i = 0; i <= longest; i++)
+        buffer_text(b, "`");
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -77,15 +97,16 @@ static void add_row(struct buffer *b, const struct bundle_source *s, const char 
 
 static void add_metrics(struct buffer *b, const struct bundle_source *s)
 {
-    if (s->data->kind == DECISION_BINARY)
-        buffer_printf(b,
-                      "## Metrics\n\nPrecision, recall and F1 of `%s` at that threshold.\n\n| part | rows | loss | accuracy | "
-                      "precision | recall | F1 |\n|---|---|---|---|---|---|---|\n",
-                      s->data->label_names[s->data->positive]);
-    else
+    if (s->data->kind == DECISION_BINARY) {
+        buffer_text(b, "## Metrics\n\nPrecision, recall and F1 of ");
+        add_code(b, s->data->label_names[s->data->positive]);
+        buffer_text(b, " at that threshold.\n\n| part | rows | loss | accuracy | precision | recall | F1 |\n"
+                       "|---|---|---|---|---|---|---|\n");
+    } else {
         buffer_text(b, "## Metrics\n\nAccuracy is the share of rows that are all right; precision and recall are those of all "
                        "labels together.\n\n| part | rows | loss | accuracy | precision | recall | micro F1 | macro F1 |\n"
                        "|---|---|---|---|---|---|---|---|\n");
+    }
     add_row(b, s, "validation", &s->score->validation);
     add_row(b, s, "test", &s->score->test);
     if (s->comparison)
@@ -111,16 +132,16 @@ static void add_rule(struct buffer *b, const struct bundle_source *s)
 {
     const char *rule = threshold_rule_names[s->place->job->tune.grid.rule];
     buffer_text(b, "## Decision rule\n\n");
-    if (s->data->kind == DECISION_BINARY && s->decision->neutral)
-        buffer_printf(b, "A row is `%s` if its probability (softmax) is at least **%.6g**. The threshold was not tuned: %s.\n\n",
-                      s->data->label_names[s->data->positive], s->decision->threshold, s->decision->neutral);
-    else if (s->data->kind == DECISION_BINARY)
-        buffer_printf(
-            b,
-            "A row is `%s` if its probability (softmax) is at least **%.6g**, the threshold that the rule `%s` chose on "
-            "the validation part. The test part chose nothing.\n\n",
-            s->data->label_names[s->data->positive], s->decision->threshold, rule);
-    else if (s->data->kind == DECISION_CLASS)
+    if (s->data->kind == DECISION_BINARY) {
+        buffer_text(b, "A row is ");
+        add_code(b, s->data->label_names[s->data->positive]);
+        buffer_printf(b, " if its probability (softmax) is at least **%.6g**", s->decision->threshold);
+        if (s->decision->neutral)
+            buffer_printf(b, ". The threshold was not tuned: %s.\n\n", s->decision->neutral);
+        else
+            buffer_printf(b, ", the threshold that the rule `%s` chose on the validation part. The test part chose nothing.\n\n",
+                          rule);
+    } else if (s->data->kind == DECISION_CLASS)
         buffer_text(b, "A row is of the class that is the most probable.\n\n");
     else
         buffer_printf(b,
@@ -143,7 +164,8 @@ static void add_fields(struct buffer *b, const char *name, const struct text_fie
     buffer_printf(b, "- %s: ", name);
     for (size_t i = 0; i < f->count; i++) {
         double words = json_number(json_get(limits, f->names[i]));
-        buffer_printf(b, "%s`%s`", i ? ", " : "", f->names[i]);
+        buffer_text(b, i ? ", " : "");
+        add_code(b, f->names[i]);
         if (words > 0)
             buffer_printf(b, " (first %.0f words)", words);
     }
@@ -192,9 +214,13 @@ char *model_card(const struct bundle_source *s)
     const struct trial_run *t = s->trial;
     struct buffer b = {0};
     add_front_matter(&b, s);
-    buffer_printf(&b, "# %s\n\nA text classifier, fine-tuned from `%s`. Labels: ", j->name, j->model);
-    for (uint32_t c = 0; c < s->data->labels; c++)
-        buffer_printf(&b, "%s`%s`", c ? ", " : "", s->data->label_names[c]);
+    buffer_printf(&b, "# %s\n\nA text classifier, fine-tuned from ", j->name);
+    add_code(&b, j->model);
+    buffer_text(&b, ". Labels: ");
+    for (uint32_t c = 0; c < s->data->labels; c++) {
+        buffer_text(&b, c ? ", " : "");
+        add_code(&b, s->data->label_names[c]);
+    }
     buffer_text(&b, ".\n\n");
     add_rule(&b, s);
     add_metrics(&b, s);

@@ -130,7 +130,8 @@ static void print_binary(const struct metrics *f, const struct bundle_score *s)
     const struct binary_metrics *m = &f->pooled;
     const char *name = bundle_labels(s->bundle)->names[d->positive];
     char *words = temperature_summary(d);
-    printf("%u rows, %s at probability >= %.4g, %s\n", s->rows, name, d->thresholds[d->positive], words);
+    printf("%u row%s, %s at probability >= %.4g, %s\n", s->rows, s->rows == 1 ? "" : "s", name, d->thresholds[d->positive],
+           words);
     free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f\n", f->loss, m->accuracy, m->precision, m->recall,
            m->f1);
@@ -148,7 +149,7 @@ static void print_many(const struct metrics *f, const struct bundle_score *s)
         left_out += none && f->each[l].false_positive == 0 && bundle_score_kind(s).kind == DECISION_CLASS;
     }
     char *words = temperature_summary(bundle_decision(s->bundle));
-    printf("%u rows, %u labels, %s\n", s->rows, s->labels, words);
+    printf("%u row%s, %u label%s, %s\n", s->rows, s->rows == 1 ? "" : "s", s->labels, s->labels == 1 ? "" : "s", words);
     free(words);
     printf("  loss %.4f  accuracy %.4f  precision %.4f  recall %.4f  micro F1 %.4f  macro F1 %.4f  weighted F1 %.4f\n", f->loss,
            f->all.accuracy, f->all.micro_precision, f->all.micro_recall, f->all.micro_f1, f->all.macro_f1, f->all.weighted_f1);

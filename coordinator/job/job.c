@@ -282,6 +282,8 @@ static int check_limits(const struct job *j, struct error *e)
     return 0;
 }
 
+#define NAME_MOST 200 /* <name>.zip, while it is written <name>.zip.<pid>.tmp, in the 255 of file systems */
+
 static int check_names(const struct job *j, struct error *e)
 {
     if (j->name[0] == '.' || j->name[0] == '-' ||
@@ -290,6 +292,9 @@ static int check_names(const struct job *j, struct error *e)
             e, ERROR_USAGE,
             "name: \"%s\" is used as a file name: expected letters, digits, '-', '_' and '.', starting with a letter or digit",
             j->name);
+    if (strlen(j->name) > NAME_MOST)
+        return error_set(e, ERROR_USAGE, "name: has %zu characters; it is used as a file name: at most %d are expected",
+                         strlen(j->name), NAME_MOST);
     if (j->data.label_columns.count > 0 && !j->multi)
         return error_set(e, ERROR_USAGE, "data.label: a list of label columns needs \"task\": \"multi_label_classification\"");
     if (j->data.labels.count == 1)

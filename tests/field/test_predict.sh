@@ -110,6 +110,17 @@ expect 3 '^muster: -:2' muster predict $bundle - <bad.jsonl
 muster evaluate $bundle - --allow-train --json <noid.jsonl >metrics.json || fail "evaluate -"
 python3 -c 'import json; assert json.load(open("metrics.json"))["rows"] == 6' || fail "evaluate - has other rows"
 
+say "one row"
+head -1 null.jsonl >one.jsonl
+expect 0 '^1 row, ' muster evaluate $bundle one.jsonl --allow-train
+
+say "names that are file names"
+expect 2 'name: has 240 characters; it is used as a file name' muster check tiny/job.json name="$(printf 'n%.0s' {1..240})"
+expect 2 'name: "a/b" is used as a file name' muster check tiny/job.json name=a/b
+long=$(printf 'n%.0s' {1..200})
+muster run tiny/job.json out=long name="$long" >ran 2>&1 || fail "a name of 200 characters: $(tail -1 ran)"
+[ -f "long/$long.zip" ] || fail "no zip of a name of 200 characters"
+
 say "tables"
 python3 - <<'PY'
 import json
@@ -146,7 +157,7 @@ PY
 tables odd.jsonl
 python3 - <<'PY'
 import json
-names = ["a;b", 'q"x', "c,d"]
+names = ["a;b", 'q"x', "c`|,d"]
 with open("many.jsonl", "w") as file:
     for i, line in enumerate(open("tiny/rows.jsonl")):
         row = json.loads(line)
@@ -161,3 +172,4 @@ for file in many sets; do
   bundle=$file/bundle
   tables $file.jsonl
 done
+grep -qF 'Labels: `a;b`, ``c`|,d``, `q"x`.' many/bundle/README.md || fail "a backtick breaks the model card: $(grep Labels: many/bundle/README.md)"

@@ -53,6 +53,8 @@ static void grids(void **state)
                 "lr-2e-05_epochs-5 lr-2e-05_epochs-5_batch-16_precision-f32 lr-2e-05_epochs-5_batch-8_precision-bf16 "
                 "lr-2e-05_epochs-5_batch-16_precision-bf16 ");
     expect_keys("sweep={\"micro_batch\": [null, 4, 8]}", NULL, "lr-2e-05_epochs-5 lr-2e-05_epochs-5_micro_batch-4 ");
+    expect_keys("sweep={\"clip\": [0, null, 0.5]}", NULL,
+                "lr-2e-05_epochs-5 lr-2e-05_epochs-5_clip-0 lr-2e-05_epochs-5_clip-0.5 ");
     /* What people sweep; a key's place in the file does not change a trial's name. */
     expect_keys("sweep={\"dropout\": [0.1, null], \"warmup\": [0.06], \"weight_decay\": [0], \"clip\": [null]}", NULL,
                 "lr-2e-05_epochs-5 lr-2e-05_epochs-5_weight_decay-0_clip-null_warmup-0.06_dropout-0.1 "
@@ -122,8 +124,7 @@ static char *keys_of(const char *sweep, const char *override, size_t *count)
     struct trials trials;
     char *keys = duplicate("");
     assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
-    if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, 2, &e) != 0 ||
-        sweep_plan(&trials, &j, &e) != 0)
+    if (job_read(&j, "test_sweep.json", (const char *const[]){sweep, override}, 2, &e) != 0 || sweep_plan(&trials, &j, &e) != 0)
         fail_msg("%s", e.message);
     for (size_t i = 0; i < trials.count; i++) {
         char *longer = format_string("%s%s ", keys, trials.list[i].key);
