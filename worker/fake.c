@@ -283,17 +283,25 @@ static int run_epochs(struct fake_trial *f, struct error *e)
     return -1;
 }
 
+static int read_pause(double *ret, struct error *e)
+{
+    const char *text = getenv("MUSTER_FAKE_STEP");
+    char *end = NULL;
+    *ret = text ? strtod(text, &end) : 0;
+    if (text && (end == text || *end || !(*ret >= 0 && *ret <= 3600)))
+        return error_set(e, ERROR_USAGE, "MUSTER_FAKE_STEP: expected seconds from 0 to 3600, found \"%s\"", text);
+    return 0;
+}
+
 static int open_trial(struct fake_trial *f, struct error *e)
 {
     const struct trial *t = f->trial;
-    const char *pause = getenv("MUSTER_FAKE_STEP");
     struct plan *plan;
     char *directory = path_join(t->directory, "checkpoint");
     f->best = path_join(t->directory, "best.safetensors");
     f->logits = path_join(t->directory, "logits.h5");
     f->state = path_join(directory, "state.json");
-    f->pause = pause ? strtod(pause, NULL) : 0;
-    int result = source_open(&f->source, t, e);
+    int result = read_pause(&f->pause, e) || source_open(&f->source, t, e) ? -1 : 0;
     if (!result)
         result = source_plan(&plan, &f->source, t, e);
     if (!result) {

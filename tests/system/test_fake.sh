@@ -36,6 +36,9 @@ for path in sys.argv[1:]:
     assert steps == list(range(1, len(steps) + 1)), (path, steps)
 PY
 
+say "a pause that is no number is refused"
+expect 2 'MUSTER_FAKE_STEP: expected seconds from 0 to 3600, found "1s"' env MUSTER_FAKE_STEP=1s muster run job.json out="$scratch/pause"
+
 say "ranks wait for the first"
 expect 0 'bundle' muster run job.json out="$scratch/ranks" cluster.ranks_per_group=2 cluster.groups=1
 same_bytes calm/table.md ranks/table.md

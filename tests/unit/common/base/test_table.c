@@ -59,6 +59,8 @@ static void the_nearest_word_is_offered_or_none(void **state)
     assert_string_equal(near_word("epoch", words, 5), "epochs");
     assert_string_equal(near_word("Batch", words, 5), "batch");
     assert_string_equal(near_word("microbatch", words, 5), "micro_batch");
+    assert_string_equal(near_word("bacth", words, 5), "batch"); /* two neighbours exchanged: one edit */
+    assert_null(near_word("btach2", (const char *const[]){"cabth"}, 1));
     assert_null(near_word("temperature", words, 5));
     assert_string_equal(near_hint(hint, sizeof hint, "epocs", words, 5), "; did you mean 'epochs'?");
     assert_string_equal(near_hint(hint, sizeof hint, "zzzzzz", words, 5), "");
