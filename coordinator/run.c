@@ -109,13 +109,15 @@ static int stage_check(struct run *r, struct error *e)
     const struct job *j = r->job;
     struct run_data *d = &r->data;
     heading("check", "%s", j->data.path ? j->data.path : j->data.train_path);
-    if (sweep_plan(&r->trials, j, e) != 0 || find_model(r, e) != 0 || run_data_open(d, j, r->directory, e) != 0)
+    if (sweep_plan(&r->trials, j, e) != 0 || find_model(r, e) != 0 || run_data_open(d, j, r->directory, e) != 0 ||
+        run_data_head(d, j, r->model, e) != 0)
         return -1;
     decision_create(&r->decision, r->trials.count);
     if (r->last == STAGE_CHECK || !was_done(r, "check", dataset_sha256(d->data)))
         data_print_check(d->check);
     else
         printf("  done before: %u rows\n", dataset_rows(d->data));
+    printf("  classifier head: %s\n", d->head.text);
     memory_estimate_print(&r->place, d, &r->workers.options);
     if (r->last == STAGE_CHECK && r->trials.count > 1)
         sweep_print(&r->trials, j);

@@ -25,6 +25,8 @@ struct trial {
     bool multi;
     uint32_t labels;
     double *weights_by_class; /* (labels): class weights, or pos_weight when multi; NULL: ones */
+    bool new_head;            /* train: the classifier in the model's weights is not used, but a new one */
+    double *head_rows;        /* train: (labels): its rows in this order; NULL: as they are */
     uint64_t seed;
     double lr, weight_decay, clip, warmup; /* warmup: share of all steps */
     double dropout;                        /* < 0: as the model's config says */

@@ -198,7 +198,7 @@ static int choose_engine(struct bench *b, struct error *e)
 static int load_parameters(struct bench *b, struct error *e)
 {
     char *report = NULL;
-    int result = parameters_load_model(b->parameters, b->directory, b->trial.seed, &report, e);
+    int result = parameters_load_model(b->parameters, b->directory, &(struct head_source){0}, b->trial.seed, &report, e);
     free(report);
     return result;
 }

@@ -22,6 +22,18 @@ int run_data_open(struct run_data *d, const struct job *j, const char *directory
     return d->rows_path ? 0 : -1;
 }
 
+int run_data_head(struct run_data *d, const struct job *j, const char *model, struct error *e)
+{
+    const struct json *labels = json_get(d->check, "labels");
+    uint32_t count = (uint32_t)json_size(labels);
+    const char **names = allocate(count, sizeof *names);
+    for (uint32_t c = 0; c < count; c++)
+        names[c] = json_string(json_get(json_at(labels, c), "name"));
+    int result = base_head_decide(&d->head, j->train.head, model, names, count, e);
+    free(names);
+    return result;
+}
+
 /* Keys of the job that not all kinds of labels know. */
 static int check_job(const struct run_data *d, const struct job *j, struct error *e)
 {
@@ -74,6 +86,7 @@ void run_data_free(struct run_data *d)
     validation_destroy(&d->validation);
     split_free(&d->split);
     free(d->label_names);
+    base_head_free(&d->head);
     dataset_close(&d->data);
     json_destroy(&d->check);
     free(d->split_path);

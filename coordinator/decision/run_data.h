@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/json/json.h"
+#include "coordinator/data/base_head.h"
 #include "coordinator/decision/validation.h"
 #include "coordinator/job/job.h"
 
@@ -10,6 +11,7 @@ struct run_data {
     struct json *check; /* check.json */
     struct dataset *data;
     char *rows_path, *split_path; /* absolute */
+    struct base_head head;        /* of the model, once run_data_head has decided */
     struct split split;           /* from here on known once the rows are split */
     const char **label_names;     /* (labels), borrowed from check */
     uint32_t labels;
@@ -20,6 +22,9 @@ struct run_data {
 
 /* Reads, checks and tokenises the job's data unless that was done (data_open). directory: the run's, absolute. */
 int run_data_open(struct run_data *d, const struct job *j, const char *directory, struct error *e);
+/* After run_data_open: what becomes of the classifier of the model (its directory). ERROR_USAGE where the job forbids it,
+ * ERROR_DATA for weights that cannot be read. */
+int run_data_head(struct run_data *d, const struct job *j, const char *model, struct error *e);
 /* After run_data_open. ERROR_USAGE where the job asks for what the labels do not allow. */
 int run_data_split(struct run_data *d, const struct job *j, const char *directory, struct error *e);
 void run_data_free(struct run_data *d); /* also after a failure, and of zeros */

@@ -118,6 +118,10 @@ const struct job_field job_fields[] = {
      .help = "validation metric that selects the best epoch (f1, micro_f1, macro_f1 at threshold 0.5; best_f1 at the best "
              "threshold for "
              "all labels; average_precision of all labels together)"},
+    {"train.head", JOB_WORD, JOB_LATER, "\"auto\"", AT(train.head), WORDS("auto", "keep", "new"),
+     .help =
+         "the model's classifier head; auto: kept, by label names, where it has the job's labels, else new; keep: kept, or the "
+         "run fails; new: always new"},
     {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
      .also = "early_stopping_patience", .help = "early stopping: epochs without improvement before stopping; null: never"},
     {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),

@@ -53,6 +53,13 @@ static void identify(struct trial_run *t, const struct run_data *data, const cha
     struct json *weights = json_set(made_from, "class_weights", json_array());
     for (uint32_t c = 0; c < data->labels; c++)
         json_append(weights, json_of_number(t->class_weights[c]));
+    if (data->head.made_new)
+        json_set_string(made_from, "head", "new");
+    if (data->head.rows) {
+        struct json *rows = json_set(made_from, "head", json_array());
+        for (uint32_t c = 0; c < data->labels; c++)
+            json_append(rows, json_of_number(data->head.rows[c]));
+    }
     if (device_kind_find(t->job.cluster.device) == DEVICE_FAKE) /* of the others each may take up what another left */
         json_set_string(made_from, "device", "fake");
     char *text = json_print(made_from, false);
@@ -187,6 +194,7 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .score_test = score,
                           .multi = j->multi,
                           .labels = data->labels,
+                          .new_head = !score && data->head.made_new,
                           .seed = j->seed,
                           .lr = j->train.lr,
                           .weight_decay = j->train.weight_decay,
@@ -202,6 +210,10 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .checkpoint_minutes = j->train.checkpoint_minutes};
     ret->weights_by_class = allocate(data->labels, sizeof(double));
     memcpy(ret->weights_by_class, t->class_weights, data->labels * sizeof(double));
+    if (!score && data->head.rows) {
+        ret->head_rows = allocate(data->labels, sizeof(double));
+        memcpy(ret->head_rows, data->head.rows, data->labels * sizeof(double));
+    }
     snprintf(ret->precision, sizeof ret->precision, "%s", j->train.precision);
     free(score_key);
 }

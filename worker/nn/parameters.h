@@ -47,14 +47,19 @@ device_memory parameters_second_moment(const struct parameters *p);
 device_memory parameters_seen(const struct parameters *p); /* u8 (V) */
 void parameters_refresh(struct parameters *p);             /* shadow = rounded values, after loading */
 
-/* Loads pretrained weights from model.safetensors or pytorch_model.bin: with or without "bert.", "gamma"/"beta" for LayerNorm's
- * weight/bias; other tensors (heads such as cls.*, position_ids) are ignored; a missing classifier (and pooler) is made new:
- * normal(0, initializer_range), biases 0, by seed. Any other missing tensor, wrong shape or non-finite value is ERROR_DATA by
- * name, and leaves the parameters as they were. *report (freed by caller): one line: used, new, ignored. Loading refreshes the
- * shadow. */
+/* Loads pretrained weights from model.safetensors or pytorch_model.bin, by the names that pretrained.h knows; other tensors
+ * (heads such as cls.*, position_ids) are ignored; a missing classifier (and pooler) is made new: normal(0, initializer_range),
+ * biases 0, by seed. Any other missing tensor, wrong shape or non-finite value is ERROR_DATA by name, and leaves the parameters
+ * as they were. *report (freed by caller): one line: used, new, ignored. Loading refreshes the shadow. */
 int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e);
-/* The same from the weights in a model directory. */
-int parameters_load_model(struct parameters *p, const char *directory, uint64_t seed, char **report, struct error *e);
+/* What becomes of a classifier in the weights. */
+struct head_source {
+    bool made_new;      /* ignored, and made new */
+    const double *rows; /* (labels): its rows of weight and bias in this order; NULL: as they are */
+};
+/* The same from the weights in a model directory. Zeros in `head`: as parameters_load_pretrained. */
+int parameters_load_model(struct parameters *p, const char *directory, const struct head_source *head, uint64_t seed,
+                          char **report, struct error *e);
 /* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
 int parameters_save(struct parameters *p, const char *path, struct error *e); /* safetensors, metadata format=pt */

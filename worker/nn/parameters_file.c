@@ -5,39 +5,11 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/philox.h"
-#include "common/format/tensor_file.h"
+#include "common/format/pretrained.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OWN_PREFIX "bert."
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-static const struct tensor *find_spelled(const struct tensor_file *f, const char *name)
-{
-    const struct tensor *t = tensor_file_find(f, name);
-    return t || strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) != 0 ? t : tensor_file_find(f, name + strlen(OWN_PREFIX));
-}
-
-/* As checkpoints in circulation name it: "bert." left out, LayerNorm's parameters by their names in TensorFlow. */
-static const struct tensor *find_pretrained(const struct tensor_file *f, const char *name)
-{
-    static const char *const old[][2] = {{"LayerNorm.weight", "gamma"}, {"LayerNorm.bias", "beta"}};
-    const struct tensor *t = find_spelled(f, name);
-    for (size_t i = 0; !t && i < sizeof old / sizeof *old; i++)
-        if (ends_with(name, old[i][0])) {
-            char *spelled = format_string("%.*s.%s", (int)(strrchr(name, '.') - name), name, old[i][1]);
-            t = find_spelled(f, spelled);
-            free(spelled);
-        }
-    return t;
-}
 
 static const struct tensor *find_own(const struct tensor_file *f, const struct parameter *p, const char *suffix)
 {
@@ -47,9 +19,14 @@ static const struct tensor *find_own(const struct tensor_file *f, const struct p
     return t;
 }
 
+static bool is_classifier(const struct parameter *p)
+{
+    return strncmp(p->name, "classifier.", 11) == 0;
+}
+
 static bool is_head(const struct parameter *p)
 {
-    return strncmp(p->name, "classifier.", 11) == 0 || strncmp(p->name, "bert.pooler.", 12) == 0;
+    return is_classifier(p) || strncmp(p->name, "bert.pooler.", 12) == 0;
 }
 
 static void shape_text(struct buffer *to, const int64_t *shape, int dimensions)
@@ -66,7 +43,7 @@ static int refuse_shape(const struct tensor *t, const struct parameter *p, const
     const int64_t shape[2] = {(int64_t)p->shape[0], (int64_t)p->shape[1]};
     shape_text(&found, t->shape, t->dimensions);
     shape_text(&wanted, shape, p->dimensions);
-    const char *hint = strncmp(p->name, "classifier.", 11) == 0 ? "; the model has another number of labels than the job" : "";
+    const char *hint = is_classifier(p) ? "; the model has another number of labels than the job" : "";
     error_set(e, ERROR_DATA, "%s: tensor %s has shape %s, but config.json makes it %s%s", path, t->name, found.data, wanted.data,
               hint);
     buffer_free(&found);
@@ -91,16 +68,20 @@ static int check_tensor(const struct tensor *t, const struct parameter *p, const
     return 0;
 }
 
-/* found[i]: the tensor of parameter i, checked; NULL where a head is to be made new. */
-static int collect(const struct tensor **found, const struct parameters *p, const struct tensor_file *f, bool pretrained,
-                   const char *suffix, const char *path, struct error *e)
+/* found[i]: the tensor of parameter i, checked; NULL where a head is to be made new. head: of pretrained weights; NULL: of the
+ * program's own. */
+static int collect(const struct tensor **found, const struct parameters *p, const struct tensor_file *f,
+                   const struct head_source *head, const char *suffix, const char *path, struct error *e)
 {
     for (size_t i = 0; i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
-        found[i] = pretrained ? find_pretrained(f, of->name) : find_own(f, of, suffix);
-        if (!found[i] && !(pretrained && is_head(of)))
-            return error_set(e, ERROR_DATA, "%s: tensor %s%s is missing; the file does not fit config.json", path, of->name,
-                             suffix);
+        if (head && head->made_new && is_classifier(of))
+            continue;
+        found[i] = head ? pretrained_find(f, of->name) : find_own(f, of, suffix);
+        if (!found[i] && !(head && is_head(of)))
+            return head ? pretrained_refuse_missing(f, of->name, path, e)
+                        : error_set(e, ERROR_DATA, "%s: tensor %s%s is missing; the file does not fit config.json", path,
+                                    of->name, suffix);
         if (found[i] && check_tensor(found[i], of, path, e) < 0)
             return -1;
     }
@@ -127,8 +108,25 @@ static void initialize(float *to, size_t count, float deviation, uint64_t seed, 
     }
 }
 
+/* Row i of a weight or bias becomes what row rows[i] was. */
+static int reorder_rows(float *values, const struct parameter *of, const double *rows, struct error *e)
+{
+    size_t count = of->shape[0], width = of->count / count;
+    float *before = allocate(of->count, sizeof *before);
+    int ret = 0;
+    memcpy(before, values, of->count * sizeof *before);
+    for (size_t i = 0; ret == 0 && i < count; i++)
+        if (rows[i] >= 0 && rows[i] < (double)count)
+            memcpy(values + i * width, before + (size_t)rows[i] * width, width * sizeof *before);
+        else
+            ret = error_set(e, ERROR_FAILED, "head_rows: row %g of %zu", rows[i], count);
+    free(before);
+    return ret;
+}
+
 /* Puts the tensors into an arena, and what is missing as transformers makes it: weights normal, biases zero. */
-static int store(const struct tensor *const *found, struct parameters *p, device_memory arena, uint64_t seed, struct error *e)
+static int store(const struct tensor *const *found, struct parameters *p, device_memory arena, const double *head_rows,
+                 uint64_t seed, struct error *e)
 {
     struct device *d = parameters_device(p);
     float deviation = parameters_initializer_range(p);
@@ -141,6 +139,8 @@ static int store(const struct tensor *const *found, struct parameters *p, device
             ret = tensor_to_f32(found[i], host, e);
         else
             initialize(host, of->count, of->dimensions == 1 ? 0 : deviation, seed, (uint32_t)i);
+        if (ret == 0 && found[i] && head_rows && is_classifier(of))
+            ret = reorder_rows(host, of, head_rows, e);
         d->run->host_end(d, host, at, of->count * sizeof(float));
     }
     return ret;
@@ -189,14 +189,15 @@ static char *describe(const struct tensor *const *found, const struct parameters
     return ret.data;
 }
 
-int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e)
+static int load_pretrained(struct parameters *p, const char *path, const struct head_source *head, uint64_t seed, char **report,
+                           struct error *e)
 {
     struct tensor_file *f = NULL;
     const struct tensor **found = allocate(parameters_count(p), sizeof *found);
     int ret = -1;
-    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, true, "", path, e) < 0)
+    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, head, "", path, e) < 0)
         goto end;
-    if (store(found, p, parameters_value(p), seed, e) < 0)
+    if (store(found, p, parameters_value(p), head->rows, seed, e) < 0)
         goto end;
     parameters_refresh(p);
     if (parameters_device(p)->run->finish(parameters_device(p), e) < 0)
@@ -209,12 +210,18 @@ end:
     return ret;
 }
 
-int parameters_load_model(struct parameters *p, const char *directory, uint64_t seed, char **report, struct error *e)
+int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e)
+{
+    return load_pretrained(p, path, &(struct head_source){0}, seed, report, e);
+}
+
+int parameters_load_model(struct parameters *p, const char *directory, const struct head_source *head, uint64_t seed,
+                          char **report, struct error *e)
 {
     char *path;
     if (model_directory_weights(&path, directory, e))
         return -1;
-    int result = parameters_load_pretrained(p, path, seed, report, e);
+    int result = load_pretrained(p, path, head, seed, report, e);
     free(path);
     return result;
 }
@@ -224,9 +231,9 @@ int parameters_load(struct parameters *p, const char *path, struct error *e)
     struct tensor_file *f = NULL;
     const struct tensor **found = allocate(parameters_count(p), sizeof *found);
     int ret = -1;
-    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, false, "", path, e) < 0)
+    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, NULL, "", path, e) < 0)
         goto end;
-    if (store(found, p, parameters_value(p), 0, e) < 0)
+    if (store(found, p, parameters_value(p), NULL, 0, e) < 0)
         goto end;
     parameters_refresh(p);
     ret = parameters_device(p)->run->finish(parameters_device(p), e);
@@ -320,14 +327,15 @@ int parameters_load_moments(struct parameters *p, const char *path, struct error
     int ret = -1;
     if (need_moments(p, path, e) < 0 || tensor_file_open(&f, path, e) < 0)
         goto end;
-    if (collect(first, p, f, false, ".exp_avg", path, e) < 0 || collect(second, p, f, false, ".exp_avg_sq", path, e) < 0)
+    if (collect(first, p, f, NULL, ".exp_avg", path, e) < 0 || collect(second, p, f, NULL, ".exp_avg_sq", path, e) < 0)
         goto end;
     const struct tensor *seen = tensor_file_find(f, "seen");
     if (!seen || seen->type != TENSOR_U8 || seen->count != V) {
         error_set(e, ERROR_DATA, "%s: tensor seen is missing or not one byte for each of %zu words", path, V);
         goto end;
     }
-    if (store(first, p, parameters_first_moment(p), 0, e) < 0 || store(second, p, parameters_second_moment(p), 0, e) < 0)
+    if (store(first, p, parameters_first_moment(p), NULL, 0, e) < 0 ||
+        store(second, p, parameters_second_moment(p), NULL, 0, e) < 0)
         goto end;
     d->run->upload(d, parameters_seen(p), seen->data, V);
     ret = d->run->finish(d, e);

@@ -69,6 +69,10 @@ static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struc
     sha256_update(digest, text, strlen(text));
     if (t->weights_by_class)
         sha256_update(digest, t->weights_by_class, t->labels * sizeof *t->weights_by_class);
+    if (t->new_head)
+        sha256_update(digest, "new head", strlen("new head"));
+    if (t->head_rows)
+        sha256_update(digest, t->head_rows, t->labels * sizeof *t->head_rows);
     sha256_finish(&digest, hash);
     free(text);
 }
@@ -161,7 +165,8 @@ static int open_all(struct trainer *r, struct error *e)
 static int load_pretrained(struct trainer *r, struct error *e)
 {
     char *report = NULL;
-    int result = parameters_load_model(r->parameters, r->trial->model, r->trial->seed, &report, e);
+    const struct head_source head = {r->trial->new_head, r->trial->head_rows};
+    int result = parameters_load_model(r->parameters, r->trial->model, &head, r->trial->seed, &report, e);
     if (!result && !r->communicator->rank)
         log_info("%s: %s", r->trial->key, report);
     free(report);

@@ -25,6 +25,8 @@ static struct trial make_trial(void)
     double *weights = allocate(2, sizeof *weights);
     weights[0] = 0.71857541899441346; /* 17 digits: comes back exactly or not at all */
     weights[1] = 1.0 / 3.0;
+    double *rows = allocate(2, sizeof *rows);
+    rows[0] = 1;
     return (struct trial){.kind = TRIAL_SCORE,
                           .key = duplicate("lr-2e-05_\"quoted\"_\xd0\xb6"),
                           .directory = duplicate("/runs/trials/a b"),
@@ -34,6 +36,8 @@ static struct trial make_trial(void)
                           .score_test = true,
                           .labels = 2,
                           .weights_by_class = weights,
+                          .new_head = true,
+                          .head_rows = rows,
                           .seed = UINT64_MAX - 1,
                           .lr = 2e-5,
                           .weight_decay = 0.01,
@@ -61,6 +65,7 @@ static void test_trial_round_trip(void **state)
     assert_string_equal(back.weights, t.weights);
     assert_true(back.score_test && !back.score_train && !back.score_validation && !back.multi);
     assert_memory_equal(back.weights_by_class, t.weights_by_class, 2 * sizeof(double));
+    assert_true(back.new_head && back.head_rows[0] == 1 && back.head_rows[1] == 0);
     assert_true(back.seed == UINT64_MAX - 1);
     assert_true(back.lr == 2e-5 && back.weight_decay == 0.01 && back.warmup == 0.1 && back.dropout == -1);
     assert_int_equal(back.epochs, 5);
@@ -74,6 +79,24 @@ static void test_trial_round_trip(void **state)
     free(b);
     json_destroy(&j);
     json_destroy(&again);
+    trial_free(&t);
+    trial_free(&back);
+}
+
+/* A coordinator that says nothing of heads: as the weights have them. */
+static void test_trial_without_head(void **state)
+{
+    (void)state;
+    struct trial t = make_trial(), back;
+    struct error e = {0};
+    struct json *all = trial_to_json(&t), *j = json_object();
+    for (size_t i = 0; i < json_size(all); i++)
+        if (!strstr(json_key(all, i), "head"))
+            json_set(j, json_key(all, i), json_copy(json_at(all, i)));
+    json_destroy(&all);
+    assert_int_equal(trial_from_json(&back, j, &e), 0);
+    assert_true(!back.new_head && !back.head_rows);
+    json_destroy(&j);
     trial_free(&t);
     trial_free(&back);
 }
@@ -102,6 +125,7 @@ static void test_trial_refusals(void **state)
         {"labels", "0", "\"labels\": a number from 1"},
         {"labels", "3", "\"weights_by_class\": 3 numbers expected, 2 found"},
         {"weights_by_class", "[1,\"x\"]", "\"weights_by_class\""},
+        {"head_rows", "[0]", "\"head_rows\": 2 numbers expected, 1 found"},
         {"kind", "\"fly\"", "\"kind\": unknown value \"fly\""},
         {"kind", "null", "\"kind\": a name expected, null found"},
         {"precision", "\"float128\"", "\"precision\": a string of 1 to 7 bytes expected, 8 found"},
@@ -292,9 +316,10 @@ static void test_connection_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trial_round_trip), cmocka_unit_test(test_trial_refusals),    cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_too_large_to_send), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_connection_file),
+        cmocka_unit_test(test_trial_round_trip), cmocka_unit_test(test_trial_without_head),
+        cmocka_unit_test(test_trial_refusals),   cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_too_large_to_send),
+        cmocka_unit_test(test_states),           cmocka_unit_test(test_connection_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /* The table and its arenas; files as they circulate, our own, and broken ones with their messages. */
 #include "tests/unit/worker/nn/pack.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct model_config config = {.layers = 2,
@@ -186,6 +187,9 @@ static void test_memory(void **state)
     assert_int_equal(model_bytes(&c, &larger, PRECISION_F32), activations); /* eight times the tokens for nothing */
 }
 
+static const char head_directory[] = "nn_parameters_head";
+#define HEAD_WEIGHTS "nn_parameters_head/model.safetensors"
+
 static void load_and_check(struct draft *f, const char *report_expected)
 {
     struct error e = {0};
@@ -207,7 +211,8 @@ static void test_pretrained_names(void **state)
     struct error e = {0};
     struct device *d = open_plain(PRECISION_BF16);
     struct parameters *p = open_parameters(d, false);
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 12; variant++) {
+        static const char *const prefixes[] = {"", "module.", "model."}; /* DataParallel, a wrapper */
         struct draft f = draft_whole(p);
         for (size_t i = 0; i < f.count; i++) {
             char name[128];
@@ -215,7 +220,10 @@ static void test_pretrained_names(void **state)
             char *norm = variant & 1 ? strstr(name, "LayerNorm.") : NULL;
             if (norm)
                 strcpy(norm, strstr(norm, "weight") ? "LayerNorm.gamma" : "LayerNorm.beta");
-            draft_rename(&f, f.items[i].name, variant & 2 && strncmp(name, "bert.", 5) == 0 ? name + 5 : name);
+            char *spelled =
+                format_string("%s%s", prefixes[variant / 4], variant & 2 && strncmp(name, "bert.", 5) == 0 ? name + 5 : name);
+            draft_rename(&f, f.items[i].name, spelled);
+            free(spelled);
         }
         draft_add(&f, "cls.predictions.bias", 1, 23, 0, 5);
         draft_add(&f, variant & 2 ? "embeddings.position_ids" : "bert.embeddings.position_ids", 2, 1, 9, 5);
@@ -256,6 +264,62 @@ static void test_new_head(void **state)
     load_and_check(&f, "37 tensors used; 4 made new (bert.pooler.dense.weight, bert.pooler.dense.bias, classifier.weight, "
                        "classifier.bias); 6 ignored (cls.0, cls.1, cls.2, cls.3 and 2 more)");
     draft_free(&f);
+    parameters_destroy(&p);
+    d->run->destroy(d);
+}
+
+static struct parameters *load_head(struct device *d, const struct head_source *head)
+{
+    struct error e = {0};
+    struct parameters *p = open_parameters(d, false);
+    char *report = NULL;
+    if (parameters_load_model(p, head_directory, head, 9, &report, &e) < 0)
+        fail_msg("%s", e.message);
+    free(report);
+    return p;
+}
+
+/* The classifier's rows in the order asked for, or none of the file's; the encoder stays. */
+static void test_head_source(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    struct device *d = open_plain(PRECISION_F32);
+    struct parameters *p = open_parameters(d, false);
+    struct draft f = draft_whole(p);
+    mkdir(head_directory, 0777);
+    assert_int_equal(safetensors_write(HEAD_WEIGHTS, f.items, f.count, NULL, &e), 0);
+    size_t labels = parameters_find(p, "classifier.bias")->count, width = config.width;
+    double *rows = allocate(labels, sizeof *rows);
+    for (size_t i = 0; i < labels; i++)
+        rows[i] = (double)((i + 1) % labels);
+    struct parameters *permuted = load_head(d, &(struct head_source){.rows = rows}),
+                      *fresh = load_head(d, &(struct head_source){.made_new = true});
+    static const char *const names[] = {"classifier.weight", "classifier.bias"};
+    for (size_t n = 0; n < 2; n++) {
+        const struct parameter *of = parameters_find(p, names[n]);
+        const float *file = draft_find(&f, names[n])->data;
+        size_t size = n == 0 ? width : 1;
+        float *found = host_array(d, device_at(parameters_value(permuted), of->offset * sizeof(float)), of->count);
+        float *made = host_array(d, device_at(parameters_value(fresh), of->offset * sizeof(float)), of->count);
+        for (size_t i = 0; i < labels; i++)
+            assert_memory_equal(found + i * size, file + (i + 1) % labels * size, size * sizeof(float));
+        assert_memory_not_equal(made, file, of->count * sizeof(float));
+        free(found);
+        free(made);
+    }
+    check_made(permuted, parameters_at(p, 0));
+    check_made(fresh, parameters_at(p, 0));
+    rows[0] = (double)labels;
+    char *report;
+    assert_int_equal(parameters_load_model(p, head_directory, &(struct head_source){.rows = rows}, 9, &report, &e), -1);
+    assert_non_null(strstr(e.message, "head_rows: row"));
+    unlink(HEAD_WEIGHTS);
+    rmdir(head_directory);
+    free(rows);
+    draft_free(&f);
+    parameters_destroy(&permuted);
+    parameters_destroy(&fresh);
     parameters_destroy(&p);
     d->run->destroy(d);
 }
@@ -533,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_missing_parameter),
         cmocka_unit_test(test_pretrained_names),
         cmocka_unit_test(test_new_head),
+        cmocka_unit_test(test_head_source),
         cmocka_unit_test(test_new_head_is_normal),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_own_files_are_strict),
