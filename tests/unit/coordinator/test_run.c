@@ -89,7 +89,7 @@ static void write_weights(const struct trial *t)
                                 .type = TENSOR_F32,
                                 .dimensions = 2,
                                 .shape = {2, 20},
-                                .count = 40,
+                                .count = 2 * 20,
                                 .data = values,
                                 .size = sizeof values};
     char *path = path_join(t->directory, "best.safetensors");
@@ -227,12 +227,12 @@ static int set_up(void **state)
 {
     (void)state;
     struct error e = {0};
-    float nothing[40] = {0};
+    float nothing[7 * 20] = {0};
     struct tensor word = {.name = "embeddings.word_embeddings.weight",
                           .type = TENSOR_F32,
                           .dimensions = 2,
-                          .shape = {2, 20},
-                          .count = 40,
+                          .shape = {7, 20},
+                          .count = 7 * 20,
                           .data = nothing,
                           .size = sizeof nothing};
     strcpy(directory, "/tmp/test_run.XXXXXX");
@@ -572,7 +572,14 @@ static void other_data_is_another_run(void **state)
     succeeds(STAGE_TRAIN, NULL);
     assert_string_equal(leased, "");
     /* So are other weights under the model's name. */
-    struct tensor word = {.name = "w", .type = TENSOR_F32, .dimensions = 1, .shape = {1}, .count = 1, .data = before, .size = 4};
+    float ones[7 * 20] = {1};
+    struct tensor word = {.name = "embeddings.word_embeddings.weight",
+                          .type = TENSOR_F32,
+                          .dimensions = 2,
+                          .shape = {7, 20},
+                          .count = 7 * 20,
+                          .data = ones,
+                          .size = sizeof ones};
     assert_int_equal(safetensors_write("model/model.safetensors", &word, 1, (const char *const[]){"format", "pt", NULL}, &e), 0);
     assert_int_equal(run_with(STAGE_TRAIN, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
