@@ -29,7 +29,7 @@ cp run/baseline.json first.json
 expect 0 'words and pairs of words of 168 rows, done before' muster run job.json
 same_bytes first.h5 run/baseline.h5
 same_bytes first.json run/baseline.json
-[ "$(grep -c '^## Beside' run/table.md)" = 1 ] || fail "table.md says it twice"
+[ "$(grep -c '^## Comparison with a linear baseline' run/table.md)" = 1 ] || fail "table.md says it twice"
 
 say "a damaged baseline.h5 is made again"
 truncate -s 700 run/baseline.h5

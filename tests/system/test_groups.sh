@@ -79,7 +79,7 @@ cp run1/table.md before.md
 expect 0 'chosen' muster tune job.json out="$scratch/run1" train.epochs=3 sweep='{"lr": [2e-3, 5e-3], "epochs": [2, 3, 4]}'
 same_bytes before.md run1/table.md
 expect 0 'chosen' muster tune job.json out="$scratch/run1" train.epochs=3 sweep='{"lr": [2e-3, 5e-3], "epochs": [2, 3, 4]}' tune.rule=f_beta tune.beta=2
-grep -q '^## Beside' run1/table.md && fail "the table says how another decision did on test"
+grep -q '^## Comparison with a linear baseline' run1/table.md && fail "the table says how another decision did on test"
 expect 0 'bundle' muster run job.json out="$scratch/run1" train.epochs=3 sweep='{"lr": [2e-3, 5e-3], "epochs": [2, 3, 4]}'
 same_bytes before.md run1/table.md
 
