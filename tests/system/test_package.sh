@@ -7,8 +7,9 @@ for tool in cpack dpkg-shlibdeps dpkg-deb lintian; do
   command -v $tool >/dev/null || skip "$tool is missing"
 done
 bin=${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}
-if readelf --dyn-syms -W "$bin/muster" | grep -q '__asan_init\|__tsan_init'; then bin=$MUSTER_SOURCE/build/release; fi # test_hardening builds it
-[ -x "$bin/muster-worker" ] && [ -f "$bin/reference/muster.1" ] || skip "no release build"
+readelf --dyn-syms -W "$bin/muster" >symbols
+if grep -q '__asan_init\|__tsan_init' symbols; then bin=$MUSTER_SOURCE/build/package; fi
+[ -x "$bin/muster-worker" ] && [ -f "$bin/reference/muster.1" ] || fail "no release build in $bin: test_hardening makes it"
 version=$(sed -nE 's/^project\(muster VERSION ([0-9.]+) .*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")
 
 say "the package"
