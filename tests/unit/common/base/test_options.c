@@ -104,7 +104,7 @@ static void choices(void **state)
     a.values[0] = "bleu";
     assert_int_equal(argument_choice(&i, &a, "output", colours, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.message, "predict: --output: expected red, green or blue, found \"bleu\"");
+    assert_string_equal(e.message, "predict: --output: expected red, green or blue, found \"bleu\"; did you mean 'blue'?");
     a.values[0] = "gren";
     assert_int_equal(argument_choice(&i, &a, "output", colours, &e), -1);
     assert_string_equal(e.message, "predict: --output: expected red, green or blue, found \"gren\"; did you mean 'green'?");
