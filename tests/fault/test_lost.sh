@@ -12,7 +12,7 @@ long="train.lr=0.02 train.epochs=30 train.patience=2" # best at epoch 5, over af
 expect 0 'patience is over' muster run job.json out="$scratch/clean" $long
 
 state() { python3 -c 'import json,sys; print(int(json.load(open(sys.argv[1]))[sys.argv[2]]))' "$1/trials/$key/checkpoint/state.json" "$2"; }
-step_logged() { cat "$1"/trials/*/metrics.jsonl 2>/dev/null | grep -q "\"step\":$2,"; }
+step_logged() { cat "$1"/trials/*/metrics.jsonl 2>/dev/null | has "\"step\":$2,"; }
 start() { # OUT [key=value ...]: in the background, until some steps are done
   local out=$1
   shift

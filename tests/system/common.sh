@@ -78,6 +78,9 @@ steps() { { cat "$1"/trials/*/metrics.jsonl 2>/dev/null || true; } | wc -l; }
 steps_done() { [ "$(steps "$1")" -ge "$2" ]; }
 no_process() { ! pgrep -f "$1" >/dev/null; }
 
+# ... | has REGEX: grep -q that reads all of its input: under pipefail, one that stops at the first match can fail the writer before it.
+has() { [ "$(grep -cE -- "$1")" -gt 0 ]; }
+
 same_bytes() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
 
 # set_key FILE key.path JSON: edits a job file.

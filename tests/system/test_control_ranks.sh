@@ -21,8 +21,8 @@ finished() { wait $pid && found=0 || found=$?; }
 worker_of() {
   local p
   for p in $(pgrep -x muster-worker); do
-    if tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null | grep -q "$scratch/$1/" &&
-      tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$2"; then
+    if tr '\0' ' ' <"/proc/$p/cmdline" 2>/dev/null | has "$scratch/$1/" &&
+      tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | has "^OMPI_COMM_WORLD_RANK=$2\$"; then
       echo "$p"
       return
     fi
@@ -36,7 +36,7 @@ start killed muster run job.json
 kill -9 "$(worker_of killed 1)"
 finished
 [ $found = 0 ] || fail "the run ended with $found"
-grep '"group_died"' killed/events.jsonl | grep -q '"rank": *1' || fail "rank 1 is not named: $(grep group_died killed/events.jsonl)"
+grep '"group_died"' killed/events.jsonl | has '"rank": *1' || fail "rank 1 is not named: $(grep group_died killed/events.jsonl)"
 none_left killed
 
 say "rank 1 falls silent: the group is given up, the trial goes on, the silent one is ended"
@@ -44,7 +44,7 @@ start silent muster run job.json
 kill -STOP "$(worker_of silent 1)"
 finished
 [ $found = 0 ] || fail "the run ended with $found"
-grep '"group_died"' silent/events.jsonl | grep -q '"rank": *1' || fail "rank 1 is not named: $(grep group_died silent/events.jsonl)"
+grep '"group_died"' silent/events.jsonl | has '"rank": *1' || fail "rank 1 is not named: $(grep group_died silent/events.jsonl)"
 none_left silent
 
 say "muster under mpirun"

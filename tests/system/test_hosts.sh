@@ -83,7 +83,7 @@ done
 wait $pid || fail "ended with $?"
 same_bytes calm-two/bundle/model.safetensors groups/bundle/model.safetensors
 same_bytes calm-two/table.md groups/table.md
-for host in n2 n3; do grep '"group_started"' groups/events.jsonl | grep -q "\"$host\"" || fail "no group ran on $host"; done
+for host in n2 n3; do grep '"group_started"' groups/events.jsonl | has "\"$host\"" || fail "no group ran on $host"; done
 set_key job.json sweep '{"lr": [2e-3]}'
 
 say "mpirun starts muster itself on two hosts"
@@ -113,7 +113,7 @@ wait_until 120 steps_done cut 41
 ip -n n2 link set eth0 down
 died() { grep -q '"group_died"' cut/events.jsonl; }
 wait_until 60 died
-grep '"group_died"' cut/events.jsonl | grep -q 'n2' || fail "host n2 is not named: $(grep group_died cut/events.jsonl)"
+grep '"group_died"' cut/events.jsonl | has 'n2' || fail "host n2 is not named: $(grep group_died cut/events.jsonl)"
 away() { grep -q 'host n2 is not reachable' ran; }
 wait_until 60 away
 ip -n n2 link set eth0 up

@@ -77,7 +77,7 @@ same_as_calm() {
 state() { scontrol -o show job "$1" | grep -oE 'JobState=[A-Z]+' | cut -d= -f2; }
 said_by() { cat "muster-$1.out" >"$scratch/said" 2>/dev/null || true; }
 job_over() { case $(state "$1") in COMPLETED | FAILED | CANCELLED | NODE_FAIL | TIMEOUT | BOOT_FAIL) ;; *) return 1 ;; esac; }
-restarted() { scontrol -o show job "$1" | grep -qE 'Restarts=1( |$)'; }
+restarted() { scontrol -o show job "$1" | has 'Restarts=1( |$)'; }
 
 say "sbatch: a sweep of two groups, each over two tasks; warned by USR1 it saves, requeues itself and resumes"
 job=$(sbatch --parsable --nodes=2 --ntasks=4 "$MUSTER_SOURCE/cluster/muster.sbatch" job.json out="$scratch/batch" cluster.groups=2)
