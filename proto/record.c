@@ -186,7 +186,7 @@ static int read_list(double **ret, const struct record_field *f, uint32_t count,
 
 static int store_text(void *at, const struct record_field *f, const struct json *j, struct error *e)
 {
-    const char *text;
+    const char *text = NULL;
     if (read_text(&text, f, j, e))
         return -1;
     if (f->type == RECORD_STRING)
