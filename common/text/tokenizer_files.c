@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files beside a vocabulary: the tokenizer class, and whose flags hold. */
+/* The files next to a vocabulary: the tokenizer class, and whose flags hold. */
 #include "common/text/tokenizer_files.h"
 
 #include "common/base/buffer.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files beside a vocabulary: what they say of case, accents and added tokens, as transformers 5 reads them. Only the files of
+/* The files next to a vocabulary: what they say of case, accents and added tokens, as transformers 5 reads them. Only the files of
  * the tokeniser include it. */
 #pragma once
 

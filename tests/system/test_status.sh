@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# muster status beside a run: --watch to its end and as it ends, lines and JSON; a stopped, a killed, an absent and an empty run.
+# muster status during a run: --watch to its end and as it ends, lines and JSON; a stopped, a killed, an absent and an empty run.
 . "$(dirname "$0")/common.sh"
 python3 "$here/tiny.py" "$scratch"
 set_key job.json cluster '{"device": "fake", "threads": 1, "groups": 2}'

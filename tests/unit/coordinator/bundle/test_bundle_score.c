@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bundle applied to a file, with a worker that follows a script: this program, copied to a directory of its own beside a copy
+/* A bundle applied to a file, with a worker that follows a script: this program, copied to a directory of its own with a copy
  * that is named muster-worker. Its logits are a formula; what is made of them (probabilities, decisions, rows that the bundle
  * knows) is compared with the same worked out here. What real weights give is the business of tests/system. */
 #include <setjmp.h>
