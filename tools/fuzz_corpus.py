@@ -47,6 +47,7 @@ def edits():
 def jobs():
     for path in sorted(glob.glob(f"{root}/examples/*.json")) + [f"{fixture}job.json", f"{fixture}run/job.json"]:
         add("fuzz_job", path.replace(fixture, "fixture_").replace("/", "_").rsplit("examples_")[-1], read(path))
+    add("fuzz_job", "empty_key", '{"name": "a", "data": {"": "x", "a.": 1}}')
 
 
 def texts():

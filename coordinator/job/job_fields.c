@@ -222,7 +222,7 @@ static const char *last_part(const char *key)
 static bool has_word(const char *list, const char *word)
 {
     size_t size = strlen(word);
-    for (const char *at = list; at && (at = strstr(at, word)); at += size)
+    for (const char *at = list; at && size > 0 && (at = strstr(at, word)); at += size)
         if ((at == list || at[-1] == ' ') && (at[size] == ' ' || at[size] == 0))
             return true;
     return false;

@@ -7,7 +7,7 @@ export MUSTER_SOURCE=${MUSTER_SOURCE:-$(cd "$here/../.." && pwd)}
 export PATH=${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}:$PATH
 scratch=$(mktemp -d)
 # What a sanitizer finds in any process goes into files: the test fails in the end, whoever the process was a child of.
-export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$scratch/sanitizer TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$scratch/sanitizer
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$scratch/sanitizer:print_cmdline=1 TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$scratch/sanitizer
 cd "$scratch"
 
 say() { echo "--- $*"; }

@@ -176,6 +176,7 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"train\": {\"epoch\": 8}}", NULL, "j.json:1: unknown key \"train.epoch\"; did you mean \"train.epochs\"?"},
     {"{" MINIMAL ", \"lr\": 1e-5}", NULL, "j.json:1: unknown key \"lr\"; did you mean \"train.lr\"?"},
     {"{" MINIMAL ", \"output\": \"x\"}", NULL, "j.json:1: unknown key \"output\"; did you mean \"out\"?"},
+    {"{" MINIMAL ", \"data.\": 1}", NULL, "j.json:1: unknown key \"data.\"; `muster run --help` lists the keys of a job"},
     {"{" MINIMAL ", \"zzzzzz\": 1}", NULL, "j.json:1: unknown key \"zzzzzz\"; `muster run --help` lists the keys of a job"},
     {"{" MINIMAL "}", "lr=1e-5", "command line: unknown key \"lr\"; did you mean \"train.lr\"?"},
     {"{" MINIMAL "}", "train.lr", "command line: \"train.lr\": expected key=value, such as train.lr=1e-5"},
