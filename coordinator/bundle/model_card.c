@@ -118,6 +118,11 @@ static void add_neutral_labels(struct buffer *b, const struct bundle_source *s)
 {
     const struct tuned_trial *winner = decision_winner(s->decision);
     const struct label_thresholds *t = s->place->job->tune.per_trial ? &winner->by_label : &s->decision->trials[0].by_label;
+    char *cross = label_cross_summary(&t->cross, &s->place->job->tune.grid);
+    if (cross)
+        buffer_printf(b, "%s: %s, within validation.\n\n",
+                      t->cross.better ? "Thresholds by label" : "One threshold for all labels", cross);
+    free(cross);
     for (uint32_t l = 0; s->data->kind == DECISION_LABELS && t->each && l < t->labels; l++)
         if (t->each[l].neutral)
             buffer_printf(b, "- `%s`: threshold 0.5, not tuned: %s\n", s->data->label_names[l], t->each[l].why);
@@ -146,7 +151,7 @@ static void add_rule(struct buffer *b, const struct bundle_source *s)
     else
         buffer_printf(b,
                       "A row has a label if the label's probability (sigmoid) is at least its threshold (`thresholds` of "
-                      "inference_config.json; %.6g for labels too rare for one of their own), which the rule `%s` chose on the "
+                      "inference_config.json; %.6g for labels without one of their own), which the rule `%s` chose on the "
                       "validation part. The test part chose nothing.\n\n",
                       s->decision->threshold, rule);
     if (s->data->kind == DECISION_LABELS && s->decision->neutral)

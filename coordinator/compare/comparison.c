@@ -236,7 +236,7 @@ int comparison_make(const struct comparison_source *source, struct error *e)
     const struct job *j = source->place->job;
     const struct run_data *d = source->data;
     struct comparison b = {.source = source, .data = d};
-    struct label_options o = {&j->tune.grid, j->tune.per_class, j->tune.min_positives};
+    struct label_options o = label_options_of(j);
     if (!j->report.baseline && d->kind != DECISION_LABELS)
         return 0;
     for (int i = 0; i < 2; i++)

@@ -44,14 +44,9 @@ static int decide_class(const struct tuning *u, struct tuned_trial *t, const dou
     return 0;
 }
 
-static struct label_options label_options(const struct job *j)
-{
-    return (struct label_options){&j->tune.grid, j->tune.per_class, j->tune.min_positives};
-}
-
 static int decide_labels(const struct tuning *u, struct tuned_trial *t, const double *p, struct error *e)
 {
-    const struct label_options o = label_options(u->job);
+    const struct label_options o = label_options_of(u->job);
     const struct label_thresholds *baseline = &u->decision->trials[0].by_label;
     struct validation_labels v = validation_labels(u->data->validation, p);
     struct label_thresholds found;
@@ -116,6 +111,14 @@ static int worst_first(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+static void print_cross(const struct label_thresholds *t, const struct threshold_grid *grid)
+{
+    char *summary = label_cross_summary(&t->cross, grid);
+    if (summary)
+        printf("  %s: %s\n", t->cross.better ? "thresholds by label" : "one threshold for all", summary);
+    free(summary);
+}
+
 static void print_labels(const struct label_thresholds *t, const char *const *label_names)
 {
     const struct label_choice **order = allocate(t->labels, sizeof *order);
@@ -164,6 +167,8 @@ void decide_print(const struct tuned_trial *t, const struct run_data *data, cons
     if (data->kind == DECISION_BINARY && t->own.neutral)
         printf("  threshold 0.5: nothing can be tuned, %s\n", t->own.neutral);
     if (data->kind == DECISION_LABELS)
+        print_cross(&t->by_label, &j->tune.grid);
+    if (data->kind == DECISION_LABELS)
         print_labels(&t->by_label, data->label_names);
 }
 
@@ -210,7 +215,7 @@ static struct json *tuned_to_json(const struct tuned_trial *t, enum decision_kin
 static int add_labels(struct json *to, const struct tuning *u, struct error *e)
 {
     const struct tuned_trial *t = rule_giver(u->decision, u->job);
-    const struct label_options o = label_options(u->job);
+    const struct label_options o = label_options_of(u->job);
     struct label_thresholds whole;
     double *p;
     if (validation_probabilities(&p, u->data->validation, t->of.logits, t->of.best_epoch, t->temperatures, e) != 0)

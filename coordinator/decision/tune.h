@@ -28,12 +28,20 @@ void tune_apply(struct at_threshold *ret, const struct threshold_grid *grid, str
 void threshold_curve_free(struct threshold_curve *c);
 void tune_print_curve(const struct threshold_grid *grid, const struct threshold_curve *c);
 
-/* ---- many labels a row: one threshold for all of them, and one for each that has rows enough ---- */
+/* ---- many labels a row: one threshold for all of them, and one for each where that is better ---- */
 
 struct label_options {
     const struct threshold_grid *grid;
     enum per_class per_class;
     uint32_t min_positives; /* auto: labels with fewer positive validation rows take the global threshold */
+    bool macro; /* auto: what thresholds by label have to raise: the mean over labels, not the score of all together */
+};
+
+/* Thresholds by label next to one for all, on validation rows that chose neither (tune_cross.c). */
+struct label_cross {
+    int folds, repeats;      /* 0: not asked for, or the rule is not judged so */
+    double by_label, global; /* mean score of the held-out rows */
+    bool macro, better;      /* better: by_label is higher */
 };
 
 struct label_choice {
@@ -48,7 +56,8 @@ struct label_choice {
 struct label_thresholds {
     uint32_t labels;
     double global;
-    const char *why;                /* global is 0.5 since validation supports none: static words; NULL: it was chosen */
+    const char *why; /* global is 0.5 since validation supports none: static words; NULL: it was chosen */
+    struct label_cross cross;
     double *thresholds;             /* (labels) that decide; owned */
     struct label_choice *each;      /* (labels); owned */
     struct threshold_point *points; /* (labels + 1, grid points), those of all together last; owned; NULL once trimmed */
@@ -56,12 +65,22 @@ struct label_thresholds {
 
 /* Static words for rows that support no threshold whose best score is `score`; NULL: they do. m: of any threshold. */
 const char *tune_unsupported(const struct binary_metrics *m, double score);
-/* W2: a label's threshold is the first of the highest score, 0.5 where none is above 0; the global one likewise. */
+struct label_options label_options_of(const struct job *j);
+/* W2: a label's threshold is the first of the highest score, 0.5 where none is above 0; the global one likewise. auto: with one
+ * of its own only where cross-validation within v says that this raises the score. */
 int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e);
 void tune_labels_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_labels v,
                        const double *thresholds, double global);
 void label_thresholds_trim(struct label_thresholds *t);
 void label_thresholds_free(struct label_thresholds *t);
+/* The thresholds alone, without cross-validation: those of labels that may have their own, whatever is better. t->each has no
+ * metrics. */
+int tune_labels_fit(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e);
+/* keep (labels): in, labels that may have their own threshold; out, those that shall. */
+int label_cross_validate(struct label_cross *ret, bool *keep, const struct label_options *o, struct validation_labels v,
+                         struct error *e);
+/* "cross-validated micro F1 0.5812 with thresholds by label, 0.5640 with one for all". Caller frees; NULL where none was made. */
+char *label_cross_summary(const struct label_cross *c, const struct threshold_grid *grid);
 /* names (labels). With the curves unless they were trimmed. */
 struct json *label_thresholds_to_json(const struct label_thresholds *t, const struct threshold_grid *grid,
                                       const char *const *names);

@@ -103,7 +103,7 @@ static void take_metrics(struct label_thresholds *t, struct validation_labels v)
     free(same);
 }
 
-int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e)
+int tune_labels_fit(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e)
 {
     struct label_thresholds t = {.labels = (uint32_t)v.labels};
     t.points = allocate((v.labels + 1) * (size_t)o->grid->points, sizeof *t.points);
@@ -115,9 +115,49 @@ int tune_labels(struct label_thresholds *ret, const struct label_options *o, str
     t.each = allocate(v.labels, sizeof *t.each);
     t.global = choose_global(&t, o->grid, v);
     choose_own(&t, o, v);
+    *ret = t;
+    return 0;
+}
+
+/* Labels that held-out rows do not show to gain by a threshold of their own take the one for all. */
+static int keep_better(struct label_thresholds *t, const struct label_options *o, struct validation_labels v, struct error *e)
+{
+    bool *keep = allocate(t->labels, sizeof *keep);
+    for (uint32_t l = 0; l < t->labels; l++)
+        keep[l] = t->each[l].own;
+    int status = label_cross_validate(&t->cross, keep, o, v, e);
+    for (uint32_t l = 0; status == 0 && l < t->labels; l++) {
+        struct label_choice *c = &t->each[l];
+        if (!c->own || keep[l])
+            continue;
+        c->own = false;
+        c->why = t->cross.better ? "no better with its own in cross-validation" : "by label is no better in cross-validation";
+        t->thresholds[l] = c->threshold = t->global;
+    }
+    free(keep);
+    return status;
+}
+
+int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e)
+{
+    struct label_thresholds t;
+    if (tune_labels_fit(&t, o, v, e) != 0)
+        return -1;
+    if (o->per_class == PER_CLASS_AUTO && keep_better(&t, o, v, e) != 0) {
+        label_thresholds_free(&t);
+        return -1;
+    }
     take_metrics(&t, v);
     *ret = t;
     return 0;
+}
+
+struct label_options label_options_of(const struct job *j)
+{
+    return (struct label_options){.grid = &j->tune.grid,
+                                  .per_class = j->tune.per_class,
+                                  .min_positives = j->tune.min_positives,
+                                  .macro = strcmp(j->train.select, "macro_f1") == 0};
 }
 
 void tune_labels_apply(struct at_threshold *ret, const struct threshold_grid *grid, struct validation_labels v,
@@ -198,6 +238,21 @@ static struct json *choice_to_json(const struct label_choice *c, const char *nam
     return o;
 }
 
+static struct json *cross_to_json(const struct label_cross *c, const struct threshold_grid *grid)
+{
+    struct json *o = json_object();
+    char *summary = label_cross_summary(c, grid);
+    json_set_string(o, "average", c->macro ? "macro" : "micro");
+    json_set_number(o, "folds", c->folds);
+    json_set_number(o, "repeats", c->repeats);
+    json_set_number(o, "by_label", c->by_label);
+    json_set_number(o, "global", c->global);
+    json_set_boolean(o, "better", c->better);
+    json_set_string(o, "why", summary);
+    free(summary);
+    return o;
+}
+
 struct json *label_thresholds_to_json(const struct label_thresholds *t, const struct threshold_grid *grid,
                                       const char *const *names)
 {
@@ -205,6 +260,8 @@ struct json *label_thresholds_to_json(const struct label_thresholds *t, const st
     json_set_number(o, "global", t->global);
     if (t->why)
         json_set_string(o, "why", t->why);
+    if (t->cross.folds > 0)
+        json_set(o, "cross_validation", cross_to_json(&t->cross, grid));
     if (t->points) {
         const struct threshold_point *all = t->points + (size_t)t->labels * (size_t)grid->points;
         add_series(o, "grid", all, grid->points, threshold_of);

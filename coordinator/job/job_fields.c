@@ -155,7 +155,9 @@ const struct job_field job_fields[] = {
     {"tune.kind", JOB_WORD, JOB_FREE, "\"grid\"", AT(tune.kind), WORDS("grid", "exact"),
      .help = "exact: also try every probability that occurs"},
     {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
-     .help = "multi-label: a threshold per label; auto: for labels with at least tune.min_positives validation rows"},
+     .help = "multi-label: a threshold per label; true: for all; false: one for all; auto: for labels with at least "
+             "tune.min_positives "
+             "validation rows where cross-validation shows a higher F1 (micro, or macro with train.select macro_f1)"},
     {"tune.calibrate", JOB_WORD, JOB_FREE, "\"none\"", AT(tune.calibrate), WORDS("none", "temperature", "vector"),
      .help = "temperature scaling that minimizes the validation NLL (1 where validation has no error or the fit runs to a "
              "bound), before thresholds are chosen: one temperature, or (vector) "

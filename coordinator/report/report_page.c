@@ -445,7 +445,10 @@ static void add_rule(struct report_page *p)
     }
     buffer_text(b, ".</p>\n");
     add_neutral(b, "The threshold 0.5 was not tuned: ", json_get(p->run->tune, "why"));
-    const struct json *labels = json_get(json_get(p->run->tune, "thresholds"), "labels");
+    const struct json *thresholds = json_get(p->run->tune, "thresholds"), *labels = json_get(thresholds, "labels"),
+                      *cross = json_get(thresholds, "cross_validation");
+    add_neutral(b, json_boolean(json_get(cross, "better")) ? "Thresholds by label: " : "One threshold for all labels: ",
+                json_get(cross, "why"));
     for (size_t i = 0; i < json_size(labels); i++) {
         const struct json *label = json_at(labels, i);
         const char *source = json_string(json_get(label, "source"));

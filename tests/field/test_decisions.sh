@@ -82,6 +82,24 @@ first = max(range(3), key=lambda i: (epochs[i]["best_f1"], -i)) + 1
 assert tune["trials"][0]["best_epoch"] == first, (tune["trials"][0]["best_epoch"], first)
 PY
 
+say "many labels: thresholds by label only where cross-validation within validation shows a gain"
+job "$scratch/many.jsonl" $multi '"id": "id", "label": "labels", "labels": ["a", "b", "rare"]'
+expect -o 0 '(thresholds by label|one threshold for all): cross-validated micro F1 0\.[0-9]+ with thresholds by label, 0\.[0-9]+ with one for all' \
+  muster run job.json split.file="$scratch/frozen.json"
+told "$(python3 -c 'import json; print(json.load(open("run/tune.json"))["thresholds"]["cross_validation"]["why"])')"
+python3 - <<'PY' || fail "labels have their own threshold where one for all is better"
+import json
+thresholds = json.load(open("run/tune.json"))["thresholds"]
+cross, own = thresholds["cross_validation"], [l["label"] for l in thresholds["labels"] if l["source"] == "own"]
+assert (cross["folds"], cross["repeats"], cross["average"]) == (5, 5, "micro"), cross
+assert cross["better"] == (cross["by_label"] > cross["global"] and own != []), (cross, own)
+assert cross["better"] or not own, own
+assert all(l["source"] == "own" or l["why"] for l in thresholds["labels"]), thresholds["labels"]
+PY
+rm -rf run
+expect -o 0 'one threshold for all was asked for' muster run job.json split.file="$scratch/frozen.json" tune.per_class=false
+grep -q cross-validated out && fail "cross-validation where it was not asked for"
+
 say "classes: the macro F1 leaves out what neither occurs nor is predicted, and says so"
 python3 - <<'PY'
 import json

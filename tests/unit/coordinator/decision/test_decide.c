@@ -124,6 +124,7 @@ static void open_setting(struct setting *s, enum decision_kind kind, int labels,
     s->job.tune.calibrate = "none";
     s->job.tune.per_class = PER_CLASS_TRUE;
     s->job.tune.min_positives = 1;
+    s->job.train.select = "loss";
     decision_create(&s->decision, (size_t)trials);
     for (int i = 0; i < trials; i++) {
         s->logits[i] = make_logits(kind, labels, i + 1, signals[i]);

@@ -7,9 +7,14 @@
 
 #include <cmocka.h>
 
+#include "common/base/memory.h"
+#include "common/base/philox.h"
+#include "common/score/labels.h"
 #include "coordinator/decision/tune.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Predicted at 0.1: all six; 0.2, 0.3: five; 0.4: four; 0.5, 0.6: three; 0.7, 0.8: two; 0.9: one. */
@@ -126,7 +131,7 @@ static void labels_that_validation_does_not_support(void **state)
         assert_int_equal(tune_labels(&t, &o, v, &e), 0);
         assert_null(t.why);
         for (int l = 0; l < 4; l++) {
-            assert_true(t.each[l].own == (l == 0));
+            assert_true(t.each[l].own == (l == 0 && per_class)); /* auto: three rows show no gain */
             if (l > 0) {
                 assert_string_equal(t.each[l].why, why[l]);
                 near(t.thresholds[l], per_class ? 0.5 : t.global);
@@ -140,6 +145,133 @@ static void labels_that_validation_does_not_support(void **state)
             near(t.thresholds[l], 0.5);
         label_thresholds_free(&t);
     }
+}
+
+/* Rows of a model that tells the first `learnt` labels by `signal` standard deviations and the others not at all; label l's
+ * logits are shifted by shift[l]. */
+struct drawn {
+    double *p;
+    uint8_t *truth;
+    size_t rows, labels;
+};
+
+static double uniform(uint32_t word)
+{
+    return (word + 0.5) / 4294967296.0;
+}
+
+static struct drawn draw(uint32_t seed, size_t rows, size_t labels, double share, size_t learnt, double signal,
+                         const double *shift)
+{
+    struct drawn d = {allocate(rows * labels, sizeof *d.p), allocate(rows, labels), rows, labels};
+    for (size_t i = 0; i < rows; i++)
+        for (size_t l = 0; l < labels; l++) {
+            struct philox_block b = philox(seed, RANDOM_EXAMPLES, (uint32_t)i, (uint32_t)l, 0, 0);
+            double normal = sqrt(-2 * log(uniform(b.word[0]))) * cos(2 * acos(-1) * uniform(b.word[1]));
+            bool there = uniform(b.word[2]) < share;
+            d.truth[i * labels + l] = there;
+            d.p[i * labels + l] = sigmoid(-3 + (there && l < learnt ? signal : 0) + normal + shift[l]);
+        }
+    return d;
+}
+
+static void drawn_free(struct drawn *d)
+{
+    free(d->p);
+    free(d->truth);
+}
+
+/* Thresholds by validation, F1 of all labels together (or their mean) on other rows; *own: labels with their own. */
+static double f1_elsewhere(const struct drawn *validation, const struct drawn *test, enum per_class per_class, bool macro,
+                           uint32_t *own)
+{
+    const struct threshold_grid grid = {RULE_F1, 0.05, 0.95, 91, 1, 0, .decimals = 2};
+    const struct label_options o = {&grid, per_class, 10, macro};
+    struct label_thresholds t;
+    struct averaged_metrics m;
+    struct error e = {0};
+    assert_int_equal(
+        tune_labels(&t, &o, (struct validation_labels){validation->p, validation->truth, validation->rows, validation->labels},
+                    &e),
+        0);
+    label_metrics(&m, NULL, NULL, test->p, test->truth, t.thresholds, test->rows, test->labels);
+    *own = 0;
+    for (size_t l = 0; l < t.labels; l++)
+        *own += t.each[l].own;
+    assert_true(per_class == PER_CLASS_AUTO ? t.cross.folds == 5 && t.cross.repeats == 5 : t.cross.folds == 0);
+    assert_true(*own == 0 || per_class == PER_CLASS_TRUE || t.cross.by_label > t.cross.global);
+    label_thresholds_free(&t);
+    return macro ? m.macro_f1 : m.micro_f1;
+}
+
+/* A label that is not learnt has its own best threshold where it says yes to every row: rare ones together drown the others. */
+static void rare_labels_take_the_threshold_for_all(void **state)
+{
+    (void)state;
+    const double shift[40] = {0};
+    for (uint32_t seed = 1; seed <= 5; seed++) {
+        struct drawn validation = draw(seed, 500, 40, 0.03, 8, 3, shift), test = draw(seed + 100, 4000, 40, 0.03, 8, 3, shift);
+        uint32_t own;
+        double all = f1_elsewhere(&validation, &test, PER_CLASS_FALSE, false, &own);
+        double each = f1_elsewhere(&validation, &test, PER_CLASS_TRUE, false, &own);
+        double automatic = f1_elsewhere(&validation, &test, PER_CLASS_AUTO, false, &own);
+        if (!(each < 0.6 * all)) /* else this shows nothing */
+            fail_msg("seed %u: expected thresholds by label to cost micro F1, found %.4f, and %.4f with one for all", seed, each,
+                     all);
+        if (!(automatic >= 0.97 * all))
+            fail_msg("seed %u: expected at least %.4f, found %.4f with %u labels' own", seed, 0.97 * all, automatic, own);
+        drawn_free(&validation);
+        drawn_free(&test);
+    }
+}
+
+/* Labels whose logits lie elsewhere need their own threshold, and have rows enough to show it. */
+static void labels_that_gain_have_their_own(void **state)
+{
+    (void)state;
+    const double shift[8] = {0, 0, 0, 0, 2.5, 2.5, -2, -2};
+    for (int macro = 0; macro < 2; macro++) {
+        struct drawn validation = draw(7, 800, 8, 0.2, 8, 2.5, shift), test = draw(107, 4000, 8, 0.2, 8, 2.5, shift);
+        uint32_t own;
+        double all = f1_elsewhere(&validation, &test, PER_CLASS_FALSE, macro, &own);
+        double automatic = f1_elsewhere(&validation, &test, PER_CLASS_AUTO, macro, &own);
+        if (!(own >= 4 && automatic > all + 0.05))
+            fail_msg("macro %d: expected more than %.4f, found %.4f with %u labels' own", macro, all, automatic, own);
+        drawn_free(&validation);
+        drawn_free(&test);
+    }
+}
+
+/* What is said of it: the two scores, in tune.json too; nothing where it was not asked for. */
+static void cross_validation_is_told(void **state)
+{
+    (void)state;
+    const double shift[8] = {0, 0, 0, 0, 2.5, 2.5, -2, -2};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    const struct threshold_grid grid = {RULE_F1, 0.05, 0.95, 91, 1, 0, .decimals = 2},
+                                bound = {RULE_RECALL_AT_PRECISION, 0.05, 0.95, 91, 1, 0.5};
+    struct drawn d = draw(7, 400, 8, 0.2, 8, 2.5, shift);
+    const struct validation_labels v = {d.p, d.truth, d.rows, d.labels};
+    const struct label_options o = {&grid, PER_CLASS_AUTO, 10, true}, of_bound = {&bound, PER_CLASS_AUTO, 10, true};
+    struct label_thresholds t;
+    struct error e = {0};
+    assert_int_equal(tune_labels(&t, &o, v, &e), 0);
+    char *summary = label_cross_summary(&t.cross, &grid), expected[128];
+    snprintf(expected, sizeof expected, "cross-validated macro F1 %.4f with thresholds by label, %.4f with one for all",
+             t.cross.by_label, t.cross.global);
+    assert_string_equal(summary, expected);
+    struct json *j = label_thresholds_to_json(&t, &grid, names);
+    const struct json *cross = json_get(j, "cross_validation");
+    assert_string_equal(json_string(json_get(cross, "why")), expected);
+    assert_true(json_boolean(json_get(cross, "better")) == t.cross.better && t.cross.better);
+    json_destroy(&j);
+    free(summary);
+    label_thresholds_free(&t);
+    assert_int_equal(tune_labels(&t, &of_bound, v, &e), 0); /* a bound is each label's own */
+    assert_true(t.cross.folds == 0 && !label_cross_summary(&t.cross, &bound));
+    assert_true(t.each[0].own);
+    label_thresholds_free(&t);
+    drawn_free(&d);
 }
 
 static void exact_search_meets_what_the_grid_cannot(void **state)
@@ -216,6 +348,9 @@ int main(void)
         cmocka_unit_test(a_rule_that_cannot_be_met_is_said),
         cmocka_unit_test(what_validation_does_not_support_is_not_chosen),
         cmocka_unit_test(labels_that_validation_does_not_support),
+        cmocka_unit_test(rare_labels_take_the_threshold_for_all),
+        cmocka_unit_test(labels_that_gain_have_their_own),
+        cmocka_unit_test(cross_validation_is_told),
         cmocka_unit_test(exact_search_meets_what_the_grid_cannot),
         cmocka_unit_test(numbers_that_are_none_are_refused),
         cmocka_unit_test(the_best_epoch),
