@@ -131,6 +131,15 @@ static double conditioned(const struct threshold_grid *grid, const struct binary
     return grid->rule == RULE_RECALL_AT_PRECISION ? m->precision : m->recall;
 }
 
+/* The first of the highest, or the middle of its plateau. */
+static int break_tie(const struct threshold_point *points, const struct threshold_grid *grid, int first)
+{
+    int last = first;
+    while (grid->middle && last + 1 < grid->points && points[last + 1].score == points[first].score)
+        last++;
+    return first + (last - first) / 2;
+}
+
 int threshold_sweep(struct threshold_point *points, int *best, const struct threshold_grid *grid, struct validation_scores scores,
                     struct error *e)
 {
@@ -149,7 +158,7 @@ int threshold_sweep(struct threshold_point *points, int *best, const struct thre
     }
     if (points[highest].score < 0)
         return unmet(grid, condition, e);
-    *best = highest;
+    *best = break_tie(points, grid, highest);
     return 0;
 }
 
@@ -164,7 +173,7 @@ int threshold_exact(struct threshold_point *best, const struct threshold_grid *g
         return -1;
     struct threshold_point highest = {.score = -2};
     struct binary_metrics m = {0};
-    double condition = 0;
+    double condition = 0, below = NAN;
     for (size_t i = 0; i < scores.count; i++) {
         m.true_positive += sorted[i].truth != 0;
         m.false_positive += sorted[i].truth == 0;
@@ -174,7 +183,9 @@ int threshold_exact(struct threshold_point *best, const struct threshold_grid *g
         binary_metrics_of_counts(&m);
         condition = fmax(condition, conditioned(grid, &m));
         if (threshold_score(grid, &m) > highest.score)
-            highest = (struct threshold_point){threshold, m, threshold_score(grid, &m)};
+            highest = (struct threshold_point){grid->middle && below < threshold ? below + (threshold - below) / 2 : threshold, m,
+                                               threshold_score(grid, &m)};
+        below = threshold;
         for (; i < scores.count && sorted[i].probability == threshold; i++) {
             m.true_positive -= sorted[i].truth != 0;
             m.false_negative += sorted[i].truth != 0;
@@ -286,11 +297,11 @@ int threshold_sweep_labels(struct threshold_point *points, const struct threshol
     return status;
 }
 
-int threshold_best(const struct threshold_point *points, int count)
+int threshold_best(const struct threshold_point *points, const struct threshold_grid *grid)
 {
     int best = -1;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < grid->points; i++)
         if (points[i].score > (best < 0 ? 0 : points[best].score))
             best = i;
-    return best;
+    return best < 0 ? -1 : break_tie(points, grid, best);
 }

@@ -33,6 +33,7 @@ struct threshold_grid {
     double false_positive_cost, false_negative_cost; /* cost; not both 0 */
     int decimals;                                    /* that grid values are rounded to; 0: as linspace has them */
     bool exact;                                      /* all probabilities that occur are tried, not the grid's values */
+    bool middle;                                     /* of neighbours with the same highest score the middle one, not the first */
 };
 
 struct threshold_point {
@@ -46,16 +47,18 @@ struct threshold_point {
 double threshold_score(const struct threshold_grid *grid, const struct binary_metrics *m);
 double threshold_value(const struct threshold_grid *grid, int i); /* of the grid */
 
-/* points[grid->points] filled; *best = index of the highest score, first one wins ties. recall_at_precision with no point that
- * reaches min_precision: ERROR_FAILED naming the highest precision found. NaN probabilities: ERROR_DATA with the row. */
+/* points[grid->points] filled; *best = index of the highest score, the first one wins ties, or with grid->middle the middle of
+ * those that follow it. recall_at_precision with no point that reaches min_precision: ERROR_FAILED naming the highest precision
+ * found. NaN probabilities: ERROR_DATA with the row. */
 int threshold_sweep(struct threshold_point *points, int *best, const struct threshold_grid *grid, struct validation_scores scores,
                     struct error *e);
-/* The best of all probabilities that occur, by sorting once: the lowest one wins ties. Errors as threshold_sweep. */
+/* The best of all probabilities that occur, by sorting once: the lowest one wins ties; with grid->middle half-way
+ * to the next lower probability. Errors as threshold_sweep. */
 int threshold_exact(struct threshold_point *best, const struct threshold_grid *grid, struct validation_scores scores,
                     struct error *e);
 /* The grid for every label and for all of them together, in one pass: points (labels + 1, grid->points), those of all labels
  * together last. ERROR_DATA names a row and label whose probability is NaN. */
 int threshold_sweep_labels(struct threshold_point *points, const struct threshold_grid *grid, struct validation_labels labels,
                            struct error *e);
-/* Index of the first point with the highest score; -1 if none has one above 0. */
-int threshold_best(const struct threshold_point *points, int count);
+/* Index of the point with the highest score, ties as threshold_sweep; -1 if none has one above 0. points (grid->points). */
+int threshold_best(const struct threshold_point *points, const struct threshold_grid *grid);

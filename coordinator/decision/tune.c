@@ -175,5 +175,7 @@ struct json *threshold_grid_to_json(const struct threshold_grid *g)
         json_set_number(o, "false_negative_cost", g->false_negative_cost);
     }
     json_set_string(o, "kind", g->exact ? "exact" : "grid");
+    if (g->middle)
+        json_set_string(o, "ties", "middle");
     return o;
 }

@@ -76,9 +76,8 @@ void label_thresholds_free(struct label_thresholds *t);
 /* The thresholds alone, without cross-validation: those of labels that may have their own, whatever is better. t->each has no
  * metrics. */
 int tune_labels_fit(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e);
-/* keep (labels): in, labels that may have their own threshold; out, those that shall. */
-int label_cross_validate(struct label_cross *ret, bool *keep, const struct label_options *o, struct validation_labels v,
-                         struct error *e);
+/* The metrics of t->each. */
+void label_thresholds_measure(struct label_thresholds *t, struct validation_labels v);
 /* "cross-validated micro F1 0.5812 with thresholds by label, 0.5640 with one for all". Caller frees; NULL where none was made. */
 char *label_cross_summary(const struct label_cross *c, const struct threshold_grid *grid);
 /* names (labels). With the curves unless they were trimmed. */

@@ -173,8 +173,9 @@ static void judge(struct label_cross *ret, bool *keep, const struct cross *c)
     *ret = result;
 }
 
-int label_cross_validate(struct label_cross *ret, bool *keep, const struct label_options *o, struct validation_labels v,
-                         struct error *e)
+/* keep (labels): in, labels that may have their own threshold; out, those that shall. */
+static int cross_validate(struct label_cross *ret, bool *keep, const struct label_options *o, struct validation_labels v,
+                          struct error *e)
 {
     bool any = false;
     *ret = (struct label_cross){0};
@@ -202,11 +203,35 @@ int label_cross_validate(struct label_cross *ret, bool *keep, const struct label
     return status;
 }
 
-char *label_cross_summary(const struct label_cross *c, const struct threshold_grid *grid)
+/* Labels that held-out rows do not show to gain by a threshold of their own take the one for all. */
+static int keep_better(struct label_thresholds *t, const struct label_options *o, struct validation_labels v, struct error *e)
 {
-    static const char *const names[] = {[RULE_F1] = "F1", [RULE_F_BETA] = "F-beta", [RULE_COST] = "cost score"};
-    const char *average = c->macro ? "macro" : "micro";
-    return c->folds == 0 ? NULL
-                         : format_string("cross-validated %s %s %.4f with thresholds by label, %.4f with one for all", average,
-                                         names[grid->rule], c->by_label, c->global);
+    bool *keep = allocate(t->labels, sizeof *keep);
+    for (uint32_t l = 0; l < t->labels; l++)
+        keep[l] = t->each[l].own;
+    int status = cross_validate(&t->cross, keep, o, v, e);
+    for (uint32_t l = 0; status == 0 && l < t->labels; l++) {
+        struct label_choice *c = &t->each[l];
+        if (!c->own || keep[l])
+            continue;
+        c->own = false;
+        c->why = t->cross.better ? "no better with its own in cross-validation" : "by label is no better in cross-validation";
+        t->thresholds[l] = c->threshold = t->global;
+    }
+    free(keep);
+    return status;
+}
+
+int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e)
+{
+    struct label_thresholds t;
+    if (tune_labels_fit(&t, o, v, e) != 0)
+        return -1;
+    if (o->per_class == PER_CLASS_AUTO && keep_better(&t, o, v, e) != 0) {
+        label_thresholds_free(&t);
+        return -1;
+    }
+    label_thresholds_measure(&t, v);
+    *ret = t;
+    return 0;
 }

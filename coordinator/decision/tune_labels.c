@@ -25,16 +25,16 @@ static void refine(struct threshold_point *best, const struct threshold_grid *gr
         *best = exact;
 }
 
-static struct threshold_point chosen(const struct threshold_point *points, int count)
+static struct threshold_point chosen(const struct threshold_point *points, const struct threshold_grid *grid)
 {
-    int best = threshold_best(points, count);
+    int best = threshold_best(points, grid);
     return best < 0 ? (struct threshold_point){.threshold = 0.5} : points[best];
 }
 
 static double choose_global(struct label_thresholds *t, const struct threshold_grid *grid, struct validation_labels v)
 {
     const struct threshold_point *points = t->points + (size_t)t->labels * (size_t)grid->points;
-    struct threshold_point best = chosen(points, grid->points);
+    struct threshold_point best = chosen(points, grid);
     if (grid->exact) {
         int32_t *truth = allocate(v.rows, v.labels * sizeof *truth);
         for (size_t i = 0; i < v.rows * v.labels; i++)
@@ -66,7 +66,7 @@ static void choose_own(struct label_thresholds *t, const struct label_options *o
     for (uint32_t l = 0; l < t->labels; l++) {
         struct label_choice *c = &t->each[l];
         const struct threshold_point *points = t->points + (size_t)l * (size_t)grid->points;
-        struct threshold_point best = chosen(points, grid->points);
+        struct threshold_point best = chosen(points, grid);
         c->positives = points[0].metrics.true_positive + points[0].metrics.false_negative;
         best.metrics = best.score > 0 ? best.metrics : points[0].metrics;
         if (grid->exact && !why_global(o, c, &(struct threshold_point){.metrics = points[0].metrics, .score = 1})) {
@@ -82,7 +82,7 @@ static void choose_own(struct label_thresholds *t, const struct label_options *o
     free(p);
 }
 
-static void take_metrics(struct label_thresholds *t, struct validation_labels v)
+void label_thresholds_measure(struct label_thresholds *t, struct validation_labels v)
 {
     double *same = allocate(t->labels, sizeof *same);
     struct binary_metrics *at[3];
@@ -115,39 +115,6 @@ int tune_labels_fit(struct label_thresholds *ret, const struct label_options *o,
     t.each = allocate(v.labels, sizeof *t.each);
     t.global = choose_global(&t, o->grid, v);
     choose_own(&t, o, v);
-    *ret = t;
-    return 0;
-}
-
-/* Labels that held-out rows do not show to gain by a threshold of their own take the one for all. */
-static int keep_better(struct label_thresholds *t, const struct label_options *o, struct validation_labels v, struct error *e)
-{
-    bool *keep = allocate(t->labels, sizeof *keep);
-    for (uint32_t l = 0; l < t->labels; l++)
-        keep[l] = t->each[l].own;
-    int status = label_cross_validate(&t->cross, keep, o, v, e);
-    for (uint32_t l = 0; status == 0 && l < t->labels; l++) {
-        struct label_choice *c = &t->each[l];
-        if (!c->own || keep[l])
-            continue;
-        c->own = false;
-        c->why = t->cross.better ? "no better with its own in cross-validation" : "by label is no better in cross-validation";
-        t->thresholds[l] = c->threshold = t->global;
-    }
-    free(keep);
-    return status;
-}
-
-int tune_labels(struct label_thresholds *ret, const struct label_options *o, struct validation_labels v, struct error *e)
-{
-    struct label_thresholds t;
-    if (tune_labels_fit(&t, o, v, e) != 0)
-        return -1;
-    if (o->per_class == PER_CLASS_AUTO && keep_better(&t, o, v, e) != 0) {
-        label_thresholds_free(&t);
-        return -1;
-    }
-    take_metrics(&t, v);
     *ret = t;
     return 0;
 }
@@ -236,6 +203,15 @@ static struct json *choice_to_json(const struct label_choice *c, const char *nam
     json_set(o, "at_global", metrics_to_json(&c->at_global));
     json_set(o, "at_threshold", metrics_to_json(&c->at_threshold));
     return o;
+}
+
+char *label_cross_summary(const struct label_cross *c, const struct threshold_grid *grid)
+{
+    static const char *const names[] = {[RULE_F1] = "F1", [RULE_F_BETA] = "F-beta", [RULE_COST] = "cost score"};
+    const char *average = c->macro ? "macro" : "micro";
+    return c->folds == 0 ? NULL
+                         : format_string("cross-validated %s %s %.4f with thresholds by label, %.4f with one for all", average,
+                                         names[grid->rule], c->by_label, c->global);
 }
 
 static struct json *cross_to_json(const struct label_cross *c, const struct threshold_grid *grid)

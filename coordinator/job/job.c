@@ -204,6 +204,7 @@ static void derive_tune(struct job *j)
     j->tune.per_class = strcmp(j->tune.per_class_word, "true") == 0    ? PER_CLASS_TRUE
                         : strcmp(j->tune.per_class_word, "false") == 0 ? PER_CLASS_FALSE
                                                                        : PER_CLASS_AUTO;
+    g->middle = strcmp(j->tune.ties, "middle") == 0;
     g->exact = strcmp(j->tune.kind, "exact") == 0;
     g->from = g->from >= 0 ? g->from : j->multi ? 0.05 : 0.1;
     g->to = g->to >= 0 ? g->to : j->multi ? 0.95 : 0.9;

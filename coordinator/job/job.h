@@ -73,9 +73,9 @@ struct job {
     struct {
         struct threshold_grid grid;
         const char *per;
-        bool per_trial;                                /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
-        const char *kind, *per_class_word, *calibrate; /* calibrate: "none", "temperature", "vector" */
-        enum per_class per_class;                      /* many labels a row: a threshold for each of them, or one for all */
+        bool per_trial; /* "per": "trial" (re-tune each) or "baseline" (apply the baseline's) */
+        const char *kind, *ties, *per_class_word, *calibrate; /* calibrate: "none", "temperature", "vector" */
+        enum per_class per_class; /* many labels a row: a threshold for each of them, or one for all */
         uint32_t min_positives;
     } tune;
     struct {

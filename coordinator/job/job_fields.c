@@ -154,6 +154,9 @@ const struct job_field job_fields[] = {
      .help = "number of thresholds, evenly spaced, ends included; null: 33, multi-label 91"},
     {"tune.kind", JOB_WORD, JOB_FREE, "\"grid\"", AT(tune.kind), WORDS("grid", "exact"),
      .help = "exact: also try every probability that occurs"},
+    {"tune.ties", JOB_WORD, JOB_FREE, "\"first\"", AT(tune.ties), WORDS("first", "middle"), .also = "tie_break",
+     .help =
+         "which of neighbouring thresholds with the same score is taken; exact, middle: half-way to the next lower probability"},
     {"tune.per_class", JOB_WORD, JOB_FREE, "\"auto\"", AT(tune.per_class_word), WORDS("auto", "true", "false"),
      .help = "multi-label: a threshold per label; true: for all; false: one for all; auto: for labels with at least "
              "tune.min_positives "

@@ -97,7 +97,8 @@ static void metrics(void **state)
 
 static double chosen(const struct threshold_point *points, int count)
 {
-    int best = threshold_best(points, count);
+    const struct threshold_grid grid = {.points = count};
+    int best = threshold_best(points, &grid);
     return best < 0 ? 0.5 : points[best].threshold;
 }
 
@@ -259,7 +260,7 @@ static void refusals(void **state)
     /* No label has a row: no threshold is better than another, and no metric is NaN. */
     grid.rule = RULE_F1;
     assert_int_equal(threshold_sweep_labels(points, &grid, (struct validation_labels){p, truth, 1, 2}, &e), 0);
-    assert_int_equal(threshold_best(points + 2 * 91, 91), -1);
+    assert_int_equal(threshold_best(points + 2 * 91, &grid), -1);
     struct averaged_metrics m;
     label_metrics(&m, NULL, NULL, p, truth, (double[]){0.15, 0.5}, 1, 2);
     assert_true(m.macro_f1 == 0 && m.weighted_f1 == 0 && m.micro_f1 == 0 && m.accuracy == 1);

@@ -64,6 +64,41 @@ static void the_highest_score_wins(void **state)
     }
 }
 
+static void of_equal_thresholds_the_middle(void **state)
+{
+    (void)state;
+    static const double p[] = {0.95, 0.9, 0.32, 0.2};
+    static const int32_t t[] = {1, 1, 0, 0};
+    static const struct {
+        struct threshold_grid grid;
+        double first, middle;
+    } rows[] = {
+        {{RULE_F1, 0.1, 0.9, 9, 1, 0}, 0.4, 0.6},                 /* 0.4 to 0.9 */
+        {{RULE_F1, 0.5, 0.9, 5, 1, 0}, 0.5, 0.7},                 /* all */
+        {{RULE_F1, 0.2, 0.2, 1, 1, 0}, 0.2, 0.2},                 /* no tie */
+        {{RULE_F1, 0.1, 0.2, 2, 1, 0, .exact = true}, 0.9, 0.61}, /* half-way from 0.32 to 0.9 */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int middle = 0; middle < 2; middle++) {
+            struct threshold_grid grid = rows[i].grid;
+            struct at_threshold own;
+            struct threshold_curve curve;
+            struct label_thresholds of_labels;
+            struct error e = {0};
+            const uint8_t truth_of_label[] = {1, 1, 0, 0};
+            grid.middle = middle;
+            assert_int_equal(tune_sweep(&own, &curve, &grid, (struct validation_scores){p, t, 4}, &e), 0);
+            near(own.threshold, middle ? rows[i].middle : rows[i].first);
+            near(own.score, i == 2 ? 2.0 / 3 : 1);
+            threshold_curve_free(&curve);
+            const struct label_options o = {&grid, PER_CLASS_TRUE, 1};
+            assert_int_equal(tune_labels(&of_labels, &o, (struct validation_labels){p, truth_of_label, 4, 1}, &e), 0);
+            near(of_labels.global, middle ? rows[i].middle : rows[i].first);
+            near(of_labels.thresholds[0], middle ? rows[i].middle : rows[i].first);
+            label_thresholds_free(&of_labels);
+        }
+}
+
 static void a_rule_that_cannot_be_met_is_said(void **state)
 {
     (void)state;
@@ -345,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_highest_score_wins),
+        cmocka_unit_test(of_equal_thresholds_the_middle),
         cmocka_unit_test(a_rule_that_cannot_be_met_is_said),
         cmocka_unit_test(what_validation_does_not_support_is_not_chosen),
         cmocka_unit_test(labels_that_validation_does_not_support),
