@@ -111,10 +111,10 @@ static int copy_weights(const char *directory, const char *from, struct error *e
     return result;
 }
 
-static int write_known(const char *directory, const struct known_rows *known, struct error *e)
+static int write_known(const char *directory, const struct training_rows *known, struct error *e)
 {
-    char *path = path_join(directory, KNOWN_ROWS_FILE);
-    int result = known ? known_rows_write(path, known, e) : 0;
+    char *path = path_join(directory, TRAINING_ROWS_FILE);
+    int result = known ? training_rows_write(path, known, e) : 0;
     free(path);
     return result;
 }

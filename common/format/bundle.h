@@ -5,7 +5,7 @@
 #pragma once
 
 #include "common/format/inference_config.h"
-#include "common/format/known_rows.h"
+#include "common/format/training_rows.h"
 #include "common/format/model_config.h"
 #include "common/text/tokenizer.h"
 
@@ -22,7 +22,7 @@ struct bundle_parts {
     const struct tokenizer *tokenizer;
     const struct json *inference;   /* as inference_config.h says; id2label and label2id are put in here */
     const char *card;               /* text of README.md */
-    const struct known_rows *known; /* NULL: the bundle does not tell */
+    const struct training_rows *known; /* NULL: the bundle does not tell */
 };
 
 /* Builds "<path>.tmp-<pid>" and renames it to `path`; a bundle that is there is exchanged for the new one at the end. ERROR_USAGE

@@ -65,13 +65,13 @@ static int tokenize(const struct place *p, const struct bundle *b, const char *i
 
 /* ---- rows that the bundle knows ---- */
 
-static int read_known(struct known_rows **ret, const struct place *p, struct error *e)
+static int read_known(struct training_rows **ret, const struct place *p, struct error *e)
 {
-    char *path = path_join(p->model, KNOWN_ROWS_FILE);
+    char *path = path_join(p->model, TRAINING_ROWS_FILE);
     int status = 0;
     *ret = NULL;
     if (file_exists(path))
-        status = known_rows_read(ret, path, e);
+        status = training_rows_read(ret, path, e);
     else
         log_warn("%s: is missing, so rows that the bundle was trained on are not found; publish it again", path);
     free(path);
@@ -86,14 +86,14 @@ static int copy_row(struct dataset_writer *w, const struct dataset *d, uint32_t 
 }
 
 /* The rows of *d that only the test part, or none, has; they take its place. */
-static int leave_out(struct dataset **d, char **rows, const char *unseen, const struct known_rows *k, struct error *e)
+static int leave_out(struct dataset **d, char **rows, const char *unseen, const struct training_rows *k, struct error *e)
 {
     struct dataset_writer *w;
     int status = dataset_writer_create(&w, unseen, dataset_labels(*d), dataset_is_multi(*d), e);
     if (status != 0)
         return -1;
     for (uint32_t i = 0; status == 0 && i < dataset_rows(*d); i++)
-        if (known_rows_find(k, *d, i) >= PART_TEST)
+        if (training_rows_find(k, *d, i) >= PART_TEST)
             status = copy_row(w, *d, i, e);
     if (status == 0)
         status = dataset_writer_commit(&w, e);
@@ -110,13 +110,13 @@ static int leave_out(struct dataset **d, char **rows, const char *unseen, const 
 static int apply_overlap_policy(struct bundle_score *s, struct place *p, const char *input, enum overlap_policy policy,
                                 struct error *e)
 {
-    struct known_rows *k;
+    struct training_rows *k;
     uint32_t rows = dataset_rows(s->data);
     if (policy == OVERLAP_ANY || read_known(&k, p, e) != 0)
         return policy == OVERLAP_ANY ? 0 : -1;
     s->knows = k != NULL;
     for (uint32_t i = 0; k && i < rows; i++)
-        s->known[known_rows_find(k, s->data, i)]++;
+        s->known[training_rows_find(k, s->data, i)]++;
     uint32_t train = s->known[PART_TRAIN], seen = train + s->known[PART_VALIDATION];
     int status = 0;
     if (policy == OVERLAP_REFUSE_TRAIN && train > 0)
@@ -133,7 +133,7 @@ static int apply_overlap_policy(struct bundle_score *s, struct place *p, const c
         status = error_set(e, ERROR_DATA, "%s: all %u rows are among those that the bundle was trained or tuned on", input, rows);
     else if (policy == OVERLAP_LEAVE_OUT && seen > 0)
         status = leave_out(&s->data, &p->rows, p->unseen, k, e);
-    known_rows_destroy(&k);
+    training_rows_destroy(&k);
     return status;
 }
 

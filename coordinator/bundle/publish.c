@@ -41,8 +41,8 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
     struct json *whole = json_copy(inference);
     add_history(whole);
     char *card = model_card(s);
-    struct known_rows *known;
-    known_rows_make(&known, s->data->data, &s->data->split);
+    struct training_rows *known;
+    training_rows_make(&known, s->data->data, &s->data->split);
     struct bundle_parts parts = {.weights = t->weights,
                                  .model_directory = s->place->model,
                                  .model = &model,
@@ -53,7 +53,7 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
                                  .card = card,
                                  .known = known};
     int status = bundle_write(path, &parts, e);
-    known_rows_destroy(&known);
+    training_rows_destroy(&known);
     free(card);
     json_destroy(&whole);
     tokenizer_close(&tokenizer);

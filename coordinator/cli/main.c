@@ -56,6 +56,11 @@ static int finish_output(struct error *e)
     return 0;
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
 int main(int argc, char **argv)
 {
     standard_files_prepare();
@@ -63,7 +68,7 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "--help";
     stop_install();
     signal(SIGPIPE, SIG_IGN);
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+    if (is_help(name) && argc < 3) {
         print_help();
         return argc > 1 ? 0 : ERROR_USAGE;
     }
@@ -71,8 +76,9 @@ int main(int argc, char **argv)
         printf("muster " MUSTER_VERSION "%s\n", git_version);
         return 0;
     }
-    const struct verb *v = verb_find(verbs, name, &e);
-    int status = v ? run_verb(v, argc - 2, argv + 2, &e) : -1;
+    bool of_verb = is_help(name); /* muster help run */
+    const struct verb *v = verb_find(verbs, of_verb ? argv[2] : name, &e);
+    int status = !v ? -1 : of_verb ? run_verb(v, 1, (char *[]){"--help"}, &e) : run_verb(v, argc - 2, argv + 2, &e);
     if (status == 0)
         status = finish_output(&e);
     if (status == 0)

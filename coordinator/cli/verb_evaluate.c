@@ -72,7 +72,7 @@ static int check_gate(const char *name, const char *bundle, struct error *e)
         i++;
     if (i == GATES)
         return error_set(e, ERROR_USAGE, "--metric: expected f1, micro_f1, macro_f1 or weighted_f1, found \"%s\"", name);
-    if (!name || i > 0 || bundle_open(&b, bundle, &ignored) != 0) /* what is no bundle is told of later */
+    if (!name || i > 0 || bundle_open(&b, bundle, &ignored) != 0) /* what is no bundle is named later */
         return 0;
     bool binary = decision_kind_of(bundle_labels(b)->multi, bundle_labels(b)->count) == DECISION_BINARY;
     bundle_close(&b);

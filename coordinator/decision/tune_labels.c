@@ -135,7 +135,7 @@ void tune_labels_apply(struct at_threshold *ret, const struct threshold_grid *gr
     label_metrics(&all, NULL, &a.metrics, v.probability, v.truth, thresholds, v.rows, v.labels);
     a.macro_f1 = all.macro_f1;
     a.score = threshold_score(grid, &a.metrics);
-    if (a.score < 0) /* labels that cannot meet the condition are told of one by one */
+    if (a.score < 0) /* labels that cannot meet the condition are named one by one */
         a.score = 0;
     *ret = a;
 }

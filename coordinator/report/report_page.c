@@ -180,7 +180,7 @@ static void add_part(struct report_page *p, const struct report_scores *s, const
         return;
     if (s->kind == KIND_BINARY) {
         const struct label_metrics *f = &metrics[r->positive];
-        add_metrics_row(&p->html, half, &f->at_half, 0.5, s->logits->rows, NAN, false);
+        add_metrics_row(&p->html, half, &f->at_0_5, 0.5, s->logits->rows, NAN, false);
         if (r->decided)
             add_metrics_row(&p->html, rule, &f->at_rule, f->threshold, s->logits->rows, NAN, false);
         return;
@@ -469,7 +469,7 @@ static void add_label_plots(struct report_page *p)
     buffer_printf(b, "<h3>By label, worst at 0.5 first</h3>\n");
     for (uint32_t i = 0; i < count && i < MORE_LABELS; i++) {
         const struct label_metrics *f = &p->metrics[order[i]];
-        char id[32], *summary = format_string("%s: F1 %.4f at 0.5, %.4f at %.4g", p->run->labels[order[i]], f->at_half.f1,
+        char id[32], *summary = format_string("%s: F1 %.4f at 0.5, %.4f at %.4g", p->run->labels[order[i]], f->at_0_5.f1,
                                               f->at_rule.f1, f->threshold);
         snprintf(id, sizeof id, "threshold_label_%u", order[i]);
         html_details(b, summary);

@@ -321,8 +321,8 @@ uint32_t report_worst_labels(uint32_t *order, const struct label_metrics *metric
     struct label_place *places = allocate(labels, sizeof *places);
     uint32_t count = 0;
     for (uint32_t c = 0; c < labels; c++)
-        if (metrics[c].at_half.true_positive + metrics[c].at_half.false_negative > 0)
-            places[count++] = (struct label_place){metrics[c].at_half.f1, c};
+        if (metrics[c].at_0_5.true_positive + metrics[c].at_0_5.false_negative > 0)
+            places[count++] = (struct label_place){metrics[c].at_0_5.f1, c};
     qsort(places, count, sizeof *places, by_f1);
     for (uint32_t i = 0; i < count; i++)
         order[i] = places[i].label;

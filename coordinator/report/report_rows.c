@@ -59,7 +59,7 @@ static void add_label_row(struct report_page *p, uint32_t c)
     html_row(b, false);
     html_head_cell(b, p->run->labels[c]);
     html_count_cell(b, (double)(m->true_positive + m->false_negative));
-    html_metric_cell(b, f->at_half.f1);
+    html_metric_cell(b, f->at_0_5.f1);
     html_number_cell(b, f->threshold, "%.4g");
     html_metric_cell(b, m->precision);
     html_metric_cell(b, m->recall);

@@ -196,7 +196,7 @@ struct label_metrics *scores_labels(const struct report_scores *s)
         scores_column(&p, &truth, s, c, true);
         metrics[c] =
             (struct label_metrics){.label = c, .threshold = threshold, .average_precision = average_precision(p, truth, rows)};
-        binary_metrics(&metrics[c].at_half, p, truth, rows, 0.5);
+        binary_metrics(&metrics[c].at_0_5, p, truth, rows, 0.5);
         binary_metrics(&metrics[c].at_rule, p, truth, rows, threshold);
         free(p);
         free(truth);
@@ -207,12 +207,12 @@ struct label_metrics *scores_labels(const struct report_scores *s)
 }
 
 void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct report_scores *s,
-                  const struct label_metrics *metrics, bool at_half)
+                  const struct label_metrics *metrics, bool at_0_5)
 {
     struct binary_metrics sum = {0};
     double f1 = 0;
     for (uint32_t c = 0; c < s->logits->labels; c++) {
-        const struct binary_metrics *m = at_half ? &metrics[c].at_half : &metrics[c].at_rule;
+        const struct binary_metrics *m = at_0_5 ? &metrics[c].at_0_5 : &metrics[c].at_rule;
         sum.true_positive += m->true_positive;
         sum.false_positive += m->false_positive;
         sum.true_negative += m->true_negative;

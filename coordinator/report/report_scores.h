@@ -16,7 +16,7 @@ enum report_kind {
 struct label_metrics {
     uint32_t label;
     double threshold;
-    struct binary_metrics at_half, at_rule;
+    struct binary_metrics at_0_5, at_rule;
     double average_precision; /* as scikit-learn's average_precision_score; 0 without a positive row */
 };
 
@@ -44,7 +44,7 @@ void scores_column(double **probability, int32_t **truth, const struct report_sc
 struct label_metrics *scores_labels(const struct report_scores *s);
 /* All labels' decisions together, and the mean of the labels' F1. */
 void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct report_scores *s,
-                  const struct label_metrics *metrics, bool at_half);
+                  const struct label_metrics *metrics, bool at_0_5);
 
 /* Precision, recall, F1 at CURVE_POINTS thresholds. */
 struct score_curve {

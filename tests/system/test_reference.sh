@@ -53,6 +53,7 @@ for verb in verbs:
     need(verb in completed, f"{verb} in the completion")
     options = options_of(output("muster", verb, "--help"))
     need(options, f"options in muster {verb} --help")
+    need(output("muster", "help", verb) == output("muster", verb, "--help"), f"muster help {verb} as muster {verb} --help")
     for option in options:
         counts["options"] += 1
         need(re.search(rf"^(-\w, )?--{option}( |$)", text, re.M), f"--{option} in muster-{verb}.1")

@@ -12,7 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/version.h"
-#include "common/format/known_rows.h"
+#include "common/format/training_rows.h"
 #include "common/format/results.h"
 #include "common/format/tensor_file.h"
 #include "coordinator/bundle/bundle_score.h"
@@ -333,15 +333,15 @@ static void remember_rows(void)
     struct bundle_score s = run(&plain, true);
     static uint32_t rows[] = {0, 1, 2, 3, 4, 5, 6};
     struct split split = {.part = {{rows, 4}, {rows + 4, 2}, {rows + 6, 1}}};
-    struct known_rows *k;
+    struct training_rows *k;
     struct error e;
-    known_rows_make(&k, s.data, &split);
-    assert_int_equal(known_rows_write(BUNDLE "/" KNOWN_ROWS_FILE, k, &e), 0);
-    known_rows_destroy(&k);
+    training_rows_make(&k, s.data, &split);
+    assert_int_equal(training_rows_write(BUNDLE "/" TRAINING_ROWS_FILE, k, &e), 0);
+    training_rows_destroy(&k);
     bundle_score_free(&s);
 }
 
-static void test_known_rows(void **state)
+static void test_training_rows(void **state)
 {
     (void)state;
     struct bundle_score_options o = plain;
@@ -371,8 +371,8 @@ static void test_known_rows(void **state)
     bundle_score_free(&s);
     put(INPUT, "{\"id\":\"again\",\"text\":\"CAT\",\"label\":\"x\"}\n"); /* the same tokens: the model sees the same row */
     expect_refusal(BUNDLE, INPUT, &o, ERROR_DATA, "all 1 rows");
-    put(BUNDLE "/" KNOWN_ROWS_FILE, "damaged");
-    expect_refusal(BUNDLE, INPUT, &o, ERROR_DATA, KNOWN_ROWS_FILE);
+    put(BUNDLE "/" TRAINING_ROWS_FILE, "damaged");
+    expect_refusal(BUNDLE, INPUT, &o, ERROR_DATA, TRAINING_ROWS_FILE);
 }
 
 static void test_refusals(void **state)
@@ -455,7 +455,7 @@ int main(int count, char **words)
         return run_copy("/proc/self/exe");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_classes),       cmocka_unit_test(test_three_classes), cmocka_unit_test(test_many_labels),
-        cmocka_unit_test(test_without_labels),    cmocka_unit_test(test_known_rows),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_without_labels),    cmocka_unit_test(test_training_rows),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_workers_that_fail),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);

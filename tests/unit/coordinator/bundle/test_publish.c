@@ -237,11 +237,11 @@ static void test_what_is_in_it(void **state)
     assert_string_equal(bundle_labels(b)->names[1], "YES");
     assert_true(bundle_decision(b)->thresholds[1] == 0.375 && bundle_decision(b)->temperatures[1] == 1.25);
     bundle_close(&b);
-    struct known_rows *k; /* and knows its rows */
-    assert_int_equal(known_rows_read(&k, DIRECTORY "/run/bundle/" KNOWN_ROWS_FILE, &e), 0);
+    struct training_rows *k; /* and knows its rows */
+    assert_int_equal(training_rows_read(&k, DIRECTORY "/run/bundle/" TRAINING_ROWS_FILE, &e), 0);
     for (uint32_t i = 0; i < ROWS; i++)
-        assert_int_equal(known_rows_find(k, s.data.data, i), i / 2);
-    known_rows_destroy(&k);
+        assert_int_equal(training_rows_find(k, s.data.data, i), i / 2);
+    training_rows_destroy(&k);
     /* Python's zipfile unpacks the same files. */
     run("cd " DIRECTORY " && python3 -m zipfile -t run/tiny.zip > /dev/null && python3 -m zipfile -e run/tiny.zip unpacked && "
         "diff -r run/bundle unpacked/tiny");

@@ -130,7 +130,7 @@ static void binary(void **state)
     struct label_metrics *metrics = scores_labels(&f.scores);
     near("average precision", metrics[1].average_precision, golden(&f, "average_precision"));
     near("f1", metrics[1].at_rule.f1, golden(&f, "f1"));
-    near("f1 at 0.5", metrics[1].at_half.f1, golden(&f, "f1_at_half"));
+    near("f1 at 0.5", metrics[1].at_0_5.f1, golden(&f, "f1_at_half"));
     uint64_t *confusion = scores_confusion(&f.scores);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(confusion[i], json_number(json_at(json_at(json_get(f.task, "confusion"), i / 2), i % 2)));
@@ -185,7 +185,7 @@ static void many_labels(void **state)
     check_reliability(&f, "before", false);
     /* The label that no row has is not among the worst. */
     assert_int_equal(report_worst_labels(order, metrics, 3), 2);
-    assert_true(metrics[order[0]].at_half.f1 <= metrics[order[1]].at_half.f1);
+    assert_true(metrics[order[0]].at_0_5.f1 <= metrics[order[1]].at_0_5.f1);
     double *precision, *recall;
     assert_int_equal(scores_precision_recall(&precision, &recall, &f.scores, 2, 200), 0);
     free(precision);

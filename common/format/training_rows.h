@@ -6,13 +6,13 @@
 
 #include "common/format/split.h"
 
-#define KNOWN_ROWS_FILE "known_rows.bin"
+#define TRAINING_ROWS_FILE "known_rows.bin"
 
-struct known_rows;
+struct training_rows;
 
-void known_rows_make(struct known_rows **ret, const struct dataset *d, const struct split *s);
-void known_rows_destroy(struct known_rows **k);
-int known_rows_write(const char *path, const struct known_rows *k, struct error *e);
-int known_rows_read(struct known_rows **ret, const char *path, struct error *e); /* ERROR_DATA: damaged */
+void training_rows_make(struct training_rows **ret, const struct dataset *d, const struct split *s);
+void training_rows_destroy(struct training_rows **k);
+int training_rows_write(const char *path, const struct training_rows *k, struct error *e);
+int training_rows_read(struct training_rows **ret, const char *path, struct error *e); /* ERROR_DATA: damaged */
 /* Part that a row of any data set tokenised alike stands in; of several the first: train, validation, test. PART_COUNT: new. */
-enum part known_rows_find(const struct known_rows *k, const struct dataset *d, uint32_t row);
+enum part training_rows_find(const struct training_rows *k, const struct dataset *d, uint32_t row);

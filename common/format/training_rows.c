@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The marks of the rows that a bundle knows: of each part a sorted list. */
-#include "common/format/known_rows.h"
+#include "common/format/training_rows.h"
 
 #include "common/base/buffer.h"
 #include "common/base/file.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct known_rows {
+struct training_rows {
     struct {
         uint64_t *marks; /* rising */
         uint64_t count;
@@ -38,9 +38,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void known_rows_make(struct known_rows **ret, const struct dataset *d, const struct split *s)
+void training_rows_make(struct training_rows **ret, const struct dataset *d, const struct split *s)
 {
-    struct known_rows *k = allocate(1, sizeof *k);
+    struct training_rows *k = allocate(1, sizeof *k);
     for (int p = 0; p < PART_COUNT; p++) {
         k->part[p].count = s->part[p].count;
         k->part[p].marks = allocate(s->part[p].count, sizeof(uint64_t));
@@ -52,16 +52,16 @@ void known_rows_make(struct known_rows **ret, const struct dataset *d, const str
     *ret = k;
 }
 
-void known_rows_destroy(struct known_rows **known)
+void training_rows_destroy(struct training_rows **known)
 {
-    struct known_rows *k = *known;
+    struct training_rows *k = *known;
     for (int p = 0; k && p < PART_COUNT; p++)
         free(k->part[p].marks);
     free(k);
     *known = NULL;
 }
 
-int known_rows_write(const char *path, const struct known_rows *k, struct error *e)
+int training_rows_write(const char *path, const struct training_rows *k, struct error *e)
 {
     struct buffer b = {0};
     buffer_append(&b, head, sizeof head);
@@ -74,13 +74,13 @@ int known_rows_write(const char *path, const struct known_rows *k, struct error 
     return status;
 }
 
-int known_rows_read(struct known_rows **ret, const char *path, struct error *e)
+int training_rows_read(struct training_rows **ret, const char *path, struct error *e)
 {
     char *bytes;
     size_t size, at = sizeof head + PART_COUNT * sizeof(uint64_t), left;
     if (file_read(&bytes, &size, path, e))
         return -1;
-    struct known_rows *k = allocate(1, sizeof *k);
+    struct training_rows *k = allocate(1, sizeof *k);
     bool right = size >= at && !memcmp(bytes, head, sizeof head);
     left = right ? (size - at) / sizeof(uint64_t) : 0;
     for (int p = 0; right && p < PART_COUNT; p++) {
@@ -99,11 +99,11 @@ int known_rows_read(struct known_rows **ret, const char *path, struct error *e)
         *ret = k;
         return 0;
     }
-    known_rows_destroy(&k);
+    training_rows_destroy(&k);
     return error_set(e, ERROR_DATA, "%s: is damaged; publish the bundle again", path);
 }
 
-enum part known_rows_find(const struct known_rows *k, const struct dataset *d, uint32_t row)
+enum part training_rows_find(const struct training_rows *k, const struct dataset *d, uint32_t row)
 {
     uint64_t mark = mark_of(d, row);
     int p = 0;
