@@ -2,6 +2,7 @@
 #include "common/text/added.h"
 
 #include "common/base/memory.h"
+#include "common/text/normalizer.h"
 #include "common/text/unicode_table.h"
 #include "common/text/utf8.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 
 void added_set_build(struct added_set *s, const struct added_token *all, size_t count, bool normalized,
-                     const struct normalizer *n)
+                     added_normalize *normalize, const void *state)
 {
     struct vocabulary_entry *entries = allocate(count, sizeof *entries);
     struct buffer *forms = allocate(count, sizeof *forms);
@@ -19,7 +20,7 @@ void added_set_build(struct added_set *s, const struct added_token *all, size_t 
             continue;
         struct buffer *form = &forms[s->count];
         if (normalized)
-            normalizer_text(n, all[i].content, strlen(all[i].content), form);
+            normalize(state, all[i].content, strlen(all[i].content), form);
         else
             buffer_text(form, all[i].content);
         bool known = !form->size;
@@ -36,7 +37,7 @@ void added_set_build(struct added_set *s, const struct added_token *all, size_t 
         s->starts[start] = true;
     }
     s->tokens = s->memory;
-    vocabulary_build(&s->trie, entries, s->count, "");
+    vocabulary_build(&s->trie, entries, s->count, NULL);
     for (size_t i = 0; i < s->count; i++)
         buffer_free(&forms[i]);
     free(forms);

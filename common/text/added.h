@@ -2,8 +2,10 @@
 /* Added tokens ("[SEP]", a user's own): found in a text before it is cut into words. */
 #pragma once
 
-#include "common/text/normalizer.h"
+#include "common/base/buffer.h"
 #include "common/text/vocabulary.h"
+
+#include <stdbool.h>
 
 struct added_token {
     char *content;
@@ -24,9 +26,11 @@ struct added_set {
     int only_start; /* the byte that all start with, or -1 */
 };
 
-/* Tokens of `all` with this `normalized`, normalised by n if so. */
+typedef void added_normalize(const void *state, const char *text, size_t size, struct buffer *to); /* appends */
+
+/* Tokens of `all` with this `normalized`, normalised if so. */
 void added_set_build(struct added_set *s, const struct added_token *all, size_t count, bool normalized,
-                     const struct normalizer *n);
+                     added_normalize *normalize, const void *state);
 void added_set_free(struct added_set *s);
 
 struct added_match {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/base/buffer.h"
+#include "common/base/error.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,5 +56,10 @@ enum character_kind normalizer_kind(uint32_t c); /* of a final character: WORD, 
 
 /* The normalised text, appended. */
 void normalizer_text(const struct normalizer *n, const char *text, size_t size, struct buffer *to);
+
+/* Of a BertNormalizer in tokenizer.json. *follows: strip_accents was null, and is `lower`. ERROR_DATA: a flag that is missing. */
+struct json;
+int normalizer_settings_read(struct normalizer_settings *ret, bool *follows, const struct json *j, const char *path,
+                             struct error *e);
 
 bool character_is_word(uint32_t c); /* \w of Rust's regular expressions */

@@ -40,14 +40,15 @@ static void cut_only(size_t *cut, size_t *kept, size_t room)
     *kept = *kept < room ? *kept : room;
 }
 
+/* Both texts behind `before` places that are left for special tokens. */
 static void encode_both(struct pair *p, const struct tokenizer *t, const char *a, size_t a_size, const char *b, size_t b_size,
-                        size_t limit, struct lengths *n)
+                        size_t before, size_t limit, struct lengths *n)
 {
-    p->tokens.count = 1;
+    p->tokens.count = before;
     tokenizer_encode(t, a, a_size, limit, &p->tokens);
-    n->first = p->tokens.count - 1;
+    n->first = p->tokens.count - before;
     tokenizer_encode(t, b, b_size, limit, &p->tokens);
-    n->second = p->tokens.count - 1 - n->first;
+    n->second = p->tokens.count - before - n->first;
 }
 
 static struct lengths truncate_pair(struct pair *p, struct lengths n, size_t room, enum truncation truncation)
@@ -61,29 +62,37 @@ static struct lengths truncate_pair(struct pair *p, struct lengths n, size_t roo
     } else {
         cut_only(&cut.first, &cut.second, room);
     }
-    memmove(p->tokens.ids + 1 + cut.first, p->tokens.ids + 1 + n.first, cut.second * sizeof *p->tokens.ids);
-    p->tokens.count = 1 + cut.first + cut.second;
     return cut;
 }
 
-static void reserve(struct token_list *l, size_t count)
+/* Puts the special tokens around the texts: the second, `whole` tokens behind the start of the first, moves up to it. */
+static void fill_template(struct pair *p, const struct row_template *t, struct lengths n, size_t whole)
 {
-    l->ids = grow(l->ids, &l->capacity, count, sizeof *l->ids);
+    token_list_reserve(&p->tokens, n.first + n.second + t->all);
+    int32_t *ids = p->tokens.ids, *between = ids + t->before + n.first;
+    const int32_t *specials = t->specials;
+    memmove(between + t->between, ids + t->before + whole, n.second * sizeof *ids);
+    memcpy(ids, specials, t->before * sizeof *ids);
+    memcpy(between, specials + t->before, t->between * sizeof *ids);
+    memcpy(between + t->between + n.second, specials + t->before + t->between, t->after * sizeof *ids);
+    p->tokens.count = n.first + n.second + t->all;
+    p->first = (uint32_t)(t->first_specials + (t->first_a ? n.first : 0) + (t->first_b ? n.second : 0));
 }
 
 void pair_encode(struct pair *p, const struct tokenizer *t, const char *a, size_t a_size, const char *b, size_t b_size,
                  uint32_t max_length, enum truncation truncation)
 {
-    int32_t cls = tokenizer_special(t, "[CLS]"), sep = tokenizer_special(t, "[SEP]");
-    size_t specials = b ? 3 : 2, room = max_length > specials ? max_length - specials : 0;
+    const struct row_templates *templates = tokenizer_templates(t);
+    const struct row_template *template = b ? &templates->pair : &templates->single;
+    size_t specials = template->all, room = max_length > specials ? max_length - specials : 0;
     struct lengths n = {0};
     p->truncated = p->first_too_long = false;
-    reserve(&p->tokens, 3);
-    p->tokens.ids[0] = cls;
-    encode_both(p, t, a, a_size, b ? b : "", b ? b_size : 0, room + 1, &n);
+    token_list_reserve(&p->tokens, specials + 1);
+    encode_both(p, t, a, a_size, b ? b : "", b ? b_size : 0, template->before, room + 1, &n);
     /* Half of an odd room: who gets the odd token depends on which text is longer, so they must be known whole. */
     if (truncation == TRUNCATE_LONGEST_FIRST && room % 2 && n.first > room && n.second > room)
-        encode_both(p, t, a, a_size, b, b_size, SIZE_MAX, &n);
+        encode_both(p, t, a, a_size, b, b_size, template->before, SIZE_MAX, &n);
+    size_t whole = n.first;
     if (n.first + n.second > room) {
         if (b)
             n = truncate_pair(p, n, room, truncation);
@@ -91,15 +100,7 @@ void pair_encode(struct pair *p, const struct tokenizer *t, const char *a, size_
             n.first = room;
         p->truncated = true;
     }
-    p->tokens.count = 1 + n.first + n.second;
-    reserve(&p->tokens, p->tokens.count + 2);
-    int32_t *second = p->tokens.ids + 1 + n.first;
-    memmove(second + 1, second, n.second * sizeof *second);
-    second[0] = sep;
-    if (b)
-        second[1 + n.second] = sep;
-    p->first = (uint32_t)n.first + 2;
-    p->tokens.count = n.first + n.second + specials;
+    fill_template(p, template, n, whole);
 }
 
 struct work {

@@ -2,7 +2,9 @@
 /* Encoding: from bytes to token ids. */
 #include "common/text/tokenizer.h"
 
+#include "common/base/buffer.h"
 #include "common/base/memory.h"
+#include "common/json/json.h"
 #include "common/text/tokenizer_parts.h"
 #include "common/text/utf8.h"
 
@@ -13,7 +15,9 @@ struct encoder {
     const struct tokenizer *tokenizer;
     const struct normalizer *normalizer;
     struct token_list *list;
-    size_t stop; /* no more tokens are needed once the list has so many */
+    size_t stop;                 /* no more tokens are needed once the list has so many */
+    struct workspace *workspace; /* of the pipeline, if there is one */
+    const char *start;           /* where the original text starts; NULL: not in what is encoded now */
 };
 
 struct word {
@@ -23,36 +27,13 @@ struct word {
 
 static inline void push(struct token_list *l, int32_t id)
 {
-    if (l->count == l->capacity)
-        l->ids = grow(l->ids, &l->capacity, l->count + 1, sizeof *l->ids);
-    l->ids[l->count++] = id;
+    token_list_put(l, id);
 }
 
 /* Appends the pieces of a normalised word, longest first, or the unknown token. */
 static void push_word(const struct encoder *e, const uint8_t *p, size_t size, size_t chars)
 {
-    const struct vocabulary_node *nodes = e->tokenizer->vocabulary.nodes;
-    size_t before = e->list->count;
-    uint32_t root = VOCABULARY_START;
-    if (chars > e->tokenizer->max_chars) {
-        push(e->list, e->tokenizer->unknown);
-        return;
-    }
-    for (const uint8_t *end = p + size, *match; p < end; p = match, root = VOCABULARY_CONTINUE) {
-        int32_t id = -1;
-        uint32_t node = root;
-        for (const uint8_t *q = match = p; q < end && (node = vocabulary_step(nodes, node, *q)); q++)
-            if (nodes[node].id >= 0) {
-                id = nodes[node].id;
-                match = q + 1;
-            }
-        if (id < 0) {
-            e->list->count = before;
-            push(e->list, e->tokenizer->unknown);
-            return;
-        }
-        push(e->list, id);
-    }
+    wordpiece_put(&e->tokenizer->wordpiece, p, size, chars, e->list);
 }
 
 static void finish_word(const struct encoder *e, struct word *w)
@@ -142,7 +123,7 @@ static const uint8_t *encode_word(const struct encoder *e, const uint8_t *start,
             break;
         push(e->list, id);
         if (match == end || kind[*match] == CHARACTER_SPACE || kind[*match] == CHARACTER_SINGLE) {
-            if ((size_t)(match - start) <= e->tokenizer->max_chars)
+            if ((size_t)(match - start) <= e->tokenizer->wordpiece.max_chars)
                 return match;
             break;
         }
@@ -153,7 +134,7 @@ static const uint8_t *encode_word(const struct encoder *e, const uint8_t *start,
         match++;
     if (match < end && kind[*match] == CHARACTER_COMPLEX)
         return encode_stretch(e, start, end);
-    push(e->list, e->tokenizer->unknown);
+    push(e->list, e->tokenizer->wordpiece.unknown);
     return match;
 }
 
@@ -206,12 +187,61 @@ static void encode_normalized(const struct encoder *e, const char *text, size_t 
     buffer_free(&normal);
 }
 
+static void encode_bert(const struct tokenizer *t, const char *text, size_t size, size_t stop, struct token_list *l)
+{
+    struct encoder e = {t, t->normalizer, l, stop};
+    encode_split(&e, &t->raw, text, size, t->normalized.count ? encode_normalized : encode_plain);
+}
+
+/* Any other tokeniser. */
+
+static bool starts_at(const struct encoder *e, const char *text)
+{
+    return text == e->start;
+}
+
+static void encode_pieces(const struct encoder *e, const char *text, size_t size)
+{
+    pipeline_encode(e->tokenizer->pipeline, e->workspace, (struct piece){text, size, starts_at(e, text)}, e->stop, e->list);
+}
+
+static void normalize_and_encode(const struct encoder *e, const char *text, size_t size)
+{
+    struct piece p = pipeline_normalize(e->tokenizer->pipeline, e->workspace, text, size, starts_at(e, text));
+    struct encoder after = *e;
+    after.start = p.first ? p.text : NULL;
+    if (p.size)
+        encode_split(&after, &e->tokenizer->normalized, p.text, p.size, encode_pieces);
+}
+
+static void encode_with_pipeline(const struct tokenizer *t, const char *text, size_t size, size_t stop, struct token_list *l)
+{
+    struct buffer repaired = {0};
+    if (utf8_repair(text, size, &repaired)) {
+        text = repaired.data;
+        size = repaired.size;
+    }
+    struct encoder e = {.tokenizer = t, .list = l, .stop = stop, .workspace = pipeline_acquire(t->pipeline), .start = text};
+    if (size)
+        encode_split(&e, &t->raw, text, size, normalize_and_encode);
+    pipeline_release(t->pipeline, e.workspace);
+    buffer_free(&repaired);
+}
+
 void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, size_t limit, struct token_list *l)
 {
-    struct encoder e = {t, t->normalizer, l, limit > SIZE_MAX - l->count ? SIZE_MAX : l->count + limit};
-    encode_split(&e, &t->raw, text, size, t->normalized.count ? encode_normalized : encode_plain);
-    if (l->count > e.stop)
-        l->count = e.stop;
+    size_t stop = limit > SIZE_MAX - l->count ? SIZE_MAX : l->count + limit;
+    if (t->pipeline)
+        encode_with_pipeline(t, text, size, stop, l);
+    else
+        encode_bert(t, text, size, stop, l);
+    if (l->count > stop)
+        l->count = stop;
+}
+
+void token_list_reserve(struct token_list *l, size_t count)
+{
+    l->ids = grow(l->ids, &l->capacity, count, sizeof *l->ids);
 }
 
 void token_list_free(struct token_list *l)
@@ -228,6 +258,7 @@ void tokenizer_close(struct tokenizer **tokenizer)
     for (uint32_t i = 0; i < t->size; i++)
         free(t->words[i]);
     free(t->words);
+    pipeline_destroy(&t->pipeline);
     vocabulary_free(&t->vocabulary);
     added_set_free(&t->raw);
     added_set_free(&t->normalized);
@@ -237,6 +268,9 @@ void tokenizer_close(struct tokenizer **tokenizer)
     free(t->normalizer);
     free(t->plain);
     free(t->prefix);
+    for (size_t i = 0; i < TOKENIZER_ROLES; i++)
+        free(t->roles[i]);
+    json_destroy(&t->root);
     free(t->disagreement);
     free(t);
     *tokenizer = NULL;
@@ -252,11 +286,7 @@ int32_t tokenizer_special(const struct tokenizer *t, const char *name)
     for (size_t i = 0; i < t->added_count; i++)
         if (!strcmp(t->added[i].content, name))
             return t->added[i].id;
-    uint32_t node = VOCABULARY_START;
-    for (const char *c = name; *c; c++)
-        if (!(node = vocabulary_step(t->vocabulary.nodes, node, (uint8_t)*c)))
-            return -1;
-    return t->vocabulary.nodes[node].id;
+    return vocabulary_find(&t->vocabulary, name, strlen(name));
 }
 
 const char *tokenizer_disagreement(const struct tokenizer *t)
@@ -267,4 +297,9 @@ const char *tokenizer_disagreement(const struct tokenizer *t)
 const char *tokenizer_sha256(const struct tokenizer *t)
 {
     return t->sha256;
+}
+
+const struct row_templates *tokenizer_templates(const struct tokenizer *t)
+{
+    return &t->templates;
 }

@@ -160,10 +160,8 @@ static bool lists(const struct json *list, const char *word)
     return false;
 }
 
-static const char *const role_keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                        "pad_token", "cls_token", "mask_token"};
-static const char *const bert_roles[] = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
-#define ROLES (sizeof role_keys / sizeof *role_keys)
+const char *const tokenizer_roles[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                       "pad_token", "cls_token", "mask_token"};
 
 /* What a key says: special_tokens_map.json counts only where there is no added_tokens_decoder, and then before the other. */
 static const struct json *said(const struct tokenizer_files *f, const char *key)
@@ -176,15 +174,15 @@ static const struct json *said(const struct tokenizer_files *f, const char *key)
 /* The text of a role; NULL: it has none. */
 static const char *role_text(const struct tokenizer_files *f, size_t role)
 {
-    const struct json *j = said(f, role_keys[role]);
+    const struct json *j = said(f, tokenizer_roles[role]);
     if (!j)
-        return f->bert ? bert_roles[role] : NULL;
+        return f->roles ? f->roles[role] : NULL;
     return json_string(json_type(j) == JSON_OBJECT ? json_get(j, "content") : j);
 }
 
 static bool is_role(const struct tokenizer_files *f, const char *word)
 {
-    for (size_t i = 0; i < ROLES; i++) {
+    for (size_t i = 0; i < TOKENIZER_ROLES; i++) {
         const char *text = role_text(f, i);
         if (text && !strcmp(text, word))
             return true;
@@ -273,17 +271,20 @@ static int add_numbered(struct tokenizer *t, const struct tokenizer_files *f, co
  * tokenizer_open wants words. */
 static int add_roles(struct tokenizer *t, const struct tokenizer_files *f, const char *place, struct error *e)
 {
-    for (size_t i = 0; i < ROLES; i++) {
+    for (size_t i = 0; i < TOKENIZER_ROLES; i++) {
         const char *text = role_text(f, i);
-        const struct json *j = said(f, role_keys[i]);
+        const struct json *j = said(f, tokenizer_roles[i]);
         struct json *usual = text && !j ? json_of_string(text) : NULL;
         int result = 0;
-        bool needed = bert_roles[i] && strcmp(role_keys[i], "pad_token") && strcmp(role_keys[i], "mask_token");
+        bool needed =
+            f->roles && f->roles[i] && strcmp(tokenizer_roles[i], "pad_token") && strcmp(tokenizer_roles[i], "mask_token");
         if (text && *text && (tokenizer_special(t, text) >= 0 || (!needed && (double)next_id(t) < f->rows)))
             result = add_special(t, j ? j : usual, place, e);
         json_destroy(&usual);
         if (result)
             return -1;
+        if (text && tokenizer_special(t, text) >= 0)
+            t->roles[i] = duplicate(text);
     }
     return 0;
 }
@@ -293,8 +294,8 @@ static bool is_further_key(const char *key, const struct json *value)
     size_t size = strlen(key);
     if (size < 6 || strcmp(key + size - 6, "_token") || (json_type(value) != JSON_STRING && json_type(value) != JSON_OBJECT))
         return false;
-    for (size_t i = 0; i < ROLES; i++)
-        if (!strcmp(key, role_keys[i]))
+    for (size_t i = 0; i < TOKENIZER_ROLES; i++)
+        if (!strcmp(key, tokenizer_roles[i]))
             return false;
     return true;
 }

@@ -10,22 +10,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Classes that transformers 5 resolves to BertTokenizer, "Fast" left out. */
-static const char *const bert_classes[] = {"BertTokenizer",       "DistilBertTokenizer",  "ElectraTokenizer",
-                                           "MobileBertTokenizer", "SqueezeBertTokenizer", "ConvBertTokenizer",
-                                           "LayoutLMTokenizer",   "LxmertTokenizer",      NULL};
-/* Classes that read tokenizer.json as it is. */
-static const char *const plain_classes[] = {"PreTrainedTokenizer", "TokenizersBackend", "PythonBackend", NULL};
+/* What the special tokens are called where no file says it, by role. */
+static const char *const bert_roles[TOKENIZER_ROLES] = {NULL, NULL, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
+static const char *const roberta_roles[TOKENIZER_ROLES] = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"};
+static const char *const deberta_roles[TOKENIZER_ROLES] = {"[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
 
-static bool names_class(const char *class, const char *const *classes)
+/* A tokenizer class ("Fast" left out): which model of tokenizer.json belongs to it, and which files may stand in for that one. */
+static const struct class_row {
+    const char *name;
+    const char *model;
+    enum tokenizer_source source;
+    const char *const *roles;
+} classes[] = {
+    /* transformers 5 resolves these to BertTokenizer */
+    {"BertTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"DistilBertTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"ElectraTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"MobileBertTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"SqueezeBertTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"ConvBertTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"LayoutLMTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"LxmertTokenizer", "WordPiece", SOURCE_VOCABULARY, bert_roles},
+    {"RobertaTokenizer", "BPE", SOURCE_MERGES, roberta_roles},
+    {"LongformerTokenizer", "BPE", SOURCE_MERGES, roberta_roles},
+    {"LEDTokenizer", "BPE", SOURCE_MERGES, roberta_roles},
+    {"BartTokenizer", "BPE", SOURCE_MERGES, roberta_roles},
+    {"XLMRobertaTokenizer", "Unigram", SOURCE_SENTENCEPIECE, roberta_roles},
+    {"CamembertTokenizer", "Unigram", SOURCE_SENTENCEPIECE, roberta_roles},
+    {"DebertaV2Tokenizer", "Unigram", SOURCE_SENTENCEPIECE, deberta_roles},
+};
+
+/* Model types of config.json whose tokenizer class is not BERT's where no file says one. */
+static const char *const model_classes[][2] = {
+    {"roberta", "RobertaTokenizer"},           {"longformer", "LongformerTokenizer"}, {"led", "LEDTokenizer"},
+    {"xlm-roberta", "XLMRobertaTokenizer"},    {"camembert", "CamembertTokenizer"},   {"deberta-v2", "DebertaV2Tokenizer"},
+    {"modernbert", "PreTrainedTokenizerFast"},
+};
+
+#define COUNT(table) (sizeof table / sizeof *table)
+
+static const struct class_row *find_class(const char *class)
 {
     size_t size = strlen(class);
     if (size > 4 && !strcmp(class + size - 4, "Fast"))
         size -= 4;
-    for (; *classes; classes++)
-        if (strlen(*classes) == size && !strncmp(class, *classes, size))
-            return true;
-    return false;
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (strlen(classes[i].name) == size && !strncmp(class, classes[i].name, size))
+            return &classes[i];
+    return NULL;
 }
 
 static int read_optional(struct json **ret, const char *directory, const char *name, struct error *e)
@@ -45,21 +77,52 @@ static void read_model_config(struct tokenizer_files *f, const char *directory)
     if (read_optional(&model, directory, "config.json", &ignored))
         return;
     const struct json *rows = json_get(model, "vocab_size");
-    const char *class = json_string(json_get(model, "tokenizer_class"));
+    const char *class = json_string(json_get(model, "tokenizer_class")), *type = json_string(json_get(model, "model_type"));
     if (rows && json_type(rows) == JSON_NUMBER)
         f->rows = json_number(rows);
+    f->types = json_number(json_get(model, "type_vocab_size")) > 1;
+    for (size_t i = 0; i < COUNT(model_classes) && !class; i++)
+        if (type && !strcmp(type, model_classes[i][0]))
+            class = model_classes[i][1];
     if (class && !f->class)
         f->class = duplicate(class);
     json_destroy(&model);
 }
 
+static const char *model_in(const struct json *root)
+{
+    return json_string(json_get(json_get(root, "model"), "type"));
+}
+
+/* Without a class it is BERT, unless tokenizer.json has another model than BERT's. */
 static int check_class(struct tokenizer_files *f, const char *directory, struct error *e)
 {
-    f->bert = !f->class || names_class(f->class, bert_classes);
-    if (f->bert || (f->root && names_class(f->class, plain_classes)))
+    const char *model = model_in(f->root);
+    if (!f->class) {
+        f->bert = !model || !strcmp(model, "WordPiece");
+        f->source = f->root ? SOURCE_JSON : SOURCE_VOCABULARY;
+        f->roles = f->bert ? bert_roles : NULL;
         return 0;
-    return error_set(e, ERROR_USAGE, "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", and only %s is supported",
-                     directory, f->class, f->root ? "BertTokenizer or PreTrainedTokenizerFast" : "BertTokenizer");
+    }
+    const struct class_row *row = find_class(f->class);
+    f->roles = row ? row->roles : NULL;
+    f->bert = row && row->source == SOURCE_VOCABULARY;
+    f->source = f->root ? SOURCE_JSON : row ? row->source : SOURCE_JSON;
+    if (f->root && (f->bert || !row || !model || !strcmp(row->model, model)))
+        return 0;
+    if (f->root)
+        return error_set(
+            e, ERROR_USAGE,
+            "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", which has a %s model, but that of tokenizer.json "
+            "is \"%.60s\"; one of the two files is another model's",
+            directory, f->class, row->model, model);
+    if (f->bert)
+        return 0;
+    return error_set(
+        e, ERROR_USAGE,
+        "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", which is only supported with a tokenizer.json; save "
+        "one with transformers: AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)",
+        directory, f->class);
 }
 
 static int check_roles(const struct json *said, const char *directory, const char *name, struct error *e)
@@ -85,8 +148,8 @@ int tokenizer_files_read(struct tokenizer_files *ret, const char *directory, str
     const char *class = json_string(json_get(f.config, "tokenizer_class"));
     f.class = class ? duplicate(class) : NULL;
     read_model_config(&f, directory);
-    if (check_class(&f, directory, e) || check_roles(f.config, directory, "tokenizer_config.json", e) ||
-        (!json_get(f.config, "added_tokens_decoder") && check_roles(f.map, directory, "special_tokens_map.json", e)))
+    if (check_class(&f, directory, e) || (f.bert && check_roles(f.config, directory, "tokenizer_config.json", e)) ||
+        (f.bert && !json_get(f.config, "added_tokens_decoder") && check_roles(f.map, directory, "special_tokens_map.json", e)))
         goto fail;
     *ret = f;
     return 0;
@@ -134,10 +197,10 @@ static void compare_flag(struct buffer *b, const char *key, bool in_json, const 
 static void compare_unread(struct buffer *b, const struct tokenizer *t)
 {
     char chars[16];
-    snprintf(chars, sizeof chars, "%u", t->max_chars);
+    snprintf(chars, sizeof chars, "%u", t->wordpiece.max_chars);
     if (!t->settings.clean)
         differs(b, "clean_text", "false", "clean_text", "true", false);
-    if (t->max_chars != TOKENIZER_BERT_CHARS)
+    if (t->wordpiece.max_chars != TOKENIZER_BERT_CHARS)
         differs(b, "max_input_chars_per_word", chars, "max_input_chars_per_word", "100", false);
     if (strcmp(t->prefix, TOKENIZER_BERT_PREFIX))
         differs(b, "continuing_subword_prefix", t->prefix, "continuing_subword_prefix", TOKENIZER_BERT_PREFIX, false);
@@ -170,7 +233,7 @@ void tokenizer_files_settle(struct tokenizer *t, const struct tokenizer_files *f
         return;
     t->settings = s;
     t->strip_follows_lower = !strip;
-    t->max_chars = TOKENIZER_BERT_CHARS;
+    t->wordpiece.max_chars = TOKENIZER_BERT_CHARS;
     free(t->prefix);
     t->prefix = duplicate(TOKENIZER_BERT_PREFIX);
 }

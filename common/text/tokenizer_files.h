@@ -1,22 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files next to a vocabulary: what they say of case, accents and added tokens, as transformers 5 reads them. Only the files of
- * the tokeniser include it. */
+/* The files next to a vocabulary: what they say of case, accents and added tokens, as transformers 5 reads them. Only the files
+ * of the tokeniser include it. */
 #pragma once
 
 #include "common/json/json.h"
 #include "common/text/tokenizer_parts.h"
 
-struct tokenizer_files {
-    struct json *config; /* tokenizer_config.json; each NULL where there is none */
-    struct json *map;    /* special_tokens_map.json */
-    struct json *added;  /* added_tokens.json */
-    struct json *root;   /* tokenizer.json */
-    char *class;         /* the tokenizer class that is said, by tokenizer_config.json or else config.json; NULL: none */
-    bool bert;           /* built anew from vocabulary and flags, not tokenizer.json as it is */
-    double rows;         /* vocab_size of config.json; infinite where it is not said */
+/* What the vocabulary is read from. */
+enum tokenizer_source {
+    SOURCE_JSON,         /* tokenizer.json */
+    SOURCE_VOCABULARY,   /* vocab.txt */
+    SOURCE_MERGES,       /* vocab.json and merges.txt */
+    SOURCE_SENTENCEPIECE /* sentencepiece.bpe.model or spm.model */
 };
 
-/* Reads what there is. ERROR_DATA: broken JSON; ERROR_USAGE: a class or a special token that is not BERT's (named). */
+struct tokenizer_files {
+    struct json *config;      /* tokenizer_config.json; each NULL where there is none */
+    struct json *map;         /* special_tokens_map.json */
+    struct json *added;       /* added_tokens.json */
+    struct json *root;        /* tokenizer.json */
+    char *class;              /* the tokenizer class that is said, by tokenizer_config.json or else config.json; NULL: none */
+    bool bert;                /* built anew from vocabulary and flags, not tokenizer.json as it is */
+    const char *const *roles; /* the class's special tokens by role; NULL: it has none */
+    double rows;              /* vocab_size of config.json; infinite where it is not said */
+    bool types;               /* config.json has more than one token type */
+    enum tokenizer_source source;
+};
+
+/* Reads what there is. ERROR_DATA: broken JSON; ERROR_USAGE: a class that is not supported, or a special token
+ * that is not BERT's (named). */
 int tokenizer_files_read(struct tokenizer_files *ret, const char *directory, struct error *e);
 void tokenizer_files_free(struct tokenizer_files *f);
 
@@ -27,3 +39,12 @@ void tokenizer_files_settle(struct tokenizer *t, const struct tokenizer_files *f
 /* Appends the added tokens of all files, in transformers' order: a word of the vocabulary keeps its id, others follow it.
  * ERROR_DATA: a token whose id in a file is another, or one without content. */
 int tokenizer_files_add(struct tokenizer *t, const struct tokenizer_files *f, const char *directory, struct error *e);
+
+/* Parts of opening, each in its own file. */
+int tokenizer_words_of_file(struct tokenizer *t, const char *path, struct error *e); /* vocab.txt: a line a word */
+int tokenizer_words_of_model(struct tokenizer *t, const struct json *model, const char *path, struct error *e);
+int tokenizer_build_vocabulary(struct tokenizer *t, const char *path, struct error *e); /* from the words, by t->prefix */
+/* BERT's settings of a tokenizer.json. ERROR_USAGE: it is another's (which part is named). */
+int tokenizer_bert_read(struct tokenizer *t, const struct json *root, const char *path, struct error *e);
+int tokenizer_bert_check(struct tokenizer *t, const char *path,
+                         struct error *e); /* ERROR_DATA: [UNK], [CLS] or [SEP] is no word */

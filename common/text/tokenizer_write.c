@@ -122,7 +122,7 @@ static struct json *model_json(const struct tokenizer *t)
     json_set_string(j, "type", "WordPiece");
     json_set_string(j, "unk_token", "[UNK]");
     json_set_string(j, "continuing_subword_prefix", t->prefix);
-    json_set_number(j, "max_input_chars_per_word", t->max_chars);
+    json_set_number(j, "max_input_chars_per_word", t->wordpiece.max_chars);
     struct json *vocabulary = json_set(j, "vocab", json_object());
     struct vocabulary_entry *entries = allocate(t->model_size, sizeof *entries);
     size_t count = 0;
@@ -160,7 +160,7 @@ static struct json *tokenizer_json(const struct tokenizer *t)
  * tokenize_chinese_chars; what these do not say stays only in tokenizer.json, which PreTrainedTokenizerFast reads. */
 static bool is_usual(const struct tokenizer *t)
 {
-    bool usual = t->settings.clean && t->max_chars == TOKENIZER_BERT_CHARS && !strcmp(t->prefix, TOKENIZER_BERT_PREFIX);
+    bool usual = t->settings.clean && t->wordpiece.max_chars == TOKENIZER_BERT_CHARS && !strcmp(t->prefix, TOKENIZER_BERT_PREFIX);
     for (size_t i = 0; i < ROLES; i++)
         usual = usual && is_added(t, roles[i][1]);
     return usual;
@@ -221,8 +221,67 @@ static int write_vocabulary(const struct tokenizer *t, const char *directory, st
     return result;
 }
 
+/* Another tokeniser than BERT's: tokenizer.json as it was, with the added tokens of all files. */
+
+static struct json *tokenizer_as_it_was(const struct tokenizer *t)
+{
+    struct json *j = json_copy(t->root), *added = json_set(j, "added_tokens", json_array());
+    for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id))
+        json_append(added, added_json(a, true));
+    json_set(j, "truncation", json_null());
+    json_set(j, "padding", json_null());
+    return j;
+}
+
+static bool has_second_type(const struct row_template *r)
+{
+    return r->first_specials < r->all || !r->first_a || !r->first_b;
+}
+
+static void set_all_roles(const struct tokenizer *t, struct json *to)
+{
+    for (size_t i = 0; i < TOKENIZER_ROLES; i++)
+        if (t->roles[i])
+            json_set_string(to, tokenizer_roles[i], t->roles[i]);
+}
+
+/* PreTrainedTokenizerFast reads tokenizer.json as it is; transformers 5 makes some classes anew, with other ids. What it gives a
+ * model beside the ids has to be said: types only where the model tells them apart. */
+static struct json *config_as_it_was(const struct tokenizer *t, uint32_t max_length)
+{
+    struct json *j = json_object();
+    json_set_string(j, "tokenizer_class", "PreTrainedTokenizerFast");
+    struct json *inputs = json_set(j, "model_input_names", json_array());
+    json_append(inputs, json_of_string("input_ids"));
+    if (t->types && has_second_type(&t->templates.pair))
+        json_append(inputs, json_of_string("token_type_ids"));
+    json_append(inputs, json_of_string("attention_mask"));
+    json_set_number(j, "model_max_length", max_length);
+    json_set_boolean(j, "clean_up_tokenization_spaces", false);
+    set_all_roles(t, j);
+    return j;
+}
+
+static struct json *all_roles(const struct tokenizer *t)
+{
+    struct json *j = json_object();
+    set_all_roles(t, j);
+    return j;
+}
+
+static int export_as_it_was(const struct tokenizer *t, const char *directory, uint32_t max_length, struct error *e)
+{
+    return write_json(directory, "tokenizer_config.json", config_as_it_was(t, max_length), e) ||
+                   write_json(directory, "special_tokens_map.json", all_roles(t), e) ||
+                   write_json(directory, "tokenizer.json", tokenizer_as_it_was(t), e)
+               ? -1
+               : 0;
+}
+
 int tokenizer_export(const struct tokenizer *t, const char *directory, uint32_t max_length, struct error *e)
 {
+    if (t->pipeline)
+        return export_as_it_was(t, directory, max_length, e);
     return write_vocabulary(t, directory, e) || write_json(directory, "tokenizer_config.json", config_json(t, max_length), e) ||
                    write_json(directory, "special_tokens_map.json", special_tokens_json(t), e) ||
                    write_json(directory, "tokenizer.json", tokenizer_json(t), e)

@@ -3,7 +3,11 @@
  * Unicode recommends and Python's errors="replace" does. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+struct buffer;
 
 #define UTF8_REPLACEMENT 0xFFFDu
 
@@ -72,3 +76,6 @@ static inline unsigned utf8_encode(uint32_t c, uint8_t *to)
     to[3] = (uint8_t)(0x80 | (c & 0x3F));
     return 4;
 }
+
+/* Whether the text is not UTF-8; then it is appended to *to with U+FFFD where it is not. */
+bool utf8_repair(const char *text, size_t size, struct buffer *to);

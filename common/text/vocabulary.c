@@ -119,13 +119,13 @@ void vocabulary_build(struct vocabulary *v, const struct vocabulary_entry *entri
     struct builder b = {.v = v};
     *v = (struct vocabulary){0};
     add_block(&b);
-    size_t used = 0, prefix_size = strlen(prefix);
+    size_t used = 0, prefix_size = prefix ? strlen(prefix) : 0;
     for (size_t i = 0; i < count; i++)
         if (*entries[i].word) /* an empty word matches nothing */
             keys[used++] = (struct key){(const uint8_t *)entries[i].word, entries[i].id};
     build_root(&b, keys, used, VOCABULARY_START);
     used = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && prefix; i++)
         if (!strncmp(entries[i].word, prefix, prefix_size) && entries[i].word[prefix_size])
             keys[used++] = (struct key){(const uint8_t *)entries[i].word + prefix_size, entries[i].id};
     build_root(&b, keys, used, VOCABULARY_CONTINUE);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of one call of tokenizer_encode, and the pool that keeps it from call to call. Only pipeline.c and workspace.c
+ * include this. */
+#pragma once
+
+#include "common/text/pipeline.h"
+
+#include <string.h>
+
+#define PRE_TOKENIZER_STEPS 16 /* most of a pipeline */
+#define CACHE_BITS 14
+#define CACHE_KEY 30 /* longest piece that is cached, in bytes */
+#define CACHE_IDS 8
+
+/* A piece and its tokens: a cache line. size 0: free. */
+struct cache_entry {
+    uint8_t size, count;
+    char key[CACHE_KEY];
+    int32_t ids[CACHE_IDS];
+};
+
+struct workspace {
+    struct workspace *next; /* in the pool */
+    void *scratch;          /* the model's */
+    struct buffer normal[2];
+    struct buffer memory[PRE_TOKENIZER_STEPS];
+    struct cache_entry cache[1 << CACHE_BITS];
+};
+
+/* The last sink of a pipeline. */
+struct encoding {
+    struct piece_sink sink; /* first: the sink is this */
+    const struct pipeline *pipeline;
+    struct workspace *workspace;
+    struct token_list *to;
+    size_t stop;
+    bool is_full;
+};
+
+static inline size_t cache_slot(const char *text, size_t size)
+{
+    uint64_t hash = size, word = 0;
+    for (; size >= 8; text += 8, size -= 8) {
+        memcpy(&word, text, 8);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 29;
+    }
+    word = 0;
+    memcpy(&word, text, size);
+    hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+    return hash >> (64 - CACHE_BITS);
+}
+
+static inline void cache_store(struct cache_entry *c, const char *text, size_t size, const int32_t *ids, size_t count)
+{
+    if (count > CACHE_IDS)
+        return;
+    c->size = (uint8_t)size;
+    c->count = (uint8_t)count;
+    memcpy(c->key, text, size);
+    if (count)
+        memcpy(c->ids, ids, count * sizeof *ids);
+}
+
+struct workspace_pool *workspace_pool_create(void);
+void workspace_pool_destroy(struct workspace_pool **pool, const struct token_model *m);
