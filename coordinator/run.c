@@ -88,9 +88,9 @@ static int check_length(const struct run_place *place, struct error *e)
     struct model_config model;
     if (model_config_read(&model, place->model, e) != 0)
         return -1;
-    if (j->train.max_length > model.positions)
+    if (j->train.max_length > model_config_max_length(&model))
         return error_set(e, ERROR_USAGE, "train.max_length: %u tokens are more than the %u that %s takes", j->train.max_length,
-                         model.positions, j->model);
+                         model_config_max_length(&model), j->model);
     return 0;
 }
 

@@ -113,9 +113,9 @@ static int open_rows(struct bench *b, struct error *e)
     uint32_t length = 0, needed = (b->steps + b->warm) * b->rows_a_step;
     if (read_count(&length, b, "length", 0, e))
         return -1;
-    if (length > b->source.config.positions)
+    if (length > model_config_max_length(&b->source.config))
         return error_set(e, ERROR_USAGE, "bench: --length is %u; the model takes at most %u tokens", length,
-                         b->source.config.positions);
+                         model_config_max_length(&b->source.config));
     if (argument(b->arguments, "rows")) {
         if (dataset_open(&b->source.data, argument(b->arguments, "rows"), e))
             return -1;
@@ -203,10 +203,15 @@ static int load_parameters(struct bench *b, struct error *e)
     return result;
 }
 
+static bool is_scale(const struct parameter *p)
+{
+    return p->dimensions == 1 && !p->is_bias;
+}
+
 /* As new weights are: small, LayerNorm's scales 1. */
 static void fill_parameters(struct bench *b)
 {
-    size_t count = parameters_dense(b->parameters) + (size_t)b->source.config.vocabulary * b->source.config.width;
+    size_t count = parameters_elements(b->parameters);
     device_memory value = parameters_value(b->parameters);
     float *p = b->device->run->host_begin(b->device, value, count * sizeof *p);
     for (size_t i = 0; p && i < count; i++) {
@@ -215,7 +220,7 @@ static void fill_parameters(struct bench *b)
     }
     for (size_t i = 0; p && i < parameters_count(b->parameters); i++) {
         const struct parameter *one = parameters_at(b->parameters, i);
-        for (size_t k = 0; strstr(one->name, "LayerNorm.weight") && k < one->count; k++)
+        for (size_t k = 0; is_scale(one) && k < one->count; k++)
             p[one->offset + k] = 1;
     }
     b->device->run->host_end(b->device, p, value, count * sizeof *p);

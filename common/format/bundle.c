@@ -4,6 +4,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/format/model_family.h"
 #include "common/format/tensor_file.h"
 
 #include <dirent.h>
@@ -59,15 +60,15 @@ static int check_weights(const struct bundle_parts *parts, struct error *e)
     struct tensor_file *f;
     if (tensor_file_open(&f, parts->weights, e))
         return -1;
-    const struct tensor *t = tensor_file_find(f, "classifier.weight");
-    const char *format = tensor_file_metadata(f, "format");
+    const struct model_config *c = parts->model;
+    const char *name = model_family_classifier(model_family_of(c)), *format = tensor_file_metadata(f, "format");
+    const struct tensor *t = tensor_file_find(f, name);
     int result = 0;
     if (!format || strcmp(format, "pt"))
         result = error_set(e, ERROR_DATA, "%s: is no safetensors file with metadata format=pt, which transformers needs",
                            parts->weights);
-    else if (!t || t->dimensions != 2 || t->shape[0] != parts->model->labels || t->shape[1] != parts->model->width)
-        result = error_set(e, ERROR_DATA, "%s: has no classifier.weight of %u labels and width %u", parts->weights,
-                           parts->model->labels, parts->model->width);
+    else if (!t || t->dimensions != 2 || t->shape[0] != c->labels || t->shape[1] != c->width)
+        result = error_set(e, ERROR_DATA, "%s: has no %s of %u labels and width %u", parts->weights, name, c->labels, c->width);
     tensor_file_close(&f);
     return result;
 }
@@ -231,7 +232,7 @@ static int read_inference(struct bundle *b, const char *path, const struct json 
     else
         result = json_read(&b->inference, name, e);
     if (!result)
-        result = decision_rule_read(&b->decision, b->inference, &b->labels, b->model.positions, name, e);
+        result = decision_rule_read(&b->decision, b->inference, &b->labels, model_config_max_length(&b->model), name, e);
     free(name);
     return result;
 }

@@ -1,36 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.json: which models are supported, and the defaults that transformers' BertConfig has. */
+/* config.json: read, checked, and made for a bundle, by the rows of model_family.c. */
 #include "common/format/model_config.h"
 
 #include "common/base/file.h"
 #include "common/base/file_kind.h"
 #include "common/base/memory.h"
 #include "common/format/inference_config.h"
+#include "common/format/model_family.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct {
-    const char *key;
-    size_t offset;
-    double standard, least, most; /* standard: BertConfig's default, for an absent key */
-    bool whole;
-} numbers[] = {
-    {"num_hidden_layers", offsetof(struct model_config, layers), 12, 1, 1024, true},
-    {"hidden_size", offsetof(struct model_config, width), 768, 1, 65536, true},
-    {"num_attention_heads", offsetof(struct model_config, heads), 12, 1, 1024, true},
-    {"intermediate_size", offsetof(struct model_config, inner), 3072, 1, 262144, true},
-    {"vocab_size", offsetof(struct model_config, vocabulary), 30522, 1, 16777216, true},
-    {"max_position_embeddings", offsetof(struct model_config, positions), 512, 1, 131072, true},
-    {"type_vocab_size", offsetof(struct model_config, types), 2, 1, 1024, true},
-    {"layer_norm_eps", offsetof(struct model_config, epsilon), 1e-12, 0, 1, false},
-    {"hidden_dropout_prob", offsetof(struct model_config, hidden_dropout), 0.1, 0, 0.99, false},
-    {"attention_probs_dropout_prob", offsetof(struct model_config, attention_dropout), 0.1, 0, 0.99, false},
-    {"initializer_range", offsetof(struct model_config, initializer_range), 0.02, 0, 10, false},
-};
 
 static const struct {
     const char *name;
@@ -44,6 +26,7 @@ static const char *const not_for_bundle[] = {"auto_map", "quantization_config", 
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 #define LABEL_LIMIT 16384
+#define key_of(f, field) model_family_key(f, offsetof(struct model_config, field))
 
 static const struct json *get_value(const struct json *j, const char *key)
 {
@@ -51,103 +34,151 @@ static const struct json *get_value(const struct json *j, const char *key)
     return value && json_type(value) != JSON_NULL ? value : NULL;
 }
 
-/* BERT's first configurations (2019, among them SciBERT's) had no model_type yet. */
-static int check_model_type(const struct json *j, const char *path, struct error *e)
+/* The first configurations of a family (2019, among them SciBERT's) had no model_type yet, but mostly architectures. */
+static int find_by_architecture(uint32_t *ret, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *type = get_value(j, "model_type"), *architectures = get_value(j, "architectures");
-    const char *first = architectures ? json_string(json_at(architectures, 0)) : NULL;
-    if (type && (!json_string(type) || strcmp(json_string(type), "bert")))
-        return error_set(e, ERROR_USAGE, "%s: model_type is %s; supported is: bert", path,
-                         json_string(type) ? json_string(type) : json_type_name(json_type(type)));
-    if (!type && first && strncmp(first, "Bert", 4))
-        return error_set(e, ERROR_USAGE, "%s: there is no model_type, and the architecture is %s; supported is: bert", path,
-                         first);
-    return 0;
+    const char *first = json_string(json_at(json_get(j, "architectures"), 0));
+    char names[256];
+    for (uint32_t i = 0; first && model_families[i].model_type; i++)
+        if (!strncmp(first, model_families[i].class_prefix, strlen(model_families[i].class_prefix))) {
+            *ret = i;
+            return 0;
+        }
+    *ret = 0;
+    if (!first)
+        return 0;
+    model_family_names(names, sizeof names);
+    return error_set(e, ERROR_USAGE, "%s: there is no model_type, and the architecture is %s; supported are: %s", path, first,
+                     names);
+}
+
+static int find_family(uint32_t *ret, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *type = get_value(j, "model_type");
+    const char *name = json_string(type);
+    char names[256];
+    if (!type)
+        return find_by_architecture(ret, j, path, e);
+    for (uint32_t i = 0; name && model_families[i].model_type; i++)
+        if (!strcmp(name, model_families[i].model_type)) {
+            *ret = i;
+            return 0;
+        }
+    model_family_names(names, sizeof names);
+    return error_set(e, ERROR_USAGE, "%s: model_type is %s; supported are: %s", path,
+                     name ? name : json_type_name(json_type(type)), names);
 }
 
 static int check_kind(const struct json *j, const char *path, struct error *e)
 {
-    static const char *const must_be_false[] = {"is_decoder", "add_cross_attention"};
+    static const struct {
+        const char *key, *reason;
+    } must_be_false[] = {{"is_decoder", "only encoders are supported"},
+                         {"add_cross_attention", "only encoders are supported"},
+                         {"sinusoidal_pos_embds", "only learned positions are supported"}};
     const struct json *position = get_value(j, "position_embedding_type"), *pruned = get_value(j, "pruned_heads");
-    if (check_model_type(j, path, e))
-        return -1;
     if (position && (!json_string(position) || strcmp(json_string(position), "absolute")))
         return error_set(e, ERROR_USAGE, "%s: position_embedding_type is %s; supported is: absolute", path,
                          json_string(position) ? json_string(position) : json_type_name(json_type(position)));
     for (size_t i = 0; i < LENGTH(must_be_false); i++) {
-        const struct json *value = get_value(j, must_be_false[i]);
+        const struct json *value = get_value(j, must_be_false[i].key);
         if (value && (json_type(value) != JSON_BOOLEAN || json_boolean(value)))
-            return error_set(e, ERROR_USAGE, "%s: %s must be false: only encoders are supported", path, must_be_false[i]);
+            return error_set(e, ERROR_USAGE, "%s: %s must be false: %s", path, must_be_false[i].key, must_be_false[i].reason);
     }
     if (pruned && json_size(pruned))
         return error_set(e, ERROR_USAGE, "%s: pruned_heads is not empty; models with pruned heads are not supported", path);
     return 0;
 }
 
-static int read_number(double *ret, const struct json *j, size_t i, const char *path, struct error *e)
+static int read_number(double *ret, const struct json *j, const struct config_key *k, const char *path, struct error *e)
 {
-    const struct json *value = get_value(j, numbers[i].key);
-    double number = value ? json_number(value) : numbers[i].standard;
+    const struct json *value = get_value(j, k->name);
+    const char *name = value || !k->also ? k->name : k->also;
+    if (!value && k->also)
+        value = get_value(j, k->also);
+    double number = value ? json_number(value) : k->standard;
+    if (!value && isnan(k->standard))
+        return error_set(e, ERROR_USAGE, "%s: there is no %s%s%s, which this model_type needs; get the model's config.json again",
+                         path, k->name, k->also ? " or " : "", k->also ? k->also : "");
     if (value && json_type(value) != JSON_NUMBER)
-        return error_set(e, ERROR_USAGE, "%s: %s is %s, not a number", path, numbers[i].key, json_type_name(json_type(value)));
-    if (numbers[i].whole && number != floor(number))
-        return error_set(e, ERROR_USAGE, "%s: %s is %g, not a whole number", path, numbers[i].key, number);
-    if (!(number >= numbers[i].least && number <= numbers[i].most))
-        return error_set(e, ERROR_USAGE, "%s: %s is %.12g; it must be within %g to %.12g", path, numbers[i].key, number,
-                         numbers[i].least, numbers[i].most);
+        return error_set(e, ERROR_USAGE, "%s: %s is %s, not a number", path, name, json_type_name(json_type(value)));
+    if (k->whole && number != floor(number))
+        return error_set(e, ERROR_USAGE, "%s: %s is %g, not a whole number", path, name, number);
+    if (!(number >= k->least && number <= k->most))
+        return error_set(e, ERROR_USAGE, "%s: %s is %.12g; it must be within %g to %.12g", path, name, number, k->least, k->most);
     *ret = number;
     return 0;
 }
 
 static int read_numbers(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    for (size_t i = 0; i < LENGTH(numbers); i++) {
+    const struct model_family *f = model_family_of(c);
+    for (const struct config_key *k = f->keys; k->name; k++) {
         double number = 0;
-        char *field = (char *)c + numbers[i].offset;
-        if (read_number(&number, j, i, path, e))
+        char *field = (char *)c + k->field;
+        if (read_number(&number, j, k, path, e))
             return -1;
-        if (numbers[i].whole)
+        if (k->whole)
             memcpy(field, &(uint32_t){(uint32_t)number}, sizeof(uint32_t));
         else
             memcpy(field, &(float){(float)number}, sizeof(float));
     }
     if (c->width % c->heads)
-        return error_set(e, ERROR_USAGE, "%s: hidden_size %u is not a multiple of num_attention_heads %u", path, c->width,
-                         c->heads);
+        return error_set(e, ERROR_USAGE, "%s: %s %u is not a multiple of %s %u", path, key_of(f, width), c->width,
+                         key_of(f, heads), c->heads);
+    if (f->positions == POSITIONS_AFTER_PAD && c->positions <= c->pad + 1)
+        return error_set(e, ERROR_USAGE, "%s: max_position_embeddings %u must be above pad_token_id %u + 1", path, c->positions,
+                         c->pad);
     return 0;
 }
 
-static int read_classifier_dropout(struct model_config *c, const struct json *j, const char *path, struct error *e)
+static int read_head_dropout(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *value = get_value(j, "classifier_dropout");
-    c->classifier_dropout = value ? (float)json_number(value) : c->hidden_dropout;
+    const struct model_family *f = model_family_of(c);
+    const struct json *value = get_value(j, f->head_dropout_key);
+    c->classifier_dropout = isnan(f->head_dropout) ? c->hidden_dropout : (float)f->head_dropout;
+    if (value)
+        c->classifier_dropout = (float)json_number(value);
     if (value && (json_type(value) != JSON_NUMBER || !(json_number(value) >= 0 && json_number(value) <= 0.99)))
-        return error_set(e, ERROR_USAGE, "%s: classifier_dropout must be null or a number within 0 to 0.99", path);
+        return error_set(e, ERROR_USAGE, "%s: %s must be null or a number within 0 to 0.99", path, f->head_dropout_key);
     return 0;
 }
 
 static int read_activation(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *value = get_value(j, "hidden_act");
+    const char *key = model_family_of(c)->activation_key;
+    const struct json *value = get_value(j, key);
     const char *name = value ? json_string(value) : "gelu";
     for (size_t i = 0; name && i < LENGTH(activations); i++)
         if (!strcmp(name, activations[i].name)) {
             c->activation = activations[i].value;
             return 0;
         }
-    return error_set(e, ERROR_USAGE, "%s: hidden_act is %s; supported are: gelu, gelu_new (gelu_pytorch_tanh, gelu_fast), relu",
-                     path, name ? name : json_type_name(json_type(value)));
+    return error_set(e, ERROR_USAGE, "%s: %s is %s; supported are: gelu, gelu_new (gelu_pytorch_tanh, gelu_fast), relu", path,
+                     key, name ? name : json_type_name(json_type(value)));
 }
 
-/* Only their number counts, in whatever form the names are: the job's labels take their place. */
+/* Only their number counts, in whatever form the names are, object or list: the job's labels take their place. */
 static int read_labels(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *names = get_value(j, "id2label");
-    size_t count = names ? json_size(names) : 2;
-    if (count < 1 || count > LABEL_LIMIT)
+    const struct json *names = get_value(j, "id2label"), *number = get_value(j, "num_labels");
+    if (!names)
+        names = get_value(j, "label2id");
+    double count = names ? (double)json_size(names) : json_type(number) == JSON_NUMBER ? json_number(number) : 2;
+    if (!(count >= 1 && count <= LABEL_LIMIT))
         return error_set(e, ERROR_USAGE, "%s: id2label must be an object with 1 to %d labels", path, LABEL_LIMIT);
     c->labels = (uint32_t)count;
     return 0;
+}
+
+uint32_t model_config_max_length(const struct model_config *c)
+{
+    return model_family_of(c)->positions == POSITIONS_AFTER_PAD ? c->positions - c->pad - 1 : c->positions;
+}
+
+void model_config_set_dropout(struct model_config *c, float probability)
+{
+    c->hidden_dropout = c->attention_dropout = c->classifier_dropout = probability;
 }
 
 /* What a directory without config.json is, as far as other files in it say. Caller frees. */
@@ -207,10 +238,8 @@ int model_config_read(struct model_config *ret, const char *directory, struct er
     char *path;
     if (read_config_file(&j, &path, directory, e))
         return -1;
-    int result = check_kind(j, path, e);
-    if (!result)
-        result = read_numbers(&c, j, path, e) || read_classifier_dropout(&c, j, path, e) || read_activation(&c, j, path, e) ||
-                         read_labels(&c, j, path, e)
+    int result = find_family(&c.family, j, path, e) || check_kind(j, path, e) || read_numbers(&c, j, path, e) ||
+                         read_head_dropout(&c, j, path, e) || read_activation(&c, j, path, e) || read_labels(&c, j, path, e)
                      ? -1
                      : 0;
     free(path);
@@ -253,14 +282,17 @@ int model_config_for_bundle(struct json **ret, const char *directory, const stru
         if (belongs_in_bundle(json_key(from, i)))
             json_set(to, json_key(from, i), json_copy(json_at(from, i)));
     json_destroy(&from);
-    json_set_string(to, "model_type", "bert");
-    json_append(json_set(to, "architectures", json_array()), json_of_string("BertForSequenceClassification"));
+    const struct model_family *f = model_family_of(c);
+    char *class = format_string("%sForSequenceClassification", f->class_prefix);
+    json_set_string(to, "model_type", f->model_type);
+    json_append(json_set(to, "architectures", json_array()), json_of_string(class));
+    free(class);
     json_set_string(to, "problem_type", multi ? "multi_label_classification" : "single_label_classification");
     json_set_string(to, "dtype", "float32");
     json_set_string(to, "torch_dtype", "float32"); /* the same for transformers before 4.56 */
-    json_set_number(to, "hidden_dropout_prob", shortest(c->hidden_dropout));
-    json_set_number(to, "attention_probs_dropout_prob", shortest(c->attention_dropout));
-    json_set_number(to, "classifier_dropout", shortest(c->classifier_dropout));
+    json_set_number(to, key_of(f, hidden_dropout), shortest(c->hidden_dropout));
+    json_set_number(to, key_of(f, attention_dropout), shortest(c->attention_dropout));
+    json_set_number(to, f->head_dropout_key, shortest(c->classifier_dropout));
     label_names_write(to, label_names, c->labels);
     *ret = to;
     return 0;

@@ -11,12 +11,25 @@
 enum activation { ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_GELU_NEW, ACTIVATION_RELU, ACTIVATION_TANH };
 
 struct model_config {
+    uint32_t family; /* row of model_families (model_family.h); 0: bert */
     uint32_t layers, width, heads, inner, vocabulary, positions, types, labels;
-    enum activation activation;                                  /* of the feed-forward: gelu (erf), gelu_new (tanh form), relu */
-    float epsilon;                                               /* of LayerNorm */
-    float hidden_dropout, attention_dropout, classifier_dropout; /* classifier: hidden_dropout where config has null */
+    uint32_t embedding_width;   /* 0: width; see model_config_embedding_width */
+    uint32_t pad;               /* id of the padding token, for positions counted from behind it */
+    enum activation activation; /* of the feed-forward: gelu (erf), gelu_new (tanh form), relu */
+    float epsilon;              /* of LayerNorm */
+    float hidden_dropout, attention_dropout, classifier_dropout; /* classifier: in the head, wherever it has dropout */
     float initializer_range;
 };
+
+static inline uint32_t model_config_embedding_width(const struct model_config *c)
+{
+    return c->embedding_width ? c->embedding_width : c->width;
+}
+
+/* The most tokens of a row: RoBERTa's table of positions begins behind the padding's. */
+uint32_t model_config_max_length(const struct model_config *c);
+/* Of the encoder and the head: what train.dropout says. */
+void model_config_set_dropout(struct model_config *c, float probability);
 
 /* Resolves a job's "model": an existing directory is taken as it is; otherwise a hub name ("org/name") is looked up in the
  * local Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; refs/main -> snapshots/), never over
@@ -26,7 +39,7 @@ int model_directory_find(char **ret, const char *model, struct error *e);
 int model_directory_weights(char **ret, const char *directory, struct error *e);
 
 int model_config_read(struct model_config *ret, const char *directory, struct error *e); /* labels = id2label's size, or 2 */
-/* config.json of a bundle: the pretrained directory's own with architectures = BertForSequenceClassification, id2label, label2id,
- * problem_type, dtype float32 and c's dropouts put in. Caller destroys. */
+/* config.json of a bundle: the pretrained directory's own with architectures = the family's class for this task, id2label,
+ * label2id, problem_type, dtype float32 and c's dropouts put in. Caller destroys. */
 int model_config_for_bundle(struct json **ret, const char *directory, const struct model_config *c,
                             const char *const *label_names, bool multi, struct error *e);

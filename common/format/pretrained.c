@@ -6,17 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_PREFIX "bert."
-
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static const char *without_bert(const char *name)
+static const char *without(const char *prefix, const char *name)
 {
-    return strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) ? name : name + strlen(OWN_PREFIX);
+    return strncmp(name, prefix, strlen(prefix)) ? name : name + strlen(prefix);
 }
 
 static const struct tensor *find_behind(const struct tensor_file *f, const char *prefix, const char *name)
@@ -27,10 +25,10 @@ static const struct tensor *find_behind(const struct tensor_file *f, const char 
     return t;
 }
 
-static const struct tensor *find_spelled(const struct tensor_file *f, const char *name)
+static const struct tensor *find_spelled(const struct tensor_file *f, const char *own, const char *name)
 {
     static const char *const prefixes[] = {"", "module.", "model.", "module.model."};
-    const char *bare = without_bert(name);
+    const char *bare = without(own, name);
     const struct tensor *t = NULL;
     for (size_t i = 0; !t && i < sizeof prefixes / sizeof *prefixes; i++) {
         t = find_behind(f, prefixes[i], name);
@@ -40,23 +38,23 @@ static const struct tensor *find_spelled(const struct tensor_file *f, const char
     return t;
 }
 
-const struct tensor *pretrained_find(const struct tensor_file *f, const char *name)
+const struct tensor *pretrained_find(const struct tensor_file *f, const char *prefix, const char *name)
 {
     static const char *const old[][2] = {{"LayerNorm.weight", "gamma"}, {"LayerNorm.bias", "beta"}};
-    const struct tensor *t = find_spelled(f, name);
+    const struct tensor *t = find_spelled(f, prefix, name);
     for (size_t i = 0; !t && i < sizeof old / sizeof *old; i++)
         if (ends_with(name, old[i][0])) {
             char *spelled = format_string("%.*s.%s", (int)(strrchr(name, '.') - name), name, old[i][1]);
-            t = find_spelled(f, spelled);
+            t = find_spelled(f, prefix, spelled);
             free(spelled);
         }
     return t;
 }
 
-/* Of a tensor whose name ends with `name` (with or without "bert."): what is before it. Caller frees; NULL: there is none. */
-static char *unknown_prefix(const struct tensor_file *f, const char *name)
+/* Of a tensor whose name ends with `name` (with or without its prefix): what is before it. Caller frees; NULL: there is none. */
+static char *unknown_prefix(const struct tensor_file *f, const char *prefix, const char *name)
 {
-    const char *bare = without_bert(name);
+    const char *bare = without(prefix, name);
     for (size_t i = 0; i < tensor_file_count(f); i++) {
         const char *found = tensor_file_at(f, i)->name;
         size_t size = strlen(found), end = strlen(ends_with(found, name) ? name : bare);
@@ -66,16 +64,17 @@ static char *unknown_prefix(const struct tensor_file *f, const char *name)
     return NULL;
 }
 
-int pretrained_refuse_missing(const struct tensor_file *f, const char *name, const char *path, struct error *e)
+int pretrained_refuse_missing(const struct tensor_file *f, const char *prefix, const char *name, const char *path,
+                              struct error *e)
 {
-    char *prefix = unknown_prefix(f, name);
-    if (prefix)
+    char *unknown = unknown_prefix(f, prefix, name);
+    if (unknown)
         error_set(e, ERROR_DATA,
                   "%s: tensor %s is missing, but there is one behind the prefix \"%s\", which is not supported; save the encoder "
                   "alone with transformers' save_pretrained",
-                  path, name, prefix);
+                  path, name, unknown);
     else
         error_set(e, ERROR_DATA, "%s: tensor %s is missing; the file does not fit config.json", path, name);
-    free(prefix);
+    free(unknown);
     return -1;
 }

@@ -37,7 +37,7 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
         return -1;
     model.labels = s->data->labels;
     if (t->job.train.dropout >= 0)
-        model.hidden_dropout = model.attention_dropout = model.classifier_dropout = (float)t->job.train.dropout;
+        model_config_set_dropout(&model, (float)t->job.train.dropout);
     struct json *whole = json_copy(inference);
     add_history(whole);
     char *card = model_card(s);

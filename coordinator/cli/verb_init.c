@@ -191,7 +191,7 @@ static int choose_model(struct draft *d, struct error *e)
         free(directory);
         if (result)
             return -1;
-        d->limit = config.positions;
+        d->limit = model_config_max_length(&config);
         d->width = config.width;
     }
     json_set_string(d->job, "model", d->model);

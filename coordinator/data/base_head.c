@@ -4,7 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/model_config.h"
+#include "common/format/model_tensors.h"
 #include "common/format/pretrained.h"
 #include "common/json/json.h"
 
@@ -16,7 +16,7 @@
 struct found_head {
     bool there;    /* weight and bias */
     bool any;      /* one of them */
-    uint32_t rows; /* of classifier.weight */
+    uint32_t rows; /* of the classifier's weight */
     bool fits;     /* the shapes are those of a head on this encoder */
     char **names;  /* (rows), each owned; NULL: id2label does not name them */
     bool generic;  /* LABEL_0, LABEL_1, ... or no id2label at all */
@@ -69,20 +69,28 @@ static void read_names(struct found_head *h, const struct json *config)
     h->generic = false;
 }
 
-/* Of the encoder's tensors the one that tells whether the weights are this model's at all; workers check them all. */
-static int check_words(const struct tensor_file *f, const struct model_config *c, const char *path, struct error *e)
+/* All but the head, as workers will want them: what does not fit is known before anything is trained. */
+static int check_encoder(const struct tensor_file *f, const struct model_config *c, const char *path, struct error *e)
 {
-    static const char name[] = "bert.embeddings.word_embeddings.weight";
-    const struct tensor *words = pretrained_find(f, name);
-    if (!words)
-        return pretrained_refuse_missing(f, name, path, e);
-    if (words->dimensions != 2 || words->shape[0] != (int64_t)c->vocabulary || words->shape[1] != (int64_t)c->width)
-        return error_set(
-            e, ERROR_DATA,
-            "%s: tensor %s has shape (%lld, %lld), but config.json says vocab_size %u and hidden_size %u; they belong "
-            "to different models",
-            path, words->name, (long long)words->shape[0], (long long)words->shape[1], c->vocabulary, c->width);
-    return 0;
+    size_t count = model_tensors(NULL, c);
+    struct model_tensor *tensors = allocate(count, sizeof *tensors);
+    const struct tensor **found = allocate(count, sizeof *found);
+    model_tensors(tensors, c);
+    int result = model_tensors_find(found, tensors, count, f, c, true, path, e);
+    free(found);
+    free(tensors);
+    return result;
+}
+
+/* The classifier's weight, or its bias; NULL: absent. */
+static const struct tensor *find_classifier(const struct tensor_file *f, const struct model_config *c, bool is_bias)
+{
+    const struct model_family *family = model_family_of(c);
+    const char *weight = model_family_classifier(family);
+    char *bias = format_string("%.*s.bias", (int)(strrchr(weight, '.') - weight), weight);
+    const struct tensor *found = pretrained_find(f, family->prefix, is_bias ? bias : weight);
+    free(bias);
+    return found;
 }
 
 static int read_weights(struct found_head *h, const char *directory, struct error *e)
@@ -96,8 +104,8 @@ static int read_weights(struct found_head *h, const char *directory, struct erro
         free(path);
         return -1;
     }
-    int result = check_words(f, &c, path, e);
-    const struct tensor *weight = pretrained_find(f, "classifier.weight"), *bias = pretrained_find(f, "classifier.bias");
+    int result = check_encoder(f, &c, path, e);
+    const struct tensor *weight = find_classifier(f, &c, false), *bias = find_classifier(f, &c, true);
     h->there = weight && bias;
     h->any = weight || bias;
     if (h->there) {

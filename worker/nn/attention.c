@@ -9,7 +9,8 @@ static struct dropout probabilities_dropout(const struct pass *s, const struct a
 
 static struct dropout output_dropout(const struct pass *s, const struct attention *w, struct vectors of)
 {
-    return pass_dropout(s, s->c->hidden_dropout, w->layer * 4 + SITE_ATTENTION_OUTPUT, of);
+    float probability = model_family_of(s->c)->plain_attention_output ? 0 : s->c->hidden_dropout;
+    return pass_dropout(s, probability, w->layer * 4 + SITE_ATTENTION_OUTPUT, of);
 }
 
 static struct vectors queries_of(const struct pass *s, const struct attention *w)

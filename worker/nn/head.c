@@ -1,33 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what stands on the encoder: pooler, dropout, classifier, loss. */
+/* Owns what stands on the encoder: the family's steps, classifier, loss. */
 #include "worker/nn/layer.h"
 
-static struct dropout pooled_dropout(const struct pass *s)
+/* The last dropout before the classifier has the site of BERT's only one. */
+static struct dropout step_dropout(const struct pass *s, const struct head_step *step)
 {
-    return pass_dropout(s, s->c->classifier_dropout, SITE_POOLED, first_tokens(s));
+    uint32_t site = SITE_POOLED;
+    for (const struct head_step *next = step + 1; next->kind != HEAD_END; next++)
+        if (next->kind == HEAD_DROPOUT)
+            site = SITE_HEAD;
+    return pass_dropout(s, s->c->classifier_dropout, site, first_tokens(s));
 }
 
 void head_forward(const struct pass *s, const struct head *w, const struct head_saved *k, device_memory x)
 {
     size_t B = s->b->B, C = s->c->width, L = s->c->labels;
-    struct dropout dropout = pooled_dropout(s);
-    pass_linear(s, k->pooled, DEVICE_NOTHING, x, w->pooler, ACTIVATION_TANH, B, C, C);
-    s->d->run->dropout_apply(s->d, k->dropped, k->pooled, &dropout, B, C);
-    s->d->run->classifier_forward(s->d, k->logits, k->dropped, pass_value(s, w->classifier.weight),
-                                  pass_value(s, w->classifier.bias), B, C, L);
+    const struct head_step *steps = model_family_of(s->c)->steps;
+    for (size_t i = 0; steps[i].kind != HEAD_END; i++) {
+        if (steps[i].kind == HEAD_DROPOUT) {
+            struct dropout dropout = step_dropout(s, &steps[i]);
+            s->d->run->dropout_apply(s->d, k->steps[i], x, &dropout, B, C);
+        } else {
+            device_memory pre = steps[i].activation == ACTIVATION_TANH ? DEVICE_NOTHING : k->pre;
+            pass_linear(s, k->steps[i], pre, x, w->linear, steps[i].activation, B, C, C);
+        }
+        x = k->steps[i];
+    }
+    s->d->run->classifier_forward(s->d, k->logits, x, pass_value(s, w->classifier.weight), pass_value(s, w->classifier.bias), B,
+                                  C, L);
+}
+
+/* dy (B,C), behind step i, becomes the gradient before it: in dy, or, of a linear map, in dx. */
+static void step_backward(const struct pass *s, const struct head *w, const struct head_saved *k, const struct head_step *step,
+                          device_memory dx, device_memory dy, device_memory x)
+{
+    size_t B = s->b->B, C = s->c->width;
+    if (step->kind == HEAD_DROPOUT) {
+        struct dropout dropout = step_dropout(s, step);
+        s->d->run->dropout_apply(s->d, dy, dy, &dropout, B, C);
+        return;
+    }
+    device_memory pre = step->activation == ACTIVATION_TANH ? k->steps[step - model_family_of(s->c)->steps] : k->pre;
+    s->d->run->activation_backward(s->d, dy, DEVICE_NOTHING, dy, pre, step->activation, B * C);
+    pass_linear_backward(s, dx, dy, x, w->linear, false, B, C, C);
 }
 
 void head_backward(const struct pass *s, const struct head *w, const struct head_saved *k, const struct scratch *t,
                    device_memory dx, device_memory x)
 {
-    size_t B = s->b->B, C = s->c->width, L = s->c->labels;
-    struct dropout dropout = pooled_dropout(s);
-    device_memory dpooled = t->dz;
-    s->d->run->classifier_backward(s->d, dx, pass_gradient(s, w->classifier.weight), pass_gradient(s, w->classifier.bias),
-                                   k->dlogits, k->dropped, pass_value(s, w->classifier.weight), B, C, L);
-    s->d->run->dropout_apply(s->d, dpooled, dx, &dropout, B, C);
-    s->d->run->activation_backward(s->d, dpooled, DEVICE_NOTHING, dpooled, k->pooled, ACTIVATION_TANH, B * C);
-    pass_linear_backward(s, dx, dpooled, x, w->pooler, false, B, C, C);
+    size_t B = s->b->B, C = s->c->width, L = s->c->labels, count = 0;
+    const struct head_step *steps = model_family_of(s->c)->steps;
+    bool linear = false;
+    for (; steps[count].kind != HEAD_END; count++)
+        linear |= steps[count].kind == HEAD_LINEAR;
+    device_memory dy = linear ? t->dz : dx; /* a linear map takes it from one to the other */
+    s->d->run->classifier_backward(s->d, dy, pass_gradient(s, w->classifier.weight), pass_gradient(s, w->classifier.bias),
+                                   k->dlogits, count ? k->steps[count - 1] : x, pass_value(s, w->classifier.weight), B, C, L);
+    while (count-- > 0) {
+        step_backward(s, w, k, &steps[count], dx, dy, count ? k->steps[count - 1] : x);
+        dy = steps[count].kind == HEAD_LINEAR ? dx : dy;
+    }
 }
 
 void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi)

@@ -5,7 +5,7 @@
 
 #include "worker/nn/model.h"
 
-/* Places in the arenas, in elements. */
+/* Places in the arenas, in elements; PARAMETER_ABSENT: the family has none. */
 struct linear {
     size_t weight, bias;
 };
@@ -47,12 +47,12 @@ static inline struct dropout pass_dropout(const struct pass *s, float probabilit
 
 static inline device_memory pass_value(const struct pass *s, size_t place)
 {
-    return device_at(s->value, place * sizeof(float));
+    return place == PARAMETER_ABSENT ? DEVICE_NOTHING : device_at(s->value, place * sizeof(float));
 }
 
 static inline device_memory pass_gradient(const struct pass *s, size_t place)
 {
-    return device_at(s->gradient, place * sizeof(float));
+    return place == PARAMETER_ABSENT ? DEVICE_NOTHING : device_at(s->gradient, place * sizeof(float));
 }
 
 static inline device_memory pass_weight(const struct pass *s, size_t place) /* act */
@@ -80,22 +80,24 @@ static inline void pass_linear_backward(const struct pass *s, device_memory dx, 
 struct scratch {
     device_memory wide;    /* act (T,max(F,3C)); also of the forward */
     device_memory inner;   /* act (T,max(F,C)) */
-    device_memory dz;      /* act (T,C) */
+    device_memory dz;      /* act (T,max(C,E)) */
     device_memory d_first; /* act (B,C) */
 };
 
 struct embedding {
     size_t word, position, type;
     struct norm norm;
+    struct linear projection; /* from E to C; absent where they are equal */
 };
 
 struct embedding_saved {
-    device_memory y, sum; /* act (T,C) */
+    device_memory y, sum; /* act (T,E) */
     device_memory statistics;
+    device_memory projected; /* act (T,C): what the layers get; y itself without a projection */
 };
 
 void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k);
-void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k,
+void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k, const struct scratch *t,
                         device_memory dy /* act (T,C), used as scratch */);
 
 struct attention {
@@ -136,13 +138,14 @@ void feed_forward_backward(const struct pass *s, const struct feed_forward *w, c
                            struct vectors of);
 
 struct head {
-    struct linear pooler, classifier;
+    struct linear linear, classifier;
 };
 
 struct head_saved {
-    device_memory pooled, dropped; /* act (B,C) */
-    device_memory logits, dlogits; /* f32 (B,L) */
-    device_memory loss;            /* f32 (B) */
+    device_memory steps[HEAD_STEPS]; /* act (B,C): behind each of the family's steps */
+    device_memory pre;               /* act (B,C): before the activation; of tanh its output */
+    device_memory logits, dlogits;   /* f32 (B,L) */
+    device_memory loss;              /* f32 (B) */
 };
 
 void head_forward(const struct pass *s, const struct head *w, const struct head_saved *k, device_memory x /* act (B,C) */);

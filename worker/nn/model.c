@@ -72,8 +72,10 @@ static size_t larger(size_t a, size_t b)
 
 static void lay_out_head(struct layout *l, struct head_saved *k, const struct model_config *c, size_t B)
 {
-    k->pooled = take(l, B * c->width);
-    k->dropped = take(l, B * c->width);
+    const struct head_step *steps = model_family_of(c)->steps;
+    for (size_t i = 0; steps[i].kind != HEAD_END; i++)
+        k->steps[i] = take(l, B * c->width);
+    k->pre = take(l, B * c->width);
     k->logits = take_f32(l, B * c->labels);
     k->dlogits = take_f32(l, B * c->labels);
     k->loss = take_f32(l, B);
@@ -102,8 +104,9 @@ static struct layer_saved lay_out_layer(struct layout *l, const struct model_con
 
 static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
 {
-    size_t C = c->width, inner = c->inner * (c->layers > 1 ? T : B);
-    a->embedding = (struct embedding_saved){take(l, C * T), take(l, C * T), take_f32(l, 2 * T)};
+    size_t C = c->width, E = model_config_embedding_width(c), inner = c->inner * (c->layers > 1 ? T : B);
+    a->embedding = (struct embedding_saved){.y = take(l, E * T), .sum = take(l, E * T), .statistics = take_f32(l, 2 * T)};
+    a->embedding.projected = E != C ? take(l, C * T) : a->embedding.y;
     for (uint32_t i = 0; i < c->layers; i++) {
         struct layer_saved k = lay_out_layer(l, c, T, B, i + 1 == c->layers);
         if (a->layers)
@@ -112,7 +115,7 @@ static void lay_out_training(struct layout *l, struct activations *a, const stru
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = take(l, larger(3 * C * T, inner));
     a->scratch.inner = take(l, larger(C * T, inner));
-    a->scratch.dz = take(l, C * T);
+    a->scratch.dz = take(l, larger(C, E) * T);
     a->scratch.d_first = take(l, C * B);
     a->dy = take(l, C * T);
 }
@@ -120,14 +123,14 @@ static void lay_out_training(struct layout *l, struct activations *a, const stru
 /* x and mixed alternate as input and output of the parts of a layer; qkv and the inner vectors are never there at once. */
 static void lay_out_evaluation(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
 {
-    size_t C = c->width;
-    device_memory x = take(l, C * T), mixed = take(l, C * T), sum = take(l, C * T);
-    device_memory wide = take(l, larger(3 * C, c->inner) * T);
+    size_t C = c->width, E = model_config_embedding_width(c);
+    device_memory x = take(l, C * T), mixed = take(l, C * T), sum = take(l, larger(C, E) * T);
+    device_memory wide = take(l, larger(larger(3 * C, c->inner), E) * T);
     device_memory statistics = take_f32(l, 2 * T), log_sum = take_f32(l, c->heads * T);
     device_memory first_x = take(l, C * B), first_q = take(l, C * B);
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = wide;
-    a->embedding = (struct embedding_saved){x, sum, statistics};
+    a->embedding = (struct embedding_saved){E != C ? wide : x, sum, statistics, x};
     struct layer_saved k = {{wide, mixed, log_sum, first_x, first_q, sum, statistics, mixed},
                             {DEVICE_NOTHING, sum, statistics, x}};
     for (uint32_t i = 0; a->layers && i < c->layers; i++)
@@ -152,75 +155,47 @@ size_t model_bytes(const struct model_config *c, const struct model_limits *limi
     return lay_out(&training, &evaluation, DEVICE_NOTHING, c, limits, precision);
 }
 
-/* Where a tensor that a part of the network reads lies in the arenas. */
-struct tensor_place {
-    const char *name; /* behind the prefix that find_places is given */
-    size_t *offset;
-};
-
-static int find_places(const struct tensor_place *places, size_t count, const struct parameters *p, const char *prefix,
-                       struct error *e)
+static struct linear place_linear(const struct parameters *p, int bucket, enum tensor_role role)
 {
-    for (size_t i = 0; i < count; i++) {
-        char *name = format_string("%s%s", prefix, places[i].name);
-        const struct parameter *found = parameters_find(p, name);
-        if (!found)
-            error_set(e, ERROR_FAILED, "model: the table of parameters has no \"%s\" (a bug, please report)", name);
-        free(name);
-        if (!found)
-            return -1;
-        *places[i].offset = found->offset;
-    }
-    return 0;
+    return (struct linear){parameters_place(p, bucket, role, false), parameters_place(p, bucket, role, true)};
 }
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static int place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last, struct error *e)
+static struct norm place_norm(const struct parameters *p, int bucket, enum tensor_role role)
 {
-    struct attention *a = &to->attention;
-    struct feed_forward *f = &to->feed_forward;
-    const struct tensor_place places[] = {
-        {"attention.self.query.weight", &a->qkv.weight},
-        {"attention.self.query.bias", &a->qkv.bias},
-        {"attention.output.dense.weight", &a->output.weight},
-        {"attention.output.dense.bias", &a->output.bias},
-        {"attention.output.LayerNorm.weight", &a->norm.gamma},
-        {"attention.output.LayerNorm.bias", &a->norm.beta},
-        {"intermediate.dense.weight", &f->inner.weight},
-        {"intermediate.dense.bias", &f->inner.bias},
-        {"output.dense.weight", &f->output.weight},
-        {"output.dense.bias", &f->output.bias},
-        {"output.LayerNorm.weight", &f->norm.gamma},
-        {"output.LayerNorm.bias", &f->norm.beta},
-    };
-    a->layer = f->layer = i;
-    a->last = last;
-    char *prefix = format_string("bert.encoder.layer.%u.", i);
-    int result = find_places(places, COUNT(places), p, prefix, e);
-    free(prefix);
-    return result;
+    return (struct norm){parameters_place(p, bucket, role, false), parameters_place(p, bucket, role, true)};
+}
+
+static void place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last)
+{
+    int bucket = (int)i + 1;
+    to->attention = (struct attention){.qkv = place_linear(p, bucket, ROLE_QUERY),
+                                       .output = place_linear(p, bucket, ROLE_ATTENTION_OUTPUT),
+                                       .norm = place_norm(p, bucket, ROLE_ATTENTION_NORM),
+                                       .layer = i,
+                                       .last = last};
+    to->feed_forward = (struct feed_forward){.inner = place_linear(p, bucket, ROLE_INNER),
+                                             .output = place_linear(p, bucket, ROLE_OUTPUT),
+                                             .norm = place_norm(p, bucket, ROLE_OUTPUT_NORM),
+                                             .layer = i};
 }
 
 static int place_all(struct model *m, struct error *e)
 {
-    struct embedding *x = &m->embedding;
-    struct head *h = &m->head;
-    const struct tensor_place places[] = {
-        {"bert.embeddings.word_embeddings.weight", &x->word},
-        {"bert.embeddings.position_embeddings.weight", &x->position},
-        {"bert.embeddings.token_type_embeddings.weight", &x->type},
-        {"bert.embeddings.LayerNorm.weight", &x->norm.gamma},
-        {"bert.embeddings.LayerNorm.bias", &x->norm.beta},
-        {"bert.pooler.dense.weight", &h->pooler.weight},
-        {"bert.pooler.dense.bias", &h->pooler.bias},
-        {"classifier.weight", &h->classifier.weight},
-        {"classifier.bias", &h->classifier.bias},
-    };
+    const struct parameters *p = m->p;
+    int head = (int)m->c.layers + 1;
+    if (parameters_buckets(p) != head + 1)
+        return error_set(e, ERROR_FAILED, "model: the parameters are of %d layers, not %u (a bug, please report)",
+                         parameters_buckets(p) - 2, m->c.layers);
+    m->embedding = (struct embedding){.word = parameters_place(p, 0, ROLE_WORDS, false),
+                                      .position = parameters_place(p, 0, ROLE_POSITIONS, false),
+                                      .type = parameters_place(p, 0, ROLE_TYPES, false),
+                                      .norm = place_norm(p, 0, ROLE_EMBEDDING_NORM),
+                                      .projection = place_linear(p, 0, ROLE_EMBEDDING_PROJECTION)};
+    m->head.linear = place_linear(p, head, ROLE_HEAD_LINEAR);
+    m->head.classifier = place_linear(p, head, ROLE_CLASSIFIER);
     for (uint32_t i = 0; i < m->c.layers; i++)
-        if (place_layer(&m->layers[i], m->p, i, i + 1 == m->c.layers, e))
-            return -1;
-    return find_places(places, COUNT(places), m->p, "", e);
+        place_layer(&m->layers[i], p, i, i + 1 == m->c.layers);
+    return 0;
 }
 
 int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits,
@@ -298,7 +273,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
     trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);
     trace_end();
-    device_memory x = a->embedding.y;
+    device_memory x = a->embedding.projected;
     for (uint32_t i = 0; i < m->c.layers; i++) {
         const struct layer *w = &m->layers[i];
         const struct layer_saved *k = &a->layers[i];
@@ -355,13 +330,13 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
         feed_forward_backward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, dy, k->attention.y,
                               w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
         attention_backward(&m->pass, &w->attention, &k->attention, &a->scratch, a->dy, dy,
-                           i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.y);
+                           i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.projected);
         dy = a->dy;
         trace_end();
         notify_ready(&m->pass, (int)i + 1);
     }
     trace_begin("backward embeddings", -1);
-    embedding_backward(&m->pass, &m->embedding, &a->embedding, dy);
+    embedding_backward(&m->pass, &m->embedding, &a->embedding, &a->scratch, dy);
     trace_end();
     notify_ready(&m->pass, 0);
     notify_ready(&m->pass, bucket);

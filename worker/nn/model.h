@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BERT for sequence classification (Devlin et al., 2019; transformers' BertForSequenceClassification), forward and backward,
- * on packed batches. All activations live in one arena sized at creation. A batch with U > 0 is one of training: what backward
- * needs is kept. A batch with U = 0 is one of evaluation: nothing is kept, and the same arena holds far more tokens.
+/* Encoders for sequence classification (BERT: Devlin et al., 2019; the families of model_family.h as transformers' classes for
+ * this task have them), forward and backward, on packed batches. All activations live in one arena sized at creation. A batch
+ * with U > 0 is one of training: what backward needs is kept. A batch with U = 0 is one of evaluation: nothing is kept, and the
+ * same arena holds far more tokens.
  *
  * Behind the last attention only the first token of each row matters to the classifier, so in the last layer all but keys and
  * values is computed for first tokens alone.
  *
  * Dropout sites (philox.h): layer * 4 + one of the first three below; the fourth of layer 0 is that of the embeddings, the fourth
- * of layer 1 (also where there is no such layer) that of the pooled vectors, at position 0 of their row. */
+ * of layer 1 (also where there is no such layer) that of the pooled vectors, at position 0 of their row; the fourth of layer 2
+ * that of an earlier dropout in the head. */
 #pragma once
 
 #include "worker/nn/packed.h"
@@ -15,7 +17,14 @@
 
 struct model;
 
-enum dropout_site { SITE_ATTENTION, SITE_ATTENTION_OUTPUT, SITE_FEED_FORWARD_OUTPUT, SITE_EMBEDDINGS, SITE_POOLED = 7 };
+enum dropout_site {
+    SITE_ATTENTION,
+    SITE_ATTENTION_OUTPUT,
+    SITE_FEED_FORWARD_OUTPUT,
+    SITE_EMBEDDINGS,
+    SITE_POOLED = 7,
+    SITE_HEAD = 11
+};
 
 struct model_limits {
     size_t max_tokens, max_rows;               /* of one packed batch */

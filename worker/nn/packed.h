@@ -9,6 +9,7 @@ struct packed {
     size_t U;                /* distinct words of the STEP (all ranks, all micro-batches); 0 for evaluation */
     device_memory ids;       /* i32 (T) */
     device_memory positions; /* i32 (T): 0.. in its row */
+    device_memory places;    /* i32 (T): row of the table of positions */
     device_memory types;     /* i32 (T) */
     device_memory rows;      /* i32 (T): row number in the data set */
     device_memory slots;     /* i32 (T): place of the word among the step's U; not looked at in evaluation */
@@ -18,3 +19,6 @@ struct packed {
     device_memory classes;   /* i32 (B): single label */
     device_memory targets;   /* f32 (B,L): multi-label */
 };
+
+/* Writes `places` of one row. */
+void packed_places(int32_t *to, const int32_t *ids, uint32_t length, const struct model_config *c);

@@ -4,7 +4,6 @@
 
 #include "common/base/memory.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,134 +13,57 @@
 struct parameters {
     struct device *d;
     struct parameter *items; /* words last */
-    size_t count, dense, vocabulary, width;
-    int buckets;
-    float initializer_range;
+    size_t count, dense;
+    struct model_config c;
     device_memory value, shadow, first_moment, second_moment, seen;
 };
-
-/* The tensors of a bucket; sizes are letters of the configuration: C width, F inner, P positions, Y types, L labels. */
-struct row {
-    const char *name;
-    char shape[3];
-    bool decays;
-    bool adjacent; /* no gap before it */
-};
-
-static const struct row embedding_rows[] = {
-    {"bert.embeddings.position_embeddings.weight", "PC", true},
-    {"bert.embeddings.token_type_embeddings.weight", "YC", true},
-    {"bert.embeddings.LayerNorm.weight", "C", false},
-    {"bert.embeddings.LayerNorm.bias", "C", false},
-    {NULL},
-};
-
-static const struct row layer_rows[] = {
-    {"bert.encoder.layer.%u.attention.self.query.weight", "CC", true},
-    {"bert.encoder.layer.%u.attention.self.key.weight", "CC", true, true},
-    {"bert.encoder.layer.%u.attention.self.value.weight", "CC", true, true},
-    {"bert.encoder.layer.%u.attention.self.query.bias", "C", false},
-    {"bert.encoder.layer.%u.attention.self.key.bias", "C", false, true},
-    {"bert.encoder.layer.%u.attention.self.value.bias", "C", false, true},
-    {"bert.encoder.layer.%u.attention.output.dense.weight", "CC", true},
-    {"bert.encoder.layer.%u.attention.output.dense.bias", "C", false},
-    {"bert.encoder.layer.%u.attention.output.LayerNorm.weight", "C", false},
-    {"bert.encoder.layer.%u.attention.output.LayerNorm.bias", "C", false},
-    {"bert.encoder.layer.%u.intermediate.dense.weight", "FC", true},
-    {"bert.encoder.layer.%u.intermediate.dense.bias", "F", false},
-    {"bert.encoder.layer.%u.output.dense.weight", "CF", true},
-    {"bert.encoder.layer.%u.output.dense.bias", "C", false},
-    {"bert.encoder.layer.%u.output.LayerNorm.weight", "C", false},
-    {"bert.encoder.layer.%u.output.LayerNorm.bias", "C", false},
-    {NULL},
-};
-
-static const struct row head_rows[] = {
-    {"bert.pooler.dense.weight", "CC", true},
-    {"bert.pooler.dense.bias", "C", false},
-    {"classifier.weight", "LC", true},
-    {"classifier.bias", "L", false},
-    {NULL},
-};
-
-#define ROWS(table) (sizeof(table) / sizeof(table)[0] - 1)
-
-static size_t size_of(const struct model_config *c, char letter)
-{
-    switch (letter) {
-    case 'C':
-        return c->width;
-    case 'F':
-        return c->inner;
-    case 'P':
-        return c->positions;
-    case 'Y':
-        return c->types;
-    case 'L':
-        return c->labels;
-    default:
-        return 1;
-    }
-}
 
 static size_t aligned(size_t n)
 {
     return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Gives each row of one bucket its place behind `dense`; returns what comes to lie behind them. items may be NULL: only counting.
- */
-static size_t place_bucket(struct parameter *items, size_t dense, const struct row *rows, const struct model_config *c,
-                           uint32_t layer, int bucket)
+/* Fills the table (count); returns the number of elements before the words. Each bucket ends aligned. */
+static size_t place_all(struct parameter *items, size_t count, const struct model_config *c)
 {
-    for (; rows->name; rows++) {
-        dense = rows->adjacent ? dense : aligned(dense);
-        size_t count = size_of(c, rows->shape[0]) * size_of(c, rows->shape[1]);
-        if (items) {
-            struct parameter p = {.dimensions = (int)strlen(rows->shape), .offset = dense, .count = count, .bucket = bucket};
-            p.shape[0] = size_of(c, rows->shape[0]);
-            p.shape[1] = size_of(c, rows->shape[1]);
-            p.decays = rows->decays;
-            const char *number = strstr(rows->name, "%u");
-            if (number)
-                snprintf(p.name, sizeof p.name, "%.*s%u%s", (int)(number - rows->name), rows->name, layer, number + 2);
-            else
-                snprintf(p.name, sizeof p.name, "%s", rows->name);
-            *items++ = p;
-        }
-        dense += count;
+    struct model_tensor *tensors = allocate(count, sizeof *tensors);
+    size_t dense = 0;
+    model_tensors(tensors, c);
+    for (size_t i = 0; i < count; i++) {
+        const struct model_tensor *t = &tensors[i];
+        dense = t->adjacent ? dense : aligned(dense);
+        items[i] = (struct parameter){.dimensions = t->dimensions,
+                                      .shape = {t->shape[0], t->shape[1]},
+                                      .offset = dense,
+                                      .count = t->count,
+                                      .bucket = t->bucket,
+                                      .role = t->role,
+                                      .is_bias = t->is_bias,
+                                      .decays = t->decays,
+                                      .is_words = t->role == ROLE_WORDS};
+        memcpy(items[i].name, t->name, sizeof items[i].name);
+        dense += t->count;
     }
-    return aligned(dense);
+    free(tensors);
+    return items[count - 1].offset;
 }
 
-/* Fills the table (unless NULL); returns the number of elements before the words. */
-static size_t place_all(struct parameter *items, const struct model_config *c)
+/* Elements before the words of a model that is not made yet. */
+static size_t count_dense(const struct model_config *c)
 {
-    size_t dense = place_bucket(items, 0, embedding_rows, c, 0, 0);
-    for (uint32_t layer = 0; layer < c->layers; layer++) {
-        struct parameter *of = items ? items + ROWS(embedding_rows) + layer * ROWS(layer_rows) : NULL;
-        dense = place_bucket(of, dense, layer_rows, c, layer, (int)layer + 1);
-    }
-    struct parameter *head = items ? items + ROWS(embedding_rows) + c->layers * ROWS(layer_rows) : NULL;
-    dense = place_bucket(head, dense, head_rows, c, 0, (int)c->layers + 1);
-    if (items)
-        head[ROWS(head_rows)] = (struct parameter){.name = "bert.embeddings.word_embeddings.weight",
-                                                   .dimensions = 2,
-                                                   .shape = {c->vocabulary, c->width},
-                                                   .offset = dense,
-                                                   .count = (size_t)c->vocabulary * c->width,
-                                                   .bucket = (int)c->layers + 2,
-                                                   .decays = true,
-                                                   .is_words = true};
+    size_t count = model_tensors(NULL, c);
+    struct parameter *items = allocate(count, sizeof *items);
+    size_t dense = place_all(items, count, c);
+    free(items);
     return dense;
 }
 
 size_t parameters_bytes(const struct model_config *c, uint32_t gradients, enum precision precision, size_t max_words)
 {
-    size_t dense = place_all(NULL, c), all = dense + (size_t)c->vocabulary * c->width;
+    size_t dense = count_dense(c), E = model_config_embedding_width(c), all = dense + c->vocabulary * E;
     size_t ret = all * sizeof(float) + (precision == PRECISION_F32 ? 0 : dense * precision_bytes(precision));
     if (gradients > 0)
-        ret += 2 * all * sizeof(float) + c->vocabulary + gradients * (dense + max_words * c->width) * sizeof(float);
+        ret += 2 * all * sizeof(float) + c->vocabulary + gradients * (dense + max_words * E) * sizeof(float);
     return ret;
 }
 
@@ -155,7 +77,7 @@ static int arena_create(struct device *d, device_memory *ret, size_t bytes, stru
 
 static int arenas_create(struct parameters *p, bool training, struct error *e)
 {
-    size_t bytes = (p->dense + p->vocabulary * p->width) * sizeof(float);
+    size_t bytes = parameters_elements(p) * sizeof(float);
     if (arena_create(p->d, &p->value, bytes, e) < 0)
         return -1;
     p->shadow = p->value;
@@ -168,20 +90,17 @@ static int arenas_create(struct parameters *p, bool training, struct error *e)
         return 0;
     if (arena_create(p->d, &p->first_moment, bytes, e) < 0 || arena_create(p->d, &p->second_moment, bytes, e) < 0)
         return -1;
-    return arena_create(p->d, &p->seen, p->vocabulary, e);
+    return arena_create(p->d, &p->seen, p->c.vocabulary, e);
 }
 
 int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e)
 {
     struct parameters *p = allocate(1, sizeof *p);
     p->d = d;
-    p->vocabulary = c->vocabulary;
-    p->width = c->width;
-    p->buckets = (int)c->layers + 2;
-    p->initializer_range = c->initializer_range;
-    p->count = ROWS(embedding_rows) + c->layers * ROWS(layer_rows) + ROWS(head_rows) + 1;
+    p->c = *c;
+    p->count = model_tensors(NULL, c);
     p->items = allocate(p->count, sizeof *p->items);
-    p->dense = place_all(p->items, c);
+    p->dense = place_all(p->items, p->count, c);
     if (arenas_create(p, training, e) < 0 || d->run->finish(d, e) < 0) {
         parameters_destroy(&p);
         return -1;
@@ -211,9 +130,9 @@ struct device *parameters_device(const struct parameters *p)
     return p->d;
 }
 
-float parameters_initializer_range(const struct parameters *p)
+const struct model_config *parameters_config(const struct parameters *p)
 {
-    return p->initializer_range;
+    return &p->c;
 }
 
 size_t parameters_count(const struct parameters *p)
@@ -234,9 +153,29 @@ const struct parameter *parameters_find(const struct parameters *p, const char *
     return NULL;
 }
 
+size_t parameters_place(const struct parameters *p, int bucket, enum tensor_role role, bool is_bias)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct parameter *of = &p->items[i];
+        if (of->role == role && of->is_bias == is_bias && (of->bucket == bucket || of->is_words))
+            return of->offset;
+    }
+    return PARAMETER_ABSENT;
+}
+
+const struct parameter *parameters_words(const struct parameters *p)
+{
+    return &p->items[p->count - 1];
+}
+
+size_t parameters_elements(const struct parameters *p)
+{
+    return p->dense + parameters_words(p)->count;
+}
+
 int parameters_buckets(const struct parameters *p)
 {
-    return p->buckets;
+    return (int)p->c.layers + 2;
 }
 
 void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count)

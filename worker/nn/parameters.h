@@ -4,11 +4,12 @@
  *
  * Arenas hold the parameters in table order, each aligned to 64 bytes (gaps are zero in every arena: whoever makes a gradient
  * arena zeroes it once, backward never writes a gap), grouped in buckets that are contiguous: bucket 0 = embeddings other than
- * words, 1..layers = encoder layers, layers+1 = pooler and classifier; word embeddings stand apart at the end ("words"), since
- * their gradient is compact (U,C). Query, key, value weights of a layer are adjacent without gaps, so (3C,C) is one matrix; so
- * are their biases. */
+ * words, 1..layers = encoder layers, layers+1 = the head with the classifier; word embeddings stand apart at the end ("words"),
+ * since their gradient is compact (U,E), E their width. Query, key, value weights of a layer are adjacent without gaps, so (3C,C)
+ * is one matrix; so are their biases. */
 #pragma once
 
+#include "common/format/model_tensors.h"
 #include "worker/device/device.h"
 
 struct parameter {
@@ -17,9 +18,13 @@ struct parameter {
     size_t shape[2];
     size_t offset, count; /* elements in the arenas */
     int bucket;
+    enum tensor_role role;
+    bool is_bias;
     bool decays; /* not biases, not LayerNorm */
     bool is_words;
 };
+
+#define PARAMETER_ABSENT SIZE_MAX
 
 struct parameters;
 
@@ -30,16 +35,20 @@ void parameters_destroy(struct parameters **p);
  * 0: no training. */
 size_t parameters_bytes(const struct model_config *c, uint32_t gradients, enum precision precision, size_t max_words);
 struct device *parameters_device(const struct parameters *p);
-float parameters_initializer_range(const struct parameters *p); /* standard deviation of new weights */
+const struct model_config *parameters_config(const struct parameters *p); /* what they were made of */
 size_t parameters_count(const struct parameters *p);
 const struct parameter *parameters_at(const struct parameters *p, size_t i);
 const struct parameter *parameters_find(const struct parameters *p, const char *name); /* NULL: no such parameter */
-int parameters_buckets(const struct parameters *p);                                    /* layers + 2 */
+/* Offset of the first tensor of that role in a bucket (words: whatever the bucket), or PARAMETER_ABSENT. */
+size_t parameters_place(const struct parameters *p, int bucket, enum tensor_role role, bool is_bias);
+const struct parameter *parameters_words(const struct parameters *p); /* (V,E) */
+size_t parameters_elements(const struct parameters *p);               /* of an arena, words and gaps included */
+int parameters_buckets(const struct parameters *p);                   /* layers + 2 */
 void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count);
-size_t parameters_dense(const struct parameters *p); /* elements before the words; words: (V,C) from there on */
+size_t parameters_dense(const struct parameters *p); /* elements before the words; words: (V,E) from there on */
 
 /* Device arenas, f32 unless said; borrowed. Moments and seen: DEVICE_NOTHING unless training. A gradient arena is the trainer's:
- * (dense) + (U,C) compact words behind it, for U up to max_words. */
+ * (dense) + (U,E) compact words behind it, for U up to max_words. */
 device_memory parameters_value(const struct parameters *p);
 device_memory parameters_shadow(const struct parameters *p); /* act (dense); the value itself in f32 */
 device_memory parameters_first_moment(const struct parameters *p);

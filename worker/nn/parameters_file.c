@@ -21,45 +21,11 @@ static const struct tensor *find_own(const struct tensor_file *f, const struct p
 
 static bool is_classifier(const struct parameter *p)
 {
-    return strncmp(p->name, "classifier.", 11) == 0;
+    return p->role == ROLE_CLASSIFIER;
 }
 
-static bool is_head(const struct parameter *p)
+static int check_finite(const struct tensor *t, const char *path, struct error *e)
 {
-    return is_classifier(p) || strncmp(p->name, "bert.pooler.", 12) == 0;
-}
-
-static void shape_text(struct buffer *to, const int64_t *shape, int dimensions)
-{
-    buffer_text(to, "(");
-    for (int i = 0; i < dimensions; i++)
-        buffer_printf(to, "%s%lld", i ? ", " : "", (long long)shape[i]);
-    buffer_text(to, ")");
-}
-
-static int refuse_shape(const struct tensor *t, const struct parameter *p, const char *path, struct error *e)
-{
-    struct buffer found = {0}, wanted = {0};
-    const int64_t shape[2] = {(int64_t)p->shape[0], (int64_t)p->shape[1]};
-    shape_text(&found, t->shape, t->dimensions);
-    shape_text(&wanted, shape, p->dimensions);
-    const char *hint = is_classifier(p) ? "; the model has another number of labels than the job" : "";
-    error_set(e, ERROR_DATA, "%s: tensor %s has shape %s, but config.json makes it %s%s", path, t->name, found.data, wanted.data,
-              hint);
-    buffer_free(&found);
-    buffer_free(&wanted);
-    return -1;
-}
-
-static int check_tensor(const struct tensor *t, const struct parameter *p, const char *path, struct error *e)
-{
-    bool same = t->dimensions == p->dimensions;
-    for (int i = 0; same && i < t->dimensions; i++)
-        same = t->shape[i] == (int64_t)p->shape[i];
-    if (!same)
-        return refuse_shape(t, p, path, e);
-    if (t->type != TENSOR_F32 && t->type != TENSOR_F16 && t->type != TENSOR_BF16 && t->type != TENSOR_F64)
-        return error_set(e, ERROR_DATA, "%s: tensor %s is not of floating-point numbers", path, t->name);
     int64_t bad = tensor_first_not_finite(t);
     if (bad >= 0)
         return error_set(e, ERROR_DATA,
@@ -68,24 +34,38 @@ static int check_tensor(const struct tensor *t, const struct parameter *p, const
     return 0;
 }
 
+/* Own files: every tensor is there, by its own name. */
+static int find_all_own(const struct tensor **found, const struct model_tensor *tensors, const struct parameters *p,
+                        const struct tensor_file *f, const char *suffix, const char *path, struct error *e)
+{
+    for (size_t i = 0; i < parameters_count(p); i++) {
+        const struct parameter *of = parameters_at(p, i);
+        found[i] = find_own(f, of, suffix);
+        if (!found[i])
+            return error_set(e, ERROR_DATA, "%s: tensor %s%s is missing; the file does not fit config.json", path, of->name,
+                             suffix);
+        if (model_tensor_check(found[i], &tensors[i], path, e))
+            return -1;
+    }
+    return 0;
+}
+
 /* found[i]: the tensor of parameter i, checked; NULL where a head is to be made new. head: of pretrained weights; NULL: of the
  * program's own. */
 static int collect(const struct tensor **found, const struct parameters *p, const struct tensor_file *f,
                    const struct head_source *head, const char *suffix, const char *path, struct error *e)
 {
-    for (size_t i = 0; i < parameters_count(p); i++) {
-        const struct parameter *of = parameters_at(p, i);
-        if (head && head->made_new && is_classifier(of))
-            continue;
-        found[i] = head ? pretrained_find(f, of->name) : find_own(f, of, suffix);
-        if (!found[i] && !(head && is_head(of)))
-            return head ? pretrained_refuse_missing(f, of->name, path, e)
-                        : error_set(e, ERROR_DATA, "%s: tensor %s%s is missing; the file does not fit config.json", path,
-                                    of->name, suffix);
-        if (found[i] && check_tensor(found[i], of, path, e) < 0)
-            return -1;
-    }
-    return 0;
+    const struct model_config *c = parameters_config(p);
+    size_t count = parameters_count(p);
+    struct model_tensor *tensors = allocate(count, sizeof *tensors);
+    model_tensors(tensors, c);
+    int result = head ? model_tensors_find(found, tensors, count, f, c, head->made_new, path, e)
+                      : find_all_own(found, tensors, p, f, suffix, path, e);
+    for (size_t i = 0; i < count && !result; i++)
+        if (found[i])
+            result = check_finite(found[i], path, e);
+    free(tensors);
+    return result;
 }
 
 /* Box, Muller, 1958: two uniform numbers in (0,1] and [0,1) make two normal ones. */
@@ -129,7 +109,7 @@ static int store(const struct tensor *const *found, struct parameters *p, device
                  uint64_t seed, struct error *e)
 {
     struct device *d = parameters_device(p);
-    float deviation = parameters_initializer_range(p);
+    float deviation = parameters_config(p)->initializer_range;
     int ret = 0;
     for (size_t i = 0; ret == 0 && i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
@@ -261,8 +241,7 @@ static size_t list_arena(struct tensor *to, const struct parameters *p, const fl
 
 static size_t arena_bytes(const struct parameters *p)
 {
-    const struct parameter *words = parameters_at(p, parameters_count(p) - 1);
-    return (words->offset + words->count) * sizeof(float);
+    return parameters_elements(p) * sizeof(float);
 }
 
 static int write_tensors(const char *path, struct tensor *tensors, size_t count, struct error *e)

@@ -3,6 +3,7 @@
 #include "worker/train/batch.h"
 
 #include "common/base/memory.h"
+#include "common/format/model_family.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,12 @@ struct array {
     device_memory *device; /* a field of packed, or slot_of */
 };
 
-enum { IDS, POSITIONS, TYPES, ROWS, SLOTS, OFFSETS, ROW_OF, ZEROS, CLASSES, TARGETS, SLOT_OF, ARRAYS };
+enum { IDS, POSITIONS, PLACES, TYPES, ROWS, SLOTS, OFFSETS, ROW_OF, ZEROS, CLASSES, TARGETS, SLOT_OF, ARRAYS };
 
 struct batch {
     struct device *device;
     const struct dataset *data;
+    const struct model_config *config;
     size_t vocabulary, labels;
     struct batch_limits limits;
     struct packed packed;
@@ -48,27 +50,24 @@ struct batch_limits batch_limits(const struct dataset *data, size_t vocabulary, 
     return limits;
 }
 
-int batch_create(struct batch **ret, struct device *d, const struct dataset *data, size_t vocabulary,
+int batch_create(struct batch **ret, struct device *d, const struct dataset *data, const struct model_config *c,
                  const struct batch_limits *limits, struct error *e)
 {
     struct batch *b = allocate(1, sizeof *b);
-    *b = (struct batch){.device = d, .data = data, .vocabulary = vocabulary, .labels = dataset_labels(data), .limits = *limits};
+    *b = (struct batch){
+        .device = d, .data = data, .config = c, .vocabulary = c->vocabulary, .labels = dataset_labels(data), .limits = *limits};
     struct packed *p = &b->packed;
-    size_t tokens = limits->tokens, rows = limits->rows, targets = dataset_is_multi(data) ? rows * b->labels : 0;
+    size_t vocabulary = c->vocabulary, tokens = limits->tokens, rows = limits->rows,
+           targets = dataset_is_multi(data) ? rows * b->labels : 0;
     const struct {
         device_memory *device;
         size_t count;
-    } wanted[ARRAYS] = {[IDS] = {&p->ids, tokens},
-                        [POSITIONS] = {&p->positions, tokens},
-                        [TYPES] = {&p->types, tokens},
-                        [ROWS] = {&p->rows, tokens},
-                        [SLOTS] = {&p->slots, limits->words ? tokens : 0},
-                        [OFFSETS] = {&p->offsets, rows + 1},
-                        [ROW_OF] = {&p->row_of, rows},
-                        [ZEROS] = {&p->zeros, rows},
-                        [CLASSES] = {&p->classes, rows},
-                        [TARGETS] = {&p->targets, targets},
-                        [SLOT_OF] = {&b->slot_of, limits->words ? vocabulary : 0}};
+    } wanted[ARRAYS] = {[IDS] = {&p->ids, tokens},           [POSITIONS] = {&p->positions, tokens},
+                        [PLACES] = {&p->places, tokens},     [TYPES] = {&p->types, tokens},
+                        [ROWS] = {&p->rows, tokens},         [SLOTS] = {&p->slots, limits->words ? tokens : 0},
+                        [OFFSETS] = {&p->offsets, rows + 1}, [ROW_OF] = {&p->row_of, rows},
+                        [ZEROS] = {&p->zeros, rows},         [CLASSES] = {&p->classes, rows},
+                        [TARGETS] = {&p->targets, targets},  [SLOT_OF] = {&b->slot_of, limits->words ? vocabulary : 0}};
     for (int i = 0; i < ARRAYS; i++) {
         if (!wanted[i].count)
             continue;
@@ -133,10 +132,12 @@ static size_t put_row(struct batch *b, uint32_t row, size_t at)
     int32_t *ids = b->array[IDS].host, *positions = b->array[POSITIONS].host, *types = b->array[TYPES].host;
     int32_t *rows = b->array[ROWS].host, *slots = b->array[SLOTS].host, *slot_of = b->array[SLOT_OF].host;
     struct token_row tokens = dataset_tokens(b->data, row);
+    bool typed = model_family_of(b->config)->pair_types && b->config->types > 1;
+    packed_places((int32_t *)b->array[PLACES].host + at, tokens.ids, tokens.length, b->config);
     for (uint32_t i = 0; i < tokens.length; i++, at++) {
         ids[at] = tokens.ids[i];
         positions[at] = (int32_t)i;
-        types[at] = i >= tokens.first;
+        types[at] = typed && i >= tokens.first;
         rows[at] = (int32_t)row;
         if (b->packed.U)
             slots[at] = slot_of[tokens.ids[i]];
@@ -162,7 +163,7 @@ const struct packed *batch_pack(struct batch *b, const uint32_t *rows, uint32_t 
     offsets[count] = (int32_t)at;
     p->T = at;
     p->B = count;
-    static const int per_token[] = {IDS, POSITIONS, TYPES, ROWS};
+    static const int per_token[] = {IDS, POSITIONS, PLACES, TYPES, ROWS};
     for (size_t i = 0; i < sizeof per_token / sizeof *per_token; i++)
         upload(b, per_token[i], at);
     upload(b, SLOTS, p->U ? at : 0);

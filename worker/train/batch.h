@@ -17,8 +17,8 @@ struct batch_limits {
 struct batch_limits batch_limits(const struct dataset *data, size_t vocabulary, const uint32_t *rows, uint32_t count,
                                  uint32_t batch, uint32_t micro_batch);
 
-int batch_create(struct batch **ret, struct device *d, const struct dataset *data /* borrowed */, size_t vocabulary,
-                 const struct batch_limits *limits, struct error *e);
+int batch_create(struct batch **ret, struct device *d, const struct dataset *data /* borrowed */,
+                 const struct model_config *c /* borrowed */, const struct batch_limits *limits, struct error *e);
 void batch_destroy(struct batch **b);
 /* Gives the distinct words of a whole step (the rows of ALL ranks, so that compact word gradients line up) slots in ascending
  * order; returns how many. */

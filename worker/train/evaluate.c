@@ -89,7 +89,7 @@ int evaluator_create(struct evaluator **ret, struct device *d, struct communicat
     struct batch_limits limits = {0};
     evaluator_limits(s, &limits.tokens, &limits.rows);
     ev->budget = limits.tokens;
-    if (batch_create(&ev->batch, d, s->data, s->config.vocabulary, &limits, e)) {
+    if (batch_create(&ev->batch, d, s->data, &s->config, &limits, e)) {
         evaluator_destroy(&ev);
         return -1;
     }

@@ -3,6 +3,7 @@
 #include "worker/train/source.h"
 
 #include "common/base/memory.h"
+#include "common/format/model_family.h"
 
 #include <string.h>
 
@@ -22,10 +23,10 @@ static int check_row(const struct source *s, const struct trial *t, uint32_t row
     const struct model_config *c = &s->config;
     struct token_row tokens = dataset_tokens(s->data, row);
     const char *id = dataset_id(s->data, row);
-    if (!tokens.length || tokens.length > c->positions)
+    if (!tokens.length || tokens.length > model_config_max_length(c))
         return error_set(e, ERROR_DATA, "%s: row '%s' has %u tokens; the model takes 1 to %u: set train.max_length to that",
-                         t->dataset, id, tokens.length, c->positions);
-    if (tokens.first < tokens.length && c->types < 2)
+                         t->dataset, id, tokens.length, model_config_max_length(c));
+    if (tokens.first < tokens.length && c->types < 2 && model_family_of(c)->pair_types)
         return error_set(e, ERROR_DATA, "%s: row '%s' is a pair of texts; the model '%s' has no second token type", t->dataset,
                          id, t->model);
     for (uint32_t i = 0; i < tokens.length; i++)
@@ -70,7 +71,7 @@ int source_open(struct source *ret, const struct trial *t, struct error *e)
         return -1;
     s.config.labels = t->labels;
     if (t->dropout >= 0)
-        s.config.hidden_dropout = s.config.attention_dropout = s.config.classifier_dropout = (float)t->dropout;
+        model_config_set_dropout(&s.config, (float)t->dropout);
     if (t->split && split_read(&s.split, t->split, s.data, e))
         goto fail;
     if (!t->split)

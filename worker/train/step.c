@@ -318,7 +318,7 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
         return -1;
     struct stepper *s = allocate(1, sizeof *s);
     *s = (struct stepper){.trial = t, .source = source, .device = d, .communicator = c, .parameters = p, .model = m};
-    s->width = source->config.width;
+    s->width = parameters_words(p)->shape[1];
     s->host_losses = allocate(t->batch, sizeof *s->host_losses);
     s->shared = allocate((size_t)t->batch + 3, sizeof *s->shared);
     s->rows = allocate(t->batch, sizeof *s->rows);
@@ -328,7 +328,7 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
     s->turns = allocate(t->batch / t->micro_batch, sizeof *s->turns);
     s->spans = allocate((size_t)parameters_buckets(p) + 1, sizeof *s->spans);
     optimizer_create(&s->optimizer, p, d, t->weight_decay, t->clip);
-    if (batch_create(&s->batch, d, source->data, source->config.vocabulary, limits, e) || allocate_device(s, limits, e)) {
+    if (batch_create(&s->batch, d, source->data, &source->config, limits, e) || allocate_device(s, limits, e)) {
         stepper_destroy(&s);
         return -1;
     }

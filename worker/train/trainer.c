@@ -69,6 +69,12 @@ static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struc
     sha256_update(digest, text, strlen(text));
     if (t->weights_by_class)
         sha256_update(digest, t->weights_by_class, t->labels * sizeof *t->weights_by_class);
+    if (c->family) { /* BERT's digests are those of before there were others */
+        char *family = format_string("family %s embeddings %u pad %u", model_family_of(c)->model_type,
+                                     model_config_embedding_width(c), c->pad);
+        sha256_update(digest, family, strlen(family));
+        free(family);
+    }
     if (t->new_head)
         sha256_update(digest, "new head", strlen("new head"));
     if (t->head_rows)
@@ -177,7 +183,7 @@ static int load_pretrained(struct trainer *r, struct error *e)
 static int start_from_pretrained(struct trainer *r, struct error *e)
 {
     const struct model_config *c = &r->source.config;
-    size_t bytes = (parameters_dense(r->parameters) + (size_t)c->vocabulary * c->width) * sizeof(float);
+    size_t bytes = parameters_elements(r->parameters) * sizeof(float);
     r->device->run->zero(r->device, parameters_first_moment(r->parameters), bytes);
     r->device->run->zero(r->device, parameters_second_moment(r->parameters), bytes);
     r->device->run->zero(r->device, parameters_seen(r->parameters), c->vocabulary);

@@ -10,7 +10,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/model_config.h"
+#include "common/format/model_family.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,15 +105,62 @@ static void an_old_config_without_model_type_is_a_bert(void **state)
     assert_int_equal(read_config("{\"vocab_size\":7,\"architectures\":[\"BertForMaskedLM\"]}").vocabulary, 7);
 }
 
+/* transformers writes attribute names and their common aliases; both are read. */
+static void families_spell_their_keys(void **state)
+{
+    (void)state;
+    struct model_config c = read_config(
+        "{\"model_type\":\"distilbert\",\"dim\":24,\"n_layers\":3,\"num_attention_heads\":4,\"hidden_dim\":7,\"vocab_size\":31,"
+        "\"max_position_embeddings\":9,\"dropout\":0.25,\"attention_dropout\":0.5,\"activation\":\"relu\"}");
+    assert_int_equal(c.width, 24);
+    assert_int_equal(c.layers, 3);
+    assert_int_equal(c.heads, 4);
+    assert_int_equal(c.inner, 7);
+    assert_int_equal(c.types, 0);
+    assert_int_equal(c.activation, ACTIVATION_RELU);
+    assert_int_equal(model_config_max_length(&c), 9);
+    assert_true(c.hidden_dropout == 0.25f && c.attention_dropout == 0.5f && c.classifier_dropout == 0.2f);
+    c = read_config(
+        "{\"architectures\":[\"XLMRobertaForMaskedLM\"],\"num_hidden_layers\":2,\"hidden_size\":8,\"num_attention_heads\":2,"
+        "\"intermediate_size\":8,\"vocab_size\":9,\"max_position_embeddings\":514,\"type_vocab_size\":1,\"pad_token_id\":1}");
+    assert_string_equal(model_family_of(&c)->model_type, "xlm-roberta");
+    assert_int_equal(model_config_max_length(&c), 512);
+}
+
+/* Their number counts: an object, a list, label2id alone, or only a number. */
+static void label_names_have_many_forms(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"\"id2label\":{\"0\":0,\"1\":1,\"2\":null}", "\"id2label\":[\"a\",\"b\",\"c\"]",
+                                        "\"label2id\":{\"a\":0,\"b\":1,\"c\":2}", "\"num_labels\":3",
+                                        "\"id2label\":{\"LABEL_1\":\"x\",\"7\":\"y\",\"c\":\"z\"},\"num_labels\":9"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        char *text = format_string("{\"model_type\":\"bert\",%s}", forms[i]);
+        assert_int_equal(read_config(text).labels, 3);
+        free(text);
+    }
+}
+
 static void refuses_what_is_not_supported(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *words;
     } cases[] = {
-        {"{\"model_type\":\"roberta\"}", "model_type is roberta; supported is: bert"},
+        {"{\"model_type\":\"gpt2\"}",
+         "model_type is gpt2; supported are: bert, distilbert, roberta, xlm-roberta, camembert, electra"},
+        {"{\"model_type\":\"roberta\"}", "there is no num_hidden_layers, which this model_type needs"},
+        {"{\"model_type\":\"distilbert\",\"n_layers\":2}", "there is no dim or hidden_size, which this model_type needs"},
+        {"{\"model_type\":\"distilbert\",\"n_layers\":2,\"dim\":10,\"n_heads\":4,\"hidden_dim\":8,\"vocab_size\":9,"
+         "\"max_position_embeddings\":7}",
+         "dim 10 is not a multiple of n_heads 4"},
+        {"{\"model_type\":\"distilbert\",\"sinusoidal_pos_embds\":true}", "sinusoidal_pos_embds must be false"},
+        {"{\"model_type\":\"roberta\",\"num_hidden_layers\":2,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_size\":"
+         "8,"
+         "\"vocab_size\":9,\"max_position_embeddings\":2,\"type_vocab_size\":1}",
+         "max_position_embeddings 2 must be above pad_token_id 1 + 1"},
         {"{\"model_type\":3}", "model_type is a number"},
-        {"{\"architectures\":[\"RobertaModel\"]}", "the architecture is RobertaModel"},
+        {"{\"architectures\":[\"GPT2Model\"]}", "the architecture is GPT2Model"},
         {"{\"model_type\":\"bert\",\"hidden_act\":\"swish\"}",
          "hidden_act is swish; supported are: gelu, gelu_new (gelu_pytorch_tanh, gelu_fast), relu"},
         {"{\"model_type\":\"bert\",\"position_embedding_type\":\"relative_key\"}", "position_embedding_type is relative_key"},
@@ -299,6 +346,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(reads_a_whole_config, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(absent_keys_have_the_defaults_of_transformers, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(an_old_config_without_model_type_is_a_bert, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(families_spell_their_keys, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(label_names_have_many_forms, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(finds_hub_names_in_each_cache, make_directory, remove_directory),

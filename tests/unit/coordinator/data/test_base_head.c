@@ -9,7 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/tensor_file.h"
+#include "common/format/model_tensors.h"
 #include "coordinator/data/base_head.h"
 
 #include <stdlib.h>
@@ -22,6 +22,7 @@
 #define WEIGHTS DIRECTORY "/model.safetensors"
 #define WIDTH 4
 #define WORDS 3
+#define TENSORS 25
 
 static const float zeros[WIDTH * 8];
 
@@ -37,14 +38,30 @@ static struct tensor tensor_of(const char *name, int dimensions, int64_t rows)
                            .size = count * sizeof(float)};
 }
 
+static const struct model_config sizes = {
+    .layers = 1, .width = WIDTH, .heads = 1, .inner = WIDTH, .vocabulary = WORDS, .positions = 4, .types = 2, .labels = 1};
+
+/* All but the head. */
+static size_t list_encoder(struct tensor *list, struct model_tensor *tensors)
+{
+    size_t count = 0, all = model_tensors(tensors, &sizes);
+    assert_int_equal(all, TENSORS);
+    for (size_t i = 0; i < all; i++)
+        if (tensors[i].bucket != 2)
+            list[count++] = tensor_of(tensors[i].name, tensors[i].dimensions, (int64_t)tensors[i].shape[0]);
+    return count;
+}
+
 /* rows: of the classifier, 0: none; -1: its bias alone. */
 static void write_model(const char *more, int rows)
 {
     struct error e = {0};
-    char *config = format_string("{\"model_type\":\"bert\",\"vocab_size\":%d,\"hidden_size\":%d,\"num_attention_heads\":1%s}",
-                                 WORDS, WIDTH, more);
-    struct tensor list[3] = {tensor_of("bert.embeddings.word_embeddings.weight", 2, WORDS)};
-    size_t count = 1;
+    char *config = format_string("{\"model_type\":\"bert\",\"vocab_size\":%d,\"hidden_size\":%d,\"num_attention_heads\":1,"
+                                 "\"num_hidden_layers\":1,\"intermediate_size\":%d,\"max_position_embeddings\":4%s}",
+                                 WORDS, WIDTH, WIDTH, more);
+    struct model_tensor tensors[TENSORS];
+    struct tensor list[TENSORS];
+    size_t count = list_encoder(list, tensors);
     if (rows > 0)
         list[count++] = tensor_of("classifier.weight", 2, rows);
     if (rows != 0)
@@ -164,7 +181,17 @@ static void test_refusals(void **state)
     write_model("", 2);
     struct tensor odd = tensor_of("bert.embeddings.word_embeddings.weight", 2, WORDS + 1);
     assert_int_equal(safetensors_write(WEIGHTS, &odd, 1, NULL, &e), 0);
-    expect_refusal("has shape (4, 4), but config.json says vocab_size 3 and hidden_size 4");
+    expect_refusal(
+        "has shape (4, 4), but config.json makes it (3, 4) (vocab_size and the width); they belong to different models");
+    struct model_tensor tensors[TENSORS];
+    struct tensor list[TENSORS];
+    size_t count = list_encoder(list, tensors);
+    for (size_t i = 0; i < count; i++)
+        if (tensors[i].role == ROLE_POSITIONS)
+            list[i].shape[0] = 5;
+    list[0].count = 20, list[0].size = 80;
+    assert_int_equal(safetensors_write(WEIGHTS, list, count, NULL, &e), 0);
+    expect_refusal("position_embeddings.weight has shape (5, 4), but config.json makes it (4, 4)");
     odd.name = "0.auto_model.embeddings.word_embeddings.weight";
     assert_int_equal(safetensors_write(WEIGHTS, &odd, 1, NULL, &e), 0);
     expect_refusal("there is one behind the prefix \"0.auto_model.\"");

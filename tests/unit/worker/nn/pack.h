@@ -67,16 +67,16 @@ static inline struct rows rows_choose(const struct rows *r, const size_t *chosen
 }
 
 /* Of training: words get slots in the order of ids of the vocabulary. */
-static inline struct pack pack_create(struct device *d, const struct rows *r, size_t V, bool training)
+static inline struct pack pack_create(struct device *d, const struct rows *r, const struct model_config *c, bool training)
 {
-    size_t T = 0;
+    size_t T = 0, V = c->vocabulary;
     int32_t *offsets = allocate(r->B + 1, 4);
     for (size_t b = 0; b < r->B; b++)
         offsets[b + 1] = offsets[b] + r->lengths[b];
     T = (size_t)offsets[r->B];
     struct pack p = {.d = d, .slot_of = allocate(V, 4)};
-    int32_t *positions = allocate(T, 4), *rows = allocate(T, 4), *slots = allocate(T, 4), *row_of = allocate(r->B, 4),
-            *zeros = allocate(r->B, 4);
+    int32_t *positions = allocate(T, 4), *places = allocate(T, 4), *rows = allocate(T, 4), *slots = allocate(T, 4),
+            *row_of = allocate(r->B, 4), *zeros = allocate(r->B, 4);
     for (size_t v = 0; v < V; v++)
         p.slot_of[v] = -1;
     for (size_t t = 0; t < T; t++)
@@ -86,6 +86,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, si
         if (p.slot_of[v] == 0)
             p.slot_of[v] = words++;
     for (size_t b = 0; b < r->B; b++) {
+        packed_places(places + offsets[b], r->ids + offsets[b], (uint32_t)r->lengths[b], c);
         row_of[b] = r->numbers ? r->numbers[b] : (int32_t)(5 + 3 * b);
         for (int32_t t = offsets[b]; t < offsets[b + 1]; t++) {
             positions[t] = t - offsets[b];
@@ -98,6 +99,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, si
                              .U = training ? (size_t)words : 0,
                              .ids = device_array(d, r->ids, T * 4),
                              .positions = device_array(d, positions, T * 4),
+                             .places = device_array(d, places, T * 4),
                              .types = device_array(d, r->types, T * 4),
                              .rows = device_array(d, rows, T * 4),
                              .slots = device_array(d, slots, T * 4),
@@ -108,7 +110,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, si
         p.view.classes = device_array(d, r->classes, r->B * 4);
     if (r->targets)
         p.view.targets = device_array(d, r->targets, r->B * r->L * 4);
-    int32_t *const all[] = {offsets, positions, rows, slots, row_of, zeros};
+    int32_t *const all[] = {offsets, positions, places, rows, slots, row_of, zeros};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     return p;
@@ -117,8 +119,8 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, si
 static inline void pack_free(struct pack *p)
 {
     const struct packed *v = &p->view;
-    const device_memory all[] = {v->ids,     v->positions, v->types, v->rows,    v->slots,
-                                 v->offsets, v->row_of,    v->zeros, v->classes, v->targets};
+    const device_memory all[] = {v->ids,     v->positions, v->places, v->types,   v->rows,   v->slots,
+                                 v->offsets, v->row_of,    v->zeros,  v->classes, v->targets};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].address)
             p->d->run->release(p->d, all[i]);
@@ -140,11 +142,12 @@ static inline void bench_create(struct bench *n, struct device *d, const struct 
 {
     struct error e = {0};
     *n = (struct bench){.d = d, .c = *c};
-    n->batch = pack_create(d, r, c->vocabulary, training);
+    n->batch = pack_create(d, r, c, training);
     struct model_limits limits = {.max_tokens = n->batch.view.T, .max_rows = r->B, .training = training};
     if (parameters_create(&n->p, d, c, training, &e) < 0 || model_create(&n->m, n->p, c, &limits, &e) < 0)
         fail_msg("%s", e.message);
-    n->gradient = device_array(d, NULL, (parameters_dense(n->p) + n->batch.view.U * c->width) * sizeof(float));
+    size_t compact = n->batch.view.U * model_config_embedding_width(c);
+    n->gradient = device_array(d, NULL, (parameters_dense(n->p) + compact) * sizeof(float));
 }
 
 static inline void bench_destroy(struct bench *n)
@@ -174,7 +177,7 @@ static inline float *bench_gradient(const struct bench *n, const struct paramete
 {
     if (!of->is_words)
         return host_array(n->d, device_at(n->gradient, of->offset * sizeof(float)), of->count);
-    size_t C = n->c.width;
+    size_t C = of->shape[1];
     float *compact = host_array(n->d, device_at(n->gradient, of->offset * sizeof(float)), n->batch.view.U * C);
     float *ret = allocate(of->count, sizeof *ret);
     for (size_t v = 0; v < of->shape[0]; v++)

@@ -230,7 +230,7 @@ static void check_evaluation(struct device *d, const struct device_case *of, con
     struct tensor_file *f = golden_open(model);
     struct model_config c = golden_config(f);
     struct rows r = golden_rows(f, c.labels);
-    struct pack batch = pack_create(d, &r, c.vocabulary, false);
+    struct pack batch = pack_create(d, &r, &c, false);
     struct model_limits limits = {.max_tokens = batch.view.T, .max_rows = r.B, .training = training};
     if (training) /* far smaller steps of training */
         limits = (struct model_limits){3, 2, true, batch.view.T, r.B};

@@ -38,11 +38,11 @@ static double take_step(struct bench *n, const struct rows *r, int step, double 
     }
     struct rows of_step = rows_choose(r, chosen, 3);
     struct pack whole = n->batch;
-    n->batch = pack_create(n->d, &of_step, n->c.vocabulary, true);
+    n->batch = pack_create(n->d, &of_step, &n->c, true);
     device_memory slot_of = device_array(n->d, n->batch.slot_of, n->c.vocabulary * sizeof(int32_t));
     double loss = bench_loss(n, (struct model_dropout){.on = false}, false) / total;
     model_backward(n->m, &n->batch.view, n->gradient, NULL);
-    size_t count = parameters_dense(n->p) + n->batch.view.U * n->c.width;
+    size_t count = parameters_dense(n->p) + n->batch.view.U * model_config_embedding_width(&n->c);
     *norm = sqrt(n->d->run->sum_of_squares(n->d, n->gradient, count)) / total;
     struct adamw a = {.learning_rate = 5e-3f * (float)(STEPS - step) / STEPS,
                       .beta1 = 0.9f,

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/format/model_family.h"
+
+#include <stdio.h>
+
+#define SIZE(key, name, other, preset, most)                                                                                     \
+    {                                                                                                                            \
+        key, other, offsetof(struct model_config, name), preset, 1, most, true                                                   \
+    }
+#define SHARE(key, name, other, preset, most)                                                                                    \
+    {                                                                                                                            \
+        key, other, offsetof(struct model_config, name), preset, 0, most, false                                                  \
+    }
+#define LARGEST_LAYERS 1024
+#define LARGEST_WIDTH 65536
+#define LARGEST_INNER 262144
+#define LARGEST_VOCABULARY 16777216
+#define LARGEST_POSITIONS 131072
+#define LARGEST_DROPOUT 0.99
+#define NO_KEY                                                                                                                   \
+    {                                                                                                                            \
+        NULL                                                                                                                     \
+    }
+
+static const struct config_key bert_keys[] = {
+    SIZE("num_hidden_layers", layers, NULL, 12, LARGEST_LAYERS),
+    SIZE("hidden_size", width, NULL, 768, LARGEST_WIDTH),
+    SIZE("num_attention_heads", heads, NULL, 12, 1024),
+    SIZE("intermediate_size", inner, NULL, 3072, LARGEST_INNER),
+    SIZE("vocab_size", vocabulary, NULL, 30522, LARGEST_VOCABULARY),
+    SIZE("max_position_embeddings", positions, NULL, 512, LARGEST_POSITIONS),
+    SIZE("type_vocab_size", types, NULL, 2, 1024),
+    SHARE("layer_norm_eps", epsilon, NULL, 1e-12, 1),
+    SHARE("hidden_dropout_prob", hidden_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("attention_probs_dropout_prob", attention_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
+    NO_KEY,
+};
+
+static const struct config_key roberta_keys[] = {
+    SIZE("num_hidden_layers", layers, NULL, CONFIG_REQUIRED, LARGEST_LAYERS),
+    SIZE("hidden_size", width, NULL, CONFIG_REQUIRED, LARGEST_WIDTH),
+    SIZE("num_attention_heads", heads, NULL, CONFIG_REQUIRED, 1024),
+    SIZE("intermediate_size", inner, NULL, CONFIG_REQUIRED, LARGEST_INNER),
+    SIZE("vocab_size", vocabulary, NULL, CONFIG_REQUIRED, LARGEST_VOCABULARY),
+    SIZE("max_position_embeddings", positions, NULL, CONFIG_REQUIRED, LARGEST_POSITIONS),
+    SIZE("type_vocab_size", types, NULL, CONFIG_REQUIRED, 1024),
+    {"pad_token_id", NULL, offsetof(struct model_config, pad), 1, 0, LARGEST_VOCABULARY, true},
+    SHARE("layer_norm_eps", epsilon, NULL, 1e-12, 1),
+    SHARE("hidden_dropout_prob", hidden_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("attention_probs_dropout_prob", attention_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
+    NO_KEY,
+};
+
+static const struct config_key electra_keys[] = {
+    SIZE("num_hidden_layers", layers, NULL, CONFIG_REQUIRED, LARGEST_LAYERS),
+    SIZE("hidden_size", width, NULL, CONFIG_REQUIRED, LARGEST_WIDTH),
+    SIZE("embedding_size", embedding_width, NULL, CONFIG_REQUIRED, LARGEST_WIDTH),
+    SIZE("num_attention_heads", heads, NULL, CONFIG_REQUIRED, 1024),
+    SIZE("intermediate_size", inner, NULL, CONFIG_REQUIRED, LARGEST_INNER),
+    SIZE("vocab_size", vocabulary, NULL, CONFIG_REQUIRED, LARGEST_VOCABULARY),
+    SIZE("max_position_embeddings", positions, NULL, CONFIG_REQUIRED, LARGEST_POSITIONS),
+    SIZE("type_vocab_size", types, NULL, 2, 1024),
+    SHARE("layer_norm_eps", epsilon, NULL, 1e-12, 1),
+    SHARE("hidden_dropout_prob", hidden_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("attention_probs_dropout_prob", attention_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
+    NO_KEY,
+};
+
+static const struct config_key distilbert_keys[] = {
+    SIZE("n_layers", layers, "num_hidden_layers", CONFIG_REQUIRED, LARGEST_LAYERS),
+    SIZE("dim", width, "hidden_size", CONFIG_REQUIRED, LARGEST_WIDTH),
+    SIZE("n_heads", heads, "num_attention_heads", CONFIG_REQUIRED, 1024),
+    SIZE("hidden_dim", inner, "intermediate_size", CONFIG_REQUIRED, LARGEST_INNER),
+    SIZE("vocab_size", vocabulary, NULL, CONFIG_REQUIRED, LARGEST_VOCABULARY),
+    SIZE("max_position_embeddings", positions, NULL, CONFIG_REQUIRED, LARGEST_POSITIONS),
+    SHARE("layer_norm_eps", epsilon, NULL, 1e-12, 1),
+    SHARE("dropout", hidden_dropout, "hidden_dropout_prob", 0.1, LARGEST_DROPOUT),
+    SHARE("attention_dropout", attention_dropout, "attention_probs_dropout_prob", 0.1, LARGEST_DROPOUT),
+    SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
+    NO_KEY,
+};
+
+#define WEIGHT TENSOR_DECAYS
+#define BIAS TENSOR_BIAS
+#define NORM 0
+#define NEXT TENSOR_ADJACENT
+#define NO_ROW                                                                                                                   \
+    {                                                                                                                            \
+        ROLE_COUNT, NULL, "", 0                                                                                                  \
+    }
+
+static const struct tensor_row bert_embedding[] = {
+    {ROLE_POSITIONS, "embeddings.position_embeddings.weight", "PE", WEIGHT},
+    {ROLE_TYPES, "embeddings.token_type_embeddings.weight", "YE", WEIGHT},
+    {ROLE_EMBEDDING_NORM, "embeddings.LayerNorm.weight", "E", NORM},
+    {ROLE_EMBEDDING_NORM, "embeddings.LayerNorm.bias", "E", BIAS},
+    {ROLE_EMBEDDING_PROJECTION, "embeddings_project.weight", "CJ", WEIGHT},
+    {ROLE_EMBEDDING_PROJECTION, "embeddings_project.bias", "K", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row bert_layer[] = {
+    {ROLE_QUERY, "attention.self.query.weight", "CC", WEIGHT},
+    {ROLE_KEY, "attention.self.key.weight", "CC", WEIGHT | NEXT},
+    {ROLE_VALUE, "attention.self.value.weight", "CC", WEIGHT | NEXT},
+    {ROLE_QUERY, "attention.self.query.bias", "C", BIAS},
+    {ROLE_KEY, "attention.self.key.bias", "C", BIAS | NEXT},
+    {ROLE_VALUE, "attention.self.value.bias", "C", BIAS | NEXT},
+    {ROLE_ATTENTION_OUTPUT, "attention.output.dense.weight", "CC", WEIGHT},
+    {ROLE_ATTENTION_OUTPUT, "attention.output.dense.bias", "C", BIAS},
+    {ROLE_ATTENTION_NORM, "attention.output.LayerNorm.weight", "C", NORM},
+    {ROLE_ATTENTION_NORM, "attention.output.LayerNorm.bias", "C", BIAS},
+    {ROLE_INNER, "intermediate.dense.weight", "FC", WEIGHT},
+    {ROLE_INNER, "intermediate.dense.bias", "F", BIAS},
+    {ROLE_OUTPUT, "output.dense.weight", "CF", WEIGHT},
+    {ROLE_OUTPUT, "output.dense.bias", "C", BIAS},
+    {ROLE_OUTPUT_NORM, "output.LayerNorm.weight", "C", NORM},
+    {ROLE_OUTPUT_NORM, "output.LayerNorm.bias", "C", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row bert_head[] = {
+    {ROLE_HEAD_LINEAR, "bert.pooler.dense.weight", "CC", WEIGHT},
+    {ROLE_HEAD_LINEAR, "bert.pooler.dense.bias", "C", BIAS},
+    {ROLE_CLASSIFIER, "classifier.weight", "LC", WEIGHT},
+    {ROLE_CLASSIFIER, "classifier.bias", "L", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row roberta_head[] = {
+    {ROLE_HEAD_LINEAR, "classifier.dense.weight", "CC", WEIGHT},
+    {ROLE_HEAD_LINEAR, "classifier.dense.bias", "C", BIAS},
+    {ROLE_CLASSIFIER, "classifier.out_proj.weight", "LC", WEIGHT},
+    {ROLE_CLASSIFIER, "classifier.out_proj.bias", "L", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row distilbert_layer[] = {
+    {ROLE_QUERY, "attention.q_lin.weight", "CC", WEIGHT},
+    {ROLE_KEY, "attention.k_lin.weight", "CC", WEIGHT | NEXT},
+    {ROLE_VALUE, "attention.v_lin.weight", "CC", WEIGHT | NEXT},
+    {ROLE_QUERY, "attention.q_lin.bias", "C", BIAS},
+    {ROLE_KEY, "attention.k_lin.bias", "C", BIAS | NEXT},
+    {ROLE_VALUE, "attention.v_lin.bias", "C", BIAS | NEXT},
+    {ROLE_ATTENTION_OUTPUT, "attention.out_lin.weight", "CC", WEIGHT},
+    {ROLE_ATTENTION_OUTPUT, "attention.out_lin.bias", "C", BIAS},
+    {ROLE_ATTENTION_NORM, "sa_layer_norm.weight", "C", NORM},
+    {ROLE_ATTENTION_NORM, "sa_layer_norm.bias", "C", BIAS},
+    {ROLE_INNER, "ffn.lin1.weight", "FC", WEIGHT},
+    {ROLE_INNER, "ffn.lin1.bias", "F", BIAS},
+    {ROLE_OUTPUT, "ffn.lin2.weight", "CF", WEIGHT},
+    {ROLE_OUTPUT, "ffn.lin2.bias", "C", BIAS},
+    {ROLE_OUTPUT_NORM, "output_layer_norm.weight", "C", NORM},
+    {ROLE_OUTPUT_NORM, "output_layer_norm.bias", "C", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row distilbert_head[] = {
+    {ROLE_HEAD_LINEAR, "pre_classifier.weight", "CC", WEIGHT},
+    {ROLE_HEAD_LINEAR, "pre_classifier.bias", "C", BIAS},
+    {ROLE_CLASSIFIER, "classifier.weight", "LC", WEIGHT},
+    {ROLE_CLASSIFIER, "classifier.bias", "L", BIAS},
+    NO_ROW,
+};
+
+#define BERT_WORDS "embeddings.word_embeddings.weight"
+#define BERT_TARGETS                                                                                                             \
+    {                                                                                                                            \
+        "query", "key", "value", "dense"                                                                                         \
+    }
+#define ROBERTA(type, class)                                                                                                     \
+    {                                                                                                                            \
+        .model_type = type, .class_prefix = class, .prefix = "roberta.", .layer_prefix = "encoder.layer.%u.",                    \
+        .words = BERT_WORDS, .keys = roberta_keys, .activation_key = "hidden_act", .head_dropout_key = "classifier_dropout",     \
+        .head_dropout = NAN, .embedding = bert_embedding, .layer = bert_layer, .head = roberta_head,                             \
+        .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}}, .positions = POSITIONS_AFTER_PAD,             \
+        .lora_targets = BERT_TARGETS                                                                                             \
+    }
+
+const struct model_family model_families[] = {
+    {.model_type = "bert",
+     .class_prefix = "Bert",
+     .prefix = "bert.",
+     .layer_prefix = "encoder.layer.%u.",
+     .words = BERT_WORDS,
+     .keys = bert_keys,
+     .activation_key = "hidden_act",
+     .head_dropout_key = "classifier_dropout",
+     .head_dropout = NAN,
+     .embedding = bert_embedding,
+     .layer = bert_layer,
+     .head = bert_head,
+     .steps = {{HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}},
+     .pair_types = true,
+     .lora_targets = BERT_TARGETS},
+    {.model_type = "distilbert",
+     .class_prefix = "DistilBert",
+     .prefix = "distilbert.",
+     .layer_prefix = "transformer.layer.%u.",
+     .words = BERT_WORDS,
+     .keys = distilbert_keys,
+     .activation_key = "activation",
+     .head_dropout_key = "seq_classif_dropout",
+     .head_dropout = 0.2,
+     .embedding = bert_embedding,
+     .layer = distilbert_layer,
+     .head = distilbert_head,
+     .steps = {{HEAD_LINEAR, ACTIVATION_RELU}, {HEAD_DROPOUT}},
+     .plain_attention_output = true,
+     .lora_targets = {"q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"}},
+    ROBERTA("roberta", "Roberta"),
+    ROBERTA("xlm-roberta", "XLMRoberta"),
+    ROBERTA("camembert", "Camembert"),
+    {.model_type = "electra",
+     .class_prefix = "Electra",
+     .prefix = "electra.",
+     .layer_prefix = "encoder.layer.%u.",
+     .words = BERT_WORDS,
+     .keys = electra_keys,
+     .activation_key = "hidden_act",
+     .head_dropout_key = "classifier_dropout",
+     .head_dropout = NAN,
+     .embedding = bert_embedding,
+     .layer = bert_layer,
+     .head = roberta_head,
+     .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_DROPOUT}},
+     .pair_types = true,
+     .lora_targets = BERT_TARGETS},
+    {NULL},
+};
+
+const struct model_family *model_family_of(const struct model_config *c)
+{
+    return &model_families[c->family];
+}
+
+const char *model_family_classifier(const struct model_family *f)
+{
+    const struct tensor_row *row = f->head;
+    while (row->role != ROLE_CLASSIFIER || row->flags & TENSOR_BIAS)
+        row++;
+    return row->name;
+}
+
+void model_family_names(char *to, size_t size)
+{
+    size_t used = 0;
+    for (const struct model_family *f = model_families; f->model_type && used < size; f++)
+        used += (size_t)snprintf(to + used, size - used, "%s%s", used ? ", " : "", f->model_type);
+}
+
+const char *model_family_key(const struct model_family *f, size_t field)
+{
+    for (const struct config_key *k = f->keys; k->name; k++)
+        if (k->field == field)
+            return k->name;
+    return NULL;
+}

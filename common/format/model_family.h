@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The supported model families, a row each: how config.json spells what the network needs, which tensors the weights hold, and in
+ * which order the parts of the network work. A family whose parts are all there is added by a row here and nothing else; see
+ * docs/architecture.md. */
+#pragma once
+
+#include "common/format/model_config.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a tensor is to the network. Of a linear map or a norm the weight and the bias have the same role. */
+enum tensor_role {
+    ROLE_WORDS,
+    ROLE_POSITIONS,
+    ROLE_TYPES,
+    ROLE_EMBEDDING_NORM,
+    ROLE_EMBEDDING_PROJECTION, /* from the width of the embeddings to that of the layers */
+    ROLE_QUERY,                /* the first of three adjacent ones: (3C,C) is one matrix, so are the biases */
+    ROLE_KEY,
+    ROLE_VALUE,
+    ROLE_ATTENTION_OUTPUT,
+    ROLE_ATTENTION_NORM,
+    ROLE_INNER,
+    ROLE_OUTPUT,
+    ROLE_OUTPUT_NORM,
+    ROLE_HEAD_LINEAR,
+    ROLE_CLASSIFIER,
+    ROLE_COUNT
+};
+
+enum tensor_flags {
+    TENSOR_DECAYS = 1,   /* AdamW's weight decay: not biases, not norms */
+    TENSOR_ADJACENT = 2, /* no gap before it */
+    TENSOR_BIAS = 4,
+};
+
+/* shape: letters of the configuration. C width, E width of the embeddings, F inner, V words, P positions, Y types, L labels; J is
+ * E, and K is C, where these two differ, else 0. A tensor with a size of 0 is absent. */
+struct tensor_row {
+    enum tensor_role role;
+    const char *name; /* NULL ends the list; behind the family's prefix, in a layer also behind its layer_prefix */
+    char shape[3];
+    unsigned flags;
+};
+
+/* A number of config.json. */
+struct config_key {
+    const char *name, *also; /* also: another spelling, or NULL */
+    size_t field;            /* offset in struct model_config: uint32_t if whole, else float */
+    double standard;         /* transformers' default for an absent key; NAN: the key must be there */
+    double least, most;
+    bool whole;
+};
+
+#define CONFIG_REQUIRED NAN
+
+/* What stands between the pooled vectors (B,C) and the classifier, in order. */
+enum head_step_kind { HEAD_END, HEAD_LINEAR, HEAD_DROPOUT };
+
+struct head_step {
+    enum head_step_kind kind;
+    enum activation activation; /* behind the linear map */
+};
+
+#define HEAD_STEPS 4
+
+enum position_count {
+    POSITIONS_FROM_ZERO,
+    POSITIONS_AFTER_PAD, /* RoBERTa: from pad_token_id + 1, and only tokens other than padding count */
+};
+
+struct model_family {
+    const char *model_type;
+    const char *class_prefix; /* transformers' class for this task is that and "ForSequenceClassification" */
+    const char *prefix;       /* "bert." */
+    const char *layer_prefix; /* behind the prefix: "encoder.layer.%u." */
+    const char *words;        /* behind the prefix */
+    const struct config_key *keys;
+    const char *activation_key; /* of the feed-forward part */
+    const char *head_dropout_key;
+    double head_dropout;                        /* where that is absent or null; NAN: as hidden_dropout */
+    const struct tensor_row *embedding, *layer; /* names behind the prefixes */
+    const struct tensor_row *head;              /* names in full */
+    struct head_step steps[HEAD_STEPS];         /* up to HEAD_END */
+    enum position_count positions;
+    bool pair_types;             /* the second text of a pair has type 1 */
+    bool plain_attention_output; /* no dropout behind the attention's output map */
+    const char *lora_targets[8]; /* default modules of an adapter: all linear maps of a layer */
+};
+
+extern const struct model_family model_families[]; /* up to model_type NULL */
+const struct model_family *model_family_of(const struct model_config *c);
+/* Of the classifier's weight, as transformers names it. */
+const char *model_family_classifier(const struct model_family *f);
+void model_family_names(char *to, size_t size); /* "bert, distilbert, ...", for messages */
+/* The key of config.json for that field of struct model_config (its offset), in the usual spelling; NULL: none. */
+const char *model_family_key(const struct model_family *f, size_t field);
