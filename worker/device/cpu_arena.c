@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns how the loops over long arrays are divided among the cpu device's threads: optimiser, activations backward. */
+/* Owns how the loops over long arrays are divided among the cpu device's threads: optimiser, activations. */
 #include "worker/device/cpu_device.h"
 
 #define BLOCK ((size_t)1 << 14) /* elements */
@@ -94,4 +94,24 @@ void cpu_activation_backward(struct device *d, device_memory dpre, device_memory
         k->activation_backward(act_at(d, dpre, at), act_at(d, y, at), act_at(d, dy, at), act_at(d, pre, at), activation,
                                block_size(i, n));
     }
+}
+
+#define TOKENS 16 /* of a gated activation */
+
+void cpu_gated_forward(struct device *d, device_memory y, device_memory pre, enum activation activation, size_t N, size_t F)
+{
+    const struct kernels *k = cpu_of(d)->kernels;
+#pragma omp parallel for num_threads(d->threads) schedule(static) if (N > TOKENS)
+    for (size_t i = 0; i < N; i += TOKENS)
+        k->gated_forward(act_at(d, y, i * F), act_at(d, pre, i * 2 * F), activation, N - i < TOKENS ? N - i : TOKENS, F);
+}
+
+void cpu_gated_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,
+                        enum activation activation, size_t N, size_t F)
+{
+    const struct kernels *k = cpu_of(d)->kernels;
+#pragma omp parallel for num_threads(d->threads) schedule(static) if (N > TOKENS)
+    for (size_t i = 0; i < N; i += TOKENS)
+        k->gated_backward(act_at(d, dpre, i * 2 * F), act_at(d, y, i * F), act_at(d, dy, i * F), act_at(d, pre, i * 2 * F),
+                          activation, N - i < TOKENS ? N - i : TOKENS, F);
 }

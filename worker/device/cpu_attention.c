@@ -18,7 +18,7 @@ static size_t longest_row(const int32_t *offsets, size_t B)
 static void each_head(struct cpu *c, const struct attention *a,
                       void (*kernel)(const struct attention *a, size_t row, size_t head, void *scratch), size_t B)
 {
-    size_t bytes = (c->kernels->attention_scratch(longest_row(a->offsets, B), a->D) + 4095) / 4096 * 4096 + 64;
+    size_t bytes = (c->kernels->attention_scratch(longest_row(a->offsets, B), a->D, a->window.half) + 4095) / 4096 * 4096 + 64;
     char *scratch = cpu_scratch(c, SCRATCH_ATTENTION, bytes * (size_t)c->base.threads);
     if (!scratch)
         return;
@@ -84,25 +84,41 @@ static void backward(struct cpu *c, struct attention *a, device_memory dy, devic
     each_head(c, a, c->kernels->attention_backward, B);
 }
 
-void cpu_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
-                           const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+void cpu_window_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
+                                  device_memory offsets, const struct attention_window *window, const struct dropout *dropout,
+                                  size_t B, size_t T, size_t H, size_t D)
 {
     struct attention a = all_queries(cpu_of(d), qkv, T, H, D);
-    d->flops += attention_flops(offsets, B, H * D, 4);
+    a.window = *window;
+    d->flops += window_attention_flops(offsets, window, B, H * D, 4);
     forward(cpu_of(d), &a, y, log_sum, offsets, dropout, B);
 }
 
-void cpu_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
-                            device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
-                            size_t H, size_t D)
+void cpu_window_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
+                                   device_memory log_sum, device_memory offsets, const struct attention_window *window,
+                                   const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
     struct cpu *c = cpu_of(d);
     struct attention a = all_queries(c, qkv, T, H, D);
     a.dq = host_pointer(dqkv);
     a.dk = beside(c, dqkv, H * D);
     a.dv = beside(c, dqkv, 2 * H * D);
-    d->flops += attention_flops(offsets, B, H * D, 8);
+    a.window = *window;
+    d->flops += window_attention_flops(offsets, window, B, H * D, 8);
     backward(c, &a, dy, y, log_sum, offsets, dropout, B);
+}
+
+void cpu_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
+                           const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    cpu_window_attention_forward(d, y, log_sum, qkv, offsets, &(struct attention_window){0}, dropout, B, T, H, D);
+}
+
+void cpu_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
+                            device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
+                            size_t H, size_t D)
+{
+    cpu_window_attention_backward(d, dqkv, dy, y, qkv, log_sum, offsets, &(struct attention_window){0}, dropout, B, T, H, D);
 }
 
 void cpu_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory kv,

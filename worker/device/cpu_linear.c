@@ -142,7 +142,7 @@ static int forward_panel(struct cpu *c, const void *work, struct share rows, str
     size_t at = rows.from * f->O + columns.from;
     struct epilogue e = {.y = act_at(c, f->y, at),
                          .pre = act_at(c, f->pre, at),
-                         .bias = f->bias + columns.from,
+                         .bias = f->bias ? f->bias + columns.from : NULL,
                          .activation = f->activation,
                          .rows = rows.count,
                          .columns = columns.count,
@@ -268,7 +268,8 @@ static int weight_tile(struct cpu *c, const struct backward *b, struct tile t, s
 static int backward_part(struct cpu *c, const struct backward *b, size_t part)
 {
     struct share bias = share_of(b->O, part, (size_t)c->base.threads, 32);
-    c->kernels->column_sums(b->dbias, host_pointer(b->dy_stored), b->N, b->O, bias.from, bias.from + bias.count);
+    if (b->dbias)
+        c->kernels->column_sums(b->dbias, host_pointer(b->dy_stored), b->N, b->O, bias.from, bias.from + bias.count);
     int failed = b->dx.address ? run_panels(c, input_panel, b, tile_of(grid_of(c, b->N), part, b->N, b->K), part) : 0;
     return failed ? failed : weight_tile(c, b, tile_of(grid_of(c, b->O), part, b->O, b->K), part);
 }

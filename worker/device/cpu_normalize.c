@@ -72,6 +72,14 @@ void cpu_normalize_forward(struct device *d, device_memory y, device_memory sum,
         c->kernels->normalize(&l, host_pointer(x), host_pointer(z), i * CHUNK, chunk_end(i, N));
 }
 
+/* y (C) = sum of parts, 2 C apart. */
+static void sum_parts(const struct cpu *c, device_memory y, const float *parts, size_t count, size_t C)
+{
+    memset(host_f32(y), 0, C * sizeof(float));
+    for (size_t i = 0; i < count; i++)
+        c->kernels->add(host_f32(y), parts + i * 2 * C, C);
+}
+
 /* Rows' gradients, and dgamma, dbeta as sums over chunks. */
 static void norm_gradients(struct cpu *c, const struct norm_gradient *g, device_memory dgamma, device_memory dbeta, size_t N)
 {
@@ -84,17 +92,14 @@ static void norm_gradients(struct cpu *c, const struct norm_gradient *g, device_
         memset(parts + i * 2 * C, 0, 2 * C * sizeof *parts);
         c->kernels->normalize_backward(g, parts + i * 2 * C, parts + i * 2 * C + C, i * CHUNK, chunk_end(i, N));
     }
-    memset(host_f32(dgamma), 0, C * sizeof(float));
-    memset(host_f32(dbeta), 0, C * sizeof(float));
-    for (size_t i = 0; i < chunks; i++) {
-        c->kernels->add(host_f32(dgamma), parts + i * 2 * C, C);
-        c->kernels->add(host_f32(dbeta), parts + i * 2 * C + C, C);
-    }
+    sum_parts(c, dgamma, parts, chunks, C);
+    if (dbeta.address)
+        sum_parts(c, dbeta, parts + C, chunks, C);
 }
 
-void cpu_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma, device_memory dbeta,
-                            device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,
-                            const struct dropout *dropout, size_t N, size_t C)
+static void norm_backward(struct device *d, bool add, device_memory dx, device_memory dz, device_memory dgamma,
+                          device_memory dbeta, device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,
+                          const struct dropout *dropout, size_t N, size_t C)
 {
     struct mask m;
     const struct norm_gradient g = {.dx = host_pointer(dx),
@@ -104,15 +109,32 @@ void cpu_normalize_backward(struct device *d, device_memory dx, device_memory dz
                                     .statistics = host_f32(statistics),
                                     .gamma = host_f32(gamma),
                                     .before = mask_of(&m, dropout),
-                                    .C = C};
+                                    .C = C,
+                                    .add = add};
     if (width_fits(cpu_of(d), C))
         norm_gradients(cpu_of(d), &g, dgamma, dbeta, N);
+}
+
+void cpu_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma, device_memory dbeta,
+                            device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,
+                            const struct dropout *dropout, size_t N, size_t C)
+{
+    norm_backward(d, false, dx, dz, dgamma, dbeta, dy, sum, statistics, gamma, dropout, N, C);
+}
+
+void cpu_residual_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma,
+                                     device_memory dbeta, device_memory dy, device_memory sum, device_memory statistics,
+                                     device_memory gamma, const struct dropout *dropout, size_t N, size_t C)
+{
+    norm_backward(d, true, dx, dz, dgamma, dbeta, dy, sum, statistics, gamma, dropout, N, C);
 }
 
 /* Each thread has channels of its own and takes tokens in order: no two add to one place, and the order is always the same. */
 static void scatter(struct cpu *c, device_memory to, device_memory from, device_memory places, size_t rows, size_t T, size_t C)
 {
     size_t parts = (C + 63) / 64;
+    if (!to.address)
+        return;
     host_zero(&c->base, to, rows * C * sizeof(float));
 #pragma omp parallel for num_threads(c->base.threads) schedule(static)
     for (size_t i = 0; i < parts; i++)

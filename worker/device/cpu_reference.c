@@ -23,7 +23,13 @@ struct query {
     size_t number, first, n, head, H, D; /* number: of the query among all */
     bool first_only;
     const struct dropout *dropout;
+    const struct attention_window *window; /* NULL: all tokens are seen */
 };
+
+static bool query_sees(const struct query *a, size_t j)
+{
+    return a->first_only || window_sees(a->window, a->number - a->first, j);
+}
 
 static struct query all_queries(const struct device *d, device_memory qkv, size_t H, size_t D)
 {
@@ -60,9 +66,11 @@ static double query_log_sum(const struct query *a)
 {
     double max = -INFINITY, sum = 0;
     for (size_t j = 0; j < a->n; j++)
-        max = fmax(max, query_score(a, j));
+        if (query_sees(a, j))
+            max = fmax(max, query_score(a, j));
     for (size_t j = 0; j < a->n; j++)
-        sum += exp(query_score(a, j) - max);
+        if (query_sees(a, j))
+            sum += exp(query_score(a, j) - max);
     return max + log(sum);
 }
 
@@ -71,7 +79,8 @@ static void query_forward(const struct query *a, device_memory y, double log_sum
     for (size_t i = 0; i < a->D; i++) {
         double sum = 0;
         for (size_t j = 0; j < a->n; j++)
-            sum += exp(query_score(a, j) - log_sum) * query_dropout(a, j) * element(a, a->v, a->first + j, i);
+            if (query_sees(a, j))
+                sum += exp(query_score(a, j) - log_sum) * query_dropout(a, j) * element(a, a->v, a->first + j, i);
         act_put(a->d, y, (a->number * a->H + a->head) * a->D + i, (float)sum);
     }
 }
@@ -105,14 +114,23 @@ static void visit_forward(const struct query *a, void *context)
     query_forward(a, f->y, log_sum);
 }
 
+void reference_window_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
+                                        device_memory offsets, const struct attention_window *window,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    d->flops += window_attention_flops(offsets, window, B, H * D, 4);
+    struct query a = all_queries(d, qkv, H, D);
+    a.dropout = dropout;
+    a.window = window;
+    struct forward f = {y, host_f32(log_sum), T};
+    each_query(&a, offsets, B, visit_forward, &f);
+}
+
 void reference_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
                                  device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
 {
-    d->flops += attention_flops(offsets, B, H * D, 4);
-    struct query a = all_queries(d, qkv, H, D);
-    a.dropout = dropout;
-    struct forward f = {y, host_f32(log_sum), T};
-    each_query(&a, offsets, B, visit_forward, &f);
+    const struct attention_window all = {0};
+    reference_window_attention_forward(d, y, log_sum, qkv, offsets, &all, dropout, B, T, H, D);
 }
 
 void reference_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
@@ -143,6 +161,8 @@ static void visit_backward(const struct query *a, void *context)
     const struct vectors dy = {b->dy, a->H * a->D};
     for (int pass = 0; pass < 2; pass++)
         for (size_t j = 0; j < a->n; j++) {
+            if (!query_sees(a, j))
+                continue;
             double p = exp(query_score(a, j) - log_sum), m = query_dropout(a, j), dp = 0;
             for (size_t i = 0; i < a->D; i++)
                 dp += m * element(a, dy, a->number, i) * element(a, a->v, a->first + j, i);
@@ -165,20 +185,30 @@ static void put_all(struct device *d, device_memory to, const double *from, size
         act_put(d, to, i, (float)from[i]);
 }
 
-void reference_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
-                                  device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
-                                  size_t H, size_t D)
+void reference_window_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y,
+                                         device_memory qkv, device_memory log_sum, device_memory offsets,
+                                         const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T,
+                                         size_t H, size_t D)
 {
     (void)y; /* others take sum of p dp from it: it is dy . y */
     size_t C = H * D;
     struct query a = all_queries(d, qkv, H, D);
     a.dropout = dropout;
-    d->flops += attention_flops(offsets, B, C, 8);
+    a.window = window;
+    d->flops += window_attention_flops(offsets, window, B, C, 8);
     double *sums = allocate(T * 3 * C, sizeof *sums);
     struct backward b = {dy, host_f32(log_sum), T, sums, sums + C, sums + 2 * C};
     each_query(&a, offsets, B, visit_backward, &b);
     put_all(d, dqkv, sums, T * 3 * C);
     free(sums);
+}
+
+void reference_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
+                                  device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
+                                  size_t H, size_t D)
+{
+    const struct attention_window all = {0};
+    reference_window_attention_backward(d, dqkv, dy, y, qkv, log_sum, offsets, &all, dropout, B, T, H, D);
 }
 
 void reference_first_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
@@ -221,14 +251,23 @@ static const struct device_operations operations = {
     .linear_forward = reference_linear_forward,
     .linear_backward = reference_linear_backward,
     .activation_backward = reference_activation_backward,
+    .gated_forward = reference_gated_forward,
+    .gated_backward = reference_gated_backward,
+    .rotate = reference_rotate,
+    .window_attention_forward = reference_window_attention_forward,
+    .window_attention_backward = reference_window_attention_backward,
     .attention_forward = reference_attention_forward,
     .attention_backward = reference_attention_backward,
     .first_attention_forward = reference_first_attention_forward,
     .first_attention_backward = reference_first_attention_backward,
     .normalize_forward = reference_normalize_forward,
     .normalize_backward = reference_normalize_backward,
+    .residual_normalize_backward = reference_residual_normalize_backward,
     .first_tokens = reference_first_tokens,
     .first_tokens_backward = reference_first_tokens_backward,
+    .replace_first_tokens = reference_replace_first_tokens,
+    .mean_tokens = reference_mean_tokens,
+    .mean_tokens_backward = reference_mean_tokens_backward,
     .dropout_apply = reference_dropout_apply,
     .classifier_forward = reference_classifier_forward,
     .classifier_backward = reference_classifier_backward,

@@ -45,6 +45,28 @@ void reference_first_attention_backward(struct device *d, device_memory dq, devi
                                         device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
                                         const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
 
+void reference_gated_forward(struct device *d, device_memory y, device_memory pre, enum activation activation, size_t N,
+                             size_t F);
+void reference_gated_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,
+                              enum activation activation, size_t N, size_t F);
+void reference_rotate(struct device *d, device_memory x, device_memory positions, float theta, int backward, size_t T,
+                      size_t heads, size_t D, size_t stride);
+void reference_window_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
+                                        device_memory offsets, const struct attention_window *window,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+void reference_window_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y,
+                                         device_memory qkv, device_memory log_sum, device_memory offsets,
+                                         const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T,
+                                         size_t H, size_t D);
+void reference_residual_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma,
+                                           device_memory dbeta, device_memory dy, device_memory sum, device_memory statistics,
+                                           device_memory gamma, const struct dropout *dropout, size_t N, size_t C);
+void reference_mean_tokens(struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C);
+void reference_mean_tokens_backward(struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B,
+                                    size_t C);
+void reference_replace_first_tokens(struct device *d, device_memory x, device_memory y, device_memory offsets, size_t B,
+                                    size_t C);
+
 void reference_first_tokens(struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C);
 void reference_first_tokens_backward(struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B,
                                      size_t T, size_t C);

@@ -23,6 +23,39 @@ void reference_first_tokens_backward(struct device *d, device_memory dx, device_
         memcpy((char *)host_pointer(dx) + (size_t)host_i32(offsets)[b] * bytes, (char *)host_pointer(dy) + b * bytes, bytes);
 }
 
+void reference_replace_first_tokens(struct device *d, device_memory x, device_memory y, device_memory offsets, size_t B, size_t C)
+{
+    size_t bytes = C * precision_bytes(d->precision);
+    for (size_t b = 0; b < B; b++) {
+        char *to = (char *)host_pointer(x) + (size_t)host_i32(offsets)[b] * bytes;
+        if (y.address)
+            memcpy(to, (char *)host_pointer(y) + b * bytes, bytes);
+        else
+            memset(to, 0, bytes);
+    }
+}
+
+void reference_mean_tokens(struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C)
+{
+    for (size_t i = 0; i < B * C; i++) {
+        size_t from = (size_t)host_i32(offsets)[i / C], to = (size_t)host_i32(offsets)[i / C + 1];
+        double sum = 0;
+        for (size_t t = from; t < to; t++)
+            sum += act_get(d, x, t * C + i % C);
+        act_put(d, y, i, (float)(sum / (double)(to - from)));
+    }
+}
+
+void reference_mean_tokens_backward(struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B,
+                                    size_t C)
+{
+    for (size_t i = 0; i < B * C; i++) {
+        size_t from = (size_t)host_i32(offsets)[i / C], to = (size_t)host_i32(offsets)[i / C + 1];
+        for (size_t t = from; t < to; t++)
+            act_put(d, dx, t * C + i % C, act_get(d, dy, i) / (float)(to - from));
+    }
+}
+
 void reference_classifier_forward(struct device *d, device_memory logits, device_memory x, device_memory w, device_memory bias,
                                   size_t B, size_t C, size_t L)
 {

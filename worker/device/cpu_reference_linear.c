@@ -69,7 +69,7 @@ void reference_linear_forward(struct device *d, device_memory y, device_memory p
     d->flops += 2.0 * (double)N * (double)K * (double)O;
     for (size_t n = 0; n < N; n++)
         for (size_t o = 0; o < O; o++) {
-            double sum = host_f32(bias)[o];
+            double sum = bias.address ? host_f32(bias)[o] : 0;
             for (size_t k = 0; k < K; k++)
                 sum += (double)act_get(d, x, n * K + k) * act_get(d, w, o * K + k);
             if (pre.address) {
@@ -96,7 +96,7 @@ void reference_linear_backward(struct device *d, device_memory dx, device_memory
             sum += (double)act_get(d, dy, n * O + i / K) * act_get(d, x, n * K + i % K);
         host_f32(dw)[i] = (float)sum;
     }
-    for (size_t o = 0; o < O; o++) {
+    for (size_t o = 0; dbias.address && o < O; o++) {
         double sum = 0;
         for (size_t n = 0; n < N; n++)
             sum += act_get(d, dy, n * O + o);
@@ -113,5 +113,41 @@ void reference_activation_backward(struct device *d, device_memory dpre, device_
             act_put(d, dpre, i, (float)(act_get(d, dy, i) * activations[activation].slope(x)));
         if (y.address)
             act_put(d, y, i, (float)activations[activation].again(x));
+    }
+}
+
+void reference_gated_forward(struct device *d, device_memory y, device_memory pre, enum activation activation, size_t N, size_t F)
+{
+    for (size_t i = 0; i < N * F; i++) {
+        size_t at = i / F * 2 * F + i % F;
+        act_put(d, y, i, (float)(activations[activation].forward(act_get(d, pre, at)) * act_get(d, pre, at + F)));
+    }
+}
+
+void reference_gated_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,
+                              enum activation activation, size_t N, size_t F)
+{
+    for (size_t i = 0; i < N * F; i++) {
+        size_t at = i / F * 2 * F + i % F;
+        double x = act_get(d, pre, at), gate = act_get(d, pre, at + F);
+        if (dpre.address) {
+            double g = act_get(d, dy, i);
+            act_put(d, dpre, at, (float)(g * gate * activations[activation].slope(x)));
+            act_put(d, dpre, at + F, (float)(g * activations[activation].forward(x)));
+        }
+        if (y.address)
+            act_put(d, y, i, (float)(activations[activation].forward(x) * gate));
+    }
+}
+
+void reference_rotate(struct device *d, device_memory x, device_memory positions, float theta, int backward, size_t T,
+                      size_t heads, size_t D, size_t stride)
+{
+    for (size_t i = 0; i < T * heads * (D / 2); i++) {
+        size_t t = i / (D / 2) / heads, pair = i % (D / 2), at = t * stride + i / (D / 2) % heads * D + pair;
+        float frequency = 1 / powf(theta, (float)(2 * pair) / (float)D), angle = (float)host_i32(positions)[t] * frequency;
+        double a = act_get(d, x, at), b = act_get(d, x, at + D / 2), c = cos(angle), s = backward ? -sin(angle) : sin(angle);
+        act_put(d, x, at, (float)(a * c - b * s));
+        act_put(d, x, at + D / 2, (float)(b * c + a * s));
     }
 }

@@ -24,21 +24,30 @@ static double normalized(const struct device *d, device_memory sum, size_t i, co
     return ((double)act_get(d, sum, i) - statistics[0]) * statistics[1];
 }
 
+static double affine(double normalized, device_memory gamma, device_memory beta, size_t c)
+{
+    return normalized * host_f32(gamma)[c] + (beta.address ? host_f32(beta)[c] : 0);
+}
+
+/* What token t adds to a sum from a table, which may be absent. */
+static float table_at(device_memory table, device_memory places, size_t t, size_t c, size_t C)
+{
+    return table.address ? host_f32(table)[(size_t)host_i32(places)[t] * C + c] : 0;
+}
+
 void reference_embedding_forward(struct device *d, device_memory y, device_memory sum, device_memory statistics,
                                  device_memory ids, device_memory positions, device_memory types, device_memory word,
                                  device_memory position, device_memory type, device_memory gamma, device_memory beta,
                                  float epsilon, const struct dropout *dropout, size_t T, size_t C)
 {
     for (size_t t = 0; t < T; t++) {
-        const float *w = host_f32(word) + (size_t)host_i32(ids)[t] * C,
-                    *p = host_f32(position) + (size_t)host_i32(positions)[t] * C,
-                    *k = host_f32(type) + (size_t)host_i32(types)[t] * C;
+        const float *w = host_f32(word) + (size_t)host_i32(ids)[t] * C;
         float *s = host_f32(statistics) + 2 * t;
         for (size_t c = 0; c < C; c++)
-            act_put(d, sum, t * C + c, w[c] + p[c] + k[c]);
+            act_put(d, sum, t * C + c, w[c] + table_at(position, positions, t, c, C) + table_at(type, types, t, c, C));
         moments(d, sum, t, C, epsilon, s);
         for (size_t c = 0; c < C; c++) {
-            double out = normalized(d, sum, t * C + c, s) * host_f32(gamma)[c] + host_f32(beta)[c];
+            double out = affine(normalized(d, sum, t * C + c, s), gamma, beta, c);
             act_put(d, y, t * C + c, (float)(out * dropout_factor(dropout, t, (uint32_t)c)));
         }
     }
@@ -56,7 +65,8 @@ static void affine_backward(const struct device *d, device_memory dgamma, device
             b += out;
         }
         host_f32(dgamma)[c] = (float)g;
-        host_f32(dbeta)[c] = (float)b;
+        if (dbeta.address)
+            host_f32(dbeta)[c] = (float)b;
     }
 }
 
@@ -93,16 +103,20 @@ void reference_embedding_backward(struct device *d, device_memory dword, device_
 {
     affine_backward(d, dgamma, dbeta, dy, sum, statistics, dropout, T, C);
     host_zero(d, dword, U * C * sizeof(float));
-    host_zero(d, dposition, P * C * sizeof(float));
-    host_zero(d, dtype, type_count * C * sizeof(float));
+    if (dposition.address)
+        host_zero(d, dposition, P * C * sizeof(float));
+    if (dtype.address)
+        host_zero(d, dtype, type_count * C * sizeof(float));
     for (size_t t = 0; t < T; t++) {
         const float *s = host_f32(statistics) + 2 * t;
         struct sum_gradient of = sum_gradient(d, dy, sum, s, gamma, dropout, t, C);
         for (size_t c = 0; c < C; c++) {
             float g = (float)sum_gradient_at(of, d, dy, sum, s, gamma, dropout, t, c, C);
             host_f32(dword)[(size_t)host_i32(slots)[t] * C + c] += g;
-            host_f32(dposition)[(size_t)host_i32(positions)[t] * C + c] += g;
-            host_f32(dtype)[(size_t)host_i32(types)[t] * C + c] += g;
+            if (dposition.address)
+                host_f32(dposition)[(size_t)host_i32(positions)[t] * C + c] += g;
+            if (dtype.address)
+                host_f32(dtype)[(size_t)host_i32(types)[t] * C + c] += g;
         }
     }
 }
@@ -117,7 +131,7 @@ void reference_normalize_forward(struct device *d, device_memory y, device_memor
             act_put(d, sum, i, act_get(d, x, i) + act_get(d, z, i) * dropout_factor(dropout, n, (uint32_t)(i - n * C)));
         moments(d, sum, n, C, epsilon, s);
         for (size_t c = 0; c < C; c++)
-            act_put(d, y, n * C + c, (float)(normalized(d, sum, n * C + c, s) * host_f32(gamma)[c] + host_f32(beta)[c]));
+            act_put(d, y, n * C + c, (float)affine(normalized(d, sum, n * C + c, s), gamma, beta, c));
     }
 }
 
@@ -131,6 +145,22 @@ void reference_normalize_backward(struct device *d, device_memory dx, device_mem
         struct sum_gradient of = sum_gradient(d, dy, sum, s, gamma, NULL, n, C);
         for (size_t c = 0; c < C; c++) { /* dx may be dy: each element is read before it is written */
             float g = (float)sum_gradient_at(of, d, dy, sum, s, gamma, NULL, n, c, C);
+            act_put(d, dx, n * C + c, g);
+            act_put(d, dz, n * C + c, g * dropout_factor(dropout, n, (uint32_t)c));
+        }
+    }
+}
+
+void reference_residual_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma,
+                                           device_memory dbeta, device_memory dy, device_memory sum, device_memory statistics,
+                                           device_memory gamma, const struct dropout *dropout, size_t N, size_t C)
+{
+    affine_backward(d, dgamma, dbeta, dy, sum, statistics, NULL, N, C);
+    for (size_t n = 0; n < N; n++) {
+        const float *s = host_f32(statistics) + 2 * n;
+        struct sum_gradient of = sum_gradient(d, dy, sum, s, gamma, NULL, n, C);
+        for (size_t c = 0; c < C; c++) {
+            float g = act_get(d, dx, n * C + c) + (float)sum_gradient_at(of, d, dy, sum, s, gamma, NULL, n, c, C);
             act_put(d, dx, n * C + c, g);
             act_put(d, dz, n * C + c, g * dropout_factor(dropout, n, (uint32_t)c));
         }

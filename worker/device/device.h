@@ -39,6 +39,13 @@ struct dropout {
     device_memory positions; /* i32 (N): its position in the row */
 };
 
+/* What a query of window_attention sees: tokens of its row that are `half` away or nearer; 0: all. first: the row's first, too.
+ */
+struct attention_window {
+    size_t half;
+    int first;
+};
+
 /* AdamW (Loshchilov, Hutter, 2019), as torch.optim.AdamW: p *= 1 - lr * decay; m, v as Adam;
  * p -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + eps), correction = 1 - beta^t.
  * The gradient is fma(g, scale, 0): scale carries 1 / (sum of weights) and the clip; adding 0 turns -0 into +0, so that an absent
@@ -68,14 +75,15 @@ struct device_operations {
     void (*destroy)(struct device *d);
 
     /* Embeddings: sum = word[ids] + position[positions] + type[types]; y = dropout(LayerNorm(sum)).
-     * statistics f32 (T,2): mean and 1/std. Tables are the f32 masters. */
+     * statistics f32 (T,2): mean and 1/std. Tables are the f32 masters. position, type and beta may be DEVICE_NOTHING: absent
+     * from the network; their gradients are DEVICE_NOTHING too. */
     void (*embedding_forward)(struct device *d, device_memory y /* act (T,C) = */, device_memory sum /* act (T,C) = */,
                               device_memory statistics /* = */, device_memory ids /* i32 (T) */, device_memory positions,
                               device_memory types, device_memory word /* f32 (V,C) */, device_memory position /* f32 (P,C) */,
                               device_memory type /* f32 (types,C) */, device_memory gamma, device_memory beta, float epsilon,
                               const struct dropout *dropout, size_t T, size_t C);
     /* dword is compact: token t adds to row slots[t] of (U,C). All five gradients are "=": written whole, zeros where nothing
-     * falls. */
+     * falls. dposition, dtype and dbeta may be DEVICE_NOTHING. */
     void (*embedding_backward)(struct device *d, device_memory dword /* f32 (U,C) = */, device_memory dposition /* f32 (P,C) = */,
                                device_memory dtype /* f32 (types,C) = */, device_memory dgamma, device_memory dbeta,
                                device_memory dy /* act (T,C), used as scratch */, device_memory sum, device_memory statistics,
@@ -84,11 +92,11 @@ struct device_operations {
                                size_t type_count);
 
     /* y = activation(pre), pre = x w^T + bias. pre may be DEVICE_NOTHING (inference), or y itself when activation is NONE.
-     * w is act: in bf16 the shadow copy of the master. */
+     * w is act: in bf16 the shadow copy of the master. bias may be DEVICE_NOTHING: none. */
     void (*linear_forward)(struct device *d, device_memory y /* act (N,O) = */, device_memory pre /* act (N,O) = */,
                            device_memory x /* act (N,K) */, device_memory w /* act (O,K) */, device_memory bias /* f32 (O) */,
                            enum activation activation, size_t N, size_t K, size_t O);
-    /* dx may be DEVICE_NOTHING; add_dx: dx += instead of =. dw, dbias are "=". */
+    /* dx may be DEVICE_NOTHING; add_dx: dx += instead of =. dw, dbias are "="; dbias may be DEVICE_NOTHING. */
     void (*linear_backward)(struct device *d, device_memory dx /* act (N,K) = or += */, device_memory dw /* f32 (O,K) = */,
                             device_memory dbias /* f32 (O) = */, device_memory dy /* act (N,O) */, device_memory x,
                             device_memory w, int add_dx, size_t N, size_t K, size_t O);
@@ -96,6 +104,20 @@ struct device_operations {
      * dy or pre. For TANH `pre` is the OUTPUT of tanh. */
     void (*activation_backward)(struct device *d, device_memory dpre /* act (n) = */, device_memory y /* act (n) = */,
                                 device_memory dy, device_memory pre, enum activation activation, size_t n);
+
+    /* Gated activation (Shazeer, 2020, GLU variants): pre holds for each token what is activated (F) and its gate (F);
+     * y = activation(activated) * gate. activation: not TANH. */
+    void (*gated_forward)(struct device *d, device_memory y /* act (N,F) = */, device_memory pre /* act (N,2F) */,
+                          enum activation activation, size_t N, size_t F);
+    /* y again; either of dpre and y may be DEVICE_NOTHING (dy too, without dpre). dpre may be pre. */
+    void (*gated_backward)(struct device *d, device_memory dpre /* act (N,2F) = */, device_memory y /* act (N,F) = */,
+                           device_memory dy /* act (N,F) */, device_memory pre, enum activation activation, size_t N, size_t F);
+
+    /* Rotary positions (Su et al., 2021, RoFormer), in place, halves of a head turned against each other as transformers does:
+     * of each token's vector, `stride` elements apart, the first `heads` heads of D (even) elements. Angle of pair i at position
+     * p: p theta^(-2i/D), in f32. backward: by the negative angle, which is the gradient's way. */
+    void (*rotate)(struct device *d, device_memory x /* act (T,stride) */, device_memory positions /* i32 (T) */, float theta,
+                   int backward, size_t T, size_t heads, size_t D, size_t stride);
 
     /* Self-attention within each row of the batch: softmax(q k^T / sqrt(D)), dropout, times v. qkv holds for each token q (C),
      * k (C), v (C); head h is columns h*D..h*D+D-1 of each. offsets i32 (B+1): first token of each row.
@@ -116,21 +138,48 @@ struct device_operations {
                                      device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H,
                                      size_t D);
 
-    /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be z. */
+    /* attention_forward, where a token sees only tokens `window->half` away or nearer (0: all, and then it is attention_forward's
+     * bits), and the first of the row too where window->first is set (once, if it is near anyway). Memory is linear in a row's
+     * length. */
+    void (*window_attention_forward)(struct device *d, device_memory y /* act (T,C) = */, device_memory log_sum /* = */,
+                                     device_memory qkv /* act (T,3C) */, device_memory offsets,
+                                     const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T,
+                                     size_t H, size_t D);
+    void (*window_attention_backward)(struct device *d, device_memory dqkv /* act (T,3C) = */, device_memory dy /* act (T,C) */,
+                                      device_memory y, device_memory qkv, device_memory log_sum, device_memory offsets,
+                                      const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T,
+                                      size_t H, size_t D);
+
+    /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be z. beta may be DEVICE_NOTHING: none. */
     void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,
                               device_memory statistics /* f32 (N,2) = */, device_memory x, device_memory z, device_memory gamma,
                               device_memory beta, float epsilon, const struct dropout *dropout, size_t N, size_t C);
-    /* dx: gradient of the residual x; dz: of z. dx may be dy. */
+    /* dx: gradient of the residual x; dz: of z. dx may be dy. dbeta may be DEVICE_NOTHING. */
     void (*normalize_backward)(struct device *d, device_memory dx /* act (N,C) = */, device_memory dz /* act (N,C) = */,
                                device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */, device_memory dy,
                                device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout,
                                size_t N, size_t C);
+
+    /* The same where the network goes on with sum, too, as in pre-norm layers: dx comes with the gradient of sum from there, and
+     * what comes through the norm is added to it. dx may not be dy. */
+    void (*residual_normalize_backward)(struct device *d, device_memory dx /* act (N,C) += */, device_memory dz /* act (N,C) = */,
+                                        device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */,
+                                        device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,
+                                        const struct dropout *dropout, size_t N, size_t C);
 
     /* First token of each row: y[b] = x[offsets[b]]; and back: dx = 0 everywhere else. */
     void (*first_tokens)(struct device *d, device_memory y /* act (B,C) = */, device_memory x /* act (T,C) */,
                          device_memory offsets, size_t B, size_t C);
     void (*first_tokens_backward)(struct device *d, device_memory dx /* act (T,C) = */, device_memory dy, device_memory offsets,
                                   size_t B, size_t T, size_t C);
+    /* x[offsets[b]] = y[b], or 0 where y is DEVICE_NOTHING; other tokens stay. */
+    void (*replace_first_tokens)(struct device *d, device_memory x /* act (T,C) */, device_memory y /* act (B,C) */,
+                                 device_memory offsets, size_t B, size_t C);
+    /* Mean of each row's tokens, and its gradient. */
+    void (*mean_tokens)(struct device *d, device_memory y /* act (B,C) = */, device_memory x /* act (T,C) */,
+                        device_memory offsets, size_t B, size_t C);
+    void (*mean_tokens_backward)(struct device *d, device_memory dx /* act (T,C) = */, device_memory dy, device_memory offsets,
+                                 size_t B, size_t C);
     void (*dropout_apply)(struct device *d, device_memory y /* act (N,C) =, may be x */, device_memory x,
                           const struct dropout *dropout, size_t N, size_t C); /* forward and backward alike */
 

@@ -154,6 +154,18 @@ GUARD(linear_backward, (struct device *d, device_memory dx, device_memory dw, de
       device_memory x, device_memory w, int add_dx, size_t N, size_t K, size_t O), dx, dw, dbias, dy, x, w, add_dx, N, K, O)
 GUARD(activation_backward, (struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre, enum
       activation activation, size_t n), dpre, y, dy, pre, activation, n)
+GUARD(gated_forward, (struct device *d, device_memory y, device_memory pre, enum activation activation, size_t N, size_t F), y,
+      pre, activation, N, F)
+GUARD(gated_backward, (struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre, enum
+      activation activation, size_t N, size_t F), dpre, y, dy, pre, activation, N, F)
+GUARD(rotate, (struct device *d, device_memory x, device_memory positions, float theta, int backward, size_t T, size_t heads,
+      size_t D, size_t stride), x, positions, theta, backward, T, heads, D, stride)
+GUARD(window_attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory
+      offsets, const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D), y, log_sum,
+      qkv, offsets, window, dropout, B, T, H, D)
+GUARD(window_attention_backward, (struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
+      device_memory log_sum, device_memory offsets, const struct attention_window *window, const struct dropout *dropout, size_t B, size_t
+      T, size_t H, size_t D), dqkv, dy, y, qkv, log_sum, offsets, window, dropout, B, T, H, D)
 GUARD(attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
       const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D), y, log_sum, qkv, offsets, dropout, B, T, H, D)
 GUARD(attention_backward, (struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
@@ -171,10 +183,19 @@ GUARD(normalize_forward, (struct device *d, device_memory y, device_memory sum, 
 GUARD(normalize_backward, (struct device *d, device_memory dx, device_memory dz, device_memory dgamma, device_memory dbeta,
       device_memory dy, device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout, size_t
       N, size_t C), dx, dz, dgamma, dbeta, dy, sum, statistics, gamma, dropout, N, C)
+GUARD(residual_normalize_backward, (struct device *d, device_memory dx, device_memory dz, device_memory dgamma, device_memory
+      dbeta, device_memory dy, device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout,
+      size_t N, size_t C), dx, dz, dgamma, dbeta, dy, sum, statistics, gamma, dropout, N, C)
 GUARD(first_tokens, (struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C), y, x,
       offsets, B, C)
 GUARD(first_tokens_backward, (struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B, size_t T,
       size_t C), dx, dy, offsets, B, T, C)
+GUARD(replace_first_tokens, (struct device *d, device_memory x, device_memory y, device_memory offsets, size_t B, size_t C), x, y,
+      offsets, B, C)
+GUARD(mean_tokens, (struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C), y, x,
+      offsets, B, C)
+GUARD(mean_tokens_backward, (struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B, size_t C),
+      dx, dy, offsets, B, C)
 GUARD(dropout_apply, (struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N, size_t C), y,
       x, dropout, N, C)
 GUARD(classifier_forward, (struct device *d, device_memory logits, device_memory x, device_memory w, device_memory bias, size_t
@@ -218,14 +239,23 @@ static const struct device_operations operations = {
     .linear_forward = guarded_linear_forward,
     .linear_backward = guarded_linear_backward,
     .activation_backward = guarded_activation_backward,
+    .gated_forward = guarded_gated_forward,
+    .gated_backward = guarded_gated_backward,
+    .rotate = guarded_rotate,
+    .window_attention_forward = guarded_window_attention_forward,
+    .window_attention_backward = guarded_window_attention_backward,
     .attention_forward = guarded_attention_forward,
     .attention_backward = guarded_attention_backward,
     .first_attention_forward = guarded_first_attention_forward,
     .first_attention_backward = guarded_first_attention_backward,
     .normalize_forward = guarded_normalize_forward,
     .normalize_backward = guarded_normalize_backward,
+    .residual_normalize_backward = guarded_residual_normalize_backward,
     .first_tokens = guarded_first_tokens,
     .first_tokens_backward = guarded_first_tokens_backward,
+    .replace_first_tokens = guarded_replace_first_tokens,
+    .mean_tokens = guarded_mean_tokens,
+    .mean_tokens_backward = guarded_mean_tokens_backward,
     .dropout_apply = guarded_dropout_apply,
     .classifier_forward = guarded_classifier_forward,
     .classifier_backward = guarded_classifier_backward,

@@ -68,3 +68,26 @@ static inline double first_attention_flops(device_memory offsets, size_t B, size
 {
     return each * (double)(host_i32(offsets)[B] - host_i32(offsets)[0]) * (double)C;
 }
+
+/* Whether query i of a row sees key j. */
+static inline bool window_sees(const struct attention_window *w, size_t i, size_t j)
+{
+    return !w || w->half == 0 || (i > j ? i - j : j - i) <= w->half || (w->first && j == 0);
+}
+
+/* As attention_flops, of the pairs that are seen. */
+static inline double window_attention_flops(device_memory offsets, const struct attention_window *w, size_t B, size_t C,
+                                            double each)
+{
+    double pairs = 0;
+    if (w->half == 0)
+        return attention_flops(offsets, B, C, each);
+    for (size_t b = 0; b < B; b++) {
+        size_t n = (size_t)(host_i32(offsets)[b + 1] - host_i32(offsets)[b]);
+        for (size_t i = 0; i < n; i++) {
+            size_t low = i > w->half ? i - w->half : 0, high = n - i > w->half ? i + w->half + 1 : n;
+            pairs += (double)(high - low + (w->first && low > 0));
+        }
+    }
+    return each * pairs * (double)C;
+}

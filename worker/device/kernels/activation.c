@@ -131,7 +131,8 @@ INLINE vector hyperbolic_slope(vector y)
 INLINE void epilogue_part(const struct epilogue *e, size_t row, size_t c, size_t n, vector (*activation)(vector))
 {
     size_t at = row * e->stride + c;
-    vector v = act_round(load_most(e->product + row * e->product_stride + c, n) + load_most(e->bias + c, n));
+    vector v = load_most(e->product + row * e->product_stride + c, n);
+    v = act_round(e->bias ? v + load_most(e->bias + c, n) : v);
     if (e->pre)
         act_store_most((act *)e->pre + at, v, n);
     if (e->y != e->pre)
@@ -173,6 +174,28 @@ INLINE void slope(struct slope p, vector (*activation)(vector), vector (*derivat
         slope_part(&p, i, p.n - i, activation, derivative);
 }
 
+/* One token's activated half and gate. */
+INLINE void gated(act *y, const act *pre, size_t F, vector (*activation)(vector))
+{
+    for (size_t i = 0; i < F; i += LANES)
+        act_store_most(y + i, activation(act_load_most(pre + i, F - i)) * act_load_most(pre + F + i, F - i), F - i);
+}
+
+INLINE void gated_slope(struct slope p, vector (*activation)(vector), vector (*derivative)(vector))
+{
+    for (size_t i = 0; i < p.n; i += LANES) {
+        size_t n = p.n - i;
+        vector x = act_load_most(p.pre + i, n), by = act_load_most(p.pre + p.n + i, n), out = activation(x);
+        if (p.y)
+            act_store_most(p.y + i, out * by, n);
+        if (p.dpre) {
+            vector d = act_load_most(p.dy + i, n);
+            act_store_most(p.dpre + i, d * by * derivative(x), n);
+            act_store_most(p.dpre + p.n + i, d * out, n);
+        }
+    }
+}
+
 #define ACTIVATION(name, forward, again, derivative)                                                                             \
     static void name##_epilogue(const struct epilogue *e)                                                                        \
     {                                                                                                                            \
@@ -181,6 +204,14 @@ INLINE void slope(struct slope p, vector (*activation)(vector), vector (*derivat
     static void name##_backward(struct slope p)                                                                                  \
     {                                                                                                                            \
         slope(p, again, derivative);                                                                                             \
+    }                                                                                                                            \
+    static void name##_gated(act *y, const act *pre, size_t F)                                                                   \
+    {                                                                                                                            \
+        gated(y, pre, F, forward);                                                                                               \
+    }                                                                                                                            \
+    static void name##_gated_backward(struct slope p)                                                                            \
+    {                                                                                                                            \
+        gated_slope(p, forward, derivative);                                                                                     \
     }
 
 ACTIVATION(none, identity, identity, one)
@@ -192,12 +223,14 @@ ACTIVATION(tanh, hyperbolic, identity, hyperbolic_slope) /* its backward is give
 static const struct {
     void (*epilogue)(const struct epilogue *e);
     void (*backward)(struct slope p);
+    void (*gate)(act *y, const act *pre, size_t F);
+    void (*gate_backward)(struct slope p);
 } activations[] = {
-    [ACTIVATION_NONE] = {none_epilogue, none_backward},
-    [ACTIVATION_GELU] = {gelu_epilogue, gelu_backward},
-    [ACTIVATION_GELU_NEW] = {gelu_new_epilogue, gelu_new_backward},
-    [ACTIVATION_RELU] = {relu_epilogue, relu_backward},
-    [ACTIVATION_TANH] = {tanh_epilogue, tanh_backward},
+    [ACTIVATION_NONE] = {none_epilogue, none_backward, none_gated, none_gated_backward},
+    [ACTIVATION_GELU] = {gelu_epilogue, gelu_backward, gelu_gated, gelu_gated_backward},
+    [ACTIVATION_GELU_NEW] = {gelu_new_epilogue, gelu_new_backward, gelu_new_gated, gelu_new_gated_backward},
+    [ACTIVATION_RELU] = {relu_epilogue, relu_backward, relu_gated, relu_gated_backward},
+    [ACTIVATION_TANH] = {tanh_epilogue, tanh_backward, tanh_gated, tanh_gated_backward},
 };
 
 void KERNEL(bias_activation)(const struct epilogue *e)
@@ -208,6 +241,20 @@ void KERNEL(bias_activation)(const struct epilogue *e)
 void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n)
 {
     activations[activation].backward((struct slope){dpre, y, dy, pre, n});
+}
+
+void KERNEL(gated_forward)(void *y, const void *pre, enum activation activation, size_t n, size_t F)
+{
+    for (size_t i = 0; i < n; i++)
+        activations[activation].gate((act *)y + i * F, (const act *)pre + i * 2 * F, F);
+}
+
+void KERNEL(gated_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n, size_t F)
+{
+    for (size_t i = 0; i < n; i++)
+        activations[activation].gate_backward((struct slope){dpre ? (act *)dpre + i * 2 * F : NULL, y ? (act *)y + i * F : NULL,
+                                                             dy ? (const act *)dy + i * F : NULL, (const act *)pre + i * 2 * F,
+                                                             F});
 }
 
 void KERNEL(store_product)(void *y, const float *product, int add, size_t n)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns attention: one head of one row of the batch at a time. A block of queries is scored against all keys of the row, and
  * scores live only until the next block: a few ten KB, in the near caches (Dao et al., 2022, FlashAttention, for rows short
- * enough that their scores need no second level of blocks). Backward computes them again from the logarithm of the sum. */
+ * enough that their scores need no second level of blocks). Backward computes them again from the logarithm of the sum.
+ *
+ * With a window, a block of queries is scored against the span of keys that any of them sees, and what one does not see is
+ * -infinity; the row's first key, where it is seen from afar, stands beside the span as a column of its own. */
 #include "worker/device/kernels/mask.h"
 #include "worker/device/kernels/names.h"
 #include "worker/device/kernels/tile.h"
@@ -15,17 +18,23 @@
 struct head {
     const struct attention *a;
     size_t first, n, tall, D, wide, C, head, mask_row;
-    size_t query, queries;       /* number of the first query, and how many there are */
+    size_t query, queries; /* number of the first query, and how many there are */
+    size_t most;           /* columns of scores that there is memory for */
+    /* of the block at hand: keys low .. low + keys - 1 of the row, up to whole vectors; far: the first key, too, is seen */
+    size_t low, keys, span;
+    bool far;
     float scale, kept, log_kept; /* of scores; of weights that dropout keeps */
     /* packed; as factors b of products with depth over D (transposed) or over tokens (pairs of rows where a unit holds two) */
     cell *rows;
-    unit *keys_across, *values_across, *keys, *values;
+    unit *keys_across, *values_across, *keys_down, *values_down;
     /* of a block of queries */
     cell *queries_packed, *outputs, *weights, *slopes;
     unit *queries_down, *outputs_down, *weights_down, *slopes_down;
     float *scores, *products, *result, *dkeys, *dvalues;
     uint8_t *bits;
     float deltas[QUERIES];
+    float far_scores[QUERIES], far_products[QUERIES]; /* of the first key: as scores and products, then as weights and slopes */
+    bool far_kept[QUERIES];
 };
 
 static size_t up(size_t n, size_t step)
@@ -49,12 +58,12 @@ static void *take(struct cursor *c, size_t bytes)
 static size_t head_lay_out(struct head *h, void *base)
 {
     struct cursor c = {base, 0};
-    size_t block = QUERIES * h->wide, wall = h->tall * h->wide, scores = QUERIES * h->tall;
+    size_t block = QUERIES * h->wide, wall = h->tall * h->wide, scores = QUERIES * h->most;
     h->rows = take(&c, wall * sizeof(cell));
     h->keys_across = take(&c, wall * sizeof(cell));
     h->values_across = take(&c, wall * sizeof(cell));
-    h->keys = take(&c, wall * sizeof(cell));
-    h->values = take(&c, wall * sizeof(cell));
+    h->keys_down = take(&c, wall * sizeof(cell));
+    h->values_down = take(&c, wall * sizeof(cell));
     h->queries_packed = take(&c, block * sizeof(cell));
     h->outputs = take(&c, block * sizeof(cell));
     h->queries_down = take(&c, block * sizeof(cell));
@@ -72,20 +81,30 @@ static size_t head_lay_out(struct head *h, void *base)
     return c.at;
 }
 
-static struct head head_sizes(size_t n, size_t D)
+#define LOW_STEP 16 /* a span begins at a multiple of it: of vectors, and of bytes of masks */
+
+static struct head head_sizes(size_t n, size_t D, size_t half)
 {
-    return (struct head){.n = n, .tall = up(n, LANES), .D = D, .wide = up(D, LANES * UNIT_HOLDS), .mask_row = (n + 7) / 8};
+    size_t tall = up(n, LANES), most = tall;
+    if (half > 0 && half < n)
+        most = up(QUERIES + 2 * half + LOW_STEP, LANES);
+    return (struct head){.n = n,
+                         .tall = tall,
+                         .most = most < tall ? most : tall,
+                         .D = D,
+                         .wide = up(D, LANES * UNIT_HOLDS),
+                         .mask_row = (n + 7) / 8};
 }
 
-size_t KERNEL(attention_scratch)(size_t n, size_t D)
+size_t KERNEL(attention_scratch)(size_t n, size_t D, size_t half)
 {
-    struct head h = head_sizes(n, D);
+    struct head h = head_sizes(n, D, half);
     return head_lay_out(&h, NULL);
 }
 
 static struct head head_open(const struct attention *a, size_t row, size_t head, void *scratch)
 {
-    struct head h = head_sizes((size_t)(a->offsets[row + 1] - a->offsets[row]), a->D);
+    struct head h = head_sizes((size_t)(a->offsets[row + 1] - a->offsets[row]), a->D, a->window.half);
     h.a = a;
     h.first = (size_t)a->offsets[row];
     h.query = a->first_only ? row : h.first;
@@ -171,8 +190,25 @@ INLINE const unit *down(unit *to, const cell *from, size_t rows, size_t wide)
 #endif
 }
 
-/* c (rows, columns) = a b with a's rows of `a_cells` cells and depth of `depth` cells. */
-static void multiply_rows(float *c, const cell *a, size_t a_cells, const unit *b, size_t depth, size_t rows, size_t columns)
+/* What the block of `queries` queries from number q sees. */
+static void look(struct head *h, size_t q, size_t queries)
+{
+    size_t half = h->a->window.half, first = q - h->query, last = first + queries - 1;
+    if (half == 0 || h->a->first_only) {
+        h->low = 0;
+        h->keys = h->n;
+    } else {
+        h->low = first > half ? (first - half) / LOW_STEP * LOW_STEP : 0;
+        h->keys = (h->n - last > half ? last + half + 1 : h->n) - h->low;
+    }
+    h->span = up(h->keys, LANES);
+    h->far = h->a->window.first && h->low > 0;
+    h->mask_row = (h->keys + 7) / 8;
+}
+
+/* c (rows, columns) = a b with a's rows of `a_cells` cells, b's of `b_row` units, and depth of `depth` cells. */
+static void multiply_rows(float *c, const cell *a, size_t a_cells, const unit *b, size_t b_row, size_t depth, size_t rows,
+                          size_t columns)
 {
     multiply((struct product){.c = c,
                               .a = (const unit *)a,
@@ -180,31 +216,31 @@ static void multiply_rows(float *c, const cell *a, size_t a_cells, const unit *b
                               .c_row = columns,
                               .a_row = a_cells / UNIT_HOLDS,
                               .a_step = 1,
-                              .b_step = columns,
+                              .b_step = b_row,
                               .depth = (depth + UNIT_HOLDS - 1) / UNIT_HOLDS},
              rows, columns);
 }
 
-/* c (keys, wide) += a^T b, a: block of queries x keys. */
+/* c (keys, wide) += a^T b, a: block of queries x span. */
 static void multiply_down(float *c, const unit *a, const unit *b, const struct head *h, size_t queries)
 {
-    multiply((struct product){.c = c,
+    multiply((struct product){.c = c + h->low * h->wide,
                               .a = a,
                               .b = b,
                               .c_row = h->wide,
                               .a_row = 1,
-                              .a_step = h->tall,
+                              .a_step = h->span,
                               .b_step = h->wide,
                               .depth = (queries + UNIT_HOLDS - 1) / UNIT_HOLDS,
                               .add = 1},
-             h->n, h->wide);
+             h->keys, h->wide);
 }
 
 /* Dropout of a block of queries: h->mask_row bytes each. */
 static void draw_mask(const struct head *h, size_t first, size_t queries)
 {
     if (h->a->mask)
-        mask_block(h->bits, h->a->mask, first, queries, (uint32_t)h->head << 16, h->mask_row);
+        mask_block(h->bits, h->a->mask, first, queries, (uint32_t)(h->head << 16 | h->low / 8), h->mask_row);
 }
 
 static const uint8_t *bits_of(const struct head *h, size_t i)
@@ -212,27 +248,69 @@ static const uint8_t *bits_of(const struct head *h, size_t i)
     return h->a->mask ? h->bits + i * h->mask_row : NULL;
 }
 
-/* Scores of a block of queries; behind the last key they are -infinity, whose weight is 0. */
-static void score(const struct head *h, size_t queries)
+/* Leaves query i, at `at` in the row, what it sees of the span. */
+static void narrow(float *scores, const struct head *h, size_t at)
 {
-    multiply_rows(h->scores, h->queries_packed, h->wide, h->keys_across, h->D, queries, h->tall);
+    size_t half = h->a->window.half, from = at > h->low + half ? at - half - h->low : 0, to = at + half + 1 - h->low;
+    float first = scores[0];
+    for (size_t j = 0; j < from; j++)
+        scores[j] = -INFINITY;
+    for (size_t j = to; j < h->keys; j++)
+        scores[j] = -INFINITY;
+    if (h->a->window.first && h->low == 0)
+        scores[0] = first;
+}
+
+/* Products of a block of vectors of this head, `stride` apart, with the first key's. */
+static void multiply_far(float *c, const struct head *h, const act *a, size_t stride, const act *b, size_t queries)
+{
+    for (size_t i = 0; i < queries; i++, a += stride) {
+        vector sum = splat(0);
+        for (size_t k = 0; k < h->D; k += LANES)
+            sum = multiply_add(act_load_most(a + k, h->D - k), act_load_most(b + k, h->D - k), sum);
+        c[i] = sum_lanes(sum);
+    }
+}
+
+/* Scores of the block of queries from number q; behind the last key they are -infinity, whose weight is 0. */
+static void score(struct head *h, size_t q, size_t queries)
+{
+    const struct attention *a = h->a;
+    multiply_rows(h->scores, h->queries_packed, h->wide, h->keys_across + h->low, h->tall, h->D, queries, h->span);
     for (size_t i = 0; i < queries; i++)
-        for (size_t j = h->n; j < h->tall; j++)
-            h->scores[i * h->tall + j] = -INFINITY;
+        for (size_t j = h->keys; j < h->span; j++)
+            h->scores[i * h->span + j] = -INFINITY;
+    if (a->window.half == 0 || a->first_only)
+        return;
+    for (size_t i = 0; i < queries; i++)
+        narrow(h->scores + i * h->span, h, q + i - h->query);
+    if (h->far)
+        multiply_far(h->far_scores, h, part_of(h, a->q, a->q_stride, q), a->q_stride, part_of(h, a->k, a->kv_stride, h->first),
+                     queries);
+    for (size_t i = 0; h->far && i < queries; i++) {
+        uint8_t bits[MASK_BYTES_MIN];
+        h->far_kept[i] = true;
+        if (!a->mask)
+            continue;
+        mask_bits(bits, a->mask, q + i, (uint32_t)h->head << 16, 1);
+        h->far_kept[i] = bits[0] & 1;
+    }
 }
 
 /* Weights of query i, not divided by their sum; returns what the product with the values is to be multiplied by. */
-static float soften(const struct head *h, size_t i, size_t query)
+static float soften(struct head *h, size_t i, size_t query)
 {
-    const float *s = h->scores + i * h->tall;
-    cell *p = h->weights + i * h->tall;
+    const float *s = h->scores + i * h->span;
+    cell *p = h->weights + i * h->span;
     const uint8_t *bits = bits_of(h, i);
     vector most = splat(-INFINITY), total = splat(0), factor = splat(h->scale * LOG2E);
-    for (size_t j = 0; j < h->tall; j += LANES)
+    for (size_t j = 0; j < h->span; j += LANES)
         most = maximum(most, load(s + j));
     float top = maximum_lane(most);
+    if (h->far && !(h->far_scores[i] <= top)) /* a NaN goes on */
+        top = h->far_scores[i];
     vector shift = splat(-top) * factor;
-    for (size_t j = 0; j < h->tall; j += LANES) {
+    for (size_t j = 0; j < h->span; j += LANES) {
         vector e = exp2_of(multiply_add(load(s + j), factor, shift));
         total += e;
         if (bits)
@@ -244,8 +322,20 @@ static float soften(const struct head *h, size_t i, size_t query)
 #endif
     }
     float sum = sum_lanes(total);
+    if (h->far) {
+        float e = exp2f((h->far_scores[i] - top) * (h->scale * LOG2E));
+        sum += e;
+        h->far_scores[i] = h->far_kept[i] ? e : 0;
+    }
     h->a->log_sum[h->head * h->a->N + query] = top * h->scale + logf(sum);
     return h->kept / sum;
+}
+
+/* to += factor from. */
+static void add_scaled(float *to, const act *from, size_t D, float factor)
+{
+    for (size_t c = 0; c < D; c += LANES)
+        store_most(to + c, multiply_add(act_load_most(from + c, D - c), splat(factor), load_most(to + c, D - c)), D - c);
 }
 
 INLINE void put(act *to, const float *from, size_t D, float factor)
@@ -260,16 +350,19 @@ void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t hea
     pack_row(&h, a->k);
     across(h.keys_across, h.rows, &h);
     pack_row(&h, a->v);
-    const unit *values = down(h.values, h.rows, h.tall, h.wide);
+    const unit *values = down(h.values_down, h.rows, h.tall, h.wide);
     for (size_t done = 0; done < h.queries; done += QUERIES) {
         size_t q = h.query + done, queries = h.queries - done < QUERIES ? h.queries - done : QUERIES;
         float factors[QUERIES];
+        look(&h, q, queries);
         pack_queries(&h, q, queries, queries);
-        score(&h, queries);
+        score(&h, q, queries);
         draw_mask(&h, q, queries);
         for (size_t i = 0; i < queries; i++)
             factors[i] = soften(&h, i, q + i);
-        multiply_rows(h.result, h.weights, h.tall, values, h.n, queries, h.wide);
+        multiply_rows(h.result, h.weights, h.span, values + h.low / UNIT_HOLDS * h.wide, h.wide, h.keys, queries, h.wide);
+        for (size_t i = 0; h.far && i < queries; i++)
+            add_scaled(h.result + i * h.wide, part_of(&h, a->v, a->kv_stride, h.first), h.D, h.far_scores[i]);
         for (size_t i = 0; i < queries; i++)
             put(result_of(&h, a->y, h.C, q + i), h.result + i * h.wide, h.D, factors[i]);
     }
@@ -297,7 +390,7 @@ struct slope {
 
 static struct slope slope_open(const struct head *h, size_t i, size_t query)
 {
-    return (struct slope){bits_of(h, i), h->scores + i * h->tall, h->products + i * h->tall,
+    return (struct slope){bits_of(h, i), h->scores + i * h->span, h->products + i * h->span,
                           splat((h->log_kept - h->a->log_sum[h->head * h->a->N + query]) * LOG2E), splat(h->deltas[i] / h->kept)};
 }
 
@@ -329,15 +422,15 @@ static void slopes_of(const struct head *h, size_t i, size_t query, size_t queri
     bool both = i + 1 < queries;
     struct slope even = slope_open(h, i, query), odd = both ? slope_open(h, i + 1, query + 1) : even;
     vector factor = splat(h->scale * LOG2E);
-    for (size_t j = 0; j < h->tall; j += LANES) {
+    for (size_t j = 0; j < h->span; j += LANES) {
         struct weight a = weight_at(&even, j, factor), b = {splat(0), splat(0)};
         if (both)
             b = weight_at(&odd, j, factor);
         __m512bh weights = _mm512_cvtne2ps_pbh(b.weight, a.weight), slopes = _mm512_cvtne2ps_pbh(b.slope, a.slope);
-        _mm512_storeu_si512(h->weights_down + i / 2 * h->tall + j, interleaved(weights));
-        _mm512_storeu_si512(h->slopes_down + i / 2 * h->tall + j, interleaved(slopes));
-        _mm256_storeu_si256((void *)(h->slopes + i * h->tall + j), _mm512_castsi512_si256((__m512i)slopes));
-        _mm256_storeu_si256((void *)(h->slopes + (i + 1) * h->tall + j), _mm512_extracti64x4_epi64((__m512i)slopes, 1));
+        _mm512_storeu_si512(h->weights_down + i / 2 * h->span + j, interleaved(weights));
+        _mm512_storeu_si512(h->slopes_down + i / 2 * h->span + j, interleaved(slopes));
+        _mm256_storeu_si256((void *)(h->slopes + i * h->span + j), _mm512_castsi512_si256((__m512i)slopes));
+        _mm256_storeu_si256((void *)(h->slopes + (i + 1) * h->span + j), _mm512_extracti64x4_epi64((__m512i)slopes, 1));
     }
 }
 #else
@@ -347,7 +440,7 @@ static void slopes_of(const struct head *h, size_t i, size_t query, size_t queri
     (void)queries;
     struct slope s = slope_open(h, i, query);
     vector factor = splat(h->scale * LOG2E);
-    for (size_t j = 0; j < h->tall; j += LANES) {
+    for (size_t j = 0; j < h->span; j += LANES) {
         struct weight w = weight_at(&s, j, factor);
         store(s.scores + j, w.weight);
         store(s.products + j, w.slope);
@@ -355,16 +448,34 @@ static void slopes_of(const struct head *h, size_t i, size_t query, size_t queri
 }
 #endif
 
+/* The first key's part in a block of queries: weights and slopes as weight_at has them, and the gradients that follow. */
+static void backward_far(struct head *h, size_t q, size_t queries)
+{
+    const struct attention *a = h->a;
+    const act *key = part_of(h, a->k, a->kv_stride, h->first), *dy = part_of(h, a->dy, h->C, q);
+    multiply_far(h->far_products, h, dy, h->C, part_of(h, a->v, a->kv_stride, h->first), queries);
+    for (size_t i = 0; i < queries; i++) {
+        float shift = (h->log_kept - a->log_sum[h->head * a->N + q + i]) * LOG2E;
+        float p = exp2f(h->far_scores[i] * (h->scale * LOG2E) + shift);
+        float slope = p * ((h->far_kept[i] ? h->far_products[i] : 0) - h->deltas[i] / h->kept);
+        add_scaled(h->result + i * h->wide, key, h->D, slope);
+        add_scaled(h->dkeys, part_of(h, a->q, a->q_stride, q + i), h->D, slope);
+        if (h->far_kept[i])
+            add_scaled(h->dvalues, dy + i * h->C, h->D, p);
+    }
+}
+
 static void backward_block(struct head *h, const unit *keys, size_t q, size_t queries)
 {
     const struct attention *a = h->a;
     size_t even = up(queries, UNIT_HOLDS);
+    look(h, q, queries);
     pack_queries(h, q, queries, even);
     pack(h->outputs, h->wide, part_of(h, a->dy, h->C, q), h->C, h->D, queries, even);
     const unit *queries_down = down(h->queries_down, h->queries_packed, even, h->wide);
     const unit *outputs_down = down(h->outputs_down, h->outputs, even, h->wide);
-    score(h, queries);
-    multiply_rows(h->products, h->outputs, h->wide, h->values_across, h->D, queries, h->tall);
+    score(h, q, queries);
+    multiply_rows(h->products, h->outputs, h->wide, h->values_across + h->low, h->tall, h->D, queries, h->span);
     draw_mask(h, q, queries);
     deltas_of(h->deltas, h, q, queries);
     for (size_t i = 0; i < queries; i += UNIT_HOLDS)
@@ -376,9 +487,11 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     const unit *weights_down = h->scores, *slopes_down = h->products;
     const cell *slopes = h->products;
 #endif
-    multiply_rows(h->result, slopes, h->tall, keys, h->n, queries, h->wide);
+    multiply_rows(h->result, slopes, h->span, keys + h->low / UNIT_HOLDS * h->wide, h->wide, h->keys, queries, h->wide);
     multiply_down(h->dvalues, weights_down, outputs_down, h, queries);
     multiply_down(h->dkeys, slopes_down, queries_down, h, queries);
+    if (h->far)
+        backward_far(h, q, queries);
     for (size_t i = 0; i < queries; i++)
         put(result_of(h, a->dq, a->q_stride, q + i), h->result + i * h->wide, h->D, h->scale);
 }
@@ -390,7 +503,7 @@ void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t he
     across(h.values_across, h.rows, &h);
     pack_row(&h, a->k);
     across(h.keys_across, h.rows, &h);
-    const unit *keys = down(h.keys, h.rows, h.tall, h.wide);
+    const unit *keys = down(h.keys_down, h.rows, h.tall, h.wide);
     memset(h.dkeys, 0, h.tall * h.wide * sizeof(float));
     memset(h.dvalues, 0, h.tall * h.wide * sizeof(float));
     for (size_t done = 0; done < h.queries; done += QUERIES)

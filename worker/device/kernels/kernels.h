@@ -30,12 +30,13 @@ struct attention {
     size_t q_stride, kv_stride; /* elements; of their gradients too */
     size_t N, H, D;
     bool first_only;
+    struct attention_window window; /* zeros: all keys of the row */
 };
 
 struct layer_norm {
     void *y, *sum;
     float *statistics;
-    const float *gamma, *beta;
+    const float *gamma, *beta; /* beta: or NULL */
     float epsilon;
     const struct mask *mask;
     size_t C;
@@ -48,13 +49,14 @@ struct norm_gradient {
     const struct mask *before; /* dropout of z, in front of the norm */
     const struct mask *behind; /* dropout of the norm's output */
     size_t C;
+    bool add; /* dx: += */
 };
 
 /* pre = product + bias; y = activation(pre), for a tile of a linear map. */
 struct epilogue {
     void *y, *pre;        /* act; rows `stride` apart. pre may be NULL, or y where there is no activation */
     const float *product; /* rows `product_stride` apart; may be y or pre where act is float */
-    const float *bias;
+    const float *bias;    /* or NULL */
     enum activation activation;
     size_t rows, columns, stride, product_stride;
 };
@@ -66,6 +68,9 @@ struct kernels {
 
     void (*bias_activation)(const struct epilogue *e);
     void (*activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
+    /* Of n tokens of F elements; dpre and y as device.h has them. */
+    void (*gated_forward)(void *y, const void *pre, enum activation activation, size_t n, size_t F);
+    void (*gated_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n, size_t F);
     void (*store_product)(void *y, const float *product, int add, size_t n); /* y = or += product */
     void (*column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
     void (*widen)(float *y, const void *x, size_t n); /* act to float */
@@ -74,13 +79,20 @@ struct kernels {
 
     /* Vectors from..to-1. */
     void (*normalize)(const struct layer_norm *l, const void *x, const void *z, size_t from, size_t to);
+    /* tables: NULL where the network has none. */
     void (*embed)(const struct layer_norm *l, const int32_t *const ids[3], const float *const tables[3], size_t from, size_t to);
     void (*normalize_backward)(const struct norm_gradient *g, float *dgamma /* += */, float *dbeta /* += */, size_t from,
                                size_t to);
     /* y[places[t]] += x[t] for channels from..to-1, tokens in order. */
     void (*scatter_add)(float *y, const void *x, const int32_t *places, size_t T, size_t C, size_t from, size_t to);
 
-    size_t (*attention_scratch)(size_t n, size_t D); /* bytes, for rows up to n */
+    /* Heads of one vector by its position's cosines, then sines, D / 2 of each; sign -1: backward. */
+    void (*rotate)(void *x, const float *turn, float sign, size_t heads, size_t D);
+    /* y = mean of n vectors; x = dy / n in each of them. */
+    void (*mean)(void *y, const void *x, size_t n, size_t C, size_t from, size_t to);
+    void (*mean_backward)(void *dx, const void *dy, size_t n, size_t C);
+
+    size_t (*attention_scratch)(size_t n, size_t D, size_t half); /* bytes, for rows up to n */
     void (*attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch);
     void (*attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch);
 

@@ -8,6 +8,7 @@
 #include "worker/device/kernels/vector.h"
 
 #define MASK_SLACK 16                                      /* bytes that may be written behind a mask's end */
+#define MASK_BYTES_MIN 32                                  /* of a mask of few elements: what is written at once */
 #define MASK_BYTES_MAX (KERNEL_WIDTH_MAX / 8 + MASK_SLACK) /* of a vector whose mask is on the stack */
 
 #if LANES == 16

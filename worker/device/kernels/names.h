@@ -6,6 +6,11 @@
 
 void KERNEL(bias_activation)(const struct epilogue *e);
 void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
+void KERNEL(gated_forward)(void *y, const void *pre, enum activation activation, size_t n, size_t F);
+void KERNEL(gated_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n, size_t F);
+void KERNEL(rotate)(void *x, const float *turn, float sign, size_t heads, size_t D);
+void KERNEL(mean)(void *y, const void *x, size_t n, size_t C, size_t from, size_t to);
+void KERNEL(mean_backward)(void *dx, const void *dy, size_t n, size_t C);
 void KERNEL(store_product)(void *y, const float *product, int add, size_t n);
 void KERNEL(column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
 void KERNEL(widen)(float *y, const void *x, size_t n);
@@ -15,7 +20,7 @@ void KERNEL(normalize)(const struct layer_norm *l, const void *x, const void *z,
 void KERNEL(embed)(const struct layer_norm *l, const int32_t *const ids[3], const float *const tables[3], size_t from, size_t to);
 void KERNEL(normalize_backward)(const struct norm_gradient *g, float *dgamma, float *dbeta, size_t from, size_t to);
 void KERNEL(scatter_add)(float *y, const void *x, const int32_t *places, size_t T, size_t C, size_t from, size_t to);
-size_t KERNEL(attention_scratch)(size_t n, size_t D);
+size_t KERNEL(attention_scratch)(size_t n, size_t D, size_t half);
 void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch);
 void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch);
 void KERNEL(classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);

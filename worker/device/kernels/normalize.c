@@ -35,7 +35,8 @@ INLINE void finish_row(const struct layer_norm *l, size_t row, float total, cons
     for (size_t c = 0; c < C; c += LANES) {
         size_t n = C - c;
         vector x = (act_load_most(sum + c, n) - splat(mean)) * splat(inverse);
-        x = multiply_add(x, load_most(l->gamma + c, n), load_most(l->beta + c, n));
+        vector gamma = load_most(l->gamma + c, n);
+        x = l->beta ? multiply_add(x, gamma, load_most(l->beta + c, n)) : x * gamma;
         act_store_most((act *)l->y + row * C + c, bits ? mask_keep(bits, c, x) * splat(l->mask->scale) : x, n);
     }
 }
@@ -61,13 +62,17 @@ void KERNEL(embed)(const struct layer_norm *l, const int32_t *const ids[3], cons
 {
     uint8_t bits[MASK_BYTES_MAX];
     for (size_t t = from; t < to; t++) {
-        const float *rows[3];
+        const float *rows[3] = {NULL};
         for (int i = 0; i < 3; i++)
-            rows[i] = tables[i] + (size_t)ids[i][t] * l->C;
+            if (tables[i])
+                rows[i] = tables[i] + (size_t)ids[i][t] * l->C;
         vector total = splat(0);
         for (size_t c = 0; c < l->C; c += LANES) {
             size_t n = l->C - c;
-            vector v = act_round(load_most(rows[0] + c, n) + load_most(rows[1] + c, n) + load_most(rows[2] + c, n));
+            vector v = load_most(rows[0] + c, n);
+            for (int i = 1; i < 3; i++)
+                v = rows[i] ? v + load_most(rows[i] + c, n) : v;
+            v = act_round(v);
             act_store_most((act *)l->sum + t * l->C + c, v, n);
             total += v;
         }
@@ -98,6 +103,8 @@ INLINE void norm_backward_row(const struct norm_gradient *g, float *dgamma, floa
         size_t n = C - c;
         vector d = dropped(g->behind, behind, c, act_load_most(dy + c, n)), x = (act_load_most(sum + c, n) - mean) * inverse;
         vector v = (d * load_most(g->gamma + c, n) - a - x * b) * inverse;
+        if (g->add)
+            v += act_load_most((const act *)g->dx + row * C + c, n);
         act_store_most((act *)g->dx + row * C + c, v, n);
         if (g->dz)
             act_store_most((act *)g->dz + row * C + c, dropped(g->before, before, c, v), n);
@@ -133,4 +140,36 @@ void KERNEL(scatter_add)(float *y, const void *x, const int32_t *places, size_t 
         for (size_t c = from; c < to; c += LANES)
             store_most(row + c, load_most(row + c, to - c) + act_load_most((const act *)x + t * C + c, to - c), to - c);
     }
+}
+
+void KERNEL(rotate)(void *x, const float *turn, float sign, size_t heads, size_t D)
+{
+    size_t half = D / 2;
+    for (size_t h = 0; h < heads; h++) {
+        act *low = (act *)x + h * D, *high = low + half;
+        for (size_t i = 0; i < half; i += LANES) {
+            size_t n = half - i;
+            vector a = act_load_most(low + i, n), b = act_load_most(high + i, n);
+            vector c = load_most(turn + i, n), s = load_most(turn + half + i, n) * splat(sign);
+            act_store_most(low + i, a * c - b * s, n);
+            act_store_most(high + i, b * c + a * s, n);
+        }
+    }
+}
+
+void KERNEL(mean)(void *y, const void *x, size_t n, size_t C, size_t from, size_t to)
+{
+    for (size_t c = from; c < to; c += LANES) {
+        vector sum = splat(0);
+        for (size_t i = 0; i < n; i++)
+            sum += act_load_most((const act *)x + i * C + c, to - c);
+        act_store_most((act *)y + c, sum * splat(1 / (float)n), to - c);
+    }
+}
+
+void KERNEL(mean_backward)(void *dx, const void *dy, size_t n, size_t C)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < C; c += LANES)
+            act_store_most((act *)dx + i * C + c, act_load_most((const act *)dy + c, C - c) * splat(1 / (float)n), C - c);
 }

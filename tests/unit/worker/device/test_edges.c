@@ -56,6 +56,18 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
     run->attention_backward(b->d, dwide, x, y, wide, log_sum, r.offsets, &p, B, T, H, C / H);
     run->first_attention_forward(b->d, y, log_sum, x, wide, r.offsets, &p, B, T, H, C / H);
     run->first_attention_backward(b->d, sum, dwide, x, y, x, wide, log_sum, r.offsets, &p, B, T, H, C / H);
+    for (size_t half = 0; half < 60; half = 3 * half + 1) {
+        const struct attention_window near = {half, half % 2};
+        run->window_attention_forward(b->d, y, log_sum, wide, r.offsets, &near, &p, B, T, H, C / H);
+        run->window_attention_backward(b->d, dwide, x, y, wide, log_sum, r.offsets, &near, &p, B, T, H, C / H);
+    }
+    run->rotate(b->d, wide, r.positions, 10000, 0, T, 2 * H, C / H, 3 * C);
+    run->gated_forward(b->d, y, wide, ACTIVATION_GELU, T, C);
+    run->gated_backward(b->d, dwide, y, x, wide, ACTIVATION_GELU, T, C);
+    run->mean_tokens(b->d, y, x, r.offsets, B, C);
+    run->mean_tokens_backward(b->d, x, y, r.offsets, B, C);
+    run->replace_first_tokens(b->d, x, y, r.offsets, B, C);
+    run->residual_normalize_backward(b->d, x, y, dbias, dbias, sum, sum, statistics, gamma, &p, T, C);
     run->normalize_forward(b->d, y, sum, statistics, x, y, gamma, gamma, 1e-12f, &p, T, C);
     run->normalize_backward(b->d, x, y, dbias, dbias, x, sum, statistics, gamma, &p, T, C);
     run->dropout_apply(b->d, x, x, &p, T, C);

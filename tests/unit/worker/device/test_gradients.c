@@ -10,6 +10,7 @@ struct problem {
     struct dropout dropout;
     size_t n, C, F, H, L;
     enum activation activation;
+    struct attention_window window;
     double (*loss)(struct problem *p);
 };
 
@@ -133,6 +134,103 @@ static void test_attention(void **state)
     }
 }
 
+static double window_attention_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->window_attention_forward(p->b.d, m[1], m[2], m[0], p->rows.offsets, &p->window, &p->dropout, p->rows.B, p->n,
+                                          p->H, p->C / p->H);
+    return against_fixed(p, m[1], p->n * p->C);
+}
+
+static void test_window_attention(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct problem p = {.loss = window_attention_loss, .window = {2, first}};
+        problem_open(&p);
+        p.dropout = dropout_of(&p.rows, first ? 0.3f : 0, 2);
+        struct bench *b = &p.b;
+        device_memory *m = p.memory, dy = fixed_gradient(&p, p.n * p.C), dqkv = space(b, F32, p.n * 3 * p.C);
+        m[0] = put_random(b, F32, p.n * 3 * p.C, 1);
+        m[1] = space(b, F32, p.n * p.C);
+        m[2] = space(b, F32, p.H * p.n);
+        window_attention_loss(&p);
+        b->d->run->window_attention_backward(b->d, dqkv, dy, m[1], m[0], m[2], p.rows.offsets, &p.window, &p.dropout, p.rows.B,
+                                             p.n, p.H, p.C / p.H);
+        check(&p, "dqkv", m[0], dqkv, p.n * 3 * p.C);
+        bench_close(b);
+    }
+}
+
+/* In place: of a copy. */
+static double rotate_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->copy(p->b.d, m[1], m[0], p->n * p->C * sizeof(float));
+    p->b.d->run->rotate(p->b.d, m[1], p->rows.positions, 100, 0, p->n, 4, p->C / p->H, p->C);
+    return against_fixed(p, m[1], p->n * p->C);
+}
+
+static void test_rotate(void **state)
+{
+    (void)state;
+    struct problem p = {.loss = rotate_loss};
+    problem_open(&p);
+    struct bench *b = &p.b;
+    device_memory *m = p.memory, dx = fixed_gradient(&p, p.n * p.C);
+    m[0] = put_random(b, F32, p.n * p.C, 1);
+    m[1] = space(b, F32, p.n * p.C);
+    b->d->run->rotate(b->d, dx, p.rows.positions, 100, 1, p.n, 4, p.C / p.H, p.C);
+    check(&p, "dx", m[0], dx, p.n * p.C);
+    bench_close(b);
+}
+
+static double gated_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->gated_forward(p->b.d, m[1], m[0], p->activation, p->n, p->F);
+    return against_fixed(p, m[1], p->n * p->F);
+}
+
+static void test_gated(void **state)
+{
+    (void)state;
+    static const enum activation all[] = {ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_GELU_NEW};
+    for (int i = 0; i < 3; i++) {
+        struct problem p = {.loss = gated_loss, .activation = all[i]};
+        problem_open(&p);
+        struct bench *b = &p.b;
+        size_t n = p.n * p.F;
+        device_memory *m = p.memory, dpre = space(b, F32, 2 * n);
+        m[0] = put_random(b, F32, 2 * n, 1);
+        m[1] = space(b, F32, n);
+        b->d->run->gated_backward(b->d, dpre, DEVICE_NOTHING, fixed_gradient(&p, n), m[0], all[i], p.n, p.F);
+        check(&p, "dpre", m[0], dpre, 2 * n);
+        bench_close(b);
+    }
+}
+
+static double mean_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->mean_tokens(p->b.d, m[1], m[0], p->rows.offsets, p->rows.B, p->C);
+    return against_fixed(p, m[1], p->rows.B * p->C);
+}
+
+static void test_mean(void **state)
+{
+    (void)state;
+    struct problem p = {.loss = mean_loss};
+    problem_open(&p);
+    struct bench *b = &p.b;
+    device_memory *m = p.memory, dx = space(b, F32, p.n * p.C);
+    m[0] = put_random(b, F32, p.n * p.C, 1);
+    m[1] = space(b, F32, p.rows.B * p.C);
+    b->d->run->mean_tokens_backward(b->d, dx, fixed_gradient(&p, p.rows.B * p.C), p.rows.offsets, p.rows.B, p.C);
+    check(&p, "dx", m[0], dx, p.n * p.C);
+    bench_close(b);
+}
+
 static double first_attention_loss(struct problem *p)
 {
     device_memory *m = p->memory;
@@ -194,6 +292,38 @@ static void test_normalize(void **state)
     check(&p, "dz", m[1], dz, n);
     check(&p, "dgamma", m[2], dgamma, p.C);
     check(&p, "dbeta", m[3], dbeta, p.C);
+    bench_close(b);
+}
+
+/* Both ways on: the norm's output, and the sum. */
+static double residual_normalize_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->normalize_forward(p->b.d, m[3], m[4], m[5], m[0], m[1], m[2], DEVICE_NOTHING, 1e-5f, &p->dropout, p->n, p->C);
+    return against_fixed(p, m[3], p->n * p->C) + against_fixed(p, m[4], p->n * p->C);
+}
+
+static void test_residual_normalize(void **state)
+{
+    (void)state;
+    struct problem p = {.loss = residual_normalize_loss};
+    problem_open(&p);
+    p.dropout = dropout_of(&p.rows, 0.3f, 2);
+    struct bench *b = &p.b;
+    size_t n = p.n * p.C;
+    device_memory *m = p.memory, dy = fixed_gradient(&p, n), dx = fixed_gradient(&p, n), dz = space(b, F32, n),
+                  dgamma = space(b, F32, p.C);
+    m[0] = put_random(b, F32, n, 1);
+    m[1] = put_random(b, F32, n, 1);
+    m[2] = put_random(b, F32, p.C, 1);
+    m[3] = space(b, F32, n);
+    m[4] = space(b, F32, n);
+    m[5] = space(b, F32, 2 * p.n);
+    residual_normalize_loss(&p);
+    b->d->run->residual_normalize_backward(b->d, dx, dz, dgamma, DEVICE_NOTHING, dy, m[4], m[5], m[2], &p.dropout, p.n, p.C);
+    check(&p, "dx", m[0], dx, n);
+    check(&p, "dz", m[1], dz, n);
+    check(&p, "dgamma", m[2], dgamma, p.C);
     bench_close(b);
 }
 
@@ -290,8 +420,17 @@ static void test_losses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),    cmocka_unit_test(test_attention), cmocka_unit_test(test_first_attention),
-        cmocka_unit_test(test_normalize), cmocka_unit_test(test_embedding), cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_first_attention),
+        cmocka_unit_test(test_window_attention),
+        cmocka_unit_test(test_rotate),
+        cmocka_unit_test(test_gated),
+        cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_residual_normalize),
+        cmocka_unit_test(test_normalize),
+        cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_losses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

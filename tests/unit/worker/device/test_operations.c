@@ -109,6 +109,105 @@ static void first_attention(struct bench *b, const struct shape *s)
     record(b, "dq, dkv", ACT, dq, (r.B + 2 * r.T) * C);
 }
 
+/* Windows smaller and larger than rows, with and without the first token; for rows longer than a block of queries, too. */
+static void window_attention(struct bench *b, const struct shape *s)
+{
+    static const struct attention_window windows[] = {{1, 0},  {1, 1},   {5, 1},    {20, 0}, {20, 1},
+                                                      {64, 1}, {200, 1}, {1000, 1}, {0, 1}};
+    const struct device_operations *run = b->d->run;
+    size_t C = s->H * s->D;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 5);
+    device_memory qkv = put_random(b, ACT, r.T * 3 * C, 1), dy = put_random(b, ACT, r.T * C, 1);
+    device_memory y = space(b, ACT, r.T * C), log_sum = space(b, F32, s->H * r.T), dqkv = space(b, ACT, r.T * 3 * C);
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        const struct attention_window *w = &windows[i];
+        run->window_attention_forward(b->d, y, log_sum, qkv, r.offsets, w, &p, r.B, r.T, s->H, s->D);
+        record(b, "y", ACT, y, r.T * C);
+        record(b, "log_sum", F32, log_sum, s->H * r.T);
+        run->window_attention_backward(b->d, dqkv, dy, y, qkv, log_sum, r.offsets, w, &p, r.B, r.T, s->H, s->D);
+        record(b, "dqkv", ACT, dqkv, r.T * 3 * C);
+    }
+}
+
+static void rotate(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->H * s->D, stride = 3 * C + 5;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    device_memory x = put_random(b, ACT, r.T * stride, 1);
+    run->rotate(b->d, x, r.positions, 10000, 0, r.T, 2 * s->H, s->D, stride);
+    record(b, "rotated", ACT, x, r.T * stride);
+    run->rotate(b->d, x, r.positions, 160000, 1, r.T, s->H, s->D, stride);
+    record(b, "rotated back by other angles", ACT, x, r.T * stride);
+}
+
+static void gated(struct bench *b, const struct shape *s)
+{
+    static const enum activation all[] = {ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_GELU_NEW, ACTIVATION_RELU};
+    const struct device_operations *run = b->d->run;
+    size_t N = 37 + s->lengths[0], F = s->F, n = N * F;
+    for (int i = 0; i < 4; i++) {
+        device_memory pre = put_random(b, ACT, 2 * n, 2), dy = put_random(b, ACT, n, 1), y = space(b, ACT, n),
+                      again = space(b, ACT, n), dpre = space(b, ACT, 2 * n);
+        run->gated_forward(b->d, y, pre, all[i], N, F);
+        record(b, "y", ACT, y, n);
+        run->gated_backward(b->d, dpre, again, dy, pre, all[i], N, F);
+        record(b, "dpre", ACT, dpre, 2 * n);
+        record(b, "y again", ACT, again, n);
+        run->gated_backward(b->d, DEVICE_NOTHING, y, DEVICE_NOTHING, pre, all[i], N, F);
+        record(b, "y alone", ACT, y, n);
+        run->gated_backward(b->d, pre, DEVICE_NOTHING, dy, pre, all[i], N, F);
+        record(b, "dpre in place of pre", ACT, pre, 2 * n);
+    }
+}
+
+/* Without biases; and the norm of a residual that goes on. */
+static void unbiased(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->C, O = s->F;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 6);
+    size_t n = r.T * C;
+    device_memory x = put_random(b, ACT, n, 1), z = put_random(b, ACT, n, 1), gamma = put_random(b, F32, C, 1);
+    device_memory y = space(b, ACT, n), sum = space(b, ACT, n), statistics = space(b, F32, 2 * r.T);
+    run->normalize_forward(b->d, y, sum, statistics, x, z, gamma, DEVICE_NOTHING, 1e-5f, &p, r.T, C);
+    record(b, "y", ACT, y, n);
+    device_memory dy = put_random(b, ACT, n, 1), dx = put_random(b, ACT, n, 1), dz = space(b, ACT, n), dgamma = space(b, F32, C),
+                  dbeta = space(b, F32, C);
+    run->residual_normalize_backward(b->d, dx, dz, dgamma, dbeta, dy, sum, statistics, gamma, &p, r.T, C);
+    record(b, "dx +=", ACT, dx, n);
+    record(b, "dz", ACT, dz, n);
+    record(b, "dgamma", F32, dgamma, C);
+    record(b, "dbeta", F32, dbeta, C);
+    run->residual_normalize_backward(b->d, dx, dz, dgamma, DEVICE_NOTHING, dy, sum, statistics, gamma, &p, r.T, C);
+    record(b, "dx += again", ACT, dx, n);
+    run->normalize_backward(b->d, dx, dz, dgamma, DEVICE_NOTHING, dy, sum, statistics, gamma, &p, r.T, C);
+    record(b, "dx", ACT, dx, n);
+    device_memory w = put_random(b, ACT, O * C, 0.3f), h = space(b, ACT, r.T * O), dw = space(b, F32, O * C);
+    run->linear_forward(b->d, h, DEVICE_NOTHING, x, w, DEVICE_NOTHING, ACTIVATION_GELU, r.T, C, O);
+    record(b, "linear", ACT, h, r.T * O);
+    run->linear_backward(b->d, dx, dw, DEVICE_NOTHING, h, x, w, 0, r.T, C, O);
+    record(b, "dw", F32, dw, O * C);
+}
+
+static void tokens(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->C, B = s->B;
+    struct rows r = put_rows(b, s->lengths, B, 1000);
+    device_memory x = put_random(b, ACT, r.T * C, 1), y = space(b, ACT, B * C), dx = space(b, ACT, r.T * C);
+    run->mean_tokens(b->d, y, x, r.offsets, B, C);
+    record(b, "mean", ACT, y, B * C);
+    run->mean_tokens_backward(b->d, dx, y, r.offsets, B, C);
+    record(b, "mean back", ACT, dx, r.T * C);
+    run->replace_first_tokens(b->d, x, y, r.offsets, B, C);
+    record(b, "first tokens replaced", ACT, x, r.T * C);
+    run->replace_first_tokens(b->d, x, DEVICE_NOTHING, r.offsets, B, C);
+    record(b, "first tokens zeroed", ACT, x, r.T * C);
+}
+
 static void normalize(struct bench *b, const struct shape *s)
 {
     const struct device_operations *run = b->d->run;
@@ -161,6 +260,13 @@ static void embedding(struct bench *b, const struct shape *s)
     record(b, "dtype", F32, dtype, types * C);
     record(b, "dgamma", F32, dgamma, C);
     record(b, "dbeta", F32, dbeta, C);
+    run->embedding_forward(b->d, y, sum, statistics, ids, r.positions, type_ids, word, DEVICE_NOTHING, DEVICE_NOTHING, gamma,
+                           DEVICE_NOTHING, 1e-12f, &p, r.T, C);
+    record(b, "y of words alone", ACT, y, r.T * C);
+    dy = put_random(b, ACT, r.T * C, 1);
+    run->embedding_backward(b->d, dword, DEVICE_NOTHING, DEVICE_NOTHING, dgamma, DEVICE_NOTHING, dy, sum, statistics, slots,
+                            r.positions, type_ids, gamma, &p, r.T, C, U, P, types);
+    record(b, "dword of words alone", F32, dword, U * C);
 }
 
 static void head(struct bench *b, const struct shape *s)
@@ -247,6 +353,11 @@ static const struct {
     {"activation backward", activation_backward},
     {"attention", attention},
     {"first_attention", first_attention},
+    {"window_attention", window_attention},
+    {"rotate", rotate},
+    {"gated", gated},
+    {"without bias", unbiased},
+    {"tokens", tokens},
     {"normalize", normalize},
     {"embedding", embedding},
     {"head", head},
