@@ -22,6 +22,7 @@
 #include "coordinator/decision/decide.h"
 #include "coordinator/dispatch/mpi_attach.h"
 #include "coordinator/events/event_log.h"
+#include "coordinator/job/job_variant.h"
 #include "coordinator/memory_estimate.h"
 #include "coordinator/report/report.h"
 #include "coordinator/sweep/leaderboard.h"
@@ -118,6 +119,9 @@ static int stage_check(struct run *r, struct error *e)
     else
         printf("  done before: %u rows\n", dataset_rows(d->data));
     printf("  classifier head: %s\n", d->head.text);
+    char *training = job_training_summary(j);
+    printf("  training: %u epoch%s, %s\n", j->train.epochs, j->train.epochs == 1 ? "" : "s", training);
+    free(training);
     memory_estimate_print(&r->place, d, &r->workers.options);
     if (r->last == STAGE_CHECK && r->trials.count > 1)
         sweep_print(&r->trials, j);

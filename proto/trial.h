@@ -3,6 +3,7 @@
  * type and place; it becomes the lease message, the key of the trial's directory and the options attribute of its results. */
 #pragma once
 
+#include "common/base/schedule_kind.h"
 #include "common/json/json.h"
 #include "common/text/pair.h"
 
@@ -29,7 +30,9 @@ struct trial {
     double *head_rows;        /* train: (labels): its rows in this order; NULL: as they are */
     uint64_t seed;
     double lr, weight_decay, clip, warmup; /* warmup: share of all steps */
-    double dropout;                        /* < 0: as the model's config says */
+    enum schedule_kind schedule;
+    double label_smoothing, focal_gamma; /* device/loss.h; 0, 0: plain cross-entropy */
+    double dropout;                      /* < 0: as the model's config says */
     uint32_t epochs, batch, micro_batch, max_length;
     char precision[8];         /* "f32", "bf16" */
     int resume;                /* 1: resume from directory/checkpoint if there is one */

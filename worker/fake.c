@@ -197,7 +197,7 @@ static int report_step(struct fake_trial *f, struct error *e)
 {
     const struct trial *t = f->trial;
     uint64_t all = f->steps_per_epoch * t->epochs;
-    struct schedule schedule = schedule_create(t->lr, t->warmup, all);
+    struct schedule schedule = schedule_create(t->schedule, t->lr, t->warmup, all);
     double epochs = (double)f->steps / (double)f->steps_per_epoch, seconds = fmax(f->pause, 1e-3);
     struct metrics_step line = {.step = f->steps,
                                 .epoch = f->epochs_done + 1,

@@ -6,6 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/version.h"
+#include "coordinator/job/job_variant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -235,14 +236,15 @@ char *model_card(const struct bundle_source *s)
     add_fields(&b, "text B", &j->data.text_b, j->data.word_limits, j->data.joiner);
     buffer_text(&b, "\n");
     add_usage(&b, s);
+    char *training = job_training_summary(&t->job);
     buffer_printf(
         &b,
-        "\n## Training\n\nTrial `%s`, epoch %u of %u: learning rate %g, batch %u, weight decay %g, %s, seed "
-        "%.0f.\nData sha256 `%s`, "
+        "\n## Training\n\nTrial `%s`, epoch %u of %u: %s, seed %.0f.\nData sha256 `%s`, "
         "split sha256 `%s`. Made by muster %s.\n\n`known_rows.bin` holds eight bytes of a hash for each row of the train, "
         "validation and test parts, so that `muster evaluate` can tell rows that the model has seen from new ones; no "
         "text can be read from it.\n",
-        t->key, t->best_epoch, t->job.train.epochs, t->job.train.lr, t->job.train.batch, t->job.train.weight_decay,
-        t->job.train.precision, (double)t->job.seed, dataset_sha256(s->data->data), s->data->split.sha256, MUSTER_VERSION);
+        t->key, t->best_epoch, t->job.train.epochs, training, (double)t->job.seed, dataset_sha256(s->data->data),
+        s->data->split.sha256, MUSTER_VERSION);
+    free(training);
     return b.data;
 }

@@ -335,13 +335,40 @@ static int check_shares(const struct job *j, struct error *e)
     return 0;
 }
 
-/* Loss weights change the loss itself: trials that differ in them cannot be told apart by it. */
+#define DEFAULT_GAMMA 2
+
+static bool sweeps_focal(const struct job *j)
+{
+    const struct json *losses = json_get(j->sweep, "loss");
+    for (size_t i = 0; i < json_size(losses); i++)
+        if (strcmp(json_string(json_at(losses, i)), "focal") == 0)
+            return true;
+    return false;
+}
+
+static int check_loss(const struct job *j, struct error *e)
+{
+    bool swept = json_get(j->sweep, "focal_gamma") != NULL;
+    if (job_is_focal(j) || sweeps_focal(j) || (!swept && j->train.focal_gamma == DEFAULT_GAMMA))
+        return 0;
+    return error_set(e, ERROR_USAGE, "%s has no effect on train.loss \"%s\"; set train.loss \"focal\", or remove it",
+                     swept ? "sweep.focal_gamma" : "train.focal_gamma", j->train.loss);
+}
+
+static const char *swept_loss(const struct job *j)
+{
+    static const char *const keys[] = {"class_weights", "pos_weight", "loss", "focal_gamma", "label_smoothing"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_get(j->sweep, keys[i]))
+            return keys[i];
+    return NULL;
+}
+
+/* What changes the loss itself: trials that differ in it cannot be told apart by it. */
 static int check_search(const struct job *j, struct error *e)
 {
     bool random = strcmp(j->search.sample, "random") == 0;
-    const char *weights = json_get(j->sweep, "class_weights") ? "class_weights"
-                          : json_get(j->sweep, "pos_weight")  ? "pos_weight"
-                                                              : NULL;
+    const char *weights = swept_loss(j);
     for (size_t i = 0; i < json_size(j->sweep) && !random; i++)
         if (job_sweep_is_range(json_at(j->sweep, i)))
             return error_set(e, ERROR_USAGE, "sweep.%s: a range needs sweep.sample \"random\": set it, or give a list",
@@ -365,7 +392,7 @@ static int check_search(const struct job *j, struct error *e)
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
     if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
-        check_shares(j, e) != 0 || job_check_ranks(j, e) != 0 || check_search(j, e) != 0)
+        check_shares(j, e) != 0 || check_loss(j, e) != 0 || job_check_ranks(j, e) != 0 || check_search(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }

@@ -49,6 +49,9 @@ struct job {
     } split;
     struct {
         double lr, weight_decay, clip /* 0: none */, warmup, dropout /* < 0: model's */;
+        const char *schedule;                /* of schedule_names */
+        const char *loss;                    /* "cross_entropy", "focal" */
+        double label_smoothing, focal_gamma; /* the latter of the focal loss alone */
         uint32_t epochs, batch, micro_batch, max_length;
         enum truncation truncation;
         const char *class_weights; /* "balanced", "none" or NULL when a list is given */

@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/precision.h"
+#include "common/base/schedule_kind.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -109,6 +110,18 @@ const struct job_field job_fields[] = {
      .help = "maximum gradient norm; 0 or null: no clipping"},
     {"train.warmup", JOB_NUMBER, JOB_BELOW | JOB_SWEPT, "0", 0, 1, AT(train.warmup), .also = "warmup_ratio",
      .help = "fraction of the steps with learning rate warmup"},
+    {"train.schedule", JOB_WORD, JOB_SWEPT | JOB_LATER, "\"linear\"", AT(train.schedule), .words = schedule_names,
+     .also = "lr_scheduler_type lr_scheduler lr_schedule",
+     .help = "learning rate after the warmup: linear or cosine, down to 0; or constant"},
+    {"train.loss", JOB_WORD, JOB_SWEPT | JOB_LATER, "\"cross_entropy\"", AT(train.loss), WORDS("cross_entropy", "focal"),
+     .also = "criterion loss_fn loss_function",
+     .help = "multi-label: of each label; focal: rows that are already right count less"},
+    {"train.focal_gamma", JOB_NUMBER, JOB_ABOVE | JOB_SWEPT | JOB_LATER, "2", 0, 100, AT(train.focal_gamma), .also = "gamma",
+     .help = "gamma of the focal loss; a term of the loss is multiplied by (1 - p)^gamma"},
+    {"train.label_smoothing", JOB_NUMBER, JOB_BELOW | JOB_SWEPT | JOB_LATER, "0", 0, 1, AT(train.label_smoothing),
+     .also = "label_smoothing_factor",
+     .help =
+         "label smoothing e; the true class has 1 - e + e / classes, the others e / classes; multi-label: 1 - e / 2 and e / 2"},
     {"train.dropout", JOB_NUMBER, JOB_NULL | JOB_BELOW | JOB_SWEPT, "null", 0, 1, .none = -1, AT(train.dropout),
      .help = "dropout probability; null: as in the model's config.json"},
     {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), .words = precision_names, .also = "dtype",
@@ -254,12 +267,24 @@ static const char *nearest_key(const char *key)
     return NULL;
 }
 
-int job_unknown_key(const char *key, struct error *e)
+static int unknown_key(const char *key, const char *near, struct error *e)
 {
-    const char *near = nearest_key(key);
     if (near)
         return error_set(e, ERROR_USAGE, "unknown key \"%s\"; did you mean \"%s\"?", key, near);
     return error_set(e, ERROR_USAGE, "unknown key \"%s\"; `muster run --help` lists the keys of a job", key);
+}
+
+int job_unknown_key(const char *key, struct error *e)
+{
+    return unknown_key(key, nearest_key(key), e);
+}
+
+int job_unknown_swept_key(const char *key, struct error *e)
+{
+    char *full = format_string("train.%s", key);
+    unknown_key(full, nearest_key(key), e);
+    free(full);
+    return -1;
 }
 
 /* Short text of a value for a message. Caller frees. */

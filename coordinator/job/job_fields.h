@@ -63,3 +63,5 @@ bool job_field_is_implied(const struct job_field *f, const struct json *value);
 void job_field_free(const struct job_field *f, struct job *j);
 /* ERROR_USAGE "unknown key ..., did you mean". */
 int job_unknown_key(const char *key, struct error *e);
+/* The same of a key in "sweep": one of "train" as likely as one of the sweep's settings. */
+int job_unknown_swept_key(const char *key, struct error *e);

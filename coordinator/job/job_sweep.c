@@ -79,10 +79,9 @@ static int check_range(const char *key, const struct job_field *f, const struct 
 static int check_key(const char *key, const struct json *values, struct error *e)
 {
     const struct job_field *f = field_of(key);
-    char *full = format_string("train.%s", key);
     int status;
     if (!f)
-        status = job_unknown_key(full, e);
+        status = job_unknown_swept_key(key, e);
     else if (!(f->flags & JOB_SWEPT))
         status = error_set(e, ERROR_USAGE, "%s cannot be swept: all trials share it", f->key);
     else if (job_sweep_is_range(values))
@@ -92,7 +91,6 @@ static int check_key(const char *key, const struct json *values, struct error *e
                            json_type_name(json_type(values)));
     else
         status = check_list(f, values, e);
-    free(full);
     return status == 0 ? 0 : error_prefix(e, "sweep.%s: ", key);
 }
 

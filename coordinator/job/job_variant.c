@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/job/job_variant.h"
 
+#include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "coordinator/job/job_fields.h"
 #include "coordinator/job/job_sweep.h"
@@ -69,6 +70,25 @@ struct json *job_train_options(const struct job *j)
             json_set(options, f->key + 6, value);
     }
     return options;
+}
+
+bool job_is_focal(const struct job *j)
+{
+    return strcmp(j->train.loss, "focal") == 0;
+}
+
+char *job_training_summary(const struct job *j)
+{
+    struct buffer b = {0};
+    buffer_printf(&b, "learning rate %g (%s", j->train.lr, j->train.schedule);
+    if (j->train.warmup > 0)
+        buffer_printf(&b, ", warmup %g", j->train.warmup);
+    buffer_printf(&b, "), batch %u, weight decay %g, %s", j->train.batch, j->train.weight_decay, j->train.precision);
+    if (job_is_focal(j))
+        buffer_printf(&b, "; focal loss (gamma %g)", j->train.focal_gamma);
+    if (j->train.label_smoothing > 0)
+        buffer_printf(&b, "%s label smoothing %g", job_is_focal(j) ? "," : ";", j->train.label_smoothing);
+    return b.data;
 }
 
 /* The shortest digits that read back as x, as Python's repr has them: 1e-05. */

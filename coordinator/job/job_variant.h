@@ -9,6 +9,10 @@
 int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
 /* The train keys and values of j, as job_data_options has those of data. Caller destroys. */
 struct json *job_train_options(const struct job *j);
+bool job_is_focal(const struct job *j); /* train.loss */
+/* "learning rate 2e-05 (cosine, warmup 0.1), batch 8, weight decay 0.01, f32; focal loss (gamma 2), label smoothing 0.1". Caller
+ * frees. */
+char *job_training_summary(const struct job *j);
 /* "lr-1e-05_epochs-4" and then "_key-value" for each other key of `values` (may be NULL), in table order. Caller frees. */
 char *job_trial_key(const struct job *j, const struct json *values);
 

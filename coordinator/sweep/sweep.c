@@ -3,6 +3,7 @@
 #include "coordinator/sweep/sweep.h"
 
 #include "common/base/memory.h"
+#include "coordinator/job/job_sweep.h"
 #include "coordinator/job/job_variant.h"
 #include "coordinator/job/sweep_points.h"
 
@@ -21,8 +22,8 @@ static int add_trial(struct trial_run *t, const struct job *j, struct json *valu
         return -1;
     t->key = job_trial_key(&t->job, values);
     t->options = job_train_options(&t->job);
-    if (json_get(j->sweep, "seed"))
-        json_set_number(t->options, "seed", (double)t->job.seed);
+    for (size_t i = 0; i < json_size(j->sweep); i++) /* also where one has the default */
+        json_set(t->options, json_key(j->sweep, i), job_field_value(job_swept_field(json_key(j->sweep, i)), &t->job));
     return 0;
 }
 

@@ -75,9 +75,10 @@ void reference_classifier_forward(struct device *d, device_memory logits, device
 void reference_classifier_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias,
                                    device_memory dlogits, device_memory x, device_memory w, size_t B, size_t C, size_t L);
 void reference_cross_entropy(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
-                             device_memory classes, device_memory weights, size_t B, size_t L);
+                             device_memory classes, device_memory weights, const struct loss_shape *shape, size_t B, size_t L);
 void reference_binary_cross_entropy(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
-                                    device_memory targets, device_memory positive_weights, size_t B, size_t L);
+                                    device_memory targets, device_memory positive_weights, const struct loss_shape *shape,
+                                    size_t B, size_t L);
 
 void reference_add(struct device *d, device_memory y, device_memory x, size_t n);
 double reference_sum_of_squares(struct device *d, device_memory x, size_t n);

@@ -94,12 +94,17 @@ void reference_classifier_backward(struct device *d, device_memory dx, device_me
 }
 
 void reference_cross_entropy(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
-                             device_memory classes, device_memory weights, size_t B, size_t L)
+                             device_memory classes, device_memory weights, const struct loss_shape *shape, size_t B, size_t L)
 {
     (void)d;
     for (size_t b = 0; b < B; b++) {
         const float *x = host_f32(logits) + b * L;
         size_t class = (size_t)host_i32(classes)[b];
+        if (loss_is_shaped(shape)) {
+            float *slopes = dlogits.address ? host_f32(dlogits) + b * L : NULL;
+            host_f32(loss)[b] = (float)loss_of_class(slopes, x, L, class, host_f32(weights), shape);
+            continue;
+        }
         double max = -INFINITY, sum = 0, weight = host_f32(weights)[class];
         for (size_t l = 0; l < L; l++)
             max = fmax(max, x[l]);
@@ -113,14 +118,22 @@ void reference_cross_entropy(struct device *d, device_memory loss, device_memory
 
 /* loss = (1 - t) x + w softplus(-x), w = 1 + (positive - 1) t. */
 void reference_binary_cross_entropy(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
-                                    device_memory targets, device_memory positive_weights, size_t B, size_t L)
+                                    device_memory targets, device_memory positive_weights, const struct loss_shape *shape,
+                                    size_t B, size_t L)
 {
     (void)d;
+    const float *weights = positive_weights.address ? host_f32(positive_weights) : NULL;
     for (size_t b = 0; b < B; b++) {
         double sum = 0;
+        if (loss_is_shaped(shape)) {
+            float *slopes = dlogits.address ? host_f32(dlogits) + b * L : NULL;
+            host_f32(loss)[b] =
+                (float)loss_of_labels(slopes, host_f32(logits) + b * L, L, host_f32(targets) + b * L, weights, shape);
+            continue;
+        }
         for (size_t l = 0; l < L; l++) {
             double x = host_f32(logits)[b * L + l], t = host_f32(targets)[b * L + l];
-            double positive = positive_weights.address ? host_f32(positive_weights)[l] : 1, w = 1 + (positive - 1) * t;
+            double positive = weights ? weights[l] : 1, w = 1 + (positive - 1) * t;
             sum += (1 - t) * x + w * (log1p(exp(-fabs(x))) + fmax(-x, 0));
             if (dlogits.address)
                 host_f32(dlogits)[b * L + l] = (float)((1 - t) - w / (1 + exp(x)));

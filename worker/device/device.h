@@ -15,6 +15,7 @@
 #include "common/base/error.h"
 #include "common/base/precision.h"
 #include "common/format/model_config.h"
+#include "worker/device/loss.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -191,11 +192,14 @@ struct device_operations {
                                 size_t B, size_t C, size_t L);
     /* loss f32 (B) = weight[class] * nll, not divided; dlogits (may be DEVICE_NOTHING) = weight[class] * (softmax - onehot). */
     void (*cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
-                          device_memory classes /* i32 (B) */, device_memory weights /* f32 (L) */, size_t B, size_t L);
+                          device_memory classes /* i32 (B) */, device_memory weights /* f32 (L) */,
+                          const struct loss_shape *shape /* NULL: plain; with another dlogits are loss.h's */, size_t B,
+                          size_t L);
     /* As torch BCEWithLogitsLoss(pos_weight), summed over labels, not divided: the caller divides by rows * L. */
     void (*binary_cross_entropy)(struct device *d, device_memory loss, device_memory dlogits, device_memory logits,
                                  device_memory targets /* f32 (B,L) */,
-                                 device_memory positive_weights /* f32 (L) or DEVICE_NOTHING */, size_t B, size_t L);
+                                 device_memory positive_weights /* f32 (L) or DEVICE_NOTHING */, const struct loss_shape *shape,
+                                 size_t B, size_t L);
 
     /* Optimiser, over arenas. */
     void (*add)(struct device *d, device_memory y /* f32 (n) += */, device_memory x, size_t n);

@@ -203,9 +203,11 @@ GUARD(classifier_forward, (struct device *d, device_memory logits, device_memory
 GUARD(classifier_backward, (struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dlogits,
       device_memory x, device_memory w, size_t B, size_t C, size_t L), dx, dw, dbias, dlogits, x, w, B, C, L)
 GUARD(cross_entropy, (struct device *d, device_memory loss, device_memory dlogits, device_memory logits, device_memory classes,
-      device_memory weights, size_t B, size_t L), loss, dlogits, logits, classes, weights, B, L)
+      device_memory weights, const struct loss_shape *shape, size_t B, size_t L), loss, dlogits, logits, classes, weights, shape,
+      B, L)
 GUARD(binary_cross_entropy, (struct device *d, device_memory loss, device_memory dlogits, device_memory logits, device_memory
-      targets, device_memory positive_weights, size_t B, size_t L), loss, dlogits, logits, targets, positive_weights, B, L)
+      targets, device_memory positive_weights, const struct loss_shape *shape, size_t B, size_t L), loss, dlogits, logits, targets,
+      positive_weights, shape, B, L)
 GUARD(add, (struct device *d, device_memory y, device_memory x, size_t n), y, x, n)
 GUARD(adamw, (struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v, const
       struct adamw *a, size_t n), p, shadow, g, m, v, a, n)

@@ -62,12 +62,13 @@ void head_backward(const struct pass *s, const struct head *w, const struct head
     }
 }
 
-void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi)
+void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi,
+               const struct loss_shape *shape)
 {
     size_t B = s->b->B, L = s->c->labels;
     device_memory dlogits = s->training ? k->dlogits : DEVICE_NOTHING;
     if (multi)
-        s->d->run->binary_cross_entropy(s->d, k->loss, dlogits, k->logits, s->b->targets, weights, B, L);
+        s->d->run->binary_cross_entropy(s->d, k->loss, dlogits, k->logits, s->b->targets, weights, shape, B, L);
     else
-        s->d->run->cross_entropy(s->d, k->loss, dlogits, k->logits, s->b->classes, weights, B, L);
+        s->d->run->cross_entropy(s->d, k->loss, dlogits, k->logits, s->b->classes, weights, shape, B, L);
 }

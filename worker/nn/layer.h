@@ -152,4 +152,5 @@ void head_forward(const struct pass *s, const struct head *w, const struct head_
 void head_backward(const struct pass *s, const struct head *w, const struct head_saved *k, const struct scratch *t,
                    device_memory dx /* act (B,C) = */, device_memory x);
 /* loss and dlogits from logits. */
-void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi);
+void head_loss(const struct pass *s, const struct head_saved *k, device_memory weights, bool multi,
+               const struct loss_shape *shape);

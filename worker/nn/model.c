@@ -296,11 +296,12 @@ device_memory model_hidden(const struct model *m, uint32_t layer)
     return activations_of(m)->layers[layer].feed_forward.y;
 }
 
-device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi)
+device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi,
+                         const struct loss_shape *shape)
 {
     const struct activations *a = activations_of(m);
     m->pass.b = b;
-    head_loss(&m->pass, &a->head, weights, multi);
+    head_loss(&m->pass, &a->head, weights, multi, shape);
     return a->head.loss;
 }
 

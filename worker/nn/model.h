@@ -52,8 +52,9 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
 device_memory model_hidden(const struct model *m, uint32_t layer);
 
 /* Loss of each row f32 (B), weighted, not divided (device memory); prepares dlogits for backward if the batch is of training.
- * weights f32 (L): class weights, or pos_weight when multi (DEVICE_NOTHING allowed then). */
-device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi);
+ * weights f32 (L): class weights, or pos_weight when multi (DEVICE_NOTHING allowed then). shape: NULL: plain. */
+device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi,
+                         const struct loss_shape *shape);
 
 /* Callbacks during a backward. */
 struct model_watcher {

@@ -229,19 +229,35 @@ static double binary_cross_entropy(const float *logits, uint32_t labels, const f
     return sum;
 }
 
+/* Like the others, of a trial with label smoothing or the focal loss. */
+static double shaped_loss(const struct source *s, const struct trial *t, uint32_t row, const float *logits, const float *weights)
+{
+    const struct loss_shape shape = {t->label_smoothing, t->focal_gamma};
+    if (t->multi)
+        return loss_of_labels(NULL, logits, t->labels, dataset_targets(s->data, row), weights, &shape);
+    return loss_of_class(NULL, logits, t->labels, (size_t)dataset_class(s->data, row), weights, &shape);
+}
+
 double evaluate_loss(const struct source *s, const struct trial *t, const uint32_t *rows, uint32_t count, const float *logits)
 {
     if (!dataset_labels(s->data))
         return NAN;
     double loss = 0, weights = 0;
+    bool shaped = loss_is_shaped(&(struct loss_shape){t->label_smoothing, t->focal_gamma});
+    float *by_class = allocate(t->labels, sizeof *by_class);
+    for (uint32_t l = 0; l < t->labels; l++)
+        by_class[l] = t->weights_by_class ? (float)t->weights_by_class[l] : 1;
     for (uint32_t i = 0; i < count; i++) {
         const float *row = logits + (size_t)i * t->labels;
         double weight = source_weight(s, t, rows[i]);
         weights += weight;
-        if (t->multi)
+        if (shaped)
+            loss += shaped_loss(s, t, rows[i], row, by_class);
+        else if (t->multi)
             loss += binary_cross_entropy(row, t->labels, dataset_targets(s->data, rows[i]), t->weights_by_class);
         else
             loss += weight * cross_entropy(row, t->labels, dataset_class(s->data, rows[i]));
     }
+    free(by_class);
     return loss / weights;
 }

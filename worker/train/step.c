@@ -118,7 +118,7 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     bool drops = c->hidden_dropout > 0 || c->attention_dropout > 0 || c->classifier_dropout > 0;
     operation_begin("forward");
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
-    device_memory loss = model_loss(s->model, b, s->weights, t->multi);
+    device_memory loss = model_loss(s->model, b, s->weights, t->multi, &(struct loss_shape){t->label_smoothing, t->focal_gamma});
     s->device->run->copy(s->device, device_at(s->losses, first * sizeof(float)), loss, count * sizeof(float));
     const struct model_watcher watcher = {on_ready, on_progress, s};
     operation_begin("backward");

@@ -21,6 +21,7 @@
 #include "worker/train/step.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +54,31 @@ struct trainer {
 
 /* ---- what the trial is ---- */
 
+static void hash_text(struct sha256 *digest, const char *name, const char *value)
+{
+    char *text = format_string(" %s %s", name, value);
+    sha256_update(digest, text, strlen(text));
+    free(text);
+}
+
+static void hash_number(struct sha256 *digest, const char *name, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", value);
+    hash_text(digest, name, text);
+}
+
+/* What came later counts where it is not what it was before it came: checkpoints of older versions are still resumed from. */
+static void hash_later(struct sha256 *digest, const struct trial *t)
+{
+    if (t->schedule != SCHEDULE_LINEAR)
+        hash_text(digest, "schedule", schedule_names[t->schedule]);
+    if (t->label_smoothing > 0)
+        hash_number(digest, "label smoothing", t->label_smoothing);
+    if (t->focal_gamma > 0)
+        hash_number(digest, "focal", t->focal_gamma);
+}
+
 /* Everything that the result depends on, and nothing else: no paths, so that a run directory can be moved. */
 static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struct source *s)
 {
@@ -79,6 +105,7 @@ static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struc
         sha256_update(digest, "new head", strlen("new head"));
     if (t->head_rows)
         sha256_update(digest, t->head_rows, t->labels * sizeof *t->head_rows);
+    hash_later(digest, t);
     sha256_finish(&digest, hash);
     free(text);
 }
@@ -152,7 +179,7 @@ static int open_all(struct trainer *r, struct error *e)
     if (source_plan(&r->plan, &r->source, t, e))
         return -1;
     r->steps_per_epoch = plan_steps_per_epoch(r->plan);
-    r->schedule = schedule_create(t->lr, t->warmup, r->steps_per_epoch * t->epochs);
+    r->schedule = schedule_create(t->schedule, t->lr, t->warmup, r->steps_per_epoch * t->epochs);
     hash_trial(r->hash, t, &r->source);
     r->best = path_join(t->directory, "best.safetensors");
     r->logits = path_join(t->directory, "logits.h5");

@@ -43,6 +43,9 @@ static struct trial make_trial(void)
                           .weight_decay = 0.01,
                           .clip = 1,
                           .warmup = 0.1,
+                          .schedule = SCHEDULE_COSINE,
+                          .label_smoothing = 0.1,
+                          .focal_gamma = 1.5,
                           .dropout = -1,
                           .epochs = 5,
                           .batch = 8,
@@ -67,7 +70,8 @@ static void test_trial_round_trip(void **state)
     assert_memory_equal(back.weights_by_class, t.weights_by_class, 2 * sizeof(double));
     assert_true(back.new_head && back.head_rows[0] == 1 && back.head_rows[1] == 0);
     assert_true(back.seed == UINT64_MAX - 1);
-    assert_true(back.lr == 2e-5 && back.weight_decay == 0.01 && back.warmup == 0.1 && back.dropout == -1);
+    assert_true(back.lr == 2e-5 && back.weight_decay == 0.01 && back.warmup == 0.1 && back.schedule == SCHEDULE_COSINE &&
+                back.label_smoothing == 0.1 && back.focal_gamma == 1.5 && back.dropout == -1);
     assert_int_equal(back.epochs, 5);
     assert_int_equal(back.micro_batch, 4);
     assert_string_equal(back.precision, "bf16");

@@ -266,6 +266,22 @@ static const struct refusal refusals[] = {
      "\"fbeta\" (a string); did you mean \"f_beta\"?"},
     {"{" MINIMAL "}", "train.precision=fp32",
      "command line: train.precision: expected \"f32\" or \"bf16\", found \"fp32\" (a string); did you mean \"f32\"?"},
+    {"{" MINIMAL "}", "train.schedule=cosin",
+     "command line: train.schedule: expected \"linear\", \"cosine\" or \"constant\", found \"cosin\" (a string); did you mean "
+     "\"cosine\"?"},
+    {"{" MINIMAL "}", "train.label_smoothing=1",
+     "command line: train.label_smoothing: expected a number from 0 and below 1, found 1 (a number)"},
+    {"{" MINIMAL "}", "train.label_smoothing_factor=0.1",
+     "command line: unknown key \"train.label_smoothing_factor\"; did you mean \"train.label_smoothing\"?"},
+    {"{" MINIMAL "}", "train.lr_scheduler_type=cosine",
+     "command line: unknown key \"train.lr_scheduler_type\"; did you mean \"train.schedule\"?"},
+    {"{" MINIMAL "}", "train.focal_gamma=3",
+     "j.json: train.focal_gamma has no effect on train.loss \"cross_entropy\"; set train.loss \"focal\", or remove it"},
+    {"{" MINIMAL ", \"sweep\": {\"focal_gamma\": [1, 2]}}", NULL,
+     "j.json: sweep.focal_gamma has no effect on train.loss \"cross_entropy\"; set train.loss \"focal\", or remove it"},
+    {"{" MINIMAL ", \"sweep\": {\"loss\": [\"cross_entropy\", \"focal\"], \"scheduler\": \"median\"}}", NULL,
+     "j.json: sweep.scheduler compares trials by train.select \"loss\", which sweep.loss changes; use another train.select, such "
+     "as \"macro_f1\""},
     {"{" MINIMAL "}", "train.class_weights=balance",
      "command line: train.class_weights: expected \"balanced\" or \"none\" or a list of numbers, found \"balance\" (a string); "
      "did you mean \"balanced\"?"},

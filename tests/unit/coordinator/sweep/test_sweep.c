@@ -66,6 +66,10 @@ static void grids(void **state)
                 "lr-2e-05_epochs-5 lr-2e-05_epochs-5_seed-43 lr-2e-05_epochs-5_seed-44 "); /* 42 is the baseline */
     expect_keys("sweep={\"pos_weight\": [null, [1, 50], [1, 12.5]]}", "task=multi_label_classification",
                 "lr-2e-05_epochs-5 lr-2e-05_epochs-5_pos_weight-1-50 lr-2e-05_epochs-5_pos_weight-1-12.5 ");
+    expect_keys("sweep={\"schedule\": [\"linear\", \"cosine\"], \"label_smoothing\": [0, 0.1]}", NULL,
+                "lr-2e-05_epochs-5 lr-2e-05_epochs-5_schedule-linear_label_smoothing-0.1 "
+                "lr-2e-05_epochs-5_schedule-cosine_label_smoothing-0 lr-2e-05_epochs-5_schedule-cosine_label_smoothing-0.1 ");
+    expect_keys("sweep={\"focal_gamma\": [1, 2]}", "train.loss=focal", "lr-2e-05_epochs-5 lr-2e-05_epochs-5_focal_gamma-1 ");
     expect_keys("sweep=null", NULL, "lr-2e-05_epochs-5 ");
     expect_keys("sweep={}", NULL, "lr-2e-05_epochs-5 ");
 }

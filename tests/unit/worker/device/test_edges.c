@@ -74,8 +74,8 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
     run->first_tokens(b->d, y, x, r.offsets, B, C);
     run->first_tokens_backward(b->d, x, y, r.offsets, B, T, C);
     run->classifier_forward(b->d, logits, y, table, bias, B, C, L);
-    run->cross_entropy(b->d, loss, dlogits, logits, classes, bias, B, L);
-    run->binary_cross_entropy(b->d, loss, dlogits, logits, logits, bias, B, L);
+    run->cross_entropy(b->d, loss, dlogits, logits, classes, bias, NULL, B, L);
+    run->binary_cross_entropy(b->d, loss, dlogits, logits, logits, bias, NULL, B, L);
     run->classifier_backward(b->d, y, dtable, dbias, dlogits, y, table, B, C, L);
 }
 

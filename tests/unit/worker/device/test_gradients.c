@@ -369,7 +369,7 @@ static double cross_entropy_loss(struct problem *p)
     device_memory *m = p->memory;
     const struct device_operations *run = p->b.d->run;
     run->classifier_forward(p->b.d, m[3], m[0], m[1], m[2], p->n, p->C, p->L);
-    run->cross_entropy(p->b.d, m[4], m[5], m[3], m[6], m[7], p->n, p->L);
+    run->cross_entropy(p->b.d, m[4], m[5], m[3], m[6], m[7], NULL, p->n, p->L);
     double sum = 0;
     for (size_t i = 0; i < p->n; i++)
         sum += *element(m[4], i);
@@ -381,7 +381,7 @@ static double binary_loss(struct problem *p)
     device_memory *m = p->memory;
     const struct device_operations *run = p->b.d->run;
     run->classifier_forward(p->b.d, m[3], m[0], m[1], m[2], p->n, p->C, p->L);
-    run->binary_cross_entropy(p->b.d, m[4], m[5], m[3], m[6], m[7], p->n, p->L);
+    run->binary_cross_entropy(p->b.d, m[4], m[5], m[3], m[6], m[7], NULL, p->n, p->L);
     double sum = 0;
     for (size_t i = 0; i < p->n; i++)
         sum += *element(m[4], i);

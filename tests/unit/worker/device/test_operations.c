@@ -289,17 +289,17 @@ static void head(struct bench *b, const struct shape *s)
     device_memory dx = space(b, ACT, B * C), dw = space(b, F32, L * C), dbias = space(b, F32, L);
     run->classifier_forward(b->d, logits, first, w, bias, B, C, L);
     record(b, "logits", F32, logits, B * L);
-    run->cross_entropy(b->d, loss, dlogits, logits, classes, weights, B, L);
+    run->cross_entropy(b->d, loss, dlogits, logits, classes, weights, NULL, B, L);
     record(b, "cross entropy", F32, loss, B);
     record(b, "its dlogits", F32, dlogits, B * L);
     run->classifier_backward(b->d, dx, dw, dbias, dlogits, first, w, B, C, L);
     record(b, "dx", ACT, dx, B * C);
     record(b, "dw", F32, dw, L * C);
     record(b, "dbias", F32, dbias, L);
-    run->binary_cross_entropy(b->d, loss, dlogits, logits, targets, weights, B, L);
+    run->binary_cross_entropy(b->d, loss, dlogits, logits, targets, weights, NULL, B, L);
     record(b, "binary cross entropy", F32, loss, B);
     record(b, "its dlogits", F32, dlogits, B * L);
-    run->binary_cross_entropy(b->d, loss, DEVICE_NOTHING, logits, targets, DEVICE_NOTHING, B, L);
+    run->binary_cross_entropy(b->d, loss, DEVICE_NOTHING, logits, targets, DEVICE_NOTHING, NULL, B, L);
     record(b, "without weights", F32, loss, B);
 }
 

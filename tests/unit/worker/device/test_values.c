@@ -20,9 +20,9 @@ static void losses(struct bench *b)
     device_memory weights = put_values(b, F32, (const float[]){0.5f, 1.5f, 2}, 3),
                   classes = put_integers(b, (const int32_t[]){2, 1}, 2);
     device_memory targets = put_values(b, F32, (const float[]){1, 0, 1, 0, 1, 0}, 6);
-    b->d->run->cross_entropy(b->d, loss, DEVICE_NOTHING, logits, classes, weights, 2, 3);
+    b->d->run->cross_entropy(b->d, loss, DEVICE_NOTHING, logits, classes, weights, NULL, 2, 3);
     check(b, "cross entropy", loss, (const float[]){0.465243966f, 4.46508978f}, 2);
-    b->d->run->binary_cross_entropy(b->d, loss, DEVICE_NOTHING, logits, targets, weights, 2, 3);
+    b->d->run->binary_cross_entropy(b->d, loss, DEVICE_NOTHING, logits, targets, weights, NULL, 2, 3);
     check(b, "binary cross entropy", loss, (const float[]){0.742823596f, 4.41836839f}, 2);
 }
 

@@ -164,7 +164,7 @@ static inline void bench_destroy(struct bench *n)
 static inline double bench_loss(struct bench *n, struct model_dropout dropout, bool multi)
 {
     model_forward(n->m, &n->batch.view, dropout);
-    float *rows = host_array(n->d, model_loss(n->m, &n->batch.view, n->weights, multi), n->batch.view.B);
+    float *rows = host_array(n->d, model_loss(n->m, &n->batch.view, n->weights, multi, NULL), n->batch.view.B);
     double ret = 0;
     for (size_t b = 0; b < n->batch.view.B; b++)
         ret += rows[b];

@@ -111,7 +111,7 @@ static void check_backward(struct bench *n, const struct tensor_file *f, struct 
     n->weights = device_array(n->d, weights, L * sizeof *weights);
     free(weights);
     model_forward(n->m, &n->batch.view, dropout);
-    float *loss = host_array(n->d, model_loss(n->m, &n->batch.view, n->weights, multi), n->batch.view.B);
+    float *loss = host_array(n->d, model_loss(n->m, &n->batch.view, n->weights, multi, NULL), n->batch.view.B);
     check_golden(where, multi ? "bce_loss" : "ce_loss", f, loss, allowed.forward, 0);
     free(loss);
     buckets_count = looks = 0;
@@ -244,7 +244,7 @@ static void check_evaluation(struct device *d, const struct device_case *of, con
     check_golden(where, "logits", f, logits, tolerance_of(of).forward, 0);
     float *weights = golden_array(f, "class_weights", NULL);
     device_memory on_device = device_array(d, weights, c.labels * sizeof *weights);
-    float *loss = host_array(d, model_loss(m, &batch.view, on_device, false), r.B);
+    float *loss = host_array(d, model_loss(m, &batch.view, on_device, false, NULL), r.B);
     check_golden(where, "ce_loss", f, loss, tolerance_of(of).forward, 0);
     finish(d);
     d->run->release(d, on_device);

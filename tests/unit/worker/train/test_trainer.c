@@ -159,6 +159,9 @@ static int run_trial(const char *directory, struct device *d, struct communicato
         .weight_decay = number("decay", 0.01),
         .clip = number("clip", 1),
         .warmup = number("warmup", 0.1),
+        .schedule = schedule_kind_find(option("schedule", "linear")),
+        .label_smoothing = number("smoothing", 0),
+        .focal_gamma = number("gamma", 0),
         .dropout = number("dropout", 0),
         .epochs = (uint32_t)number("epochs", 2),
         .batch = (uint32_t)number("batch", 8),
@@ -221,7 +224,7 @@ static int be_a_rank(const char *directory)
 
 static char self_path[4096];
 static char work[] = "/tmp/test_trainer.XXXXXX";
-static struct json *golden;
+static struct json *golden, *golden_losses;
 static char said[1 << 16]; /* by the last child */
 
 static char *directory_of(const char *name)
@@ -336,10 +339,10 @@ static void assert_same_result(const char *expected, const char *found)
     }
 }
 
-static void against_pytorch(size_t i, const char *name, const char *words)
+static void against_pytorch(const struct json *from, size_t i, const char *name, const char *words)
 {
     run_well(1, name, words);
-    const struct json *expected = json_at(json_get(golden, "runs"), i), *losses = json_get(expected, "losses");
+    const struct json *expected = json_at(json_get(from, "runs"), i), *losses = json_get(expected, "losses");
     struct metrics found = read_metrics(name);
     assert_int_equal(found.steps, json_size(losses));
     for (int s = 0; s < found.steps; s++) {
@@ -367,10 +370,44 @@ static void against_pytorch(size_t i, const char *name, const char *words)
 static void losses_are_those_of_pytorch(void **state)
 {
     (void)state;
-    against_pytorch(0, "plain", "");
-    against_pytorch(1, "multi", "multi=1 w0=1 w1=3 w2=2 clip=0.3 decay=3");
-    against_pytorch(2, "whole", "batch=45 micro=45 warmup=0 clip=1e9 decay=0.1");
-    against_pytorch(0, "plain_cpu", "device=cpu");
+    against_pytorch(golden, 0, "plain", "");
+    against_pytorch(golden, 1, "multi", "multi=1 w0=1 w1=3 w2=2 clip=0.3 decay=3");
+    against_pytorch(golden, 2, "whole", "batch=45 micro=45 warmup=0 clip=1e9 decay=0.1");
+    against_pytorch(golden, 0, "plain_cpu", "device=cpu");
+}
+
+static const char *const shaped[] = {"schedule=cosine smoothing=0.1", "schedule=constant gamma=2",
+                                     "multi=1 w0=1 w1=3 w2=2 smoothing=0.2 gamma=1.5"};
+
+static void schedules_and_losses_are_those_of_pytorch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shaped / sizeof *shaped; i++) {
+        char *name = format_string("shaped.%zu", i), *fast = format_string("%s device=cpu", shaped[i]);
+        against_pytorch(golden_losses, i, name, shaped[i]);
+        against_pytorch(golden_losses, i, fast, fast);
+        free(name);
+        free(fast);
+    }
+}
+
+/* In bf16 the classifier and the losses are f32; what the steps come to stays near. */
+static void shaped_losses_train_in_bf16(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shaped / sizeof *shaped; i++) {
+        char *name = format_string("half.%zu", i), *words = format_string("%s device=cpu precision=bf16", shaped[i]);
+        run_well(1, name, words);
+        struct metrics found = read_metrics(name);
+        const struct json *losses = json_get(json_at(json_get(golden_losses, "runs"), i), "losses");
+        for (int s = 0; s < found.steps; s++) {
+            double expected = json_number(json_at(losses, (size_t)s));
+            if (!(fabs(found.loss[s] - expected) < 0.03 * fmax(1, expected)))
+                fail_msg("%s, step %d: PyTorch's loss in f32 %.7g, found %.7g", words, s + 1, expected, found.loss[s]);
+        }
+        free(name);
+        free(words);
+    }
 }
 
 static void accumulation_equals_the_big_batch(void **state)
@@ -413,8 +450,12 @@ static void masks_change_with_the_epoch(void **state)
 static void ranks_do_not_change_a_bit(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"micro=2", "micro=2 dropout=0.1", "micro=1 dropout=-1", "micro=2 multi=1 dropout=0.2",
-                                        "micro=2 dropout=0.1 device=cpu"};
+    static const char *const kinds[] = {"micro=2",
+                                        "micro=2 dropout=0.1",
+                                        "micro=1 dropout=-1",
+                                        "micro=2 multi=1 dropout=0.2",
+                                        "micro=2 dropout=0.1 device=cpu",
+                                        "micro=2 dropout=0.1 schedule=cosine smoothing=0.1 gamma=2"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *names[3] = {format_string("ranks1.%zu", i), format_string("ranks2.%zu", i), format_string("ranks4.%zu", i)};
         run_well(1, names[0], kinds[i]);
@@ -461,6 +502,27 @@ static void a_stopped_trial_resumes_to_the_same_bytes(void **state)
         free(name);
         free(words);
     }
+}
+
+/* Another schedule or loss is another trial; the same one resumes to the same bytes. */
+static void schedule_and_loss_are_part_of_a_trial(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"", "smoothing=0.1", "schedule=cosine smoothing=0.1 gamma=1",
+                                         "schedule=cosine smoothing=0.2 gamma=2"};
+    const char *words = "micro=2 dropout=0.1 schedule=cosine smoothing=0.1 gamma=2";
+    run_well(1, "shaped_whole", words);
+    char *stopped = format_string("%s stop=7", words);
+    assert_int_equal(run(1, "shaped_stopped", stopped), ERROR_STOPPED);
+    free(stopped);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char *other = format_string("micro=2 dropout=0.1 %s", others[i]);
+        assert_int_equal(run(1, "shaped_stopped", other), ERROR_USAGE);
+        assert_said("is a checkpoint of a trial with other options or data");
+        free(other);
+    }
+    run_well(2, "shaped_stopped", words);
+    assert_same_result("shaped_whole", "shaped_stopped");
 }
 
 static void a_stop_on_any_rank_stops_all(void **state)
@@ -729,7 +791,8 @@ static int set_up(void **state)
 {
     (void)state;
     struct error e = {0};
-    if (!mkdtemp(work) || json_read(&golden, TEST_GOLDEN "/train_runs.json", &e))
+    if (!mkdtemp(work) || json_read(&golden, TEST_GOLDEN "/train_runs.json", &e) ||
+        json_read(&golden_losses, TEST_GOLDEN "/train_losses.json", &e))
         return -1;
     write_data("single", false);
     write_data("multi", true);
@@ -741,6 +804,7 @@ static int tear_down(void **state)
     (void)state;
     struct error e = {0};
     json_destroy(&golden);
+    json_destroy(&golden_losses);
     return directory_remove(work, &e);
 }
 
@@ -757,6 +821,9 @@ int main(int count, char **arguments)
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_those_of_pytorch),
+        cmocka_unit_test(schedules_and_losses_are_those_of_pytorch),
+        cmocka_unit_test(shaped_losses_train_in_bf16),
+        cmocka_unit_test(schedule_and_loss_are_part_of_a_trial),
         cmocka_unit_test(accumulation_equals_the_big_batch),
         cmocka_unit_test(masks_change_with_the_epoch),
         cmocka_unit_test(ranks_do_not_change_a_bit),
