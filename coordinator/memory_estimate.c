@@ -5,6 +5,7 @@
 #include "cluster/launcher.h"
 #include "common/base/memory.h"
 #include "common/base/process.h"
+#include "coordinator/job/job_variant.h"
 #include "proto/trial.h"
 
 #include <stdio.h>
@@ -35,6 +36,7 @@ static char *trial_message(const struct run_place *place, const struct run_data 
                       .multi = j->multi,
                       .labels = dataset_labels(data->data),
                       .dropout = -1,
+                      .freeze = job_freeze(j),
                       .epochs = j->train.epochs,
                       .batch = j->train.batch,
                       .micro_batch = j->train.micro_batch,

@@ -11,6 +11,7 @@
 #include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
+#include "common/format/freeze.h"
 #include "common/format/model_config.h"
 #include "coordinator/bundle/evaluation.h"
 #include "coordinator/bundle/publish.h"
@@ -92,7 +93,12 @@ static int check_length(const struct run_place *place, struct error *e)
     if (j->train.max_length > model_config_max_length(&model))
         return error_set(e, ERROR_USAGE, "train.max_length: %u tokens are more than the %u that %s takes", j->train.max_length,
                          model_config_max_length(&model), j->model);
-    return 0;
+    bool *frozen = allocate(model.layers + 2, sizeof *frozen);
+    char *names = job_freeze(j);
+    int status = freeze_read(frozen, names, model.layers, e);
+    free(names);
+    free(frozen);
+    return status;
 }
 
 static int find_model(struct run *r, struct error *e)

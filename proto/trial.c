@@ -40,6 +40,8 @@ const struct record_field trial_fields[] = {
     FIELD(clip, .type = RECORD_DOUBLE, .min = 0, .max = 1e12),
     FIELD(warmup, .type = RECORD_DOUBLE, .min = 0, .max = 1),
     FIELD(schedule, .type = RECORD_CHOICE, .detail = schedule_names, .flags = RECORD_OPTIONAL),
+    FIELD(layer_decay, .type = RECORD_DOUBLE, .min = 0, .max = 1, .flags = RECORD_OPTIONAL),
+    FIELD(freeze, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
     FIELD(label_smoothing, .type = RECORD_DOUBLE, .min = 0, .max = 0.999999, .flags = RECORD_OPTIONAL),
     FIELD(focal_gamma, .type = RECORD_DOUBLE, .min = 0, .max = 1e3, .flags = RECORD_OPTIONAL),
     FIELD(dropout, .type = RECORD_DOUBLE, .min = -1, .max = 1),

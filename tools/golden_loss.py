@@ -89,8 +89,21 @@ def run(directory, rows, train, validation, options):
     def is_plain(name):
         return name.endswith("bias") or "LayerNorm" in name
 
-    groups = [{"params": [p for n, p in model.named_parameters() if is_plain(n) == plain], "weight_decay": 0.0 if plain else 0.01}
-              for plain in (False, True)]
+    layers, decay = model.config.num_hidden_layers, options.get("layer_decay", 1.0)
+
+    def depth(name):
+        """From the head: 0; of the embeddings layers + 1."""
+        if name.startswith("bert.embeddings"):
+            return layers + 1
+        return layers - int(name.split(".")[3]) if name.startswith("bert.encoder.layer") else 0
+
+    def is_frozen(name):
+        return any(name.startswith(prefix) for prefix in options.get("frozen", []))
+
+    for n, p in model.named_parameters():
+        p.requires_grad_(not is_frozen(n))
+    groups = [{"params": [p], "lr": 2e-3 * decay ** depth(n), "weight_decay": 0.0 if is_plain(n) else 0.01}
+              for n, p in model.named_parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(groups, lr=2e-3, betas=(0.9, 0.999), eps=1e-8)
     per_epoch = math.ceil(len(train) / 8)
     schedule = schedule_of(options["schedule"], optimizer, 0.1, 2 * per_epoch)
@@ -119,6 +132,12 @@ def main(directory):
     single, multi = {"multi": False, "weights": [0.7, 1.5, 1.1]}, {"multi": True, "weights": [1.0, 3.0, 2.0]}
     options = [{**single, "schedule": "cosine", "smoothing": 0.1, "gamma": 0}, {**single, "schedule": "constant", "smoothing": 0, "gamma": 2},
                {**multi, "schedule": "linear", "smoothing": 0.2, "gamma": 1.5}]
+    layer = "bert.encoder.layer."
+    options += [{**single, "schedule": "linear", "smoothing": 0, "gamma": 0, "layer_decay": 0.5},
+                {**single, "schedule": "linear", "smoothing": 0, "gamma": 0, "frozen": ["bert.embeddings", layer + "0."]},
+                {**single, "schedule": "linear", "smoothing": 0, "gamma": 0, "frozen": ["bert.embeddings"]},
+                {**single, "schedule": "linear", "smoothing": 0, "gamma": 0, "frozen": [layer + "1."]},
+                {**single, "schedule": "linear", "smoothing": 0, "gamma": 0, "frozen": ["bert.embeddings", layer]}]
     write(directory, "train_losses.json", {
         "made_by": "tools/golden_loss.py",
         "values": values(),

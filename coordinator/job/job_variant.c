@@ -77,6 +77,14 @@ bool job_is_focal(const struct job *j)
     return strcmp(j->train.loss, "focal") == 0;
 }
 
+char *job_freeze(const struct job *j)
+{
+    struct buffer b = {0};
+    for (size_t i = 0; i < j->train.freeze.count; i++)
+        buffer_printf(&b, "%s%s", i ? " " : "", j->train.freeze.names[i]);
+    return b.data;
+}
+
 char *job_training_summary(const struct job *j)
 {
     struct buffer b = {0};
@@ -88,6 +96,12 @@ char *job_training_summary(const struct job *j)
         buffer_printf(&b, "; focal loss (gamma %g)", j->train.focal_gamma);
     if (j->train.label_smoothing > 0)
         buffer_printf(&b, "%s label smoothing %g", job_is_focal(j) ? "," : ";", j->train.label_smoothing);
+    char *frozen = job_freeze(j);
+    if (j->train.layer_decay < 1)
+        buffer_printf(&b, "; layer decay %g", j->train.layer_decay);
+    if (frozen)
+        buffer_printf(&b, "; frozen: %s", frozen);
+    free(frozen);
     return b.data;
 }
 

@@ -201,6 +201,8 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .clip = j->train.clip,
                           .warmup = j->train.warmup,
                           .schedule = schedule_kind_find(j->train.schedule),
+                          .layer_decay = j->train.layer_decay,
+                          .freeze = score ? NULL : job_freeze(j),
                           .label_smoothing = j->train.label_smoothing,
                           .focal_gamma = job_is_focal(j) ? j->train.focal_gamma : 0,
                           .dropout = j->train.dropout,

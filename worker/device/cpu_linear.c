@@ -271,7 +271,7 @@ static int backward_part(struct cpu *c, const struct backward *b, size_t part)
     if (b->dbias)
         c->kernels->column_sums(b->dbias, host_pointer(b->dy_stored), b->N, b->O, bias.from, bias.from + bias.count);
     int failed = b->dx.address ? run_panels(c, input_panel, b, tile_of(grid_of(c, b->N), part, b->N, b->K), part) : 0;
-    return failed ? failed : weight_tile(c, b, tile_of(grid_of(c, b->O), part, b->O, b->K), part);
+    return failed || !b->dw ? failed : weight_tile(c, b, tile_of(grid_of(c, b->O), part, b->O, b->K), part);
 }
 
 void cpu_linear_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dy,
@@ -287,7 +287,7 @@ void cpu_linear_backward(struct device *d, device_memory dx, device_memory dw, d
     if (c->failure.kind != ERROR_NONE)
         return;
     int failed = 0;
-    d->flops += (dx.address ? 4.0 : 2.0) * (double)N * (double)K * (double)O;
+    d->flops += ((dx.address ? 2.0 : 0) + (dw.address ? 2.0 : 0)) * (double)N * (double)K * (double)O;
     omp_set_num_threads(d->threads);
 #pragma omp parallel for num_threads(d->threads) schedule(static) reduction(| : failed)
     for (size_t i = 0; i < (size_t)d->threads; i++)

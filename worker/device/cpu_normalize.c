@@ -92,7 +92,8 @@ static void norm_gradients(struct cpu *c, const struct norm_gradient *g, device_
         memset(parts + i * 2 * C, 0, 2 * C * sizeof *parts);
         c->kernels->normalize_backward(g, parts + i * 2 * C, parts + i * 2 * C + C, i * CHUNK, chunk_end(i, N));
     }
-    sum_parts(c, dgamma, parts, chunks, C);
+    if (dgamma.address)
+        sum_parts(c, dgamma, parts, chunks, C);
     if (dbeta.address)
         sum_parts(c, dbeta, parts + C, chunks, C);
 }

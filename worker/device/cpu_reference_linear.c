@@ -83,14 +83,14 @@ void reference_linear_forward(struct device *d, device_memory y, device_memory p
 void reference_linear_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dy,
                                device_memory x, device_memory w, int add_dx, size_t N, size_t K, size_t O)
 {
-    d->flops += (dx.address ? 4.0 : 2.0) * (double)N * (double)K * (double)O;
+    d->flops += ((dx.address ? 2.0 : 0) + (dw.address ? 2.0 : 0)) * (double)N * (double)K * (double)O;
     for (size_t i = 0; dx.address && i < N * K; i++) {
         double sum = add_dx ? act_get(d, dx, i) : 0;
         for (size_t o = 0; o < O; o++)
             sum += (double)act_get(d, dy, i / K * O + o) * act_get(d, w, o * K + i % K);
         act_put(d, dx, i, (float)sum);
     }
-    for (size_t i = 0; i < O * K; i++) {
+    for (size_t i = 0; dw.address && i < O * K; i++) {
         double sum = 0;
         for (size_t n = 0; n < N; n++)
             sum += (double)act_get(d, dy, n * O + i / K) * act_get(d, x, n * K + i % K);

@@ -64,7 +64,8 @@ static void affine_backward(const struct device *d, device_memory dgamma, device
             g += out * normalized(d, sum, n * C + c, host_f32(statistics) + 2 * n);
             b += out;
         }
-        host_f32(dgamma)[c] = (float)g;
+        if (dgamma.address)
+            host_f32(dgamma)[c] = (float)g;
         if (dbeta.address)
             host_f32(dbeta)[c] = (float)b;
     }

@@ -97,7 +97,7 @@ struct device_operations {
     void (*linear_forward)(struct device *d, device_memory y /* act (N,O) = */, device_memory pre /* act (N,O) = */,
                            device_memory x /* act (N,K) */, device_memory w /* act (O,K) */, device_memory bias /* f32 (O) */,
                            enum activation activation, size_t N, size_t K, size_t O);
-    /* dx may be DEVICE_NOTHING; add_dx: dx += instead of =. dw, dbias are "="; dbias may be DEVICE_NOTHING. */
+    /* dx, dw and dbias may be DEVICE_NOTHING; add_dx: dx += instead of =. dw, dbias are "=". */
     void (*linear_backward)(struct device *d, device_memory dx /* act (N,K) = or += */, device_memory dw /* f32 (O,K) = */,
                             device_memory dbias /* f32 (O) = */, device_memory dy /* act (N,O) */, device_memory x,
                             device_memory w, int add_dx, size_t N, size_t K, size_t O);
@@ -155,7 +155,7 @@ struct device_operations {
     void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,
                               device_memory statistics /* f32 (N,2) = */, device_memory x, device_memory z, device_memory gamma,
                               device_memory beta, float epsilon, const struct dropout *dropout, size_t N, size_t C);
-    /* dx: gradient of the residual x; dz: of z. dx may be dy. dbeta may be DEVICE_NOTHING. */
+    /* dx: gradient of the residual x; dz: of z. dx may be dy. dgamma and dbeta may be DEVICE_NOTHING. */
     void (*normalize_backward)(struct device *d, device_memory dx /* act (N,C) = */, device_memory dz /* act (N,C) = */,
                                device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */, device_memory dy,
                                device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout,

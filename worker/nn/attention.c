@@ -66,7 +66,8 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
     s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                         dropout, b->B, b->T, H, C / H);
     pass_linear_backward(s, dy, t->dz, k->first_x, w->qkv, true, b->B, C, C);
-    s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
+    if (dx.address)
+        s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
     pass_linear_backward(s, dx, t->wide, x, keys_values(s, w), true, b->T, C, 2 * C);
 }
 

@@ -17,6 +17,7 @@ struct norm {
 /* What a forward or backward works on. */
 struct pass {
     struct device *d;
+    const struct parameters *p;
     const struct model_config *c;
     const struct packed *b;
     struct model_dropout dropout;
@@ -52,7 +53,8 @@ static inline device_memory pass_value(const struct pass *s, size_t place)
 
 static inline device_memory pass_gradient(const struct pass *s, size_t place)
 {
-    return place == PARAMETER_ABSENT ? DEVICE_NOTHING : device_at(s->gradient, place * sizeof(float));
+    size_t at = parameters_gradient_place(s->p, place);
+    return at == PARAMETER_ABSENT ? DEVICE_NOTHING : device_at(s->gradient, at * sizeof(float));
 }
 
 static inline device_memory pass_weight(const struct pass *s, size_t place) /* act */
@@ -116,7 +118,7 @@ struct attention_saved {
 
 void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
                        device_memory x /* act (T,C) */);
-/* dx may not be dy, except in layers other than the last, where it must be. */
+/* dx may not be dy, except in layers other than the last, where it must be. DEVICE_NOTHING: not needed. */
 void attention_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k, const struct scratch *t,
                         device_memory dx /* act (T,C) = */, device_memory dy /* act (N,C), used as scratch */, device_memory x);
 

@@ -262,6 +262,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
 {
     check_limits(m, b);
     m->pass = (struct pass){.d = m->d,
+                            .p = m->p,
                             .c = &m->c,
                             .b = b,
                             .dropout = dropout,
@@ -314,7 +315,7 @@ static void notify_ready(const struct pass *s, int bucket)
 void model_backward(struct model *m, const struct packed *b, device_memory gradient, const struct model_watcher *watcher)
 {
     const struct activations *a = &m->training;
-    int bucket = parameters_buckets(m->p);
+    int bucket = parameters_buckets(m->p), lowest = parameters_lowest_trained(m->p);
     m->pass.b = b;
     m->pass.gradient = gradient;
     m->pass.watcher = watcher;
@@ -324,22 +325,24 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
     head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy, a->layers[m->c.layers - 1].feed_forward.y);
     trace_end();
     notify_ready(&m->pass, bucket - 1);
-    for (uint32_t i = m->c.layers; i-- > 0;) {
+    for (uint32_t i = m->c.layers; i-- > 0 && (int)i + 1 >= lowest;) {
         const struct layer *w = &m->layers[i];
         const struct layer_saved *k = &a->layers[i];
         trace_begin("backward layer", (int)i);
         feed_forward_backward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, dy, k->attention.y,
                               w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
-        attention_backward(&m->pass, &w->attention, &k->attention, &a->scratch, a->dy, dy,
+        attention_backward(&m->pass, &w->attention, &k->attention, &a->scratch, (int)i + 1 > lowest ? a->dy : DEVICE_NOTHING, dy,
                            i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.projected);
         dy = a->dy;
         trace_end();
         notify_ready(&m->pass, (int)i + 1);
     }
-    trace_begin("backward embeddings", -1);
-    embedding_backward(&m->pass, &m->embedding, &a->embedding, &a->scratch, dy);
-    trace_end();
-    notify_ready(&m->pass, 0);
-    notify_ready(&m->pass, bucket);
+    if (lowest == 0) {
+        trace_begin("backward embeddings", -1);
+        embedding_backward(&m->pass, &m->embedding, &a->embedding, &a->scratch, dy);
+        trace_end();
+        notify_ready(&m->pass, 0);
+        notify_ready(&m->pass, bucket);
+    }
     trace_end();
 }

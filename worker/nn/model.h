@@ -65,7 +65,8 @@ struct model_watcher {
     void *context;
 };
 
-/* After forward and loss of the same training batch: writes ("=") all gradients into `gradient`, an arena of parameters_dense +
- * (U,C) floats. */
+/* After forward and loss of the same training batch: writes ("=") all gradients into `gradient`, an arena of parameters_gradients
+ * + (U,C) floats. What is frozen has no gradient; layers below the lowest that is trained have no backward, and their buckets are
+ * not told ready. */
 void model_backward(struct model *m, const struct packed *b, device_memory gradient,
                     const struct model_watcher *watcher /* or NULL */);

@@ -14,6 +14,7 @@ struct parameters {
     struct device *d;
     struct parameter *items; /* words last */
     size_t count, dense;
+    size_t gradients, *starts; /* elements before the words in a gradient arena; (buckets + 1): where its buckets begin */
     struct model_config c;
     device_memory value, shadow, first_moment, second_moment, seen;
 };
@@ -48,23 +49,60 @@ static size_t place_all(struct parameter *items, size_t count, const struct mode
     return items[count - 1].offset;
 }
 
+static bool is_frozen(const struct tuning *t, const struct parameter *p, const struct model_config *c)
+{
+    int bucket = p->is_words ? 0 : p->bucket;
+    return t->frozen && bucket <= (int)c->layers + 1 && t->frozen[bucket];
+}
+
+/* Gives what is trained its place in the gradient arenas; starts (buckets + 1) may be NULL. Returns what is before the words. */
+static size_t place_gradients(struct parameter *items, size_t count, const struct model_config *c, const struct tuning *t,
+                              size_t *starts)
+{
+    size_t at = 0;
+    for (int bucket = 0; bucket <= (int)c->layers + 2; bucket++) {
+        at = aligned(at);
+        if (starts)
+            starts[bucket] = at;
+        for (size_t i = 0; i < count; i++) {
+            struct parameter *p = &items[i];
+            if (p->bucket != bucket)
+                continue;
+            bool adjacent = i && items[i - 1].offset + items[i - 1].count == p->offset;
+            at = adjacent ? at : aligned(at);
+            p->gradient = is_frozen(t, p, c) ? PARAMETER_ABSENT : at;
+            at += p->gradient == PARAMETER_ABSENT || p->is_words ? 0 : p->count;
+        }
+    }
+    return at;
+}
+
 /* Elements before the words of a model that is not made yet. */
-static size_t count_dense(const struct model_config *c)
+static size_t count_dense(const struct model_config *c, const struct tuning *t, size_t *gradients)
 {
     size_t count = model_tensors(NULL, c);
     struct parameter *items = allocate(count, sizeof *items);
     size_t dense = place_all(items, count, c);
+    *gradients = place_gradients(items, count, c, t, NULL);
     free(items);
     return dense;
 }
 
+size_t parameters_bytes_tuned(const struct model_config *c, const struct tuning *t, uint32_t gradients, enum precision precision,
+                              size_t max_words)
+{
+    size_t trained, dense = count_dense(c, t, &trained), E = model_config_embedding_width(c), words = c->vocabulary * E;
+    size_t ret = (dense + words) * sizeof(float) + (precision == PRECISION_F32 ? 0 : dense * precision_bytes(precision));
+    bool frozen = t->frozen && t->frozen[0];
+    if (gradients > 0)
+        ret += 2 * (trained + (frozen ? 0 : words)) * sizeof(float) + (frozen ? 0 : c->vocabulary) +
+               gradients * (trained + (frozen ? 0 : max_words * E)) * sizeof(float);
+    return ret;
+}
+
 size_t parameters_bytes(const struct model_config *c, uint32_t gradients, enum precision precision, size_t max_words)
 {
-    size_t dense = count_dense(c), E = model_config_embedding_width(c), all = dense + c->vocabulary * E;
-    size_t ret = all * sizeof(float) + (precision == PRECISION_F32 ? 0 : dense * precision_bytes(precision));
-    if (gradients > 0)
-        ret += 2 * all * sizeof(float) + c->vocabulary + gradients * (dense + max_words * E) * sizeof(float);
-    return ret;
+    return parameters_bytes_tuned(c, &(struct tuning){0}, gradients, precision, max_words);
 }
 
 static int arena_create(struct device *d, device_memory *ret, size_t bytes, struct error *e)
@@ -88,12 +126,14 @@ static int arenas_create(struct parameters *p, bool training, struct error *e)
     }
     if (!training)
         return 0;
+    bytes = parameters_moments(p) * sizeof(float);
     if (arena_create(p->d, &p->first_moment, bytes, e) < 0 || arena_create(p->d, &p->second_moment, bytes, e) < 0)
         return -1;
-    return arena_create(p->d, &p->seen, p->c.vocabulary, e);
+    return parameters_gradient_words(p) ? arena_create(p->d, &p->seen, p->c.vocabulary, e) : 0;
 }
 
-int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e)
+static int create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, const struct tuning *t,
+                  struct error *e)
 {
     struct parameters *p = allocate(1, sizeof *p);
     p->d = d;
@@ -101,12 +141,25 @@ int parameters_create(struct parameters **ret, struct device *d, const struct mo
     p->count = model_tensors(NULL, c);
     p->items = allocate(p->count, sizeof *p->items);
     p->dense = place_all(p->items, p->count, c);
+    p->starts = allocate((size_t)c->layers + 3, sizeof *p->starts);
+    p->gradients = place_gradients(p->items, p->count, c, t, p->starts);
     if (arenas_create(p, training, e) < 0 || d->run->finish(d, e) < 0) {
         parameters_destroy(&p);
         return -1;
     }
     *ret = p;
     return 0;
+}
+
+int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e)
+{
+    return create(ret, d, c, training, &(struct tuning){0}, e);
+}
+
+int parameters_create_tuned(struct parameters **ret, struct device *d, const struct model_config *c, const struct tuning *t,
+                            struct error *e)
+{
+    return create(ret, d, c, true, t, e);
 }
 
 void parameters_destroy(struct parameters **p)
@@ -121,6 +174,7 @@ void parameters_destroy(struct parameters **p)
         if (arenas[i].address)
             d->run->release(d, arenas[i]);
     free((*p)->items);
+    free((*p)->starts);
     free(*p);
     *p = NULL;
 }
@@ -180,13 +234,51 @@ int parameters_buckets(const struct parameters *p)
 
 void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count)
 {
-    size_t first = 0, behind;
-    while (p->items[first].bucket < bucket)
-        first++;
-    for (behind = first; p->items[behind].bucket == bucket; behind++)
-        ;
-    *offset = p->items[first].offset;
-    *count = p->items[behind].offset - *offset; /* of the next bucket, or of the words */
+    *offset = p->starts[bucket];
+    *count = p->starts[bucket + 1] - *offset;
+}
+
+size_t parameters_gradients(const struct parameters *p)
+{
+    return p->gradients;
+}
+
+size_t parameters_gradient_words(const struct parameters *p)
+{
+    const struct parameter *words = parameters_words(p);
+    return words->gradient == PARAMETER_ABSENT ? 0 : words->shape[1];
+}
+
+size_t parameters_moments(const struct parameters *p)
+{
+    return p->gradients + (parameters_gradient_words(p) ? parameters_words(p)->count : 0);
+}
+
+size_t parameters_gradient_place(const struct parameters *p, size_t offset)
+{
+    for (size_t i = 0; i < p->count && offset != PARAMETER_ABSENT; i++) {
+        const struct parameter *of = &p->items[i];
+        if (offset >= of->offset && offset - of->offset < of->count)
+            return of->gradient == PARAMETER_ABSENT ? PARAMETER_ABSENT : of->gradient + (offset - of->offset);
+    }
+    return PARAMETER_ABSENT;
+}
+
+int parameters_lowest_trained(const struct parameters *p)
+{
+    int lowest = parameters_buckets(p) - 1;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->items[i].gradient != PARAMETER_ABSENT && (p->items[i].is_words || p->items[i].bucket < lowest))
+            lowest = p->items[i].is_words ? 0 : p->items[i].bucket;
+    return lowest;
+}
+
+bool parameters_frozen(const struct parameters *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->items[i].gradient == PARAMETER_ABSENT)
+            return true;
+    return false;
 }
 
 size_t parameters_dense(const struct parameters *p)

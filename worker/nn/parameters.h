@@ -6,7 +6,10 @@
  * arena zeroes it once, backward never writes a gap), grouped in buckets that are contiguous: bucket 0 = embeddings other than
  * words, 1..layers = encoder layers, layers+1 = the head with the classifier; word embeddings stand apart at the end ("words"),
  * since their gradient is compact (U,E), E their width. Query, key, value weights of a layer are adjacent without gaps, so (3C,C)
- * is one matrix; so are their biases. */
+ * is one matrix; so are their biases.
+ *
+ * Gradient and moment arenas hold what is trained and nothing else, in the same order and grouping: a frozen parameter has no
+ * place in them. Where all is trained, places there are those in the value arena. */
 #pragma once
 
 #include "common/format/model_tensors.h"
@@ -16,7 +19,8 @@ struct parameter {
     char name[96]; /* "bert.encoder.layer.0.attention.self.query.weight" */
     int dimensions;
     size_t shape[2];
-    size_t offset, count; /* elements in the arenas */
+    size_t offset, count; /* elements in the value arena */
+    size_t gradient;      /* place in gradient and moment arenas; PARAMETER_ABSENT: frozen */
     int bucket;
     enum tensor_role role;
     bool is_bias;
@@ -28,12 +32,23 @@ struct parameter {
 
 struct parameters;
 
+/* What of a model is trained. */
+struct tuning {
+    const bool *frozen; /* (layers + 2), by bucket; that of the embeddings includes the words. NULL: none */
+};
+
 /* training: with moments. All arenas start as zeros. `d` is borrowed and must outlive the parameters. */
 int parameters_create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, struct error *e);
+/* For training, of what `t` says. */
+int parameters_create_tuned(struct parameters **ret, struct device *d, const struct model_config *c, const struct tuning *t,
+                            struct error *e);
 void parameters_destroy(struct parameters **p);
 /* Device memory before creation: of the arenas here and, when training, of so many gradient arenas for up to max_words; gradients
  * 0: no training. */
 size_t parameters_bytes(const struct model_config *c, uint32_t gradients, enum precision precision, size_t max_words);
+/* The same for training by parameters_create_tuned. */
+size_t parameters_bytes_tuned(const struct model_config *c, const struct tuning *t, uint32_t gradients, enum precision precision,
+                              size_t max_words);
 struct device *parameters_device(const struct parameters *p);
 const struct model_config *parameters_config(const struct parameters *p); /* what they were made of */
 size_t parameters_count(const struct parameters *p);
@@ -44,11 +59,20 @@ size_t parameters_place(const struct parameters *p, int bucket, enum tensor_role
 const struct parameter *parameters_words(const struct parameters *p); /* (V,E) */
 size_t parameters_elements(const struct parameters *p);               /* of an arena, words and gaps included */
 int parameters_buckets(const struct parameters *p);                   /* layers + 2 */
+/* Of a gradient arena; count 0: all of it is frozen. */
 void parameters_bucket_range(const struct parameters *p, int bucket, size_t *offset, size_t *count);
 size_t parameters_dense(const struct parameters *p); /* elements before the words; words: (V,E) from there on */
+/* Elements of a gradient arena before the words. */
+size_t parameters_gradients(const struct parameters *p);
+size_t parameters_moments(const struct parameters *p);        /* elements of a moment arena */
+size_t parameters_gradient_words(const struct parameters *p); /* E: behind them, U rows of so many; 0: the words are frozen */
+/* Place in a gradient arena of what is at `offset` in the value arena; PARAMETER_ABSENT: frozen, or `offset` is that. */
+size_t parameters_gradient_place(const struct parameters *p, size_t offset);
+int parameters_lowest_trained(const struct parameters *p); /* bucket; below it no gradient is needed */
+bool parameters_frozen(const struct parameters *p);        /* some are */
 
 /* Device arenas, f32 unless said; borrowed. Moments and seen: DEVICE_NOTHING unless training. A gradient arena is the trainer's:
- * (dense) + (U,E) compact words behind it, for U up to max_words. */
+ * (parameters_gradients) + (U,E) compact words behind it, for U up to max_words. */
 device_memory parameters_value(const struct parameters *p);
 device_memory parameters_shadow(const struct parameters *p); /* act (dense); the value itself in f32 */
 device_memory parameters_first_moment(const struct parameters *p);
@@ -72,6 +96,9 @@ int parameters_load_model(struct parameters *p, const char *directory, const str
 /* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
 int parameters_save(struct parameters *p, const char *path, struct error *e); /* safetensors, metadata format=pt */
-/* "<name>.exp_avg", "<name>.exp_avg_sq", "seen". */
+/* What is trained alone, for a checkpoint; the rest is the pretrained model's, and loaded before. */
+int parameters_load_trained(struct parameters *p, const char *path, struct error *e);
+int parameters_save_trained(struct parameters *p, const char *path, struct error *e);
+/* Of what is trained: "<name>.exp_avg", "<name>.exp_avg_sq", and "seen", unless the words are frozen. */
 int parameters_save_moments(struct parameters *p, const char *path, struct error *e);
 int parameters_load_moments(struct parameters *p, const char *path, struct error *e);

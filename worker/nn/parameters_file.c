@@ -34,12 +34,22 @@ static int check_finite(const struct tensor *t, const char *path, struct error *
     return 0;
 }
 
+/* Of the program's own files. */
+enum which { ALL, TRAINED };
+
+static bool is_meant(const struct parameter *p, enum which which)
+{
+    return which == ALL || p->gradient != PARAMETER_ABSENT;
+}
+
 /* Own files: every tensor is there, by its own name. */
 static int find_all_own(const struct tensor **found, const struct model_tensor *tensors, const struct parameters *p,
-                        const struct tensor_file *f, const char *suffix, const char *path, struct error *e)
+                        const struct tensor_file *f, enum which which, const char *suffix, const char *path, struct error *e)
 {
     for (size_t i = 0; i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
+        if (!is_meant(of, which))
+            continue;
         found[i] = find_own(f, of, suffix);
         if (!found[i])
             return error_set(e, ERROR_DATA, "%s: tensor %s%s is missing; the file does not fit config.json", path, of->name,
@@ -53,14 +63,14 @@ static int find_all_own(const struct tensor **found, const struct model_tensor *
 /* found[i]: the tensor of parameter i, checked; NULL where a head is to be made new. head: of pretrained weights; NULL: of the
  * program's own. */
 static int collect(const struct tensor **found, const struct parameters *p, const struct tensor_file *f,
-                   const struct head_source *head, const char *suffix, const char *path, struct error *e)
+                   const struct head_source *head, enum which which, const char *suffix, const char *path, struct error *e)
 {
     const struct model_config *c = parameters_config(p);
     size_t count = parameters_count(p);
     struct model_tensor *tensors = allocate(count, sizeof *tensors);
     model_tensors(tensors, c);
     int result = head ? model_tensors_find(found, tensors, count, f, c, head->made_new, path, e)
-                      : find_all_own(found, tensors, p, f, suffix, path, e);
+                      : find_all_own(found, tensors, p, f, which, suffix, path, e);
     for (size_t i = 0; i < count && !result; i++)
         if (found[i])
             result = check_finite(found[i], path, e);
@@ -104,16 +114,34 @@ static int reorder_rows(float *values, const struct parameter *of, const double 
     return ret;
 }
 
-/* Puts the tensors into an arena, and what is missing as transformers makes it: weights normal, biases zero. */
-static int store(const struct tensor *const *found, struct parameters *p, device_memory arena, const double *head_rows,
-                 uint64_t seed, struct error *e)
+enum arena { VALUE_NEW /* what is not found is made new */, VALUE, FIRST_MOMENT, SECOND_MOMENT };
+
+static device_memory arena_of(const struct parameters *p, enum arena kind)
 {
+    return kind == FIRST_MOMENT    ? parameters_first_moment(p)
+           : kind == SECOND_MOMENT ? parameters_second_moment(p)
+                                   : parameters_value(p);
+}
+
+static size_t place_in(const struct parameter *p, enum arena kind)
+{
+    return kind == FIRST_MOMENT || kind == SECOND_MOMENT ? p->gradient : p->offset;
+}
+
+/* Puts the tensors into an arena; in VALUE_NEW what is missing as transformers makes it: weights normal, biases zero. */
+static int store(const struct tensor *const *found, struct parameters *p, enum arena kind, const double *head_rows, uint64_t seed,
+                 struct error *e)
+{
+    device_memory arena = arena_of(p, kind);
     struct device *d = parameters_device(p);
     float deviation = parameters_config(p)->initializer_range;
     int ret = 0;
     for (size_t i = 0; ret == 0 && i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
-        device_memory at = device_at(arena, of->offset * sizeof(float));
+        size_t place = place_in(of, kind);
+        if (place == PARAMETER_ABSENT || (!found[i] && kind != VALUE_NEW))
+            continue;
+        device_memory at = device_at(arena, place * sizeof(float));
         float *host = d->run->host_begin(d, at, of->count * sizeof(float));
         if (found[i])
             ret = tensor_to_f32(found[i], host, e);
@@ -175,9 +203,9 @@ static int load_pretrained(struct parameters *p, const char *path, const struct 
     struct tensor_file *f = NULL;
     const struct tensor **found = allocate(parameters_count(p), sizeof *found);
     int ret = -1;
-    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, head, "", path, e) < 0)
+    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, head, ALL, "", path, e) < 0)
         goto end;
-    if (store(found, p, parameters_value(p), head->rows, seed, e) < 0)
+    if (store(found, p, VALUE_NEW, head->rows, seed, e) < 0)
         goto end;
     parameters_refresh(p);
     if (parameters_device(p)->run->finish(parameters_device(p), e) < 0)
@@ -206,14 +234,14 @@ int parameters_load_model(struct parameters *p, const char *directory, const str
     return result;
 }
 
-int parameters_load(struct parameters *p, const char *path, struct error *e)
+static int load_own(struct parameters *p, const char *path, enum which which, struct error *e)
 {
     struct tensor_file *f = NULL;
     const struct tensor **found = allocate(parameters_count(p), sizeof *found);
     int ret = -1;
-    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, NULL, "", path, e) < 0)
+    if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, NULL, which, "", path, e) < 0)
         goto end;
-    if (store(found, p, parameters_value(p), NULL, 0, e) < 0)
+    if (store(found, p, VALUE, NULL, 0, e) < 0)
         goto end;
     parameters_refresh(p);
     ret = parameters_device(p)->run->finish(parameters_device(p), e);
@@ -223,20 +251,34 @@ end:
     return ret;
 }
 
-/* Rows of a file to be written, in table order, with their data in a host view of an arena. */
-static size_t list_arena(struct tensor *to, const struct parameters *p, const float *host, const char *suffix)
+int parameters_load(struct parameters *p, const char *path, struct error *e)
 {
+    return load_own(p, path, ALL, e);
+}
+
+int parameters_load_trained(struct parameters *p, const char *path, struct error *e)
+{
+    return load_own(p, path, TRAINED, e);
+}
+
+/* Rows of a file to be written, in table order, with their data in a host view of an arena. */
+static size_t list_arena(struct tensor *to, const struct parameters *p, const float *host, enum which which, enum arena kind,
+                         const char *suffix)
+{
+    size_t count = 0;
     for (size_t i = 0; i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
-        to[i] = (struct tensor){.name = format_string("%s%s", of->name, suffix),
-                                .type = TENSOR_F32,
-                                .dimensions = of->dimensions,
-                                .shape = {(int64_t)of->shape[0], (int64_t)of->shape[1]},
-                                .count = of->count,
-                                .data = host + of->offset,
-                                .size = of->count * sizeof(float)};
+        if (!is_meant(of, which))
+            continue;
+        to[count++] = (struct tensor){.name = format_string("%s%s", of->name, suffix),
+                                      .type = TENSOR_F32,
+                                      .dimensions = of->dimensions,
+                                      .shape = {(int64_t)of->shape[0], (int64_t)of->shape[1]},
+                                      .count = of->count,
+                                      .data = host + place_in(of, kind),
+                                      .size = of->count * sizeof(float)};
     }
-    return parameters_count(p);
+    return count;
 }
 
 static size_t arena_bytes(const struct parameters *p)
@@ -254,21 +296,31 @@ static int write_tensors(const char *path, struct tensor *tensors, size_t count,
     return ret;
 }
 
-int parameters_save(struct parameters *p, const char *path, struct error *e)
+static int save(struct parameters *p, const char *path, enum which which, struct error *e)
 {
     struct device *d = parameters_device(p);
     if (d->run->finish(d, e) < 0)
         return -1;
     float *host = d->run->host_begin(d, parameters_value(p), arena_bytes(p));
     struct tensor *tensors = allocate(parameters_count(p), sizeof *tensors);
-    int ret = write_tensors(path, tensors, list_arena(tensors, p, host, ""), e);
+    int ret = write_tensors(path, tensors, list_arena(tensors, p, host, which, VALUE, ""), e);
     d->run->host_end(d, host, parameters_value(p), arena_bytes(p));
     return ret;
 }
 
+int parameters_save(struct parameters *p, const char *path, struct error *e)
+{
+    return save(p, path, ALL, e);
+}
+
+int parameters_save_trained(struct parameters *p, const char *path, struct error *e)
+{
+    return save(p, path, TRAINED, e);
+}
+
 static int need_moments(const struct parameters *p, const char *path, struct error *e)
 {
-    return parameters_seen(p).address ? 0 : error_set(e, ERROR_FAILED, "%s: these parameters have no moments", path);
+    return parameters_first_moment(p).address ? 0 : error_set(e, ERROR_FAILED, "%s: these parameters have no moments", path);
 }
 
 int parameters_save_moments(struct parameters *p, const char *path, struct error *e)
@@ -276,48 +328,57 @@ int parameters_save_moments(struct parameters *p, const char *path, struct error
     struct device *d = parameters_device(p);
     if (need_moments(p, path, e) < 0 || d->run->finish(d, e) < 0)
         return -1;
-    size_t V = parameters_at(p, parameters_count(p) - 1)->shape[0];
-    float *first = d->run->host_begin(d, parameters_first_moment(p), arena_bytes(p));
-    float *second = d->run->host_begin(d, parameters_second_moment(p), arena_bytes(p));
-    uint8_t *seen = d->run->host_begin(d, parameters_seen(p), V);
+    size_t V = parameters_words(p)->shape[0], bytes = parameters_moments(p) * sizeof(float);
+    bool words = parameters_gradient_words(p) > 0;
+    float *first = d->run->host_begin(d, parameters_first_moment(p), bytes);
+    float *second = d->run->host_begin(d, parameters_second_moment(p), bytes);
+    uint8_t *seen = words ? d->run->host_begin(d, parameters_seen(p), V) : NULL;
     struct tensor *tensors = allocate(2 * parameters_count(p) + 1, sizeof *tensors);
-    size_t count = list_arena(tensors, p, first, ".exp_avg");
-    count += list_arena(tensors + count, p, second, ".exp_avg_sq");
-    tensors[count++] = (struct tensor){.name = duplicate("seen"),
-                                       .type = TENSOR_U8,
-                                       .dimensions = 1,
-                                       .shape = {(int64_t)V},
-                                       .count = V,
-                                       .data = seen,
-                                       .size = V};
+    size_t count = list_arena(tensors, p, first, TRAINED, FIRST_MOMENT, ".exp_avg");
+    count += list_arena(tensors + count, p, second, TRAINED, SECOND_MOMENT, ".exp_avg_sq");
+    if (words)
+        tensors[count++] = (struct tensor){.name = duplicate("seen"),
+                                           .type = TENSOR_U8,
+                                           .dimensions = 1,
+                                           .shape = {(int64_t)V},
+                                           .count = V,
+                                           .data = seen,
+                                           .size = V};
     int ret = write_tensors(path, tensors, count, e);
-    d->run->host_end(d, seen, parameters_seen(p), V);
-    d->run->host_end(d, second, parameters_second_moment(p), arena_bytes(p));
-    d->run->host_end(d, first, parameters_first_moment(p), arena_bytes(p));
+    if (words)
+        d->run->host_end(d, seen, parameters_seen(p), V);
+    d->run->host_end(d, second, parameters_second_moment(p), bytes);
+    d->run->host_end(d, first, parameters_first_moment(p), bytes);
     return ret;
+}
+
+static int load_seen(struct parameters *p, const struct tensor_file *f, const char *path, struct error *e)
+{
+    struct device *d = parameters_device(p);
+    const struct tensor *seen = tensor_file_find(f, "seen");
+    size_t V = parameters_words(p)->shape[0];
+    if (!parameters_gradient_words(p))
+        return 0;
+    if (!seen || seen->type != TENSOR_U8 || seen->count != V)
+        return error_set(e, ERROR_DATA, "%s: tensor seen is missing or not one byte for each of %zu words", path, V);
+    d->run->upload(d, parameters_seen(p), seen->data, V);
+    return d->run->finish(d, e);
 }
 
 int parameters_load_moments(struct parameters *p, const char *path, struct error *e)
 {
     struct tensor_file *f = NULL;
-    size_t count = parameters_count(p), V = parameters_at(p, count - 1)->shape[0];
+    size_t count = parameters_count(p);
     const struct tensor **first = allocate(2 * count, sizeof *first), **second = first + count;
-    struct device *d = parameters_device(p);
     int ret = -1;
     if (need_moments(p, path, e) < 0 || tensor_file_open(&f, path, e) < 0)
         goto end;
-    if (collect(first, p, f, NULL, ".exp_avg", path, e) < 0 || collect(second, p, f, NULL, ".exp_avg_sq", path, e) < 0)
+    if (collect(first, p, f, NULL, TRAINED, ".exp_avg", path, e) < 0 ||
+        collect(second, p, f, NULL, TRAINED, ".exp_avg_sq", path, e) < 0)
         goto end;
-    const struct tensor *seen = tensor_file_find(f, "seen");
-    if (!seen || seen->type != TENSOR_U8 || seen->count != V) {
-        error_set(e, ERROR_DATA, "%s: tensor seen is missing or not one byte for each of %zu words", path, V);
+    if (store(first, p, FIRST_MOMENT, NULL, 0, e) < 0 || store(second, p, SECOND_MOMENT, NULL, 0, e) < 0)
         goto end;
-    }
-    if (store(first, p, parameters_first_moment(p), NULL, 0, e) < 0 ||
-        store(second, p, parameters_second_moment(p), NULL, 0, e) < 0)
-        goto end;
-    d->run->upload(d, parameters_seen(p), seen->data, V);
-    ret = d->run->finish(d, e);
+    ret = load_seen(p, f, path, e);
 end:
     free(first);
     tensor_file_close(&f);

@@ -161,7 +161,8 @@ int checkpoint_save(const char *directory, struct parameters *p, const struct pr
         tensors[i] = path_join(path[1], tensor_files[i]);
     int result = -1;
     if (!finish_swap(directory, path[1], path[0], trial, e) && !directory_remove(path[1], e) && !directory_create(path[1], e) &&
-        !parameters_save(p, tensors[0], e) && !parameters_save_moments(p, tensors[1], e) && !write_state(path[1], s, trial, e))
+        !parameters_save_trained(p, tensors[0], e) && !parameters_save_moments(p, tensors[1], e) &&
+        !write_state(path[1], s, trial, e))
         result = swap(directory, path[1], path[0], path[2], e);
     if (!result && s->finished)
         result = directory_remove(path[2], e);
@@ -183,10 +184,21 @@ int checkpoint_save(const char *directory, struct parameters *p, const struct pr
 static int load_tensors(const char *directory, struct parameters *p, struct error *e)
 {
     char *model = path_join(directory, tensor_files[0]), *moments = path_join(directory, tensor_files[1]);
-    int result = parameters_load(p, model, e) || parameters_load_moments(p, moments, e) ? -1 : 0;
+    int result = parameters_load_trained(p, model, e) || parameters_load_moments(p, moments, e) ? -1 : 0;
     free(model);
     free(moments);
     return result;
+}
+
+bool checkpoint_exists(const char *directory)
+{
+    bool found = false;
+    for (size_t i = 0; i < COUNT(places) && !found; i++) {
+        char *path = path_join(directory, places[i]);
+        found = directory_exists(path);
+        free(path);
+    }
+    return found;
 }
 
 int checkpoint_load(const char *directory, struct parameters *p, struct progress *ret, bool *found, const char *trial,

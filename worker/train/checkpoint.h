@@ -18,8 +18,9 @@ struct progress {
 
 /* Rank 0 only. trial: hash of what the trial is. */
 int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e);
-/* All ranks. *found false: there is none, or only damaged ones (logged as a warning): start from the beginning. A checkpoint of
- * another trial is ERROR_USAGE. */
+bool checkpoint_exists(const char *directory); /* whole or damaged */
+/* All ranks. The parameters hold what is frozen: checkpoints have only what is trained. *found false: there is none, or only
+ * damaged ones (logged as a warning): start from the beginning. A checkpoint of another trial is ERROR_USAGE. */
 int checkpoint_load(const char *directory, struct parameters *p, struct progress *ret, bool *found, const char *trial,
                     struct error *e);
 int checkpoint_remove(const char *directory, struct error *e); /* rank 0 only; none is fine */

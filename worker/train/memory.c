@@ -21,8 +21,9 @@ struct memory_need memory_of(const struct trial *t, const struct source *s, cons
                              enum precision precision, const struct batch_limits *limits)
 {
     struct model_limits sizes = memory_sizes(s, limits);
-    return (struct memory_need){.weights = parameters_bytes(&s->config, stepper_arenas(t, c), precision, limits->words),
-                                .activations = model_bytes(&s->config, &sizes, precision)};
+    return (struct memory_need){
+        .weights = parameters_bytes_tuned(&s->config, &s->tuning, stepper_arenas(t, c), precision, limits->words),
+        .activations = model_bytes(&s->config, &sizes, precision)};
 }
 
 int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct error *e)

@@ -7,10 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Neighbours in the table with the same decay are one range; the gaps between them hold zeros and stay zero. */
+/* Neighbours in the table with the same decay in both arenas are one range; the gaps between them hold zeros and stay zero. */
 struct span {
-    size_t offset, count;
+    size_t offset, gradient, count;
+    int bucket;
     bool decays;
+    double rate; /* times the learning rate */
 };
 
 struct optimizer {
@@ -19,28 +21,46 @@ struct optimizer {
     double weight_decay, clip;
     struct span *spans;
     size_t count, capacity;
-    const struct parameter *words;
+    const struct parameter *words; /* NULL: frozen */
+    double words_rate;
 };
+
+static bool continues(const struct span *last, const struct parameter *row)
+{
+    return last && last->decays == row->decays && last->bucket == row->bucket &&
+           row->offset - last->offset == row->gradient - last->gradient;
+}
 
 void optimizer_create(struct optimizer **ret, struct parameters *p, struct device *d, double weight_decay, double clip)
 {
     struct optimizer *o = allocate(1, sizeof *o);
-    *o = (struct optimizer){.parameters = p, .device = d, .weight_decay = weight_decay, .clip = clip};
+    *o = (struct optimizer){.parameters = p, .device = d, .weight_decay = weight_decay, .clip = clip, .words_rate = 1};
     for (size_t i = 0; i < parameters_count(p); i++) {
         const struct parameter *row = parameters_at(p, i);
+        if (row->gradient == PARAMETER_ABSENT)
+            continue;
         if (row->is_words) {
             o->words = row;
             continue;
         }
         struct span *last = o->count ? &o->spans[o->count - 1] : NULL;
-        if (!last || last->decays != row->decays) {
+        if (!continues(last, row)) {
             o->spans = grow(o->spans, &o->capacity, o->count + 1, sizeof *o->spans);
             last = &o->spans[o->count++];
-            *last = (struct span){.offset = row->offset, .decays = row->decays};
+            *last = (struct span){
+                .offset = row->offset, .gradient = row->gradient, .bucket = row->bucket, .decays = row->decays, .rate = 1};
         }
         last->count = row->offset + row->count - last->offset;
     }
     *ret = o;
+}
+
+void optimizer_decay_layers(struct optimizer *o, double decay)
+{
+    int head = parameters_buckets(o->parameters) - 1;
+    for (size_t i = 0; i < o->count; i++)
+        o->spans[i].rate = pow(decay, head - o->spans[i].bucket);
+    o->words_rate = pow(decay, head);
 }
 
 void optimizer_destroy(struct optimizer **o)
@@ -53,7 +73,7 @@ void optimizer_destroy(struct optimizer **o)
 
 double optimizer_norm(struct optimizer *o, device_memory gradient, size_t U, double divisor)
 {
-    size_t count = parameters_dense(o->parameters) + U * o->words->shape[1];
+    size_t count = parameters_gradients(o->parameters) + U * parameters_gradient_words(o->parameters);
     return sqrt(o->device->run->sum_of_squares(o->device, gradient, count)) / divisor;
 }
 
@@ -70,15 +90,20 @@ void optimizer_apply(struct optimizer *o, device_memory gradient, device_memory 
     device_memory m = parameters_first_moment(o->parameters), v = parameters_second_moment(o->parameters);
     bool shadowed = d->precision != PRECISION_F32;
     for (size_t i = 0; i < o->count; i++) {
-        size_t at = o->spans[i].offset * sizeof(float);
-        device_memory rounded = shadowed ? device_at(shadow, o->spans[i].offset * precision_bytes(d->precision)) : DEVICE_NOTHING;
-        a.decay = o->spans[i].decays ? (float)o->weight_decay : 0;
-        d->run->adamw(d, device_at(value, at), rounded, device_at(gradient, at), device_at(m, at), device_at(v, at), &a,
-                      o->spans[i].count);
+        const struct span *at = &o->spans[i];
+        size_t offset = at->offset * sizeof(float), gradients = at->gradient * sizeof(float);
+        device_memory rounded = shadowed ? device_at(shadow, at->offset * precision_bytes(d->precision)) : DEVICE_NOTHING;
+        a.decay = at->decays ? (float)o->weight_decay : 0;
+        a.learning_rate = (float)(lr * at->rate);
+        d->run->adamw(d, device_at(value, offset), rounded, device_at(gradient, gradients), device_at(m, gradients),
+                      device_at(v, gradients), &a, at->count);
     }
     const struct parameter *w = o->words;
-    size_t at = w->offset * sizeof(float), compact = parameters_dense(o->parameters) * sizeof(float);
+    if (!w)
+        return;
+    size_t at = w->gradient * sizeof(float);
     a.decay = w->decays ? (float)o->weight_decay : 0;
-    d->run->adamw_rows(d, device_at(value, at), device_at(gradient, compact), device_at(m, at), device_at(v, at),
-                       parameters_seen(o->parameters), slot_of, &a, w->shape[0], w->shape[1]);
+    a.learning_rate = (float)(lr * o->words_rate);
+    d->run->adamw_rows(d, device_at(value, w->offset * sizeof(float)), device_at(gradient, at), device_at(m, at),
+                       device_at(v, at), parameters_seen(o->parameters), slot_of, &a, w->shape[0], w->shape[1]);
 }

@@ -9,6 +9,9 @@ struct optimizer;
 
 void optimizer_create(struct optimizer **ret, struct parameters *p /* borrowed, made for training */, struct device *d,
                       double weight_decay, double clip /* 0 or less: none */);
+/* Layer-wise learning rates, as of ELECTRA and BEiT: of the head lr, of layer i of n (0-based) lr * decay^(n - i), of the
+ * embeddings lr * decay^(n + 1). */
+void optimizer_decay_layers(struct optimizer *o, double decay);
 void optimizer_destroy(struct optimizer **o);
 /* The norm of gradient / divisor, over the dense arena and the U rows of words behind it. Waits for the device. */
 double optimizer_norm(struct optimizer *o, device_memory gradient, size_t U, double divisor);

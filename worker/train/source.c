@@ -3,8 +3,10 @@
 #include "worker/train/source.h"
 
 #include "common/base/memory.h"
+#include "common/format/freeze.h"
 #include "common/format/model_family.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* No file of parts: everything is to be scored. */
@@ -72,6 +74,12 @@ int source_open(struct source *ret, const struct trial *t, struct error *e)
     s.config.labels = t->labels;
     if (t->dropout >= 0)
         model_config_set_dropout(&s.config, (float)t->dropout);
+    if (t->freeze) {
+        bool *frozen = allocate(s.config.layers + 2, sizeof *frozen);
+        s.tuning.frozen = frozen;
+        if (freeze_read(frozen, t->freeze, s.config.layers, e))
+            goto fail;
+    }
     if (t->split && split_read(&s.split, t->split, s.data, e))
         goto fail;
     if (!t->split)
@@ -87,6 +95,8 @@ fail:
 
 void source_close(struct source *s)
 {
+    free((void *)(uintptr_t)s->tuning.frozen);
+    s->tuning.frozen = NULL;
     split_free(&s->split);
     dataset_close(&s->data);
 }

@@ -5,12 +5,14 @@
 #include "common/format/model_config.h"
 #include "common/format/split.h"
 #include "proto/trial.h"
+#include "worker/nn/parameters.h"
 #include "worker/train/plan.h"
 
 struct source {
     struct dataset *data;
     struct split split;         /* without a file: all rows are PART_TEST */
     struct model_config config; /* of the trial's model, with the trial's labels and dropout */
+    struct tuning tuning;       /* what is trained */
 };
 
 /* Rows, labels and model against each other. ERROR_DATA naming the row: a token id beyond the vocabulary, more tokens than it has

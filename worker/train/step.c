@@ -43,7 +43,7 @@ struct stepper {
     struct assignment *assignments;
     uint32_t *order;         /* scratch of balance_micro_batches */
     struct plan_turn *turns; /* of the step */
-    size_t width, U;         /* of the words; distinct words of this step */
+    size_t width, U;         /* of the words, 0: frozen; distinct words of this step */
     struct plan_turn turn;   /* under way */
     bool last;               /* of this rank's micro-batches */
     int lost;                /* the communicator failed during backward; message in `why` */
@@ -56,7 +56,7 @@ static void bucket_range(const struct stepper *s, int bucket, size_t *offset, si
     if (bucket < parameters_buckets(s->parameters)) {
         parameters_bucket_range(s->parameters, bucket, offset, count);
     } else {
-        *offset = parameters_dense(s->parameters);
+        *offset = parameters_gradients(s->parameters);
         *count = s->U * s->width;
     }
 }
@@ -68,7 +68,7 @@ static void start_reduction(struct stepper *s, int bucket)
     bucket_range(s, bucket, &offset, &count);
     struct span *span = &s->spans[bucket];
     struct communicator *c = s->communicator;
-    if (c->size == 1 || s->lost)
+    if (c->size == 1 || s->lost || !count) /* nothing: frozen */
         return;
     trace_begin("all-reduce bucket", bucket);
     span->at = device_at(s->gradient[0], offset * sizeof(float));
@@ -128,7 +128,7 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
 /* A step shorter than the ranks are many: this rank adds zero. */
 static void add_nothing(struct stepper *s)
 {
-    size_t count = parameters_dense(s->parameters) + s->U * s->width;
+    size_t count = parameters_gradients(s->parameters) + s->U * s->width;
     s->device->run->zero(s->device, s->gradient[0], count * sizeof(float));
     int words = parameters_buckets(s->parameters);
     for (int bucket = words - 1; bucket >= 0; bucket--)
@@ -288,7 +288,7 @@ uint32_t stepper_arenas(const struct trial *t, const struct communicator *c)
 static int allocate_device(struct stepper *s, const struct batch_limits *limits, struct error *e)
 {
     const struct device_operations *run = s->device->run;
-    size_t bytes = (parameters_dense(s->parameters) + limits->words * s->width) * sizeof(float);
+    size_t bytes = (parameters_gradients(s->parameters) + limits->words * s->width) * sizeof(float);
     uint32_t arenas = stepper_arenas(s->trial, s->communicator);
     for (uint32_t i = 0; i < arenas; i++) {
         if (run->allocate(s->device, &s->gradient[i], bytes, e))
@@ -318,7 +318,7 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
         return -1;
     struct stepper *s = allocate(1, sizeof *s);
     *s = (struct stepper){.trial = t, .source = source, .device = d, .communicator = c, .parameters = p, .model = m};
-    s->width = parameters_words(p)->shape[1];
+    s->width = parameters_gradient_words(p);
     s->host_losses = allocate(t->batch, sizeof *s->host_losses);
     s->shared = allocate((size_t)t->batch + 3, sizeof *s->shared);
     s->rows = allocate(t->batch, sizeof *s->rows);
@@ -328,6 +328,8 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
     s->turns = allocate(t->batch / t->micro_batch, sizeof *s->turns);
     s->spans = allocate((size_t)parameters_buckets(p) + 1, sizeof *s->spans);
     optimizer_create(&s->optimizer, p, d, t->weight_decay, t->clip);
+    if (t->layer_decay > 0)
+        optimizer_decay_layers(s->optimizer, t->layer_decay);
     if (batch_create(&s->batch, d, source->data, &source->config, limits, e) || allocate_device(s, limits, e)) {
         stepper_destroy(&s);
         return -1;

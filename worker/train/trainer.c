@@ -73,6 +73,10 @@ static void hash_later(struct sha256 *digest, const struct trial *t)
 {
     if (t->schedule != SCHEDULE_LINEAR)
         hash_text(digest, "schedule", schedule_names[t->schedule]);
+    if (t->layer_decay > 0 && t->layer_decay < 1)
+        hash_number(digest, "layer decay", t->layer_decay);
+    if (t->freeze)
+        hash_text(digest, "freeze", t->freeze);
     if (t->label_smoothing > 0)
         hash_number(digest, "label smoothing", t->label_smoothing);
     if (t->focal_gamma > 0)
@@ -159,7 +163,7 @@ static int create_all(struct trainer *r, struct error *e)
     const struct split *s = &r->source.split;
     struct batch_limits limits = memory_batches(t, &r->source, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count);
     struct model_limits sizes = memory_sizes(&r->source, &limits);
-    if (parameters_create(&r->parameters, r->device, c, true, e))
+    if (parameters_create_tuned(&r->parameters, r->device, c, &r->source.tuning, e))
         return -1;
     log_start(r, &limits);
     if (model_create(&r->model, r->parameters, c, &sizes, e))
@@ -210,10 +214,11 @@ static int load_pretrained(struct trainer *r, struct error *e)
 static int start_from_pretrained(struct trainer *r, struct error *e)
 {
     const struct model_config *c = &r->source.config;
-    size_t bytes = parameters_elements(r->parameters) * sizeof(float);
+    size_t bytes = parameters_moments(r->parameters) * sizeof(float);
     r->device->run->zero(r->device, parameters_first_moment(r->parameters), bytes);
     r->device->run->zero(r->device, parameters_second_moment(r->parameters), bytes);
-    r->device->run->zero(r->device, parameters_seen(r->parameters), c->vocabulary);
+    if (parameters_gradient_words(r->parameters))
+        r->device->run->zero(r->device, parameters_seen(r->parameters), c->vocabulary);
     r->progress = (struct progress){.epoch = 1};
     if (load_pretrained(r, e))
         return -1;
@@ -247,7 +252,9 @@ static int load_or_resume(struct trainer *r, struct error *e)
     memset(&mine, 0, sizeof mine);
     int result = 0;
     report(r);
-    if (r->trial->resume)
+    if (r->trial->resume && parameters_frozen(r->parameters) && checkpoint_exists(r->trial->directory))
+        result = load_pretrained(r, e); /* a checkpoint has only what is trained */
+    if (r->trial->resume && !result)
         result = checkpoint_load(r->trial->directory, r->parameters, &mine.progress, &mine.found, r->hash, e);
     if (!result && mine.found && !c->rank)
         mine.found = usable(r, &mine.progress);

@@ -44,6 +44,8 @@ static struct trial make_trial(void)
                           .clip = 1,
                           .warmup = 0.1,
                           .schedule = SCHEDULE_COSINE,
+                          .layer_decay = 0.9,
+                          .freeze = duplicate("embeddings layers.0-1"),
                           .label_smoothing = 0.1,
                           .focal_gamma = 1.5,
                           .dropout = -1,
@@ -71,7 +73,8 @@ static void test_trial_round_trip(void **state)
     assert_true(back.new_head && back.head_rows[0] == 1 && back.head_rows[1] == 0);
     assert_true(back.seed == UINT64_MAX - 1);
     assert_true(back.lr == 2e-5 && back.weight_decay == 0.01 && back.warmup == 0.1 && back.schedule == SCHEDULE_COSINE &&
-                back.label_smoothing == 0.1 && back.focal_gamma == 1.5 && back.dropout == -1);
+                back.label_smoothing == 0.1 && back.focal_gamma == 1.5 && back.layer_decay == 0.9 &&
+                !strcmp(back.freeze, t.freeze) && back.dropout == -1);
     assert_int_equal(back.epochs, 5);
     assert_int_equal(back.micro_batch, 4);
     assert_string_equal(back.precision, "bf16");

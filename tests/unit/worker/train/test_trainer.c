@@ -160,6 +160,8 @@ static int run_trial(const char *directory, struct device *d, struct communicato
         .clip = number("clip", 1),
         .warmup = number("warmup", 0.1),
         .schedule = schedule_kind_find(option("schedule", "linear")),
+        .layer_decay = number("layer_decay", 0),
+        .freeze = option("freeze", NULL) ? duplicate(option("freeze", NULL)) : NULL,
         .label_smoothing = number("smoothing", 0),
         .focal_gamma = number("gamma", 0),
         .dropout = number("dropout", 0),
@@ -389,6 +391,72 @@ static void schedules_and_losses_are_those_of_pytorch(void **state)
         free(name);
         free(fast);
     }
+}
+
+static const char *const tuned[] = {"layer_decay=0.5", "'freeze=embeddings layers.0'", "freeze=embeddings", "freeze=layers.1",
+                                    "'freeze=embeddings layers.0-1'"};
+
+static void frozen_parts_and_layer_decay_are_those_of_pytorch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof tuned / sizeof *tuned; i++) {
+        char *name = format_string("tuned.%zu", i), *fast = format_string("tuned_cpu.%zu", i),
+             *words = format_string("%s device=cpu", tuned[i]);
+        against_pytorch(golden_losses, 3 + i, name, tuned[i]);
+        against_pytorch(golden_losses, 3 + i, fast, words);
+        free(name);
+        free(fast);
+        free(words);
+    }
+}
+
+static size_t size_of_checkpoint(const char *name, const char *file)
+{
+    struct error e = {0};
+    size_t size;
+    char *path = format_string("%s/%s/checkpoint/%s", work, name, file), *text;
+    if (file_read(&text, &size, path, &e))
+        fail_msg("%s", e.message);
+    free(text);
+    free(path);
+    return size;
+}
+
+/* A frozen trial stopped and resumed, on 1, 2 and 4 ranks, on every device: the same bytes; its checkpoint has what is trained.
+ */
+static void frozen_trials_resume_and_spread(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"micro=2 dropout=0.1 'freeze=embeddings layers.0'",
+                                        "micro=2 dropout=0.1 freeze=layers.1 device=cpu layer_decay=0.7",
+                                        "micro=2 dropout=0.1 'freeze=embeddings layers.0-1' device=guarded precision=bf16"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char *names[4], *stopped = format_string("%s stop=7", kinds[i]);
+        for (int n = 0; n < 4; n++)
+            names[n] = format_string("frozen%d.%zu", n, i);
+        run_well(1, names[0], kinds[i]);
+        run_well(2, names[1], kinds[i]);
+        run_well(4, names[2], kinds[i]);
+        assert_int_equal(run(1, names[3], stopped), ERROR_STOPPED);
+        run_well(2, names[3], kinds[i]);
+        for (int n = 1; n < 4; n++)
+            assert_same_result(names[0], names[n]);
+        for (int n = 0; n < 4; n++)
+            free(names[n]);
+        free(stopped);
+    }
+    run_well(1, "all_trained", "epochs=1");
+    for (int i = 0; i < 2; i++) {
+        const char *file = i ? "optimizer.safetensors" : "model.safetensors";
+        size_t all = size_of_checkpoint("all_trained", file), trained = size_of_checkpoint("frozen0.2", file);
+        if (trained * 4 > all)
+            fail_msg("%s: %zu bytes with all but the head frozen, %zu with nothing frozen", file, trained, all);
+    }
+    assert_int_equal(run(1, "misspelled", "freeze=embedings"), ERROR_USAGE);
+    assert_said("train.freeze: \"embedings\": expected embeddings, layers.N or layers.N-M, with layers 0 to 1; did you mean "
+                "'embeddings'?");
+    assert_int_equal(run(1, "too_far", "freeze=layers.1-2"), ERROR_USAGE);
+    assert_said("train.freeze: \"layers.1-2\"");
 }
 
 /* In bf16 the classifier and the losses are f32; what the steps come to stays near. */
@@ -822,6 +890,8 @@ int main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_those_of_pytorch),
         cmocka_unit_test(schedules_and_losses_are_those_of_pytorch),
+        cmocka_unit_test(frozen_parts_and_layer_decay_are_those_of_pytorch),
+        cmocka_unit_test(frozen_trials_resume_and_spread),
         cmocka_unit_test(shaped_losses_train_in_bf16),
         cmocka_unit_test(schedule_and_loss_are_part_of_a_trial),
         cmocka_unit_test(accumulation_equals_the_big_batch),
