@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tests/golden/nn_*.safetensors with PyTorch and transformers: what tiny random BERTs and a real MiniLM give.
+"""Makes tests/golden/nn_*.safetensors with PyTorch and transformers: what tiny random models of every family and a real MiniLM give.
 
-    golden_nn.py TINY_OUT_FOLDER [MINILM_FOLDER]
+    golden_nn.py TINY_OUT_FOLDER [MINILM_FOLDER | --only FAMILY...]
 
 Weights of the tiny models are not stored: both sides compute them from Philox (seed, RANDOM_EXAMPLES, element, name).
 Logits and gradients are computed in double precision, each row alone, so that no padding takes part; the optimiser's
@@ -22,6 +22,23 @@ CASES = {
     "gelu_new": dict(width=24, heads=3, inner=53, layers=3, vocabulary=97, positions=37, types=2, labels=3,
                      activation="gelu_new"),
     "relu": dict(width=28, heads=4, inner=17, layers=1, vocabulary=61, positions=43, types=3, labels=5, activation="relu"),
+}
+# Of other families; dropout: with a file of the masks, too; steps: with ten steps of the optimiser.
+FAMILIES = {
+    "distilbert": dict(family="distilbert", width=20, heads=5, inner=31, layers=2, vocabulary=97, positions=40, types=0, labels=2,
+                       activation="gelu", dropout=1, steps=1),
+    "distilbert_relu": dict(family="distilbert", width=28, heads=4, inner=17, layers=1, vocabulary=61, positions=37, types=0, labels=5,
+                            activation="relu"),
+    "roberta": dict(family="roberta", width=20, heads=5, inner=31, layers=2, vocabulary=97, positions=42, types=1, labels=2, pad=1,
+                    activation="gelu", dropout=1, steps=1),
+    "xlm_roberta": dict(family="xlm-roberta", width=24, heads=3, inner=53, layers=3, vocabulary=61, positions=41, types=1, labels=3, pad=3,
+                        activation="gelu"),
+    "electra": dict(family="electra", width=20, heads=5, inner=31, layers=2, vocabulary=97, positions=40, types=2, labels=2, embedding=13,
+                    activation="gelu", dropout=1, steps=1),
+    "electra_wide": dict(family="electra", width=12, heads=2, inner=19, layers=1, vocabulary=61, positions=37, types=3, labels=4,
+                         embedding=37, activation="gelu"),
+    "electra_equal": dict(family="electra", width=12, heads=3, inner=19, layers=2, vocabulary=61, positions=37, types=2, labels=3,
+                          embedding=12, activation="gelu"),
 }
 PAIRS = [
     ("Fine-tuning a small encoder is often enough.", "We study transfer learning for short texts."),
@@ -70,17 +87,37 @@ def made_weight(seed, name, shape):
     words = philox(seed, PURPOSE_EXAMPLES, numpy.arange((count + 3) // 4, dtype=numpy.uint64), 0, name_hash(name), 0)
     u = (words.reshape(-1)[:count] >> numpy.uint64(8)).astype(numpy.float32) * numpy.float32(2.0**-23) - numpy.float32(1)
     u = u * numpy.float32(0.25)
-    return torch.from_numpy((u + numpy.float32(1) if name.endswith("LayerNorm.weight") else u).reshape(shape))
+    return torch.from_numpy((u + numpy.float32(1) if name.lower().endswith("norm.weight") else u).reshape(shape))
+
+
+def bert_like(case, **more):
+    return dict(vocab_size=case["vocabulary"], hidden_size=case["width"], num_hidden_layers=case["layers"],
+                num_attention_heads=case["heads"], intermediate_size=case["inner"], hidden_act=case["activation"],
+                max_position_embeddings=case["positions"], type_vocab_size=case["types"], hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0, num_labels=case["labels"], layer_norm_eps=1e-12, **more)
+
+
+def make_config(case):
+    family = case.get("family", "bert")
+    if family == "bert":
+        return transformers.BertConfig(**bert_like(case))
+    if family == "roberta":
+        return transformers.RobertaConfig(**bert_like(case, pad_token_id=case["pad"]))
+    if family == "xlm-roberta":
+        return transformers.XLMRobertaConfig(**bert_like(case, pad_token_id=case["pad"]))
+    if family == "electra":
+        return transformers.ElectraConfig(**bert_like(case, embedding_size=case["embedding"]))
+    assert family == "distilbert"
+    return transformers.DistilBertConfig(
+        vocab_size=case["vocabulary"], dim=case["width"], n_layers=case["layers"], n_heads=case["heads"], hidden_dim=case["inner"],
+        activation=case["activation"], max_position_embeddings=case["positions"], dropout=0.0, attention_dropout=0.0,
+        seq_classif_dropout=0.0, num_labels=case["labels"])
 
 
 def make_model(case, seed):
-    config = transformers.BertConfig(
-        vocab_size=case["vocabulary"], hidden_size=case["width"], num_hidden_layers=case["layers"],
-        num_attention_heads=case["heads"], intermediate_size=case["inner"], hidden_act=case["activation"],
-        max_position_embeddings=case["positions"], type_vocab_size=case["types"], hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0, num_labels=case["labels"], layer_norm_eps=1e-12)
+    config = make_config(case)
     config._attn_implementation = "eager"
-    model = transformers.BertForSequenceClassification(config)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(made_weight(seed, name, tuple(parameter.shape)))
@@ -88,8 +125,9 @@ def make_model(case, seed):
 
 
 def run_rows(model, rows):
-    out = [model(input_ids=torch.tensor([r["ids"]]), token_type_ids=torch.tensor([r["types"]]), output_hidden_states=True)
-           for r in rows]
+    typed = getattr(model.config, "type_vocab_size", 0)
+    out = [model(input_ids=torch.tensor([r["ids"]]), output_hidden_states=True,
+                 **(dict(token_type_ids=torch.tensor([r["types"]])) if typed else {})) for r in rows]
     logits = torch.cat([o.logits for o in out])
     layers = len(out[0].hidden_states) - 1
     hidden = [torch.cat([o.hidden_states[i + 1][0] for o in out]) for i in range(layers - 1)]
@@ -98,12 +136,13 @@ def run_rows(model, rows):
 
 
 def make_rows(case, random):
-    """Without word 0: transformers takes it for padding and gives it no gradient; a packed batch has none."""
+    """Without the word that transformers takes for padding and gives no gradient; a packed batch has none."""
+    first_word = case.get("pad", 0) + 1
     rows = []
     for length in LENGTHS:
         first = random.randint(1, length + 1)
-        rows.append(dict(ids=random.randint(1, case["vocabulary"], length).tolist(),
-                         types=[0] * first + [int(random.randint(1, case["types"]))] * (length - first),
+        rows.append(dict(ids=random.randint(first_word, case["vocabulary"], length).tolist(),
+                         types=[0] * first + [int(random.randint(1, case["types"])) if case["types"] > 1 else 0] * (length - first),
                          class_=int(random.randint(0, case["labels"])),
                          targets=random.randint(0, 2, case["labels"]).astype(numpy.float32)))
     return rows
@@ -174,9 +213,11 @@ def golden_tiny(directory, name, case, seed):
 class Masks:
     """torch's dropout replaced by masks of philox.h; the calls of one row's forward come in a known order of sites."""
 
-    def __init__(self, seed, epoch, layers):
+    def __init__(self, seed, epoch, layers, family="bert"):
         self.seed, self.epoch = seed, epoch
-        self.sites = [3] + [4 * layer + which for layer in range(layers) for which in range(3)] + [7]
+        parts = (0, 2) if family == "distilbert" else (0, 1, 2)
+        self.sites = [3] + [4 * layer + which for layer in range(layers) for which in parts]
+        self.sites += [7] if family in ("bert", "distilbert") else [11, 7]
 
     def start(self, row):
         self.row, self.calls = row, 0
@@ -199,16 +240,24 @@ class Masks:
         return x * torch.from_numpy((half >= bound) * (65536 / (65536 - bound)))[None]
 
 
-def golden_dropout(directory, case, seed):
+def probability(name):
+    if name == "dropout" or name == "classifier.dropout":
+        return 0.4
+    return 0.3 if name.endswith("self.dropout") or name.endswith("attention.dropout") else 0.2
+
+
+def golden_dropout(directory, case, seed, file="dropout"):
     """Loss and gradients with dropout of 0.2, 0.3 (attention), 0.4 (classifier); rows are numbered 5, 8, 11, ..."""
     random = numpy.random.RandomState(seed)
     rows = make_rows(case, random)
     model = make_model(case, seed).double().train()
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.4 if name == "dropout" else 0.3 if name.endswith("self.dropout") else 0.2
+            module.p = probability(name)
+        if hasattr(module, "dropout_prob"): # transformers 5's attention of DistilBERT
+            module.dropout_prob = 0.3
     weights = random.uniform(0.5, 2.0, case["labels"]).astype(numpy.float32)
-    masks, plain = Masks(0x123456789ABCDEF, 3, case["layers"]), torch.nn.functional.dropout
+    masks, plain = Masks(0x123456789ABCDEF, 3, case["layers"], case.get("family", "bert")), torch.nn.functional.dropout
     torch.nn.functional.dropout = masks
     logits = []
     for b, row in enumerate(rows):
@@ -222,17 +271,17 @@ def golden_dropout(directory, case, seed):
     out = batch_tensors(rows, True)
     out.update(class_weights=weights, logits=f32(logits), ce_loss=f32(loss))
     add_gradients(out, "ce", model, loss.sum())
-    save(f"{directory}/nn_dropout.safetensors", out, metadata(seed=seed, **case))
+    save(f"{directory}/nn_{file}.safetensors", out, metadata(seed=seed, **case))
 
 
-def golden_steps(directory, case, seed):
+def golden_steps(directory, case, seed, file="steps"):
     """Ten steps of AdamW: clip 1.0, linear decay, weight decay not on biases and LayerNorm; three rows a step, in turn."""
     random = numpy.random.RandomState(seed)
     rows = make_rows(case, random)
     weights = torch.tensor([0.75, 1.5])
     model = make_model(case, seed).train()
-    plain = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
-    decayed = [p for n, p in model.named_parameters() if not (n.endswith("bias") or "LayerNorm" in n)]
+    plain = [p for n, p in model.named_parameters() if n.endswith("bias") or "norm" in n.lower()]
+    decayed = [p for n, p in model.named_parameters() if not (n.endswith("bias") or "norm" in n.lower())]
     optimizer = torch.optim.AdamW([dict(params=decayed, weight_decay=0.01), dict(params=plain, weight_decay=0.0)], lr=5e-3)
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, 0, 10)
     losses, norms = [], []
@@ -249,11 +298,33 @@ def golden_steps(directory, case, seed):
     out = batch_tensors(rows, True)
     out.update(losses=numpy.array(losses, dtype=numpy.float32), norms=numpy.array(norms, dtype=numpy.float32),
                class_weights=weights.numpy())
-    parameters = dict(model.named_parameters())
-    for name in ("classifier.weight", "bert.embeddings.word_embeddings.weight",
-                 "bert.encoder.layer.0.attention.self.value.weight", "bert.encoder.layer.1.output.LayerNorm.weight"):
-        out["final." + name] = f32(parameters[name])
-    save(f"{directory}/nn_steps.safetensors", out, metadata(seed=seed, **case))
+    for name, parameter in model.named_parameters():
+        if name.endswith(("classifier.weight", "out_proj.weight", "word_embeddings.weight", "layer.0.attention.self.value.weight",
+                          "layer.0.attention.v_lin.weight", "layer.1.output.LayerNorm.weight", "layer.1.output_layer_norm.weight",
+                          "embeddings_project.weight")):
+            out["final." + name] = f32(parameter)
+    save(f"{directory}/nn_{file}.safetensors", out, metadata(seed=seed, **case))
+
+
+def clear_of_kinks(case, seed):
+    """DistilBERT's head has a ReLU: no input of it so near to 0 that bf16 would see it on the other side."""
+    random = numpy.random.RandomState(seed)
+    model, kept = make_model(case, seed).double(), []
+    rows = make_rows(case, random)
+    model.pre_classifier.register_forward_hook(lambda module, args, out: kept.append(out.detach().abs()))
+    run_rows(model, rows)
+    inputs = torch.cat(kept)
+    return float(inputs.min() / inputs.max()) > 0.01
+
+
+def golden_family(directory, name, case, seed):
+    while case["family"] == "distilbert" and not clear_of_kinks(case, seed):
+        seed += 10
+    golden_tiny(directory, name, case, seed)
+    if case.get("dropout"):
+        golden_dropout(directory, case, seed + 1000, name + "_dropout")
+    if case.get("steps"):
+        golden_steps(directory, case, seed + 2000, name + "_steps")
 
 
 def golden_minilm(directory, model_folder):
@@ -281,6 +352,12 @@ def golden_minilm(directory, model_folder):
 def main():
     torch.manual_seed(0)
     directory = sys.argv[1]
+    only = sys.argv[3:] if sys.argv[2:3] == ["--only"] else None
+    for i, (name, case) in enumerate(FAMILIES.items()):
+        if only is None or name in only:
+            golden_family(directory, name, case, 400 + i)
+    if only is not None:
+        return
     for i, (name, case) in enumerate(CASES.items()):
         golden_tiny(directory, name, case, 100 + i)
     golden_dropout(directory, CASES["gelu"], 300)

@@ -142,10 +142,27 @@ static inline uint32_t golden_number(const struct tensor_file *f, const char *ke
     return (uint32_t)strtoul(text, NULL, 10);
 }
 
+/* 0 where the file does not say. */
+static inline uint32_t golden_optional(const struct tensor_file *f, const char *key)
+{
+    return tensor_file_metadata(f, key) ? golden_number(f, key) : 0;
+}
+
+static inline uint32_t family_named(const char *name)
+{
+    for (uint32_t i = 0; name && model_families[i].model_type; i++)
+        if (strcmp(name, model_families[i].model_type) == 0)
+            return i;
+    return 0;
+}
+
 static inline struct model_config golden_config(const struct tensor_file *f)
 {
     const char *activation = tensor_file_metadata(f, "activation");
-    return (struct model_config){.layers = golden_number(f, "layers"),
+    return (struct model_config){.family = family_named(tensor_file_metadata(f, "family")),
+                                 .embedding_width = golden_optional(f, "embedding"),
+                                 .pad = golden_optional(f, "pad"),
+                                 .layers = golden_number(f, "layers"),
                                  .width = golden_number(f, "width"),
                                  .heads = golden_number(f, "heads"),
                                  .inner = golden_number(f, "inner"),
@@ -166,7 +183,7 @@ static inline void make_weight(float *to, const char *name, size_t count, uint64
     uint32_t hash = 2166136261u;
     for (const char *c = name; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 16777619u;
-    float shift = strstr(name, "LayerNorm.weight") ? 1 : 0;
+    float shift = strcasestr(name, "norm.weight") ? 1 : 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t word = philox(seed, RANDOM_EXAMPLES, (uint32_t)(i / 4), 0, hash, 0).word[i % 4];
         to[i] = 0.25f * ((float)(word >> 8) * 0x1p-23f - 1) + shift;

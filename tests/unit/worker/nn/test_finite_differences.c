@@ -37,10 +37,24 @@ static struct rows some_rows(void)
     return (struct rows){4, 3, ids, types, copy, classes, targets, NULL};
 }
 
-static void create(struct bench *n, struct device *d, const struct rows *r)
+/* The families that differ in their network; of the others the names. */
+static const char *const families[] = {"bert", "distilbert", "roberta", "electra"};
+
+static struct model_config config_of(const char *family)
+{
+    struct model_config c = config;
+    c.family = family_named(family);
+    if (strcmp(family, "distilbert") == 0)
+        c.types = 0;
+    if (strcmp(family, "electra") == 0)
+        c.embedding_width = 11;
+    return c;
+}
+
+static void create(struct bench *n, struct device *d, const struct rows *r, const struct model_config *c)
 {
     static const float weights[] = {0.7f, 1.3f, 2.1f};
-    bench_create(n, d, &config, r, true);
+    bench_create(n, d, c, r, true);
     make_weights(n->p, 11);
     n->weights = device_array(d, weights, sizeof weights);
 }
@@ -100,22 +114,29 @@ static struct device *open_named(const char *name)
     return open_device(&(struct device_case){name, NULL, PRECISION_F32});
 }
 
+static void check_family(struct device *d, const char *family, bool both)
+{
+    struct model_config c = config_of(family);
+    struct rows r = some_rows();
+    struct bench n;
+    create(&n, d, &r, &c);
+    check_differences(&n, false);
+    if (both)
+        check_differences(&n, true);
+    bench_destroy(&n);
+    rows_free(&r);
+}
+
 static void test_finite_differences(void **state)
 {
     (void)state;
     static const char *const names[] = {"cpu_reference", "cpu"};
-    for (size_t i = 0; i < 2; i++) {
-        struct device *d = open_named(names[i]);
-        struct rows r = some_rows();
-        struct bench n;
-        create(&n, d, &r);
-        check_differences(&n, false);
-        if (i == 1)
-            check_differences(&n, true);
-        bench_destroy(&n);
-        rows_free(&r);
-        d->run->destroy(d);
-    }
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
+            struct device *d = open_named(names[i]);
+            check_family(d, families[k], i == 1);
+            d->run->destroy(d);
+        }
 }
 
 static void check_same_bits(const char *what, const float *a, const float *b, size_t count)
@@ -134,7 +155,7 @@ static void test_repeatable(void **state)
             continue;
         struct rows r = some_rows();
         struct bench n;
-        create(&n, d, &r);
+        create(&n, d, &r, &config);
         size_t count = parameters_dense(n.p) + n.batch.view.U * config.width;
         float *found[4];
         for (int pass = 0; pass < 2; pass++) {
@@ -157,7 +178,7 @@ static void test_repeatable(void **state)
 static float *logits_of(struct device *d, const struct rows *r, struct model_dropout with)
 {
     struct bench n;
-    create(&n, d, r);
+    create(&n, d, r, &config);
     float *ret = host_array(d, model_forward(n.m, &n.batch.view, with), r->B * 3);
     bench_destroy(&n);
     return ret;

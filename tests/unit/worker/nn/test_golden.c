@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tiny random BERTs against transformers: logits, hidden states, losses, the gradient of every parameter, on every device. */
+/* Tiny random models of every family against transformers: logits, hidden states, losses, the gradient of every parameter, on
+ * every device. */
 #include "tests/unit/worker/nn/pack.h"
 
-static const char *const models[] = {"gelu", "gelu_new", "relu"};
+static const char *const models[] = {"gelu",    "gelu_new",    "relu",    "distilbert",   "distilbert_relu",
+                                     "roberta", "xlm_roberta", "electra", "electra_wide", "electra_equal"};
+static const char *const dropped[] = {"dropout", "distilbert_dropout", "roberta_dropout", "electra_dropout"};
+#define DROPPED (sizeof dropped / sizeof *dropped)
 #define MODELS (sizeof models / sizeof *models)
 static const struct model_dropout no_dropout = {.on = false};
 static const struct model_dropout some_dropout = {.on = true, .seed = 0x123456789abcdefull, .epoch = 3};
@@ -185,15 +189,15 @@ static void test_training(void **state)
 }
 
 /* With the masks of philox.h at the sites of model.h: PyTorch was given the same. */
-static void check_dropout(struct device *d, const struct device_case *of)
+static void check_dropout(struct device *d, const struct device_case *of, const char *model)
 {
-    struct tensor_file *f = golden_open("dropout");
+    struct tensor_file *f = golden_open(model);
     struct model_config c = golden_config(f);
     c.hidden_dropout = 0.2f;
     c.attention_dropout = 0.3f;
     c.classifier_dropout = 0.4f;
     struct rows r = golden_rows(f, c.labels);
-    char *where = case_name(of, "dropout");
+    char *where = case_name(of, model);
     worst_forward = worst_gradient = worst_whole = 0;
     struct bench n;
     bench_create(&n, d, &c, &r, true);
@@ -214,13 +218,14 @@ static void check_dropout(struct device *d, const struct device_case *of)
 static void test_dropout(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < DEVICE_CASES; i++) {
-        struct device *d = open_device(&device_cases[i]);
-        if (!d)
-            continue;
-        check_dropout(d, &device_cases[i]);
-        d->run->destroy(d);
-    }
+    for (size_t i = 0; i < DEVICE_CASES; i++)
+        for (size_t k = 0; k < DROPPED; k++) {
+            struct device *d = open_device(&device_cases[i]);
+            if (!d)
+                continue;
+            check_dropout(d, &device_cases[i], dropped[k]);
+            d->run->destroy(d);
+        }
 }
 
 /* Nothing kept, layers sharing their memory: the same logits, from a model made for evaluation and from one made for training. */

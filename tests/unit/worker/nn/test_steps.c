@@ -77,9 +77,11 @@ static void check_final(const struct bench *n, const struct tensor_file *f, cons
     }
 }
 
-static void check_steps(struct device *d, const struct device_case *of)
+static const char *const models[] = {"steps", "distilbert_steps", "roberta_steps", "electra_steps"};
+
+static void check_steps(struct device *d, const struct device_case *of, const char *model)
 {
-    struct tensor_file *f = golden_open("steps");
+    struct tensor_file *f = golden_open(model);
     struct model_config c = golden_config(f);
     struct rows r = golden_rows(f, c.labels);
     struct bench n;
@@ -93,7 +95,7 @@ static void check_steps(struct device *d, const struct device_case *of)
         norms[i] = (float)norm;
     }
     float *expected_losses = golden_array(f, "losses", NULL), *expected_norms = golden_array(f, "norms", NULL);
-    char *where = case_name(of, "");
+    char *where = case_name(of, model);
     bool exact = of->precision == PRECISION_F32;
     double off = check_close(where, "losses", losses, expected_losses, STEPS, exact ? 1e-4 : 5e-2, 0);
     check_close(where, "gradient norms", norms, expected_norms, STEPS, exact ? 1e-4 : 1e-1, 0);
@@ -116,7 +118,8 @@ static void test_steps(void **state)
         struct device *d = open_device(&device_cases[i]);
         if (!d)
             continue;
-        check_steps(d, &device_cases[i]);
+        for (size_t k = 0; k < sizeof models / sizeof *models; k++)
+            check_steps(d, &device_cases[i], models[k]);
         d->run->destroy(d);
     }
 }
