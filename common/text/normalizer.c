@@ -28,8 +28,7 @@ enum character_kind normalizer_kind(uint32_t c)
     return unicode_find(&unicode_punctuation, c) ? CHARACTER_SINGLE : CHARACTER_WORD;
 }
 
-/* Returns the number of characters of c's lower case: U+0130 alone has two. */
-static unsigned lower(uint32_t c, uint32_t *ret)
+unsigned character_lower(uint32_t c, uint32_t *ret)
 {
     if (c == 0x130) {
         ret[0] = 'i';
@@ -44,7 +43,7 @@ static unsigned lower(uint32_t c, uint32_t *ret)
 static unsigned put(const struct normalizer *n, uint32_t c, uint32_t *ret)
 {
     if (n->settings.lower)
-        return lower(c, ret);
+        return character_lower(c, ret);
     ret[0] = c;
     return 1;
 }
@@ -58,7 +57,7 @@ unsigned normalizer_flush(const struct normalizer *n, struct normalizer_run *run
     return count;
 }
 
-static uint8_t combining_class(uint32_t c)
+uint8_t character_combining_class(uint32_t c)
 {
     if (unicode_find(&unicode_unordered, c))
         return 0;
@@ -89,7 +88,7 @@ static unsigned strip(const struct normalizer *n, uint32_t c, struct normalizer_
     for (utf8proc_ssize_t i = 0; i < parts; i++) {
         uint32_t p = (uint32_t)part[i];
         bool mark = unicode_find(&unicode_mark, p);
-        uint8_t class = combining_class(p);
+        uint8_t class = character_combining_class(p);
         if (!class || run->count == NORMALIZER_RUN)
             count += normalizer_flush(n, run, ret + count);
         if (!mark && class)
@@ -144,7 +143,8 @@ static struct character describe(const struct normalizer *n, uint32_t c)
     if (run.count || count > 4)
         return r;
     if (!count) {
-        bool splits_a_run = n->settings.strip && !(n->settings.clean && unicode_find(&unicode_control, c)) && !combining_class(c);
+        bool splits_a_run =
+            n->settings.strip && !(n->settings.clean && unicode_find(&unicode_control, c)) && !character_combining_class(c);
         if (!splits_a_run)
             r.kind = CHARACTER_NOTHING;
         return r;

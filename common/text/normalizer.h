@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BERT's normaliser and word boundaries, character by character; the sole owner of utf8proc in this room. */
+/* BERT's normaliser and word boundaries, character by character; with normal_form.c the owner of utf8proc in this room. */
 #pragma once
 
 #include "common/base/buffer.h"
@@ -62,4 +62,6 @@ struct json;
 int normalizer_settings_read(struct normalizer_settings *ret, bool *follows, const struct json *j, const char *path,
                              struct error *e);
 
-bool character_is_word(uint32_t c); /* \w of Rust's regular expressions */
+bool character_is_word(uint32_t c);                  /* \w of Rust's regular expressions */
+unsigned character_lower(uint32_t c, uint32_t *ret); /* its lower case: 1 character, 2 of U+0130 */
+uint8_t character_combining_class(uint32_t c);       /* as `tokenizers` has it */

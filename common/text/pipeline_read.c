@@ -3,8 +3,11 @@
 #include "common/text/pipeline.h"
 
 #include "common/base/memory.h"
+#include "common/text/metaspace.h"
 #include "common/text/normalizer.h"
+#include "common/text/normalizer_steps.h"
 #include "common/text/pre_tokenizers.h"
+#include "common/text/unigram.h"
 #include "common/text/wordpiece.h"
 #include "common/text/workspace.h"
 
@@ -18,6 +21,17 @@ static const struct {
     normalizer_reader *read;
 } normalizers[] = {
     {"BertNormalizer", read_bert_normalizer},
+    {"Lowercase", read_lowercase},
+    {"NFC", read_nfc},
+    {"NFD", read_nfd},
+    {"NFKC", read_nfkc},
+    {"NFKD", read_nfkd},
+    {"Nmt", read_nmt},
+    {"Precompiled", read_precompiled},
+    {"Prepend", read_prepend},
+    {"Replace", read_replace},
+    {"Strip", read_strip},
+    {"StripAccents", read_strip_accents},
 };
 
 static const struct {
@@ -30,6 +44,7 @@ static const struct {
     {"Punctuation", punctuation_read},
     {"Digits", digits_read},
     {"CharDelimiterSplit", delimiter_read},
+    {"Metaspace", metaspace_read},
 };
 
 static const struct {
@@ -37,6 +52,7 @@ static const struct {
     token_model_reader *read;
 } models[] = {
     {"WordPiece", wordpiece_read},
+    {"Unigram", unigram_read},
     {"WordLevel", word_level_read},
 };
 
