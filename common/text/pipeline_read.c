@@ -3,9 +3,12 @@
 #include "common/text/pipeline.h"
 
 #include "common/base/memory.h"
+#include "common/text/bpe.h"
+#include "common/text/byte_level.h"
 #include "common/text/metaspace.h"
 #include "common/text/normalizer.h"
 #include "common/text/normalizer_steps.h"
+#include "common/text/pattern.h"
 #include "common/text/pre_tokenizers.h"
 #include "common/text/unigram.h"
 #include "common/text/wordpiece.h"
@@ -32,6 +35,7 @@ static const struct {
     {"Replace", read_replace},
     {"Strip", read_strip},
     {"StripAccents", read_strip_accents},
+    {"ByteLevel", byte_level_normalizer_read},
 };
 
 static const struct {
@@ -39,12 +43,14 @@ static const struct {
     pre_tokenizer_reader *read;
 } pre_tokenizers[] = {
     {"BertPreTokenizer", bert_pre_tokenizer_read},
+    {"ByteLevel", byte_level_read},
+    {"CharDelimiterSplit", delimiter_read},
+    {"Digits", digits_read},
+    {"Metaspace", metaspace_read},
+    {"Punctuation", punctuation_read},
+    {"Split", split_read},
     {"Whitespace", whitespace_read},
     {"WhitespaceSplit", whitespace_split_read},
-    {"Punctuation", punctuation_read},
-    {"Digits", digits_read},
-    {"CharDelimiterSplit", delimiter_read},
-    {"Metaspace", metaspace_read},
 };
 
 static const struct {
@@ -54,6 +60,7 @@ static const struct {
     {"WordPiece", wordpiece_read},
     {"Unigram", unigram_read},
     {"WordLevel", word_level_read},
+    {"BPE", bpe_read},
 };
 
 #define COUNT(table) (sizeof table / sizeof *table)
@@ -120,6 +127,17 @@ static int read_normalizer(struct pipeline *p, const struct json *j, const struc
     return refuse(s, "normalizer", type, e);
 }
 
+static int add_pre_tokenizer(struct pipeline *p, pre_tokenizer_reader *read, const struct json *j,
+                             const struct pipeline_source *s, struct error *e)
+{
+    struct pre_tokenizer_step step;
+    if (read(&step, j, s, e))
+        return -1;
+    p->pre_tokenizer = reallocate(p->pre_tokenizer, p->pre_tokenizer_count + 1, sizeof *p->pre_tokenizer);
+    p->pre_tokenizer[p->pre_tokenizer_count++] = step;
+    return 0;
+}
+
 static int read_pre_tokenizer(struct pipeline *p, const struct json *j, const struct pipeline_source *s, struct error *e)
 {
     const char *type = type_of(j);
@@ -132,18 +150,12 @@ static int read_pre_tokenizer(struct pipeline *p, const struct json *j, const st
                 return -1;
         return 0;
     }
-    if (p->pre_tokenizer_count == PRE_TOKENIZER_STEPS)
+    if (p->pre_tokenizer_count + 1 == PRE_TOKENIZER_STEPS) /* one is kept for what the model may add */
         return error_set(e, ERROR_USAGE, "%s: its pre_tokenizer has more than %d steps, which is not supported", s->path,
-                         PRE_TOKENIZER_STEPS);
+                         PRE_TOKENIZER_STEPS - 1);
     for (size_t i = 0; i < COUNT(pre_tokenizers); i++)
-        if (!strcmp(type, pre_tokenizers[i].type)) {
-            struct pre_tokenizer_step step;
-            if (pre_tokenizers[i].read(&step, j, s, e))
-                return -1;
-            p->pre_tokenizer = reallocate(p->pre_tokenizer, p->pre_tokenizer_count + 1, sizeof *p->pre_tokenizer);
-            p->pre_tokenizer[p->pre_tokenizer_count++] = step;
-            return 0;
-        }
+        if (!strcmp(type, pre_tokenizers[i].type))
+            return add_pre_tokenizer(p, pre_tokenizers[i].read, j, s, e);
     return refuse(s, "pre_tokenizer", type, e);
 }
 
@@ -156,12 +168,24 @@ static int read_model(struct pipeline *p, const struct json *j, const struct pip
     return refuse(s, "model", type, e);
 }
 
+/* Ways that give the same tokens sooner. */
+static int shorten(struct pipeline *p, const struct pipeline_source *s, struct error *e)
+{
+    size_t n = p->pre_tokenizer_count;
+    if (n && bpe_is(&p->model) && byte_level_set_bytes(&p->pre_tokenizer[n - 1]))
+        bpe_set_bytes(&p->model);
+    else if (bpe_cuts_at_words(&p->model))
+        return add_pre_tokenizer(p, word_start_read, NULL, s, e);
+    return 0;
+}
+
 int pipeline_read(struct pipeline **ret, const struct pipeline_source *s, struct error *e)
 {
     struct pipeline *p = allocate(1, sizeof *p);
     p->workspaces = workspace_pool_create();
     if (read_normalizer(p, json_get(s->root, "normalizer"), s, e) ||
-        read_pre_tokenizer(p, json_get(s->root, "pre_tokenizer"), s, e) || read_model(p, json_get(s->root, "model"), s, e)) {
+        read_pre_tokenizer(p, json_get(s->root, "pre_tokenizer"), s, e) || read_model(p, json_get(s->root, "model"), s, e) ||
+        shorten(p, s, e)) {
         pipeline_destroy(&p);
         return -1;
     }
