@@ -198,7 +198,7 @@ static int store_text(void *at, const struct record_field *f, const struct json 
 
 static int store_int(int *at, const struct record_field *f, const struct json *j, struct error *e)
 {
-    double value;
+    double value = 0;
     if (read_whole(&value, f, INT32_MIN, INT32_MAX, j, e))
         return -1;
     *at = (int)value;
@@ -207,7 +207,7 @@ static int store_int(int *at, const struct record_field *f, const struct json *j
 
 static int store_u32(uint32_t *at, const struct record_field *f, const struct json *j, struct error *e)
 {
-    double value;
+    double value = 0;
     if (read_whole(&value, f, 0, UINT32_MAX, j, e))
         return -1;
     *at = (uint32_t)value;
