@@ -10,6 +10,7 @@
 #include "coordinator/data/guess.h"
 #include "coordinator/data/records.h"
 #include "coordinator/data/row_facts.h"
+#include "coordinator/job/job_paths.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -31,6 +32,7 @@ const struct option init_options[] = {
 /* What goes into the job: the guesses, and what reading the rows by them shows. */
 struct draft {
     const char *data, *model;
+    const char *output; /* job file, whose directory paths are relative to */
     struct guess g;
     struct records records;
     uint64_t *label_rows; /* (labels) */
@@ -174,6 +176,17 @@ static char *job_name(const char *data)
     return name;
 }
 
+/* As the job file has to call it. */
+static void set_path(const struct draft *d, struct json *to, const char *key, const char *path, bool is_path)
+{
+    const char *slash = strrchr(d->output, '/');
+    char *directory = slash ? format_string("%.*s", slash == d->output ? 1 : (int)(slash - d->output), d->output) : NULL;
+    char *name = directory && is_path && path[0] != '/' ? path_from(directory, path) : duplicate(path);
+    json_set_string(to, key, name);
+    free(name);
+    free(directory);
+}
+
 static int choose_model(struct draft *d, struct error *e)
 {
     char *directory = NULL;
@@ -194,7 +207,7 @@ static int choose_model(struct draft *d, struct error *e)
         d->limit = model_config_max_length(&config);
         d->width = config.width;
     }
-    json_set_string(d->job, "model", d->model);
+    set_path(d, d->job, "model", d->model, directory_exists(d->model));
     return 0;
 }
 
@@ -308,7 +321,7 @@ static void choose_data(struct draft *d)
 {
     const struct guess *g = &d->g;
     d->section = json_set(d->job, "data", json_object());
-    json_set_string(d->section, "path", d->data);
+    set_path(d, d->section, "path", d->data, true);
     if (g->table.encoding) {
         json_set_string(d->section, "encoding", g->table.encoding);
         because("data.encoding", "%s: the file is not UTF-8, and can be read so; look at letters with accents",
@@ -450,8 +463,8 @@ static void doubt_header(const struct draft *d)
 
 int verb_init(const struct arguments *a, struct error *e)
 {
-    struct draft d = {.data = a->positional[0], .model = argument(a, "model")};
-    const char *path = argument(a, "output");
+    struct draft d = {.data = a->positional[0], .model = argument(a, "model"), .output = argument(a, "output")};
+    const char *path = d.output;
     if (file_exists(path) && !argument_given(a, "force"))
         return error_set(e, ERROR_USAGE, "%s: exists already; choose another with -o, or overwrite it with --force", path);
     int result = guess_fields(&d.g, d.data, argument(a, "label"), e) || read_rows(&d, e) || make_job(&d, e) ? -1 : 0;

@@ -2,9 +2,11 @@
 /* The verbs that take a job: run up to a stage, on workers of our own or as part of an MPI job. */
 #include "cluster/launcher.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/cli/verbs.h"
 #include "coordinator/dispatch/mpi_attach.h"
+#include "coordinator/job/job_paths.h"
 #include "coordinator/run.h"
 
 #include <stdlib.h>
@@ -30,7 +32,7 @@ static enum stage stage_of(const char *verb)
 }
 
 /* Under mpirun the MPI job says how many ranks there are; the job file's metric stands for groups that we start. */
-static int read_job(struct job *j, const struct attach *at, const struct arguments *a, struct error *e)
+static int read_with_ranks(struct job *j, const struct attach *at, const struct arguments *a, struct error *e)
 {
     if (!at->ranks_per_group)
         return job_read(j, a->positional[0], a->positional + 1, a->count - 1, e);
@@ -43,6 +45,20 @@ static int read_job(struct job *j, const struct attach *at, const struct argumen
     free(overrides);
     free(ranks);
     return status;
+}
+
+static int read_job(struct job *j, const struct attach *at, const struct arguments *a, struct error *e)
+{
+    if (read_with_ranks(j, at, a, e) != 0)
+        return -1;
+    if (j->paths_note)
+        log_warn("%s: %s: taken from the current directory, since nothing is there relative to the job file; in a job file write "
+                 "paths relative to it",
+                 a->positional[0], j->paths_note);
+    if (job_paths_check(j, e) == 0)
+        return 0;
+    job_free(j);
+    return error_prefix(e, "%s: ", a->positional[0]);
 }
 
 /* A rank that only computes: waits for the coordinator, which is rank 0's process. */

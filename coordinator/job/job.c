@@ -7,6 +7,7 @@
 #include "common/base/sha256.h"
 #include "coordinator/job/job_fields.h"
 #include "coordinator/job/job_lines.h"
+#include "coordinator/job/job_paths.h"
 #include "coordinator/job/job_sweep.h"
 #include "coordinator/job/job_variant.h"
 
@@ -484,6 +485,7 @@ int job_read(struct job *ret, const char *path, const char *const *overrides, si
     if (store_all(&j, &g, e) != 0)
         goto fail;
     derive(&j, path);
+    job_paths_resolve(&j, path, g.overridden);
     job_derive_micro_batch(&j);
     if (check_together(&j, path, e) != 0)
         goto fail;
@@ -506,6 +508,7 @@ void job_free(struct job *j)
     for (size_t i = 0; i < job_field_count; i++)
         job_field_free(&job_fields[i], j);
     json_destroy(&j->resolved);
+    free(j->paths_note);
     memset(j, 0, sizeof *j);
 }
 
@@ -540,7 +543,8 @@ static int compare(const struct job *j, const struct json *stored, struct error 
             continue;
         struct json *value = job_field_value(f, j);
         char *here = json_print(value, false), *there = stored_value(stored, f);
-        bool same = strcmp(here, there) == 0;
+        const char *path = f->flags & JOB_PATH ? json_string(nested_value(stored, f->key)) : NULL;
+        bool same = strcmp(here, there) == 0 || (path && json_string(value) && job_paths_same(j, path, json_string(value)));
         if (!same)
             error_set(e, ERROR_USAGE,
                       "%s holds the run of another job: %s is %.200s there and %.200s here; use another out=DIRECTORY, or the "
@@ -588,7 +592,9 @@ int job_claim_directory(struct job *j, struct error *e)
         if (compare(j, stored, e) != 0 || job_check_ranks(j, e) != 0)
             goto done;
     }
-    status = json_write(path, j->resolved, e);
+    struct json *now = job_paths_stored(j);
+    status = json_write(path, now, e);
+    json_destroy(&now);
 done:
     json_destroy(&stored);
     free(path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The job file: strict JSON, one table of keys (job_fields.c: dotted name, type, default, bounds, help) that the reader,
  * `key=value` overrides, job.json, trial options and --help walk. An unknown key is ERROR_USAGE with "did you mean"; an ill-typed
- * or out-of-bounds value says what was expected and found. Paths in a job file are taken from the current directory. */
+ * or out-of-bounds value says what was expected and found. Paths: job_paths.h. */
 #pragma once
 
 #include "common/json/json.h"
@@ -94,8 +94,10 @@ struct job {
         uint32_t metrics_port; /* or NO_METRICS_PORT */
         double heartbeat_timeout;
     } cluster;
-    struct json *resolved; /* everything above with defaults, as written to job.json */
-    char hash[65];         /* sha256 of `resolved` without the keys that may change in a run directory */
+    uint32_t absolute_paths; /* bit k: the k-th of the path keys was given as an absolute path */
+    char *paths_note;        /* "key path, ..." that are not where the job file says, but in the current directory; NULL: none */
+    struct json *resolved;   /* everything above with defaults, as written to job.json */
+    char hash[65];           /* sha256 of `resolved` without the keys that may change in a run directory */
 };
 
 /* path: the job file; overrides: "train.lr=1e-5" (value: JSON or a bare word; where the key is a string, the string as it

@@ -33,7 +33,8 @@ enum job_flag {
     JOB_REQUIRED = 32,
     JOB_FILLED = 64, /* a list that may not be empty */
     JOB_LATER = 128, /* newer than the identities that runs have stored: not part of them while it has its default */
-    JOB_EMPTY = 256  /* a string that may be empty */
+    JOB_EMPTY = 256, /* a string that may be empty */
+    JOB_PATH = 512   /* a path: relative to the job file */
 };
 
 struct job_field {

@@ -34,8 +34,8 @@ with open("tiny/many.jsonl", "w") as file:
         row["label"] = [name for name in ("linked", "apart") if name in words] + ["long"] * (len(words) > 8)
         file.write(json.dumps(row) + "\n")
 job = json.load(open("tiny/job.json"))
-job.update(out="tiny/many", task="multi_label_classification", tune={"calibrate": "vector"})
-job["data"].update(path="tiny/many.jsonl", labels=[], positive=None)
+job.update(out="many", task="multi_label_classification", tune={"calibrate": "vector"})
+job["data"].update(path="many.jsonl", labels=[], positive=None)
 job["train"]["select"] = "micro_f1"
 job["sweep"].update(scheduler="median", startup_trials=1)
 json.dump(job, open("tiny/many.json", "w"))

@@ -37,7 +37,8 @@ parts = split["parts"]
 for label in tune["thresholds"]["labels"]:
     positives = sum(has(i, label["label"]) for i in parts["validation"])
     assert label["positives"] == positives, label
-    assert (label["source"] == "own") == (positives >= 5), label
+    assert label["source"] != "own" or (positives >= 5 and tune["thresholds"]["cross_validation"]["better"]), label
+    assert (label["why"] == "fewer positive rows than tune.min_positives") == (0 < positives < 5), label
     assert rule["thresholds"][label["label"]] == label["threshold"]
     assert label["source"] == "own" or label["why"]
     assert len(label["curve"]["f1"]) == 91

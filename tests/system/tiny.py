@@ -81,8 +81,8 @@ with open(f"{directory}/rows.jsonl", "w") as file:
         file.write(json.dumps({"id": f"row{i}", "group": f"group{i // 3}", "a": " ".join(a), "title": chance.choice([None, "", "word1"]), "b": " ".join(b),
                                "label": label}) + "\n")
 write_json(f"{directory}/job.json", {
-    "name": "tiny", "out": f"{directory}/run", "model": model, "seed": 42, "task": "single_label_classification",
-    "data": {"path": f"{directory}/rows.jsonl", "id": "id", "group": "group", "label": "label", "text_a": ["a"], "text_b": ["title", "b"],
+    "name": "tiny", "out": "run", "model": "model", "seed": 42, "task": "single_label_classification",
+    "data": {"path": "rows.jsonl", "id": "id", "group": "group", "label": "label", "text_a": ["a"], "text_b": ["title", "b"],
              "required": ["a", "b"], "labels": ["NO", "YES"], "positive": "YES"},
     "train": {"lr": 5e-3, "epochs": 3, "batch": 8, "micro_batch": 2, "max_length": 32},
     "sweep": {"lr": [2e-3, 5e-3], "epochs": [2, 3]},
