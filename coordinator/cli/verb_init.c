@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 #include "common/format/model_config.h"
 #include "common/format/stream.h"
+#include "coordinator/cli/init_split.h"
 #include "coordinator/cli/verbs.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/guess.h"
@@ -32,7 +33,10 @@ const struct option init_options[] = {
 /* What goes into the job: the guesses, and what reading the rows by them shows. */
 struct draft {
     const char *data, *model;
-    const char *output; /* job file, whose directory paths are relative to */
+    char *paths[PART_COUNT]; /* of data that comes already split; NULL: `data` is all */
+    const char *missing;     /* the one part without a file; static words, NULL: none */
+    struct init_parts parts; /* where there is a column of parts */
+    const char *output;      /* job file, whose directory paths are relative to */
     struct guess g;
     struct records records;
     uint64_t *label_rows; /* (labels) */
@@ -116,7 +120,7 @@ static int read_rows(struct draft *d, struct error *e)
     struct guess *g = &d->g;
     size_t required[2] = {g->main_a, g->main_b};
     struct input in = {.id = guess_name(g, g->id),
-                       .group = guess_name(g, g->group),
+                       .group = guess_name(g, g->part != SIZE_MAX ? g->part : g->group),
                        .label = guess_name(g, g->label),
                        .label_columns = names_of(g, g->columns, g->column_count),
                        .text_a = names_of(g, g->text_a, g->a_count),
@@ -126,7 +130,9 @@ static int read_rows(struct draft *d, struct error *e)
                        .label_separator = g->separator,
                        .multi = g->multi,
                        .table = g->table};
-    int result = records_read(&d->records, &d->data, 1, &in, false, e);
+    const char *const paths[PART_COUNT] = {d->paths[0], d->paths[1], d->paths[2]};
+    int result = d->paths[0] ? records_read(&d->records, paths, PART_COUNT, &in, false, e)
+                             : records_read(&d->records, &d->data, 1, &in, false, e);
     names_free(&in.label_columns);
     names_free(&in.text_a);
     names_free(&in.text_b);
@@ -219,9 +225,10 @@ static void choose_task(struct draft *d)
         return;
     }
     because("task", "%s: field '%s' holds %s", d->g.multi ? "multi-label" : "single label", guess_name(&d->g, d->g.label),
-            d->g.separator ? "strings with a separator"
-            : d->g.multi   ? "lists"
-                           : "one value per row");
+            d->g.sets        ? "strings that are sets of others"
+            : d->g.separator ? "strings with a separator"
+            : d->g.multi     ? "lists"
+                             : "one value per row");
 }
 
 /* ---- data ---- */
@@ -259,7 +266,8 @@ static void choose_labels(struct draft *d)
             used, d->records.count, d->records.labels[rare], (unsigned long long)least);
     if (d->g.separator) {
         json_set_string(d->section, "label_separator", d->g.separator);
-        because("data.label_separator", "'%s': found in many cells", d->g.separator);
+        because("data.label_separator", "'%s': %s", d->g.separator,
+                d->g.sets ? "what stands on both sides of it are labels of other rows" : "found in many cells");
     }
     if (count > LABELS_WRITTEN || (d->g.column_count && !d->g.pattern))
         return;
@@ -290,7 +298,7 @@ static void choose_rare(struct draft *d)
 {
     uint32_t least = d->records.count >= 5000 && d->g.multi ? 50 : 10;
     size_t rare = rarer_than(d, least);
-    if (!rare || (!d->g.multi && d->records.label_count <= 2) || d->records.label_count - rare < 2)
+    if (!rare || d->g.part != SIZE_MAX || (!d->g.multi && d->records.label_count <= 2) || d->records.label_count - rare < 2)
         return;
     json_set_number(d->section, "min_label_count", least);
     because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn or to measure", least, rare);
@@ -299,6 +307,8 @@ static void choose_rare(struct draft *d)
 /* What `check` would stop at is settled here: repeats with other labels go, other repeats stay in one part. */
 static void choose_repeats(struct draft *d)
 {
+    if (d->g.part != SIZE_MAX || d->paths[0]) /* the parts are given */
+        return;
     uint32_t *exact = exact_duplicates(&d->records);
     size_t repeats = 0, conflicts = 0;
     for (uint32_t i = 0; i < d->records.count; i++) {
@@ -317,11 +327,27 @@ static void choose_repeats(struct draft *d)
         because("data.repeats", "group: %zu rows repeat another's text; they stay in one part with it", repeats);
 }
 
+static void set_data_paths(struct draft *d)
+{
+    static const char *const keys[PART_COUNT] = {"train_path", "validation_path", "test_path"};
+    for (int p = 0; p < PART_COUNT && d->paths[0]; p++)
+        set_path(d, d->section, keys[p], d->paths[p], true);
+    if (d->paths[0]) {
+        because("data.train_path", "%s, and %s and %s next to it: files named for their parts are the split", d->paths[0],
+                d->paths[1], d->paths[2]);
+        return;
+    }
+    set_path(d, d->section, "path", d->data, true);
+    if (d->missing)
+        because("data.path", "%s alone: next to it lies another part, but no file for %s; with all three they would be the split",
+                d->data, d->missing);
+}
+
 static void choose_data(struct draft *d)
 {
     const struct guess *g = &d->g;
     d->section = json_set(d->job, "data", json_object());
-    set_path(d, d->section, "path", d->data, true);
+    set_data_paths(d);
     if (g->table.encoding) {
         json_set_string(d->section, "encoding", g->table.encoding);
         because("data.encoding", "%s: the file is not UTF-8, and can be read so; look at letters with accents",
@@ -331,7 +357,9 @@ static void choose_data(struct draft *d)
         json_set_string(d->section, "id", guess_name(g, g->id));
         because("data.id", "%s: recognized by its name; unique in every row", guess_name(g, g->id));
     }
-    if (g->group != SIZE_MAX) {
+    if (g->part != SIZE_MAX) {
+        because("data.group", "none: the column '%s' decides about parts", guess_name(g, g->part));
+    } else if (g->group != SIZE_MAX) {
         json_set_string(d->section, "group", guess_name(g, g->group));
         because("data.group", "%s: %zu repeated values; a group stays in one part", guess_name(g, g->group),
                 guess_distinct(g, g->group));
@@ -360,9 +388,42 @@ static void choose_data(struct draft *d)
 
 /* ---- split, train ---- */
 
+/* "job.json": "job.split.json". Caller frees. */
+static char *split_path(const char *output)
+{
+    size_t size = strlen(output);
+    if (size > 5 && strcmp(output + size - 5, ".json") == 0)
+        size -= 5;
+    return format_string("%.*s.split.json", (int)size, output);
+}
+
+/* Parts that a column gives become a split file next to the job file. */
+static int write_parts(struct draft *d, struct error *e)
+{
+    char *path = split_path(d->output);
+    int status = init_write_split(&d->parts, path, &d->records, e);
+    if (status == 0) {
+        const char *slash = strrchr(path, '/');
+        json_set_string(json_set(d->job, "split", json_object()), "file", slash ? slash + 1 : path);
+        because("split.file", "%s: by the column '%s', %zu rows to train, %zu to validate, %zu to test%s", path,
+                guess_name(&d->g, d->g.part), d->parts.rows[PART_TRAIN], d->parts.rows[PART_VALIDATION], d->parts.rows[PART_TEST],
+                d->parts.drawn ? "; there is no validation part, so 15 % of the training rows, at random" : "");
+    }
+    if (status == 0 && (double)d->parts.repeats > PROBLEM_SHARE * (double)d->parts.rows[PART_TEST]) {
+        json_append(json_set(d->section, "accept", json_array()), json_of_string("leaks"));
+        because("data.accept",
+                "leaks: %zu rows repeat a text of another part; test scores flatter by them, but the parts are given",
+                d->parts.repeats);
+    }
+    free(path);
+    return status;
+}
+
 static void choose_split(struct draft *d)
 {
     size_t rare;
+    if (d->g.part != SIZE_MAX || d->paths[0])
+        return;
     double share = (double)rarest(d, &rare) / (double)d->records.count;
     if (!d->g.multi && d->records.label_count <= 2 && share >= 0.1)
         return;
@@ -383,34 +444,52 @@ static uint32_t choose_length(struct draft *d)
 /* Small encoders learn at higher rates than wide ones. */
 static void choose_rate(struct draft *d)
 {
-    double lr = d->width && d->width <= 400 ? 1e-4 : d->width <= 800 ? 5e-5 : 2e-5;
+    bool narrow = d->width && d->width <= 400;
+    double lr = narrow ? (d->g.multi ? 3e-4 : 1e-4) : d->width <= 800 ? 5e-5 : 2e-5;
     json_set_number(d->section, "lr", lr);
     json_set_number(d->section, "warmup", 0.1);
     if (d->width)
-        because("train.lr", "%g: for an encoder %u wide", lr, d->width);
+        because("train.lr", "%g: for an encoder %u wide%s", lr, d->width,
+                narrow && d->g.multi ? "; many labels a row need more to leave the state where none is predicted" : "");
     else
         because("train.lr", "%g: for an encoder 768 wide; the model is not here to look at", lr);
+    because("train.warmup", "0.1: the first tenth of the steps; new classifier weights make the first gradients large");
+}
+
+static double training_rows(const struct draft *d)
+{
+    double rows = 0;
+    for (size_t i = 0; d->paths[0] && i < d->records.count; i++)
+        rows += d->records.rows[i].file == PART_TRAIN;
+    return d->paths[0] ? rows : d->g.part != SIZE_MAX ? (double)d->parts.rows[PART_TRAIN] : 0.7 * (double)d->records.count;
 }
 
 /* So many epochs that the optimizer takes enough steps to tell the labels apart. */
 static void choose_epochs(struct draft *d)
 {
     uint32_t batch = d->records.count < 10000 ? 16 : 32;
-    double steps = ceil(0.7 * (double)d->records.count / batch), wanted = fmax(600, 25.0 * (double)d->records.label_count);
-    uint32_t epochs = (uint32_t)fmin(fmax(ceil(wanted / steps), 3), 10);
+    double steps = ceil(training_rows(d) / batch), wanted = fmax(d->g.multi ? 900 : 600, 25.0 * (double)d->records.label_count);
+    uint32_t epochs = (uint32_t)fmin(fmax(ceil(wanted / steps), 3), d->g.multi ? 20 : 10);
     json_set_number(d->section, "epochs", epochs);
     json_set_number(d->section, "batch", batch);
     because("train.batch", "%u: %s", batch,
             batch == 16 ? "small batches learn more from fewer than 10,000 rows" : "enough rows for larger batches");
-    because("train.epochs", "%u: %.0f steps each; the best epoch by train.select is kept, and train.patience stops early", epochs,
-            steps);
+    because("train.epochs", "%u: %.0f steps each, %.0f are wanted for %zu labels; the best epoch by train.select is kept", epochs,
+            steps, wanted, d->records.label_count);
 }
 
 /* Weights pay where the rule cannot make up for a rare label: of two labels the threshold can, of many classes they cost the
  * others. */
 static void choose_weights(struct draft *d)
 {
+    size_t rare;
     if (!d->g.multi) {
+        double share = (double)rarest(d, &rare) / (double)d->records.count;
+        if (d->records.label_count == 2 && share < 0.1) {
+            json_set_string(d->section, "select", "best_f1");
+            because("train.select", "best_f1: with %.1f %% positive rows the loss hardly shows whether they are found",
+                    100 * share);
+        }
         json_set_string(d->section, "class_weights", "none");
         because("train.class_weights", "none: %s",
                 d->records.label_count == 2 ? "the threshold is tuned on validation"
@@ -420,9 +499,17 @@ static void choose_weights(struct draft *d)
     struct json *weights = json_set(d->section, "pos_weight", json_array());
     json_append(weights, json_of_number(1));
     json_append(weights, json_of_number(50));
-    json_set_string(d->section, "select", "micro_f1");
+    json_set_string(d->section, "select", "best_f1");
     because("train.pos_weight", "[1, 50]: most labels are absent from most rows");
-    because("train.select", "micro_f1: the loss alone does not show when rare labels start to be predicted");
+    because("train.select", "best_f1: F1 at the best threshold shows what is learnt before any label reaches 0.5");
+}
+
+static void choose_precision(struct draft *d)
+{
+    bool bf16 = __builtin_cpu_supports("avx512bf16");
+    json_set_string(d->section, "precision", bf16 ? "bf16" : "f32");
+    because("train.precision", "%s",
+            bf16 ? "bf16: this CPU multiplies it faster than f32" : "f32: this CPU has no instructions for bf16");
 }
 
 static void choose_training(struct draft *d)
@@ -435,6 +522,18 @@ static void choose_training(struct draft *d)
                     d->g.b_count && guess_words(&d->g, d->g.main_b) > guess_words(&d->g, d->g.main_a) ? "only_second"
                                                                                                       : "longest_first");
     choose_weights(d);
+    choose_precision(d);
+}
+
+static void choose_tuning(struct draft *d)
+{
+    d->section = json_set(d->job, "tune", json_object());
+    json_set_string(d->section, "ties", "middle");
+    because("tune.ties", "middle: of thresholds with the same score the one that is farthest from any other");
+    if (!d->g.multi)
+        return;
+    json_set_string(d->section, "per_class", "auto");
+    because("tune.per_class", "auto: labels have their own threshold where cross-validation within validation shows a gain");
 }
 
 static int make_job(struct draft *d, struct error *e)
@@ -450,7 +549,10 @@ static int make_job(struct draft *d, struct error *e)
     choose_task(d);
     choose_data(d);
     choose_split(d);
+    if (d->g.part != SIZE_MAX && write_parts(d, e) != 0)
+        return -1;
     choose_training(d);
+    choose_tuning(d);
     return 0;
 }
 
@@ -465,9 +567,13 @@ int verb_init(const struct arguments *a, struct error *e)
 {
     struct draft d = {.data = a->positional[0], .model = argument(a, "model"), .output = argument(a, "output")};
     const char *path = d.output;
-    if (file_exists(path) && !argument_given(a, "force"))
-        return error_set(e, ERROR_USAGE, "%s: exists already; choose another with -o, or overwrite it with --force", path);
-    int result = guess_fields(&d.g, d.data, argument(a, "label"), e) || read_rows(&d, e) || make_job(&d, e) ? -1 : 0;
+    int result = guess_fields(&d.g, d.data, argument(a, "label"), e);
+    if (!result && file_exists(path) && !argument_given(a, "force"))
+        result = error_set(e, ERROR_USAGE, "%s: exists already; choose another with -o, or overwrite it with --force", path);
+    if (!result && d.g.part == SIZE_MAX)
+        init_sibling_files(d.paths, &d.missing, d.data);
+    if (!result)
+        result = read_rows(&d, e) || make_job(&d, e) ? -1 : 0;
     if (!result)
         doubt_header(&d);
     if (!result)
@@ -476,6 +582,8 @@ int verb_init(const struct arguments *a, struct error *e)
         printf("wrote %s\nnext: muster check %s\n", path, path);
     json_destroy(&d.job);
     free(d.label_rows);
+    for (int p = 0; p < PART_COUNT; p++)
+        free(d.paths[p]);
     records_free(&d.records);
     guess_free(&d.g);
     return result;

@@ -28,6 +28,7 @@ struct profile {
 };
 
 static const char *const separators[] = {";", "|", ","};
+static const char *const set_separators[] = {";", "|", ",", "/", "+", " "};
 
 static const char *const label_names[] = {"label",    "labels",     "target",    "targets",  "class",   "classes",
                                           "category", "categories", "tag",       "tags",     "topic",   "topics",
@@ -174,12 +175,55 @@ static double mean_words(const struct profile *f)
     return f->texts ? (double)f->words / (double)f->texts : 0;
 }
 
+/* ---- a column of parts ---- */
+
+const char *guess_part(const char *name)
+{
+    static const char *const names[][2] = {
+        {"train", "train"},    {"training", "train"}, {"validation", "validation"},  {"valid", "validation"},
+        {"val", "validation"}, {"dev", "validation"}, {"development", "validation"}, {"test", "test"},
+        {"testing", "test"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(name, names[i][0]))
+            return names[i][1];
+    return NULL;
+}
+
+/* By its values alone: train and test, perhaps validation, and nothing else, in every row. */
+static bool is_part(const struct guess *g, const struct profile *f)
+{
+    bool train = false, test = false;
+    if (f->filled < g->rows || f->lists || table_count(f->values) > 3)
+        return false;
+    for (uint32_t i = 0; i < table_count(f->values); i++) {
+        const char *part = guess_part(table_key(f->values, i));
+        if (!part)
+            return false;
+        train = train || !strcmp(part, "train");
+        test = test || !strcmp(part, "test");
+    }
+    return train && test;
+}
+
+static void choose_part(struct guess *g)
+{
+    g->part = NONE;
+    for (size_t i = 0; i < g->field_count && g->part == NONE; i++)
+        if (is_part(g, &g->fields[i]))
+            g->part = i;
+}
+
+static const struct profile *part_field(const struct guess *g)
+{
+    return g->part == NONE ? NULL : &g->fields[g->part];
+}
+
 /* How much a field looks like a label; 0: not at all. */
 static double label_likeness(const struct guess *g, const struct profile *f)
 {
     size_t different = table_count(f->values);
     bool named = is_named(f->name, label_names);
-    if (f->filled * 2 < g->rows)
+    if (f->filled * 2 < g->rows || f == part_field(g))
         return 0;
     if (f->lists * 10 > f->filled * 9)
         return named ? 200 : 30;
@@ -276,11 +320,61 @@ static int find_label(struct guess *g, const char *path, const char *label, stru
     return !result && g->label == NONE && g->column_count == 0 ? no_label(g, path, e) : result;
 }
 
-/* Lists make it multi-label; in cells, a separator in every tenth. */
+/* Are the parts of `text` values by themselves? *several: it has more than one. */
+static bool is_set(const struct profile *f, const char *text, const char *separator, bool *several)
+{
+    char part[KEY_SIZE + 1];
+    size_t parts = 0;
+    for (const char *at = text, *end; at; at = end ? end + 1 : NULL) {
+        end = strchr(at, *separator);
+        size_t size = end ? (size_t)(end - at) : strlen(at);
+        for (; size && *at == ' '; size--)
+            at++;
+        for (; size && at[size - 1] == ' '; size--)
+            ;
+        if (!size && *separator == ' ')
+            continue;
+        memcpy(part, at, size < KEY_SIZE ? size : KEY_SIZE);
+        part[size < KEY_SIZE ? size : KEY_SIZE] = 0;
+        parts++;
+        if (end || parts > 1)
+            *several = true;
+        if (*several && (!size || table_find(f->values, part) == TABLE_ABSENT))
+            return false;
+    }
+    *several = parts > 1;
+    return true;
+}
+
+/* "uses similarities" next to "uses" and "similarities": of the values with a separator nine in ten are made of others. */
+static const char *find_sets(const struct profile *f)
+{
+    for (size_t k = 0; k < sizeof set_separators / sizeof *set_separators; k++) {
+        size_t with = 0, sets = 0;
+        for (uint32_t i = 0; i < table_count(f->values); i++) {
+            const char *text = table_key(f->values, i);
+            bool several = false;
+            if (!strchr(text, *set_separators[k]))
+                continue;
+            bool set = is_set(f, text, set_separators[k], &several);
+            with += several;
+            sets += several && set;
+        }
+        if (sets > 0 && sets * 10 >= with * 9)
+            return set_separators[k];
+    }
+    return NULL;
+}
+
+/* Lists make it multi-label; in cells, a separator in every tenth, or cells that are sets of other cells. */
 static void choose_task(struct guess *g)
 {
     const struct profile *f = g->label == NONE ? NULL : &g->fields[g->label];
     g->multi = !f || f->lists > 0;
+    if (!g->multi && f->texts == f->filled && (g->separator = find_sets(f))) {
+        g->multi = g->sets = true;
+        return;
+    }
     if (!g->cells || !f)
         return;
     if (f->bracketed * 2 > f->filled) {
@@ -299,7 +393,7 @@ static void choose_names(struct guess *g)
     g->id = g->group = NONE;
     for (size_t i = 0; i < g->field_count; i++) {
         const struct profile *f = &g->fields[i];
-        if (i == g->label || f->filled < g->rows || mean_words(f) > 6 || f->lists)
+        if (i == g->label || i == g->part || f->filled < g->rows || mean_words(f) > 6 || f->lists)
             continue;
         if (g->id == NONE && !f->repeats && is_named(f->name, id_names))
             g->id = i;
@@ -319,8 +413,8 @@ static bool is_column(const struct guess *g, size_t i)
 static bool is_text(const struct guess *g, size_t i)
 {
     const struct profile *f = &g->fields[i];
-    if (i == g->label || is_column(g, i) || i == g->id || i == g->group || f->texts * 10 < f->filled * 9 || !f->texts ||
-        is_named(f->name, never_text))
+    if (i == g->label || i == g->part || is_column(g, i) || i == g->id || i == g->group || f->texts * 10 < f->filled * 9 ||
+        !f->texts || is_named(f->name, never_text))
         return false;
     return (mean_words(f) >= 3 && f->repeats * 10 < f->texts * 9) || mean_words(f) >= 8 || is_named(f->name, text_names);
 }
@@ -418,6 +512,7 @@ int guess_fields(struct guess *ret, const char *path, const char *label, struct 
     table_create(&p.names);
     arena_create(&p.keys);
     int result = profile_file(&p, path, e);
+    choose_part(&g);
     if (!result)
         result = find_label(&g, path, label, e);
     if (!result) {

@@ -21,8 +21,8 @@ struct guess {
     char *format;               /* "CSV", as table_file_format has it */
     struct table_options table; /* how the file is read */
     /* Fields by number; SIZE_MAX: none. */
-    size_t id, group, label;
-    size_t *columns; /* of 0 and 1, each a label, where there is no `label`; in order of the file */
+    size_t id, group, label, part; /* part: says of each row whether it is for training, validation or test */
+    size_t *columns;               /* of 0 and 1, each a label, where there is no `label`; in order of the file */
     size_t column_count;
     char *pattern;           /* that matches them and nothing else; NULL: none */
     size_t *text_a, *text_b; /* in order of the file */
@@ -30,6 +30,7 @@ struct guess {
     size_t main_a, main_b; /* the longest of each */
     bool multi;
     const char *separator;   /* of labels in a cell; NULL: not needed */
+    bool sets;               /* cells with it are sets of labels that stand alone in other cells */
     const char *pair_reason; /* why there are two texts, or why not */
     bool label_named;        /* the label's name says so; else only its values do */
     double foreign;          /* share of letters that are not ASCII */
@@ -37,6 +38,8 @@ struct guess {
 
 /* label: the field that the user says it is, or NULL. ERROR_DATA: no rows, no text, nothing like a label (fields are listed). */
 int guess_fields(struct guess *ret, const char *path, const char *label, struct error *e);
+/* "train", "validation" or "test", for the many names that parts have; NULL: none of them. */
+const char *guess_part(const char *name);
 void guess_free(struct guess *g);
 const char *guess_name(const struct guess *g, size_t field); /* NULL for SIZE_MAX */
 double guess_words(const struct guess *g, size_t field);     /* mean */

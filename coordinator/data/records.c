@@ -128,7 +128,10 @@ static int compose(struct reader *r, const char **ret, const struct json *row, c
 static int read_names(struct reader *r, struct record *to, const struct json *row, struct error *e)
 {
     char line[32];
-    snprintf(line, sizeof line, "%u", r->line);
+    if (r->file > 0) /* ids differ between files too */
+        snprintf(line, sizeof line, "%u:%u", r->file + 1, r->line);
+    else
+        snprintf(line, sizeof line, "%u", r->line);
     const char *fallback = arena_string(r->out->texts, line, strlen(line));
     to->id = to->group = fallback;
     if (r->in->id && field_name(r, &to->id, row, r->in->id, e))

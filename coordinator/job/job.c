@@ -97,11 +97,24 @@ static void add_sweep(struct given *g, const struct json *sweep)
     json_destroy(&swept);
 }
 
+/* Data where a job is expected. */
+static bool looks_like_data(const char *path)
+{
+    static const char *const endings[] = {".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".gz", ".zst"};
+    const char *ending = strrchr(path, '.');
+    for (size_t i = 0; ending && i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(ending, endings[i]) == 0)
+            return file_exists(path);
+    return false;
+}
+
 static int read_file(struct given *g, struct error *e)
 {
     size_t size;
     struct json *file = NULL;
     int status = -1;
+    if (looks_like_data(g->path))
+        return error_set(e, ERROR_USAGE, "%s: is data; a job file is expected, which `muster init %s` writes", g->path, g->path);
     if (file_read(&g->text, &size, g->path, e) != 0 || json_parse(&file, g->text, size, g->path, e) != 0)
         goto done;
     if (json_type(file) != JSON_OBJECT) {

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What `muster init` sees in a table: cells that are sets of labels, a column of parts, files named for their parts, rare positives; and that each written
+# job passes `check`.
+. "$(dirname "$0")/../system/common.sh"
+python3 "$here/../system/tiny.py" tiny 60 >/dev/null
+mv tiny/model model
+python3 - <<'PY'
+import csv, json, random
+chance = random.Random(5)
+text = lambda: " ".join(f"word{chance.randrange(60)}" for _ in range(9))
+def table(name, rows):
+    with open(name, "w", newline="") as file:
+        if name.endswith(".csv"):
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+uses = ["uses", "similarities", "background", "uses similarities", "background uses", "similarities"]
+table("sets.csv", [{"sentence": text(), "functions": uses[i % 6]} for i in range(240)])
+table("sets.jsonl", [{"sentence": text(), "functions": uses[i % 6].replace(" ", ", ")} for i in range(240)])
+names = ["card arrival", "card lost", "pin", "card", "new york"]
+table("names.csv", [{"sentence": text(), "intent": names[i % 5]} for i in range(240)])
+part = lambda i: "dev" if i % 6 == 0 else "test" if i % 6 == 1 else "train"
+table("parts.csv", [{"id": f"r{i}", "text": text(), "label": "ab"[i * 7 % 5 % 2], "split": part(i)} for i in range(240)])
+table("two.jsonl", [{"text": text(), "label": "ab"[i * 7 % 5 % 2], "part": "Test" if i % 5 == 0 else "Train"} for i in range(240)])
+for name, size in (("train", 120), ("val", 40), ("test", 40)):
+    table(f"news-{name}.csv", [{"text": text(), "label": "ab"[i * 7 % 5 % 2]} for i in range(size)])
+for name, size in (("train", 120), ("test", 40)):
+    table(f"pair-{name}.csv", [{"text": text(), "label": "ab"[i * 7 % 5 % 2]} for i in range(size)])
+table("rare.csv", [{"text": text(), "label": int(i % 16 == 0)} for i in range(480)])
+open("norows.jsonl", "w").close()
+PY
+
+# init FILE PATTERN JOB_KEY=JSON...: what is printed, what is in the job, and that check passes
+init() {
+  local file=$1 pattern=$2
+  shift 2
+  rm -rf job.json runs
+  expect 0 "$pattern" muster init "$file" --model model
+  python3 - "$@" <<'PY' || fail "the job of $file"
+import json, sys
+job = json.load(open("job.json"))
+for given in sys.argv[1:]:
+    key, value = given.split("=", 1)
+    at = job
+    for name in key.split("."):
+        at = at.get(name) if isinstance(at, dict) else None
+    assert at == json.loads(value), f"{key}: expected {value}, found {at!r}"
+PY
+  expect 0 'rows' muster check job.json
+}
+
+say "cells that are sets of labels"
+for file in sets.csv sets.jsonl; do
+  init $file 'multi-label: .* sets of others' 'task="multi_label_classification"' 'data.labels=["background", "similarities", "uses"]' 'train.select="best_f1"' \
+    'tune.per_class="auto"' 'tune.ties="middle"'
+done
+init names.csv 'task +single label' 'task="single_label_classification"' 'data.label_separator=null'
+
+say "a column of parts is the split"
+init parts.csv "split.file +job.split.json: by the column 'split', 160 rows to train, 40 to validate, 40 to test" 'split={"file": "job.split.json"}' 'data.group=null' 'data.text_a=["text"]'
+expect 0 '' muster split job.json
+python3 - <<'PY' || fail "the parts are not those of the column"
+import csv, json
+parts = json.load(open("runs/parts/split.json"))["parts"]
+names = {"train": "train", "dev": "validation", "test": "test"}
+for row in csv.DictReader(open("parts.csv")):
+    assert row["id"] in parts[names[row["split"]]], row
+PY
+init two.jsonl 'there is no validation part, so 15 % of the training rows' 'split={"file": "job.split.json"}'
+expect 0 '' muster split job.json
+python3 - <<'PY' || fail "test rows are not those of the column"
+import json
+parts = json.load(open("runs/two/split.json"))["parts"]
+rows = {str(i): json.loads(line)["part"] for i, line in enumerate(open("two.jsonl"), 1)}
+assert sorted(parts["test"]) == sorted(i for i, part in rows.items() if part == "Test") and 10 <= len(parts["validation"]) <= 60, len(parts["validation"])
+PY
+
+say "files named for their parts"
+init news-train.csv 'files named for their parts are the split' 'data.path=null' 'data.train_path="news-train.csv"' 'data.validation_path="news-val.csv"' 'data.test_path="news-test.csv"' 'split=null'
+init pair-train.csv 'no file for validation; with all three they would be the split' 'data.path="pair-train.csv"'
+
+say "rare positives"
+init rare.csv 'train.select +best_f1: with 6.2 % positive rows' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'
+
+say "data without rows, data in place of a job"
+expect 3 'norows.jsonl: is empty' muster init norows.jsonl --model model
+expect 2 'job.json: exists already' muster init rare.csv --model model
+expect 2 'rare.csv: is data; a job file is expected, which .muster init rare.csv. writes' muster check rare.csv
