@@ -148,11 +148,11 @@ void text_lower(const char *text, size_t size, struct buffer *to)
 
 void text_strip(bool left, bool right, const char *text, size_t size, struct buffer *to)
 {
-    const uint8_t *p = (const uint8_t *)text, *end = p + size, *stop = p;
+    const uint8_t *p = (const uint8_t *)text, *end = p + size;
     uint32_t c;
     for (unsigned n; left && p < end && (n = utf8_decode(p, end, &c), unicode_find(&unicode_space, c));)
         p += n;
-    stop = right ? p : end;
+    const uint8_t *stop = right ? p : end;
     for (const uint8_t *q = p; right && q < end;) {
         q += utf8_decode(q, end, &c);
         if (!unicode_find(&unicode_space, c))

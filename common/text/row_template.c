@@ -67,7 +67,7 @@ static int finish(struct row_template *ret, struct reading *r, bool pair, struct
     return 0;
 }
 
-static struct row_template usual(const int32_t *before, const int32_t *sep, unsigned between, bool pair, bool one_type)
+static struct row_template usual(const int32_t *before, int32_t sep, unsigned between, bool pair, bool one_type)
 {
     struct reading r = {.path = ""};
     struct row_template t;
@@ -76,11 +76,11 @@ static struct row_template usual(const int32_t *before, const int32_t *sep, unsi
         put_special(&r, *before, 0, NULL);
     put_text(&r, false, 0, NULL);
     for (unsigned i = 0; i < (pair ? between : specials); i++)
-        put_special(&r, *sep, 0, NULL);
+        put_special(&r, sep, 0, NULL);
     if (pair)
         put_text(&r, true, one_type ? 0 : 1, NULL);
     for (unsigned i = 0; i < specials && pair; i++)
-        put_special(&r, *sep, one_type ? 0 : 1, NULL);
+        put_special(&r, sep, one_type ? 0 : 1, NULL);
     finish(&t, &r, pair, NULL);
     return t;
 }
@@ -88,7 +88,7 @@ static struct row_template usual(const int32_t *before, const int32_t *sep, unsi
 struct row_templates row_templates_of(int32_t cls, int32_t sep, bool twice)
 {
     unsigned between = twice ? 2 : 1;
-    return (struct row_templates){usual(&cls, &sep, between, false, twice), usual(&cls, &sep, between, true, twice)};
+    return (struct row_templates){usual(&cls, sep, between, false, twice), usual(&cls, sep, between, true, twice)};
 }
 
 /* TemplateProcessing. */
@@ -160,7 +160,7 @@ static int read_sequence(struct row_templates *ret, const struct json *j, const 
 int row_templates_read(struct row_templates *ret, const struct json *j, const char *path, struct error *e)
 {
     const char *type = json_string(json_get(j, "type"));
-    *ret = (struct row_templates){usual(NULL, NULL, 0, false, false), usual(NULL, NULL, 0, true, false)};
+    *ret = (struct row_templates){usual(NULL, -1, 0, false, false), usual(NULL, -1, 0, true, false)};
     if (!j || json_type(j) == JSON_NULL)
         return 0;
     if (!type)

@@ -14,7 +14,7 @@ static size_t positions_of(const int32_t *positions, size_t T)
     int32_t most = -1;
     for (size_t t = 0; t < T; t++)
         most = positions[t] > most ? positions[t] : most;
-    return (size_t)(most + 1);
+    return (size_t)most + 1;
 }
 
 /* Cosines and sines of every position, D floats each, computed once a call: a vector of positions 0.. is used by every head of
