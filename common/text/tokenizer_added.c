@@ -172,7 +172,7 @@ static const struct json *said(const struct tokenizer_files *f, const char *key)
 }
 
 /* The text of a role; NULL: it has none. */
-static const char *role_text(const struct tokenizer_files *f, size_t role)
+const char *tokenizer_files_role(const struct tokenizer_files *f, size_t role)
 {
     const struct json *j = said(f, tokenizer_roles[role]);
     if (!j)
@@ -183,7 +183,7 @@ static const char *role_text(const struct tokenizer_files *f, size_t role)
 static bool is_role(const struct tokenizer_files *f, const char *word)
 {
     for (size_t i = 0; i < TOKENIZER_ROLES; i++) {
-        const char *text = role_text(f, i);
+        const char *text = tokenizer_files_role(f, i);
         if (text && !strcmp(text, word))
             return true;
     }
@@ -272,7 +272,7 @@ static int add_numbered(struct tokenizer *t, const struct tokenizer_files *f, co
 static int add_roles(struct tokenizer *t, const struct tokenizer_files *f, const char *place, struct error *e)
 {
     for (size_t i = 0; i < TOKENIZER_ROLES; i++) {
-        const char *text = role_text(f, i);
+        const char *text = tokenizer_files_role(f, i);
         const struct json *j = said(f, tokenizer_roles[i]);
         struct json *usual = text && !j ? json_of_string(text) : NULL;
         int result = 0;

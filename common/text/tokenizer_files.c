@@ -94,6 +94,32 @@ static const char *model_in(const struct json *root)
     return json_string(json_get(json_get(root, "model"), "type"));
 }
 
+static bool has_files(const char *directory, enum tokenizer_source source)
+{
+    static const char *const names[][2] = {[SOURCE_VOCABULARY] = {"vocab.txt"}, [SOURCE_MERGES] = {"vocab.json", "merges.txt"}};
+    for (size_t i = 0; i < 2 && names[source][i]; i++) {
+        char *path = path_join(directory, names[source][i]);
+        bool found = file_exists(path);
+        free(path);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* No tokenizer.json. */
+static int check_older_files(const struct tokenizer_files *f, const struct class_row *row, const char *directory, struct error *e)
+{
+    const char *instead =
+        row && row->source == SOURCE_MERGES ? "tokenizer.json, or vocab.json and merges.txt" : "a tokenizer.json";
+    if (f->bert || (row && row->source == SOURCE_MERGES && has_files(directory, row->source)))
+        return 0;
+    return error_set(e, ERROR_USAGE,
+                     "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", which is only supported with %s; save one with "
+                     "transformers: AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)",
+                     directory, f->class, instead);
+}
+
 /* Without a class it is BERT, unless tokenizer.json has another model than BERT's. */
 static int check_class(struct tokenizer_files *f, const char *directory, struct error *e)
 {
@@ -107,22 +133,17 @@ static int check_class(struct tokenizer_files *f, const char *directory, struct 
     const struct class_row *row = find_class(f->class);
     f->roles = row ? row->roles : NULL;
     f->bert = row && row->source == SOURCE_VOCABULARY;
+    f->roberta = row && row->source == SOURCE_MERGES;
     f->source = f->root ? SOURCE_JSON : row ? row->source : SOURCE_JSON;
-    if (f->root && (f->bert || !row || !model || !strcmp(row->model, model)))
-        return 0;
-    if (f->root)
-        return error_set(
-            e, ERROR_USAGE,
-            "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", which has a %s model, but that of tokenizer.json "
-            "is \"%.60s\"; one of the two files is another model's",
-            directory, f->class, row->model, model);
-    if (f->bert)
+    if (!f->root)
+        return check_older_files(f, row, directory, e);
+    if (f->bert || !row || !model || !strcmp(row->model, model))
         return 0;
     return error_set(
         e, ERROR_USAGE,
-        "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", which is only supported with a tokenizer.json; save "
-        "one with transformers: AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)",
-        directory, f->class);
+        "%s/tokenizer_config.json: tokenizer_class is \"%.60s\", which has a %s model, but that of tokenizer.json is "
+        "\"%.60s\"; one of the two files is another model's",
+        directory, f->class, row->model, model);
 }
 
 static int check_roles(const struct json *said, const char *directory, const char *name, struct error *e)

@@ -24,6 +24,7 @@ struct tokenizer_files {
     const char *const *roles; /* the class's special tokens by role; NULL: it has none */
     double rows;              /* vocab_size of config.json; infinite where it is not said */
     bool types;               /* config.json has more than one token type */
+    bool roberta;             /* a class that transformers makes as RobertaTokenizer */
     enum tokenizer_source source;
 };
 
@@ -40,7 +41,13 @@ void tokenizer_files_settle(struct tokenizer *t, const struct tokenizer_files *f
  * ERROR_DATA: a token whose id in a file is another, or one without content. */
 int tokenizer_files_add(struct tokenizer *t, const struct tokenizer_files *f, const char *directory, struct error *e);
 
+/* What a role's special token is called; NULL: there is none. Borrowed from the files. */
+const char *tokenizer_files_role(const struct tokenizer_files *f, size_t role);
+
 /* Parts of opening, each in its own file. */
+/* tokenizer.json of older files into f->root, and what a class changes in it (then t->disagreement tells). ERROR_DATA: broken
+ * files. */
+int tokenizer_files_complete(struct tokenizer *t, struct tokenizer_files *f, const char *directory, struct error *e);
 int tokenizer_words_of_file(struct tokenizer *t, const char *path, struct error *e); /* vocab.txt: a line a word */
 int tokenizer_words_of_model(struct tokenizer *t, const struct json *model, const char *path, struct error *e);
 int tokenizer_build_vocabulary(struct tokenizer *t, const char *path, struct error *e); /* from the words, by t->prefix */

@@ -116,19 +116,18 @@ static int read_rules(struct tokenizer *t, struct tokenizer_files *f, const char
     return 0;
 }
 
-static int read_directory(struct tokenizer *t, const char *directory, const char *path, struct error *e)
+static int read_directory(struct tokenizer *t, struct tokenizer_files *f, const char *directory, const char *path,
+                          struct error *e)
 {
-    struct tokenizer_files f;
-    if (tokenizer_files_read(&f, directory, e))
+    if (tokenizer_files_complete(t, f, directory, e) || read_words(t, f, directory, path, e) ||
+        tokenizer_files_add(t, f, directory, e) || read_rules(t, f, path, e))
         return -1;
-    int result = read_words(t, &f, directory, path, e) || tokenizer_files_add(t, &f, directory, e) || read_rules(t, &f, path, e);
-    if (!result && t->pipeline) { /* for the digest and the export */
-        t->root = f.root;
-        f.root = NULL;
-        t->types = f.types;
+    if (t->pipeline) { /* for the digest and the export */
+        t->root = f->root;
+        f->root = NULL;
+        t->types = f->types;
     }
-    tokenizer_files_free(&f);
-    return result ? -1 : 0;
+    return 0;
 }
 
 static void normalize_bert(const void *state, const char *text, size_t size, struct buffer *to)
@@ -156,39 +155,54 @@ static void build_added(struct tokenizer *t)
         t->plain = normalizer_create((struct normalizer_settings){0});
 }
 
-/* The file that has the words; NULL: there is none. Caller frees. */
-static char *find_words(const char *directory, struct error *e)
+/* A file that is there but is no such file is named for what it is. */
+static int check_kind(const char *directory, const char *name, struct error *e)
 {
-    static const char *const names[] = {"tokenizer.json", "vocab.txt"};
-    if (!directory_exists(directory)) {
-        error_set(e, ERROR_USAGE, "%s: no such model directory", directory);
-        return NULL;
+    char *path = path_join(directory, name);
+    int result = file_exists(path) ? file_kind_check_file(path, e) : 0;
+    free(path);
+    return result;
+}
+
+static int read_files(struct tokenizer_files *f, const char *directory, struct error *e)
+{
+    if (!directory_exists(directory))
+        return error_set(e, ERROR_USAGE, "%s: no such model directory", directory);
+    if (check_kind(directory, "tokenizer.json", e) || tokenizer_files_read(f, directory, e))
+        return -1;
+    if (!f->root && check_kind(directory, "vocab.txt", e)) {
+        tokenizer_files_free(f);
+        return -1;
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = path_join(directory, names[i]);
-        if (file_exists(path))
-            return path;
-        free(path);
-    }
-    error_set(e, ERROR_USAGE, "%s: has neither tokenizer.json nor vocab.txt; a model directory needs one", directory);
-    return NULL;
+    return 0;
 }
 
 int tokenizer_open(struct tokenizer **ret, const char *directory, struct error *e)
 {
-    char *path = find_words(directory, e);
-    if (!path)
+    static const char *const names[] = {[SOURCE_JSON] = "tokenizer.json",
+                                        [SOURCE_VOCABULARY] = "vocab.txt",
+                                        [SOURCE_MERGES] = "vocab.json",
+                                        [SOURCE_SENTENCEPIECE] = "sentencepiece.bpe.model"};
+    struct tokenizer_files f = {0};
+    if (read_files(&f, directory, e))
         return -1;
     struct tokenizer *t = allocate(1, sizeof *t);
-    if (file_kind_check_file(path, e) || read_directory(t, directory, path, e)) {
-        free(path);
+    char *path = path_join(directory, names[f.source]);
+    int result = 0;
+    if (!file_exists(path))
+        result =
+            error_set(e, ERROR_USAGE, "%s: has neither tokenizer.json nor vocab.txt; a model directory needs one", directory);
+    if (!result)
+        result = read_directory(t, &f, directory, path, e);
+    tokenizer_files_free(&f);
+    free(path);
+    if (result) {
         tokenizer_close(&t);
         return -1;
     }
     t->id_count = count_ids(t);
     build_added(t);
     set_digest(t);
-    free(path);
     *ret = t;
     return 0;
 }

@@ -101,6 +101,96 @@ static void every_kind_as_tokenizers(void **state)
     json_destroy(&g);
 }
 
+static const struct json *find_case(const struct json *g, const char *name)
+{
+    const struct json *cases = json_get(g, "cases");
+    for (size_t i = 0; i < json_size(cases); i++)
+        if (!strcmp(json_string(json_get(json_at(cases, i), "name")), name))
+            return json_at(cases, i);
+    fail_msg("the golden file has no case %s", name);
+    return NULL;
+}
+
+static struct json *parse_tokenizer(const struct json *c)
+{
+    struct json *j = NULL;
+    struct error e = {0};
+    const char *text = json_string(json_get(c, "tokenizer"));
+    if (json_parse(&j, text, strlen(text), "golden", &e))
+        fail_msg("%s", e.message);
+    return j;
+}
+
+static void put_merges(const char *directory, const struct json *merges)
+{
+    struct buffer b = {0};
+    buffer_text(&b, "#version: 0.2\n");
+    for (size_t i = 0; i < json_size(merges); i++)
+        buffer_printf(&b, "%s %s\n", json_string(json_at(json_at(merges, i), 0)), json_string(json_at(json_at(merges, i), 1)));
+    put_file(directory, "merges.txt", b.data, b.size);
+    buffer_free(&b);
+}
+
+#define MASK "\"mask_token\":{\"content\":\"<mask>\",\"lstrip\":true,\"special\":true}"
+
+/* vocab.json and merges.txt give what the tokenizer.json gives that they were taken from. */
+static void older_files_give_the_same(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {
+        {"roberta", "{\"tokenizer_class\":\"RobertaTokenizer\"," MASK "}", "{}"},
+        {"roberta", "{" MASK "}", "{\"model_type\":\"roberta\"}"},
+        {"roberta_prefix", "{\"tokenizer_class\":\"LongformerTokenizerFast\",\"add_prefix_space\":true," MASK "}", "{}"},
+    };
+    struct json *g = golden("text_pipelines.json");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct json *c = find_case(g, rows[i][0]);
+        struct json *j = parse_tokenizer(c);
+        char *directory = make_directory();
+        put_json(directory, "vocab.json", json_copy(json_get(json_get(j, "model"), "vocab")));
+        put_merges(directory, json_get(json_get(j, "model"), "merges"));
+        put_text(directory, "tokenizer_config.json", rows[i][1]);
+        put_text(directory, "config.json", rows[i][2]);
+        struct tokenizer *t = open_directory(directory);
+        check_texts(t, json_get(g, "texts"), json_get(c, "ids"), rows[i][0]);
+        check_pairs(t, json_get(c, "pairs"), json_get(g, "pair_texts"), rows[i][0]);
+        check_export(t, json_get(g, "texts"), json_get(c, "ids"), rows[i][0]);
+        tokenizer_close(&t);
+        remove_directory(directory);
+        json_destroy(&j);
+    }
+    json_destroy(&g);
+}
+
+/* RoBERTa's classes take add_prefix_space from tokenizer_config.json, and say so where tokenizer.json has another. */
+static void the_class_decides_the_prefix(void **state)
+{
+    (void)state;
+    struct json *g = golden("text_pipelines.json");
+    static const struct {
+        const char *from, *config, *as, *says;
+    } rows[] = {
+        {"roberta", "{\"tokenizer_class\":\"RobertaTokenizer\",\"add_prefix_space\":true}", "roberta_prefix",
+         "add_prefix_space is false in tokenizer.json, true in tokenizer_config.json"},
+        {"roberta_prefix", "{\"tokenizer_class\":\"RobertaTokenizerFast\"}", "roberta", "false by default"},
+        {"roberta_prefix", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "roberta_prefix", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *directory = make_directory();
+        put_text(directory, "tokenizer.json", json_string(json_get(find_case(g, rows[i].from), "tokenizer")));
+        put_text(directory, "tokenizer_config.json", rows[i].config);
+        struct tokenizer *t = open_directory(directory);
+        const char *found = tokenizer_disagreement(t);
+        check_texts(t, json_get(g, "texts"), json_get(find_case(g, rows[i].as), "ids"), rows[i].config);
+        if (!found != !rows[i].says || (found && !strstr(found, rows[i].says)))
+            fail_msg("%s: expected \"%s\", found \"%s\"", rows[i].config, rows[i].says ? rows[i].says : "nothing",
+                     found ? found : "nothing");
+        tokenizer_close(&t);
+        remove_directory(directory);
+    }
+    json_destroy(&g);
+}
+
 static uint32_t next_random(uint32_t *state)
 {
     *state = *state * 1664525u + 1013904223u;
@@ -234,6 +324,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_as_tokenizers),
+        cmocka_unit_test(older_files_give_the_same),
+        cmocka_unit_test(the_class_decides_the_prefix),
         cmocka_unit_test(scan_and_heap_agree),
         cmocka_unit_test(patterns_match),
         cmocka_unit_test(refused_by_name),
