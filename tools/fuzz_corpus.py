@@ -65,6 +65,30 @@ def texts():
         add("fuzz_json", f"table_{i}", dump(row)[:2000])
     for i, (text, _) in enumerate(json.load(open(f"{golden}/text_traps.json"))["rows"][::6]):
         add("fuzz_tokenizer", f"trap_{i:02d}", b"\x80\x10" + bytes.fromhex(text)[:300])
+    for case in json.load(open(f"{golden}/text_pipelines.json"))["cases"]:
+        tokenizer = json.loads(case["tokenizer"])
+        if len(tokenizer["model"]["vocab"]) and case["name"] in ("gpt2", "roberta_prefix", "modernbert", "llama", "clip", "gemma_gaps", "continuing", "digits", "split_isolated_1"):
+            shrink(tokenizer)
+            add("fuzz_tokenizer_json", case["name"], json.dumps(tokenizer))
+        if case["name"] == "gpt2":
+            for i, text in enumerate(json.load(open(f"{golden}/text_pipelines.json"))["texts"][-12:]):
+                add("fuzz_tokenizer", f"pipeline_{i:02d}", b"\x80\x10" + bytes.fromhex(text)[:300])
+
+
+def shrink(tokenizer):
+    """The same kind of tokenizer, with the few words that its merges and special tokens need."""
+    model = tokenizer["model"]
+    kept = {a["content"] for a in tokenizer["added_tokens"]} | {model.get("unk_token")}
+    if "merges" in model:
+        model["merges"] = model["merges"][:12]
+        prefix = len(model.get("continuing_subword_prefix") or "")
+        kept |= {w for a, b in model["merges"] for w in (a, b, a + b[prefix:])}
+    words = [w for w in model["vocab"] if w in kept]
+    words += [w for w in model["vocab"] if w not in kept][:24]
+    model["vocab"] = {w: i for i, w in enumerate(words)}
+    after = [a["content"] for a in tokenizer["added_tokens"] if a["content"] not in model["vocab"]]
+    for a in tokenizer["added_tokens"]:
+        a["id"] = model["vocab"][a["content"]] if a["content"] in model["vocab"] else len(words) + after.index(a["content"])
 
 
 TRIAL = {

@@ -13,9 +13,9 @@
 struct dataset;
 
 struct token_row {
-    const int32_t *ids; /* [CLS] A [SEP] B [SEP], or [CLS] A [SEP] */
+    const int32_t *ids; /* with special tokens: [CLS] A [SEP] B [SEP], or <s> A </s> */
     uint32_t length;    /* of ids */
-    uint32_t first;     /* tokens of type 0: [CLS] A [SEP]; the rest are of type 1 */
+    uint32_t first;     /* tokens of type 0; the rest are of type 1 */
 };
 
 int dataset_open(struct dataset **ret, const char *path, struct error *e);

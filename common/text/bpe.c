@@ -144,6 +144,8 @@ static void encode(const void *state, void *memory, const char *text, size_t siz
     if (to->count == before)
         odd = put_characters(b, text, size, &s->part, to);
     size_t n = to->count - before;
+    if (!n)
+        return;
     if (n <= MERGES_SCAN && !odd)
         n = merges_apply_scan(&b->merges, to->ids + before, n);
     else

@@ -15,6 +15,8 @@ static bool find_cached(const struct cache_entry *c, const char *text, size_t si
 
 static void append_ids(struct token_list *l, const int32_t *ids, size_t count)
 {
+    if (!count)
+        return;
     if (l->count + count > l->capacity)
         l->ids = grow(l->ids, &l->capacity, l->count + count, sizeof *l->ids);
     memcpy(l->ids + l->count, ids, count * sizeof *ids);
@@ -37,7 +39,8 @@ static void encode_piece(struct piece_sink *self, struct piece p)
         } else {
             size_t before = r->to->count;
             m->encode(m->state, r->workspace->scratch, p.text, p.size, r->to);
-            cache_store(c, p.text, p.size, r->to->ids + before, r->to->count - before);
+            size_t count = r->to->count - before;
+            cache_store(c, p.text, p.size, count ? r->to->ids + before : NULL, count);
         }
     }
     r->is_full = r->to->count >= r->stop;

@@ -23,7 +23,7 @@ static void sort_added(struct tokenizer *t)
         qsort(t->added, t->added_count, sizeof *t->added, compare_added);
 }
 
-/* Highest id that a text can give, + 1: empty words match nothing. */
+/* Highest id that a row can have, + 1: empty words match nothing. */
 static uint32_t count_ids(const struct tokenizer *t)
 {
     uint32_t count = t->size;
@@ -32,6 +32,11 @@ static uint32_t count_ids(const struct tokenizer *t)
     for (size_t i = 0; i < t->added_count; i++)
         if ((uint32_t)t->added[i].id >= count)
             count = (uint32_t)t->added[i].id + 1;
+    const struct row_template *rows[] = {&t->templates.single, &t->templates.pair};
+    for (size_t i = 0; i < 2; i++)
+        for (unsigned k = 0; k < rows[i]->all; k++)
+            if ((uint32_t)rows[i]->specials[k] >= count)
+                count = (uint32_t)rows[i]->specials[k] + 1;
     return count;
 }
 
@@ -40,7 +45,8 @@ static void describe_pipeline(const struct tokenizer *t, struct buffer *b)
 {
     static const char *const parts[] = {"normalizer", "pre_tokenizer", "post_processor", "model"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        char *text = json_print(json_get(t->root, parts[i]), false);
+        const struct json *part = json_get(t->root, parts[i]);
+        char *text = part ? json_print(part, false) : NULL;
         buffer_printf(b, "%s ", parts[i]);
         buffer_text(b, text ? text : "null");
         buffer_text(b, "\n");

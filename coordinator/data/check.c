@@ -182,6 +182,17 @@ static int check_vocabulary(const struct job *j, const char *model, const struct
                      j->model, tokenizer_size(t), c.vocabulary);
 }
 
+/* A row needs room for its special tokens and some text. */
+static int check_length(const struct job *j, const struct tokenizer *t, struct error *e)
+{
+    uint32_t specials = tokenizer_templates(t)->pair.all;
+    if (j->train.max_length > specials)
+        return 0;
+    return error_set(e, ERROR_USAGE,
+                     "train.max_length is %u, but the tokenizer of %s puts %u special tokens into a row; raise train.max_length",
+                     j->train.max_length, j->model, specials);
+}
+
 /* Which of the files is not what the report was made from; NULL: none. */
 static const char *changed_file(const struct inputs *in, const struct json *check)
 {
@@ -225,7 +236,7 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
     int result = -1;
     *rows = NULL;
     if (model_directory_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
-        check_vocabulary(j, model, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) ||
+        check_vocabulary(j, model, tokenizer, e) || check_length(j, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) ||
         refuse_other_rows(j, &in, path, hash, e) || directory_create(directory, e))
         goto done;
     *rows = data_rows_path(j->out, hash);
