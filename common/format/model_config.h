@@ -35,7 +35,7 @@ void model_config_set_dropout(struct model_config *c, float probability);
  * local Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; refs/main -> snapshots/), never over
  * the network. Caller frees *ret. ERROR_USAGE when not there; the text gives the command that downloads it. */
 int model_directory_find(char **ret, const char *model, struct error *e);
-/* model.safetensors if there, else pytorch_model.bin; caller frees. */
+/* model.safetensors if there, else its index, pytorch_model.bin or its index; caller frees. */
 int model_directory_weights(char **ret, const char *directory, struct error *e);
 
 int model_config_read(struct model_config *ret, const char *directory, struct error *e); /* labels = id2label's size, or 2 */

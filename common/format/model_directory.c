@@ -176,12 +176,11 @@ static bool is_pointer_sized(const char *path)
 
 int model_directory_weights(char **ret, const char *directory, struct error *e)
 {
-    static const char *const readable[] = {"model.safetensors", "pytorch_model.bin"};
+    static const char *const readable[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                           "pytorch_model.bin.index.json"};
     static const struct {
         const char *name, *words;
     } others[] = {
-        {"model.safetensors.index.json", "its weights are split over several files, which is not supported"},
-        {"pytorch_model.bin.index.json", "its weights are split over several files, which is not supported"},
         {"tf_model.h5", "it holds TensorFlow's weights only, which are not supported"},
         {"flax_model.msgpack", "it holds Flax's weights only, which are not supported"},
         {"adapter_model.safetensors", "it holds an adapter, not a model"},

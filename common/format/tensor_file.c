@@ -9,6 +9,8 @@
 
 struct tensor_file {
     struct file_map map;
+    struct tensor_file **parts; /* of weights in several files: theirs are the tensors */
+    size_t part_count, part_capacity;
     struct tensor *tensors;
     size_t count, capacity;
     void **blocks;
@@ -71,6 +73,9 @@ void tensor_file_close(struct tensor_file **file)
     free(f->blocks);
     free(f->tensors);
     free(f->metadata);
+    for (size_t i = 0; i < f->part_count; i++)
+        tensor_file_close(&f->parts[i]);
+    free(f->parts);
     file_unmap(&f->map);
     free(f);
     *file = NULL;
@@ -80,6 +85,17 @@ void tensor_file_keep(struct tensor_file *f, void *block)
 {
     f->blocks = grow(f->blocks, &f->block_capacity, f->block_count + 1, sizeof *f->blocks);
     f->blocks[f->block_count++] = block;
+}
+
+void tensor_file_merge(struct tensor_file *f, struct tensor_file **part)
+{
+    f->parts = grow(f->parts, &f->part_capacity, f->part_count + 1, sizeof *f->parts);
+    f->parts[f->part_count++] = *part;
+    for (size_t i = 0; i < (*part)->count; i++) {
+        f->tensors = grow(f->tensors, &f->capacity, f->count + 1, sizeof *f->tensors);
+        f->tensors[f->count++] = (*part)->tensors[i];
+    }
+    *part = NULL;
 }
 
 static char *keep_text(struct tensor_file *f, const char *text)

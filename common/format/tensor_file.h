@@ -25,7 +25,8 @@ struct tensor {
 
 struct tensor_file;
 
-/* By content, not by name. */
+/* By content, not by name; a path that ends with ".index.json" is that of weights in several files, all of which are opened: one
+ * that is missing, or lacks a tensor that the index says it has, is ERROR_DATA. */
 int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e);
 void tensor_file_close(struct tensor_file **f);
 size_t tensor_file_count(const struct tensor_file *f);

@@ -14,6 +14,8 @@ void tensor_file_add(struct tensor_file *f, const struct tensor *t); /* the name
 void tensor_file_keep(struct tensor_file *f, void *block);           /* freed with the file: data that is no part of `bytes` */
 void tensor_file_set_metadata(struct tensor_file *f, const char *key, const char *value);
 
+/* Takes over the tensors of `part`, closed with f; *part is consumed. */
+void tensor_file_merge(struct tensor_file *f, struct tensor_file **part);
 void tensor_file_keep_map(struct tensor_file *f, struct file_map map); /* unmapped with the file */
 /* By name, once all are there. ERROR_DATA if a name is there twice. */
 int tensor_file_sort(struct tensor_file *f, const char *place, struct error *e);

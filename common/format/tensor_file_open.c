@@ -3,6 +3,7 @@
 #include "common/format/safetensors.h"
 #include "common/format/tensor_file_builder.h"
 #include "common/format/torch_pickle.h"
+#include "common/format/weights_index.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are handed out as they lie in the file");
 
@@ -32,7 +33,7 @@ int tensor_file_parse(struct tensor_file **ret, const void *bytes, size_t size, 
     return 0;
 }
 
-int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e)
+static int open_one(struct tensor_file **ret, const char *path, struct error *e)
 {
     struct file_map map;
     if (file_map(&map, path, e))
@@ -43,4 +44,9 @@ int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e
     }
     tensor_file_keep_map(*ret, map);
     return 0;
+}
+
+int tensor_file_open(struct tensor_file **ret, const char *path, struct error *e)
+{
+    return weights_index_recognise(path) ? weights_index_open(ret, path, open_one, e) : open_one(ret, path, e);
 }

@@ -80,7 +80,8 @@ static void read_model_config(struct tokenizer_files *f, const char *directory)
     const char *class = json_string(json_get(model, "tokenizer_class")), *type = json_string(json_get(model, "model_type"));
     if (rows && json_type(rows) == JSON_NUMBER)
         f->rows = json_number(rows);
-    f->types = json_number(json_get(model, "type_vocab_size")) > 1;
+    f->types = json_get(model, "type_vocab_size") ? json_number(json_get(model, "type_vocab_size")) > 1
+                                                  : !type || !strcmp(type, "bert") || !strcmp(type, "electra");
     for (size_t i = 0; i < COUNT(model_classes) && !class; i++)
         if (type && !strcmp(type, model_classes[i][0]))
             class = model_classes[i][1];

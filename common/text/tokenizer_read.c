@@ -128,10 +128,10 @@ static int read_directory(struct tokenizer *t, struct tokenizer_files *f, const 
     if (tokenizer_files_complete(t, f, directory, e) || read_words(t, f, directory, path, e) ||
         tokenizer_files_add(t, f, directory, e) || read_rules(t, f, path, e))
         return -1;
+    t->types = f->types;
     if (t->pipeline) { /* for the digest and the export */
         t->root = f->root;
         f->root = NULL;
-        t->types = f->types;
     }
     return 0;
 }

@@ -170,10 +170,11 @@ static struct json *config_json(const struct tokenizer *t, uint32_t max_length)
 {
     struct json *j = json_object();
     json_set_string(j, "tokenizer_class", is_usual(t) ? "BertTokenizer" : "PreTrainedTokenizerFast");
-    if (!is_usual(t)) { /* else that class leaves the types out */
+    if (!is_usual(t) || !t->types) { /* else that class leaves the types out, and BertTokenizer gives them to a model without */
         struct json *inputs = json_set(j, "model_input_names", json_array());
         json_append(inputs, json_of_string("input_ids"));
-        json_append(inputs, json_of_string("token_type_ids"));
+        if (t->types)
+            json_append(inputs, json_of_string("token_type_ids"));
         json_append(inputs, json_of_string("attention_mask"));
     }
     json_set_boolean(j, "do_lower_case", t->settings.lower);

@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
+#include "common/format/weights_index.h"
 #include "coordinator/data/split.h"
 #include "coordinator/events/event_log.h"
 #include "coordinator/job/job_variant.h"
@@ -31,7 +32,7 @@ static int hash_model(char text[SHA256_HEX], const char *directory, struct error
     if (status == 0)
         status = model_directory_weights(&weights_path, directory, e);
     if (status == 0)
-        status = sha256_file(weights_path, weights, e);
+        status = weights_sha256(weights_path, weights, e);
     if (status == 0) {
         char both[2 * SHA256_HEX];
         snprintf(both, sizeof both, "%s %s", config, weights);

@@ -3,7 +3,7 @@
 """Makes a directory to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
-usage: tiny.py DIRECTORY [rows [width]]    width: of the model, a multiple of 4
+usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra
 """
 import json
 import os
@@ -14,6 +14,8 @@ import sys
 directory, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 240
 chance = random.Random(7)
 width = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+family = sys.argv[4] if len(sys.argv) > 4 else "bert"
+embedding = 12 if family == "electra" else width
 inner, layers, heads, positions = width * 9 // 5, 2, width // 4, 64
 words = [f"word{i}" for i in range(60)] + ["linked", "apart"]
 vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."] + words + ["##s"]
@@ -27,9 +29,13 @@ def tensor(*shape, scale=0.05, start=0.0):
 
 
 def weights():
-    yield "embeddings.word_embeddings.weight", tensor(len(vocabulary), width, scale=0.5)
-    yield "embeddings.position_embeddings.weight", tensor(positions, width)
-    yield "embeddings.token_type_embeddings.weight", tensor(2, width)
+    yield "embeddings.word_embeddings.weight", tensor(len(vocabulary), embedding, scale=0.5)
+    yield "embeddings.position_embeddings.weight", tensor(positions, embedding)
+    if family != "distilbert":
+        yield "embeddings.token_type_embeddings.weight", tensor(2, embedding)
+    if family == "electra":
+        yield "embeddings_project.weight", tensor(width, embedding, scale=0.4)
+        yield "embeddings_project.bias", tensor(width)
     blocks = ["embeddings.LayerNorm"]
     for i in range(layers):
         layer = f"encoder.layer.{i}"
@@ -39,10 +45,36 @@ def weights():
             yield f"{layer}.{name}.bias", tensor(out)
         blocks += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
     for block in blocks:
-        yield f"{block}.weight", tensor(width, start=1.0)
-        yield f"{block}.bias", tensor(width)
-    yield "pooler.dense.weight", tensor(width, width, scale=0.2)
-    yield "pooler.dense.bias", tensor(width)
+        yield f"{block}.weight", tensor(embedding if block.startswith("embeddings") else width, start=1.0)
+        yield f"{block}.bias", tensor(embedding if block.startswith("embeddings") else width)
+    if family == "bert":
+        yield "pooler.dense.weight", tensor(width, width, scale=0.2)
+        yield "pooler.dense.bias", tensor(width)
+
+
+# As transformers writes it: the family's prefix, and DistilBERT's own names in the layers.
+DISTILBERT = {"encoder.layer": "transformer.layer", "attention.self.query": "attention.q_lin", "attention.self.key": "attention.k_lin",
+              "attention.self.value": "attention.v_lin", "attention.output.dense": "attention.out_lin",
+              "attention.output.LayerNorm": "sa_layer_norm", "intermediate.dense": "ffn.lin1", "output.dense": "ffn.lin2",
+              "output.LayerNorm": "output_layer_norm"}
+
+
+def named(name):
+    if family == "bert":
+        return name
+    for old, new in DISTILBERT.items() if family == "distilbert" else ():
+        name = name.replace(old, new)
+    return f"{family}.{name}"
+
+
+def config():
+    sizes = dict(vocab_size=len(vocabulary), max_position_embeddings=positions, initializer_range=0.02, pad_token_id=0)
+    if family == "distilbert":
+        return dict(architectures=["DistilBertForMaskedLM"], model_type=family, dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner,
+                    activation="gelu", dropout=0.1, attention_dropout=0.1, seq_classif_dropout=0.2, sinusoidal_pos_embds=False, **sizes)
+    return dict(architectures=["ElectraForPreTraining"], model_type=family, hidden_size=width, embedding_size=embedding, num_hidden_layers=layers,
+                num_attention_heads=heads, intermediate_size=inner, hidden_act="gelu", hidden_dropout_prob=0.1,
+                attention_probs_dropout_prob=0.1, type_vocab_size=2, layer_norm_eps=1e-12, **sizes)
 
 
 def write_safetensors(path, tensors):
@@ -63,11 +95,11 @@ def write_json(path, value):
 
 model = f"{directory}/model"
 os.makedirs(model, exist_ok=True)
-write_safetensors(f"{model}/model.safetensors", list(weights()))
+write_safetensors(f"{model}/model.safetensors", [(named(name), data) for name, data in weights()])
 with open(f"{model}/vocab.txt", "w") as file:
     file.write("".join(word + "\n" for word in vocabulary))
-write_json(f"{model}/tokenizer_config.json", {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": positions})
-write_json(f"{model}/config.json", {
+write_json(f"{model}/tokenizer_config.json", {"do_lower_case": True, "tokenizer_class": {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}[family] + "Tokenizer", "model_max_length": positions})
+write_json(f"{model}/config.json", config() if family != "bert" else {
     "architectures": ["BertModel"], "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": width, "num_hidden_layers": layers,
     "num_attention_heads": heads, "intermediate_size": inner, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
     "attention_probs_dropout_prob": 0.1, "max_position_embeddings": positions, "type_vocab_size": 2, "initializer_range": 0.02,
