@@ -179,8 +179,18 @@ def rules():
     add("fuzz_inference", "global", json.dumps({**rule, "threshold": 0.5, "temperature": 2, "positive": "red"}))
 
 
+def sentencepiece():
+    for name in ("xlm", "deberta"):
+        model = read(f"{golden}/sentencepiece_{name}.model")
+        add("fuzz_sentencepiece", name, model)
+        add("fuzz_sentencepiece", f"{name}_cut", model[:1000])
+    add("fuzz_sentencepiece", "bpe", b"".join(b"\x0a\x03\x0a\x01" + c for c in (b"a", b"b", b"c")) + b"\x12\x02\x18\x02")
+    charsmap = struct.pack("<III", 8, 1 << 8 | 1 << 10, 1 << 31 | 99) + b"a\0"
+    add("fuzz_sentencepiece", "far", b"\x0a\x03\x0a\x01a" + b"\x1a%c\x12%c" % (len(charsmap) + 2, len(charsmap)) + charsmap)
+
+
 shutil.rmtree(corpus, ignore_errors=True)
-for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, rules):
+for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, rules, sentencepiece):
     make()
 sizes = [os.path.getsize(path) for path in glob.glob(f"{corpus}/*/*")]
 print(f"{len(sizes)} inputs, {sum(sizes)} bytes")

@@ -19,7 +19,7 @@ import re
 import sys
 import unicodedata
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def ranges(values):
@@ -190,9 +190,12 @@ def train(directory, name, **options):
         for s in SENTENCES * 3 + [" ".join(rng.choice(words) for _ in range(12)) for _ in range(300)]:
             out.write(s + "\n")
     normalization_rules(f"{directory}/rules.tsv")
+    before = os.getcwd()
+    os.chdir(directory)
     sentencepiece.SentencePieceTrainer.train(
-        input=f"{directory}/corpus.txt", model_prefix=f"{directory}/{name}", normalization_rule_tsv=f"{directory}/rules.tsv", hard_vocab_limit=False,
+        input="corpus.txt", model_prefix=name, normalization_rule_tsv="rules.tsv", hard_vocab_limit=False, # the model remembers these names
         num_threads=1, minloglevel=2, **options)
+    os.chdir(before)
     return f"{directory}/{name}.model"
 
 
@@ -204,8 +207,10 @@ def converted(kind, model, **settings):
     converter = {"xlm": convert_slow_tokenizer.XLMRobertaConverter, "deberta": convert_slow_tokenizer.DebertaV2Converter}[kind]
     slow = types.SimpleNamespace(vocab_file=model, add_prefix_space=True, **settings)
     special = {"xlm": ["<s>", "<pad>", "</s>", "<unk>"], "deberta": ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]}[kind]
-    slow.convert_tokens_to_ids = lambda word: special.index(word)
+    slow.convert_tokens_to_ids = lambda word, words=tuple(special): words.index(word)
     fast = converter(slow).converted()
+    if kind == "deberta":
+        special[3] = AddedToken("[UNK]", normalized=True, special=True)
     fast.add_special_tokens(special + [AddedToken("<mask>", lstrip=True, special=True) if kind == "xlm" else "[MASK]"])
     return fast
 

@@ -95,24 +95,48 @@ static const char *model_in(const struct json *root)
     return json_string(json_get(json_get(root, "model"), "type"));
 }
 
+static bool has_file(const char *directory, const char *name)
+{
+    char *path = path_join(directory, name);
+    bool found = file_exists(path);
+    free(path);
+    return found;
+}
+
+static bool only_sentencepiece(const char *directory)
+{
+    return !has_file(directory, "vocab.txt") &&
+           (has_file(directory, "spm.model") || has_file(directory, "sentencepiece.bpe.model"));
+}
+
+const char *tokenizer_files_name(const struct tokenizer_files *f)
+{
+    static const char *const names[] = {[SOURCE_JSON] = "tokenizer.json",
+                                        [SOURCE_VOCABULARY] = "vocab.txt",
+                                        [SOURCE_MERGES] = "vocab.json",
+                                        [SOURCE_SENTENCEPIECE] = "sentencepiece.bpe.model"};
+    return f->source == SOURCE_SENTENCEPIECE && f->roles == deberta_roles ? "spm.model" : names[f->source];
+}
+
 static bool has_files(const char *directory, enum tokenizer_source source)
 {
     static const char *const names[][2] = {[SOURCE_VOCABULARY] = {"vocab.txt"}, [SOURCE_MERGES] = {"vocab.json", "merges.txt"}};
-    for (size_t i = 0; i < 2 && names[source][i]; i++) {
-        char *path = path_join(directory, names[source][i]);
-        bool found = file_exists(path);
-        free(path);
-        if (!found)
+    for (size_t i = 0; i < 2 && names[source][i]; i++)
+        if (!has_file(directory, names[source][i]))
             return false;
-    }
     return true;
 }
 
 /* No tokenizer.json. */
 static int check_older_files(const struct tokenizer_files *f, const struct class_row *row, const char *directory, struct error *e)
 {
-    const char *instead =
-        row && row->source == SOURCE_MERGES ? "tokenizer.json, or vocab.json and merges.txt" : "a tokenizer.json";
+    bool sentencepiece = f->source == SOURCE_SENTENCEPIECE && strncmp(f->class, "Camembert", 9) != 0;
+    const char *instead = row && row->source == SOURCE_MERGES ? "tokenizer.json, or vocab.json and merges.txt"
+                          : !sentencepiece                    ? "a tokenizer.json"
+                          : f->roles == deberta_roles         ? "tokenizer.json or spm.model"
+                                                              : "tokenizer.json or sentencepiece.bpe.model";
+    if (sentencepiece && has_file(directory, tokenizer_files_name(f)))
+        return 0;
     if (f->bert || (row && row->source == SOURCE_MERGES && has_files(directory, row->source)))
         return 0;
     return error_set(e, ERROR_USAGE,
@@ -125,6 +149,11 @@ static int check_older_files(const struct tokenizer_files *f, const struct class
 static int check_class(struct tokenizer_files *f, const char *directory, struct error *e)
 {
     const char *model = model_in(f->root);
+    if (!f->class && !f->root && only_sentencepiece(directory))
+        return error_set(e, ERROR_USAGE,
+                         "%s: has a sentencepiece model, but neither tokenizer_config.json nor config.json says whose; add "
+                         "\"tokenizer_class\" (XLMRobertaTokenizer, DebertaV2Tokenizer) to tokenizer_config.json",
+                         directory);
     if (!f->class) {
         f->bert = !model || !strcmp(model, "WordPiece");
         f->source = f->root ? SOURCE_JSON : SOURCE_VOCABULARY;

@@ -32,6 +32,7 @@ struct tokenizer_files {
  * that is not BERT's (named). */
 int tokenizer_files_read(struct tokenizer_files *ret, const char *directory, struct error *e);
 void tokenizer_files_free(struct tokenizer_files *f);
+const char *tokenizer_files_name(const struct tokenizer_files *f); /* of the file that has the words */
 
 /* A BERT class: case, accents, CJK by the configuration's flags. Where tokenizer.json says otherwise (t's settings, if there is
  * one), t->disagreement tells both values and which holds. */

@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/text/sentencepiece_model.h"
 #include "common/text/tokenizer_files.h"
 
 #include <stdlib.h>
@@ -112,10 +113,25 @@ static void settle_prefix(struct tokenizer *t, struct tokenizer_files *f, const 
                       f->class);
 }
 
+/* As transformers' converter of slow tokenizers makes a tokenizer.json of the .model file. */
+static int read_sentencepiece(struct tokenizer_files *f, const char *directory, struct error *e)
+{
+    bool deberta = !strncmp(f->class, "DebertaV2", 9);
+    struct sentencepiece_options options = {.family = deberta ? SENTENCEPIECE_DEBERTA : SENTENCEPIECE_XLM,
+                                            .lower = json_boolean(json_get(f->config, "do_lower_case")),
+                                            .split_punctuation = json_boolean(json_get(f->config, "split_by_punct"))};
+    char *path = path_join(directory, tokenizer_files_name(f));
+    int result = sentencepiece_read(&f->root, path, options, e);
+    free(path);
+    return result;
+}
+
 int tokenizer_files_complete(struct tokenizer *t, struct tokenizer_files *f, const char *directory, struct error *e)
 {
     if (f->root && f->roberta)
         settle_prefix(t, f, directory);
+    if (!f->root && f->source == SOURCE_SENTENCEPIECE)
+        return read_sentencepiece(f, directory, e);
     if (f->root || f->source != SOURCE_MERGES)
         return 0;
     struct json *root = json_object();

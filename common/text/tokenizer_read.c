@@ -185,15 +185,11 @@ static int read_files(struct tokenizer_files *f, const char *directory, struct e
 
 int tokenizer_open(struct tokenizer **ret, const char *directory, struct error *e)
 {
-    static const char *const names[] = {[SOURCE_JSON] = "tokenizer.json",
-                                        [SOURCE_VOCABULARY] = "vocab.txt",
-                                        [SOURCE_MERGES] = "vocab.json",
-                                        [SOURCE_SENTENCEPIECE] = "sentencepiece.bpe.model"};
     struct tokenizer_files f = {0};
     if (read_files(&f, directory, e))
         return -1;
     struct tokenizer *t = allocate(1, sizeof *t);
-    char *path = path_join(directory, names[f.source]);
+    char *path = path_join(directory, tokenizer_files_name(&f));
     int result = 0;
     if (!file_exists(path))
         result =
