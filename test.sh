@@ -55,6 +55,7 @@ prepare() {
   need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
     clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge
   fetch_model runs/minilm
+  fetch_e5 runs/e5
   if runs/python/bin/python -c "import transformers, tensorboard, jsonschema" 2>/dev/null; then return; fi
   rm -rf runs/python.new
   /usr/bin/python3 -m venv --system-site-packages runs/python.new
@@ -63,7 +64,7 @@ prepare() {
 }
 (set -e; prepare)
 [ $? = 0 ] || record failed install 0 # what needs nothing of it is tested all the same
-export MUSTER_MINILM=$PWD/runs/minilm PYTHON=$PWD/runs/python/bin/python
+export MUSTER_MINILM=$PWD/runs/minilm MUSTER_E5=$PWD/runs/e5 PYTHON=$PWD/runs/python/bin/python
 
 if [ "$mode" = coverage ]; then
   echo "== coverage"

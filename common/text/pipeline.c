@@ -34,8 +34,9 @@ static void encode_piece(struct piece_sink *self, struct piece p)
         m->encode(m->state, r->workspace->scratch, p.text, p.size, r->to);
     } else {
         struct cache_entry *c = &r->workspace->cache[cache_slot(p.text, p.size)];
-        if (find_cached(c, p.text, p.size)) {
-            append_ids(r->to, c->ids, c->count);
+        const struct cache_entry *found = find_cached(c, p.text, p.size) ? c : find_cached(c + 1, p.text, p.size) ? c + 1 : NULL;
+        if (found) {
+            append_ids(r->to, found->ids, found->count);
         } else {
             size_t before = r->to->count;
             m->encode(m->state, r->workspace->scratch, p.text, p.size, r->to);

@@ -18,7 +18,8 @@ struct precompiled {
     char *replacements; /* each ends with NUL */
     size_t size;
     uint8_t property[0x10000]; /* of graphemes */
-    bool plain[128];           /* ASCII that stays as it is */
+    /* The character stays as it is, and a cluster ends between any two of these. */
+    bool plain[0x10000];
 };
 
 /* Units of a darts double array (Yata): bit 8 says that a value stands below, bits 10 and up the distance to the children. */
@@ -71,6 +72,23 @@ static bool is_utf8(const uint8_t *p, const uint8_t *end)
     return true;
 }
 
+static bool is_plain(const struct precompiled *p, uint32_t c)
+{
+    uint8_t bytes[4];
+    switch (p->property[c] & GRAPHEME_CLASS) {
+    case GRAPHEME_OTHER:
+    case GRAPHEME_LV:
+    case GRAPHEME_LVT:
+    case GRAPHEME_CONSONANT:
+    case GRAPHEME_PICTOGRAPHIC:
+        return look_up(p, bytes, utf8_encode(c, bytes)) == KEEP;
+    case GRAPHEME_CONTROL:
+        return c < 128 && look_up(p, bytes, utf8_encode(c, bytes)) == KEEP;
+    default:
+        return false;
+    }
+}
+
 int precompiled_create(struct precompiled **ret, const void *map, size_t size, struct error *e)
 {
     const uint8_t *bytes = map;
@@ -91,10 +109,10 @@ int precompiled_create(struct precompiled **ret, const void *map, size_t size, s
         precompiled_destroy(&p);
         return -1;
     }
-    for (uint32_t c = 0; c < 0x10000; c++)
+    for (uint32_t c = 0; c < 0x10000; c++) {
         p->property[c] = grapheme_property(c);
-    for (uint8_t c = 0; c < 128; c++)
-        p->plain[c] = c != '\r' && look_up(p, &c, 1) == KEEP;
+        p->plain[c] = is_plain(p, c);
+    }
     *ret = p;
     return 0;
 }
@@ -136,7 +154,7 @@ static uint8_t property_of(const struct precompiled *p, uint32_t c)
     return c < 0x10000 ? p->property[c] : grapheme_property(c);
 }
 
-/* Text from a cluster's start up to where a plain ASCII character follows another one: no cluster goes across such a place. */
+/* Text from a cluster's start up to where one plain character follows another: no cluster goes across such a place. */
 static const uint8_t *add_complex(const struct precompiled *p, const uint8_t *text, const uint8_t *end, struct buffer *to)
 {
     struct grapheme_state state = {0};
@@ -144,11 +162,11 @@ static const uint8_t *add_complex(const struct precompiled *p, const uint8_t *te
     bool plain = false;
     while (text < end) {
         uint32_t c;
+        unsigned n = utf8_decode(text, end, &c);
         bool was_plain = plain;
-        plain = *text < 128 && p->plain[*text];
+        plain = c < 0x10000 && p->plain[c];
         if (was_plain && plain)
             break;
-        unsigned n = utf8_decode(text, end, &c);
         if (grapheme_starts(&state, property_of(p, c)) && text > start) {
             add_cluster(p, start, text, to);
             start = text;
@@ -163,11 +181,17 @@ void precompiled_apply(const struct precompiled *p, const char *text, size_t siz
 {
     const uint8_t *at = (const uint8_t *)text, *end = at + size;
     while (at < end) {
-        const uint8_t *run = at;
-        while (at < end && *at < 128 && p->plain[*at])
-            at++;
-        if (at > run && at < end)
-            at--; /* the last one may be the start of a cluster */
+        const uint8_t *run = at, *last = at;
+        while (at < end) {
+            uint32_t c;
+            unsigned n = utf8_decode(at, end, &c);
+            if (c >= 0x10000 || !p->plain[c])
+                break;
+            last = at;
+            at += n;
+        }
+        if (at < end)
+            at = last; /* may be the start of a cluster */
         buffer_append(to, run, (size_t)(at - run));
         if (at < end)
             at = add_complex(p, at, end, to);

@@ -2,6 +2,7 @@
 #include "common/text/unigram.h"
 
 #include "common/base/memory.h"
+#include "common/text/utf8.h"
 #include "common/text/wordpiece.h"
 
 #include <math.h>
@@ -12,9 +13,35 @@
 #define UNKNOWN_PENALTY 10.0
 #define WINDOW 512 /* places between two cuts that need no memory of their own */
 
+#define LANES 16 /* starts whose words are looked up side by side, since each step waits for memory */
+#define KNOWN UINT32_MAX
+#define MATCHES 12 /* words that a lane keeps of its start */
+
+/* A node of the vocabulary's trie, with the score of the word that ends there: one access to memory a step. */
+struct node {
+    double score;
+    uint32_t base, parent;
+    int32_t id; /* -1: no word */
+};
+
+/* The words that start at one place. */
+struct lane {
+    uint32_t next; /* the node to look at */
+    uint32_t node; /* whose child it is, if it is one; KNOWN: it is one */
+    uint32_t size; /* bytes up to that node */
+    unsigned count;
+    bool overflow; /* there are more */
+    struct {
+        double score;
+        uint32_t size;
+        int32_t id;
+    } match[MATCHES];
+};
+
 struct unigram {
     const struct vocabulary *words;
-    double *scores; /* by id */
+    struct node *nodes;
+    uint32_t starts[0x10000]; /* the node that a first character leads to; 0: no word starts with it */
     double unknown_score;
     int32_t unknown;
     bool byte_fallback;
@@ -40,6 +67,18 @@ struct search {
     struct token_list *list;
 };
 
+static void set_starts(struct unigram *u)
+{
+    for (uint32_t c = 0; c < 0x10000; c++) {
+        uint8_t bytes[4];
+        unsigned size = utf8_encode(c, bytes);
+        uint32_t node = VOCABULARY_START;
+        for (unsigned i = 0; i < size && (i == 0 || node); i++)
+            node = vocabulary_step(u->words->nodes, node, bytes[i]);
+        u->starts[c] = node;
+    }
+}
+
 int unigram_create(struct unigram **ret, const struct vocabulary *words, const double *scores, size_t count, size_t unknown,
                    bool byte_fallback, struct error *e)
 {
@@ -50,14 +89,17 @@ int unigram_create(struct unigram **ret, const struct vocabulary *words, const d
     struct unigram *u = allocate(1, sizeof *u);
     double lowest = INFINITY;
     u->words = words;
-    u->scores = allocate(count, sizeof *u->scores);
+    u->nodes = allocate(words->count, sizeof *u->nodes);
     u->unknown = (int32_t)unknown;
     u->byte_fallback = byte_fallback;
-    for (size_t i = 0; i < count; i++) {
-        u->scores[i] = scores[i];
+    for (size_t i = 0; i < count; i++)
         lowest = scores[i] < lowest ? scores[i] : lowest;
+    for (size_t i = 0; i < words->count; i++) {
+        const struct vocabulary_node *n = &words->nodes[i];
+        u->nodes[i] = (struct node){n->id >= 0 ? scores[n->id] : 0, n->base, n->parent, n->id};
     }
     u->unknown_score = lowest - UNKNOWN_PENALTY;
+    set_starts(u);
     for (unsigned b = 0; b < 256; b++) {
         char word[8];
         snprintf(word, sizeof word, "<0x%02X>", b);
@@ -72,7 +114,7 @@ void unigram_destroy(struct unigram **unigram)
     struct unigram *u = *unigram;
     if (!u)
         return;
-    free(u->scores);
+    free(u->nodes);
     free(u);
     *unigram = NULL;
 }
@@ -149,43 +191,141 @@ static inline size_t character_size(uint8_t lead)
     return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
 
-/* All words that start at place `at`, which is `left` bytes before the end. Returns the place where the longest of them ends. */
-static size_t extend(struct search *s, size_t at, size_t left)
+static inline void offer_at(struct search *s, size_t at, size_t size, double score, int32_t id)
 {
-    const struct unigram *u = s->u;
-    const struct vocabulary_node *nodes = u->words->nodes;
+    make_room(s, at + size + 1);
+    offer(s->places + at + size, score, at, id);
+}
+
+/* All words that start at `text`, one step after the other. */
+static size_t extend_directly(struct search *s, size_t at, size_t left, size_t one, bool *known)
+{
+    const struct node *nodes = s->u->nodes;
     const uint8_t *text = s->text + s->base + at;
-    size_t one = character_size(*text), furthest = 0;
-    bool known = false;
-    one = one < left ? one : left;
     double score = s->places[at].score;
-    make_room(s, at + one + 1);
+    size_t furthest = 0;
     uint32_t node = VOCABULARY_START;
-    for (size_t i = 0; i < left && (node = vocabulary_step(nodes, node, text[i])); i++) {
-        int32_t id = nodes[node].id;
-        if (id < 0)
+    for (size_t i = 0; i < left; i++) {
+        uint32_t next = nodes[node].base ^ text[i];
+        if (nodes[next].parent != node)
+            break;
+        node = next;
+        if (nodes[node].id < 0)
             continue;
         furthest = i + 1;
+        *known |= furthest == one;
+        offer_at(s, at, furthest, nodes[node].score + score, nodes[node].id);
+    }
+    return furthest;
+}
+
+/* What `lane` found at place `at`, which is `left` bytes before the end. Returns the place where the longest word ends. */
+static size_t extend(struct search *s, const struct lane *lane, size_t at, size_t left)
+{
+    const struct unigram *u = s->u;
+    size_t one = character_size(s->text[s->base + at]), furthest = 0;
+    bool known = false;
+    one = one < left ? one : left;
+    if (lane->overflow)
+        furthest = extend_directly(s, at, left, one, &known);
+    double score = s->places[at].score;
+    for (unsigned i = 0; i < lane->count && !lane->overflow; i++) {
+        furthest = lane->match[i].size;
         known |= furthest == one;
-        make_room(s, at + furthest + 1);
-        offer(s->places + at + furthest, u->scores[id] + score, at, id);
+        offer_at(s, at, furthest, lane->match[i].score + score, lane->match[i].id);
     }
     if (!known) {
-        offer(s->places + at + one, u->unknown_score + score, at, u->unknown);
+        offer_at(s, at, one, u->unknown_score + score, u->unknown);
         furthest = furthest > one ? furthest : one;
     }
     return at + furthest;
 }
 
+static inline void step_to(struct lane *l, const struct node *nodes, uint32_t node, uint8_t byte)
+{
+    l->node = node;
+    l->next = nodes[node].base ^ byte;
+    __builtin_prefetch(&nodes[l->next]);
+}
+
+/* At the node of the first character, or of its first byte. false: no word starts so. */
+static inline bool start_lane(const struct unigram *u, struct lane *l, const uint8_t *text, unsigned one, uint32_t c)
+{
+    l->size = 0;
+    if (c >= 0x10000) {
+        step_to(l, u->nodes, VOCABULARY_START, *text);
+        return true;
+    }
+    l->size = one - 1;
+    l->node = KNOWN;
+    l->next = u->starts[c];
+    __builtin_prefetch(&u->nodes[l->next]);
+    return l->next;
+}
+
+static inline void keep_match(struct lane *l, const struct node *n)
+{
+    if (l->count == MATCHES) {
+        l->overflow = true;
+        return;
+    }
+    l->match[l->count].score = n->score;
+    l->match[l->count].size = l->size;
+    l->match[l->count++].id = n->id;
+}
+
+/* Fills lanes for the next characters of `text`. Returns how many. */
+static unsigned look_up(const struct unigram *u, const uint8_t *text, size_t size, struct lane *lanes)
+{
+    const struct node *nodes = u->nodes;
+    const uint8_t *starts[LANES];
+    unsigned active[LANES], count = 0;
+    unsigned left = 0;
+    for (size_t at = 0; at < size && count < LANES; count++) {
+        uint32_t c;
+        unsigned one = utf8_decode(text + at, text + size, &c);
+        struct lane *l = &lanes[count];
+        l->count = 0;
+        l->overflow = false;
+        starts[count] = text + at;
+        if (start_lane(u, l, text + at, one, c))
+            active[left++] = count;
+        at += one;
+    }
+    while (left) {
+        for (unsigned i = 0; i < left;) {
+            struct lane *l = &lanes[active[i]];
+            const struct node *n = &nodes[l->next];
+            const uint8_t *at = starts[active[i]] + ++l->size;
+            bool goes_on = n->parent == l->node || l->node == KNOWN;
+            if (goes_on && n->id >= 0)
+                keep_match(l, n);
+            if (!goes_on || at == text + size) {
+                active[i] = active[--left];
+                continue;
+            }
+            step_to(l, nodes, l->next, *at);
+            i++;
+        }
+    }
+    return count;
+}
+
 void unigram_encode(const struct unigram *u, const uint8_t *text, size_t size, size_t stop, struct token_list *l)
 {
     struct place first[WINDOW];
+    struct lane lanes[LANES];
     struct search s = {
         .u = u, .text = text, .size = size, .places = first, .first = first, .capacity = WINDOW, .cleared = 1, .list = l};
     size_t at = 0, furthest = 0;
+    unsigned lane = 0, filled = 0;
     first[0] = (struct place){0};
     while (s.base + at < size) {
-        size_t reached = extend(&s, at, size - s.base - at);
+        if (lane == filled) {
+            filled = look_up(u, text + s.base + at, size - s.base - at, lanes);
+            lane = 0;
+        }
+        size_t reached = extend(&s, &lanes[lane++], at, size - s.base - at);
         furthest = reached > furthest ? reached : furthest;
         at += character_size(text[s.base + at]);
         at = at < size - s.base ? at : size - s.base;

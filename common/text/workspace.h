@@ -8,8 +8,8 @@
 #include <string.h>
 
 #define PRE_TOKENIZER_STEPS 16 /* most of a pipeline */
-#define CACHE_BITS 14
-#define CACHE_KEY 30 /* longest piece that is cached, in bytes */
+#define CACHE_BITS 16          /* 4 MB */
+#define CACHE_KEY 30           /* longest piece that is cached, in bytes */
 #define CACHE_IDS 8
 
 /* A piece and its tokens: a cache line. size 0: free. */
@@ -48,13 +48,15 @@ static inline size_t cache_slot(const char *text, size_t size)
     word = 0;
     memcpy(&word, text, size);
     hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
-    return hash >> (64 - CACHE_BITS);
+    return hash >> (64 - CACHE_BITS) & ~(size_t)1; /* the first of two places */
 }
 
+/* Into the first of a slot's two places; what was there goes to the second. */
 static inline void cache_store(struct cache_entry *c, const char *text, size_t size, const int32_t *ids, size_t count)
 {
     if (count > CACHE_IDS)
         return;
+    c[1] = c[0];
     c->size = (uint8_t)size;
     c->count = (uint8_t)count;
     memcpy(c->key, text, size);
