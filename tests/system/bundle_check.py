@@ -22,7 +22,7 @@ except ImportError as absent:
     sys.exit(77)
 
 FILES = ["README.md", "config.json", "inference_config.json", "model.safetensors", "special_tokens_map.json", "tokenizer.json",
-         "tokenizer_config.json", "vocab.txt"]
+         "tokenizer_config.json"]
 faults = []
 
 
@@ -42,7 +42,8 @@ def read_lines(path):
 
 
 def check_files(bundle):
-    for name in FILES:
+    wordpiece = read_json(f"{bundle}/tokenizer.json")["model"]["type"] == "WordPiece"
+    for name in FILES + ["vocab.txt"] * wordpiece:
         if not os.path.isfile(os.path.join(bundle, name)):
             faults.append(f"{name} is not there")
     config, inference = read_json(f"{bundle}/config.json"), read_json(f"{bundle}/inference_config.json")
@@ -67,7 +68,8 @@ def check_tokenizer(bundle, inference, model):
     expect("model_max_length", inference["max_length"], tokenizer.model_max_length)
     expect("size of the vocabulary", True, len(tokenizer) <= model.config.vocab_size)
     typed = getattr(model.config, "type_vocab_size", 0) > 1 # DistilBERT has none, and takes none
-    expect("token types", [0, 0, 0, 1, 1] if typed else None, tokenizer("[UNK]", "[UNK]").get("token_type_ids"))
+    one = tokenizer.unk_token # a token, in any tokenizer
+    expect("token types", [0, 0, 0, 1, 1] if typed else None, tokenizer(one, one).get("token_type_ids"))
     return tokenizer
 
 

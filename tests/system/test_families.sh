@@ -5,7 +5,7 @@
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
 
-for family in distilbert electra; do
+for family in distilbert electra roberta; do
   say "$family: run, predict, and the bundle in transformers"
   mkdir "$family"
   python3 "$here/tiny.py" "$family" 120 20 "$family"

@@ -3,7 +3,7 @@
 """Makes a directory to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
-usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra
+usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra, roberta
 """
 import json
 import os
@@ -19,6 +19,12 @@ embedding = 12 if family == "electra" else width
 inner, layers, heads, positions = width * 9 // 5, 2, width // 4, 64
 words = [f"word{i}" for i in range(60)] + ["linked", "apart"]
 vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."] + words + ["##s"]
+# RoBERTa's: every byte under its sign, and "word", "linked", "apart" with and without a space before them.
+merges = [(word[:i], word[i]) for word in ("word", "linked", "apart") for i in range(1, len(word))] + [("\u0120", w) for w in ("word", "linked", "apart")]
+if family == "roberta":
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    signs = [chr(b) for b in own] + [chr(256 + n) for n in range(256 - len(own))]
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>"] + signs + [a + b for a, b in merges] + ["<mask>"]
 
 
 def tensor(*shape, scale=0.05, start=0.0):
@@ -32,7 +38,7 @@ def weights():
     yield "embeddings.word_embeddings.weight", tensor(len(vocabulary), embedding, scale=0.5)
     yield "embeddings.position_embeddings.weight", tensor(positions, embedding)
     if family != "distilbert":
-        yield "embeddings.token_type_embeddings.weight", tensor(2, embedding)
+        yield "embeddings.token_type_embeddings.weight", tensor(1 if family == "roberta" else 2, embedding)
     if family == "electra":
         yield "embeddings_project.weight", tensor(width, embedding, scale=0.4)
         yield "embeddings_project.bias", tensor(width)
@@ -72,9 +78,12 @@ def config():
     if family == "distilbert":
         return dict(architectures=["DistilBertForMaskedLM"], model_type=family, dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner,
                     activation="gelu", dropout=0.1, attention_dropout=0.1, seq_classif_dropout=0.2, sinusoidal_pos_embds=False, **sizes)
-    return dict(architectures=["ElectraForPreTraining"], model_type=family, hidden_size=width, embedding_size=embedding, num_hidden_layers=layers,
-                num_attention_heads=heads, intermediate_size=inner, hidden_act="gelu", hidden_dropout_prob=0.1,
-                attention_probs_dropout_prob=0.1, type_vocab_size=2, layer_norm_eps=1e-12, **sizes)
+    own = dict(architectures=["ElectraForPreTraining"], embedding_size=embedding, type_vocab_size=2)
+    if family == "roberta":
+        own = dict(architectures=["RobertaForMaskedLM"], type_vocab_size=1, bos_token_id=0, eos_token_id=2)
+        sizes["pad_token_id"] = 1
+    return dict(model_type=family, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
+                hidden_act="gelu", hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, layer_norm_eps=1e-12, **own, **sizes)
 
 
 def write_safetensors(path, tensors):
@@ -96,9 +105,17 @@ def write_json(path, value):
 model = f"{directory}/model"
 os.makedirs(model, exist_ok=True)
 write_safetensors(f"{model}/model.safetensors", [(named(name), data) for name, data in weights()])
-with open(f"{model}/vocab.txt", "w") as file:
-    file.write("".join(word + "\n" for word in vocabulary))
-write_json(f"{model}/tokenizer_config.json", {"do_lower_case": True, "tokenizer_class": {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}[family] + "Tokenizer", "model_max_length": positions})
+if family == "roberta":
+    write_json(f"{model}/vocab.json", {word: i for i, word in enumerate(vocabulary)})
+    with open(f"{model}/merges.txt", "w") as file:
+        file.write("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    write_json(f"{model}/tokenizer_config.json", {"tokenizer_class": "RobertaTokenizer", "model_max_length": positions - 2})
+else:
+    with open(f"{model}/vocab.txt", "w") as file:
+        file.write("".join(word + "\n" for word in vocabulary))
+    write_json(f"{model}/tokenizer_config.json", {
+        "do_lower_case": True, "tokenizer_class": {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra"}[family] + "Tokenizer",
+        "model_max_length": positions})
 write_json(f"{model}/config.json", config() if family != "bert" else {
     "architectures": ["BertModel"], "model_type": "bert", "vocab_size": len(vocabulary), "hidden_size": width, "num_hidden_layers": layers,
     "num_attention_heads": heads, "intermediate_size": inner, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
