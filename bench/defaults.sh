@@ -25,7 +25,8 @@ for set in "$@"; do
     pairs) [ -f pairs.raw.jsonl ] || python3 "$here/../examples/debian.py" pairs pairs.raw.jsonl --links 500 >&2 ;;
   esac
   python3 "$here/defaults.py" rows "$set" --data "$data" ${ROWS:+--rows "$ROWS"} >&2
-  file=$(ls "$set".csv "$set".jsonl 2>/dev/null | head -1)
+  file=$set.jsonl
+  [ -f "$set.csv" ] && file=$set.csv
   if [ ! -f "$set/evaluation.json" ]; then
     "$muster" init "$file" --model "$model" -o "$set.job.json" --force >"$set.init.txt"
     "$muster" run "$set.job.json" out="$set" ${THREADS:+cluster.threads="$THREADS"} >"$set.run.txt" 2>"$set.run.err" || { tail -3 "$set.run.err" >&2; continue; }

@@ -42,7 +42,13 @@ static int next_line(struct jsonl *f, const char **start, size_t *size, struct e
 
 int jsonl_open(struct jsonl **ret, const char *path, const char *encoding, struct error *e)
 {
+    return jsonl_open_after(ret, path, encoding, 0, e);
+}
+
+int jsonl_open_after(struct jsonl **ret, const char *path, const char *encoding, size_t lines, struct error *e)
+{
     struct jsonl *f = allocate(1, sizeof *f);
+    f->line = lines;
     f->path = duplicate(path);
     if (stream_open(&f->stream, path, encoding, e))
         goto fail;

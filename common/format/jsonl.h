@@ -13,6 +13,8 @@ struct jsonl;
 /* encoding as stream_open takes it. */
 int jsonl_open(struct jsonl **ret, const char *path, const char *encoding,
                struct error *e); /* ERROR_DATA if missing, no file, or without any row */
+/* The same, of a file that goes on after so many lines of another. */
+int jsonl_open_after(struct jsonl **ret, const char *path, const char *encoding, size_t lines, struct error *e);
 void jsonl_close(struct jsonl **f);
 
 /* 1 with the next row (an object, borrowed until the next call or close) and its line (from 1), 0 at the end, or -1: ERROR_DATA,

@@ -319,6 +319,26 @@ int stream_spool(const char *path, struct error *e)
     return 0;
 }
 
+int stream_spool_bytes(const char *bytes, size_t size, bool rest, struct error *e)
+{
+    int to;
+    stream_unspool();
+    if ((to = open_temporary(e)) < 0)
+        return -1;
+    int status = 0;
+    if (file_write_all(to, bytes, size))
+        status = error_errno(e, errno, "-: cannot be kept in a temporary file (TMPDIR)");
+    if (status == 0 && rest)
+        status = copy_all(to, STDIN_FILENO, STREAM_STANDARD_INPUT, e);
+    if (status != 0) {
+        close(to);
+        return -1;
+    }
+    spooled.path = duplicate(STREAM_STANDARD_INPUT);
+    spooled.file = to;
+    return 0;
+}
+
 void stream_unspool(void)
 {
     if (!spooled.path)

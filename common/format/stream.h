@@ -16,6 +16,8 @@ struct stream;
  * time; not for several threads. Waits for whoever writes. ERROR_DATA: cannot be read; ERROR_FAILED: no room. Polls stop_check.
  */
 int stream_spool(const char *path, struct error *e);
+/* The same with what is in memory, and with what is there already and the rest of standard input behind it. */
+int stream_spool_bytes(const char *bytes, size_t size, bool rest, struct error *e);
 void stream_unspool(void);
 #define STREAM_STANDARD_INPUT "-"
 /* Whether `path` has to be spooled. */

@@ -152,9 +152,13 @@ int table_file_open(struct table_file **ret, const char *path, const struct tabl
 {
     const struct table_options o = options ? *options : (struct table_options){0};
     struct table_file f = {0};
-    if (find_format(&f.format, path, o.encoding, e))
+    if (!o.chunk && find_format(&f.format, path, o.encoding, e))
         return -1;
-    if (f.format == FORMAT_JSON_LINES ? open_json(&f, path, o.encoding, e) : open_csv(&f, path, &o, e))
+    if (o.chunk)
+        f.format = FORMAT_JSON_LINES;
+    if (o.chunk                         ? jsonl_open_after(&f.lines, path, o.encoding, o.lines_before, e)
+        : f.format == FORMAT_JSON_LINES ? open_json(&f, path, o.encoding, e)
+                                        : open_csv(&f, path, &o, e))
         return -1;
     f.description = describe(&f, &o);
     *ret = allocate(1, sizeof f);

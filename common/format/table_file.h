@@ -13,6 +13,8 @@ struct table_file;
 struct table_options {
     bool plain_quotes;    /* data.quotes "none": quotes in CSV and TSV are text */
     const char *encoding; /* data.encoding; NULL: UTF-8 */
+    bool chunk;           /* it is a chunk of JSON Lines, which may be without a good row */
+    size_t lines_before;  /* that are before it */
 };
 
 /* What was read and could be read in another way: to be told. */

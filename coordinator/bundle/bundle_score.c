@@ -9,6 +9,7 @@
 #include "common/format/results.h"
 #include "common/format/stream.h"
 #include "common/score/labels.h"
+#include "coordinator/bundle/row_chunks.h"
 #include "coordinator/data/tokenize.h"
 #include "coordinator/dispatch/dispatch.h"
 
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Everything that has to be whole for a lease, in a directory that goes away. */
 struct place {
@@ -156,12 +158,9 @@ static void make_lease(struct trial *ret, const struct place *p, const struct bu
     snprintf(ret->precision, sizeof ret->precision, "%s", precision && strcmp(precision, "bf16") == 0 ? "bf16" : "f32");
 }
 
-static int score(const struct place *p, const struct bundle *b, const struct bundle_score_options *o, struct error *e)
+static int start_dispatch(struct dispatch **ret, const struct place *p, const char *worker, const struct bundle_score_options *o,
+                          struct error *e)
 {
-    char *worker = NULL;
-    struct dispatch *d = NULL;
-    if (launcher_worker_path(&worker, e) != 0)
-        return -1;
     struct dispatch_options options = {.directory = p->directory,
                                        .worker = worker,
                                        .launcher = LAUNCHER_LOCAL,
@@ -170,9 +169,18 @@ static int score(const struct place *p, const struct bundle *b, const struct bun
                                        .ranks_per_group = 1,
                                        .threads = o->threads,
                                        .heartbeat_timeout = 30};
+    return dispatch_create(ret, &options, NULL, e);
+}
+
+static int score(const struct place *p, const struct bundle *b, const struct bundle_score_options *o, struct error *e)
+{
+    char *worker = NULL;
+    struct dispatch *d = NULL;
+    if (launcher_worker_path(&worker, e) != 0)
+        return -1;
     struct trial lease;
     make_lease(&lease, p, b);
-    int status = dispatch_create(&d, &options, NULL, e);
+    int status = start_dispatch(&d, p, worker, o, e);
     if (status == 0)
         status = dispatch_run(d, &lease, 1, NULL, e);
     dispatch_destroy(&d, status == 0 ? 0 : (int)e->kind);
@@ -284,6 +292,134 @@ void bundle_score_free(struct bundle_score *s)
     dataset_close(&s->data);
     bundle_close(&s->bundle);
     memset(s, 0, sizeof *s);
+}
+
+/* ---- rows as they come ---- */
+
+#define IDLE_MOST 10 /* seconds without a row after which the workers go home */
+
+struct streaming {
+    struct bundle_score s; /* of a chunk; the bundle stays */
+    struct place p;
+    struct tokenizer *tokenizer;
+    const struct bundle_score_options *o;
+    char *worker;
+    struct dispatch *dispatch;
+};
+
+static void rest(void *context, double seconds)
+{
+    struct streaming *t = context;
+    if (seconds > IDLE_MOST)
+        dispatch_destroy(&t->dispatch, 0);
+}
+
+static void chunk_free(struct bundle_score *s)
+{
+    struct bundle *bundle = s->bundle;
+    s->bundle = NULL;
+    bundle_score_free(s);
+    s->bundle = bundle;
+}
+
+/* The first line is an object by itself, and more than that alone. */
+static bool are_rows(const char *bytes, size_t size, bool ended)
+{
+    struct json *row = NULL;
+    struct error ignored;
+    const char *end;
+    while (size && strchr(" \t\r\n", *bytes)) {
+        bytes++;
+        size--;
+    }
+    end = memchr(bytes, '\n', size);
+    if (ended && (!end || end + 1 == bytes + size))
+        return false;
+    struct json_leniency met = {0};
+    int status = json_parse_rows(&row, bytes, end ? (size_t)(end - bytes) : size, "-", 1, &met, &ignored);
+    bool object = status == 0 && json_type(row) == JSON_OBJECT;
+    json_destroy(&row);
+    return object;
+}
+
+/* What is spooled, scored. */
+static int score_chunk(struct streaming *t, bool rows, size_t lines_before, struct error *e)
+{
+    struct bundle_score *s = &t->s;
+    struct input_options input = t->o->input;
+    struct trial lease;
+    input.table.chunk = rows;
+    input.table.lines_before = rows ? lines_before : 0;
+    int status =
+        data_tokenize_file(STREAM_STANDARD_INPUT, bundle_inference(s->bundle), t->tokenizer, t->p.rows, false, &input, e);
+    stream_unspool();
+    if (status != 0 || dataset_open(&s->data, t->p.rows, e) != 0)
+        return -1;
+    s->rows = dataset_rows(s->data);
+    s->labels = bundle_labels(s->bundle)->count;
+    if (s->rows == 0)
+        return 0;
+    if (!t->dispatch && start_dispatch(&t->dispatch, &t->p, t->worker, t->o, e) != 0)
+        return -1;
+    make_lease(&lease, &t->p, s->bundle);
+    status = dispatch_run(t->dispatch, &lease, 1, NULL, e);
+    trial_free(&lease);
+    return status == 0 ? take_logits(s, &t->p, e) : -1;
+}
+
+static int score_stream(struct streaming *t,
+                        int (*take)(void *context, const struct bundle_score *s, bool first, struct error *e), void *context,
+                        struct error *e)
+{
+    struct row_chunks chunks = {.file = STDIN_FILENO};
+    const char *bytes;
+    size_t size, before;
+    bool first = true, rows = false;
+    int more;
+    while ((more = row_chunks_next(&chunks, &bytes, &size, &before, rest, t, e)) > 0) {
+        if (first)
+            rows = are_rows(bytes, size, chunks.ended);
+        if (!rows) /* with all that was read */
+            size = chunks.taken = chunks.read.size;
+        int status = stream_spool_bytes(bytes, size, !rows, e);
+        chunks.ended = chunks.ended || !rows;
+        if (status == 0)
+            status = score_chunk(t, rows, before, e);
+        if (status == 0 && t->s.rows > 0)
+            status = take(context, &t->s, first, e);
+        chunk_free(&t->s);
+        if (status != 0) {
+            more = -1;
+            break;
+        }
+        first = false;
+    }
+    if (more == 0 && first)
+        more = error_set(e, ERROR_DATA, "-: is empty; one JSON object a line is expected");
+    row_chunks_free(&chunks);
+    return more;
+}
+
+int bundle_score_stream(const char *bundle, const struct bundle_score_options *o,
+                        int (*take)(void *context, const struct bundle_score *s, bool first, struct error *e), void *context,
+                        struct error *e)
+{
+    struct streaming t = {.o = o};
+    int status = check_device(o->device, e) == 0 ? open_bundle(&t.s.bundle, bundle, e) : -1;
+    if (status == 0)
+        status = place_create(&t.p, bundle, e);
+    if (status == 0)
+        status = tokenizer_open(&t.tokenizer, t.p.model, e);
+    if (status == 0)
+        status = launcher_worker_path(&t.worker, e);
+    if (status == 0)
+        status = score_stream(&t, take, context, e);
+    dispatch_destroy(&t.dispatch, status == 0 ? 0 : (int)e->kind);
+    free(t.worker);
+    tokenizer_close(&t.tokenizer);
+    place_destroy(&t.p);
+    bundle_score_free(&t.s);
+    return status;
 }
 
 uint32_t bundle_score_predict(const struct bundle_score *s, uint32_t i)

@@ -39,6 +39,12 @@ struct bundle_score_options {
  * need_labels: rows must carry the label field (evaluate). */
 int bundle_score_run(struct bundle_score *ret, const char *bundle, const char *input, bool need_labels,
                      const struct bundle_score_options *o, struct error *e);
+/* Standard input, row by row: JSON Lines are scored in chunks as they come, and each chunk is handed to `take` before more is
+ * read, so that memory does not grow with the input. Anything else (a table, a document, compressed) is read to its end first,
+ * and is one chunk. *first: of the chunks. What take returns other than 0 ends it. */
+int bundle_score_stream(const char *bundle, const struct bundle_score_options *o,
+                        int (*take)(void *context, const struct bundle_score *s, bool first, struct error *e), void *context,
+                        struct error *e);
 void bundle_score_free(struct bundle_score *s);
 /* Class that the bundle's rule gives row i, of a bundle with one label a row. */
 uint32_t bundle_score_predict(const struct bundle_score *s, uint32_t i);

@@ -96,11 +96,12 @@ static char *labels_text(const struct bundle_score *s, uint32_t i, const char *s
     return text;
 }
 
-static void print_table(FILE *to, const struct bundle_score *s, char separator)
+static void print_table(FILE *to, const struct bundle_score *s, char separator, bool header)
 {
     const struct label_set *labels = bundle_labels(s->bundle);
     const char *between = labels->multi ? label_separator(s) : NULL;
-    print_header(to, s, separator);
+    if (header)
+        print_header(to, s, separator);
     for (uint32_t i = 0; i < s->rows; i++) {
         print_cell(to, dataset_id(s->data, i), separator);
         fputc(separator, to);
@@ -118,10 +119,10 @@ static void print_table(FILE *to, const struct bundle_score *s, char separator)
     }
 }
 
-void prediction_rows_print(FILE *to, const struct bundle_score *s, enum rows_form form)
+void prediction_rows_print(FILE *to, const struct bundle_score *s, enum rows_form form, bool header)
 {
     if (form == ROWS_JSON_LINES)
         print_json_lines(to, s);
     else
-        print_table(to, s, form == ROWS_CSV ? ',' : '\t');
+        print_table(to, s, form == ROWS_CSV ? ',' : '\t', header);
 }

@@ -9,6 +9,7 @@
 
 enum rows_form { ROWS_JSON_LINES, ROWS_CSV, ROWS_TSV };
 
-/* All rows. Cells are quoted as RFC 4180 says, where they hold the separator, a quote or a line end. The labels of a row stand
- * with the bundle's separator (input.label_separator, else ';') between them; as a JSON list if a label's name holds it. */
-void prediction_rows_print(FILE *to, const struct bundle_score *s, enum rows_form form);
+/* All rows; header: of a table, before them. Cells are quoted as RFC 4180 says, where they hold the separator, a quote or a line
+ * end. The labels of a row stand with the bundle's separator (input.label_separator, else ';') between them; as a JSON list if a
+ * label's name holds it. */
+void prediction_rows_print(FILE *to, const struct bundle_score *s, enum rows_form form, bool header);

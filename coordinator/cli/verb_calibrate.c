@@ -7,6 +7,7 @@
 #include "common/score/calibration.h"
 #include "coordinator/bundle/bundle_score.h"
 #include "coordinator/bundle/rule.h"
+#include "coordinator/cli/input_arguments.h"
 #include "coordinator/cli/verbs.h"
 #include "coordinator/run.h"
 
@@ -19,6 +20,7 @@ const struct option calibrate_options[] = {
     {"method", 0, "NAME", "temperature", "temperature: one for all labels; vector: one per label"},
     {"dry-run", 0, NULL, NULL, "for a bundle: measure only, change nothing"},
     {"allow-train", 0, NULL, NULL, "accept rows that the bundle was trained on; by default such data is refused"},
+    INPUT_OPTIONS,
     {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
@@ -208,7 +210,12 @@ int verb_calibrate(const struct arguments *a, struct error *e)
         return error_set(e, ERROR_USAGE, "--method: expected temperature or vector, found \"%s\"", method);
     if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0)
         return -1;
-    if (a->count == 2)
-        return calibrate_bundle(a, method, &o, e);
+    if (a->count == 2) {
+        if (input_arguments_read(&o.input, a, e) != 0)
+            return -1;
+        int status = calibrate_bundle(a, method, &o, e);
+        input_arguments_free(&o.input);
+        return status;
+    }
     return check_run(a->positional[0], argument_given(a, "dry-run"), e) == 0 ? calibrate_run(a->positional[0], method, e) : -1;
 }

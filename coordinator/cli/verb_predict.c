@@ -3,6 +3,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/format/results.h"
+#include "common/format/stream.h"
 #include "coordinator/bundle/bundle_score.h"
 #include "coordinator/cli/input_arguments.h"
 #include "coordinator/cli/prediction_rows.h"
@@ -28,7 +29,7 @@ static int write_rows(const char *path, const struct bundle_score *s, enum rows_
     struct file_writer *w;
     if (file_writer_create(&w, path, e) != 0)
         return -1;
-    prediction_rows_print(file_writer_stream(w), s, form);
+    prediction_rows_print(file_writer_stream(w), s, form, true);
     return file_writer_commit(&w, e);
 }
 
@@ -54,37 +55,93 @@ static int check_writable(const char *path, struct error *e)
     return is_standard_output(path) ? 0 : file_check_writable(path, e);
 }
 
-static bool ends_with(const char *path, const char *suffix)
+static const struct {
+    const char *ending;
+    bool h5;
+    enum rows_form form;
+} endings[] = {{".jsonl", .form = ROWS_JSON_LINES}, {".ndjson", .form = ROWS_JSON_LINES}, {".json", .form = ROWS_JSON_LINES},
+               {".csv", .form = ROWS_CSV},          {".tsv", .form = ROWS_TSV},           {".h5", .h5 = true}};
+
+/* Index into endings; without an ending, and on standard output, JSON Lines. -1: ERROR_USAGE. */
+static int find_ending(const char *path, struct error *e)
 {
-    const char *own = strrchr(path, '.');
-    return own && strcmp(own, suffix) == 0;
+    const char *slash = path ? strrchr(path, '/') : NULL, *own = path ? strrchr(slash ? slash : path, '.') : NULL;
+    if (!own || is_standard_output(path))
+        return 0;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(own, endings[i].ending) == 0)
+            return (int)i;
+    return error_set(e, ERROR_USAGE, "%s: %s is no format that predict writes; use .jsonl, .csv, .tsv or .h5", path, own);
 }
 
-static int write_output(const char *path, const struct bundle_score *s, struct error *e)
+static int write_output(const char *path, int ending, const struct bundle_score *s, struct error *e)
 {
     if (is_standard_output(path)) {
-        prediction_rows_print(stdout, s, ROWS_JSON_LINES);
+        prediction_rows_print(stdout, s, ROWS_JSON_LINES, true);
         return 0;
     }
-    enum rows_form form = ends_with(path, ".csv") ? ROWS_CSV : ends_with(path, ".tsv") ? ROWS_TSV : ROWS_JSON_LINES;
-    if ((ends_with(path, ".h5") ? write_h5(path, s, e) : write_rows(path, s, form, e)) != 0)
+    if ((endings[ending].h5 ? write_h5(path, s, e) : write_rows(path, s, endings[ending].form, e)) != 0)
         return -1;
     log_info("%s: %u row%s", path, s->rows, s->rows == 1 ? "" : "s");
     return 0;
 }
 
-int verb_predict(const struct arguments *a, struct error *e)
+/* ---- standard input, row by row ---- */
+
+struct sink {
+    FILE *to;
+    enum rows_form form;
+    uint64_t rows;
+};
+
+static int take_chunk(void *context, const struct bundle_score *s, bool first, struct error *e)
+{
+    struct sink *k = context;
+    prediction_rows_print(k->to, s, k->form, first);
+    k->rows += s->rows;
+    return fflush(k->to) == 0 ? 0 : error_errno(e, errno, "predictions cannot be written");
+}
+
+static int predict_stream(const char *bundle, const char *path, int ending, const struct bundle_score_options *o, struct error *e)
+{
+    struct sink k = {.to = stdout, .form = endings[ending].form};
+    struct file_writer *w = NULL;
+    if (is_standard_output(path))
+        return bundle_score_stream(bundle, o, take_chunk, &k, e);
+    if (file_writer_create(&w, path, e) != 0)
+        return -1;
+    k.to = file_writer_stream(w);
+    if (bundle_score_stream(bundle, o, take_chunk, &k, e) != 0) {
+        file_writer_destroy(&w);
+        return -1;
+    }
+    if (file_writer_commit(&w, e) != 0)
+        return -1;
+    log_info("%s: %llu row%s", path, (unsigned long long)k.rows, k.rows == 1 ? "" : "s");
+    return 0;
+}
+
+static int predict_file(const char *bundle, const char *input, const char *path, int ending, const struct bundle_score_options *o,
+                        struct error *e)
 {
     struct bundle_score s;
+    if (bundle_score_run(&s, bundle, input, false, o, e) != 0)
+        return -1;
+    int status = write_output(path, ending, &s, e);
+    bundle_score_free(&s);
+    return status;
+}
+
+int verb_predict(const struct arguments *a, struct error *e)
+{
     struct bundle_score_options o = {.device = argument(a, "device")};
-    if (argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 || check_writable(argument(a, "output"), e) != 0 ||
+    const char *bundle = a->positional[0], *input = a->positional[1], *path = argument(a, "output");
+    int ending = find_ending(path, e);
+    if (ending < 0 || argument_whole(&o.threads, a, "threads", 0, 4096, e) != 0 || check_writable(path, e) != 0 ||
         input_arguments_read(&o.input, a, e) != 0)
         return -1;
-    int status = bundle_score_run(&s, a->positional[0], a->positional[1], false, &o, e);
+    bool stream = strcmp(input, STREAM_STANDARD_INPUT) == 0 && !endings[ending].h5;
+    int status = stream ? predict_stream(bundle, path, ending, &o, e) : predict_file(bundle, input, path, ending, &o, e);
     input_arguments_free(&o.input);
-    if (status != 0)
-        return -1;
-    status = write_output(argument(a, "output"), &s, e);
-    bundle_score_free(&s);
     return status;
 }

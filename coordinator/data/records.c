@@ -351,6 +351,11 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
         if (read_file(&r, e) || check_fields(&r, e))
             goto fail;
     }
+    if (!out.count && in->table.chunk) { /* of a stream that goes on */
+        end_reader(&r);
+        *ret = out;
+        return 0;
+    }
     if (!out.count && out.bad.count) {
         error_set(e, ERROR_DATA, "%s: no row is left: %llu are bad; the first: %s", paths[0], (unsigned long long)out.bad.count,
                   out.bad.first.message);

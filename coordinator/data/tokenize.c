@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "common/format/dataset.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -164,8 +165,29 @@ static int check_names(const struct json *spec, const struct input_options *o, s
     return 0;
 }
 
-static void tell_bad_rows(const char *path, const struct bad_rows *bad)
+/* A job's keys are the options of the verbs that read a file. */
+static void name_options(struct error *e)
 {
+    static const char *const words[][2] = {{"set data.quotes to \"none\"", "give --quotes none"},
+                                           {"set data.encoding to \"utf-16le\"", "give --encoding utf-16le"},
+                                           {"set data.encoding to \"utf-16\"", "give --encoding utf-16"},
+                                           {"set data.encoding to the file's own", "give --encoding with the file's own"},
+                                           {"set data.encoding to what it is", "give --encoding with what it is"},
+                                           {"data.encoding: ", "--encoding: "},
+                                           {"check data.required and data.label", "--field reads a field from another column"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char *at = strstr(e->message, words[i][0]);
+        if (!at)
+            continue;
+        char *changed = format_string("%.*s%s%s", (int)(at - e->message), e->message, words[i][1], at + strlen(words[i][0]));
+        snprintf(e->message, sizeof e->message, "%s", changed);
+        free(changed);
+    }
+}
+
+static void tell_bad_rows(const char *path, struct bad_rows *bad)
+{
+    name_options(&bad->first);
     struct buffer lines = {0};
     size_t shown = bad->count < BAD_LINES_MOST ? bad->count : BAD_LINES_MOST;
     for (size_t i = 0; i < shown; i++)
@@ -174,6 +196,16 @@ static void tell_bad_rows(const char *path, const struct bad_rows *bad)
              bad->count == 1 ? " was" : "s were", bad->count == 1 ? "" : "s", lines.data, bad->count > shown ? ", ..." : "",
              bad->first.message);
     buffer_free(&lines);
+}
+
+static void tell_left_out(const char *path, const struct records *r)
+{
+    uint64_t count = r->without_label;
+    for (size_t i = 0; i < r->field_count; i++)
+        count += r->dropped[i];
+    if (count)
+        log_warn("%s: %llu of %llu rows are left out: they lack a label or a required field", path, (unsigned long long)count,
+                 (unsigned long long)r->read);
 }
 
 /* A field that is not in the file counts as empty; it may also be a field of another name. */
@@ -191,7 +223,9 @@ static int tokenize_input(const char *path_in, const struct input *in, const str
     bool labelled = in->label || in->label_columns.count;
     int result = records_read(&records, &path_in, 1, in, !labelled, e);
     if (!result) {
-        tell_absent(path_in, &records);
+        if (!in->table.lines_before)
+            tell_absent(path_in, &records);
+        tell_left_out(path_in, &records);
         if (records.bad.count)
             tell_bad_rows(path_in, &records.bad);
         result = tokenize_records(path, &records, t, max_length, how, labelled ? (uint32_t)records.label_count : 0, in->multi,
@@ -236,6 +270,8 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
         if (!strcmp(truncation, truncation_names[k]))
             how = (enum truncation)k;
     int result = tokenize_input(path_in, &in, t, path, (uint32_t)max_length, how, e);
+    if (result)
+        name_options(e);
     json_destroy(&limits);
     names_free(&in.text_a);
     names_free(&in.text_b);
