@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD_START "\xE2\x96\x81" /* U+2581, a space to sentencepiece */
+#define WORD_START 0x2581 /* a space to sentencepiece */
+
+/* Kinds of characters as far as merges over their borders are noted: ASCII each its own, U+2581, all others. */
+enum { CLASS_WORD_START = 128, CLASS_OTHER, CLASSES };
 
 struct bpe {
     const struct vocabulary *vocabulary;
@@ -21,10 +24,12 @@ struct bpe {
     bool fuse;             /* neighbouring unknown symbols become one */
     bool whole_first;      /* ignore_merges: a piece that is a token is that token */
     bool bytes;            /* a piece is bytes, not the characters that stand for them */
-    bool words;            /* see bpe_cuts_at_words */
     bool has_fallback;
-    int32_t fallback[256];     /* <0x00> and on; -1: not in the vocabulary */
-    int32_t symbol[2][2][256]; /* of a byte: behind others?, the last?; -1: none */
+    bool odd_merges;                /* an unknown or fallback symbol may merge */
+    bool known[CLASSES];            /* all characters of the class are symbols */
+    bool crosses[CLASSES][CLASSES]; /* a merge joins a token that ends with the one to a token that starts with the other */
+    int32_t fallback[256];          /* <0x00> and on; -1: not in the vocabulary */
+    int32_t symbol[2][2][256];      /* of a byte: behind others?, the last?; -1: none */
 };
 
 struct scratch {
@@ -146,7 +151,7 @@ static void encode(const void *state, void *memory, const char *text, size_t siz
     size_t n = to->count - before;
     if (!n)
         return;
-    if (n <= MERGES_SCAN && !odd)
+    if (n <= MERGES_SCAN && !(odd && b->odd_merges))
         n = merges_apply_scan(&b->merges, to->ids + before, n);
     else
         n = merges_apply_heap(&b->merges, to->ids + before, n, &s->merge);
@@ -179,21 +184,36 @@ static void scratch_destroy(void *memory)
     free(s);
 }
 
-static bool ends_with(const char *text, size_t size, const char *end)
+static unsigned class_of(uint32_t c)
 {
-    size_t n = strlen(end);
-    return size >= n && !memcmp(text + size - n, end, n);
+    return c < 128 ? c : c == WORD_START ? CLASS_WORD_START : CLASS_OTHER;
 }
 
-/* A merge that reaches over the start of a word makes words depend on each other. */
-static bool crosses_words(const char *left, const char *right)
+static unsigned first_class(const char *word)
 {
-    return !strncmp(right, WORD_START, strlen(WORD_START)) && !ends_with(left, strlen(left), WORD_START);
+    uint32_t c = 0;
+    if (*word)
+        utf8_decode((const uint8_t *)word, (const uint8_t *)word + strlen(word), &c);
+    return class_of(c);
+}
+
+static unsigned last_class(const char *word)
+{
+    const char *last = word + strlen(word);
+    while (last > word && ((uint8_t) * --last & 0xC0) == 0x80)
+        ;
+    return first_class(last);
 }
 
 static int32_t find_word(const struct bpe *b, const char *word)
 {
     return vocabulary_find(b->vocabulary, word, strlen(word));
+}
+
+/* A symbol that stands for other text than its own. */
+static bool is_odd(const struct bpe *b, int32_t id, const char *word)
+{
+    return id == b->unknown || (b->has_fallback && !strncmp(word, "<0x", 3));
 }
 
 static int put_merge(struct bpe *b, size_t rank, const char *left, const char *right, struct buffer *joined, const char *path,
@@ -215,7 +235,8 @@ static int put_merge(struct bpe *b, size_t rank, const char *left, const char *r
                 "vocabulary and merges belong to different models",
                 path, rank, left, right, words[i]);
     merges_put(&b->merges, (struct merge){ids[0], ids[1], (uint32_t)rank, ids[2]});
-    b->words = b->words && !crosses_words(left, right);
+    b->crosses[last_class(left)][first_class(right)] = true;
+    b->odd_merges = b->odd_merges || is_odd(b, ids[0], left) || is_odd(b, ids[1], right);
     return 0;
 }
 
@@ -275,7 +296,6 @@ static int read_settings(struct bpe *b, const struct json *j, const char *path, 
     b->fuse = json_boolean(json_get(j, "fuse_unk"));
     b->whole_first = json_boolean(json_get(j, "ignore_merges"));
     b->has_fallback = json_boolean(json_get(j, "byte_fallback"));
-    b->words = !b->whole_first && !*b->prefix && !*b->suffix && find_word(b, WORD_START) >= 0;
     for (unsigned i = 0; i < 256; i++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", i);
@@ -327,33 +347,34 @@ void bpe_set_bytes(struct token_model *m)
         b->symbol[i >> 9][i >> 8 & 1][i & 255] = symbol_of(b, (uint8_t)(i & 255), i >> 9, i >> 8 & 1);
 }
 
-bool bpe_cuts_at_words(const struct token_model *m)
+/* Where no merge reaches over, and an unknown symbol on the left is put before the known one on the right in any case. */
+static void cut(const void *state, struct piece p, struct buffer *memory, struct piece_sink *to)
 {
-    return bpe_is(m) && ((const struct bpe *)m->state)->words;
-}
-
-/* Before every U+2581 behind another character. */
-static void cut_at_words(const void *state, struct piece p, struct buffer *memory, struct piece_sink *to)
-{
-    size_t start = 0, n = strlen(WORD_START);
-    (void)state, (void)memory;
-    for (size_t at = 0; at < p.size && !*to->full;) {
-        const char *found = memmem(p.text + at, p.size - at, WORD_START, n);
-        if (!found)
-            break;
-        at = (size_t)(found - p.text);
-        if (at && !ends_with(p.text, at, WORD_START)) {
-            piece_put(to, p.text + start, at - start, p.first && !start);
+    const struct bpe *b = state;
+    const uint8_t *text = (const uint8_t *)p.text, *end = text + p.size, *start = text;
+    unsigned before = CLASS_OTHER, class;
+    (void)memory;
+    for (const uint8_t *at = text; at < end && !*to->full; before = class) {
+        uint32_t c = *at;
+        unsigned n = c < 128 ? 1 : utf8_decode(at, end, &c);
+        class = class_of(c);
+        if (at > start && b->known[class] && !b->crosses[before][class]) {
+            piece_put(to, (const char *)start, (size_t)(at - start), p.first && start == text);
             start = at;
         }
         at += n;
     }
-    piece_put(to, p.text + start, p.size - start, p.first && !start);
+    piece_put(to, (const char *)start, (size_t)(end - start), p.first && start == text);
 }
 
-int word_start_read(struct pre_tokenizer_step *ret, const struct json *j, const struct pipeline_source *s, struct error *e)
+bool bpe_cut_step(struct pre_tokenizer_step *ret, const struct token_model *m)
 {
-    (void)j, (void)s, (void)e;
-    *ret = (struct pre_tokenizer_step){.apply = cut_at_words};
-    return 0;
+    struct bpe *b = m->state;
+    if (!bpe_is(m) || b->bytes || b->whole_first || b->odd_merges || *b->prefix || *b->suffix)
+        return false;
+    for (unsigned c = 0; c < 128; c++)
+        b->known[c] = vocabulary_find(b->vocabulary, (char[]){(char)c}, 1) >= 0;
+    b->known[CLASS_WORD_START] = find_word(b, "\xE2\x96\x81") >= 0;
+    *ret = (struct pre_tokenizer_step){.apply = cut, .state = b};
+    return true;
 }

@@ -13,7 +13,6 @@ bool bpe_is(const struct token_model *m);
 /* The pieces are bytes from now on, each a symbol by its ByteLevel character. */
 void bpe_set_bytes(struct token_model *m);
 
-/* Whether a text may be cut before every U+2581 that follows another character, since no merge ever reaches over such a place:
- * then words are pieces of their own, which the cache knows. False: the model is no BPE. */
-bool bpe_cuts_at_words(const struct token_model *m);
-pre_tokenizer_reader word_start_read; /* the step that cuts so; it reads nothing */
+/* A step that cuts pieces further, at places that no merge reaches over: the tokens stay the same, and short pieces are found in
+ * the cache. False: the model is no BPE, or has none such. The step belongs to the model, and must not outlive it. */
+bool bpe_cut_step(struct pre_tokenizer_step *ret, const struct token_model *m);

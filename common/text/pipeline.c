@@ -8,18 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool find_cached(const struct cache_entry *c, const char *text, size_t size)
-{
-    return c->size == size && !memcmp(c->key, text, size);
-}
-
 static void append_ids(struct token_list *l, const int32_t *ids, size_t count)
 {
     if (!count)
         return;
     if (l->count + count > l->capacity)
         l->ids = grow(l->ids, &l->capacity, l->count + count, sizeof *l->ids);
-    memcpy(l->ids + l->count, ids, count * sizeof *ids);
+    for (size_t i = 0; i < count; i++)
+        l->ids[l->count + i] = ids[i];
     l->count += count;
 }
 
@@ -34,7 +30,7 @@ static void encode_piece(struct piece_sink *self, struct piece p)
         m->encode(m->state, r->workspace->scratch, p.text, p.size, r->to);
     } else {
         struct cache_entry *c = &r->workspace->cache[cache_slot(p.text, p.size)];
-        const struct cache_entry *found = find_cached(c, p.text, p.size) ? c : find_cached(c + 1, p.text, p.size) ? c + 1 : NULL;
+        const struct cache_entry *found = cache_has(c, p.text, p.size) ? c : cache_has(c + 1, p.text, p.size) ? c + 1 : NULL;
         if (found) {
             append_ids(r->to, found->ids, found->count);
         } else {

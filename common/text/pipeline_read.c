@@ -127,15 +127,10 @@ static int read_normalizer(struct pipeline *p, const struct json *j, const struc
     return refuse(s, "normalizer", type, e);
 }
 
-static int add_pre_tokenizer(struct pipeline *p, pre_tokenizer_reader *read, const struct json *j,
-                             const struct pipeline_source *s, struct error *e)
+static void add_pre_tokenizer(struct pipeline *p, struct pre_tokenizer_step step)
 {
-    struct pre_tokenizer_step step;
-    if (read(&step, j, s, e))
-        return -1;
     p->pre_tokenizer = reallocate(p->pre_tokenizer, p->pre_tokenizer_count + 1, sizeof *p->pre_tokenizer);
     p->pre_tokenizer[p->pre_tokenizer_count++] = step;
-    return 0;
 }
 
 static int read_pre_tokenizer(struct pipeline *p, const struct json *j, const struct pipeline_source *s, struct error *e)
@@ -154,8 +149,13 @@ static int read_pre_tokenizer(struct pipeline *p, const struct json *j, const st
         return error_set(e, ERROR_USAGE, "%s: its pre_tokenizer has more than %d steps, which is not supported", s->path,
                          PRE_TOKENIZER_STEPS - 1);
     for (size_t i = 0; i < COUNT(pre_tokenizers); i++)
-        if (!strcmp(type, pre_tokenizers[i].type))
-            return add_pre_tokenizer(p, pre_tokenizers[i].read, j, s, e);
+        if (!strcmp(type, pre_tokenizers[i].type)) {
+            struct pre_tokenizer_step step;
+            if (pre_tokenizers[i].read(&step, j, s, e))
+                return -1;
+            add_pre_tokenizer(p, step);
+            return 0;
+        }
     return refuse(s, "pre_tokenizer", type, e);
 }
 
@@ -169,14 +169,14 @@ static int read_model(struct pipeline *p, const struct json *j, const struct pip
 }
 
 /* Ways that give the same tokens sooner. */
-static int shorten(struct pipeline *p, const struct pipeline_source *s, struct error *e)
+static void shorten(struct pipeline *p)
 {
     size_t n = p->pre_tokenizer_count;
+    struct pre_tokenizer_step step;
     if (n && bpe_is(&p->model) && byte_level_set_bytes(&p->pre_tokenizer[n - 1]))
         bpe_set_bytes(&p->model);
-    else if (bpe_cuts_at_words(&p->model))
-        return add_pre_tokenizer(p, word_start_read, NULL, s, e);
-    return 0;
+    else if (bpe_cut_step(&step, &p->model))
+        add_pre_tokenizer(p, step);
 }
 
 int pipeline_read(struct pipeline **ret, const struct pipeline_source *s, struct error *e)
@@ -184,11 +184,11 @@ int pipeline_read(struct pipeline **ret, const struct pipeline_source *s, struct
     struct pipeline *p = allocate(1, sizeof *p);
     p->workspaces = workspace_pool_create();
     if (read_normalizer(p, json_get(s->root, "normalizer"), s, e) ||
-        read_pre_tokenizer(p, json_get(s->root, "pre_tokenizer"), s, e) || read_model(p, json_get(s->root, "model"), s, e) ||
-        shorten(p, s, e)) {
+        read_pre_tokenizer(p, json_get(s->root, "pre_tokenizer"), s, e) || read_model(p, json_get(s->root, "model"), s, e)) {
         pipeline_destroy(&p);
         return -1;
     }
+    shorten(p);
     *ret = p;
     return 0;
 }

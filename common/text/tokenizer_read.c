@@ -40,18 +40,41 @@ static uint32_t count_ids(const struct tokenizer *t)
     return count;
 }
 
+static void describe_value(struct buffer *b, const char *key, const struct json *j)
+{
+    char *text = j ? json_print(j, false) : NULL;
+    buffer_text(b, key);
+    buffer_text(b, " ");
+    buffer_text(b, text ? text : "null");
+    buffer_text(b, "\n");
+    free(text);
+}
+
+/* A merge counts by its two tokens, however they are spelt ("a b" or ["a", "b"]). */
+static void describe_merges(struct buffer *b, const struct json *list)
+{
+    for (size_t i = 0; i < json_size(list); i++) {
+        const char *line = json_string(json_at(list, i)), *left = json_string(json_at(json_at(list, i), 0)),
+                   *right = json_string(json_at(json_at(list, i), 1));
+        if (line)
+            buffer_text(b, line);
+        else
+            buffer_printf(b, "%s %s", left, right);
+        buffer_text(b, "\n");
+    }
+}
+
 /* What decides an id of another tokeniser than BERT's. */
 static void describe_pipeline(const struct tokenizer *t, struct buffer *b)
 {
-    static const char *const parts[] = {"normalizer", "pre_tokenizer", "post_processor", "model"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        const struct json *part = json_get(t->root, parts[i]);
-        char *text = part ? json_print(part, false) : NULL;
-        buffer_printf(b, "%s ", parts[i]);
-        buffer_text(b, text ? text : "null");
-        buffer_text(b, "\n");
-        free(text);
-    }
+    static const char *const parts[] = {"normalizer", "pre_tokenizer", "post_processor"};
+    const struct json *model = json_get(t->root, "model");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        describe_value(b, parts[i], json_get(t->root, parts[i]));
+    for (size_t i = 0; i < json_size(model); i++)
+        if (strcmp(json_key(model, i), "merges") != 0)
+            describe_value(b, json_key(model, i), json_at(model, i));
+    describe_merges(b, json_get(model, "merges"));
 }
 
 static void describe_bert(const struct tokenizer *t, struct buffer *b)

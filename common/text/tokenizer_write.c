@@ -224,9 +224,56 @@ static int write_vocabulary(const struct tokenizer *t, const char *directory, st
 
 /* Another tokeniser than BERT's: tokenizer.json as it was, with the added tokens of all files. */
 
+static bool has_space(const char *word)
+{
+    return strchr(word, ' ');
+}
+
+/* Merges as "a b", which older releases of `tokenizers` read too; as they are, where a token has a space. NULL: there are none.
+ */
+static struct json *merges_of(const struct json *list)
+{
+    if (!list)
+        return NULL;
+    for (size_t i = 0; i < json_size(list); i++)
+        if (json_type(json_at(list, i)) == JSON_ARRAY &&
+            (has_space(json_string(json_at(json_at(list, i), 0))) || has_space(json_string(json_at(json_at(list, i), 1)))))
+            return json_copy(list);
+    struct json *merges = json_array();
+    struct buffer line = {0};
+    for (size_t i = 0; i < json_size(list); i++) {
+        const struct json *j = json_at(list, i);
+        buffer_clear(&line);
+        if (json_type(j) == JSON_ARRAY)
+            buffer_printf(&line, "%s %s", json_string(json_at(j, 0)), json_string(json_at(j, 1)));
+        else
+            buffer_text(&line, json_string(j));
+        json_append(merges, json_of_string(line.data));
+    }
+    buffer_free(&line);
+    return merges;
+}
+
+static struct json *model_as_it_was(const struct json *model)
+{
+    struct json *j = json_object();
+    for (size_t i = 0; i < json_size(model); i++)
+        if (strcmp(json_key(model, i), "merges") != 0)
+            json_set(j, json_key(model, i), json_copy(json_at(model, i)));
+    struct json *merges = merges_of(json_get(model, "merges"));
+    if (merges)
+        json_set(j, "merges", merges);
+    return j;
+}
+
 static struct json *tokenizer_as_it_was(const struct tokenizer *t)
 {
-    struct json *j = json_copy(t->root), *added = json_set(j, "added_tokens", json_array());
+    struct json *j = json_object();
+    for (size_t i = 0; i < json_size(t->root); i++)
+        if (strcmp(json_key(t->root, i), "model") != 0)
+            json_set(j, json_key(t->root, i), json_copy(json_at(t->root, i)));
+    json_set(j, "model", model_as_it_was(json_get(t->root, "model")));
+    struct json *added = json_set(j, "added_tokens", json_array());
     for (const struct added_token *a = next_added(t, -1); a; a = next_added(t, a->id))
         json_append(added, added_json(a, true));
     json_set(j, "truncation", json_null());

@@ -37,18 +37,46 @@ struct encoding {
     bool is_full;
 };
 
+static inline uint64_t load_eight(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* The last eight bytes, or all that there are: no two texts of one size below 8 give the same. */
+static inline uint64_t load_end(const char *text, size_t size)
+{
+    uint32_t low, high;
+    if (size >= 8)
+        return load_eight(text + size - 8);
+    if (size >= 4) {
+        memcpy(&low, text, sizeof low);
+        memcpy(&high, text + size - 4, sizeof high);
+        return low | (uint64_t)high << 32;
+    }
+    return size ? (uint8_t)text[0] | (uint64_t)(uint8_t)text[size / 2] << 8 | (uint64_t)(uint8_t)text[size - 1] << 16 : 0;
+}
+
 static inline size_t cache_slot(const char *text, size_t size)
 {
-    uint64_t hash = size, word = 0;
-    for (; size >= 8; text += 8, size -= 8) {
-        memcpy(&word, text, 8);
-        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+    const uint64_t factor = 0x9E3779B97F4A7C15u;
+    uint64_t hash = size * factor;
+    for (size_t i = 0; i + 8 < size; i += 8) {
+        hash = (hash ^ load_eight(text + i)) * factor;
         hash ^= hash >> 29;
     }
-    word = 0;
-    memcpy(&word, text, size);
-    hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
-    return hash >> (64 - CACHE_BITS) & ~(size_t)1; /* the first of two places */
+    return ((hash ^ load_end(text, size)) * factor) >> (64 - CACHE_BITS) & ~(size_t)1; /* the first of two places */
+}
+
+static inline bool cache_has(const struct cache_entry *c, const char *text, size_t size)
+{
+    if (c->size != size)
+        return false;
+    for (size_t i = 0; i + 8 < size; i += 8)
+        if (load_eight(c->key + i) != load_eight(text + i))
+            return false;
+    return load_end(c->key, size) == load_end(text, size);
 }
 
 /* Into the first of a slot's two places; what was there goes to the second. */
