@@ -45,18 +45,31 @@ static bool is_generic(const char *name, uint32_t i)
     return strcmp(name, expected) == 0;
 }
 
+/* The name of row i in id2label, {"0": "a"} or ["a"], or else in label2id, {"a": 0}. Caller frees; NULL: none. */
+static char *name_of_row(const struct json *config, uint32_t i)
+{
+    const struct json *names = json_get(config, "id2label"), *numbers = json_get(config, "label2id");
+    char key[16];
+    snprintf(key, sizeof key, "%u", i);
+    if (json_size(names))
+        return name_of(json_type(names) == JSON_ARRAY ? json_at(names, i) : json_get(names, key));
+    for (size_t k = 0; json_type(numbers) == JSON_OBJECT && k < json_size(numbers); k++)
+        if (json_type(json_at(numbers, k)) == JSON_NUMBER && json_number(json_at(numbers, k)) == i)
+            return duplicate(json_key(numbers, k));
+    return NULL;
+}
+
 static void read_names(struct found_head *h, const struct json *config)
 {
-    const struct json *names = json_get(config, "id2label");
+    size_t count = json_size(json_get(config, "id2label"));
+    count = count ? count : json_size(json_get(config, "label2id"));
     h->generic = true;
-    if (!names || json_type(names) == JSON_NULL)
+    if (!count)
         return;
-    bool complete = json_size(names) == h->rows;
+    bool complete = count == h->rows;
     h->names = allocate(h->rows, sizeof *h->names);
     for (uint32_t i = 0; i < h->rows; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "%u", i);
-        h->names[i] = name_of(json_get(names, key));
+        h->names[i] = name_of_row(config, i);
         complete = complete && h->names[i];
         h->generic = h->generic && h->names[i] && is_generic(h->names[i], i);
     }

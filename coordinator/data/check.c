@@ -6,7 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
-#include "common/format/model_config.h"
+#include "common/format/model_family.h"
 #include "common/format/split.h"
 #include "common/text/tokenizer.h"
 #include "coordinator/data/data_problems.h"
@@ -168,12 +168,18 @@ static void load_check(struct json **check, const char *path, const char *hash, 
         json_destroy(check);
 }
 
-/* Training would meet a token that the model has no vector for. */
+/* Training would meet a token, or a type of token, that the model has no vector for. */
 static int check_vocabulary(const struct job *j, const char *model, const struct tokenizer *t, struct error *e)
 {
     struct model_config c;
     if (model_config_read(&c, model, e))
         return -1;
+    if (j->data.text_b.count && c.types == 1 && model_family_of(&c)->pair_types)
+        return error_set(
+            e, ERROR_USAGE,
+            "data.text_b: rows are pairs of texts, but %s has one token type (type_vocab_size 1 in config.json); put all "
+            "fields into data.text_a",
+            j->model);
     if (tokenizer_size(t) <= c.vocabulary)
         return 0;
     return error_set(e, ERROR_USAGE,

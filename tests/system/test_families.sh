@@ -39,6 +39,10 @@ refused 'word_embeddings.weight has shape' 'c["vocab_size"] += 1'
 refused 'train.max_length: 32 tokens are more than the 31' 'c["max_position_embeddings"] = 31'
 refused 'model_type is gpt2; supported are: bert, distilbert' 'c["model_type"] = "gpt2"'
 refused 'sinusoidal_pos_embds must be false' 'c["sinusoidal_pos_embds"] = True'
+cp electra/model/config.json kept.json
+sed -i 's/"type_vocab_size": 2/"type_vocab_size": 1/' electra/model/config.json
+expect 2 'data.text_b: rows are pairs of texts, but .* has one token type' muster check electra/job.json out=refused sweep=null
+cp kept.json electra/model/config.json
 
 say "weights in several files, of other types, without prefix or behind one, are the same model; a file that is missing or cut is named"
 cp -r electra/model plain
