@@ -268,6 +268,14 @@ def random_texts(count, seed):
         yield "".join(rng.choice(KNOTS) if rng.random() < 0.5 else golden_text.random_text(rng)[: rng.randrange(1, 12)] for _ in range(rng.randrange(1, 12)))
 
 
+def many_texts(count, seed):
+    """The same, from a stock of pieces: sooner where there are many."""
+    rng = random.Random(seed)
+    stock = KNOTS + [golden_text.random_text(rng)[: rng.randrange(1, 12)] for _ in range(30000)]
+    for _ in range(count):
+        yield "".join(rng.choices(stock, k=rng.randrange(1, 7)))
+
+
 def write_models(folder, gpt2):
     for name, t in kinds(gpt2):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
@@ -329,7 +337,7 @@ def main():
         write_golden(a.golden, Gpt2(a.gpt2, 250))
     different = 0
     for directory in a.model:
-        texts = list(golden_text.traps()) + list(random_texts(a.random, a.seed))
+        texts = list(golden_text.traps()) + list((many_texts if a.random > 20000 else random_texts)(a.random, a.seed))
         print(os.path.basename(directory), end=": ", flush=True)
         different += golden_text.compare([s.encode() for s in texts] + list(golden_text.broken_bytes()), directory, a.ids)
     return different > 0
