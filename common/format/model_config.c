@@ -6,6 +6,7 @@
 #include "common/base/file_kind.h"
 #include "common/base/memory.h"
 #include "common/format/inference_config.h"
+#include "common/format/model_config_layers.h"
 #include "common/format/model_family.h"
 
 #include <math.h>
@@ -144,6 +145,18 @@ static int read_head_dropout(struct model_config *c, const struct json *j, const
     return 0;
 }
 
+static int read_flags(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    for (const struct config_flag *f = model_family_of(c)->flags; f && f->name; f++) {
+        const struct json *value = get_value(j, f->name);
+        if (value && json_type(value) != JSON_BOOLEAN)
+            return error_set(e, ERROR_USAGE, "%s: %s is %s; it must be true or false", path, f->name,
+                             json_type_name(json_type(value)));
+        *(bool *)((char *)c + f->field) = value ? json_boolean(value) : f->standard;
+    }
+    return 0;
+}
+
 static int read_activation(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     const char *key = model_family_of(c)->activation_key;
@@ -178,7 +191,7 @@ uint32_t model_config_max_length(const struct model_config *c)
 
 void model_config_set_dropout(struct model_config *c, float probability)
 {
-    c->hidden_dropout = c->attention_dropout = c->classifier_dropout = probability;
+    c->hidden_dropout = c->attention_dropout = c->classifier_dropout = c->embedding_dropout = probability;
 }
 
 /* What a directory without config.json is, as far as other files in it say. Caller frees. */
@@ -239,6 +252,7 @@ int model_config_read(struct model_config *ret, const char *directory, struct er
     if (read_config_file(&j, &path, directory, e))
         return -1;
     int result = find_family(&c.family, j, path, e) || check_kind(j, path, e) || read_numbers(&c, j, path, e) ||
+                         read_flags(&c, j, path, e) || model_config_read_layers(&c, j, path, e) ||
                          read_head_dropout(&c, j, path, e) || read_activation(&c, j, path, e) || read_labels(&c, j, path, e)
                      ? -1
                      : 0;
@@ -292,6 +306,8 @@ int model_config_for_bundle(struct json **ret, const char *directory, const stru
     json_set_string(to, "torch_dtype", "float32"); /* the same for transformers before 4.56 */
     json_set_number(to, key_of(f, hidden_dropout), shortest(c->hidden_dropout));
     json_set_number(to, key_of(f, attention_dropout), shortest(c->attention_dropout));
+    if (key_of(f, embedding_dropout))
+        json_set_number(to, key_of(f, embedding_dropout), shortest(c->embedding_dropout));
     json_set_number(to, f->head_dropout_key, shortest(c->classifier_dropout));
     label_names_write(to, label_names, c->labels);
     *ret = to;

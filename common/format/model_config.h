@@ -6,9 +6,12 @@
 #include "common/base/error.h"
 #include "common/json/json.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum activation { ACTIVATION_NONE, ACTIVATION_GELU, ACTIVATION_GELU_NEW, ACTIVATION_RELU, ACTIVATION_TANH };
+
+#define MODEL_LAYERS_MAX 1024
 
 struct model_config {
     uint32_t family; /* row of model_families (model_family.h); 0: bert */
@@ -17,9 +20,20 @@ struct model_config {
     uint32_t pad;               /* id of the padding token, for positions counted from behind it */
     enum activation activation; /* of the feed-forward: gelu (erf), gelu_new (tanh form), relu */
     float epsilon;              /* of LayerNorm */
-    float hidden_dropout, attention_dropout, classifier_dropout; /* classifier: in the head, wherever it has dropout */
-    float initializer_range;
+    float hidden_dropout, attention_dropout, classifier_dropout;  /* classifier: in the head, wherever it has dropout */
+    float embedding_dropout;                                      /* where the family has a key for it; else hidden_dropout's */
+    float initializer_range, initializer_cutoff;                  /* cutoff: in standard deviations; 0: none */
+    bool attention_bias, feed_forward_bias, norm_bias, head_bias; /* where the family leaves it open */
+    bool pools_mean;                                              /* of a row's tokens; else its first token */
+    uint32_t window;                                              /* tokens to either side that a local layer sees */
+    float theta, local_theta;                                     /* of rotary positions, of global and local layers */
+    uint32_t local_layers[MODEL_LAYERS_MAX / 32];                 /* a bit each */
 };
+
+static inline bool model_config_is_local(const struct model_config *c, uint32_t layer)
+{
+    return c->local_layers[layer / 32] >> layer % 32 & 1;
+}
 
 static inline uint32_t model_config_embedding_width(const struct model_config *c)
 {

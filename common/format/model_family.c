@@ -11,7 +11,7 @@
     {                                                                                                                            \
         key, other, offsetof(struct model_config, name), preset, 0, most, false                                                  \
     }
-#define LARGEST_LAYERS 1024
+#define LARGEST_LAYERS MODEL_LAYERS_MAX
 #define LARGEST_WIDTH 65536
 #define LARGEST_INNER 262144
 #define LARGEST_VOCABULARY 16777216
@@ -81,6 +81,35 @@ static const struct config_key distilbert_keys[] = {
     SHARE("attention_dropout", attention_dropout, "attention_probs_dropout_prob", 0.1, LARGEST_DROPOUT),
     SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
     NO_KEY,
+};
+
+static const struct config_key modernbert_keys[] = {
+    SIZE("num_hidden_layers", layers, NULL, CONFIG_REQUIRED, LARGEST_LAYERS),
+    SIZE("hidden_size", width, NULL, CONFIG_REQUIRED, LARGEST_WIDTH),
+    SIZE("num_attention_heads", heads, NULL, CONFIG_REQUIRED, 1024),
+    SIZE("intermediate_size", inner, NULL, CONFIG_REQUIRED, LARGEST_INNER),
+    SIZE("vocab_size", vocabulary, NULL, CONFIG_REQUIRED, LARGEST_VOCABULARY),
+    SIZE("max_position_embeddings", positions, NULL, CONFIG_REQUIRED, LARGEST_POSITIONS),
+    SHARE("norm_eps", epsilon, NULL, 1e-5, 1),
+    SHARE("mlp_dropout", hidden_dropout, NULL, 0, LARGEST_DROPOUT),
+    SHARE("attention_dropout", attention_dropout, NULL, 0, LARGEST_DROPOUT),
+    SHARE("embedding_dropout", embedding_dropout, NULL, 0, LARGEST_DROPOUT),
+    SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
+    SHARE("initializer_cutoff_factor", initializer_cutoff, NULL, 2, 100),
+    NO_KEY,
+};
+
+#define FLAG(key, name, preset)                                                                                                  \
+    {                                                                                                                            \
+        key, offsetof(struct model_config, name), preset                                                                         \
+    }
+
+static const struct config_flag modernbert_flags[] = {
+    FLAG("attention_bias", attention_bias, false),
+    FLAG("mlp_bias", feed_forward_bias, false),
+    FLAG("norm_bias", norm_bias, false),
+    FLAG("classifier_bias", head_bias, false),
+    {NULL},
 };
 
 #define WEIGHT TENSOR_DECAYS
@@ -166,6 +195,40 @@ static const struct tensor_row distilbert_head[] = {
     NO_ROW,
 };
 
+static const struct tensor_row modernbert_embedding[] = {
+    {ROLE_EMBEDDING_NORM, "embeddings.norm.weight", "C", NORM},
+    {ROLE_EMBEDDING_NORM, "embeddings.norm.bias", "n", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row modernbert_layer[] = {
+    {ROLE_ATTENTION_NORM, "attn_norm.weight", "C", NORM | TENSOR_NOT_FIRST},
+    {ROLE_ATTENTION_NORM, "attn_norm.bias", "n", BIAS | TENSOR_NOT_FIRST},
+    {ROLE_QUERY, "attn.Wqkv.weight", "QC", WEIGHT},
+    {ROLE_QUERY, "attn.Wqkv.bias", "q", BIAS},
+    {ROLE_ATTENTION_OUTPUT, "attn.Wo.weight", "CC", WEIGHT},
+    {ROLE_ATTENTION_OUTPUT, "attn.Wo.bias", "a", BIAS},
+    {ROLE_OUTPUT_NORM, "mlp_norm.weight", "C", NORM},
+    {ROLE_OUTPUT_NORM, "mlp_norm.bias", "n", BIAS},
+    {ROLE_INNER, "mlp.Wi.weight", "GC", WEIGHT},
+    {ROLE_INNER, "mlp.Wi.bias", "g", BIAS},
+    {ROLE_OUTPUT, "mlp.Wo.weight", "CF", WEIGHT},
+    {ROLE_OUTPUT, "mlp.Wo.bias", "f", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row modernbert_head[] = {
+    {ROLE_FINAL_NORM, "model.final_norm.weight", "C", NORM},
+    {ROLE_FINAL_NORM, "model.final_norm.bias", "n", BIAS},
+    {ROLE_HEAD_LINEAR, "head.dense.weight", "CC", WEIGHT},
+    {ROLE_HEAD_LINEAR, "head.dense.bias", "h", BIAS},
+    {ROLE_HEAD_NORM, "head.norm.weight", "C", NORM},
+    {ROLE_HEAD_NORM, "head.norm.bias", "n", BIAS},
+    {ROLE_CLASSIFIER, "classifier.weight", "LC", WEIGHT},
+    {ROLE_CLASSIFIER, "classifier.bias", "L", BIAS},
+    NO_ROW,
+};
+
 #define BERT_WORDS "embeddings.word_embeddings.weight"
 #define BERT_TARGETS                                                                                                             \
     {                                                                                                                            \
@@ -229,6 +292,23 @@ const struct model_family model_families[] = {
      .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_DROPOUT}},
      .pair_types = true,
      .lora_targets = BERT_TARGETS},
+    {.model_type = "modernbert",
+     .class_prefix = "ModernBert",
+     .prefix = "model.",
+     .layer_prefix = "layers.%u.",
+     .words = "embeddings.tok_embeddings.weight",
+     .keys = modernbert_keys,
+     .flags = modernbert_flags,
+     .activation_key = "hidden_activation",
+     .head_dropout_key = "classifier_dropout",
+     .head_dropout = 0,
+     .embedding = modernbert_embedding,
+     .layer = modernbert_layer,
+     .head = modernbert_head,
+     .steps = {{HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_NORM}, {HEAD_DROPOUT}},
+     .positions = POSITIONS_ROTARY,
+     .pre_norm = true,
+     .lora_targets = {"Wqkv", "Wo", "Wi"}},
     {NULL},
 };
 

@@ -25,7 +25,9 @@ enum tensor_role {
     ROLE_INNER,
     ROLE_OUTPUT,
     ROLE_OUTPUT_NORM,
+    ROLE_FINAL_NORM, /* behind the last layer of a family with pre-norm */
     ROLE_HEAD_LINEAR,
+    ROLE_HEAD_NORM,
     ROLE_CLASSIFIER,
     ROLE_COUNT
 };
@@ -34,10 +36,13 @@ enum tensor_flags {
     TENSOR_DECAYS = 1,   /* AdamW's weight decay: not biases, not norms */
     TENSOR_ADJACENT = 2, /* no gap before it */
     TENSOR_BIAS = 4,
+    TENSOR_NOT_FIRST = 8, /* absent from layer 0 */
 };
 
 /* shape: letters of the configuration. C width, E width of the embeddings, F inner, V words, P positions, Y types, L labels; J is
- * E, and K is C, where these two differ, else 0. A tensor with a size of 0 is absent. */
+ * E, and K is C, where these two differ, else 0; Q 3C and G 2F. Small letters are of biases that the configuration may leave out
+ * (0): q of attention (3C), a of its output, g of the feed-forward (2F), f of its output, n of norms, h of the head's linear map.
+ * A tensor with a size of 0 is absent. */
 struct tensor_row {
     enum tensor_role role;
     const char *name; /* NULL ends the list; behind the family's prefix, in a layer also behind its layer_prefix */
@@ -56,8 +61,15 @@ struct config_key {
 
 #define CONFIG_REQUIRED NAN
 
+/* A true or false of config.json. */
+struct config_flag {
+    const char *name; /* NULL ends the list */
+    size_t field;     /* offset in struct model_config, of a bool */
+    bool standard;
+};
+
 /* What stands between the pooled vectors (B,C) and the classifier, in order. */
-enum head_step_kind { HEAD_END, HEAD_LINEAR, HEAD_DROPOUT };
+enum head_step_kind { HEAD_END, HEAD_LINEAR, HEAD_DROPOUT, HEAD_NORM };
 
 struct head_step {
     enum head_step_kind kind;
@@ -68,6 +80,7 @@ struct head_step {
 
 enum position_count {
     POSITIONS_FROM_ZERO,
+    POSITIONS_ROTARY,    /* no table: queries and keys are rotated */
     POSITIONS_AFTER_PAD, /* RoBERTa: from pad_token_id + 1, and only tokens other than padding count */
 };
 
@@ -78,13 +91,16 @@ struct model_family {
     const char *layer_prefix; /* behind the prefix: "encoder.layer.%u." */
     const char *words;        /* behind the prefix */
     const struct config_key *keys;
-    const char *activation_key; /* of the feed-forward part */
+    const struct config_flag *flags; /* or NULL */
+    const char *activation_key;      /* of the feed-forward part */
     const char *head_dropout_key;
     double head_dropout;                        /* where that is absent or null; NAN: as hidden_dropout */
     const struct tensor_row *embedding, *layer; /* names behind the prefixes */
     const struct tensor_row *head;              /* names in full */
     struct head_step steps[HEAD_STEPS];         /* up to HEAD_END */
     enum position_count positions;
+    bool pre_norm;               /* norms stand before attention and feed-forward, whose activation is gated; layers are local or
+                                  * global; pooling is the configuration's */
     bool pair_types;             /* the second text of a pair has type 1 */
     bool plain_attention_output; /* no dropout behind the attention's output map */
     const char *lora_targets[8]; /* default modules of an adapter: all linear maps of a layer */

@@ -31,6 +31,22 @@ static size_t size_of(const struct model_config *c, char letter)
         return c->vocabulary;
     case 'Y':
         return c->types;
+    case 'G':
+        return 2 * (size_t)c->inner;
+    case 'Q':
+        return 3 * (size_t)c->width;
+    case 'a':
+        return c->attention_bias ? c->width : 0;
+    case 'q':
+        return c->attention_bias ? 3 * (size_t)c->width : 0;
+    case 'f':
+        return c->feed_forward_bias ? c->width : 0;
+    case 'g':
+        return c->feed_forward_bias ? 2 * (size_t)c->inner : 0;
+    case 'h':
+        return c->head_bias ? c->width : 0;
+    case 'n':
+        return c->norm_bias ? c->width : 0;
     default:
         return 1;
     }
@@ -56,7 +72,7 @@ static void add(struct list *l, const struct tensor_row *row, const char *prefix
                 int bucket)
 {
     size_t rows = size_of(l->c, row->shape[0]), columns = size_of(l->c, row->shape[1]);
-    if (rows * columns == 0)
+    if (rows * columns == 0 || (row->flags & TENSOR_NOT_FIRST && layer == 0))
         return;
     if (l->items) {
         struct model_tensor *t = &l->items[l->count];
@@ -140,7 +156,7 @@ int model_tensors_find(const struct tensor **found, const struct model_tensor *t
         if (new_classifier && of->role == ROLE_CLASSIFIER)
             continue;
         found[i] = pretrained_find(f, prefix, of->name);
-        if (!found[i] && of->bucket != (int)c->layers + 1)
+        if (!found[i] && (of->bucket != (int)c->layers + 1 || of->role == ROLE_FINAL_NORM))
             return pretrained_refuse_missing(f, prefix, of->name, path, e);
         if (found[i] && model_tensor_check(found[i], of, path, e) < 0)
             return -1;

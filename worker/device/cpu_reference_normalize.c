@@ -129,7 +129,8 @@ void reference_normalize_forward(struct device *d, device_memory y, device_memor
     for (size_t n = 0; n < N; n++) {
         float *s = host_f32(statistics) + 2 * n;
         for (size_t i = n * C; i < (n + 1) * C; i++)
-            act_put(d, sum, i, act_get(d, x, i) + act_get(d, z, i) * dropout_factor(dropout, n, (uint32_t)(i - n * C)));
+            act_put(d, sum, i,
+                    act_get(d, x, i) + (z.address ? act_get(d, z, i) * dropout_factor(dropout, n, (uint32_t)(i - n * C)) : 0));
         moments(d, sum, n, C, epsilon, s);
         for (size_t c = 0; c < C; c++)
             act_put(d, y, n * C + c, (float)affine(normalized(d, sum, n * C + c, s), gamma, beta, c));
@@ -147,7 +148,8 @@ void reference_normalize_backward(struct device *d, device_memory dx, device_mem
         for (size_t c = 0; c < C; c++) { /* dx may be dy: each element is read before it is written */
             float g = (float)sum_gradient_at(of, d, dy, sum, s, gamma, NULL, n, c, C);
             act_put(d, dx, n * C + c, g);
-            act_put(d, dz, n * C + c, g * dropout_factor(dropout, n, (uint32_t)c));
+            if (dz.address)
+                act_put(d, dz, n * C + c, g * dropout_factor(dropout, n, (uint32_t)c));
         }
     }
 }
@@ -163,7 +165,8 @@ void reference_residual_normalize_backward(struct device *d, device_memory dx, d
         for (size_t c = 0; c < C; c++) {
             float g = act_get(d, dx, n * C + c) + (float)sum_gradient_at(of, d, dy, sum, s, gamma, NULL, n, c, C);
             act_put(d, dx, n * C + c, g);
-            act_put(d, dz, n * C + c, g * dropout_factor(dropout, n, (uint32_t)c));
+            if (dz.address)
+                act_put(d, dz, n * C + c, g * dropout_factor(dropout, n, (uint32_t)c));
         }
     }
 }

@@ -151,18 +151,19 @@ struct device_operations {
                                       const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T,
                                       size_t H, size_t D);
 
-    /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be z. beta may be DEVICE_NOTHING: none. */
+    /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be x or z. z may be DEVICE_NOTHING: nothing is
+     * added. beta may be DEVICE_NOTHING: none. */
     void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,
                               device_memory statistics /* f32 (N,2) = */, device_memory x, device_memory z, device_memory gamma,
                               device_memory beta, float epsilon, const struct dropout *dropout, size_t N, size_t C);
-    /* dx: gradient of the residual x; dz: of z. dx may be dy. dgamma and dbeta may be DEVICE_NOTHING. */
+    /* dx: gradient of the residual x; dz: of z. dx may be dy. dz, dgamma and dbeta may be DEVICE_NOTHING. */
     void (*normalize_backward)(struct device *d, device_memory dx /* act (N,C) = */, device_memory dz /* act (N,C) = */,
                                device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */, device_memory dy,
                                device_memory sum, device_memory statistics, device_memory gamma, const struct dropout *dropout,
                                size_t N, size_t C);
 
     /* The same where the network goes on with sum, too, as in pre-norm layers: dx comes with the gradient of sum from there, and
-     * what comes through the norm is added to it. dx may not be dy. */
+     * what comes through the norm is added to it. dx may not be dy; dz may. */
     void (*residual_normalize_backward)(struct device *d, device_memory dx /* act (N,C) += */, device_memory dz /* act (N,C) = */,
                                         device_memory dgamma /* f32 (C) = */, device_memory dbeta /* f32 (C) = */,
                                         device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,

@@ -2,11 +2,17 @@
 /* Owns the embeddings: words, positions and types added, LayerNorm, dropout, and a projection where they are of another width. */
 #include "worker/nn/layer.h"
 
+static struct dropout embedding_dropout(const struct pass *s)
+{
+    bool own = model_family_key(model_family_of(s->c), offsetof(struct model_config, embedding_dropout));
+    return pass_dropout(s, own ? s->c->embedding_dropout : s->c->hidden_dropout, SITE_EMBEDDINGS, all_tokens(s));
+}
+
 void embedding_forward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k)
 {
     const struct packed *b = s->b;
     size_t E = model_config_embedding_width(s->c);
-    struct dropout dropout = pass_dropout(s, s->c->hidden_dropout, SITE_EMBEDDINGS, all_tokens(s));
+    struct dropout dropout = embedding_dropout(s);
     s->d->run->embedding_forward(s->d, k->y, k->sum, k->statistics, b->ids, b->places, b->types, pass_value(s, w->word),
                                  pass_value(s, w->position), pass_value(s, w->type), pass_value(s, w->norm.gamma),
                                  pass_value(s, w->norm.beta), s->c->epsilon, &dropout, b->T, E);
@@ -19,7 +25,7 @@ void embedding_backward(const struct pass *s, const struct embedding *w, const s
 {
     const struct packed *b = s->b;
     size_t E = model_config_embedding_width(s->c);
-    struct dropout dropout = pass_dropout(s, s->c->hidden_dropout, SITE_EMBEDDINGS, all_tokens(s));
+    struct dropout dropout = embedding_dropout(s);
     if (w->projection.weight != PARAMETER_ABSENT) {
         pass_linear_backward(s, t->dz, dy, k->y, w->projection, false, b->T, E, s->c->width);
         dy = t->dz;

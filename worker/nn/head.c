@@ -20,6 +20,9 @@ void head_forward(const struct pass *s, const struct head *w, const struct head_
         if (steps[i].kind == HEAD_DROPOUT) {
             struct dropout dropout = step_dropout(s, &steps[i]);
             s->d->run->dropout_apply(s->d, k->steps[i], x, &dropout, B, C);
+        } else if (steps[i].kind == HEAD_NORM) {
+            s->d->run->normalize_forward(s->d, k->steps[i], k->sum, k->statistics, x, DEVICE_NOTHING,
+                                         pass_value(s, w->norm.gamma), pass_value(s, w->norm.beta), s->c->epsilon, NULL, B, C);
         } else {
             device_memory pre = steps[i].activation == ACTIVATION_TANH ? DEVICE_NOTHING : k->pre;
             pass_linear(s, k->steps[i], pre, x, w->linear, steps[i].activation, B, C, C);
@@ -38,6 +41,11 @@ static void step_backward(const struct pass *s, const struct head *w, const stru
     if (step->kind == HEAD_DROPOUT) {
         struct dropout dropout = step_dropout(s, step);
         s->d->run->dropout_apply(s->d, dy, dy, &dropout, B, C);
+        return;
+    }
+    if (step->kind == HEAD_NORM) {
+        s->d->run->normalize_backward(s->d, dy, DEVICE_NOTHING, pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta),
+                                      dy, k->sum, k->statistics, pass_value(s, w->norm.gamma), NULL, B, C);
         return;
     }
     device_memory pre = step->activation == ACTIVATION_TANH ? k->steps[step - model_family_of(s->c)->steps] : k->pre;

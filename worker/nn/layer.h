@@ -80,7 +80,7 @@ static inline void pass_linear_backward(const struct pass *s, device_memory dx, 
 
 /* Shared by all backwards, reused from layer to layer. */
 struct scratch {
-    device_memory wide;    /* act (T,max(F,3C)); also of the forward */
+    device_memory wide;    /* act (T,max(F,3C)), with a gated activation (T,max(2F,3C)); also of the forward */
     device_memory inner;   /* act (T,max(F,C)) */
     device_memory dz;      /* act (T,max(C,E)) */
     device_memory d_first; /* act (B,C) */
@@ -139,8 +139,38 @@ void feed_forward_backward(const struct pass *s, const struct feed_forward *w, c
                            const struct scratch *t, device_memory dy /* act (N,C): becomes dx */, device_memory x,
                            struct vectors of);
 
+/* A layer with pre-norm (Xiong et al., 2020): the residual stream h goes through unnormalised, and attention and a gated
+ * feed-forward add to it what they make of its norm. The attention's norm is none in layer 0, whose x is h. */
+struct pre_norm_saved {
+    device_memory h, statistics, x;          /* act (T,C), f32 (T,2), act (T,C): residual stream coming in, its norm */
+    device_memory qkv, mixed, log_sum;       /* act (T,3C) or (T,2C), act (N,C), f32 (H,N): as attention_saved, rotated */
+    device_memory first_h, first_x, first_q; /* act (B,C); of the last layer where only first tokens go on */
+    device_memory sum, sum_statistics, y;    /* act (N,C), f32 (N,2), act (N,C): residual stream behind attention, its norm */
+    device_memory pre;                       /* act (N,2F) */
+};
+
+/* Behind the last layer. */
+struct final_saved {
+    device_memory sum, statistics, y; /* act (N,C), f32 (N,2), act (N,C) */
+    device_memory pooled;             /* act (B,C): y, where N is B */
+};
+
+/* h, z act (T,C): the residual stream and what is still to be added to it (DEVICE_NOTHING in layer 0); z is written: what this
+ * layer adds. */
+void pre_norm_forward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
+                      const struct pre_norm_saved *k, const struct scratch *t, device_memory h, device_memory z);
+/* Of the residual stream: dy act (N,C), used as scratch; dx act (T,C), which is dy except where only first tokens go on. */
+void pre_norm_backward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
+                       const struct pre_norm_saved *k, const struct scratch *t, device_memory dx, device_memory dy);
+void final_forward(const struct pass *s, const struct norm *w, const struct final_saved *k, device_memory h, device_memory z,
+                   bool first_only);
+/* dx act (N,C) = gradient of the residual stream; dy act (B,C): of pooled. They may not be the same where N is T. */
+void final_backward(const struct pass *s, const struct norm *w, const struct final_saved *k, const struct scratch *t,
+                    device_memory dx, device_memory dy, bool first_only);
+
 struct head {
     struct linear linear, classifier;
+    struct norm norm;
 };
 
 struct head_saved {
@@ -148,6 +178,7 @@ struct head_saved {
     device_memory pre;               /* act (B,C): before the activation; of tanh its output */
     device_memory logits, dlogits;   /* f32 (B,L) */
     device_memory loss;              /* f32 (B) */
+    device_memory sum, statistics;   /* act (B,C), f32 (B,2): of a norm among the steps */
 };
 
 void head_forward(const struct pass *s, const struct head *w, const struct head_saved *k, device_memory x /* act (B,C) */);

@@ -18,6 +18,7 @@ struct layer {
 struct layer_saved {
     struct attention_saved attention;
     struct feed_forward_saved feed_forward;
+    struct pre_norm_saved pre_norm; /* of a family with pre-norm: in place of both */
 };
 
 /* All that a forward leaves, by where it lies in the arena. In evaluation the layers share one place. */
@@ -26,7 +27,9 @@ struct activations {
     struct layer_saved *layers;
     struct head_saved head;
     struct scratch scratch;
-    device_memory dy; /* act (T,C) */
+    struct final_saved final; /* these two of a family with pre-norm */
+    device_memory z;          /* act (T,C): what is to be added to the residual stream */
+    device_memory dy;         /* act (T,C) */
 };
 
 struct model {
@@ -36,6 +39,7 @@ struct model {
     struct model_limits limits;
     struct embedding embedding;
     struct layer *layers;
+    struct norm final;
     struct head head;
     device_memory arena;
     struct activations training, evaluation;
@@ -79,6 +83,14 @@ static void lay_out_head(struct layout *l, struct head_saved *k, const struct mo
     k->logits = take_f32(l, B * c->labels);
     k->dlogits = take_f32(l, B * c->labels);
     k->loss = take_f32(l, B);
+    k->sum = take(l, B * c->width);
+    k->statistics = take_f32(l, 2 * B);
+}
+
+/* Whether behind the last attention only the first token of each row matters. */
+static bool ends_at_first(const struct model_config *c)
+{
+    return !c->pools_mean && !model_config_is_local(c, c->layers - 1);
 }
 
 static struct layer_saved lay_out_layer(struct layout *l, const struct model_config *c, size_t T, size_t B, bool last)
@@ -100,6 +112,82 @@ static struct layer_saved lay_out_layer(struct layout *l, const struct model_con
     k.feed_forward.statistics = take_f32(l, 2 * N);
     k.feed_forward.y = take(l, C * N);
     return k;
+}
+
+static struct pre_norm_saved lay_out_pre_norm(struct layout *l, const struct model_config *c, size_t T, size_t B, uint32_t layer,
+                                              device_memory embedded)
+{
+    bool last = layer + 1 == c->layers && ends_at_first(c);
+    size_t C = c->width, N = last ? B : T;
+    struct pre_norm_saved k = {.h = embedded, .x = embedded};
+    if (layer > 0) {
+        k.h = take(l, C * T);
+        k.statistics = take_f32(l, 2 * T);
+        k.x = take(l, C * T);
+    }
+    k.qkv = take(l, (last ? 2 : 3) * C * T);
+    k.mixed = take(l, C * N);
+    k.log_sum = take_f32(l, c->heads * N);
+    if (last) {
+        k.first_h = take(l, C * B);
+        k.first_x = take(l, C * B);
+        k.first_q = take(l, C * B);
+    }
+    k.sum = take(l, C * N);
+    k.sum_statistics = take_f32(l, 2 * N);
+    k.y = take(l, C * N);
+    k.pre = take(l, 2 * c->inner * N);
+    return k;
+}
+
+static void lay_out_final(struct layout *l, struct final_saved *k, const struct model_config *c, size_t T, size_t B)
+{
+    size_t N = ends_at_first(c) ? B : T;
+    k->sum = take(l, c->width * N);
+    k->statistics = take_f32(l, 2 * N);
+    k->y = take(l, c->width * N);
+    k->pooled = ends_at_first(c) ? k->y : take(l, c->width * B);
+}
+
+static void lay_out_pre_norm_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
+{
+    size_t C = c->width;
+    a->embedding = (struct embedding_saved){.y = take(l, C * T), .sum = take(l, C * T), .statistics = take_f32(l, 2 * T)};
+    a->embedding.projected = a->embedding.y;
+    for (uint32_t i = 0; i < c->layers; i++) {
+        struct pre_norm_saved k = lay_out_pre_norm(l, c, T, B, i, a->embedding.y);
+        if (a->layers)
+            a->layers[i].pre_norm = k;
+    }
+    lay_out_final(l, &a->final, c, T, B);
+    lay_out_head(l, &a->head, c, B);
+    a->z = take(l, C * T);
+    a->scratch.wide = take(l, larger(3 * C, 2 * c->inner) * T);
+    a->scratch.inner = take(l, larger(C, c->inner) * T);
+    a->scratch.dz = take(l, C * T);
+    a->scratch.d_first = take(l, C * B);
+    a->dy = take(l, C * T);
+}
+
+/* The residual stream h is added to in place; qkv and what the gated activation is of are never there at once. */
+static void lay_out_pre_norm_evaluation(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
+{
+    size_t C = c->width;
+    device_memory h = take(l, C * T), x = take(l, C * T), mixed = take(l, C * T);
+    device_memory wide = take(l, larger(3 * C, 2 * c->inner) * T), first_h = take(l, C * B), first_x = take(l, C * B);
+    device_memory statistics = take_f32(l, 2 * T), log_sum = take_f32(l, c->heads * T), first_q = take(l, C * B);
+    a->z = take(l, C * T);
+    a->scratch.wide = take(l, c->inner * T);
+    lay_out_head(l, &a->head, c, B);
+    a->embedding = (struct embedding_saved){h, mixed, statistics, h};
+    for (uint32_t i = 0; a->layers && i < c->layers; i++)
+        a->layers[i].pre_norm = (struct pre_norm_saved){h,       statistics, i ? x : h, wide,       mixed, log_sum, first_h,
+                                                        first_x, first_q,    h,         statistics, x,     wide};
+    if (a->layers && ends_at_first(c)) {
+        a->layers[c->layers - 1].pre_norm.sum = first_h;
+        a->layers[c->layers - 1].pre_norm.y = first_x;
+    }
+    a->final = (struct final_saved){ends_at_first(c) ? first_h : h, statistics, x, ends_at_first(c) ? x : first_x};
 }
 
 static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
@@ -141,11 +229,13 @@ static void lay_out_evaluation(struct layout *l, struct activations *a, const st
 static size_t lay_out(struct activations *training, struct activations *evaluation, device_memory base,
                       const struct model_config *c, const struct model_limits *limits, enum precision precision)
 {
+    bool pre_norm = model_family_of(c)->pre_norm;
     struct layout kept = {base, 0, precision_bytes(precision)}, passing = kept;
     if (limits->training)
-        lay_out_training(&kept, training, c, limits->max_tokens, limits->max_rows);
-    lay_out_evaluation(&passing, evaluation, c, larger(limits->max_tokens, limits->evaluation_tokens),
-                       larger(limits->max_rows, limits->evaluation_rows));
+        (pre_norm ? lay_out_pre_norm_training : lay_out_training)(&kept, training, c, limits->max_tokens, limits->max_rows);
+    (pre_norm ? lay_out_pre_norm_evaluation : lay_out_evaluation)(&passing, evaluation, c,
+                                                                  larger(limits->max_tokens, limits->evaluation_tokens),
+                                                                  larger(limits->max_rows, limits->evaluation_rows));
     return larger(kept.used, passing.used);
 }
 
@@ -192,9 +282,11 @@ static int place_all(struct model *m, struct error *e)
                                       .norm = place_norm(p, 0, ROLE_EMBEDDING_NORM),
                                       .projection = place_linear(p, 0, ROLE_EMBEDDING_PROJECTION)};
     m->head.linear = place_linear(p, head, ROLE_HEAD_LINEAR);
+    m->final = place_norm(p, head, ROLE_FINAL_NORM);
+    m->head.norm = place_norm(p, head, ROLE_HEAD_NORM);
     m->head.classifier = place_linear(p, head, ROLE_CLASSIFIER);
     for (uint32_t i = 0; i < m->c.layers; i++)
-        place_layer(&m->layers[i], p, i, i + 1 == m->c.layers);
+        place_layer(&m->layers[i], p, i, i + 1 == m->c.layers && ends_at_first(&m->c));
     return 0;
 }
 
@@ -258,6 +350,37 @@ static void check_limits(const struct model *m, const struct packed *b)
     }
 }
 
+/* Returns what the head stands on, act (B,C). */
+static device_memory forward_layers(const struct model *m, const struct activations *a)
+{
+    device_memory x = a->embedding.projected;
+    for (uint32_t i = 0; i < m->c.layers; i++) {
+        const struct layer *w = &m->layers[i];
+        const struct layer_saved *k = &a->layers[i];
+        trace_begin("forward layer", (int)i);
+        attention_forward(&m->pass, &w->attention, &k->attention, x);
+        feed_forward_forward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, k->attention.y,
+                             w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
+        x = k->feed_forward.y;
+        trace_end();
+    }
+    return x;
+}
+
+static device_memory forward_pre_norm_layers(const struct model *m, const struct activations *a)
+{
+    device_memory h = a->embedding.y;
+    for (uint32_t i = 0; i < m->c.layers; i++) {
+        const struct layer *w = &m->layers[i];
+        trace_begin("forward layer", (int)i);
+        pre_norm_forward(&m->pass, &w->attention, &w->feed_forward, &a->layers[i].pre_norm, &a->scratch, h, a->z);
+        h = a->layers[i].pre_norm.sum;
+        trace_end();
+    }
+    final_forward(&m->pass, &m->final, &a->final, h, a->z, m->layers[m->c.layers - 1].attention.last);
+    return a->final.pooled;
+}
+
 device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout)
 {
     check_limits(m, b);
@@ -274,17 +397,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
     trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);
     trace_end();
-    device_memory x = a->embedding.projected;
-    for (uint32_t i = 0; i < m->c.layers; i++) {
-        const struct layer *w = &m->layers[i];
-        const struct layer_saved *k = &a->layers[i];
-        trace_begin("forward layer", (int)i);
-        attention_forward(&m->pass, &w->attention, &k->attention, x);
-        feed_forward_forward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, k->attention.y,
-                             w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
-        x = k->feed_forward.y;
-        trace_end();
-    }
+    device_memory x = model_family_of(&m->c)->pre_norm ? forward_pre_norm_layers(m, a) : forward_layers(m, a);
     trace_begin("forward head", -1);
     head_forward(&m->pass, &m->head, &a->head, x);
     trace_end();
@@ -294,7 +407,10 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
 
 device_memory model_hidden(const struct model *m, uint32_t layer)
 {
-    return activations_of(m)->layers[layer].feed_forward.y;
+    const struct activations *a = activations_of(m);
+    if (!model_family_of(&m->c)->pre_norm)
+        return a->layers[layer].feed_forward.y;
+    return layer + 1 < m->c.layers ? a->layers[layer + 1].pre_norm.h : a->final.sum;
 }
 
 device_memory model_loss(struct model *m, const struct packed *b, device_memory weights, bool multi,
@@ -312,19 +428,10 @@ static void notify_ready(const struct pass *s, int bucket)
         s->watcher->ready(s->watcher->context, bucket);
 }
 
-void model_backward(struct model *m, const struct packed *b, device_memory gradient, const struct model_watcher *watcher)
+/* dy (B,C): of what the head stands on. Returns the gradient of the embeddings. */
+static device_memory backward_layers(const struct model *m, const struct activations *a, device_memory dy)
 {
-    const struct activations *a = &m->training;
-    int bucket = parameters_buckets(m->p), lowest = parameters_lowest_trained(m->p);
-    m->pass.b = b;
-    m->pass.gradient = gradient;
-    m->pass.watcher = watcher;
-    device_memory dy = a->scratch.d_first;
-    trace_begin("backward", -1);
-    trace_begin("backward head", -1);
-    head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy, a->layers[m->c.layers - 1].feed_forward.y);
-    trace_end();
-    notify_ready(&m->pass, bucket - 1);
+    int lowest = parameters_lowest_trained(m->p);
     for (uint32_t i = m->c.layers; i-- > 0 && (int)i + 1 >= lowest;) {
         const struct layer *w = &m->layers[i];
         const struct layer_saved *k = &a->layers[i];
@@ -337,6 +444,49 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
         trace_end();
         notify_ready(&m->pass, (int)i + 1);
     }
+    return dy;
+}
+
+/* dy act (N,C): of the residual stream. */
+static device_memory backward_pre_norm_layers(const struct model *m, const struct activations *a, device_memory dy)
+{
+    for (uint32_t i = m->c.layers; i-- > 0 && (int)i + 1 >= parameters_lowest_trained(m->p);) {
+        const struct layer *w = &m->layers[i];
+        trace_begin("backward layer", (int)i);
+        pre_norm_backward(&m->pass, &w->attention, &w->feed_forward, &a->layers[i].pre_norm, &a->scratch, a->dy, dy);
+        dy = a->dy;
+        trace_end();
+        notify_ready(&m->pass, (int)i + 1);
+    }
+    return dy;
+}
+
+/* Of the head: returns the gradient behind the last layer. */
+static device_memory backward_head(const struct model *m, const struct activations *a)
+{
+    bool first_only = m->layers[m->c.layers - 1].attention.last, pre_norm = model_family_of(&m->c)->pre_norm;
+    device_memory dy = a->scratch.d_first, dx = first_only ? dy : a->dy;
+    head_backward(&m->pass, &m->head, &a->head, &a->scratch, dy,
+                  pre_norm ? a->final.pooled : a->layers[m->c.layers - 1].feed_forward.y);
+    if (!pre_norm)
+        return dy;
+    final_backward(&m->pass, &m->final, &a->final, &a->scratch, dx, dy, first_only);
+    return dx;
+}
+
+void model_backward(struct model *m, const struct packed *b, device_memory gradient, const struct model_watcher *watcher)
+{
+    const struct activations *a = &m->training;
+    int bucket = parameters_buckets(m->p), lowest = parameters_lowest_trained(m->p);
+    m->pass.b = b;
+    m->pass.gradient = gradient;
+    m->pass.watcher = watcher;
+    trace_begin("backward", -1);
+    trace_begin("backward head", -1);
+    device_memory dy = backward_head(m, a);
+    trace_end();
+    notify_ready(&m->pass, bucket - 1);
+    dy = model_family_of(&m->c)->pre_norm ? backward_pre_norm_layers(m, a, dy) : backward_layers(m, a, dy);
     if (lowest == 0) {
         trace_begin("backward embeddings", -1);
         embedding_backward(&m->pass, &m->embedding, &a->embedding, &a->scratch, dy);

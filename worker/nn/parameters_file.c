@@ -86,7 +86,19 @@ static void normal_pair(double ret[2], uint32_t a, uint32_t b)
     ret[1] = radius * sin(angle);
 }
 
-static void initialize(float *to, size_t count, float deviation, uint64_t seed, uint32_t index)
+/* Drawn again while beyond `cutoff` (0: none). */
+static double cut_off(double normal, double cutoff, uint64_t seed, uint32_t place, uint32_t index)
+{
+    for (uint32_t again = 1; cutoff > 0 && fabs(normal) > cutoff; again++) {
+        struct philox_block r = philox(seed, RANDOM_INITIALIZE, place, again, index, 1);
+        double pair[2];
+        normal_pair(pair, r.word[0], r.word[1]);
+        normal = pair[0];
+    }
+    return normal;
+}
+
+static void initialize(float *to, size_t count, float deviation, float cutoff, uint64_t seed, uint32_t index)
 {
     for (size_t i = 0; i < count; i += 4) {
         struct philox_block r = philox(seed, RANDOM_INITIALIZE, (uint32_t)(i / 4), 0, index, 0);
@@ -94,8 +106,21 @@ static void initialize(float *to, size_t count, float deviation, uint64_t seed, 
         normal_pair(normal, r.word[0], r.word[1]);
         normal_pair(normal + 2, r.word[2], r.word[3]);
         for (size_t k = 0; k < 4 && i + k < count; k++)
-            to[i + k] = (float)(deviation * normal[k]);
+            to[i + k] = (float)(deviation * cut_off(normal[k], cutoff, seed, (uint32_t)(i + k), index));
     }
+}
+
+/* As transformers makes a tensor that the weights lack: of ModernBERT, by what the map is for (its _init_weights). */
+static void make_new(float *to, const struct parameter *of, const struct model_config *c, uint64_t seed, uint32_t index)
+{
+    float deviation = c->initializer_range, cutoff = 0;
+    if (model_family_of(c)->pre_norm) {
+        deviation = of->role == ROLE_CLASSIFIER ? 1 / sqrtf((float)c->width) : deviation / sqrtf(2 * (float)c->layers);
+        cutoff = c->initializer_cutoff;
+    }
+    initialize(to, of->count, of->dimensions == 1 ? 0 : deviation, cutoff, seed, index);
+    for (size_t i = 0; of->role == ROLE_HEAD_NORM && !of->is_bias && i < of->count; i++)
+        to[i] = 1;
 }
 
 /* Row i of a weight or bias becomes what row rows[i] was. */
@@ -134,7 +159,6 @@ static int store(const struct tensor *const *found, struct parameters *p, enum a
 {
     device_memory arena = arena_of(p, kind);
     struct device *d = parameters_device(p);
-    float deviation = parameters_config(p)->initializer_range;
     int ret = 0;
     for (size_t i = 0; ret == 0 && i < parameters_count(p); i++) {
         const struct parameter *of = parameters_at(p, i);
@@ -146,7 +170,7 @@ static int store(const struct tensor *const *found, struct parameters *p, enum a
         if (found[i])
             ret = tensor_to_f32(found[i], host, e);
         else
-            initialize(host, of->count, of->dimensions == 1 ? 0 : deviation, seed, (uint32_t)i);
+            make_new(host, of, parameters_config(p), seed, (uint32_t)i);
         if (ret == 0 && found[i] && head_rows && is_classifier(of))
             ret = reorder_rows(host, of, head_rows, e);
         d->run->host_end(d, host, at, of->count * sizeof(float));

@@ -77,7 +77,7 @@ struct kernels {
     void (*round)(void *y, const float *x, size_t n); /* float to act */
     void (*dropout)(void *y, const void *x, const struct mask *mask, size_t from, size_t to, size_t C);
 
-    /* Vectors from..to-1. */
+    /* Vectors from..to-1. z: or NULL. */
     void (*normalize)(const struct layer_norm *l, const void *x, const void *z, size_t from, size_t to);
     /* tables: NULL where the network has none. */
     void (*embed)(const struct layer_norm *l, const int32_t *const ids[3], const float *const tables[3], size_t from, size_t to);

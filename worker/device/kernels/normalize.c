@@ -49,8 +49,9 @@ void KERNEL(normalize)(const struct layer_norm *l, const void *x, const void *z,
         mask_of(bits, l->mask, row, l->C);
         for (size_t c = 0; c < l->C; c += LANES) {
             size_t n = l->C - c, at = row * l->C + c;
-            vector v = act_load_most((const act *)x + at, n) + dropped(l->mask, bits, c, act_load_most((const act *)z + at, n));
-            v = act_round(v);
+            vector v = act_load_most((const act *)x + at, n);
+            if (z)
+                v = act_round(v + dropped(l->mask, bits, c, act_load_most((const act *)z + at, n)));
             act_store_most((act *)l->sum + at, v, n);
             total += v;
         }

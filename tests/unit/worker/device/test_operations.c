@@ -185,6 +185,14 @@ static void unbiased(struct bench *b, const struct shape *s)
     record(b, "dx += again", ACT, dx, n);
     run->normalize_backward(b->d, dx, dz, dgamma, DEVICE_NOTHING, dy, sum, statistics, gamma, &p, r.T, C);
     record(b, "dx", ACT, dx, n);
+    run->residual_normalize_backward(b->d, dx, dy, dgamma, DEVICE_NOTHING, dy, sum, statistics, gamma, &p, r.T, C);
+    record(b, "dz in place of dy", ACT, dy, n);
+    run->normalize_backward(b->d, dx, DEVICE_NOTHING, dgamma, dbeta, dy, sum, statistics, gamma, NULL, r.T, C);
+    record(b, "dx without dz", ACT, dx, n);
+    run->normalize_forward(b->d, y, x, statistics, x, z, gamma, DEVICE_NOTHING, 1e-5f, &p, r.T, C);
+    record(b, "sum in place of x", ACT, x, n);
+    run->normalize_forward(b->d, y, sum, statistics, z, DEVICE_NOTHING, gamma, gamma, 1e-5f, NULL, r.T, C);
+    record(b, "y without z", ACT, y, n);
     device_memory w = put_random(b, ACT, O * C, 0.3f), h = space(b, ACT, r.T * O), dw = space(b, F32, O * C);
     run->linear_forward(b->d, h, DEVICE_NOTHING, x, w, DEVICE_NOTHING, ACTIVATION_GELU, r.T, C, O);
     record(b, "linear", ACT, h, r.T * O);

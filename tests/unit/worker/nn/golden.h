@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/philox.h"
 #include "common/format/tensor_file.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct device_case {
     const char *device, *isa; /* isa: MUSTER_ISA, or NULL */
@@ -156,8 +158,28 @@ static inline uint32_t family_named(const char *name)
     return 0;
 }
 
+/* Of a file that holds the whole config.json. */
+static inline struct model_config golden_configured(const char *text)
+{
+    struct error e = {0};
+    struct model_config ret;
+    char directory[] = "/tmp/golden_config.XXXXXX";
+    if (!mkdtemp(directory))
+        fail_msg("no temporary directory");
+    char *path = path_join(directory, "config.json");
+    FILE *file = fopen(path, "w");
+    if (!file || fputs(text, file) < 0 || fclose(file) != 0 || model_config_read(&ret, directory, &e) < 0)
+        fail_msg("%s: %s", path, e.message);
+    remove(path);
+    rmdir(directory);
+    free(path);
+    return ret;
+}
+
 static inline struct model_config golden_config(const struct tensor_file *f)
 {
+    if (tensor_file_metadata(f, "config"))
+        return golden_configured(tensor_file_metadata(f, "config"));
     const char *activation = tensor_file_metadata(f, "activation");
     return (struct model_config){.family = family_named(tensor_file_metadata(f, "family")),
                                  .embedding_width = golden_optional(f, "embedding"),

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/format/model_config_layers.h"
+
+#include "common/format/model_family.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct json *get_value(const struct json *j, const char *key)
+{
+    const struct json *value = json_get(j, key);
+    return value && json_type(value) != JSON_NULL ? value : NULL;
+}
+
+static int read_positive(double *ret, const struct json *j, const char *key, double standard, const char *path, struct error *e)
+{
+    const struct json *value = get_value(j, key);
+    *ret = value ? json_number(value) : standard;
+    if (value && (json_type(value) != JSON_NUMBER || !(*ret > 0 && *ret <= 1e12)))
+        return error_set(e, ERROR_USAGE, "%s: %s must be a number above 0", path, key);
+    return 0;
+}
+
+static void set_local(struct model_config *c, uint32_t layer)
+{
+    c->local_layers[layer / 32] |= 1u << layer % 32;
+}
+
+static int read_layer_types(struct model_config *c, const struct json *types, const char *path, struct error *e)
+{
+    if (json_type(types) != JSON_ARRAY || json_size(types) != c->layers)
+        return error_set(e, ERROR_USAGE, "%s: layer_types must be an array of %u, one a layer", path, c->layers);
+    for (uint32_t i = 0; i < c->layers; i++) {
+        const char *name = json_string(json_at(types, i));
+        if (name && !strcmp(name, "sliding_attention"))
+            set_local(c, i);
+        else if (!name || strcmp(name, "full_attention"))
+            return error_set(e, ERROR_USAGE, "%s: layer_types[%u] is %s; supported are: full_attention, sliding_attention", path,
+                             i, name ? name : json_type_name(json_type(json_at(types, i))));
+    }
+    return 0;
+}
+
+/* Which layers are local: layer_types, or before it every global_attn_every_n_layers-th is global. */
+static int read_pattern(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *types = get_value(j, "layer_types");
+    double every, window;
+    if (read_positive(&window, j, "local_attention", 128, path, e))
+        return -1;
+    if (window != floor(window) || window < 2 || fmod(window, 2) != 0)
+        return error_set(e, ERROR_USAGE, "%s: local_attention is %g; it must be an even number of tokens, 2 or more", path,
+                         window);
+    c->window = (uint32_t)fmin(window / 2, 1 << 30);
+    if (types)
+        return read_layer_types(c, types, path, e);
+    if (read_positive(&every, j, "global_attn_every_n_layers", 3, path, e))
+        return -1;
+    if (every != floor(every))
+        return error_set(e, ERROR_USAGE, "%s: global_attn_every_n_layers is %g, not a whole number", path, every);
+    for (uint32_t i = 0; i < c->layers; i++)
+        if (fmod(i, every) != 0)
+            set_local(c, i);
+    return 0;
+}
+
+/* rope_parameters of transformers 5, an object a kind of layer; before it, one number each. */
+static int read_theta(float *ret, const struct json *j, const char *kind, const char *old, double standard, const char *path,
+                      struct error *e)
+{
+    const struct json *all = get_value(j, "rope_parameters"), *of = get_value(all, kind);
+    const char *type = json_string(get_value(of, "rope_type"));
+    double theta;
+    if (all && json_type(all) != JSON_OBJECT)
+        return error_set(e, ERROR_USAGE, "%s: rope_parameters is %s; it must be an object", path, json_type_name(json_type(all)));
+    if (type && strcmp(type, "default") != 0)
+        return error_set(e, ERROR_USAGE, "%s: rope_parameters.%s.rope_type is %s; supported is: default", path, kind, type);
+    if (get_value(of, "rope_theta") ? read_positive(&theta, of, "rope_theta", standard, path, e)
+                                    : read_positive(&theta, j, old, standard, path, e))
+        return -1;
+    *ret = (float)theta;
+    return 0;
+}
+
+static int read_pooling(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *pooling = get_value(j, "classifier_pooling"), *activation = get_value(j, "classifier_activation");
+    const char *name = pooling ? json_string(pooling) : "cls", *shape = activation ? json_string(activation) : "gelu";
+    if (!name || (strcmp(name, "cls") != 0 && strcmp(name, "mean") != 0))
+        return error_set(e, ERROR_USAGE, "%s: classifier_pooling must be \"cls\" or \"mean\"", path);
+    if (!shape || strcmp(shape, "gelu") != 0)
+        return error_set(e, ERROR_USAGE, "%s: classifier_activation must be \"gelu\"", path);
+    c->pools_mean = !strcmp(name, "mean");
+    return 0;
+}
+
+int model_config_read_layers(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    if (!model_family_of(c)->pre_norm)
+        return 0;
+    if (c->width / c->heads % 2)
+        return error_set(e, ERROR_USAGE, "%s: hidden_size / num_attention_heads is %u; rotary positions need an even number",
+                         path, c->width / c->heads);
+    if (read_pattern(c, j, path, e) || read_pooling(c, j, path, e))
+        return -1;
+    return read_theta(&c->theta, j, "full_attention", "global_rope_theta", 160000, path, e) ||
+                   read_theta(&c->local_theta, j, "sliding_attention", "local_rope_theta", 10000, path, e)
+               ? -1
+               : 0;
+}

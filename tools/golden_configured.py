@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes tests/golden/nn_modernbert*.safetensors with PyTorch and transformers 5: tiny random models whose config.json, which is
+stored in the file's metadata, says more than sizes.
+
+    golden_configured.py OUT_FOLDER
+
+Everything else is as golden_nn.py has it."""
+import json
+import sys
+
+import golden_nn
+import torch
+import transformers
+
+SIZES = dict(vocabulary=97, positions=64, types=1, labels=2)
+CASES = {
+    "modernbert": dict(SIZES, width=24, heads=3, inner=17, layers=4, labels=3, dropout=True, steps=True,
+                       more=dict(local_attention=8)),
+    "modernbert_mean": dict(SIZES, width=20, heads=5, inner=31, layers=3, labels=5, dropout=True,
+                            more=dict(local_attention=64, classifier_pooling="mean", norm_bias=True, mlp_bias=True,
+                                      attention_bias=True, classifier_bias=True, hidden_activation="gelu_pytorch_tanh",
+                                      layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                                      rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0),
+                                                           sliding_attention=dict(rope_type="default", rope_theta=20.0)))),
+    "modernbert_local": dict(SIZES, width=36, heads=3, inner=40, layers=2, dropout=True, steps=True,
+                             more=dict(local_attention=2, mlp_bias=True)),
+    "modernbert_one": dict(SIZES, width=16, heads=1, inner=20, layers=1, more=dict(norm_eps=1e-3)),
+}
+
+
+def make_config(case):
+    return transformers.ModernBertConfig(
+        vocab_size=case["vocabulary"], hidden_size=case["width"], num_hidden_layers=case["layers"],
+        num_attention_heads=case["heads"], intermediate_size=case["inner"], max_position_embeddings=case["positions"],
+        num_labels=case["labels"], pad_token_id=0, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2,
+        **({} if not case.get("dropping") else dict(embedding_dropout=0.2, attention_dropout=0.3, mlp_dropout=0.2,
+                                                   classifier_dropout=0.4)), **case["more"])
+
+
+def make_model(case, seed):
+    config = make_config(case)
+    config._attn_implementation = "eager"
+    model = transformers.AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(golden_nn.made_weight(seed, name, tuple(parameter.shape)))
+    return model.eval()
+
+
+def run_rows(model, rows):
+    """Hidden states: the residual stream behind every layer but the last."""
+    hidden = [[] for _ in model.model.layers]
+    hooks = [layer.register_forward_hook(lambda module, args, out, to=to: to.append(out[0] if isinstance(out, tuple) else out))
+             for layer, to in zip(model.model.layers, hidden)]
+    logits = torch.cat([model(input_ids=torch.tensor([r["ids"]])).logits for r in rows])
+    for hook in hooks:
+        hook.remove()
+    return logits, [torch.cat([x.reshape(-1, x.shape[-1]) for x in of]) for of in hidden[:-1]]
+
+
+def metadata(**about):
+    case = {k: v for k, v in about.items() if k not in ("seed", "more", "dropping", "steps", "dropout")}
+    config = make_config(about).to_dict()
+    return plain_metadata(seed=about["seed"], config=json.dumps(config), **case) | {"made_by": "tools/golden_configured.py"}
+
+
+def probability(name):
+    return 0.4 if name == "drop" else 0.3 if "attn" in name else 0.2
+
+
+plain_metadata = golden_nn.metadata
+golden_nn.make_model, golden_nn.run_rows, golden_nn.metadata = make_model, run_rows, metadata
+golden_nn.probability = probability
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    for i, (name, case) in enumerate(CASES.items()):
+        golden_nn.golden_tiny(sys.argv[1], name, case, 70 + i)
+        if case.get("dropout"):
+            golden_nn.golden_dropout(sys.argv[1], dict(case, dropping=True), 170 + i, name + "_dropout")
+        if case.get("steps"):
+            golden_nn.golden_steps(sys.argv[1], dict(case, labels=2), 270 + i, name + "_steps")
