@@ -366,4 +366,5 @@ def main():
         golden_minilm(directory, sys.argv[2])
 
 
-main()
+if __name__ == "__main__":
+    main()

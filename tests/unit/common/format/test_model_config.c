@@ -127,6 +127,32 @@ static void families_spell_their_keys(void **state)
     assert_int_equal(model_config_max_length(&c), 512);
 }
 
+#define MODERNBERT                                                                                                               \
+    "{\"model_type\":\"modernbert\",\"num_hidden_layers\":5,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_size\":"  \
+    "6,"                                                                                                                         \
+    "\"vocab_size\":9,\"max_position_embeddings\":7"
+
+/* Which layers are local, and their rotary positions: as transformers 5 writes them, and as the models of 2024 have them. */
+static void layers_are_local_or_global(void **state)
+{
+    (void)state;
+    struct model_config old = read_config(MODERNBERT ",\"layer_norm_eps\":1e-12,\"norm_eps\":1e-3,\"local_attention\":32,"
+                                                     "\"global_attn_every_n_layers\":2,\"global_rope_theta\":5,"
+                                                     "\"local_rope_theta\":7,\"classifier_pooling\":\"mean\"}");
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(model_config_is_local(&old, i), i % 2);
+    assert_true(old.epsilon == 1e-3f && old.window == 16 && old.theta == 5 && old.local_theta == 7 && old.pools_mean);
+    struct model_config c = read_config(
+        MODERNBERT ",\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\",\"full_attention\","
+                   "\"sliding_attention\"],\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_theta\":3},"
+                   "\"sliding_attention\":{\"rope_theta\":4}},\"norm_bias\":true}");
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(model_config_is_local(&c, i), i == 0 || i == 4);
+    assert_true(c.window == 64 && c.theta == 3 && c.local_theta == 4 && !c.pools_mean && c.norm_bias && !c.attention_bias);
+    c = read_config(MODERNBERT "}");
+    assert_true(c.theta == 160000 && c.local_theta == 10000 && model_config_is_local(&c, 1) && !model_config_is_local(&c, 3));
+}
+
 /* Their number counts: an object, a list, label2id alone, or only a number. */
 static void label_names_have_many_forms(void **state)
 {
@@ -148,7 +174,7 @@ static void refuses_what_is_not_supported(void **state)
         const char *text, *words;
     } cases[] = {
         {"{\"model_type\":\"gpt2\"}",
-         "model_type is gpt2; supported are: bert, distilbert, roberta, xlm-roberta, camembert, electra"},
+         "model_type is gpt2; supported are: bert, distilbert, roberta, xlm-roberta, camembert, electra, modernbert"},
         {"{\"model_type\":\"roberta\"}", "there is no num_hidden_layers, which this model_type needs"},
         {"{\"model_type\":\"distilbert\",\"n_layers\":2}", "there is no dim or hidden_size, which this model_type needs"},
         {"{\"model_type\":\"distilbert\",\"n_layers\":2,\"dim\":10,\"n_heads\":4,\"hidden_dim\":8,\"vocab_size\":9,"
@@ -159,6 +185,42 @@ static void refuses_what_is_not_supported(void **state)
          "8,"
          "\"vocab_size\":9,\"max_position_embeddings\":2,\"type_vocab_size\":1}",
          "max_position_embeddings 2 must be above pad_token_id 1 + 1"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"local_attention\":7}",
+         "local_attention is 7; it must be an even number of tokens, 2 or more"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"local_attention\":0}",
+         "local_attention must be a number above 0"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"layer_types\":[\"full_attention\"]}",
+         "layer_types must be an array of 3, one a layer"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"layer_types\":[\"full_attention\",\"x\",\"full_attention\"]}",
+         "layer_types[1] is x; supported are: full_attention, sliding_attention"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"norm_bias\":1}",
+         "norm_bias is a number; it must be true or false"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"classifier_pooling\":\"max\"}",
+         "classifier_pooling must be \"cls\" or \"mean\""},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"yarn\"}}}",
+         "rope_parameters.full_attention.rope_type is yarn; supported is: default"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"global_attn_every_n_layers\":1.5}",
+         "global_attn_every_n_layers is 1.5, not a whole number"},
+        {"{\"model_type\":\"modernbert\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":8,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7}",
+         "rotary positions need an even number"},
         {"{\"model_type\":3}", "model_type is a number"},
         {"{\"architectures\":[\"GPT2Model\"]}", "the architecture is GPT2Model"},
         {"{\"model_type\":\"bert\",\"hidden_act\":\"swish\"}",
@@ -347,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(absent_keys_have_the_defaults_of_transformers, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(an_old_config_without_model_type_is_a_bert, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(families_spell_their_keys, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(layers_are_local_or_global, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(label_names_have_many_forms, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_directory, remove_directory),
