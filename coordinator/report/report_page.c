@@ -349,11 +349,14 @@ static void add_trial_table(struct report_page *p)
 
 static void add_epoch_table(struct report_page *p)
 {
-    static const char *const keys[] = {"accuracy", "precision", "recall", "f1", "micro_f1", "macro_f1"};
+    static const char *const keys[] = {"best_f1", "average_precision", "accuracy", "precision", "recall",
+                                       "f1",      "micro_f1",          "macro_f1"};
     struct buffer *b = &p->html;
     html_details(b, "Every epoch of every trial");
-    html_table(b, "Losses, and validation metrics at threshold 0.5",
-               "Trial|#Epoch|#Training loss|#Validation loss|#Accuracy|#Precision|#Recall|#F1|#Micro F1|#Macro F1", true);
+    html_table(b, "Losses, and validation metrics: F1 at the best threshold, average precision, and those at threshold 0.5",
+               "Trial|#Epoch|#Training loss|#Validation loss|#Best F1|#Average precision|#Accuracy|#Precision|#Recall|#F1|#Micro "
+               "F1|#Macro F1",
+               true);
     for (size_t i = 0; i < p->run->metrics_count; i++)
         for (size_t k = 0; k < p->run->metrics[i].epochs; k++) {
             const struct json *line = p->run->metrics[i].epoch[k];
@@ -379,6 +382,7 @@ void page_trials(struct report_page *p)
     add_trial_table(p);
     page_plot(p, "trials");
     buffer_text(b, "<div class=\"figures\">\n");
+    page_plot(p, "validation_ranking_by_epoch");
     page_plot(p, "loss");
     page_plot(p, "validation_loss_by_epoch");
     page_plot(p, "validation_f1_by_epoch");

@@ -79,7 +79,7 @@ static size_t most_epochs(const struct report_run *r)
 
 /* One curve a trial. In a plot of one trial there is room for two metrics. */
 static void draw_epochs(struct report_plots *p, const struct report_run *r, const char *id, const char *title,
-                        const char *y_label, const char *key, const char *second)
+                        const char *y_label, const char *key, const char *second, const char *const names[2])
 {
     size_t epochs = most_epochs(r), curves = r->metrics_count < CURVES_MOST ? r->metrics_count : CURVES_MOST;
     double *x = allocate(epochs, sizeof *x), *y = allocate(epochs, sizeof *y), low = INFINITY, high = -INFINITY;
@@ -99,11 +99,7 @@ static void draw_epochs(struct report_plots *p, const struct report_run *r, cons
                 continue;
             if (!plot)
                 plot = add(p, plot_create(id, title, title, "epoch", y_label));
-            plot_add(plot,
-                     curves > 1 || !second ? m->trial
-                     : metric              ? "macro F1"
-                                           : "micro F1",
-                     x, y, m->epochs, MARK_LINE_POINTS, (int)i + metric);
+            plot_add(plot, curves > 1 || !second ? m->trial : names[metric], x, y, m->epochs, MARK_LINE_POINTS, (int)i + metric);
         }
     if (plot) {
         plot->x_from = 0.8;
@@ -127,12 +123,16 @@ static void draw_training(struct report_plots *p, const struct report_run *r)
             m = &r->metrics[i];
     if (m)
         draw_loss(p, m);
-    draw_epochs(p, r, "validation_loss_by_epoch", "Validation loss by epoch", "validation loss", "validation_loss", NULL);
+    static const char *const f1_names[] = {"micro F1", "macro F1"}, *const ranking_names[] = {"best F1", "average precision"};
     if (r->multi)
-        draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", "F1 at 0.5", "micro_f1", "macro_f1");
+        draw_epochs(p, r, "validation_ranking_by_epoch", "Validation at the best threshold by epoch",
+                    "F1 at the best threshold, average precision", "best_f1", "average_precision", ranking_names);
+    draw_epochs(p, r, "validation_loss_by_epoch", "Validation loss by epoch", "validation loss", "validation_loss", NULL, NULL);
+    if (r->multi)
+        draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", "F1 at 0.5", "micro_f1", "macro_f1", f1_names);
     else
         draw_epochs(p, r, "validation_f1_by_epoch", "Validation F1 by epoch", r->label_count > 2 ? "micro F1" : "F1 at 0.5", "f1",
-                    NULL);
+                    NULL, NULL);
 }
 
 /* ---- trials: parallel coordinates ---- */

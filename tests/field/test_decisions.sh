@@ -75,6 +75,11 @@ assert (rare["positives"], rare["threshold"], rare["source"]) == (0, 0.5, "neutr
 assert rule["thresholds"]["rare"] == 0.5, rule["thresholds"]
 assert "why" not in tune, tune["why"]
 epochs = [l["validation"] for f in glob.glob("run/trials/*/metrics.jsonl") for l in map(json.loads, open(f)) if "validation" in l]
+page = open("run/report.html").read()
+figures = [page.find(f"validation_{what}_by_epoch") for what in ("ranking", "loss", "f1")]
+assert "<th" in page and "Average precision" in page and "Best F1" in page
+assert -1 in figures or figures == sorted(figures), figures
+assert (figures[0] == -1) == (figures[1] == -1), figures
 assert len(epochs) == 3 and all(e["best_f1"] >= e["micro_f1"] and 0 <= e["average_precision"] <= 1 and 0 <= e["roc_auc"] <= 1 for e in epochs), epochs
 logged = [e["metrics"] for e in map(json.loads, open("run/events.jsonl")) if e["event"] == "epoch"]
 assert logged == epochs, (logged, epochs)
