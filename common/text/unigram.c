@@ -2,7 +2,6 @@
 #include "common/text/unigram.h"
 
 #include "common/base/memory.h"
-#include "common/text/utf8.h"
 #include "common/text/wordpiece.h"
 
 #include <math.h>
@@ -13,8 +12,7 @@
 #define UNKNOWN_PENALTY 10.0
 #define WINDOW 512 /* places between two cuts that need no memory of their own */
 
-#define LANES 16 /* starts whose words are looked up side by side, since each step waits for memory */
-#define KNOWN UINT32_MAX
+#define LANES 16   /* starts whose words are looked up side by side, since each step waits for memory */
 #define MATCHES 12 /* words that a lane keeps of its start */
 
 /* A node of the vocabulary's trie, with the score of the word that ends there: one access to memory a step. */
@@ -27,7 +25,7 @@ struct node {
 /* The words that start at one place. */
 struct lane {
     uint32_t next; /* the node to look at */
-    uint32_t node; /* whose child it is, if it is one; KNOWN: it is one */
+    uint32_t node; /* whose child it is, if it is one */
     uint32_t size; /* bytes up to that node */
     unsigned count;
     bool overflow; /* there are more */
@@ -41,7 +39,6 @@ struct lane {
 struct unigram {
     const struct vocabulary *words;
     struct node *nodes;
-    uint32_t starts[0x10000]; /* the node that a first character leads to; 0: no word starts with it */
     double unknown_score;
     int32_t unknown;
     bool byte_fallback;
@@ -67,18 +64,6 @@ struct search {
     struct token_list *list;
 };
 
-static void set_starts(struct unigram *u)
-{
-    for (uint32_t c = 0; c < 0x10000; c++) {
-        uint8_t bytes[4];
-        unsigned size = utf8_encode(c, bytes);
-        uint32_t node = VOCABULARY_START;
-        for (unsigned i = 0; i < size && (i == 0 || node); i++)
-            node = vocabulary_step(u->words->nodes, node, bytes[i]);
-        u->starts[c] = node;
-    }
-}
-
 int unigram_create(struct unigram **ret, const struct vocabulary *words, const double *scores, size_t count, size_t unknown,
                    bool byte_fallback, struct error *e)
 {
@@ -99,7 +84,6 @@ int unigram_create(struct unigram **ret, const struct vocabulary *words, const d
         u->nodes[i] = (struct node){n->id >= 0 ? scores[n->id] : 0, n->base, n->parent, n->id};
     }
     u->unknown_score = lowest - UNKNOWN_PENALTY;
-    set_starts(u);
     for (unsigned b = 0; b < 256; b++) {
         char word[8];
         snprintf(word, sizeof word, "<0x%02X>", b);
@@ -248,21 +232,6 @@ static inline void step_to(struct lane *l, const struct node *nodes, uint32_t no
     __builtin_prefetch(&nodes[l->next]);
 }
 
-/* At the node of the first character, or of its first byte. false: no word starts so. */
-static inline bool start_lane(const struct unigram *u, struct lane *l, const uint8_t *text, unsigned one, uint32_t c)
-{
-    l->size = 0;
-    if (c >= 0x10000) {
-        step_to(l, u->nodes, VOCABULARY_START, *text);
-        return true;
-    }
-    l->size = one - 1;
-    l->node = KNOWN;
-    l->next = u->starts[c];
-    __builtin_prefetch(&u->nodes[l->next]);
-    return l->next;
-}
-
 static inline void keep_match(struct lane *l, const struct node *n)
 {
     if (l->count == MATCHES) {
@@ -280,24 +249,21 @@ static unsigned look_up(const struct unigram *u, const uint8_t *text, size_t siz
     const struct node *nodes = u->nodes;
     const uint8_t *starts[LANES];
     unsigned active[LANES], count = 0;
-    unsigned left = 0;
-    for (size_t at = 0; at < size && count < LANES; count++) {
-        uint32_t c;
-        unsigned one = utf8_decode(text + at, text + size, &c);
+    for (size_t at = 0; at < size && count < LANES; at += character_size(text[at]), count++) {
         struct lane *l = &lanes[count];
-        l->count = 0;
+        l->count = l->size = 0;
         l->overflow = false;
         starts[count] = text + at;
-        if (start_lane(u, l, text + at, one, c))
-            active[left++] = count;
-        at += one;
+        active[count] = count;
+        step_to(l, nodes, VOCABULARY_START, text[at]);
     }
+    unsigned left = count;
     while (left) {
         for (unsigned i = 0; i < left;) {
             struct lane *l = &lanes[active[i]];
             const struct node *n = &nodes[l->next];
             const uint8_t *at = starts[active[i]] + ++l->size;
-            bool goes_on = n->parent == l->node || l->node == KNOWN;
+            bool goes_on = n->parent == l->node;
             if (goes_on && n->id >= 0)
                 keep_match(l, n);
             if (!goes_on || at == text + size) {
