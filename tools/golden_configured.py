@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tests/golden/nn_modernbert*.safetensors with PyTorch and transformers 5: tiny random models whose config.json, which is
+"""Makes tests/golden/nn_{modernbert,longformer}*.safetensors with PyTorch and transformers 5: tiny random models whose config.json, which is
 stored in the file's metadata, says more than sizes.
 
-    golden_configured.py OUT_FOLDER
+    golden_configured.py OUT_FOLDER [NAME...]
 
 Everything else is as golden_nn.py has it."""
 import json
@@ -26,10 +26,19 @@ CASES = {
     "modernbert_local": dict(SIZES, width=36, heads=3, inner=40, layers=2, dropout=True, steps=True,
                              more=dict(local_attention=2, mlp_bias=True)),
     "modernbert_one": dict(SIZES, width=16, heads=1, inner=20, layers=1, more=dict(norm_eps=1e-3)),
+    "longformer": dict(SIZES, pad=1, width=24, heads=3, inner=17, layers=3, labels=3, steps=True,
+                       more=dict(attention_window=[4, 64, 8])),
+    "longformer_one": dict(SIZES, pad=1, width=20, heads=5, inner=31, layers=1, more=dict(attention_window=[6], hidden_act="relu")),
 }
 
 
 def make_config(case):
+    if "attention_window" in case["more"]:
+        return transformers.LongformerConfig(
+            vocab_size=case["vocabulary"], hidden_size=case["width"], num_hidden_layers=case["layers"],
+            num_attention_heads=case["heads"], intermediate_size=case["inner"], max_position_embeddings=case["positions"],
+            type_vocab_size=1, num_labels=case["labels"], pad_token_id=case["pad"], sep_token_id=2, bos_token_id=0, eos_token_id=2,
+            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-12, **case["more"])
     return transformers.ModernBertConfig(
         vocab_size=case["vocabulary"], hidden_size=case["width"], num_hidden_layers=case["layers"],
         num_attention_heads=case["heads"], intermediate_size=case["inner"], max_position_embeddings=case["positions"],
@@ -50,13 +59,14 @@ def make_model(case, seed):
 
 def run_rows(model, rows):
     """Hidden states: the residual stream behind every layer but the last."""
-    hidden = [[] for _ in model.model.layers]
+    layers = model.longformer.encoder.layer if hasattr(model, "longformer") else model.model.layers
+    hidden = [[] for _ in layers]
     hooks = [layer.register_forward_hook(lambda module, args, out, to=to: to.append(out[0] if isinstance(out, tuple) else out))
-             for layer, to in zip(model.model.layers, hidden)]
+             for layer, to in zip(layers, hidden)]
     logits = torch.cat([model(input_ids=torch.tensor([r["ids"]])).logits for r in rows])
     for hook in hooks:
         hook.remove()
-    return logits, [torch.cat([x.reshape(-1, x.shape[-1]) for x in of]) for of in hidden[:-1]]
+    return logits, [torch.cat([x[0, :len(r["ids"])] for x, r in zip(of, rows)]) for of in hidden[:-1]]
 
 
 def metadata(**about):
@@ -75,6 +85,8 @@ golden_nn.probability = probability
 if __name__ == "__main__":
     torch.manual_seed(0)
     for i, (name, case) in enumerate(CASES.items()):
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         golden_nn.golden_tiny(sys.argv[1], name, case, 70 + i)
         if case.get("dropout"):
             golden_nn.golden_dropout(sys.argv[1], dict(case, dropping=True), 170 + i, name + "_dropout")

@@ -25,14 +25,13 @@ struct model_config {
     float initializer_range, initializer_cutoff;                  /* cutoff: in standard deviations; 0: none */
     bool attention_bias, feed_forward_bias, norm_bias, head_bias; /* where the family leaves it open */
     bool pools_mean;                                              /* of a row's tokens; else its first token */
-    uint32_t window;                                              /* tokens to either side that a local layer sees */
     float theta, local_theta;                                     /* of rotary positions, of global and local layers */
-    uint32_t local_layers[MODEL_LAYERS_MAX / 32];                 /* a bit each */
+    uint32_t windows[MODEL_LAYERS_MAX]; /* tokens to either side that a local layer sees; 0: a global layer */
 };
 
 static inline bool model_config_is_local(const struct model_config *c, uint32_t layer)
 {
-    return c->local_layers[layer / 32] >> layer % 32 & 1;
+    return c->windows[layer] > 0;
 }
 
 static inline uint32_t model_config_embedding_width(const struct model_config *c)

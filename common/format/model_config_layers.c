@@ -21,19 +21,14 @@ static int read_positive(double *ret, const struct json *j, const char *key, dou
     return 0;
 }
 
-static void set_local(struct model_config *c, uint32_t layer)
-{
-    c->local_layers[layer / 32] |= 1u << layer % 32;
-}
-
-static int read_layer_types(struct model_config *c, const struct json *types, const char *path, struct error *e)
+static int read_layer_types(struct model_config *c, const struct json *types, uint32_t window, const char *path, struct error *e)
 {
     if (json_type(types) != JSON_ARRAY || json_size(types) != c->layers)
         return error_set(e, ERROR_USAGE, "%s: layer_types must be an array of %u, one a layer", path, c->layers);
     for (uint32_t i = 0; i < c->layers; i++) {
         const char *name = json_string(json_at(types, i));
         if (name && !strcmp(name, "sliding_attention"))
-            set_local(c, i);
+            c->windows[i] = window;
         else if (!name || strcmp(name, "full_attention"))
             return error_set(e, ERROR_USAGE, "%s: layer_types[%u] is %s; supported are: full_attention, sliding_attention", path,
                              i, name ? name : json_type_name(json_type(json_at(types, i))));
@@ -51,16 +46,16 @@ static int read_pattern(struct model_config *c, const struct json *j, const char
     if (window != floor(window) || window < 2 || fmod(window, 2) != 0)
         return error_set(e, ERROR_USAGE, "%s: local_attention is %g; it must be an even number of tokens, 2 or more", path,
                          window);
-    c->window = (uint32_t)fmin(window / 2, 1 << 30);
+    uint32_t half = (uint32_t)fmin(window / 2, 1 << 30);
     if (types)
-        return read_layer_types(c, types, path, e);
+        return read_layer_types(c, types, half, path, e);
     if (read_positive(&every, j, "global_attn_every_n_layers", 3, path, e))
         return -1;
     if (every != floor(every))
         return error_set(e, ERROR_USAGE, "%s: global_attn_every_n_layers is %g, not a whole number", path, every);
     for (uint32_t i = 0; i < c->layers; i++)
         if (fmod(i, every) != 0)
-            set_local(c, i);
+            c->windows[i] = half;
     return 0;
 }
 
@@ -94,8 +89,33 @@ static int read_pooling(struct model_config *c, const struct json *j, const char
     return 0;
 }
 
+/* attention_window of Longformer: a number, or one a layer; both sides together. */
+static int read_windows(struct model_config *c, const struct json *j, const char *path, struct error *e)
+{
+    const struct json *all = get_value(j, "attention_window");
+    bool each = json_type(all) == JSON_ARRAY;
+    if (!all)
+        return error_set(e, ERROR_USAGE,
+                         "%s: there is no attention_window, which this model_type needs; get the model's config.json again",
+                         path);
+    if (each && json_size(all) != c->layers)
+        return error_set(e, ERROR_USAGE, "%s: attention_window must be a number or an array of %u, one a layer", path, c->layers);
+    for (uint32_t i = 0; i < c->layers; i++) {
+        const struct json *of = each ? json_at(all, i) : all;
+        double window = json_type(of) == JSON_NUMBER ? json_number(of) : 0;
+        if (!(window >= 2 && window <= 1e9) || fmod(window, 2) != 0)
+            return error_set(e, ERROR_USAGE,
+                             "%s: attention_window of layer %u is %g; it must be an even number of tokens, 2 or more", path, i,
+                             window);
+        c->windows[i] = (uint32_t)(window / 2);
+    }
+    return 0;
+}
+
 int model_config_read_layers(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
+    if (model_family_of(c)->global_first)
+        return read_windows(c, j, path, e);
     if (!model_family_of(c)->pre_norm)
         return 0;
     if (c->width / c->heads % 2)

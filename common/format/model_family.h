@@ -20,6 +20,9 @@ enum tensor_role {
     ROLE_QUERY,                /* the first of three adjacent ones: (3C,C) is one matrix, so are the biases */
     ROLE_KEY,
     ROLE_VALUE,
+    ROLE_GLOBAL_QUERY, /* of rows' first tokens where those see and are seen by all; keys and values follow as above */
+    ROLE_GLOBAL_KEY,
+    ROLE_GLOBAL_VALUE,
     ROLE_ATTENTION_OUTPUT,
     ROLE_ATTENTION_NORM,
     ROLE_INNER,
@@ -99,9 +102,10 @@ struct model_family {
     const struct tensor_row *head;              /* names in full */
     struct head_step steps[HEAD_STEPS];         /* up to HEAD_END */
     enum position_count positions;
-    bool pre_norm;               /* norms stand before attention and feed-forward, whose activation is gated; layers are local or
-                                  * global; pooling is the configuration's */
-    bool pair_types;             /* the second text of a pair has type 1 */
+    bool pre_norm;     /* norms stand before attention and feed-forward, whose activation is gated; layers are local or
+                        * global; pooling is the configuration's */
+    bool global_first; /* layers are local but for each row's first token, which has linear maps of its own (Longformer) */
+    bool pair_types;   /* the second text of a pair has type 1 */
     bool plain_attention_output; /* no dropout behind the attention's output map */
     const char *lora_targets[8]; /* default modules of an adapter: all linear maps of a layer */
 };

@@ -18,11 +18,22 @@ static struct vectors queries_of(const struct pass *s, const struct attention *w
     return w->last ? first_tokens(s) : all_tokens(s);
 }
 
+static bool is_global(const struct attention *w)
+{
+    return w->global.weight != PARAMETER_ABSENT;
+}
+
+/* What first tokens are queries of: in the last layer these are the only ones. */
+static struct linear of_first(const struct attention *w)
+{
+    return is_global(w) ? w->global : w->qkv;
+}
+
 /* The keys' and values' part of the one matrix. */
-static struct linear keys_values(const struct pass *s, const struct attention *w)
+static struct linear keys_values(const struct pass *s, struct linear qkv)
 {
     size_t C = s->c->width;
-    return (struct linear){w->qkv.weight + C * C, w->qkv.bias + C};
+    return (struct linear){qkv.weight + C * C, qkv.bias + C};
 }
 
 /* From the first tokens' x, which is kept. */
@@ -32,9 +43,29 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
-    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, w->qkv, ACTIVATION_NONE, b->B, C, C);
-    pass_linear(s, k->qkv, DEVICE_NOTHING, x, keys_values(s, w), ACTIVATION_NONE, b->T, C, 2 * C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, of_first(w), ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->qkv, DEVICE_NOTHING, x, keys_values(s, of_first(w)), ACTIVATION_NONE, b->T, C, 2 * C);
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
+}
+
+/* The window, and the first tokens of rows by maps of their own: they see all, and all see them by the local maps' keys and
+ * values (Beltagy et al., 2020, Longformer). */
+static void mix_local(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x,
+                      const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    size_t C = s->c->width, H = s->c->heads;
+    const struct attention_window window = {s->c->windows[w->layer], 1};
+    struct vectors first = first_tokens(s);
+    struct dropout of_global = probabilities_dropout(s, w, first);
+    pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
+    s->d->run->window_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &window, dropout, b->B, b->T, H, C / H);
+    s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, w->global, ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->global_kv, DEVICE_NOTHING, x, keys_values(s, w->global), ACTIVATION_NONE, b->T, C, 2 * C);
+    s->d->run->first_attention_forward(s->d, k->first_mixed, k->first_log_sum, k->first_q, k->global_kv, b->offsets, &of_global,
+                                       b->B, b->T, H, C / H);
+    s->d->run->replace_first_tokens(s->d, k->mixed, k->first_mixed, b->offsets, b->B, C);
 }
 
 void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x)
@@ -46,6 +77,8 @@ void attention_forward(const struct pass *s, const struct attention *w, const st
     if (w->last) {
         mix_first(s, w, k, x, &dropout);
         x = k->first_x;
+    } else if (is_global(w)) {
+        mix_local(s, w, k, x, &dropout);
     } else {
         pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
         s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &dropout, b->B, b->T, H, C / H);
@@ -54,6 +87,13 @@ void attention_forward(const struct pass *s, const struct attention *w, const st
     pass_linear(s, k->sum, DEVICE_NOTHING, k->mixed, w->output, ACTIVATION_NONE, of.N, C, C);
     s->d->run->normalize_forward(s->d, k->y, k->sum, k->statistics, x, k->sum, pass_value(s, w->norm.gamma),
                                  pass_value(s, w->norm.beta), s->c->epsilon, &dropout, of.N, C);
+}
+
+static void zero_gradient(const struct pass *s, size_t place, size_t count)
+{
+    device_memory at = pass_gradient(s, place);
+    if (at.address)
+        s->d->run->zero(s->d, at, count * sizeof(float));
 }
 
 /* dy: the residual's gradient of first tokens; it and that of the queries are spread over all tokens. */
@@ -65,10 +105,38 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                         dropout, b->B, b->T, H, C / H);
-    pass_linear_backward(s, dy, t->dz, k->first_x, w->qkv, true, b->B, C, C);
+    pass_linear_backward(s, dy, t->dz, k->first_x, of_first(w), true, b->B, C, C);
     if (dx.address)
         s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
-    pass_linear_backward(s, dx, t->wide, x, keys_values(s, w), true, b->T, C, 2 * C);
+    pass_linear_backward(s, dx, t->wide, x, keys_values(s, of_first(w)), true, b->T, C, 2 * C);
+    if (is_global(w)) { /* nothing goes through the local maps */
+        zero_gradient(s, w->qkv.weight, 3 * C * C);
+        zero_gradient(s, w->qkv.bias, 3 * C);
+    }
+}
+
+/* dmixed act (T,C): used as scratch. */
+static void mix_local_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
+                               const struct scratch *t, device_memory dx, device_memory dmixed, device_memory x,
+                               const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    size_t C = s->c->width, H = s->c->heads;
+    const struct attention_window window = {s->c->windows[w->layer], 1};
+    struct dropout of_global = probabilities_dropout(s, w, first_tokens(s));
+    s->d->run->first_tokens(s->d, t->d_first, dmixed, b->offsets, b->B, C);
+    s->d->run->replace_first_tokens(s->d, dmixed, DEVICE_NOTHING, b->offsets, b->B, C);
+    s->d->run->window_attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, &window, dropout, b->B,
+                                         b->T, H, C / H);
+    pass_linear_backward(s, dx, t->wide, x, w->qkv, true, b->T, C, 3 * C);
+    s->d->run->first_attention_backward(s->d, t->dz, t->wide, t->d_first, k->first_mixed, k->first_q, k->global_kv,
+                                        k->first_log_sum, b->offsets, &of_global, b->B, b->T, H, C / H);
+    if (dx.address)
+        s->d->run->first_tokens(s->d, t->d_first, dx, b->offsets, b->B, C);
+    pass_linear_backward(s, dx.address ? t->d_first : DEVICE_NOTHING, t->dz, k->first_x, w->global, true, b->B, C, C);
+    if (dx.address)
+        s->d->run->replace_first_tokens(s->d, dx, t->d_first, b->offsets, b->B, C);
+    pass_linear_backward(s, dx, t->wide, x, keys_values(s, w->global), true, b->T, C, 2 * C);
 }
 
 void attention_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k, const struct scratch *t,
@@ -85,6 +153,10 @@ void attention_backward(const struct pass *s, const struct attention *w, const s
     dropout = probabilities_dropout(s, w, of);
     if (w->last) {
         mix_first_backward(s, w, k, t, dx, dy, dmixed, x, &dropout);
+        return;
+    }
+    if (is_global(w)) {
+        mix_local_backward(s, w, k, t, dx, dmixed, x, &dropout);
         return;
     }
     s->d->run->attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, &dropout, b->B, b->T, H,

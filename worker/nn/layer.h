@@ -104,16 +104,19 @@ void embedding_backward(const struct pass *s, const struct embedding *w, const s
 
 struct attention {
     struct linear qkv, output;
+    struct linear global; /* q, k, v of rows' first tokens where those see all, and are seen by all; absent: attention is full */
     struct norm norm;
     uint32_t layer;
     bool last; /* behind it, only first tokens go on */
 };
 
 struct attention_saved {
-    device_memory qkv;                /* act (T,3C); of the last layer k and v, act (T,2C) */
-    device_memory mixed, log_sum;     /* act (N,C), f32 (H,N) */
-    device_memory first_x, first_q;   /* act (B,C); of the last layer */
-    device_memory sum, statistics, y; /* act (N,C), f32 (N,2), act (N,C) */
+    device_memory qkv;                        /* act (T,3C); of the last layer k and v, act (T,2C) */
+    device_memory mixed, log_sum;             /* act (N,C), f32 (H,N) */
+    device_memory first_x, first_q;           /* act (B,C); of the last layer, or where first tokens are global */
+    device_memory global_kv;                  /* act (T,2C); of layers other than the last where first tokens are global */
+    device_memory first_mixed, first_log_sum; /* act (B,C), f32 (H,B); likewise */
+    device_memory sum, statistics, y;         /* act (N,C), f32 (N,2), act (N,C) */
 };
 
 void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k,

@@ -90,7 +90,7 @@ static void lay_out_head(struct layout *l, struct head_saved *k, const struct mo
 /* Whether behind the last attention only the first token of each row matters. */
 static bool ends_at_first(const struct model_config *c)
 {
-    return !c->pools_mean && !model_config_is_local(c, c->layers - 1);
+    return !c->pools_mean && (model_family_of(c)->global_first || !model_config_is_local(c, c->layers - 1));
 }
 
 static struct layer_saved lay_out_layer(struct layout *l, const struct model_config *c, size_t T, size_t B, bool last)
@@ -100,7 +100,12 @@ static struct layer_saved lay_out_layer(struct layout *l, const struct model_con
     k.attention.qkv = take(l, (last ? 2 : 3) * C * T);
     k.attention.mixed = take(l, C * N);
     k.attention.log_sum = take_f32(l, c->heads * N);
-    if (last) {
+    if (!last && model_family_of(c)->global_first) {
+        k.attention.global_kv = take(l, 2 * C * T);
+        k.attention.first_mixed = take(l, C * B);
+        k.attention.first_log_sum = take_f32(l, c->heads * B);
+    }
+    if (last || model_family_of(c)->global_first) {
         k.attention.first_x = take(l, C * B);
         k.attention.first_q = take(l, C * B);
     }
@@ -219,7 +224,7 @@ static void lay_out_evaluation(struct layout *l, struct activations *a, const st
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = wide;
     a->embedding = (struct embedding_saved){E != C ? wide : x, sum, statistics, x};
-    struct layer_saved k = {{wide, mixed, log_sum, first_x, first_q, sum, statistics, mixed},
+    struct layer_saved k = {{wide, mixed, log_sum, first_x, first_q, wide, first_x, log_sum, sum, statistics, mixed},
                             {DEVICE_NOTHING, sum, statistics, x}};
     for (uint32_t i = 0; a->layers && i < c->layers; i++)
         a->layers[i] = k;
@@ -260,6 +265,7 @@ static void place_layer(struct layer *to, const struct parameters *p, uint32_t i
     int bucket = (int)i + 1;
     to->attention = (struct attention){.qkv = place_linear(p, bucket, ROLE_QUERY),
                                        .output = place_linear(p, bucket, ROLE_ATTENTION_OUTPUT),
+                                       .global = place_linear(p, bucket, ROLE_GLOBAL_QUERY),
                                        .norm = place_norm(p, bucket, ROLE_ATTENTION_NORM),
                                        .layer = i,
                                        .last = last};

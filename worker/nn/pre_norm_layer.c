@@ -33,7 +33,7 @@ static struct linear keys_values(const struct pass *s, const struct attention *w
 
 static struct attention_window window_of(const struct pass *s, const struct attention *w)
 {
-    return (struct attention_window){model_config_is_local(s->c, w->layer) ? s->c->window : 0, 0};
+    return (struct attention_window){s->c->windows[w->layer], 0};
 }
 
 /* The first `parts` of the C-wide parts of each token's vector, which is `stride` wide. */

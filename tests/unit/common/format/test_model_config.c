@@ -141,14 +141,14 @@ static void layers_are_local_or_global(void **state)
                                                      "\"local_rope_theta\":7,\"classifier_pooling\":\"mean\"}");
     for (uint32_t i = 0; i < 5; i++)
         assert_int_equal(model_config_is_local(&old, i), i % 2);
-    assert_true(old.epsilon == 1e-3f && old.window == 16 && old.theta == 5 && old.local_theta == 7 && old.pools_mean);
+    assert_true(old.epsilon == 1e-3f && old.windows[1] == 16 && old.theta == 5 && old.local_theta == 7 && old.pools_mean);
     struct model_config c = read_config(
         MODERNBERT ",\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\",\"full_attention\","
                    "\"sliding_attention\"],\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\",\"rope_theta\":3},"
                    "\"sliding_attention\":{\"rope_theta\":4}},\"norm_bias\":true}");
     for (uint32_t i = 0; i < 5; i++)
         assert_int_equal(model_config_is_local(&c, i), i == 0 || i == 4);
-    assert_true(c.window == 64 && c.theta == 3 && c.local_theta == 4 && !c.pools_mean && c.norm_bias && !c.attention_bias);
+    assert_true(c.windows[0] == 64 && c.theta == 3 && c.local_theta == 4 && !c.pools_mean && c.norm_bias && !c.attention_bias);
     c = read_config(MODERNBERT "}");
     assert_true(c.theta == 160000 && c.local_theta == 10000 && model_config_is_local(&c, 1) && !model_config_is_local(&c, 3));
 }
@@ -174,7 +174,7 @@ static void refuses_what_is_not_supported(void **state)
         const char *text, *words;
     } cases[] = {
         {"{\"model_type\":\"gpt2\"}",
-         "model_type is gpt2; supported are: bert, distilbert, roberta, xlm-roberta, camembert, electra, modernbert"},
+         "model_type is gpt2; supported are: bert, distilbert, roberta, xlm-roberta, camembert, electra, longformer, modernbert"},
         {"{\"model_type\":\"roberta\"}", "there is no num_hidden_layers, which this model_type needs"},
         {"{\"model_type\":\"distilbert\",\"n_layers\":2}", "there is no dim or hidden_size, which this model_type needs"},
         {"{\"model_type\":\"distilbert\",\"n_layers\":2,\"dim\":10,\"n_heads\":4,\"hidden_dim\":8,\"vocab_size\":9,"
@@ -221,6 +221,22 @@ static void refuses_what_is_not_supported(void **state)
          "size\":6,"
          "\"vocab_size\":9,\"max_position_embeddings\":7}",
          "rotary positions need an even number"},
+        {"{\"model_type\":\"longformer\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1}",
+         "there is no attention_window, which this model_type needs"},
+        {"{\"model_type\":\"longformer\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1,\"attention_window\":[4,4]}",
+         "attention_window must be a number or an array of 3, one a layer"},
+        {"{\"model_type\":\"longformer\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1,\"attention_window\":[4,7,4]}",
+         "attention_window of layer 1 is 7; it must be an even number of tokens, 2 or more"},
+        {"{\"model_type\":\"longformer\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1,\"attention_window\":0}",
+         "attention_window of layer 0 is 0; it must be an even number"},
         {"{\"model_type\":3}", "model_type is a number"},
         {"{\"architectures\":[\"GPT2Model\"]}", "the architecture is GPT2Model"},
         {"{\"model_type\":\"bert\",\"hidden_act\":\"swish\"}",

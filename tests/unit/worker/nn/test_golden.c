@@ -4,8 +4,9 @@
 #include "tests/unit/worker/nn/pack.h"
 
 static const char *const models[] = {
-    "gelu",    "gelu_new",     "relu",          "distilbert", "distilbert_relu", "roberta",          "xlm_roberta",
-    "electra", "electra_wide", "electra_equal", "modernbert", "modernbert_mean", "modernbert_local", "modernbert_one"};
+    "gelu",       "gelu_new",      "relu",          "distilbert", "distilbert_relu", "roberta",          "xlm_roberta",
+    "electra",    "electra_wide",  "electra_equal", "modernbert", "modernbert_mean", "modernbert_local", "modernbert_one",
+    "longformer", "longformer_one"};
 static const char *const dropped[] = {"dropout",
                                       "distilbert_dropout",
                                       "roberta_dropout",
