@@ -61,7 +61,7 @@ RIGHT = [
     {"train/schedule": "cosine", "train/label_smoothing": 0.1},
     {"train/loss": "focal", "train/focal_gamma": 0.5},
     {"sweep": {"schedule": ["linear", "constant"], "label_smoothing": [0, 0.1]}},
-    {"train/freeze": ["embeddings", "layers.0-5"], "train/layer_decay": 0.8},
+    {"train/freeze": ["embeddings", "layers.0-1"], "train/layer_decay": 0.8},
     {"sweep": None},
     {"cluster/metrics_port": 0},
     {"data/word_limits": {"a": 300}},
