@@ -23,7 +23,8 @@ static const struct {
     {"gelu_python", ACTIVATION_GELU}, {"gelu_pytorch_tanh", ACTIVATION_GELU_NEW}, {"gelu_fast", ACTIVATION_GELU_NEW}};
 
 /* Keys of the pretrained directory that would be wrong in a bundle: code or formats of other files, or said otherwise there. */
-static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task"};
+static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task",
+                                             "initializer_cutoff_factor" /* a whole one is no float to transformers 5 */};
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 #define LABEL_LIMIT 16384
