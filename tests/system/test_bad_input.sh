@@ -65,7 +65,7 @@ broken() { # CODE WORDS: `muster train` on the model directory as it is now
 truncate -s 20000 model/model.safetensors; broken 3 'model.safetensors'
 printf '\377\377\377\377\377\377\377\177' | dd of=model/model.safetensors conv=notrunc status=none; broken 3 'model.safetensors'
 rm model/model.safetensors; broken '[23]' 'model.safetensors.*pytorch_model.bin'
-sed -i 's/"model_type": "bert"/"model_type": "roberta"/' model/config.json; broken 2 'roberta'
+sed -i 's/"model_type": "bert"/"model_type": "t5"/' model/config.json; broken 2 'config.json: model_type is t5; supported are: bert, '
 sed -i 's/"gelu"/"swish"/' model/config.json; broken 2 'swish'
 sed -i '/^\[UNK\]$/d' model/vocab.txt; broken '[23]' '\[UNK\]'
 sed -i 's/"vocab_size": [0-9]*/"vocab_size": 50/' model/config.json

@@ -162,7 +162,7 @@ PY
 expect 2 'data.word_limits: "txt" is in neither' muster check many.json 'data.word_limits={"txt": 3}' out=other
 expect 2 'data.word_limits: expected an object of fields and whole numbers' muster check many.json 'data.word_limits={"text": 0}' out=other
 expect 0 'micro F1' muster evaluate flat/bundle flat.tsv --unseen
-expect -e 0 '400 rows' muster predict flat/bundle many.jsonl -o flat.predicted
+expect -e 0 '400 rows' muster predict flat/bundle many.jsonl -o flat.predicted.jsonl
 
 say "init"
 for file in rows.jsonl rows.csv many.jsonl flat.csv flat.jsonl; do

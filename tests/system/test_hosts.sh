@@ -28,7 +28,7 @@ printf 'n1,n2\n' >typo
 expect 2 'typo:1: "n1,n2" is not a host name' "${refused[@]}" cluster.hostfile=typo
 printf '# nobody\n' >typo
 expect 2 'typo: contains no host' "${refused[@]}" cluster.hostfile=typo
-expect 2 'absent: cannot be read|absent: ' "${refused[@]}" cluster.hostfile=absent
+expect 2 'cluster.hostfile: absent does not exist; give a file with a line "name slots=N" per host' "${refused[@]}" cluster.hostfile=absent
 expect 2 '1 group of 4 ranks need 4 slots, the hosts have 2; add hosts or slots, or lower' "${refused[@]}" cluster.ranks_per_group=4 train.micro_batch=2
 expect 2 '2 groups of 2 ranks need 4 slots' "${refused[@]}" cluster.groups=2
 expect 2 'outside of a SLURM allocation the launcher needs one' "${refused[@]}" cluster.hostfile=null

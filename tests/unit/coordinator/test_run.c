@@ -223,18 +223,62 @@ static void write_rows(const char *flip)
     fclose(f);
 }
 
+/* All that transformers' BertModel of the configuration in set_up has: columns 0 is a vector. */
+static const struct {
+    const char *name;
+    int64_t rows, columns;
+} encoder[] = {
+    {"embeddings.word_embeddings.weight", 7, 20},
+    {"embeddings.position_embeddings.weight", 32, 20},
+    {"embeddings.token_type_embeddings.weight", 2, 20},
+    {"embeddings.LayerNorm.weight", 20, 0},
+    {"embeddings.LayerNorm.bias", 20, 0},
+    {"encoder.layer.0.attention.self.query.weight", 20, 20},
+    {"encoder.layer.0.attention.self.query.bias", 20, 0},
+    {"encoder.layer.0.attention.self.key.weight", 20, 20},
+    {"encoder.layer.0.attention.self.key.bias", 20, 0},
+    {"encoder.layer.0.attention.self.value.weight", 20, 20},
+    {"encoder.layer.0.attention.self.value.bias", 20, 0},
+    {"encoder.layer.0.attention.output.dense.weight", 20, 20},
+    {"encoder.layer.0.attention.output.dense.bias", 20, 0},
+    {"encoder.layer.0.attention.output.LayerNorm.weight", 20, 0},
+    {"encoder.layer.0.attention.output.LayerNorm.bias", 20, 0},
+    {"encoder.layer.0.intermediate.dense.weight", 12, 20},
+    {"encoder.layer.0.intermediate.dense.bias", 12, 0},
+    {"encoder.layer.0.output.dense.weight", 20, 12},
+    {"encoder.layer.0.output.dense.bias", 20, 0},
+    {"encoder.layer.0.output.LayerNorm.weight", 20, 0},
+    {"encoder.layer.0.output.LayerNorm.bias", 20, 0},
+    {"pooler.dense.weight", 20, 20},
+    {"pooler.dense.bias", 20, 0},
+};
+
+#define ENCODER_TENSORS (sizeof encoder / sizeof *encoder)
+
+/* first: of each tensor's values; the others are 0. */
+static int write_model(float first, struct error *e)
+{
+    const float values[32 * 20] = {first};
+    struct tensor all[ENCODER_TENSORS];
+    for (size_t i = 0; i < ENCODER_TENSORS; i++) {
+        bool vector = encoder[i].columns == 0;
+        size_t count = (size_t)(encoder[i].rows * (vector ? 1 : encoder[i].columns));
+        assert_true(count <= sizeof values / sizeof *values);
+        all[i] = (struct tensor){.name = encoder[i].name,
+                                 .type = TENSOR_F32,
+                                 .dimensions = vector ? 1 : 2,
+                                 .shape = {encoder[i].rows, encoder[i].columns},
+                                 .count = count,
+                                 .data = values,
+                                 .size = count * sizeof *values};
+    }
+    return safetensors_write("model/model.safetensors", all, ENCODER_TENSORS, (const char *const[]){"format", "pt", NULL}, e);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     struct error e = {0};
-    float nothing[7 * 20] = {0};
-    struct tensor word = {.name = "embeddings.word_embeddings.weight",
-                          .type = TENSOR_F32,
-                          .dimensions = 2,
-                          .shape = {7, 20},
-                          .count = 7 * 20,
-                          .data = nothing,
-                          .size = sizeof nothing};
     strcpy(directory, "/tmp/test_run.XXXXXX");
     if (!mkdtemp(directory) || chdir(directory) != 0 || directory_create("model", &e) != 0)
         return -1;
@@ -254,7 +298,7 @@ static int set_up(void **state)
                " \"train\": {\"lr\": 1e-3, \"epochs\": 3, \"max_length\": 16},"
                " \"sweep\": {\"lr\": [1e-3, 2e-3], \"epochs\": [2, 3]}}");
     leased[0] = 0;
-    return safetensors_write("model/model.safetensors", &word, 1, (const char *const[]){"format", "pt", NULL}, &e);
+    return write_model(0, &e);
 }
 
 static int tear_down(void **state)
@@ -572,15 +616,7 @@ static void other_data_is_another_run(void **state)
     succeeds(STAGE_TRAIN, NULL);
     assert_string_equal(leased, "");
     /* So are other weights under the model's name. */
-    float ones[7 * 20] = {1};
-    struct tensor word = {.name = "embeddings.word_embeddings.weight",
-                          .type = TENSOR_F32,
-                          .dimensions = 2,
-                          .shape = {7, 20},
-                          .count = 7 * 20,
-                          .data = ones,
-                          .size = sizeof ones};
-    assert_int_equal(safetensors_write("model/model.safetensors", &word, 1, (const char *const[]){"format", "pt", NULL}, &e), 0);
+    assert_int_equal(write_model(1, &e), 0);
     assert_int_equal(run_with(STAGE_TRAIN, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_non_null(

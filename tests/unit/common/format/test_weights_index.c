@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DIRECTORY "test_weights_index"
+#define DIRECTORY "test_weights_index.tmp"
 #define INDEX DIRECTORY "/model.safetensors.index.json"
 #define FIRST DIRECTORY "/model-00001-of-00002.safetensors"
 #define SECOND DIRECTORY "/model-00002-of-00002.safetensors"
