@@ -12,6 +12,7 @@
 #include "common/base/stop.h"
 #include "common/base/version.h"
 #include "common/format/freeze.h"
+#include "common/format/lora.h"
 #include "common/format/model_config.h"
 #include "coordinator/bundle/evaluation.h"
 #include "coordinator/bundle/publish.h"
@@ -98,6 +99,11 @@ static int check_length(const struct run_place *place, struct error *e)
     int status = freeze_read(frozen, names, model.layers, e);
     free(names);
     free(frozen);
+    bool adapted[ROLE_COUNT];
+    char *targets = job_lora_targets(j);
+    if (status == 0 && (job_is_lora(j) || json_get(j->sweep, "method")))
+        status = lora_read_targets(adapted, targets, &model, e);
+    free(targets);
     return status;
 }
 

@@ -31,8 +31,12 @@ struct trial {
     uint64_t seed;
     double lr, weight_decay, clip, warmup; /* warmup: share of all steps */
     enum schedule_kind schedule;
-    double layer_decay;                  /* of the learning rate, train/optimizer.h; 0, 1: none */
-    char *freeze;                        /* format/freeze.h; NULL: nothing */
+    double layer_decay; /* of the learning rate, train/optimizer.h; 0, 1: none */
+    char *freeze;       /* format/freeze.h; NULL: nothing */
+    uint32_t lora_rank; /* 0: all weights are trained; the rest: format/lora.h */
+    double lora_alpha, lora_dropout;
+    bool lora_rslora, lora_freeze_head;
+    char *lora_targets;
     double label_smoothing, focal_gamma; /* device/loss.h; 0, 0: plain cross-entropy */
     double dropout;                      /* < 0: as the model's config says */
     uint32_t epochs, batch, micro_batch, max_length;

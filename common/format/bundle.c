@@ -120,12 +120,29 @@ static int write_known(const char *directory, const struct training_rows *known,
     return result;
 }
 
+static int write_adapter(const char *directory, const struct bundle_parts *parts, struct error *e)
+{
+    if (!parts->adapter)
+        return 0;
+    char *inside = path_join(directory, BUNDLE_ADAPTER), *weights = path_join(inside, "adapter_model.safetensors"),
+         *config = path_join(inside, "adapter_config.json");
+    int result = directory_create(inside, e) || file_copy(parts->adapter, weights, e) ||
+                         json_write(config, parts->adapter_config, e) || write_card(inside, parts->adapter_card, e) ||
+                         directory_sync(inside, e)
+                     ? -1
+                     : 0;
+    free(inside);
+    free(weights);
+    free(config);
+    return result;
+}
+
 static int fill(const char *directory, const struct bundle_parts *parts, struct error *e)
 {
     struct bundle *check;
     uint32_t max_length = (uint32_t)json_number(json_get(parts->inference, "max_length"));
     if (directory_create(directory, e) || write_config(directory, parts, e) || write_inference(directory, parts, e) ||
-        write_card(directory, parts->card, e) || write_known(directory, parts->known, e) ||
+        write_card(directory, parts->card, e) || write_known(directory, parts->known, e) || write_adapter(directory, parts, e) ||
         copy_weights(directory, parts->weights, e) || tokenizer_export(parts->tokenizer, directory, max_length, e) ||
         bundle_open(&check, directory, e))
         return -1;

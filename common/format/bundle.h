@@ -5,11 +5,12 @@
 #pragma once
 
 #include "common/format/inference_config.h"
-#include "common/format/training_rows.h"
 #include "common/format/model_config.h"
+#include "common/format/training_rows.h"
 #include "common/text/tokenizer.h"
 
 #define BUNDLE_WEIGHTS "model.safetensors"
+#define BUNDLE_ADAPTER "adapter"
 #define BUNDLE_INFERENCE "inference_config.json"
 
 /* What a bundle is made of; all borrowed. */
@@ -20,8 +21,11 @@ struct bundle_parts {
     const char *const *label_names;   /* (model->labels), all different */
     bool multi;
     const struct tokenizer *tokenizer;
-    const struct json *inference;   /* as inference_config.h says; id2label and label2id are put in here */
-    const char *card;               /* text of README.md */
+    const struct json *inference; /* as inference_config.h says; id2label and label2id are put in here */
+    const char *card;             /* text of README.md */
+    const char *adapter;          /* for PEFT, beside the weights: its safetensors; NULL: none */
+    const struct json *adapter_config;
+    const char *adapter_card;
     const struct training_rows *known; /* NULL: the bundle does not tell */
 };
 

@@ -8,6 +8,7 @@
 #include "common/base/sha256.h"
 #include "common/format/bundle.h"
 #include "common/format/zip.h"
+#include "coordinator/bundle/adapter.h"
 #include "coordinator/bundle/inference.h"
 #include "coordinator/bundle/model_card.h"
 #include "coordinator/events/event_log.h"
@@ -52,7 +53,19 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
                                  .inference = whole,
                                  .card = card,
                                  .known = known};
-    int status = bundle_write(path, &parts, e);
+    char *readme = NULL, *adapter = NULL;
+    struct json *config = NULL;
+    int status = adapter_is_published(s) ? adapter_describe(&config, &readme, s, e) : 0;
+    if (config) {
+        parts.adapter = adapter = path_join(t->directory, "adapter.safetensors");
+        parts.adapter_config = config;
+        parts.adapter_card = readme;
+    }
+    if (status == 0)
+        status = bundle_write(path, &parts, e);
+    json_destroy(&config);
+    free(readme);
+    free(adapter);
     training_rows_destroy(&known);
     free(card);
     json_destroy(&whole);
@@ -112,6 +125,8 @@ int publish(const struct bundle_source *s, bool *made, struct error *e)
     char hash[SHA256_HEX], *path = path_join(s->place->directory, "bundle"),
                            *zip = format_string("%s/%s.zip", s->place->directory, s->place->job->name);
     struct json *inference = inference_config(s);
+    if (adapter_is_published(s))
+        json_set_string(inference, "adapter", BUNDLE_ADAPTER);
     char *printed = json_print(inference, false), *text = format_string("%s%s", printed, s->comparison ? s->comparison : "");
     int status = 0;
     sha256_bytes(text, strlen(text), hash);

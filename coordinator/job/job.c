@@ -360,6 +360,33 @@ static bool sweeps_focal(const struct job *j)
     return false;
 }
 
+static bool sweeps_lora(const struct job *j)
+{
+    const struct json *methods = json_get(j->sweep, "method");
+    for (size_t i = 0; i < json_size(methods); i++)
+        if (strcmp(json_string(json_at(methods, i)), "lora") == 0)
+            return true;
+    return false;
+}
+
+static int check_lora(const struct job *j, struct error *e)
+{
+    static const char *const keys[] = {"lora_r", "lora_alpha", "lora_dropout"};
+    bool lora = job_is_lora(j) || sweeps_lora(j);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !lora; i++)
+        if (json_get(j->sweep, keys[i]))
+            return error_set(e, ERROR_USAGE, "sweep.%s has no effect on train.method \"full\"; set train.method \"lora\"",
+                             keys[i]);
+    if (!lora && j->train.lora_targets.count > 0)
+        return error_set(e, ERROR_USAGE, "train.lora_targets has no effect on train.method \"full\"; set train.method \"lora\"");
+    if (lora && j->train.freeze.count > 0)
+        return error_set(
+            e, ERROR_USAGE,
+            "train.freeze and train.method \"lora\" are mutually exclusive: with LoRA the whole base is frozen; remove "
+            "one");
+    return 0;
+}
+
 static int check_loss(const struct job *j, struct error *e)
 {
     bool swept = json_get(j->sweep, "focal_gamma") != NULL;
@@ -406,7 +433,8 @@ static int check_search(const struct job *j, struct error *e)
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
     if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
-        check_shares(j, e) != 0 || check_loss(j, e) != 0 || job_check_ranks(j, e) != 0 || check_search(j, e) != 0)
+        check_shares(j, e) != 0 || check_loss(j, e) != 0 || check_lora(j, e) != 0 || job_check_ranks(j, e) != 0 ||
+        check_search(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }

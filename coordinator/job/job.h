@@ -49,8 +49,13 @@ struct job {
     } split;
     struct {
         double lr, weight_decay, clip /* 0: none */, warmup, dropout /* < 0: model's */;
-        const char *schedule;                /* of schedule_names */
-        const char *loss;                    /* "cross_entropy", "focal" */
+        const char *schedule; /* of schedule_names */
+        const char *loss;     /* "cross_entropy", "focal" */
+        const char *method;   /* "full", "lora" */
+        uint32_t lora_r;
+        double lora_alpha, lora_dropout;
+        bool lora_rslora, lora_train_head;
+        struct text_fields lora_targets;     /* empty: all linear maps; format/lora.h */
         double layer_decay;                  /* 1: none */
         struct text_fields freeze;           /* format/freeze.h */
         double label_smoothing, focal_gamma; /* the latter of the focal loss alone */
@@ -83,6 +88,9 @@ struct job {
         enum per_class per_class; /* many labels a row: a threshold for each of them, or one for all */
         uint32_t min_positives;
     } tune;
+    struct {
+        const char *adapter; /* "merged", "both" */
+    } publish;
     struct {
         bool baseline; /* TF-IDF and logistic regression beside the transformer */
         double agreement;

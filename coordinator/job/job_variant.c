@@ -77,12 +77,27 @@ bool job_is_focal(const struct job *j)
     return strcmp(j->train.loss, "focal") == 0;
 }
 
-char *job_freeze(const struct job *j)
+static char *joined(const struct text_fields *list)
 {
     struct buffer b = {0};
-    for (size_t i = 0; i < j->train.freeze.count; i++)
-        buffer_printf(&b, "%s%s", i ? " " : "", j->train.freeze.names[i]);
+    for (size_t i = 0; i < list->count; i++)
+        buffer_printf(&b, "%s%s", i ? " " : "", list->names[i]);
     return b.data;
+}
+
+char *job_freeze(const struct job *j)
+{
+    return joined(&j->train.freeze);
+}
+
+char *job_lora_targets(const struct job *j)
+{
+    return joined(&j->train.lora_targets);
+}
+
+bool job_is_lora(const struct job *j)
+{
+    return strcmp(j->train.method, "lora") == 0;
 }
 
 char *job_training_summary(const struct job *j)
@@ -96,7 +111,12 @@ char *job_training_summary(const struct job *j)
         buffer_printf(&b, "; focal loss (gamma %g)", j->train.focal_gamma);
     if (j->train.label_smoothing > 0)
         buffer_printf(&b, "%s label smoothing %g", job_is_focal(j) ? "," : ";", j->train.label_smoothing);
-    char *frozen = job_freeze(j);
+    char *frozen = job_freeze(j), *targets = job_lora_targets(j);
+    if (job_is_lora(j))
+        buffer_printf(&b, "; LoRA r %u, alpha %g%s, dropout %g, on %s%s", j->train.lora_r, j->train.lora_alpha,
+                      j->train.lora_rslora ? " (rslora)" : "", j->train.lora_dropout, targets ? targets : "all linear maps",
+                      j->train.lora_train_head ? ", and the head" : "");
+    free(targets);
     if (j->train.layer_decay < 1)
         buffer_printf(&b, "; layer decay %g", j->train.layer_decay);
     if (frozen)

@@ -9,8 +9,10 @@
 int job_variant(struct job *ret, const struct job *j, const struct json *values, struct error *e);
 /* The train keys and values of j, as job_data_options has those of data. Caller destroys. */
 struct json *job_train_options(const struct job *j);
-char *job_freeze(const struct job *j);  /* train.freeze, separated by blanks; NULL: nothing. Caller frees */
-bool job_is_focal(const struct job *j); /* train.loss */
+char *job_freeze(const struct job *j);       /* train.freeze, separated by blanks; NULL: nothing. Caller frees */
+bool job_is_lora(const struct job *j);       /* train.method */
+char *job_lora_targets(const struct job *j); /* as job_freeze; NULL: all */
+bool job_is_focal(const struct job *j);      /* train.loss */
 /* "learning rate 2e-05 (cosine, warmup 0.1), batch 8, weight decay 0.01, f32; focal loss (gamma 2), label smoothing 0.1". Caller
  * frees. */
 char *job_training_summary(const struct job *j);

@@ -179,6 +179,21 @@ int trials_prepare(struct trials *trials, const struct run_place *place, const s
 
 /* ---- leases ---- */
 
+/* What of the model is trained; a score needs its weights alone. */
+static void add_tuning(struct trial *t, const struct job *j)
+{
+    t->layer_decay = j->train.layer_decay;
+    t->freeze = job_freeze(j);
+    if (!job_is_lora(j))
+        return;
+    t->lora_rank = j->train.lora_r;
+    t->lora_alpha = j->train.lora_alpha;
+    t->lora_dropout = j->train.lora_dropout;
+    t->lora_rslora = j->train.lora_rslora;
+    t->lora_freeze_head = !j->train.lora_train_head;
+    t->lora_targets = job_lora_targets(j);
+}
+
 void trials_lease(struct trial *ret, const struct run_place *place, const struct run_data *data, const struct trial_run *t,
                   bool score)
 {
@@ -202,8 +217,6 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .clip = j->train.clip,
                           .warmup = j->train.warmup,
                           .schedule = schedule_kind_find(j->train.schedule),
-                          .layer_decay = j->train.layer_decay,
-                          .freeze = score ? NULL : job_freeze(j),
                           .label_smoothing = j->train.label_smoothing,
                           .focal_gamma = job_is_focal(j) ? j->train.focal_gamma : 0,
                           .dropout = j->train.dropout,
@@ -214,6 +227,8 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .resume = !score,
                           .checkpoint_steps = j->train.checkpoint_steps,
                           .checkpoint_minutes = j->train.checkpoint_minutes};
+    if (!score)
+        add_tuning(ret, j);
     ret->weights_by_class = allocate(data->labels, sizeof(double));
     memcpy(ret->weights_by_class, t->class_weights, data->labels * sizeof(double));
     if (!score && data->head.rows) {

@@ -42,8 +42,20 @@ static void cpu_classifier_backward(struct device *d, device_memory dx, device_m
                                     device_memory dlogits, device_memory x, device_memory w, size_t B, size_t C, size_t L)
 {
     const struct kernels *k = cpu_of(d)->kernels;
-    k->classifier_weight(host_f32(dw), host_f32(dbias), host_f32(dlogits), host_pointer(x), B, C, L);
+    if (dw.address)
+        k->classifier_weight(host_f32(dw), host_f32(dbias), host_f32(dlogits), host_pointer(x), B, C, L);
     k->classifier_input(host_pointer(dx), host_f32(dlogits), host_f32(w), B, C, L);
+}
+
+static void cpu_scale_columns(struct device *d, device_memory y, size_t y_stride, device_memory x, size_t x_stride, float scale,
+                              int add, size_t N, size_t O)
+{
+    const struct kernels *k = cpu_of(d)->kernels;
+    size_t element = precision_bytes(d->precision);
+#pragma omp parallel for num_threads(d->threads) schedule(static) if (N > 64)
+    for (size_t n = 0; n < N; n++)
+        k->store_scaled((char *)host_pointer(y) + n * y_stride * element, (const char *)host_pointer(x) + n * x_stride * element,
+                        scale, add, O);
 }
 
 /* What is small or only copies is the reference's. */
@@ -86,6 +98,7 @@ static const struct device_operations operations = {
     .classifier_backward = cpu_classifier_backward,
     .cross_entropy = reference_cross_entropy,
     .binary_cross_entropy = reference_binary_cross_entropy,
+    .scale_columns = cpu_scale_columns,
     .add = cpu_add,
     .sum_of_squares = cpu_sum_of_squares,
     .adamw = cpu_adamw,

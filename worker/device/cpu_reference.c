@@ -273,6 +273,7 @@ static const struct device_operations operations = {
     .classifier_backward = reference_classifier_backward,
     .cross_entropy = reference_cross_entropy,
     .binary_cross_entropy = reference_binary_cross_entropy,
+    .scale_columns = reference_scale_columns,
     .add = reference_add,
     .sum_of_squares = reference_sum_of_squares,
     .adamw = reference_adamw,

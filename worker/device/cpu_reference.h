@@ -80,6 +80,8 @@ void reference_binary_cross_entropy(struct device *d, device_memory loss, device
                                     device_memory targets, device_memory positive_weights, const struct loss_shape *shape,
                                     size_t B, size_t L);
 
+void reference_scale_columns(struct device *d, device_memory y, size_t y_stride, device_memory x, size_t x_stride, float scale,
+                             int add, size_t N, size_t O);
 void reference_add(struct device *d, device_memory y, device_memory x, size_t n);
 double reference_sum_of_squares(struct device *d, device_memory x, size_t n);
 void reference_adamw(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,

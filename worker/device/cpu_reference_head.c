@@ -72,7 +72,7 @@ void reference_classifier_backward(struct device *d, device_memory dx, device_me
                                    device_memory dlogits, device_memory x, device_memory w, size_t B, size_t C, size_t L)
 {
     const float *g = host_f32(dlogits);
-    for (size_t l = 0; l < L; l++) {
+    for (size_t l = 0; dw.address && l < L; l++) {
         double sum = 0;
         for (size_t b = 0; b < B; b++)
             sum += g[b * L + l];
@@ -140,6 +140,16 @@ void reference_binary_cross_entropy(struct device *d, device_memory loss, device
         }
         host_f32(loss)[b] = (float)sum;
     }
+}
+
+void reference_scale_columns(struct device *d, device_memory y, size_t y_stride, device_memory x, size_t x_stride, float scale,
+                             int add, size_t N, size_t O)
+{
+    for (size_t n = 0; n < N; n++)
+        for (size_t o = 0; o < O; o++) {
+            float scaled = scale * act_get(d, x, n * x_stride + o);
+            act_put(d, y, n * y_stride + o, add ? act_get(d, y, n * y_stride + o) + scaled : scaled);
+        }
 }
 
 void reference_add(struct device *d, device_memory y, device_memory x, size_t n)

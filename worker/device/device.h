@@ -185,9 +185,14 @@ struct device_operations {
     void (*dropout_apply)(struct device *d, device_memory y /* act (N,C) =, may be x */, device_memory x,
                           const struct dropout *dropout, size_t N, size_t C); /* forward and backward alike */
 
+    /* Columns of a wider matrix: y = or += scale x; rows of y and x are y_stride and x_stride elements apart. */
+    void (*scale_columns)(struct device *d, device_memory y /* act (N,O) */, size_t y_stride, device_memory x /* act (N,O) */,
+                          size_t x_stride, float scale, int add, size_t N, size_t O);
+
     /* The classifier: small, and in f32 whatever the activations are, so that probabilities do not tie. */
     void (*classifier_forward)(struct device *d, device_memory logits /* f32 (B,L) = */, device_memory x /* act (B,C) */,
                                device_memory w /* f32 (L,C) */, device_memory bias, size_t B, size_t C, size_t L);
+    /* dw and dbias may be DEVICE_NOTHING, both. */
     void (*classifier_backward)(struct device *d, device_memory dx /* act (B,C) = */, device_memory dw /* f32 (L,C) = */,
                                 device_memory dbias, device_memory dlogits /* f32 (B,L) */, device_memory x, device_memory w,
                                 size_t B, size_t C, size_t L);

@@ -202,6 +202,8 @@ GUARD(classifier_forward, (struct device *d, device_memory logits, device_memory
       B, size_t C, size_t L), logits, x, w, bias, B, C, L)
 GUARD(classifier_backward, (struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dlogits,
       device_memory x, device_memory w, size_t B, size_t C, size_t L), dx, dw, dbias, dlogits, x, w, B, C, L)
+GUARD(scale_columns, (struct device *d, device_memory y, size_t y_stride, device_memory x, size_t x_stride, float scale, int add,
+      size_t N, size_t O), y, y_stride, x, x_stride, scale, add, N, O)
 GUARD(cross_entropy, (struct device *d, device_memory loss, device_memory dlogits, device_memory logits, device_memory classes,
       device_memory weights, const struct loss_shape *shape, size_t B, size_t L), loss, dlogits, logits, classes, weights, shape,
       B, L)
@@ -261,6 +263,7 @@ static const struct device_operations operations = {
     .dropout_apply = guarded_dropout_apply,
     .classifier_forward = guarded_classifier_forward,
     .classifier_backward = guarded_classifier_backward,
+    .scale_columns = guarded_scale_columns,
     .cross_entropy = guarded_cross_entropy,
     .binary_cross_entropy = guarded_binary_cross_entropy,
     .add = guarded_add,

@@ -33,7 +33,16 @@ static struct linear of_first(const struct attention *w)
 static struct linear keys_values(const struct pass *s, struct linear qkv)
 {
     size_t C = s->c->width;
-    return (struct linear){qkv.weight + C * C, qkv.bias + C};
+    return (struct linear){.weight = qkv.weight + C * C,
+                           .bias = qkv.bias + C,
+                           .adapters = {qkv.adapters[1], qkv.adapters[2]},
+                           .slices = qkv.slices ? 2 : 0};
+}
+
+static struct linear queries(struct linear qkv)
+{
+    return (struct linear){
+        .weight = qkv.weight, .bias = qkv.bias, .adapters = {qkv.adapters[0]}, .slices = qkv.slices ? 1 : 0};
 }
 
 /* From the first tokens' x, which is kept. */
@@ -43,7 +52,7 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
-    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, of_first(w), ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, queries(of_first(w)), ACTIVATION_NONE, b->B, C, C);
     pass_linear(s, k->qkv, DEVICE_NOTHING, x, keys_values(s, of_first(w)), ACTIVATION_NONE, b->T, C, 2 * C);
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
@@ -105,7 +114,7 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                         dropout, b->B, b->T, H, C / H);
-    pass_linear_backward(s, dy, t->dz, k->first_x, of_first(w), true, b->B, C, C);
+    pass_linear_backward(s, dy, t->dz, k->first_x, queries(of_first(w)), true, b->B, C, C);
     if (dx.address)
         s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
     pass_linear_backward(s, dx, t->wide, x, keys_values(s, of_first(w)), true, b->T, C, 2 * C);

@@ -6,12 +6,24 @@
 #include "worker/nn/model.h"
 
 /* Places in the arenas, in elements; PARAMETER_ABSENT: the family has none. */
+struct adapter {
+    size_t a, b;   /* (r,K), (O,r) */
+    uint32_t site; /* of its dropout */
+};
+
 struct linear {
     size_t weight, bias;
+    struct adapter adapters[3]; /* of equal slices of its outputs; a PARAMETER_ABSENT: none */
+    size_t slices;              /* 0: no adapters at all */
 };
 
 struct norm {
     size_t gamma, beta;
+};
+
+/* Scratch of adapters; DEVICE_NOTHING where there are none. x and dx act (T,max(C,F)), t likewise, u and du act (T,r). */
+struct lora_scratch {
+    device_memory x, u, t, du, dx;
 };
 
 /* What a forward or backward works on. */
@@ -23,6 +35,7 @@ struct pass {
     struct model_dropout dropout;
     bool training; /* save what backward needs */
     device_memory value, shadow, gradient;
+    struct lora_scratch lora;
     const struct model_watcher *watcher; /* of the backward under way, or NULL */
 };
 
@@ -62,11 +75,20 @@ static inline device_memory pass_weight(const struct pass *s, size_t place) /* a
     return device_at(s->shadow, place * precision_bytes(s->d->precision));
 }
 
+void adapted_forward(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
+                     enum activation activation, size_t N, size_t K, size_t O);
+/* Of the adapters alone; dx += unless it is DEVICE_NOTHING. */
+void adapted_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x, struct linear w, size_t N,
+                      size_t K, size_t O);
+
 /* y (N,O) = activation(pre), pre = x (N,K) w^T + bias. */
 static inline void pass_linear(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
                                enum activation activation, size_t N, size_t K, size_t O)
 {
-    s->d->run->linear_forward(s->d, y, pre, x, pass_weight(s, w.weight), pass_value(s, w.bias), activation, N, K, O);
+    if (w.slices)
+        adapted_forward(s, y, pre, x, w, activation, N, K, O);
+    else
+        s->d->run->linear_forward(s->d, y, pre, x, pass_weight(s, w.weight), pass_value(s, w.bias), activation, N, K, O);
 }
 
 static inline void pass_linear_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x,
@@ -74,6 +96,8 @@ static inline void pass_linear_backward(const struct pass *s, device_memory dx, 
 {
     s->d->run->linear_backward(s->d, dx, pass_gradient(s, w.weight), pass_gradient(s, w.bias), dy, x, pass_weight(s, w.weight),
                                add_dx, N, K, O);
+    if (w.slices)
+        adapted_backward(s, dx, dy, x, w, N, K, O);
     if (s->watcher)
         s->watcher->between(s->watcher->context);
 }

@@ -30,6 +30,7 @@ struct activations {
     struct final_saved final; /* these two of a family with pre-norm */
     device_memory z;          /* act (T,C): what is to be added to the residual stream */
     device_memory dy;         /* act (T,C) */
+    struct lora_scratch lora;
 };
 
 struct model {
@@ -195,6 +196,23 @@ static void lay_out_pre_norm_evaluation(struct layout *l, struct activations *a,
     a->final = (struct final_saved){ends_at_first(c) ? first_h : h, statistics, x, ends_at_first(c) ? x : first_x};
 }
 
+/* rank 0: no adapters. */
+static struct lora_scratch lay_out_lora(struct layout *l, const struct model_config *c, size_t T, uint32_t rank, bool training)
+{
+    struct lora_scratch k = {0};
+    size_t widest = larger(c->width, c->inner);
+    if (rank == 0)
+        return k;
+    k.u = take(l, rank * T);
+    k.t = take(l, widest * T);
+    if (training) {
+        k.x = take(l, widest * T);
+        k.du = take(l, rank * T);
+        k.dx = take(l, widest * T);
+    }
+    return k;
+}
+
 static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
 {
     size_t C = c->width, E = model_config_embedding_width(c), inner = c->inner * (c->layers > 1 ? T : B);
@@ -236,11 +254,14 @@ static size_t lay_out(struct activations *training, struct activations *evaluati
 {
     bool pre_norm = model_family_of(c)->pre_norm;
     struct layout kept = {base, 0, precision_bytes(precision)}, passing = kept;
-    if (limits->training)
+    size_t tokens = larger(limits->max_tokens, limits->evaluation_tokens);
+    if (limits->training) {
         (pre_norm ? lay_out_pre_norm_training : lay_out_training)(&kept, training, c, limits->max_tokens, limits->max_rows);
-    (pre_norm ? lay_out_pre_norm_evaluation : lay_out_evaluation)(&passing, evaluation, c,
-                                                                  larger(limits->max_tokens, limits->evaluation_tokens),
+        training->lora = lay_out_lora(&kept, c, limits->max_tokens, limits->lora_rank, true);
+    }
+    (pre_norm ? lay_out_pre_norm_evaluation : lay_out_evaluation)(&passing, evaluation, c, tokens,
                                                                   larger(limits->max_rows, limits->evaluation_rows));
+    evaluation->lora = lay_out_lora(&passing, c, tokens, limits->lora_rank, false);
     return larger(kept.used, passing.used);
 }
 
@@ -252,7 +273,24 @@ size_t model_bytes(const struct model_config *c, const struct model_limits *limi
 
 static struct linear place_linear(const struct parameters *p, int bucket, enum tensor_role role)
 {
-    return (struct linear){parameters_place(p, bucket, role, false), parameters_place(p, bucket, role, true)};
+    return (struct linear){.weight = parameters_place(p, bucket, role, false), .bias = parameters_place(p, bucket, role, true)};
+}
+
+#define LORA_SITES 0x8000u /* above the sites of layers */
+
+static struct linear place_adapted(const struct parameters *p, uint32_t layer, enum tensor_role role, size_t slices)
+{
+    struct linear ret = place_linear(p, (int)layer + 1, role);
+    for (size_t i = 0; i < slices; i++) {
+        enum tensor_role of = role + (enum tensor_role)i;
+        struct adapter *a = &ret.adapters[i];
+        a->a = parameters_adapter(p, (int)layer + 1, of, ADAPTER_A);
+        a->b = parameters_adapter(p, (int)layer + 1, of, ADAPTER_B);
+        a->site = LORA_SITES + layer * 8 + (uint32_t)(of - ROLE_QUERY);
+        if (a->a != PARAMETER_ABSENT)
+            ret.slices = slices;
+    }
+    return ret;
 }
 
 static struct norm place_norm(const struct parameters *p, int bucket, enum tensor_role role)
@@ -263,14 +301,14 @@ static struct norm place_norm(const struct parameters *p, int bucket, enum tenso
 static void place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last)
 {
     int bucket = (int)i + 1;
-    to->attention = (struct attention){.qkv = place_linear(p, bucket, ROLE_QUERY),
-                                       .output = place_linear(p, bucket, ROLE_ATTENTION_OUTPUT),
+    to->attention = (struct attention){.qkv = place_adapted(p, i, ROLE_QUERY, 3),
+                                       .output = place_adapted(p, i, ROLE_ATTENTION_OUTPUT, 1),
                                        .global = place_linear(p, bucket, ROLE_GLOBAL_QUERY),
                                        .norm = place_norm(p, bucket, ROLE_ATTENTION_NORM),
                                        .layer = i,
                                        .last = last};
-    to->feed_forward = (struct feed_forward){.inner = place_linear(p, bucket, ROLE_INNER),
-                                             .output = place_linear(p, bucket, ROLE_OUTPUT),
+    to->feed_forward = (struct feed_forward){.inner = place_adapted(p, i, ROLE_INNER, 1),
+                                             .output = place_adapted(p, i, ROLE_OUTPUT, 1),
                                              .norm = place_norm(p, bucket, ROLE_OUTPUT_NORM),
                                              .layer = i};
 }
@@ -399,6 +437,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
                             .value = parameters_value(m->p),
                             .shadow = parameters_shadow(m->p)};
     const struct activations *a = activations_of(m);
+    m->pass.lora = a->lora;
     trace_begin("forward", -1);
     trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);

@@ -9,7 +9,7 @@
  *
  * Dropout sites (philox.h): layer * 4 + one of the first three below; the fourth of layer 0 is that of the embeddings, the fourth
  * of layer 1 (also where there is no such layer) that of the pooled vectors, at position 0 of their row; the fourth of layer 2
- * that of an earlier dropout in the head. */
+ * that of an earlier dropout in the head; of the adapter of a layer's linear map 0x8000 + layer * 8 + its place in the layer. */
 #pragma once
 
 #include "worker/nn/packed.h"
@@ -30,6 +30,7 @@ struct model_limits {
     size_t max_tokens, max_rows;               /* of one packed batch */
     bool training;                             /* false: no activations kept, backward not allowed */
     size_t evaluation_tokens, evaluation_rows; /* of one batch with U = 0, where more than the above; 0: the above */
+    uint32_t lora_rank;                        /* of the parameters' adapters; 0: none */
 };
 
 /* `p` is borrowed and must outlive the model. */

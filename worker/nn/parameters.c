@@ -4,6 +4,7 @@
 
 #include "common/base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,9 @@
 
 struct parameters {
     struct device *d;
-    struct parameter *items; /* words last */
-    size_t count, dense;
+    struct parameter *items; /* words last, adapters behind them */
+    size_t count, base, dense;
+    struct lora lora;
     size_t gradients, *starts; /* elements before the words in a gradient arena; (buckets + 1): where its buckets begin */
     struct model_config c;
     device_memory value, shadow, first_moment, second_moment, seen;
@@ -22,6 +24,44 @@ struct parameters {
 static size_t aligned(size_t n)
 {
     return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static size_t count_adapters(const struct parameter *base, size_t count, const struct lora *l)
+{
+    size_t ret = 0;
+    for (size_t i = 0; l->rank > 0 && i < count; i++)
+        ret += base[i].bucket > 0 && !base[i].is_bias && base[i].dimensions == 2 && l->adapted[base[i].role] ? 2 : 0;
+    return ret;
+}
+
+static struct parameter adapter_of(const struct parameter *base, const struct lora *l, enum adapter_part part, size_t at)
+{
+    bool a = part == ADAPTER_A;
+    size_t rows = a ? l->rank : base->shape[0], columns = a ? base->shape[1] : l->rank;
+    struct parameter p = {.dimensions = 2,
+                          .shape = {rows, columns},
+                          .offset = at,
+                          .count = rows * columns,
+                          .bucket = base->bucket,
+                          .role = base->role,
+                          .adapter = part,
+                          .decays = true};
+    int name = (int)(strlen(base->name) - strlen(".weight"));
+    snprintf(p.name, sizeof p.name, LORA_PREFIX "%.*s.lora_%s.weight", name, base->name, a ? "A" : "B");
+    return p;
+}
+
+/* Behind the `count` rows of the model; moves the words behind the adapters in the arena. */
+static void place_adapters(struct parameter *items, size_t count, const struct lora *l)
+{
+    struct parameter *words = &items[count - 1], *to = items + count;
+    size_t at = words->offset;
+    for (size_t i = 0; l->rank > 0 && i < count; i++)
+        for (int part = ADAPTER_A; part <= ADAPTER_B && count_adapters(&items[i], 1, l); part++) {
+            *to = adapter_of(&items[i], l, (enum adapter_part)part, at);
+            at = aligned(at + to++->count);
+        }
+    words->offset = at;
 }
 
 /* Fills the table (count); returns the number of elements before the words. Each bucket ends aligned. */
@@ -52,6 +92,8 @@ static size_t place_all(struct parameter *items, size_t count, const struct mode
 static bool is_frozen(const struct tuning *t, const struct parameter *p, const struct model_config *c)
 {
     int bucket = p->is_words ? 0 : p->bucket;
+    if (t->lora.rank > 0)
+        return !p->adapter && !(t->lora.train_head && bucket == (int)c->layers + 1);
     return t->frozen && bucket <= (int)c->layers + 1 && t->frozen[bucket];
 }
 
@@ -68,7 +110,7 @@ static size_t place_gradients(struct parameter *items, size_t count, const struc
             struct parameter *p = &items[i];
             if (p->bucket != bucket)
                 continue;
-            bool adjacent = i && items[i - 1].offset + items[i - 1].count == p->offset;
+            bool adjacent = i && !p->adapter && items[i - 1].offset + items[i - 1].count == p->offset;
             at = adjacent ? at : aligned(at);
             p->gradient = is_frozen(t, p, c) ? PARAMETER_ABSENT : at;
             at += p->gradient == PARAMETER_ABSENT || p->is_words ? 0 : p->count;
@@ -77,12 +119,23 @@ static size_t place_gradients(struct parameter *items, size_t count, const struc
     return at;
 }
 
+/* The model's rows (base), the words last, and then those of adapters: (count). Caller frees. */
+static struct parameter *table_of(const struct model_config *c, const struct tuning *t, size_t *base, size_t *count)
+{
+    *base = model_tensors(NULL, c);
+    struct parameter *items = allocate(3 * *base, sizeof *items);
+    place_all(items, *base, c);
+    place_adapters(items, *base, &t->lora);
+    *count = *base + count_adapters(items, *base, &t->lora);
+    return items;
+}
+
 /* Elements before the words of a model that is not made yet. */
 static size_t count_dense(const struct model_config *c, const struct tuning *t, size_t *gradients)
 {
-    size_t count = model_tensors(NULL, c);
-    struct parameter *items = allocate(count, sizeof *items);
-    size_t dense = place_all(items, count, c);
+    size_t base, count;
+    struct parameter *items = table_of(c, t, &base, &count);
+    size_t dense = items[base - 1].offset;
     *gradients = place_gradients(items, count, c, t, NULL);
     free(items);
     return dense;
@@ -93,7 +146,7 @@ size_t parameters_bytes_tuned(const struct model_config *c, const struct tuning 
 {
     size_t trained, dense = count_dense(c, t, &trained), E = model_config_embedding_width(c), words = c->vocabulary * E;
     size_t ret = (dense + words) * sizeof(float) + (precision == PRECISION_F32 ? 0 : dense * precision_bytes(precision));
-    bool frozen = t->frozen && t->frozen[0];
+    bool frozen = t->lora.rank > 0 || (t->frozen && t->frozen[0]);
     if (gradients > 0)
         ret += 2 * (trained + (frozen ? 0 : words)) * sizeof(float) + (frozen ? 0 : c->vocabulary) +
                gradients * (trained + (frozen ? 0 : max_words * E)) * sizeof(float);
@@ -138,9 +191,9 @@ static int create(struct parameters **ret, struct device *d, const struct model_
     struct parameters *p = allocate(1, sizeof *p);
     p->d = d;
     p->c = *c;
-    p->count = model_tensors(NULL, c);
-    p->items = allocate(p->count, sizeof *p->items);
-    p->dense = place_all(p->items, p->count, c);
+    p->lora = t->lora;
+    p->items = table_of(c, t, &p->base, &p->count);
+    p->dense = p->items[p->base - 1].offset;
     p->starts = allocate((size_t)c->layers + 3, sizeof *p->starts);
     p->gradients = place_gradients(p->items, p->count, c, t, p->starts);
     if (arenas_create(p, training, e) < 0 || d->run->finish(d, e) < 0) {
@@ -211,15 +264,33 @@ size_t parameters_place(const struct parameters *p, int bucket, enum tensor_role
 {
     for (size_t i = 0; i < p->count; i++) {
         const struct parameter *of = &p->items[i];
-        if (of->role == role && of->is_bias == is_bias && (of->bucket == bucket || of->is_words))
+        if (of->role == role && of->is_bias == is_bias && !of->adapter && (of->bucket == bucket || of->is_words))
             return of->offset;
     }
     return PARAMETER_ABSENT;
 }
 
+size_t parameters_adapter(const struct parameters *p, int bucket, enum tensor_role role, enum adapter_part part)
+{
+    for (size_t i = p->base; i < p->count; i++)
+        if (p->items[i].bucket == bucket && p->items[i].role == role && p->items[i].adapter == part)
+            return p->items[i].offset;
+    return PARAMETER_ABSENT;
+}
+
+const struct lora *parameters_lora(const struct parameters *p)
+{
+    return &p->lora;
+}
+
+size_t parameters_base(const struct parameters *p)
+{
+    return p->base;
+}
+
 const struct parameter *parameters_words(const struct parameters *p)
 {
-    return &p->items[p->count - 1];
+    return &p->items[p->base - 1];
 }
 
 size_t parameters_elements(const struct parameters *p)

@@ -8,12 +8,17 @@
  * since their gradient is compact (U,E), E their width. Query, key, value weights of a layer are adjacent without gaps, so (3C,C)
  * is one matrix; so are their biases.
  *
+ * Adapters stand between the head and the words in the arena, and behind the words in the table.
+ *
  * Gradient and moment arenas hold what is trained and nothing else, in the same order and grouping: a frozen parameter has no
  * place in them. Where all is trained, places there are those in the value arena. */
 #pragma once
 
+#include "common/format/lora.h"
 #include "common/format/model_tensors.h"
 #include "worker/device/device.h"
+
+enum adapter_part { ADAPTER_NONE, ADAPTER_A, ADAPTER_B };
 
 struct parameter {
     char name[96]; /* "bert.encoder.layer.0.attention.self.query.weight" */
@@ -23,6 +28,7 @@ struct parameter {
     size_t gradient;      /* place in gradient and moment arenas; PARAMETER_ABSENT: frozen */
     int bucket;
     enum tensor_role role;
+    enum adapter_part adapter; /* not of the pretrained model: of the LoRA adapter of the linear map `role` */
     bool is_bias;
     bool decays; /* not biases, not LayerNorm */
     bool is_words;
@@ -34,6 +40,7 @@ struct parameters;
 
 /* What of a model is trained. */
 struct tuning {
+    struct lora lora;   /* rank above 0: adapters, and of the rest at most the head */
     const bool *frozen; /* (layers + 2), by bucket; that of the embeddings includes the words. NULL: none */
 };
 
@@ -56,6 +63,10 @@ const struct parameter *parameters_at(const struct parameters *p, size_t i);
 const struct parameter *parameters_find(const struct parameters *p, const char *name); /* NULL: no such parameter */
 /* Offset of the first tensor of that role in a bucket (words: whatever the bucket), or PARAMETER_ABSENT. */
 size_t parameters_place(const struct parameters *p, int bucket, enum tensor_role role, bool is_bias);
+/* Offset of the adapter of a linear map, or PARAMETER_ABSENT. */
+size_t parameters_adapter(const struct parameters *p, int bucket, enum tensor_role role, enum adapter_part part);
+const struct lora *parameters_lora(const struct parameters *p);
+size_t parameters_base(const struct parameters *p); /* how many of them the pretrained model has: those before the adapters */
 const struct parameter *parameters_words(const struct parameters *p); /* (V,E) */
 size_t parameters_elements(const struct parameters *p);               /* of an arena, words and gaps included */
 int parameters_buckets(const struct parameters *p);                   /* layers + 2 */
@@ -95,7 +106,10 @@ int parameters_load_model(struct parameters *p, const char *directory, const str
                           char **report, struct error *e);
 /* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
-int parameters_save(struct parameters *p, const char *path, struct error *e); /* safetensors, metadata format=pt */
+/* safetensors, metadata format=pt. Adapters are merged into the weights. */
+int parameters_save(struct parameters *p, const char *path, struct error *e);
+/* For PEFT: adapters and the head, by its names. */
+int parameters_save_adapter(struct parameters *p, const char *path, struct error *e);
 /* What is trained alone, for a checkpoint; the rest is the pretrained model's, and loaded before. */
 int parameters_load_trained(struct parameters *p, const char *path, struct error *e);
 int parameters_save_trained(struct parameters *p, const char *path, struct error *e);

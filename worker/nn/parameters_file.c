@@ -39,7 +39,7 @@ enum which { ALL, TRAINED };
 
 static bool is_meant(const struct parameter *p, enum which which)
 {
-    return which == ALL || p->gradient != PARAMETER_ABSENT;
+    return which == ALL ? !p->adapter : p->gradient != PARAMETER_ABSENT;
 }
 
 /* Own files: every tensor is there, by its own name. */
@@ -60,6 +60,11 @@ static int find_all_own(const struct tensor **found, const struct model_tensor *
     return 0;
 }
 
+static struct model_tensor adapter_tensor(const struct parameter *p)
+{
+    return (struct model_tensor){.dimensions = p->dimensions, .shape = {p->shape[0], p->shape[1]}, .role = p->role};
+}
+
 /* found[i]: the tensor of parameter i, checked; NULL where a head is to be made new. head: of pretrained weights; NULL: of the
  * program's own. */
 static int collect(const struct tensor **found, const struct parameters *p, const struct tensor_file *f,
@@ -69,7 +74,9 @@ static int collect(const struct tensor **found, const struct parameters *p, cons
     size_t count = parameters_count(p);
     struct model_tensor *tensors = allocate(count, sizeof *tensors);
     model_tensors(tensors, c);
-    int result = head ? model_tensors_find(found, tensors, count, f, c, head->made_new, path, e)
+    for (size_t i = parameters_base(p); i < count; i++)
+        tensors[i] = adapter_tensor(parameters_at(p, i));
+    int result = head ? model_tensors_find(found, tensors, parameters_base(p), f, c, head->made_new, path, e)
                       : find_all_own(found, tensors, p, f, which, suffix, path, e);
     for (size_t i = 0; i < count && !result; i++)
         if (found[i])
@@ -123,6 +130,17 @@ static void make_new(float *to, const struct parameter *of, const struct model_c
         to[i] = 1;
 }
 
+/* Adapters begin as PEFT's: A uniform in +-1 / sqrt(inputs) (Kaiming with a = sqrt(5)), B zero. */
+static void initialize_adapter(float *to, const struct parameter *p, uint64_t seed, uint32_t index)
+{
+    double bound = 1 / sqrt((double)p->shape[1]);
+    for (size_t i = 0; i < p->count; i += 4) {
+        struct philox_block r = philox(seed, RANDOM_INITIALIZE, (uint32_t)(i / 4), 0, index, 0);
+        for (size_t k = 0; k < 4 && i + k < p->count; k++)
+            to[i + k] = p->adapter == ADAPTER_A ? (float)(bound * (((double)r.word[k] + 0.5) * 0x1p-31 - 1)) : 0;
+    }
+}
+
 /* Row i of a weight or bias becomes what row rows[i] was. */
 static int reorder_rows(float *values, const struct parameter *of, const double *rows, struct error *e)
 {
@@ -169,6 +187,8 @@ static int store(const struct tensor *const *found, struct parameters *p, enum a
         float *host = d->run->host_begin(d, at, of->count * sizeof(float));
         if (found[i])
             ret = tensor_to_f32(found[i], host, e);
+        else if (of->adapter)
+            initialize_adapter(host, of, seed, (uint32_t)i);
         else
             make_new(host, of, parameters_config(p), seed, (uint32_t)i);
         if (ret == 0 && found[i] && head_rows && is_classifier(of))
@@ -205,17 +225,17 @@ static char *describe(const struct tensor *const *found, const struct parameters
 {
     struct name_list made = {0}, ignored = {0};
     struct buffer ret = {0};
-    for (size_t i = 0; i < parameters_count(p); i++)
+    for (size_t i = 0; i < parameters_base(p); i++)
         if (!found[i])
             name_list_add(&made, parameters_at(p, i)->name);
     for (size_t i = 0; i < tensor_file_count(f); i++) {
         bool used = false;
-        for (size_t k = 0; k < parameters_count(p); k++)
+        for (size_t k = 0; k < parameters_base(p); k++)
             used |= found[k] == tensor_file_at(f, i);
         if (!used)
             name_list_add(&ignored, tensor_file_at(f, i)->name);
     }
-    buffer_printf(&ret, "%zu tensors used", parameters_count(p) - made.count);
+    buffer_printf(&ret, "%zu tensors used", parameters_base(p) - made.count);
     name_list_print(&made, &ret, "made new");
     name_list_print(&ignored, &ret, "ignored");
     return ret.data;
@@ -320,14 +340,65 @@ static int write_tensors(const char *path, struct tensor *tensors, size_t count,
     return ret;
 }
 
+/* w (O,K) + scale b (O,r) a (r,K), sums in f64. Caller frees. */
+static float *merged(const struct parameters *p, const struct parameter *of, const float *host)
+{
+    const struct lora *l = parameters_lora(p);
+    const float *a = host + parameters_adapter(p, of->bucket, of->role, ADAPTER_A),
+                *b = host + parameters_adapter(p, of->bucket, of->role, ADAPTER_B);
+    size_t K = of->shape[1];
+    float *ret = allocate(of->count, sizeof *ret);
+    for (size_t i = 0; i < of->count; i++) {
+        double sum = 0;
+        for (size_t r = 0; r < l->rank; r++)
+            sum += (double)b[i / K * l->rank + r] * a[r * K + i % K];
+        ret[i] = (float)((double)host[of->offset + i] + lora_scale(l) * sum);
+    }
+    return ret;
+}
+
+static bool is_adapted(const struct parameters *p, const struct parameter *of)
+{
+    return !of->is_bias && !of->adapter && parameters_adapter(p, of->bucket, of->role, ADAPTER_A) != PARAMETER_ABSENT;
+}
+
 static int save(struct parameters *p, const char *path, enum which which, struct error *e)
 {
     struct device *d = parameters_device(p);
     if (d->run->finish(d, e) < 0)
         return -1;
     float *host = d->run->host_begin(d, parameters_value(p), arena_bytes(p));
+    size_t base = parameters_base(p);
     struct tensor *tensors = allocate(parameters_count(p), sizeof *tensors);
-    int ret = write_tensors(path, tensors, list_arena(tensors, p, host, which, VALUE, ""), e);
+    float **owned = allocate(base, sizeof *owned);
+    size_t count = list_arena(tensors, p, host, which, VALUE, "");
+    for (size_t i = 0; which == ALL && i < base; i++)
+        if (is_adapted(p, parameters_at(p, i)))
+            tensors[i].data = owned[i] = merged(p, parameters_at(p, i), host);
+    int ret = write_tensors(path, tensors, count, e);
+    for (size_t i = 0; i < base; i++)
+        free(owned[i]);
+    free(owned);
+    d->run->host_end(d, host, parameters_value(p), arena_bytes(p));
+    return ret;
+}
+
+int parameters_save_adapter(struct parameters *p, const char *path, struct error *e)
+{
+    struct device *d = parameters_device(p);
+    if (d->run->finish(d, e) < 0)
+        return -1;
+    float *host = d->run->host_begin(d, parameters_value(p), arena_bytes(p));
+    struct tensor *tensors = allocate(parameters_count(p), sizeof *tensors);
+    size_t count = list_arena(tensors, p, host, TRAINED, VALUE, "");
+    for (size_t i = 0; i < count; i++) {
+        char *name = (char *)(uintptr_t)tensors[i].name;
+        if (strncmp(name, LORA_PREFIX, strlen(LORA_PREFIX)) == 0)
+            continue;
+        tensors[i].name = format_string(LORA_PREFIX "%s", name);
+        free(name);
+    }
+    int ret = write_tensors(path, tensors, count, e);
     d->run->host_end(d, host, parameters_value(p), arena_bytes(p));
     return ret;
 }

@@ -12,7 +12,8 @@ struct batch_limits memory_batches(const struct trial *t, const struct source *s
 
 struct model_limits memory_sizes(const struct source *s, const struct batch_limits *limits)
 {
-    struct model_limits sizes = {.max_tokens = limits->tokens, .max_rows = limits->rows, .training = true};
+    struct model_limits sizes = {
+        .max_tokens = limits->tokens, .max_rows = limits->rows, .lora_rank = s->tuning.lora.rank, .training = true};
     evaluator_limits(s, &sizes.evaluation_tokens, &sizes.evaluation_rows);
     return sizes;
 }

@@ -74,6 +74,15 @@ int source_open(struct source *ret, const struct trial *t, struct error *e)
     s.config.labels = t->labels;
     if (t->dropout >= 0)
         model_config_set_dropout(&s.config, (float)t->dropout);
+    if (t->lora_rank && t->kind == TRIAL_TRAIN) {
+        s.tuning.lora = (struct lora){.rank = t->lora_rank,
+                                      .alpha = t->lora_alpha,
+                                      .dropout = t->lora_dropout,
+                                      .rslora = t->lora_rslora,
+                                      .train_head = !t->lora_freeze_head};
+        if (lora_read_targets(s.tuning.lora.adapted, t->lora_targets, &s.config, e))
+            goto fail;
+    }
     if (t->freeze) {
         bool *frozen = allocate(s.config.layers + 2, sizeof *frozen);
         s.tuning.frozen = frozen;

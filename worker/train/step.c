@@ -115,7 +115,7 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     trace_begin("input", -1);
     const struct packed *b = batch_pack(s->batch, s->rows + first, count);
     trace_end();
-    bool drops = c->hidden_dropout > 0 || c->attention_dropout > 0 || c->classifier_dropout > 0;
+    bool drops = c->hidden_dropout > 0 || c->attention_dropout > 0 || c->classifier_dropout > 0 || t->lora_dropout > 0;
     operation_begin("forward");
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
     device_memory loss = model_loss(s->model, b, s->weights, t->multi, &(struct loss_shape){t->label_smoothing, t->focal_gamma});

@@ -75,6 +75,13 @@ static void hash_later(struct sha256 *digest, const struct trial *t)
         hash_text(digest, "schedule", schedule_names[t->schedule]);
     if (t->layer_decay > 0 && t->layer_decay < 1)
         hash_number(digest, "layer decay", t->layer_decay);
+    if (t->lora_rank) {
+        hash_number(digest, "lora", t->lora_rank);
+        hash_number(digest, "alpha", t->lora_alpha);
+        hash_number(digest, "dropout", t->lora_dropout);
+        hash_text(digest, t->lora_rslora ? "rslora" : "", t->lora_targets ? t->lora_targets : LORA_ALL);
+        hash_text(digest, "head", t->lora_freeze_head ? "frozen" : "trained");
+    }
     if (t->freeze)
         hash_text(digest, "freeze", t->freeze);
     if (t->label_smoothing > 0)
@@ -414,6 +421,19 @@ static int write_logits(struct trainer *r, double *loss, struct error *e)
     return logits_append(r->logits, &l, e);
 }
 
+/* The whole model, adapters merged into it; and the adapter by itself. */
+static int save_best(struct trainer *r, struct error *e)
+{
+    if (parameters_save(r->parameters, r->best, e))
+        return -1;
+    if (!r->trial->lora_rank)
+        return 0;
+    char *path = path_join(r->trial->directory, "adapter.safetensors");
+    int result = parameters_save_adapter(r->parameters, path, e);
+    free(path);
+    return result;
+}
+
 /* Rank 0: logits, decision, best weights and the epoch's line, in this order. */
 static int end_epoch(struct trainer *r, struct epoch_decision *v, struct error *e)
 {
@@ -428,7 +448,7 @@ static int end_epoch(struct trainer *r, struct epoch_decision *v, struct error *
     struct epoch_report report = {.epoch = s->epoch, .train_loss = s->loss_sum / s->weight_sum, .logits = r->logits};
     if (r->observer->epoch(r->observer->context, &report, v, e))
         return -1;
-    if (v->best && parameters_save(r->parameters, r->best, e))
+    if (v->best && save_best(r, e))
         return -1;
     struct metrics_epoch line = {.step = s->steps,
                                  .epoch = s->epoch,

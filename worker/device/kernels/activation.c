@@ -266,6 +266,15 @@ void KERNEL(store_product)(void *y, const float *product, int add, size_t n)
     }
 }
 
+void KERNEL(store_scaled)(void *y, const void *x, float scale, int add, size_t n)
+{
+    act *to = y;
+    for (size_t i = 0; i < n; i += LANES) {
+        vector v = splat(scale) * act_load_most((const act *)x + i, n - i);
+        act_store_most(to + i, add ? v + act_load_most(to + i, n - i) : v, n - i);
+    }
+}
+
 void KERNEL(widen)(float *y, const void *x, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES)

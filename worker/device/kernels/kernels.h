@@ -71,7 +71,8 @@ struct kernels {
     /* Of n tokens of F elements; dpre and y as device.h has them. */
     void (*gated_forward)(void *y, const void *pre, enum activation activation, size_t n, size_t F);
     void (*gated_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n, size_t F);
-    void (*store_product)(void *y, const float *product, int add, size_t n); /* y = or += product */
+    void (*store_scaled)(void *y, const void *x, float scale, int add, size_t n); /* y = or += scale x */
+    void (*store_product)(void *y, const float *product, int add, size_t n);      /* y = or += product */
     void (*column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
     void (*widen)(float *y, const void *x, size_t n); /* act to float */
     void (*round)(void *y, const float *x, size_t n); /* float to act */

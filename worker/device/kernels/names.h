@@ -11,6 +11,7 @@ void KERNEL(gated_backward)(void *dpre, void *y, const void *dy, const void *pre
 void KERNEL(rotate)(void *x, const float *turn, float sign, size_t heads, size_t D);
 void KERNEL(mean)(void *y, const void *x, size_t n, size_t C, size_t from, size_t to);
 void KERNEL(mean_backward)(void *dx, const void *dy, size_t n, size_t C);
+void KERNEL(store_scaled)(void *y, const void *x, float scale, int add, size_t n);
 void KERNEL(store_product)(void *y, const float *product, int add, size_t n);
 void KERNEL(column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
 void KERNEL(widen)(float *y, const void *x, size_t n);

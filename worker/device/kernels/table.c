@@ -16,6 +16,7 @@ const struct kernels KERNEL(kernels) = {
     .rotate = KERNEL(rotate),
     .mean = KERNEL(mean),
     .mean_backward = KERNEL(mean_backward),
+    .store_scaled = KERNEL(store_scaled),
     .store_product = KERNEL(store_product),
     .column_sums = KERNEL(column_sums),
     .widen = KERNEL(widen),

@@ -162,6 +162,12 @@ static int run_trial(const char *directory, struct device *d, struct communicato
         .schedule = schedule_kind_find(option("schedule", "linear")),
         .layer_decay = number("layer_decay", 0),
         .freeze = option("freeze", NULL) ? duplicate(option("freeze", NULL)) : NULL,
+        .lora_rank = (uint32_t)number("r", 0),
+        .lora_alpha = number("alpha", 16),
+        .lora_dropout = number("lora_dropout", 0),
+        .lora_rslora = number("rslora", 0) != 0,
+        .lora_freeze_head = number("freeze_head", 0) != 0,
+        .lora_targets = option("targets", NULL) ? duplicate(option("targets", NULL)) : NULL,
         .label_smoothing = number("smoothing", 0),
         .focal_gamma = number("gamma", 0),
         .dropout = number("dropout", 0),
@@ -226,7 +232,7 @@ static int be_a_rank(const char *directory)
 
 static char self_path[4096];
 static char work[] = "/tmp/test_trainer.XXXXXX";
-static struct json *golden, *golden_losses;
+static struct json *golden, *golden_losses, *golden_lora;
 static char said[1 << 16]; /* by the last child */
 
 static char *directory_of(const char *name)
@@ -410,6 +416,40 @@ static void frozen_parts_and_layer_decay_are_those_of_pytorch(void **state)
     }
 }
 
+static const char *const loras[] = {"r=8", "r=1 alpha=4 'targets=query value'", "r=64 rslora=1",
+                                    "r=8 alpha=8 rslora=1 'targets=key intermediate.dense'", "r=3 targets=output.dense"};
+
+/* Twelve steps as PEFT takes them, and the merged weights scored by themselves. */
+static void lora_is_that_of_peft(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * (sizeof loras / sizeof *loras); i++) {
+        char *name = format_string("lora.%zu", i),
+             *words = format_string("%s lr=5e-3%s", loras[i / 2], i % 2 ? " device=cpu" : "");
+        against_pytorch(golden_lora, i / 2, name, words);
+        const struct json *merged = json_get(json_at(json_get(golden_lora, "runs"), i / 2), "merged");
+        char *scored = format_string("lora_scored.%zu", i),
+             *score = format_string("score=1 weights=%s/%s/best.safetensors", work, name);
+        run_well(1, scored, score);
+        struct logits l = read_logits(scored, PART_VALIDATION, 1), of_best = read_logits(name, PART_VALIDATION, 1),
+                      of_last = read_logits(name, PART_VALIDATION, 2);
+        bool last = of_last.loss < of_best.loss;
+        for (size_t k = 0; k < json_size(merged); k++) {
+            double trained = (double)(last ? of_last : of_best).values[k], peft = json_number(json_at(merged, k));
+            if (!(fabs((double)l.values[k] - trained) < 2e-5) || (last && !(fabs((double)l.values[k] - peft) < 2e-3)))
+                fail_msg("%s, merged, logit %zu: adapters %.7g, PEFT's merged (last epoch) %.7g, found %.7g", words, k, trained,
+                         peft, (double)l.values[k]);
+        }
+        logits_free(&l);
+        logits_free(&of_best);
+        logits_free(&of_last);
+        free(name);
+        free(words);
+        free(scored);
+        free(score);
+    }
+}
+
 static size_t size_of_checkpoint(const char *name, const char *file)
 {
     struct error e = {0};
@@ -429,7 +469,10 @@ static void frozen_trials_resume_and_spread(void **state)
     (void)state;
     static const char *const kinds[] = {"micro=2 dropout=0.1 'freeze=embeddings layers.0'",
                                         "micro=2 dropout=0.1 freeze=layers.1 device=cpu layer_decay=0.7",
-                                        "micro=2 dropout=0.1 'freeze=embeddings layers.0-1' device=guarded precision=bf16"};
+                                        "micro=2 dropout=0.1 'freeze=embeddings layers.0-1' device=guarded precision=bf16",
+                                        "micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=cpu",
+                                        "micro=2 r=2 lora_dropout=0.2 'targets=query output.dense' freeze_head=1",
+                                        "micro=2 dropout=0.1 r=8 device=guarded precision=bf16"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *names[4], *stopped = format_string("%s stop=7", kinds[i]);
         for (int n = 0; n < 4; n++)
@@ -455,6 +498,9 @@ static void frozen_trials_resume_and_spread(void **state)
     assert_int_equal(run(1, "misspelled", "freeze=embedings"), ERROR_USAGE);
     assert_said("train.freeze: \"embedings\": expected embeddings, layers.N or layers.N-M, with layers 0 to 1; did you mean "
                 "'embeddings'?");
+    assert_int_equal(run(1, "no_map", "r=4 'targets=query valeu'"), ERROR_USAGE);
+    assert_said("train.lora_targets: \"valeu\" matches no linear map of a layer (attention.self.query, attention.self.key, "
+                "attention.self.value, attention.output.dense, intermediate.dense, output.dense); did you mean 'value'?");
     assert_int_equal(run(1, "too_far", "freeze=layers.1-2"), ERROR_USAGE);
     assert_said("train.freeze: \"layers.1-2\"");
 }
@@ -860,7 +906,8 @@ static int set_up(void **state)
     (void)state;
     struct error e = {0};
     if (!mkdtemp(work) || json_read(&golden, TEST_GOLDEN "/train_runs.json", &e) ||
-        json_read(&golden_losses, TEST_GOLDEN "/train_losses.json", &e))
+        json_read(&golden_losses, TEST_GOLDEN "/train_losses.json", &e) ||
+        json_read(&golden_lora, TEST_GOLDEN "/train_lora.json", &e))
         return -1;
     write_data("single", false);
     write_data("multi", true);
@@ -873,6 +920,7 @@ static int tear_down(void **state)
     struct error e = {0};
     json_destroy(&golden);
     json_destroy(&golden_losses);
+    json_destroy(&golden_lora);
     return directory_remove(work, &e);
 }
 
@@ -891,6 +939,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(losses_are_those_of_pytorch),
         cmocka_unit_test(schedules_and_losses_are_those_of_pytorch),
         cmocka_unit_test(frozen_parts_and_layer_decay_are_those_of_pytorch),
+        cmocka_unit_test(lora_is_that_of_peft),
         cmocka_unit_test(frozen_trials_resume_and_spread),
         cmocka_unit_test(shaped_losses_train_in_bf16),
         cmocka_unit_test(schedule_and_loss_are_part_of_a_trial),

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns linear maps with LoRA adapters: y = x w^T + bias, and of each adapted slice of its columns += scale dropout(x) a^T b^T. */
+#include "worker/nn/layer.h"
+
+static struct vectors vectors_of(const struct pass *s, size_t N)
+{
+    return N == s->b->T ? all_tokens(s) : first_tokens(s); /* where both are as many, they are the same */
+}
+
+static struct dropout dropout_of(const struct pass *s, const struct adapter *a, size_t N)
+{
+    return pass_dropout(s, (float)parameters_lora(s->p)->dropout, a->site, vectors_of(s, N));
+}
+
+/* What the adapter works on: x, or x with dropout in a scratch. */
+static device_memory input_of(const struct pass *s, device_memory x, const struct dropout *dropout, size_t N, size_t K)
+{
+    if (!(dropout->probability > 0))
+        return x;
+    s->d->run->dropout_apply(s->d, s->lora.x, x, dropout, N, K);
+    return s->lora.x;
+}
+
+static device_memory columns(const struct pass *s, device_memory y, size_t from)
+{
+    return device_at(y, from * precision_bytes(s->d->precision));
+}
+
+void adapted_forward(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
+                     enum activation activation, size_t N, size_t K, size_t O)
+{
+    const struct lora *l = parameters_lora(s->p);
+    const struct device_operations *run = s->d->run;
+    device_memory sum = pre.address ? pre : y;
+    size_t r = l->rank, width = O / w.slices;
+    run->linear_forward(s->d, sum, DEVICE_NOTHING, x, pass_weight(s, w.weight), pass_value(s, w.bias), ACTIVATION_NONE, N, K, O);
+    for (size_t i = 0; i < w.slices; i++) {
+        const struct adapter *a = &w.adapters[i];
+        if (a->a == PARAMETER_ABSENT)
+            continue;
+        struct dropout dropout = dropout_of(s, a, N);
+        device_memory in = input_of(s, x, &dropout, N, K);
+        run->linear_forward(s->d, s->lora.u, DEVICE_NOTHING, in, pass_weight(s, a->a), DEVICE_NOTHING, ACTIVATION_NONE, N, K, r);
+        run->linear_forward(s->d, s->lora.t, DEVICE_NOTHING, s->lora.u, pass_weight(s, a->b), DEVICE_NOTHING, ACTIVATION_NONE, N,
+                            r, width);
+        run->scale_columns(s->d, columns(s, sum, i * width), O, s->lora.t, width, (float)lora_scale(l), 1, N, width);
+    }
+    if (activation != ACTIVATION_NONE)
+        run->activation_backward(s->d, DEVICE_NOTHING, y, DEVICE_NOTHING, sum, activation, N * O);
+}
+
+/* dropout(x) and a's product are made again: nothing is kept for an adapter. */
+static void adapter_backward(const struct pass *s, const struct adapter *a, device_memory dx, device_memory dy, device_memory x,
+                             size_t N, size_t K, size_t O, size_t width)
+{
+    const struct lora *l = parameters_lora(s->p);
+    const struct device_operations *run = s->d->run;
+    struct dropout dropout = dropout_of(s, a, N);
+    device_memory in = input_of(s, x, &dropout, N, K), back = dx.address ? s->lora.dx : DEVICE_NOTHING;
+    run->scale_columns(s->d, s->lora.t, width, dy, O, (float)lora_scale(l), 0, N, width);
+    run->linear_forward(s->d, s->lora.u, DEVICE_NOTHING, in, pass_weight(s, a->a), DEVICE_NOTHING, ACTIVATION_NONE, N, K,
+                        l->rank);
+    run->linear_backward(s->d, s->lora.du, pass_gradient(s, a->b), DEVICE_NOTHING, s->lora.t, s->lora.u, pass_weight(s, a->b), 0,
+                         N, l->rank, width);
+    run->linear_backward(s->d, back, pass_gradient(s, a->a), DEVICE_NOTHING, s->lora.du, in, pass_weight(s, a->a), 0, N, K,
+                         l->rank);
+    if (!dx.address)
+        return;
+    run->dropout_apply(s->d, back, back, &dropout, N, K);
+    run->scale_columns(s->d, dx, K, back, K, 1, 1, N, K);
+}
+
+void adapted_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x, struct linear w, size_t N,
+                      size_t K, size_t O)
+{
+    size_t width = O / w.slices;
+    for (size_t i = 0; i < w.slices; i++)
+        if (w.adapters[i].a != PARAMETER_ABSENT)
+            adapter_backward(s, &w.adapters[i], dx, columns(s, dy, i * width), x, N, K, O, width);
+}
