@@ -60,6 +60,19 @@ static int add_key(struct given *g, const char *key, const struct json *value, s
     return 0;
 }
 
+/* {"lora": {"r": 8}} is {"lora_r": 8}. */
+static int add_lora(struct given *g, const struct json *object, struct error *e)
+{
+    for (size_t i = 0; i < json_size(object); i++) {
+        char *key = format_string("train.lora_%s", json_key(object, i));
+        int status = add_key(g, key, json_at(object, i), e);
+        free(key);
+        if (status != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_section(struct given *g, const char *section, const struct json *object, struct error *e)
 {
     if (json_type(object) != JSON_OBJECT) {
@@ -72,7 +85,8 @@ static int add_section(struct given *g, const char *section, const struct json *
     }
     for (size_t i = 0; i < json_size(object); i++) {
         char *key = format_string("%s.%s", section, json_key(object, i));
-        int status = add_key(g, key, json_at(object, i), e);
+        bool lora = strcmp(key, "train.lora") == 0 && json_type(json_at(object, i)) == JSON_OBJECT;
+        int status = lora ? add_lora(g, json_at(object, i), e) : add_key(g, key, json_at(object, i), e);
         free(key);
         if (status != 0)
             return -1;

@@ -165,6 +165,8 @@ static struct json *section_schema(const char *section)
         json_set(schema, "required", required);
     else
         json_destroy(&required);
+    if (strcmp(section, "train.") == 0) /* also as a section of its own */
+        json_set(properties, "lora", section_schema("train.lora_"));
     json_set_boolean(schema, "additionalProperties", false);
     return schema;
 }

@@ -34,6 +34,15 @@ MUSTER_FAULT="kill rank=0 step=23 op=backward" muster run job.json "${lora[@]}" 
   muster run job.json "${lora[@]}" out=killed train.checkpoint_every='5 steps' >"$scratch/out" 2>"$scratch/said" || fail "resume"
 cmp plain/bundle/model.safetensors killed/bundle/model.safetensors || fail "the resumed run has other weights"
 
+say "the keys as a section of their own"
+"$python" - <<'PY'
+import json
+job = json.load(open("job.json"))
+job["train"].update(method="lora", lora={"r": 2, "alpha": 4, "targets": ["query", "value"]})
+json.dump(job, open("section.json", "w"))
+PY
+expect -o 0 'LoRA r 2, alpha 4, dropout 0.05, on query value, and the head' muster check section.json sweep=null out=section
+
 say "ranks are swept"
 expect -o 0 'lr-0.01_epochs-2_lora_r-2' muster check job.json "${lora[@]}" 'sweep={"lora_r": [2, 4, 8]}' out=swept
 

@@ -282,6 +282,16 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"sweep\": {\"loss\": [\"cross_entropy\", \"focal\"], \"scheduler\": \"median\"}}", NULL,
      "j.json: sweep.scheduler compares trials by train.select \"loss\", which sweep.loss changes; use another train.select, such "
      "as \"macro_f1\""},
+    {"{" MINIMAL "}", "train.lora_r=0",
+     "command line: train.lora_r: expected a whole number from 1 to 65536, found 0 (a number)"},
+    {"{" MINIMAL ", \"train\": {\"method\": \"lora\", \"lora\": {\"alhpa\": 4}}}", NULL,
+     "j.json: unknown key \"train.lora_alhpa\"; did you mean \"train.lora_alpha\"?"},
+    {"{" MINIMAL "}", "train.method=loar",
+     "command line: train.method: expected \"full\" or \"lora\", found \"loar\" (a string); did you mean \"lora\"?"},
+    {"{" MINIMAL ", \"train\": {\"lora\": {\"targets\": [\"query\"]}}}", NULL,
+     "j.json: train.lora_targets has no effect on train.method \"full\"; set train.method \"lora\""},
+    {"{" MINIMAL ", \"train\": {\"method\": \"lora\"}}", "train.freeze=[\"embeddings\"]",
+     "j.json: train.freeze and train.method \"lora\" are mutually exclusive: with LoRA the whole base is frozen; remove one"},
     {"{" MINIMAL "}", "train.class_weights=balance",
      "command line: train.class_weights: expected \"balanced\" or \"none\" or a list of numbers, found \"balance\" (a string); "
      "did you mean \"balanced\"?"},

@@ -309,6 +309,11 @@ static void head(struct bench *b, const struct shape *s)
     record(b, "its dlogits", F32, dlogits, B * L);
     run->binary_cross_entropy(b->d, loss, DEVICE_NOTHING, logits, targets, DEVICE_NOTHING, NULL, B, L);
     record(b, "without weights", F32, loss, B);
+    device_memory wide = put_random(b, ACT, B * 3 * C, 1), narrow = space(b, ACT, B * C);
+    run->scale_columns(b->d, narrow, C, device_at(wide, C * precision_bytes(b->d->precision)), 3 * C, 0.7f, 0, B, C);
+    record(b, "columns taken", ACT, narrow, B * C);
+    run->scale_columns(b->d, wide, 3 * C, narrow, C, -1.3f, 1, B, C);
+    record(b, "columns added to", ACT, wide, B * 3 * C);
 }
 
 static void optimizer(struct bench *b, const struct shape *s)

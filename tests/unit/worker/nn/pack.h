@@ -137,17 +137,27 @@ struct bench {
     device_memory gradient, weights;
 };
 
-static inline void bench_create(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,
-                                bool training)
+/* t: what is trained; NULL: no training. */
+static inline void bench_create_tuned(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,
+                                      const struct tuning *t)
 {
     struct error e = {0};
+    bool training = t != NULL;
     *n = (struct bench){.d = d, .c = *c};
     n->batch = pack_create(d, r, c, training);
-    struct model_limits limits = {.max_tokens = n->batch.view.T, .max_rows = r->B, .training = training};
-    if (parameters_create(&n->p, d, c, training, &e) < 0 || model_create(&n->m, n->p, c, &limits, &e) < 0)
+    struct model_limits limits = {
+        .max_tokens = n->batch.view.T, .max_rows = r->B, .training = training, .lora_rank = t ? t->lora.rank : 0};
+    if ((t ? parameters_create_tuned(&n->p, d, c, t, &e) : parameters_create(&n->p, d, c, false, &e)) < 0 ||
+        model_create(&n->m, n->p, c, &limits, &e) < 0)
         fail_msg("%s", e.message);
     size_t compact = n->batch.view.U * model_config_embedding_width(c);
     n->gradient = device_array(d, NULL, (parameters_dense(n->p) + compact) * sizeof(float));
+}
+
+static inline void bench_create(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,
+                                bool training)
+{
+    bench_create_tuned(n, d, c, r, training ? &(struct tuning){0} : NULL);
 }
 
 static inline void bench_destroy(struct bench *n)
@@ -176,9 +186,9 @@ static inline double bench_loss(struct bench *n, struct model_dropout dropout, b
 static inline float *bench_gradient(const struct bench *n, const struct parameter *of)
 {
     if (!of->is_words)
-        return host_array(n->d, device_at(n->gradient, of->offset * sizeof(float)), of->count);
+        return host_array(n->d, device_at(n->gradient, of->gradient * sizeof(float)), of->count);
     size_t C = of->shape[1];
-    float *compact = host_array(n->d, device_at(n->gradient, of->offset * sizeof(float)), n->batch.view.U * C);
+    float *compact = host_array(n->d, device_at(n->gradient, of->gradient * sizeof(float)), n->batch.view.U * C);
     float *ret = allocate(of->count, sizeof *ret);
     for (size_t v = 0; v < of->shape[0]; v++)
         if (n->batch.slot_of[v] >= 0)

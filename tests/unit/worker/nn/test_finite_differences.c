@@ -94,6 +94,8 @@ static void check_differences(struct bench *n, bool multi)
     model_backward(n->m, &n->batch.view, n->gradient, NULL);
     for (size_t k = 0; k < parameters_count(n->p); k++) {
         const struct parameter *of = parameters_at(n->p, k);
+        if (of->gradient == PARAMETER_ABSENT)
+            continue;
         float *gradient = bench_gradient(n, of);
         float *values = host_array(n->d, device_at(parameters_value(n->p), of->offset * sizeof(float)), of->count);
         const size_t sample[] = {largest(gradient, of->count), of->count / 3, of->count - 1};
@@ -137,6 +139,35 @@ static void test_finite_differences(void **state)
             check_family(d, families[k], i == 1);
             d->run->destroy(d);
         }
+}
+
+/* Adapters on all linear maps, or on some, with dropout before them; and a frozen bottom, whose gradients nobody asks for. */
+static void test_tuned_differences(void **state)
+{
+    (void)state;
+    static const bool bottom[] = {true, true, false, false}, middle[] = {false, true, false, false};
+    struct lora all = {.rank = 3, .alpha = 5, .dropout = 0.3, .train_head = true}, some = {.rank = 2, .alpha = 1, .rslora = true};
+    for (int role = 0; role < ROLE_COUNT; role++)
+        all.adapted[role] = lora_takes((enum tensor_role)role);
+    some.adapted[ROLE_KEY] = some.adapted[ROLE_OUTPUT] = true;
+    const struct tuning tunings[] = {{.lora = all}, {.lora = some}, {.frozen = bottom}, {.frozen = middle}};
+    static const char *const names[] = {"cpu_reference", "cpu"};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t t = 0; t < sizeof tunings / sizeof *tunings; t++)
+            for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
+                struct device *d = open_named(names[i]);
+                struct model_config c = config_of(families[k]);
+                struct rows r = some_rows();
+                static const float weights[] = {0.7f, 1.3f, 2.1f};
+                struct bench n;
+                bench_create_tuned(&n, d, &c, &r, &tunings[t]);
+                make_weights(n.p, 11);
+                n.weights = device_array(d, weights, sizeof weights);
+                check_differences(&n, false);
+                bench_destroy(&n);
+                rows_free(&r);
+                d->run->destroy(d);
+            }
 }
 
 static void check_same_bits(const char *what, const float *a, const float *b, size_t count)
@@ -216,7 +247,7 @@ static void test_dropout_is_of_the_row(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_finite_differences), cmocka_unit_test(test_repeatable),
-                                       cmocka_unit_test(test_dropout_is_of_the_row)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_finite_differences), cmocka_unit_test(test_tuned_differences),
+                                       cmocka_unit_test(test_repeatable), cmocka_unit_test(test_dropout_is_of_the_row)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
