@@ -25,6 +25,7 @@ const struct option bench_options[] = {
     {"length", 0, "TOKENS", "0", "tokens of every row; 0: lengths as of real pairs, mean near 180, at most 256"},
     {"batch", 0, "ROWS", "8", "rows of a step, over all ranks; infer: not used"},
     {"micro-batch", 0, "ROWS", "0", "rows of a micro-batch; 0: batch / ranks"},
+    {"lora", 0, "RANK", "0", "train LoRA adapters of this rank on all linear maps, and the head; 0: all weights"},
     {"steps", 0, "N", "20", "steps (infer: 32 rows each) that are timed"},
     {"warm", 0, "N", "4", "warm-up steps before the clock starts"},
     {"precision", 0, "P", "f32", "f32 or bf16"},
@@ -231,9 +232,13 @@ static int make_model(struct bench *b, const struct batch_limits *limits, struct
 {
     struct model_limits sizes = {
         .max_tokens = limits->tokens, .max_rows = limits->rows, .training = b->trial.kind == TRIAL_TRAIN};
+    struct tuning tuning = {.lora = {.rank = b->trial.lora_rank, .alpha = 16, .dropout = 0.05, .train_head = true}};
     if (!sizes.training)
         evaluator_limits(&b->source, &sizes.max_tokens, &sizes.max_rows);
-    if (parameters_create(&b->parameters, b->device, &b->source.config, sizes.training, e) ||
+    sizes.lora_rank = sizes.training ? tuning.lora.rank : 0;
+    if (lora_read_targets(tuning.lora.adapted, LORA_ALL, &b->source.config, e) ||
+        (sizes.training ? parameters_create_tuned(&b->parameters, b->device, &b->source.config, &tuning, e)
+                        : parameters_create(&b->parameters, b->device, &b->source.config, false, e)) ||
         model_create(&b->model, b->parameters, &b->source.config, &sizes, e))
         return -1;
     if (b->directory)
@@ -331,8 +336,9 @@ static int prepare(struct bench *b, struct error *e)
     int mode = 0;
     struct trial *t = &b->trial;
     if (argument_choice(&mode, b->arguments, "mode", modes, e) || read_count(&t->batch, b, "batch", 1, e) ||
-        read_count(&t->micro_batch, b, "micro-batch", 0, e) || read_count(&b->steps, b, "steps", 1, e) ||
-        read_count(&b->warm, b, "warm", 0, e) || choose_config(b, e) || choose_engine(b, e))
+        read_count(&t->micro_batch, b, "micro-batch", 0, e) || read_count(&t->lora_rank, b, "lora", 0, e) ||
+        read_count(&b->steps, b, "steps", 1, e) || read_count(&b->warm, b, "warm", 0, e) || choose_config(b, e) ||
+        choose_engine(b, e))
         return -1;
     t->kind = mode ? TRIAL_SCORE : TRIAL_TRAIN;
     t->seed = 42;

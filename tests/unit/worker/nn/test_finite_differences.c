@@ -155,8 +155,10 @@ static void test_tuned_differences(void **state)
     for (size_t i = 0; i < 2; i++)
         for (size_t t = 0; t < sizeof tunings / sizeof *tunings; t++)
             for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
-                struct device *d = open_named(names[i]);
                 struct model_config c = config_of(families[k]);
+                if (model_family_of(&c)->pre_norm && tunings[t].lora.rank > 0)
+                    continue; /* refused by lora_read_targets */
+                struct device *d = open_named(names[i]);
                 struct rows r = some_rows();
                 static const float weights[] = {0.7f, 1.3f, 2.1f};
                 struct bench n;
