@@ -72,7 +72,10 @@ for name, value in schema["properties"].items():
     if name == "sweep":
         in_schema += [name] + [f"sweep.{key}" for key in value["anyOf"][0]["properties"] if f"sweep.{key}" in listed]
     elif name != "$schema":
-        in_schema += [f"{name}.{key}" for key in value["properties"]] if "properties" in value else [name]
+        for key, inner in value.get("properties", {"": value}).items():  # "lora": {"r": 8} is lora_r
+            in_schema += [] if "properties" in inner else [f"{name}.{key}" if key else name]
+            nested = [f"{name}.{key}_{part}" for part in inner["properties"]] if key and "properties" in inner else []
+            need(all(part in listed for part in nested), f"the schema's keys of {name}.{key}: {nested}")
 need(sorted(in_schema) == sorted(listed), f"the schema's keys: {sorted(set(in_schema) ^ set(listed))}")
 for key in listed:
     counts["keys"] += 1
