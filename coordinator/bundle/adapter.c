@@ -23,7 +23,7 @@ static int compare(const void *a, const void *b)
 /* Words separated by blanks, as a sorted list: PEFT writes them so. */
 static void set_list(struct json *o, const char *key, char *words)
 {
-    char *list[64], *rest = words;
+    char *list[64] = {0}, *rest = words;
     size_t count = 0;
     struct json *array = json_set(o, key, json_array());
     for (char *word; rest && count < sizeof list / sizeof *list && (word = strsep(&rest, " "));)
