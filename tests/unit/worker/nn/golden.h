@@ -162,7 +162,7 @@ static inline uint32_t family_named(const char *name)
 static inline struct model_config golden_configured(const char *text)
 {
     struct error e = {0};
-    struct model_config ret;
+    struct model_config ret = {0};
     char directory[] = "/tmp/golden_config.XXXXXX";
     if (!mkdtemp(directory))
         fail_msg("no temporary directory");
