@@ -2,9 +2,9 @@
 #include "coordinator/bundle/adapter.h"
 
 #include "common/base/memory.h"
-#include "common/base/sha256.h"
 #include "common/format/lora.h"
 #include "common/format/model_config.h"
+#include "common/format/weights_index.h"
 #include "coordinator/job/job_variant.h"
 
 #include <stdlib.h>
@@ -73,7 +73,7 @@ int adapter_describe(struct json **config, char **readme, const struct bundle_so
     char digest[SHA256_HEX], *weights;
     if (model_directory_weights(&weights, s->place->model, e) != 0)
         return -1;
-    int status = sha256_file(weights, digest, e);
+    int status = weights_sha256(weights, digest, e);
     free(weights);
     if (status != 0 || config_of(config, s, e) != 0)
         return -1;
