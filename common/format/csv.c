@@ -6,6 +6,7 @@
 #include "common/base/table.h"
 #include "common/format/csv_dialect.h"
 #include "common/format/stream.h"
+#include "common/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -234,29 +235,10 @@ static int next_record(struct csv *f, size_t *line, struct error *e)
     return more;
 }
 
-static bool is_utf8(const unsigned char *p, size_t size)
-{
-    for (size_t i = 0; i < size;) {
-        size_t n = p[i] < 0x80                   ? 1
-                   : p[i] >= 0xC2 && p[i] < 0xE0 ? 2
-                   : p[i] >= 0xE0 && p[i] < 0xF0 ? 3
-                   : p[i] >= 0xF0 && p[i] < 0xF5 ? 4
-                                                 : 0;
-        if (!n || !p[i] || size - i < n)
-            return false;
-        unsigned low = p[i] == 0xE0 ? 0xA0 : p[i] == 0xF0 ? 0x90 : 0x80, high = p[i] == 0xED ? 0x9F : p[i] == 0xF4 ? 0x8F : 0xBF;
-        for (size_t k = 1; k < n; k++, low = 0x80, high = 0xBF)
-            if (p[i + k] < low || p[i + k] > high)
-                return false;
-        i += n;
-    }
-    return true;
-}
-
 static int check_text(const struct csv *f, size_t line, struct error *e)
 {
     for (size_t i = 0; i < f->cells; i++)
-        if (!is_utf8((const unsigned char *)cell(f, i), cell_size(f, i)))
+        if (!utf8_is_valid(cell(f, i), cell_size(f, i)) || memchr(cell(f, i), 0, cell_size(f, i)))
             return error_set(
                 e, ERROR_DATA, "%s:%zu: cell %zu is not valid UTF-8%s", f->path, line, i + 1,
                 memchr(cell(f, i), 0, cell_size(f, i))

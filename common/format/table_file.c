@@ -217,19 +217,6 @@ struct table_notes table_file_notes(const struct table_file *f)
 
 #define GUESS_BYTES (64u << 20)
 
-static bool is_utf8(const char *line, size_t size)
-{
-    const uint8_t *p = (const uint8_t *)line, *end = p + size;
-    while (p < end) {
-        uint32_t c;
-        unsigned n = utf8_decode(p, end, &c);
-        if (c == 0xFFFD && (n != 3 || p[0] != 0xEF))
-            return false;
-        p += n;
-    }
-    return true;
-}
-
 /* Whether the file's first bytes can be read in an encoding (NULL: are UTF-8). */
 static bool reads_as(const char *path, const char *encoding)
 {
@@ -242,7 +229,7 @@ static bool reads_as(const char *path, const char *encoding)
         return false;
     bool fits = true;
     while (fits && total < GUESS_BYTES && (more = stream_line(s, &line, &size, &ignored)) > 0) {
-        fits = is_utf8(line, size);
+        fits = utf8_is_valid(line, size);
         total += size;
     }
     stream_close(&s);

@@ -61,17 +61,6 @@ static int check_values(const struct precompiled *p, struct error *e)
     return 0;
 }
 
-static bool is_utf8(const uint8_t *p, const uint8_t *end)
-{
-    uint32_t c;
-    for (unsigned n; p < end; p += n) {
-        n = utf8_decode(p, end, &c);
-        if (c == UTF8_REPLACEMENT && (n != 3 || *p != 0xEF))
-            return false;
-    }
-    return true;
-}
-
 static bool is_plain(const struct precompiled *p, uint32_t c)
 {
     uint8_t bytes[4];
@@ -96,7 +85,7 @@ int precompiled_create(struct precompiled **ret, const void *map, size_t size, s
     if (size >= sizeof trie)
         memcpy(&trie, bytes, sizeof trie);
     if (trie < sizeof trie || trie % sizeof trie || trie > size - sizeof trie ||
-        !is_utf8(bytes + sizeof trie + trie, bytes + size))
+        !utf8_is_valid(bytes + sizeof trie + trie, size - sizeof trie - trie))
         return error_set(e, ERROR_DATA, "the precompiled_charsmap is cut or broken");
     struct precompiled *p = allocate(1, sizeof *p);
     p->count = trie / sizeof trie;

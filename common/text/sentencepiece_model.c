@@ -93,17 +93,6 @@ static bool read_field(struct span *s, struct field *f)
     }
 }
 
-static bool is_text(const uint8_t *p, const uint8_t *end)
-{
-    uint32_t c;
-    for (unsigned n; p < end; p += n) {
-        n = utf8_decode(p, end, &c);
-        if (!c || (c == UTF8_REPLACEMENT && (n != 3 || *p != 0xEF)))
-            return false;
-    }
-    return true;
-}
-
 static bool read_word(struct model *m, struct span s)
 {
     struct word w = {.kind = WORD_NORMAL};
@@ -121,7 +110,7 @@ static bool read_word(struct model *m, struct span s)
             w.kind = f.value;
         }
     }
-    if (m->count == MAX_WORDS || !isfinite(w.score) || (w.size && !is_text(w.text, w.text + w.size)))
+    if (m->count == MAX_WORDS || !isfinite(w.score) || (w.size && (!utf8_is_valid(w.text, w.size) || memchr(w.text, 0, w.size))))
         return false;
     m->words = grow(m->words, &m->capacity, m->count + 1, sizeof *m->words);
     m->words[m->count++] = w;

@@ -23,6 +23,12 @@ static const uint8_t *find_invalid(const uint8_t *p, const uint8_t *end)
     return end;
 }
 
+bool utf8_is_valid(const void *text, size_t size)
+{
+    const uint8_t *p = text, *end = p + size;
+    return find_invalid(p, end) == end;
+}
+
 bool utf8_repair(const char *text, size_t size, struct buffer *to)
 {
     const uint8_t *p = (const uint8_t *)text, *end = p + size, *invalid = find_invalid(p, end);

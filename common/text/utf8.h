@@ -77,5 +77,7 @@ static inline unsigned utf8_encode(uint32_t c, uint8_t *to)
     return 4;
 }
 
+/* Whether the text is UTF-8, which a zero byte is, too. */
+bool utf8_is_valid(const void *text, size_t size);
 /* Whether the text is not UTF-8; then it is appended to *to with U+FFFD where it is not. */
 bool utf8_repair(const char *text, size_t size, struct buffer *to);
