@@ -34,10 +34,7 @@ void label_averages(struct averaged_metrics *ret, struct binary_metrics *pooled,
     double support = 0;
     for (size_t l = 0; l < labels; l++) {
         double own = (double)(each[l].true_positive + each[l].false_negative);
-        all.true_positive += each[l].true_positive;
-        all.false_positive += each[l].false_positive;
-        all.true_negative += each[l].true_negative;
-        all.false_negative += each[l].false_negative;
+        binary_metrics_add_counts(&all, &each[l]);
         m.macro_precision += each[l].precision;
         m.macro_recall += each[l].recall;
         m.macro_f1 += each[l].f1;

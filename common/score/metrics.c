@@ -14,6 +14,14 @@ static double ratio(double part, double whole)
     return whole > 0 ? part / whole : 0;
 }
 
+void binary_metrics_add_counts(struct binary_metrics *to, const struct binary_metrics *m)
+{
+    to->true_positive += m->true_positive;
+    to->false_positive += m->false_positive;
+    to->true_negative += m->true_negative;
+    to->false_negative += m->false_negative;
+}
+
 void binary_metrics_of_counts(struct binary_metrics *m)
 {
     double tp = (double)m->true_positive, fp = (double)m->false_positive, tn = (double)m->true_negative,

@@ -19,6 +19,7 @@ struct binary_metrics {
 
 /* prediction[i] = probability[i] >= threshold; truth[i] 0 or 1. */
 void binary_metrics(struct binary_metrics *ret, const double *probability, const int32_t *truth, size_t count, double threshold);
+void binary_metrics_add_counts(struct binary_metrics *to, const struct binary_metrics *m); /* the four counts; no ratio */
 void binary_metrics_of_counts(struct binary_metrics *m); /* the four ratios, from the four counts that are set */
 double f_beta(double precision, double recall, double beta);
 

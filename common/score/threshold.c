@@ -258,12 +258,8 @@ static void points_of_label(struct threshold_point *points, const struct thresho
 static void add_points(struct threshold_point *to, const struct threshold_grid *grid, const struct threshold_point *points)
 {
     for (int i = 0; i < grid->points; i++) {
-        struct binary_metrics *m = &to[i].metrics;
         to[i].threshold = points[i].threshold;
-        m->true_positive += points[i].metrics.true_positive;
-        m->false_positive += points[i].metrics.false_positive;
-        m->true_negative += points[i].metrics.true_negative;
-        m->false_negative += points[i].metrics.false_negative;
+        binary_metrics_add_counts(&to[i].metrics, &points[i].metrics);
     }
 }
 

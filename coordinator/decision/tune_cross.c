@@ -77,14 +77,6 @@ static int run_repeat(struct cross *c, int repeat, double *p, uint8_t *truth, st
     return 0;
 }
 
-static void add_counts(struct binary_metrics *to, const struct binary_metrics *m)
-{
-    to->true_positive += m->true_positive;
-    to->false_positive += m->false_positive;
-    to->true_negative += m->true_negative;
-    to->false_negative += m->false_negative;
-}
-
 static double score_of(const struct cross *c, struct binary_metrics m)
 {
     binary_metrics_of_counts(&m);
@@ -99,7 +91,7 @@ static void sum_folds(struct binary_metrics *ret, const struct cross *c, int rep
     for (int f = 0; f < FOLDS; f++)
         for (size_t l = 0; f != without && l < c->v.labels; l++)
             for (int own = 0; own < 2; own++)
-                add_counts(&ret[l * 2 + (size_t)own], at(c, repeat, f, l, own));
+                binary_metrics_add_counts(&ret[l * 2 + (size_t)own], at(c, repeat, f, l, own));
 }
 
 /* counts (labels, 2); own (labels): which of the two counts, NULL: that at the threshold for all. */
@@ -109,7 +101,7 @@ static double total(const struct cross *c, const struct binary_metrics *counts, 
     double sum = 0;
     for (size_t l = 0; l < c->v.labels; l++) {
         const struct binary_metrics *m = &counts[l * 2 + (own && own[l])];
-        add_counts(&all, m);
+        binary_metrics_add_counts(&all, m);
         if (c->o->macro)
             sum += score_of(c, *m);
     }
@@ -121,7 +113,7 @@ static void drop_losers(bool *keep, const struct cross *c, const struct binary_m
 {
     struct binary_metrics all = {0};
     for (size_t l = 0; l < c->v.labels; l++)
-        add_counts(&all, &counts[l * 2]);
+        binary_metrics_add_counts(&all, &counts[l * 2]);
     double before = score_of(c, all);
     for (size_t l = 0; l < c->v.labels; l++) {
         const struct binary_metrics *m = &counts[l * 2];
@@ -144,7 +136,7 @@ static double score_choice(const struct cross *c, int repeat, struct binary_metr
         sum_folds(counts, c, repeat, f);
         drop_losers(own, c, counts);
         for (size_t l = 0; l < c->v.labels; l++)
-            add_counts(&chosen[l * 2], at(c, repeat, f, l, own[l]));
+            binary_metrics_add_counts(&chosen[l * 2], at(c, repeat, f, l, own[l]));
     }
     double score = total(c, chosen, NULL);
     free(chosen);

@@ -213,10 +213,7 @@ void scores_micro(struct binary_metrics *ret, double *macro_f1, const struct rep
     double f1 = 0;
     for (uint32_t c = 0; c < s->logits->labels; c++) {
         const struct binary_metrics *m = at_0_5 ? &metrics[c].at_0_5 : &metrics[c].at_rule;
-        sum.true_positive += m->true_positive;
-        sum.false_positive += m->false_positive;
-        sum.true_negative += m->true_negative;
-        sum.false_negative += m->false_negative;
+        binary_metrics_add_counts(&sum, m);
         f1 += m->f1;
     }
     binary_metrics_of_counts(&sum);
