@@ -78,20 +78,11 @@ static bool read_target(bool adapted[ROLE_COUNT], const char *target, const stru
     return found;
 }
 
-/* Longformer: its global maps would need adapters of their own. */
-static bool has_global(const struct model_family *f)
-{
-    for (const struct tensor_row *row = f->layer; row->name; row++)
-        if (row->role == ROLE_GLOBAL_QUERY)
-            return true;
-    return false;
-}
-
 int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struct model_config *c, struct error *e)
 {
     const struct model_family *f = model_family_of(c);
     memset(adapted, 0, ROLE_COUNT * sizeof *adapted);
-    if (f->pre_norm || has_global(f))
+    if (f->pre_norm || f->global_first) /* Longformer: its global maps would need adapters of their own */
         return error_set(e, ERROR_USAGE, "train.method \"lora\": not supported for model_type %s; use \"full\"", f->model_type);
     char *copy = duplicate(targets && *targets ? targets : LORA_ALL), *rest = copy;
     int result = 0;

@@ -29,6 +29,8 @@ static size_t size_of(const struct model_config *c, char letter)
         return c->positions;
     case 'V':
         return c->vocabulary;
+    case 'W':
+        return model_family_of(c)->global_first ? c->width : 0;
     case 'Y':
         return c->types;
     case 'G':
