@@ -98,7 +98,7 @@ void file_unmap(struct file_map *map)
         *map = (struct file_map){0};
 }
 
-static char *directory_of(const char *path)
+char *path_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     if (!slash)
@@ -171,7 +171,7 @@ static char *follow_links(const char *path)
         if (size <= 0)
             break;
         target[size] = 0;
-        char *directory = directory_of(at), *next = path_join(directory, target);
+        char *directory = path_directory(at), *next = path_join(directory, target);
         free(directory);
         free(at);
         at = next;
@@ -240,7 +240,7 @@ int file_writer_commit(struct file_writer **writer, struct error *e)
         error_errno(e, errno, "%s: cannot be put in place", w->path);
         goto fail;
     }
-    char *directory = directory_of(w->path);
+    char *directory = path_directory(w->path);
     int result = directory_sync(directory, e);
     free(directory);
     file_writer_destroy(writer);

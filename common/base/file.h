@@ -49,4 +49,5 @@ bool directory_exists(const char *path);
 bool directory_holds(const char *directory, const char *name); /* a regular file of this name */
 char *path_resolve(const char *path, struct error *e);         /* absolute, links followed; caller frees. ERROR_DATA: not there */
 char *path_absolute(const char *path);                         /* by the working directory; need not be there; caller frees */
+char *path_directory(const char *path);                        /* that it lies in, "." where it names none; caller frees */
 char *path_join(const char *directory, const char *name);      /* caller frees; an absolute name is returned as it is */

@@ -189,8 +189,7 @@ static char *real_place(const char *path)
 
 static int sync_parent(const char *path, struct error *e)
 {
-    const char *slash = strrchr(path, '/');
-    char *parent = slash ? format_string("%.*s", slash == path ? 1 : (int)(slash - path), path) : duplicate(".");
+    char *parent = path_directory(path);
     int result = directory_sync(parent, e);
     free(parent);
     return result;

@@ -185,9 +185,8 @@ static char *job_name(const char *data)
 /* As the job file has to call it. */
 static void set_path(const struct draft *d, struct json *to, const char *key, const char *path, bool is_path)
 {
-    const char *slash = strrchr(d->output, '/');
-    char *directory = slash ? format_string("%.*s", slash == d->output ? 1 : (int)(slash - d->output), d->output) : NULL;
-    char *name = directory && is_path && path[0] != '/' ? path_from(directory, path) : duplicate(path);
+    char *directory = path_directory(d->output);
+    char *name = strchr(d->output, '/') && is_path && path[0] != '/' ? path_from(directory, path) : duplicate(path);
     json_set_string(to, key, name);
     free(name);
     free(directory);

@@ -365,20 +365,11 @@ static int check_shares(const struct job *j, struct error *e)
 
 #define DEFAULT_GAMMA 2
 
-static bool sweeps_focal(const struct job *j)
+static bool sweeps(const struct job *j, const char *key, const char *word)
 {
-    const struct json *losses = json_get(j->sweep, "loss");
-    for (size_t i = 0; i < json_size(losses); i++)
-        if (strcmp(json_string(json_at(losses, i)), "focal") == 0)
-            return true;
-    return false;
-}
-
-static bool sweeps_lora(const struct job *j)
-{
-    const struct json *methods = json_get(j->sweep, "method");
-    for (size_t i = 0; i < json_size(methods); i++)
-        if (strcmp(json_string(json_at(methods, i)), "lora") == 0)
+    const struct json *values = json_get(j->sweep, key);
+    for (size_t i = 0; i < json_size(values); i++)
+        if (strcmp(json_string(json_at(values, i)), word) == 0)
             return true;
     return false;
 }
@@ -386,7 +377,7 @@ static bool sweeps_lora(const struct job *j)
 static int check_lora(const struct job *j, struct error *e)
 {
     static const char *const keys[] = {"lora_r", "lora_alpha", "lora_dropout"};
-    bool lora = job_is_lora(j) || sweeps_lora(j);
+    bool lora = job_is_lora(j) || sweeps(j, "method", "lora");
     for (size_t i = 0; i < sizeof keys / sizeof *keys && !lora; i++)
         if (json_get(j->sweep, keys[i]))
             return error_set(e, ERROR_USAGE, "sweep.%s has no effect on train.method \"full\"; set train.method \"lora\"",
@@ -404,7 +395,7 @@ static int check_lora(const struct job *j, struct error *e)
 static int check_loss(const struct job *j, struct error *e)
 {
     bool swept = json_get(j->sweep, "focal_gamma") != NULL;
-    if (job_is_focal(j) || sweeps_focal(j) || (!swept && j->train.focal_gamma == DEFAULT_GAMMA))
+    if (job_is_focal(j) || sweeps(j, "loss", "focal") || (!swept && j->train.focal_gamma == DEFAULT_GAMMA))
         return 0;
     return error_set(e, ERROR_USAGE, "%s has no effect on train.loss \"%s\"; set train.loss \"focal\", or remove it",
                      swept ? "sweep.focal_gamma" : "train.focal_gamma", j->train.loss);

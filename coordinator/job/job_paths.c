@@ -27,13 +27,6 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Caller frees; NULL: the file lies in the current directory. */
-static char *directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? format_string("%.*s", slash == path ? 1 : (int)(slash - path), path) : NULL;
-}
-
 /* "a/b" and "../c": "a/c", unless b is a link or goes up itself. Caller frees. */
 static char *join_above(const char *directory, const char *path)
 {
@@ -78,7 +71,7 @@ static void add_note(struct job *j, const struct job_field *f, const char *path)
 
 void job_paths_resolve(struct job *j, const char *job_file, const struct json *overridden)
 {
-    char *directory = directory_of(job_file);
+    char *directory = strchr(job_file, '/') ? path_directory(job_file) : NULL; /* NULL: the current one, where nothing changes */
     uint32_t bit = 1;
     for (size_t i = 0; i < job_field_count; i++) {
         const struct job_field *f = &job_fields[i];
@@ -119,7 +112,7 @@ static char *place_of(const char *path)
 {
     struct error ignored;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char *directory = directory_of(path), *parent = path_resolve(directory ? directory : ".", &ignored), *place;
+    char *directory = path_directory(path), *parent = path_resolve(directory, &ignored), *place;
     if (!parent)
         place = path_absolute(path);
     else if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
