@@ -13,23 +13,21 @@
 #define LINE_MOST (1u << 30)
 #define MORE_MS 20 /* that a chunk waits for another line */
 
-/* Whole lines at the front, up to a chunk of them: their bytes; *filled: one is not blank. */
-static size_t whole_lines(const struct row_chunks *c, size_t *lines, bool *filled)
+/* Goes on from where it was: neither a line nor the start of a long one is looked at again with each read. */
+static void find_lines(struct row_chunks *c)
 {
-    size_t size = 0;
-    *lines = 0;
-    *filled = false;
-    while (*lines < CHUNK_ROWS && size < c->read.size) {
-        const char *line = c->read.data + size, *end = memchr(line, '\n', c->read.size - size);
-        size_t length = end ? (size_t)(end - line) + 1 : c->read.size - size;
+    while (c->whole_lines < CHUNK_ROWS && c->whole < c->read.size) {
+        size_t from = c->searched > c->whole ? c->searched : c->whole;
+        const char *line = c->read.data + c->whole, *end = memchr(c->read.data + from, '\n', c->read.size - from);
+        size_t length = end ? (size_t)(end - line) + 1 : c->read.size - c->whole;
+        c->searched = end ? 0 : c->read.size;
         if (!end && !c->ended)
             break;
-        for (size_t i = 0; i < length && !*filled; i++)
-            *filled = !strchr(" \t\r\n", line[i]);
-        size += length;
-        ++*lines;
+        for (size_t i = 0; i < length && !c->filled; i++)
+            c->filled = !strchr(" \t\r\n", line[i]);
+        c->whole += length;
+        c->whole_lines++;
     }
-    return size;
 }
 
 static int read_more(struct row_chunks *c, struct error *e)
@@ -51,7 +49,9 @@ static void drop_taken(struct row_chunks *c)
     if (c->taken)
         memmove(c->read.data, c->read.data + c->taken, c->read.size - c->taken);
     c->read.size -= c->taken;
-    c->taken = 0;
+    c->searched -= c->searched > c->taken ? c->taken : c->searched;
+    c->taken = c->whole = c->whole_lines = 0;
+    c->filled = false;
 }
 
 int row_chunks_next(struct row_chunks *c, const char **bytes, size_t *size, size_t *lines_before,
@@ -60,11 +60,10 @@ int row_chunks_next(struct row_chunks *c, const char **bytes, size_t *size, size
     double since = clock_seconds();
     drop_taken(c);
     for (;;) {
-        size_t lines;
-        bool filled;
-        size_t whole = whole_lines(c, &lines, &filled);
+        find_lines(c);
         struct pollfd p = {.fd = c->file, .events = POLLIN};
-        int ready = c->ended || lines == CHUNK_ROWS || whole >= CHUNK_BYTES ? 0 : poll(&p, 1, filled ? MORE_MS : 1000);
+        int ready =
+            c->ended || c->whole_lines == CHUNK_ROWS || c->whole >= CHUNK_BYTES ? 0 : poll(&p, 1, c->filled ? MORE_MS : 1000);
         if (stop_check(e))
             return -1;
         if (ready > 0) {
@@ -72,12 +71,12 @@ int row_chunks_next(struct row_chunks *c, const char **bytes, size_t *size, size
                 return -1;
             continue;
         }
-        if (filled || (whole && (c->ended || lines == CHUNK_ROWS))) {
+        if (c->filled || (c->whole && (c->ended || c->whole_lines == CHUNK_ROWS))) {
             *bytes = c->read.data;
-            *size = c->taken = whole;
+            *size = c->taken = c->whole;
             *lines_before = c->lines;
-            c->lines += lines;
-            if (filled)
+            c->lines += c->whole_lines;
+            if (c->filled)
                 return 1;
             drop_taken(c);
         } else if (c->ended) {

@@ -16,6 +16,10 @@ struct row_chunks {
     struct buffer read; /* what came and was not taken, beginning with a line */
     size_t taken;       /* bytes of it that the last chunk had */
     size_t lines;       /* before `read` */
+    size_t whole;       /* bytes of the whole lines at the front of `read`, up to a chunk of them */
+    size_t whole_lines; /* how many */
+    size_t searched;    /* bytes of `read` in which no further line ends */
+    bool filled;        /* one of them is not blank */
     bool ended;
 };
 
