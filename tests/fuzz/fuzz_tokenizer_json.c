@@ -4,18 +4,11 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/text/pair.h"
+#include "tests/fuzz/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(fact)                                                                                                              \
-    do {                                                                                                                         \
-        if (!(fact)) {                                                                                                           \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #fact);                                                   \
-            abort();                                                                                                             \
-        }                                                                                                                        \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -414,35 +414,53 @@ static bool available(const struct candidate *c)
 /* f32: rounding of sums of a few hundred terms. bf16: act arrays are stored with 8 bits, and others are made from such. */
 static const double tolerances[][2] = {[PRECISION_F32] = {1e-5, 1e-5}, [PRECISION_BF16] = {8e-3, 1.2e-2}};
 
+/* Those of a precision that this machine has; returns how many. */
+static size_t open_candidates(struct bench *found, enum precision precision)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+        const struct candidate *c = &candidates[i];
+        if (c->precision != precision || !available(c))
+            continue;
+        char device[128];
+        bench_open(&found[count], c->device, precision, c->threads);
+        device_describe(found[count++].d, device, sizeof device);
+        print_message("%s\n", device);
+    }
+    return count;
+}
+
+static void compare_case(struct bench *expected, struct bench *found, size_t k, size_t s)
+{
+    char device[128], what[128];
+    struct error e = {0};
+    device_describe(found->d, device, sizeof device);
+    snprintf(what, sizeof what, "%s, shape %zu", cases[k].name, s);
+    cases[k].run(found, &shapes[s]);
+    compare(device, what, expected, found, tolerances[found->d->precision]);
+    assert_int_equal(found->d->run->finish(found->d, &e), 0);
+    if (cases[k].run != optimizer)
+        assert_true(expected->d->flops == found->d->flops);
+    bench_clear(found);
+}
+
 static void test_against_reference(void **state)
 {
     (void)state;
-    struct bench expected, found;
-    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        const struct candidate *c = &candidates[i];
-        if (!available(c))
-            continue;
-        char device[128];
-        bench_open(&expected, "cpu_reference", c->precision, 1);
-        bench_open(&found, c->device, c->precision, c->threads);
-        device_describe(found.d, device, sizeof device);
-        print_message("%s\n", device);
+    struct bench expected, found[sizeof candidates / sizeof *candidates];
+    for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
+        size_t count = open_candidates(found, (enum precision)precision);
+        bench_open(&expected, "cpu_reference", (enum precision)precision, 1);
         for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
             for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-                char what[128];
-                snprintf(what, sizeof what, "%s, shape %zu", cases[k].name, s);
                 cases[k].run(&expected, &shapes[s]);
-                cases[k].run(&found, &shapes[s]);
-                compare(device, what, &expected, &found, tolerances[c->precision]);
-                struct error e = {0};
-                assert_int_equal(found.d->run->finish(found.d, &e), 0);
-                if (cases[k].run != optimizer)
-                    assert_true(expected.d->flops == found.d->flops);
+                for (size_t i = 0; i < count; i++)
+                    compare_case(&expected, &found[i], k, s);
                 bench_clear(&expected);
-                bench_clear(&found);
             }
         bench_close(&expected);
-        bench_close(&found);
+        for (size_t i = 0; i < count; i++)
+            bench_close(&found[i]);
     }
 }
 
