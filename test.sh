@@ -56,10 +56,10 @@ prepare() {
     clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge
   fetch_model runs/minilm
   fetch_e5 runs/e5
-  if runs/python/bin/python -c "import transformers, tensorboard, jsonschema" 2>/dev/null; then return; fi
+  if runs/python/bin/python -c "import transformers, tensorboard, jsonschema, peft" 2>/dev/null; then return; fi
   rm -rf runs/python.new
   /usr/bin/python3 -m venv --system-site-packages runs/python.new
-  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0 jsonschema==4.23.0
+  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0 jsonschema==4.23.0 peft==0.4.0 accelerate==0.21.0
   rm -rf runs/python && mv runs/python.new runs/python
 }
 (set -e; prepare)

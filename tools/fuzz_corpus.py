@@ -42,6 +42,7 @@ def edits():
         add(fuzzer, "none", b"\0")
         for place in (0, 4, 8, 16, 24, 40, 64, 96, 200, 512, 1000):
             add(fuzzer, f"at_{place}", struct.pack("<HB", place, 0xff) + struct.pack("<HB", place + 1, 1))
+    add("fuzz_dataset", "labels_above_int32", struct.pack("<HB", 19, 0x80) + struct.pack("<HB", 20, 0))
 
 
 def jobs():

@@ -98,7 +98,7 @@ static int check_header(const struct header *h, size_t size, const char *path, s
                          h->version, VERSION);
     if (h->file_size != size)
         return damaged(e, path, "its size is not the one it was written with");
-    if (h->multi > 1 || (h->multi && !h->labels) || h->rows == UINT32_MAX)
+    if (h->multi > 1 || (h->multi && !h->labels) || h->labels > INT32_MAX || h->rows == UINT32_MAX)
         return damaged(e, path, "its header is inconsistent");
     for (int i = 0; i < SECTIONS; i++) {
         uint64_t offset = h->section[i].offset, bytes = h->section[i].size, expected = section_size(h, (enum section)i);

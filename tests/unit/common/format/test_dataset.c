@@ -197,6 +197,9 @@ static void test_damage(void **state)
     bytes[12]++; /* one row more than the sections hold */
     refused(bytes, size, "is damaged");
     bytes[12]--;
+    bytes[19] ^= (char)0x80; /* more labels than a class can number */
+    refused(bytes, size, "its header is inconsistent");
+    bytes[19] ^= (char)0x80;
     bytes[size - 1] = 'x'; /* the NUL of the last group */
     refused(bytes, size, "an id or group");
     bytes[size - 1] = 0;
