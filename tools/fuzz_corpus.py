@@ -170,6 +170,11 @@ def splits():
     add("fuzz_split", "fixture", read(f"{fixture}run/split.json"))
 
 
+def dates():
+    for i, text in enumerate(("2026-11", "2026-11-22", "2026-11-22T04:01:48.250+02:30", "1969-12-31 23:59:60Z", "0001-01-01", "2026-02-30", "22.11.2026")):
+        add("fuzz_date", f"date_{i}", text)
+
+
 def rules():
     for name in ("inference_config.json", "config.json"):
         add("fuzz_inference", name, read(f"{fixture}run/bundle/{name}"))
@@ -191,7 +196,7 @@ def sentencepiece():
 
 
 shutil.rmtree(corpus, ignore_errors=True)
-for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, rules, sentencepiece):
+for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, dates, rules, sentencepiece):
     make()
 sizes = [os.path.getsize(path) for path in glob.glob(f"{corpus}/*/*")]
 print(f"{len(sizes)} inputs, {sum(sizes)} bytes")

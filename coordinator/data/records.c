@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/base/date.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/stop.h"
@@ -146,6 +147,42 @@ static int read_names(struct reader *r, struct record *to, const struct json *ro
     return 0;
 }
 
+/* A number: digits of which not a few are taken as a date. */
+static bool is_number(double *value, const char *text)
+{
+    char *end;
+    *value = strtod(text, &end);
+    return end != text && !end[strspn(end, " \t\r\n")] && isfinite(*value) && !strpbrk(text, "xXpP");
+}
+
+static int read_time(struct reader *r, struct record *to, const struct json *row, struct error *e)
+{
+    static const char *const forms[] = {"nothing", "a date", "a number"};
+    bool blank;
+    buffer_clear(&r->scratch);
+    if (!r->in->time)
+        return 0;
+    if (field_text(r, &r->scratch, &blank, row, r->in->time, e))
+        return -1;
+    if (blank)
+        return error_set(e, ERROR_DATA,
+                         "%s:%u: field '%s' (data.time) is missing or blank; data.required drops and counts rows without it",
+                         r->path, r->line, r->in->time);
+    const char *text = r->scratch.data;
+    enum time_form form = is_number(&to->time, text) ? TIME_NUMBERS : date_read(&to->time, text) ? TIME_DATES : TIME_NONE;
+    if (form == TIME_NONE)
+        return error_set(e, ERROR_DATA,
+                         "%s:%u: field '%s' (data.time) is \"%.60s\"; a date of ISO 8601 (2026-11-22, 2026-11-22T04:01:48Z) or a "
+                         "number is expected",
+                         r->path, r->line, r->in->time, text);
+    if (r->out->time_form != TIME_NONE && r->out->time_form != form)
+        return error_set(e, ERROR_DATA,
+                         "%s:%u: field '%s' (data.time) is %s (\"%.60s\"), in the rows before %s; write all in one form", r->path,
+                         r->line, r->in->time, forms[form], text, forms[r->out->time_form]);
+    r->out->time_form = form;
+    return 0;
+}
+
 static int add_row(struct reader *r, const struct json *row, struct error *e)
 {
     struct records *out = r->out;
@@ -172,7 +209,7 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
         return 0;
     }
     struct record new = {.line = r->line, .file = r->file, .class = -1};
-    if (read_names(r, &new, row, e) || compose(r, &new.a, row, &r->in->text_a, e) ||
+    if (read_names(r, &new, row, e) || read_time(r, &new, row, e) || compose(r, &new.a, row, &r->in->text_a, e) ||
         (r->in->text_b.count && compose(r, &new.b, row, &r->in->text_b, e))) {
         free(found);
         return -1;
@@ -308,6 +345,7 @@ struct input input_of_job(const struct job *j)
     return (struct input){.id = j->data.id,
                           .group = j->data.group,
                           .label = j->data.label,
+                          .time = j->data.time,
                           .label_columns = j->data.label_columns,
                           .text_a = j->data.text_a,
                           .text_b = j->data.text_b,

@@ -12,6 +12,7 @@
 /* How rows become input; from a job's "data" or a bundle's "input". All borrowed. */
 struct input {
     const char *id, *group, *label;   /* field names; id, group: NULL = line number; label: NULL = rows carry none, or */
+    const char *time;                 /* field name; NULL: rows have no time */
     struct text_fields label_columns; /* fields of 0 and 1, each a label; "*" stands for anything */
     struct text_fields text_a, text_b, required, labels;
     struct text_fields ignored;     /* labels that a job has dropped: a row's others count */
@@ -36,7 +37,11 @@ struct record {
     int32_t class;          /* single label; -1: none */
     const uint32_t *labels; /* multi-label: ascending, label_count of them */
     uint32_t label_count;
+    double time; /* as records.time_form says; 0 without */
 };
+
+/* What the values of data.time are: one of the two for all rows. */
+enum time_form { TIME_NONE, TIME_DATES /* seconds since 1970 */, TIME_NUMBERS };
 
 struct field_count {
     const char *name;
@@ -65,6 +70,7 @@ struct records {
     struct field_count *fields; /* of text_a, text_b and required, each once */
     uint64_t *dropped;          /* by required field [field_count]; a row counts for the first one missing */
     size_t field_count;
+    enum time_form time_form;
     char **labels; /* names, by class index */
     size_t label_count;
     struct json *label_reading; /* {form, values, notes}: how label values were read; NULL without labels */

@@ -7,10 +7,12 @@
 #include "common/base/sha256.h"
 #include "common/base/table.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char mark[8] = "facts 1\n";
+/* The second kind is followed by an enum time_form in 8 bytes, and a double a row. */
+static const char marks[2][8] = {"facts 1\n", "facts 2\n"};
 
 uint32_t *exact_duplicates(const struct records *r)
 {
@@ -70,17 +72,39 @@ void row_facts_make(struct row_facts *ret, const struct records *r, const uint32
         f.rows[i].near = n ? n->root[i] : exact[i];
         fingerprint(f.rows[i].fingerprint, r, &r->rows[i]);
     }
+    f.time_form = r->time_form;
+    f.times = f.time_form != TIME_NONE ? allocate(r->count, sizeof *f.times) : NULL;
+    for (uint32_t i = 0; f.times && i < f.count; i++)
+        f.times[i] = r->rows[i].time;
     *ret = f;
 }
 
 int row_facts_write(const char *path, const struct row_facts *f, struct error *e)
 {
     struct buffer bytes = {0};
-    buffer_append(&bytes, mark, sizeof mark);
+    uint64_t form = f->time_form;
+    buffer_append(&bytes, marks[f->times != NULL], sizeof marks[0]);
     buffer_append(&bytes, f->rows, f->count * sizeof *f->rows);
+    if (f->times) {
+        buffer_append(&bytes, &form, sizeof form);
+        buffer_append(&bytes, f->times, f->count * sizeof *f->times);
+    }
     int result = file_write(path, bytes.data, bytes.size, e);
     buffer_free(&bytes);
     return result;
+}
+
+static bool read_times(struct row_facts *f, const char *bytes)
+{
+    uint64_t form;
+    memcpy(&form, bytes, sizeof form);
+    f->time_form = form == TIME_DATES ? TIME_DATES : TIME_NUMBERS;
+    f->times = allocate(f->count, sizeof *f->times);
+    memcpy(f->times, bytes + sizeof form, f->count * sizeof *f->times);
+    for (uint32_t i = 0; i < f->count; i++)
+        if (!isfinite(f->times[i]))
+            return false;
+    return form == TIME_DATES || form == TIME_NUMBERS;
 }
 
 int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struct error *e)
@@ -90,9 +114,13 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
     if (file_read(&bytes, &size, path, e))
         return -1;
     struct row_facts f = {.rows = allocate(rows, sizeof *f.rows), .count = rows};
-    bool right = size == sizeof mark + rows * sizeof *f.rows && !memcmp(bytes, mark, sizeof mark);
+    size_t start = sizeof marks[0], times = start + rows * sizeof *f.rows;
+    bool timed = size >= start && !memcmp(bytes, marks[1], start);
+    bool right = size == times + (timed ? (rows + 1) * sizeof(double) : 0) && !memcmp(bytes, marks[timed], start);
     if (right)
-        memcpy(f.rows, bytes + sizeof mark, rows * sizeof *f.rows);
+        memcpy(f.rows, bytes + start, rows * sizeof *f.rows);
+    if (right && timed)
+        right = read_times(&f, bytes + times);
     for (uint32_t i = 0; i < rows && right; i++)
         right = f.rows[i].exact < rows && f.rows[i].near < rows && !f.rows[i].fingerprint[FINGERPRINT_HEX - 1];
     free(bytes);
@@ -107,6 +135,7 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
 void row_facts_free(struct row_facts *f)
 {
     free(f->rows);
+    free(f->times);
     *f = (struct row_facts){0};
 }
 

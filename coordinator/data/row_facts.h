@@ -19,6 +19,8 @@ struct row_fact {
 struct row_facts {
     struct row_fact *rows;
     uint32_t count;
+    double *times; /* (rows) of data.time; NULL without */
+    enum time_form time_form;
 };
 
 /* n may be NULL; its roots are copied. */

@@ -8,6 +8,7 @@
 #include "common/base/table.h"
 #include "coordinator/data/check.h"
 #include "coordinator/data/split_check.h"
+#include "coordinator/data/split_time.h"
 #include "coordinator/data/stratify.h"
 
 #include <stdlib.h>
@@ -125,6 +126,18 @@ static int split_by_group(struct split *s, const struct job *j, const struct dat
     return result;
 }
 
+static int split_rows_by_time(struct split *s, const struct job *j, const struct dataset *d, const struct row_facts *f,
+                              struct error *e)
+{
+    uint32_t rows = dataset_rows(d);
+    enum part *part_of = allocate(rows, sizeof *part_of);
+    int result = split_by_time(part_of, j, d, f, e);
+    for (uint32_t i = 0; i < rows && !result; i++)
+        give_row(s, part_of[i], i);
+    free(part_of);
+    return result;
+}
+
 /* The data came already split: the first file's rows are the train part, and so on. */
 static int split_by_file(struct split *s, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
 {
@@ -136,32 +149,31 @@ static int split_by_file(struct split *s, const struct job *j, const struct data
     return refuse_empty_part(s, j, dataset_rows(d), e);
 }
 
-static int examine(struct split *s, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
+static int make_split(struct split *s, const struct job *j, const struct dataset *d, const struct row_facts *f,
+                      const struct json *check, struct error *e)
 {
-    struct row_facts facts;
-    if (data_facts(&facts, j, check, dataset_rows(d), e))
-        return -1;
-    int result = split_check(s, j, d, &facts, check, e);
-    row_facts_free(&facts);
-    return result;
+    if (j->split.file)
+        return split_read(s, j->split.file, d, e);
+    make_parts(s, d);
+    strcpy(s->method, j->data.path ? j->split.method : "files");
+    if (!j->data.path)
+        return split_by_file(s, j, d, check, e);
+    return strcmp(j->split.method, "time") ? split_by_group(s, j, d, e) : split_rows_by_time(s, j, d, f, e);
 }
 
 int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
 {
     struct split s = {0};
+    struct row_facts facts;
+    if (data_facts(&facts, j, check, dataset_rows(d), e))
+        return -1;
     char *path = path_join(j->out, "split.json");
-    int result;
-    if (j->split.file) {
-        result = split_read(&s, j->split.file, d, e);
-    } else {
-        make_parts(&s, d);
-        strcpy(s.method, j->data.path ? j->split.method : "files");
-        result = j->data.path ? split_by_group(&s, j, d, e) : split_by_file(&s, j, d, check, e);
-    }
+    int result = make_split(&s, j, d, &facts, check, e);
     if (!result)
-        result = examine(&s, j, d, check, e);
+        result = split_check(&s, j, d, &facts, check, e);
     if (!result)
         result = split_write(path, &s, d, e);
+    row_facts_free(&facts);
     free(path);
     if (result)
         split_free(&s);

@@ -6,6 +6,7 @@
 #include "common/base/table.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/split.h"
+#include "coordinator/data/split_time.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -94,6 +95,23 @@ static void count_labels(struct json *to, const struct examination *x, enum part
     free(counts);
 }
 
+/* [first, last] of the part's rows. */
+static void describe_times(struct json *to, const struct examination *x, enum part part)
+{
+    const uint32_t *rows = x->split->part[part].rows;
+    uint32_t count = x->split->part[part].count;
+    if (!x->facts->times || !count)
+        return;
+    double first = x->facts->times[rows[0]], last = first;
+    for (uint32_t i = 1; i < count; i++) {
+        first = fmin(first, x->facts->times[rows[i]]);
+        last = fmax(last, x->facts->times[rows[i]]);
+    }
+    struct json *times = json_set(to, "times", json_array());
+    json_append(times, split_time_value(x->facts, first));
+    json_append(times, split_time_value(x->facts, last));
+}
+
 static struct json *describe_part(struct examination *x, enum part part, const char *fingerprint)
 {
     struct json *j = json_object();
@@ -105,6 +123,7 @@ static struct json *describe_part(struct examination *x, enum part part, const c
     json_set_number(j, "groups", (double)table_count(groups));
     table_destroy(&groups);
     json_set_string(j, "fingerprint", fingerprint);
+    describe_times(j, x, part);
     find_leaks(x, part);
     json_set_number(j, "exact_in_train", x->exact[part]);
     json_set_number(j, "near_in_train", x->near[part]);
@@ -195,6 +214,16 @@ static void print_shares(const struct json *parts, const struct json *labels)
                json_string(json_get(json_at(labels, at), "name")));
 }
 
+static void print_times(const char *part, const struct json *times)
+{
+    if (!times)
+        return;
+    char *first = json_print(json_at(times, 0), false), *last = json_print(json_at(times, 1), false);
+    printf("  %s: from %s to %s\n", part, first, last);
+    free(last);
+    free(first);
+}
+
 int data_print_split(const struct job *j, const struct json *check, struct error *e)
 {
     char *path = path_join(j->out, "split_check.json");
@@ -207,6 +236,7 @@ int data_print_split(const struct job *j, const struct json *check, struct error
     print_shares(parts, json_get(check, "labels"));
     for (size_t p = 0; p < json_size(parts); p++) {
         const struct json *part = json_at(parts, p), *absent = json_get(part, "absent_labels");
+        print_times(json_key(parts, p), json_get(part, "times"));
         double near = json_number(json_get(part, "near_in_train")), rows = json_number(json_get(part, "rows"));
         if (json_size(absent) == 1 && json_size(json_get(check, "labels")) == 2) /* of more labels the part's own line tells */
             printf("  %s has no row of label \"%s\": its F1 is 0, and the macro F1 leaves it out unless it is predicted\n",

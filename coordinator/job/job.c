@@ -356,6 +356,8 @@ static int check_shares(const struct job *j, struct error *e)
         return error_set(e, ERROR_USAGE,
                          "split.train %g and split.validation %g leave no rows for the test part: their sum must be below 1",
                          j->split.train, j->split.validation);
+    if (strcmp(j->split.method, "time") == 0 && !j->data.time)
+        return error_set(e, ERROR_USAGE, "split.method \"time\" needs data.time, the field with each row's date or number");
     if (strcmp(j->split.method, "numpy") == 0 && j->seed > UINT32_MAX)
         return error_set(e, ERROR_USAGE, "seed: NumPy's RandomState takes 0 to 4294967295, found %.0f", (double)j->seed);
     if (j->tune.grid.from >= j->tune.grid.to)

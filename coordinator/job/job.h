@@ -29,6 +29,7 @@ struct job {
         char *path; /* or the three below */
         char *train_path, *validation_path, *test_path;
         char *id, *group, *label;                            /* fields; id and group may be NULL; label: or */
+        char *time;                                          /* field, or NULL */
         struct text_fields label_columns;                    /* fields of 0 and 1, each a label; "*" stands for anything */
         struct text_fields text_a, text_b, required, labels; /* text_b may be empty; labels: names, empty = as found */
         struct json *word_limits; /* object: text field -> its first words that count; NULL: all of all */
@@ -44,7 +45,7 @@ struct job {
     } data;
     struct {
         double train, validation;
-        const char *method; /* "muster", "numpy", "stratified" */
+        const char *method; /* "muster", "numpy", "stratified", "time" */
         char *file;         /* a frozen split.json, or NULL */
     } split;
     struct {

@@ -48,6 +48,8 @@ const struct job_field job_fields[] = {
      .help = "field with the row's id; null: the line number (of a second and third file, 2:LINE and 3:LINE)"},
     {"data.group", JOB_STRING, JOB_NULL, "null", AT(data.group),
      .help = "field that groups rows; a group is never divided between parts; null: each row on its own"},
+    {"data.time", JOB_STRING, JOB_NULL | JOB_LATER, "null", AT(data.time), .also = "date timestamp created_at",
+     .help = "field with the row's time, for split.method time: a date of ISO 8601 or a number"},
     {"data.label", JOB_LABEL, 0, "\"label\"", AT(data.label), .also = "label_columns",
      .help = "field with the label (index or name); or one 0/1 column per label: a list, or a pattern such as topic_*"},
     {"data.text_a", JOB_STRINGS, JOB_REQUIRED | JOB_FILLED, "null", AT(data.text_a), .also = "text sentence",
@@ -85,8 +87,9 @@ const struct job_field job_fields[] = {
      .help = "fraction of the groups for training"},
     {"split.validation", JOB_NUMBER, JOB_ABOVE | JOB_BELOW, "0.15", 0, 1, AT(split.validation), .also = "val valid",
      .help = "fraction of the groups for validation; the rest is for testing"},
-    {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy", "stratified"),
-     .help = "numpy: by NumPy's RandomState(seed).shuffle; stratified: the same label proportions in all parts"},
+    {"split.method", JOB_WORD, 0, "\"muster\"", AT(split.method), WORDS("muster", "numpy", "stratified", "time"),
+     .help = "numpy: by NumPy's RandomState(seed).shuffle; stratified: the same label proportions in all parts; time: by "
+             "data.time, the oldest rows train, the newest test"},
     {"split.file", JOB_STRING, JOB_NULL | JOB_PATH, "null", AT(split.file),
      .help = "frozen split.json to use instead; it is used exactly, or the run fails"},
 
