@@ -30,11 +30,14 @@ assert header["base_model.model.classifier.weight"]["shape"][0] == labels
 assert "config.json" not in __import__("os").listdir(f"{bundle}/adapter")
 try:
     import torch
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
+# An older PEFT drops the keys that it does not know in silence: they must be off.
+unknown = {key: value for key, value in config.items() if value and key not in LoraConfig.__dataclass_fields__}
+assert not unknown, f"this PEFT cannot load the adapter: it does not know {unknown}"
 torch.manual_seed(0)
 model = PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(base, num_labels=labels), f"{bundle}/adapter").eval()
 tokenizer = AutoTokenizer.from_pretrained(bundle)
