@@ -27,6 +27,7 @@
 #include "coordinator/job/job_variant.h"
 #include "coordinator/memory_estimate.h"
 #include "coordinator/report/report.h"
+#include "coordinator/sweep/configurations.h"
 #include "coordinator/sweep/leaderboard.h"
 #include "coordinator/sweep/scheduler_replay.h"
 #include "coordinator/sweep/training.h"
@@ -217,7 +218,7 @@ static void print_taken_up(const struct trial_run *t)
 /* Several groups train the grid beside the baseline: none of them waits for it. */
 static bool baseline_has_company(const struct run *r)
 {
-    return r->last > STAGE_TRAIN && r->trials.count > 1 && r->workers.options.groups > 1;
+    return r->last > STAGE_TRAIN && r->trials.count > r->trials.baselines && r->workers.options.groups > 1;
 }
 
 /* Tunes trial i if it is done. */
@@ -253,14 +254,18 @@ static int stage_train(struct run *r, struct error *e)
         return -1;
     const struct trial_run *t = &r->trials.list[0];
     const struct job *j = r->job;
-    heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->key, r->data.split.part[PART_TRAIN].count,
-            j->train.batch, j->train.precision, j->train.select);
+    size_t seeds = j->train.seeds.count, baselines = r->trials.baselines;
+    heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->configuration_key,
+            r->data.split.part[PART_TRAIN].count, j->train.batch, j->train.precision, j->train.select);
+    if (seeds > 0)
+        printf("  with %zu seed%s\n", seeds, seeds == 1 ? "" : "s");
     print_class_weights(r);
     bool before = t->state == TRIAL_DONE;
-    print_taken_up(t);
+    for (size_t i = 0; i < baselines; i++)
+        print_taken_up(&r->trials.list[i]);
     if (baseline_has_company(r))
         return 0;
-    return train(r, 0, 1, e) == 0 ? tune_baseline(r, !before || r->last == STAGE_TRAIN, e) : -1;
+    return train(r, 0, baselines, e) == 0 ? tune_baseline(r, !before || r->last == STAGE_TRAIN, e) : -1;
 }
 
 /* ---- sweep: the grid ---- */
@@ -268,18 +273,18 @@ static int stage_train(struct run *r, struct error *e)
 static int stage_sweep(struct run *r, struct error *e)
 {
     const struct trials *t = &r->trials;
-    size_t done = 0;
-    if (t->count == 1)
+    size_t done = 0, first = t->baselines;
+    if (t->count == first)
         return 0;
-    for (size_t i = 1; i < t->count; i++)
+    for (size_t i = first; i < t->count; i++)
         done += t->list[i].state == TRIAL_DONE || t->list[i].state == TRIAL_PRUNED;
     char *scheduler = scheduler_replay_description(r->job);
-    heading("sweep", "%zu trials besides the baseline, %zu done before%s", t->count - 1, done, scheduler);
+    heading("sweep", "%zu trials besides the baseline, %zu done before%s", t->count - first, done, scheduler);
     free(scheduler);
-    for (size_t i = 1; i < t->count; i++)
+    for (size_t i = first; i < t->count; i++)
         print_taken_up(&t->list[i]);
     if (!baseline_has_company(r))
-        return train(r, 1, t->count - 1, e);
+        return train(r, first, t->count - first, e);
     bool before = t->list[0].state == TRIAL_DONE;
     return train(r, 0, t->count, e) == 0 ? tune_baseline(r, !before, e) : -1;
 }
@@ -291,14 +296,19 @@ static int write_table(const struct run *r, struct error *e)
 {
     struct json *table = leaderboard_to_json(&r->trials, &r->decision, r->job);
     char *trials = leaderboard_to_markdown(&r->trials, &r->decision, r->job);
+    char *configurations = configurations_to_markdown(&r->trials, &r->decision, r->job);
     char *comparison = r->job->report.baseline ? comparison_section(r->directory) : NULL;
-    char *text = comparison ? format_string("%s\n%s", trials, comparison) : duplicate(trials);
+    char *text = format_string("%s%s%s%s%s", trials, configurations ? "\n" : "", configurations ? configurations : "",
+                               comparison ? "\n" : "", comparison ? comparison : "");
+    if (configurations_repeated(r->job))
+        json_set(table, "configurations", configurations_to_json(&r->trials, &r->decision, r->job));
     char *json_path = path_join(r->directory, "table.json"), *path = path_join(r->directory, "table.md");
     int status = json_write(json_path, table, e) == 0 ? file_write(path, text, strlen(text), e) : -1;
     free(path);
     free(json_path);
     free(text);
     free(comparison);
+    free(configurations);
     free(trials);
     json_destroy(&table);
     return status;
@@ -319,6 +329,7 @@ static int stage_tune(struct run *r, struct error *e)
         return -1;
     heading("tune", "%zu trial%s on validation", d->count, d->count == 1 ? "" : "s");
     leaderboard_print(&r->trials, d, r->job);
+    configurations_print(&r->trials, d, r->job);
     char *summary = decision_summary(d, r->data.kind, r->data.labels);
     printf("  chosen: %s, %s\n", winner(r)->key, summary);
     free(summary);
@@ -352,8 +363,10 @@ static int compare(struct run *r, struct error *e)
 static int make_bundle(struct run *r, bool *made, struct error *e)
 {
     char *comparison = r->job->report.baseline ? comparison_section(r->directory) : NULL;
-    const struct bundle_source s = {&r->place, &r->data, &r->decision, winner(r), &r->score, comparison};
+    char *configurations = configurations_to_markdown(&r->trials, &r->decision, r->job);
+    const struct bundle_source s = {&r->place, &r->data, &r->decision, winner(r), &r->score, comparison, configurations};
     int status = publish(&s, made, e);
+    free(configurations);
     free(comparison);
     return status;
 }

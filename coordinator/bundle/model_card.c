@@ -112,6 +112,8 @@ static void add_metrics(struct buffer *b, const struct bundle_source *s)
     add_row(b, s, "test", &s->score->test);
     if (s->comparison)
         buffer_printf(b, "\n%s", s->comparison);
+    if (s->configurations)
+        buffer_printf(b, "\n%s", s->configurations);
 }
 
 /* Labels whose rows support no threshold, or temperature, of their own. */

@@ -127,7 +127,8 @@ int publish(const struct bundle_source *s, bool *made, struct error *e)
     struct json *inference = inference_config(s);
     if (adapter_is_published(s))
         json_set_string(inference, "adapter", BUNDLE_ADAPTER);
-    char *printed = json_print(inference, false), *text = format_string("%s%s", printed, s->comparison ? s->comparison : "");
+    char *printed = json_print(inference, false),
+         *text = format_string("%s%s%s", printed, s->comparison ? s->comparison : "", s->configurations ? s->configurations : "");
     int status = 0;
     sha256_bytes(text, strlen(text), hash);
     free(printed);

@@ -12,7 +12,8 @@ struct bundle_source {
     const struct decision *decision;
     const struct trial_run *trial; /* the winner */
     const struct test_score *score;
-    const char *comparison; /* with other models: a section of Markdown; NULL without */
+    const char *comparison;     /* with other models: a section of Markdown; NULL without */
+    const char *configurations; /* over seeds: likewise */
 };
 
 /* Writes <out>/bundle and <out>/<name>.zip, unless they are there and were made from the same things. *made: false if so. */

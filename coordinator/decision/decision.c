@@ -34,21 +34,66 @@ const struct at_threshold *decision_ranked_by(const struct tuned_trial *t, bool 
     return per_trial ? &t->own : &t->at_baseline;
 }
 
-static double rank_of(const struct tuned_trial *t, bool per_trial)
+enum standing { STANDING_FAILED, STANDING_PRUNED, STANDING_UNMET, STANDING_PARTLY, STANDING_MET };
+
+struct rank {
+    enum standing standing;
+    double score; /* where the rule is met */
+};
+
+static struct rank rank_of(const struct tuned_trial *t, bool per_trial)
 {
     const struct at_threshold *a = decision_ranked_by(t, per_trial);
-    return t->of.state == TRIAL_PRUNED ? -2 : t->of.state != TRIAL_DONE ? -3 : a->met ? a->score : -1;
+    if (t->of.state != TRIAL_DONE)
+        return (struct rank){t->of.state == TRIAL_PRUNED ? STANDING_PRUNED : STANDING_FAILED, 0};
+    return a->met ? (struct rank){STANDING_MET, a->score} : (struct rank){STANDING_UNMET, 0};
+}
+
+static bool above(struct rank a, struct rank b)
+{
+    return a.standing != b.standing ? a.standing > b.standing : a.score > b.score;
+}
+
+/* By configuration: the mean of those of its trials that meet the rule. Caller frees. */
+static struct rank *rank_configurations(const struct tuned_trial *trials, size_t count, bool per_trial)
+{
+    struct rank *ranks = allocate(count, sizeof *ranks);
+    size_t *met = allocate(count, sizeof *met), *all = allocate(count, sizeof *all);
+    for (size_t i = 0; i < count; i++) {
+        size_t c = trials[i].of.configuration;
+        struct rank own = rank_of(&trials[i], per_trial);
+        all[c]++;
+        met[c] += own.standing == STANDING_MET;
+        ranks[c].score += own.score;
+        ranks[c].standing = own.standing > ranks[c].standing ? own.standing : ranks[c].standing;
+    }
+    for (size_t c = 0; c < count; c++)
+        if (met[c] > 0) {
+            ranks[c].score /= (double)met[c];
+            ranks[c].standing = met[c] == all[c] ? STANDING_MET : STANDING_PARTLY;
+        }
+    free(met);
+    free(all);
+    return ranks;
 }
 
 /* Insertion: stable, and a sweep is short. */
 void decision_rank(size_t *order, const struct tuned_trial *trials, size_t count, bool per_trial)
 {
+    struct rank *of = rank_configurations(trials, count, per_trial);
     for (size_t i = 0; i < count; i++) {
-        size_t at = i;
-        for (; at > 0 && rank_of(&trials[i], per_trial) > rank_of(&trials[order[at - 1]], per_trial); at--)
+        size_t at = i, own = trials[i].of.configuration;
+        for (; at > 0; at--) {
+            const struct tuned_trial *other = &trials[order[at - 1]];
+            bool before = other->of.configuration == own ? above(rank_of(&trials[i], per_trial), rank_of(other, per_trial))
+                                                         : above(of[own], of[other->of.configuration]);
+            if (!before)
+                break;
             order[at] = order[at - 1];
+        }
         order[at] = i;
     }
+    free(of);
 }
 
 char *decision_summary(const struct decision *d, enum decision_kind kind, uint32_t labels)

@@ -11,6 +11,7 @@ struct candidate {
     uint32_t best_epoch;
     bool baseline;
     enum trial_state state;
+    size_t configuration; /* trials of the same one differ in the seed alone; below the number of trials */
 };
 
 struct tuned_trial {
@@ -37,9 +38,11 @@ void decision_create(struct decision *ret, size_t trials);
 void decision_free(struct decision *d);
 const struct tuned_trial *decision_winner(const struct decision *d); /* once it is decided */
 
-/* Order of the trials, best first by the job's rule: at the trial's own threshold (tune.per "trial") or at the baseline's. Ties
- * keep the order of the plan; then come trials that the rule's condition rules out, those that were pruned, which are not tuned
- * and so never win, and those that failed. order (count). */
+/* Order of the trials, best first by the job's rule: at the trial's own threshold (tune.per "trial") or at the baseline's.
+ * Configurations go by the mean over their trials, the trials of one by their own score. Ties keep the order of the plan. Behind
+ * the configurations whose trials all have a score come, by the mean over the others, those of which some have none; then trials
+ * that the rule's condition rules out, those that were pruned, which are not tuned and so never win, and those that failed.
+ * order (count). */
 void decision_rank(size_t *order, const struct tuned_trial *trials, size_t count, bool per_trial);
 /* The metrics that rank a trial. */
 const struct at_threshold *decision_ranked_by(const struct tuned_trial *t, bool per_trial);

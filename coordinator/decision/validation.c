@@ -253,12 +253,22 @@ static const struct {
 } selectors[] = {{"loss", by_loss},         {"f1", by_f1},           {"micro_f1", by_micro_f1},
                  {"macro_f1", by_macro_f1}, {"best_f1", by_best_f1}, {"average_precision", by_average_precision}};
 
-void select_epoch(struct selection *ret, const struct epoch_score *epochs, uint32_t count, const char *select, uint32_t patience)
+static double (*selector(const char *select))(const struct epoch_score *s)
 {
-    double (*worth)(const struct epoch_score *s) = by_loss;
     for (size_t i = 0; i < sizeof selectors / sizeof selectors[0]; i++)
         if (strcmp(selectors[i].name, select) == 0)
-            worth = selectors[i].worth;
+            return selectors[i].worth;
+    return by_loss;
+}
+
+double epoch_metric(const struct epoch_score *s, const char *select)
+{
+    return selector(select) == by_loss ? s->loss : selector(select)(s);
+}
+
+void select_epoch(struct selection *ret, const struct epoch_score *epochs, uint32_t count, const char *select, uint32_t patience)
+{
+    double (*worth)(const struct epoch_score *s) = selector(select);
     uint32_t best = 0;
     for (uint32_t i = 1; i < count; i++)
         if (worth(&epochs[i]) > worth(&epochs[best]))

@@ -47,4 +47,5 @@ struct selection {
     uint32_t best;     /* 1-based */
     bool latest, stop; /* the last one is the best; `patience` (0: never) epochs went by without a better one */
 };
+double epoch_metric(const struct epoch_score *s, const char *select); /* what train.select names, a loss as it is */
 void select_epoch(struct selection *ret, const struct epoch_score *epochs, uint32_t count, const char *select, uint32_t patience);

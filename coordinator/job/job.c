@@ -436,12 +436,26 @@ static int check_search(const struct job *j, struct error *e)
     return 0;
 }
 
+static int check_seeds(const struct job *j, struct error *e)
+{
+    if (j->train.seeds.count == 0)
+        return 0;
+    if (json_get(j->sweep, "seed"))
+        return error_set(e, ERROR_USAGE, "train.seeds and sweep.seed are mutually exclusive: both vary the seed; remove one");
+    if (j->search.scheduler != SCHEDULER_NONE)
+        return error_set(e, ERROR_USAGE,
+                         "train.seeds and sweep.scheduler \"%s\" are mutually exclusive: a seed that is pruned would be missing "
+                         "from the mean of its configuration; remove one",
+                         scheduler_names[j->search.scheduler]);
+    return 0;
+}
+
 /* What no single key can say. */
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
     if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
         check_shares(j, e) != 0 || check_loss(j, e) != 0 || check_lora(j, e) != 0 || job_check_ranks(j, e) != 0 ||
-        check_search(j, e) != 0)
+        check_search(j, e) != 0 || check_seeds(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }

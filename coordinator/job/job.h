@@ -17,6 +17,11 @@ struct text_fields {
     size_t count;
 };
 
+struct seed_list {
+    uint64_t *values;
+    size_t count;
+};
+
 #define NO_METRICS_PORT 65536u
 
 /* `const char *` members with a fixed set of values point into the table; the others are owned. */
@@ -73,6 +78,7 @@ struct job {
         uint32_t checkpoint_steps;              /* what it says; 0: not so */
         double checkpoint_minutes;
         bool micro_batch_follows; /* micro_batch is not in the file: batch / ranks_per_group */
+        struct seed_list seeds;   /* each configuration is trained with each of them; empty: with `seed` */
     } train;
     struct json *sweep; /* object: train key -> list of values or range (job_sweep.h); NULL: no sweep */
     struct {

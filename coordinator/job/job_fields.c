@@ -168,6 +168,10 @@ const struct job_field job_fields[] = {
      .also = "save_steps save_strategy checkpoint_steps",
      .help = "checkpoint interval: epoch; or also within an epoch, such as \"500 steps\" or \"10 minutes\""},
 
+    {"train.seeds", JOB_SEEDS, JOB_NULL | JOB_FREE | JOB_LATER, "null", 0, LARGEST_EXACT, AT(train.seeds), .also = "seed_list",
+     .help = "train each configuration with each of these seeds, such as [1, 2, 3]: it is chosen by its mean over them, and its "
+             "best seed is published; the split keeps the seed of \"seed\""},
+
     {"sweep", JOB_SWEEP, JOB_NULL | JOB_FREE, "null", AT(sweep), .also = "grid search",
      .help = "train keys (or seed) with lists of values: each combination is a trial; with sweep.sample random also ranges, "
              "{\"from\": 1e-6, \"to\": 1e-4, \"log\": true}"},
@@ -431,6 +435,35 @@ static int read_label(const struct job_field *f, struct job *j, const struct jso
     return 0;
 }
 
+static int read_seeds(struct seed_list *ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    size_t count = json_size(value);
+    if (json_type(value) != JSON_ARRAY || count == 0)
+        return expected(f, "a list of seeds such as [1, 2, 3]", value, e);
+    for (size_t i = 0; i < count; i++) {
+        double x = json_number(json_at(value, i));
+        if (json_type(json_at(value, i)) != JSON_NUMBER || floor(x) != x || x < f->low || x > f->high)
+            return expected(f, "whole numbers from 0 to 9007199254740991 in the list", json_at(value, i), e);
+        for (size_t k = 0; k < i; k++)
+            if (x == json_number(json_at(value, k)))
+                return error_set(e, ERROR_USAGE, "%s: the seed %.0f is in the list twice", f->key, x);
+    }
+    *ret = (struct seed_list){.values = allocate(count, sizeof *ret->values), .count = count};
+    for (size_t i = 0; i < count; i++)
+        ret->values[i] = (uint64_t)json_number(json_at(value, i));
+    return 0;
+}
+
+static struct json *seeds_value(const struct seed_list *seeds)
+{
+    if (seeds->count == 0)
+        return json_null();
+    struct json *list = json_array();
+    for (size_t i = 0; i < seeds->count; i++)
+        json_append(list, json_of_number((double)seeds->values[i]));
+    return list;
+}
+
 static struct json *texts_value(const struct text_fields *texts)
 {
     struct json *list = json_array();
@@ -621,6 +654,8 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
     case JOB_RULE:
     case JOB_SCHEDULER:
         return store_word(to, f, value, e);
+    case JOB_SEEDS:
+        return read_seeds(to, f, value, e);
     case JOB_STRINGS:
         return read_texts(to, f, value, e);
     case JOB_LABEL:
@@ -683,6 +718,8 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
         return json_of_number(*(const int *)from);
     case JOB_SEED:
         return json_of_number((double)*(const uint64_t *)from);
+    case JOB_SEEDS:
+        return seeds_value(from);
     case JOB_STRINGS:
         return texts_value(from);
     case JOB_LABEL:
@@ -714,6 +751,8 @@ void job_field_free(const struct job_field *f, struct job *j)
     void *at = place(f, j);
     if (f->type == JOB_STRING || f->type == JOB_INTERVAL) {
         free(*(char **)at);
+    } else if (f->type == JOB_SEEDS) {
+        free(((struct seed_list *)at)->values);
     } else if (f->type == JOB_STRINGS) {
         texts_free(at);
     } else if (f->type == JOB_LABEL) {

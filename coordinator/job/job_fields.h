@@ -14,6 +14,7 @@ enum job_type {
     JOB_COUNT,  /* uint32_t */
     JOB_POINTS, /* int */
     JOB_SEED,   /* uint64_t */
+    JOB_SEEDS,  /* a list of them, none twice */
     JOB_BOOLEAN,
     JOB_STRINGS,
     JOB_LABEL, /* a field, or a list of columns: data.label and data.label_columns */

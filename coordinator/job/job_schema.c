@@ -69,6 +69,13 @@ static struct json *strings_schema(const struct job_field *f, bool filled)
     return schema;
 }
 
+static struct json *seeds_schema(const struct job_field *f)
+{
+    struct json *schema = list_schema(number_schema("integer", f), 1, 0);
+    json_set_boolean(schema, "uniqueItems", true);
+    return schema;
+}
+
 /* A number above 0 and at most `most`. */
 static struct json *positive_schema(double most)
 {
@@ -111,6 +118,8 @@ static struct json *value_schema(const struct job_field *f)
     case JOB_POINTS:
     case JOB_SEED:
         return number_schema("integer", f);
+    case JOB_SEEDS:
+        return seeds_schema(f);
     case JOB_BOOLEAN:
         return of_type("boolean");
     case JOB_STRINGS:

@@ -156,6 +156,15 @@ void html_metric_cell(struct buffer *b, double value)
     buffer_text(b, "</td>");
 }
 
+void html_spread_cell(struct buffer *b, double mean, double sd)
+{
+    open_number(b, mean);
+    html_metric(b, mean);
+    if (isfinite(sd))
+        buffer_printf(b, " ± %.4f", sd);
+    buffer_text(b, "</td>");
+}
+
 void html_number_cell(struct buffer *b, double value, const char *format)
 {
     char text[64];

@@ -26,7 +26,8 @@ void html_row_end(struct buffer *b);
 void html_head_cell(struct buffer *b, const char *text); /* names the row */
 void html_cell(struct buffer *b, const char *text);
 void html_count_cell(struct buffer *b, double count);
-void html_metric_cell(struct buffer *b, double value); /* 4 decimals; NaN: a dash, sorted last */
+void html_spread_cell(struct buffer *b, double mean, double sd); /* "0.4567 ± 0.0123"; sorted by the mean */
+void html_metric_cell(struct buffer *b, double value);           /* 4 decimals; NaN: a dash, sorted last */
 void html_number_cell(struct buffer *b, double value, const char *format /* of a double */);
 
 void html_details(struct buffer *b, const char *summary); /* folded */

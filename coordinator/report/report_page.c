@@ -347,6 +347,40 @@ static void add_trial_table(struct report_page *p)
     buffer_free(&columns);
 }
 
+static void add_configuration_row(struct report_page *p, const struct json *row, const char *chosen)
+{
+    static const char *const metrics[] = {"score", "validation_loss", "precision", "recall", "f1", "macro_f1"};
+    struct buffer *b = &p->html;
+    const char *best = json_string(json_get(row, "best_trial"));
+    const struct json *of = json_get(row, "metrics"), *score = json_get(of, "score");
+    html_row(b, best && chosen && strcmp(best, chosen) == 0);
+    buffer_text(b, "<th scope=\"row\">");
+    html_text(b, json_string(json_get(row, "configuration")));
+    buffer_text(b, json_boolean(json_get(row, "baseline")) ? " (baseline)</th>" : "</th>");
+    html_count_cell(b, page_number(json_get(row, "done")));
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        html_spread_cell(b, page_number(json_get(json_get(of, metrics[i]), "mean")),
+                         page_number(json_get(json_get(of, metrics[i]), "sd")));
+    html_metric_cell(b, page_number(json_get(score, "min")));
+    html_metric_cell(b, page_number(json_get(score, "max")));
+    html_cell(b, best);
+    html_row_end(b);
+}
+
+/* Of several trainings each: mean and standard deviation. */
+static void add_configuration_table(struct report_page *p)
+{
+    const struct json *configurations = json_get(p->run->table, "configurations");
+    if (json_size(configurations) == 0)
+        return;
+    html_table(&p->html, "Configurations on validation, mean ± standard deviation over their seeds, best mean first",
+               "Configuration|#Trials|#Score|#Loss|#Precision|#Recall|#F1|#Macro F1|#Lowest score|#Highest score|Best trial",
+               true);
+    for (size_t i = 0; i < json_size(configurations); i++)
+        add_configuration_row(p, json_at(configurations, i), p->run->chosen);
+    html_table_end(&p->html);
+}
+
 static void add_epoch_table(struct report_page *p)
 {
     static const char *const keys[] = {"best_f1", "average_precision", "accuracy", "precision", "recall",
@@ -379,6 +413,7 @@ void page_trials(struct report_page *p)
     html_section(b, "trials", "Trials and training");
     if (p->run->metrics_count == 0)
         buffer_text(b, "<p>No trial has begun yet.</p>\n");
+    add_configuration_table(p);
     add_trial_table(p);
     page_plot(p, "trials");
     buffer_text(b, "<div class=\"figures\">\n");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The trials of a job: the baseline, and those of "sweep": the grid that its lists span, or points drawn at random. A point with
- * the options of another, or of the baseline, is that one. */
+ * the options of another, or of the baseline, is that one. With train.seeds each point is a configuration of several trials. */
 #pragma once
 
 #include "coordinator/decision/validation.h"
@@ -9,8 +9,10 @@
 
 struct trial_run {
     char *key;
-    struct json *values;  /* the sweep's values; NULL for the baseline */
-    struct json *options; /* all train options, and the seed where it is swept */
+    size_t configuration; /* trials of the same one differ in the seed alone; 0: the baseline's */
+    char *configuration_key;
+    struct json *values;  /* the sweep's values, and the seed of train.seeds; NULL: none */
+    struct json *options; /* all train options, and the seed where it is swept or one of several */
     struct job job;       /* with these options; borrows from the run's */
     bool baseline;
 
@@ -30,10 +32,11 @@ struct trial_run {
 struct trials {
     struct trial_run *list; /* (count) */
     size_t count;
+    size_t baselines; /* trials of the baseline's configuration, the first ones */
 };
 
-/* ret->list[0] is the baseline; then the grid, the sweep's first key outermost, or the random trials in the order drawn: the same
- * at each start, and a larger sweep.count adds to them. ERROR_USAGE for more than 10,000. */
+/* The baseline comes first; then the grid, the sweep's first key outermost, or the random trials in the order drawn: the same at
+ * each start, and a larger sweep.count adds to them; of each the seeds in their order. ERROR_USAGE for more than 10,000. */
 int sweep_plan(struct trials *ret, const struct job *j, struct error *e);
 void sweep_print(const struct trials *t, const struct job *j); /* how many, and their keys */
 void sweep_free(struct trials *t);

@@ -194,9 +194,10 @@ static int announce(const struct run_place *place, const struct run_data *data, 
 static int some_done(const struct trials *t, size_t first, size_t count, const struct error *failure, struct error *e)
 {
     const struct trial_run *failed = NULL;
+    bool grid = !t->list[first + count - 1].baseline;
     for (size_t i = first; i < first + count; i++) {
         const struct trial_run *trial = &t->list[i];
-        bool counts = !(trial->baseline && count > 1);
+        bool counts = !(trial->baseline && grid);
         if ((trial->state == TRIAL_DONE && counts) || trial->state == TRIAL_PRUNED)
             return 0;
         if (!failed && trial->state == TRIAL_FAILED && counts)

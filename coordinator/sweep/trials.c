@@ -241,5 +241,5 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
 
 struct candidate trials_candidate(const struct trial_run *t)
 {
-    return (struct candidate){t->key, t->logits, t->best_epoch, t->baseline, t->state};
+    return (struct candidate){t->key, t->logits, t->best_epoch, t->baseline, t->state, t->configuration};
 }

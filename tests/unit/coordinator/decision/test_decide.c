@@ -128,8 +128,12 @@ static void open_setting(struct setting *s, enum decision_kind kind, int labels,
     decision_create(&s->decision, (size_t)trials);
     for (int i = 0; i < trials; i++) {
         s->logits[i] = make_logits(kind, labels, i + 1, signals[i]);
-        s->decision.trials[i].of =
-            (struct candidate){.key = keys[i], .logits = s->logits[i], .best_epoch = 2, .baseline = i == 0, .state = TRIAL_DONE};
+        s->decision.trials[i].of = (struct candidate){.key = keys[i],
+                                                      .logits = s->logits[i],
+                                                      .best_epoch = 2,
+                                                      .baseline = i == 0,
+                                                      .state = TRIAL_DONE,
+                                                      .configuration = (size_t)i};
     }
 }
 

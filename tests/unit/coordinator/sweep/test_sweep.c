@@ -74,6 +74,36 @@ static void grids(void **state)
     expect_keys("sweep={}", NULL, "lr-2e-05_epochs-5 ");
 }
 
+static void seeds(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"lr-2e-05_epochs-5_seed-7", "lr-2e-05_epochs-5_seed-42", "lr-1e-05_epochs-5_seed-7",
+                                       "lr-1e-05_epochs-5_seed-42"};
+    struct job j;
+    struct error e = {0};
+    struct trials trials;
+    assert_int_equal(file_write("test_sweep.json", JOB, strlen(JOB), &e), 0);
+    /* 2e-5 is the baseline: its configuration is not there twice. */
+    const char *const overrides[] = {"train.seeds=[7, 42]", "sweep={\"lr\": [1e-5, 2e-5]}"};
+    if (job_read(&j, "test_sweep.json", overrides, 2, &e) != 0 || sweep_plan(&trials, &j, &e) != 0)
+        fail_msg("%s", e.message);
+    assert_int_equal(trials.count, 4);
+    assert_int_equal(trials.baselines, 2);
+    for (size_t i = 0; i < 4; i++) {
+        const struct trial_run *t = &trials.list[i];
+        assert_string_equal(t->key, keys[i]);
+        assert_string_equal(t->configuration_key, i < 2 ? "lr-2e-05_epochs-5" : "lr-1e-05_epochs-5");
+        assert_int_equal(t->configuration, i / 2);
+        assert_true(t->baseline == (i < 2));
+        assert_int_equal(t->job.seed, i % 2 ? 42 : 7);
+        assert_true(json_number(json_get(t->options, "seed")) == (i % 2 ? 42 : 7));
+        assert_null(json_get(t->options, "seeds"));
+    }
+    sweep_free(&trials);
+    job_free(&j);
+    remove("test_sweep.json");
+}
+
 static void a_grid_has_a_limit(void **state)
 {
     (void)state;
@@ -166,7 +196,7 @@ static void random_trials(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(grids), cmocka_unit_test(a_grid_has_a_limit), cmocka_unit_test(draws),
-                                       cmocka_unit_test(random_trials)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(grids), cmocka_unit_test(seeds), cmocka_unit_test(a_grid_has_a_limit),
+                                       cmocka_unit_test(draws), cmocka_unit_test(random_trials)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of configurations. */
+#include "coordinator/sweep/configurations.h"
+
+#include "common/base/buffer.h"
+#include "common/base/memory.h"
+#include "common/format/markdown.h"
+#include "common/score/spread.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool configurations_repeated(const struct job *j)
+{
+    return j->train.seeds.count > 0;
+}
+
+/* ---- the metrics of a trial ---- */
+
+enum { METRIC_SCORE, METRIC_SELECTED, METRIC_LOSS, METRIC_PRECISION, METRIC_RECALL, METRIC_F1, METRIC_MACRO_F1, METRICS };
+static const char *const metric_names[METRICS] = {"score",  "selected", "validation_loss", "precision",
+                                                  "recall", "f1",       "macro_f1"};
+
+/* NaN: the trial has none. */
+static void metrics_of(double ret[METRICS], const struct trial_run *t, const struct tuned_trial *tuned, const struct job *j)
+{
+    for (int m = 0; m < METRICS; m++)
+        ret[m] = NAN;
+    if (t->state != TRIAL_DONE)
+        return;
+    const struct epoch_score *s = &t->epochs[t->best_epoch - 1];
+    const struct at_threshold *a = decision_ranked_by(tuned, j->tune.per_trial);
+    bool binary = !j->multi && !isnan(a->threshold);
+    ret[METRIC_LOSS] = s->loss;
+    ret[METRIC_SELECTED] = epoch_metric(s, t->job.train.select);
+    if (!a->met)
+        return;
+    ret[METRIC_SCORE] = a->score;
+    ret[METRIC_PRECISION] = a->metrics.precision;
+    ret[METRIC_RECALL] = a->metrics.recall;
+    ret[METRIC_F1] = a->metrics.f1;
+    ret[METRIC_MACRO_F1] = binary ? NAN : a->macro_f1;
+}
+
+/* ---- a configuration ---- */
+
+struct configuration {
+    const struct trial_run *best; /* by its own score: the first in the order of the decision */
+    size_t trials, done;
+    double *values[METRICS]; /* (trials), in the order of the plan */
+    struct spread spread[METRICS];
+};
+
+static void read_configuration(struct configuration *ret, const struct trials *t, const struct decision *d, size_t best,
+                               const struct job *j)
+{
+    struct configuration c = {.best = &t->list[best]};
+    for (int m = 0; m < METRICS; m++)
+        c.values[m] = allocate(t->count, sizeof(double));
+    for (size_t i = 0; i < t->count; i++) {
+        double metrics[METRICS];
+        if (t->list[i].configuration != c.best->configuration)
+            continue;
+        metrics_of(metrics, &t->list[i], &d->trials[i], j);
+        for (int m = 0; m < METRICS; m++)
+            c.values[m][c.trials] = metrics[m];
+        c.trials++;
+        c.done += t->list[i].state == TRIAL_DONE;
+    }
+    for (int m = 0; m < METRICS; m++)
+        spread_of(&c.spread[m], c.values[m], c.trials);
+    *ret = c;
+}
+
+static void configuration_free(struct configuration *c)
+{
+    for (int m = 0; m < METRICS; m++)
+        free(c->values[m]);
+}
+
+/* Calls `each` for every configuration, best first. */
+static void walk(const struct trials *t, const struct decision *d, const struct job *j,
+                 void (*each)(void *to, const struct configuration *c, const struct job *j), void *to)
+{
+    bool *seen = allocate(t->count, sizeof *seen);
+    for (size_t i = 0; i < t->count; i++) {
+        struct configuration c;
+        size_t trial = d->order[i];
+        if (seen[t->list[trial].configuration])
+            continue;
+        seen[t->list[trial].configuration] = true;
+        read_configuration(&c, t, d, trial, j);
+        each(to, &c, j);
+        configuration_free(&c);
+    }
+    free(seen);
+}
+
+/* ---- JSON ---- */
+
+static struct json *spread_to_json(const struct spread *s, const double *values, size_t count)
+{
+    struct json *o = json_object(), *list = json_array();
+    json_set(o, "mean", json_of_number(s->mean));
+    json_set(o, "sd", json_of_number(s->sd));
+    json_set(o, "min", json_of_number(s->least));
+    json_set(o, "max", json_of_number(s->most));
+    for (size_t i = 0; i < count; i++)
+        json_append(list, json_of_number(values[i]));
+    json_set(o, "values", list);
+    return o;
+}
+
+static void append_configuration(void *to, const struct configuration *c, const struct job *j)
+{
+    struct json *o = json_append(to, json_object()), *metrics = json_object();
+    json_set_string(o, "configuration", c->best->configuration_key);
+    json_set_boolean(o, "baseline", c->best->baseline);
+    struct json *seeds = json_set(o, "seeds", json_array());
+    for (size_t i = 0; i < j->train.seeds.count; i++)
+        json_append(seeds, json_of_number((double)j->train.seeds.values[i]));
+    json_set_number(o, "done", (double)c->done);
+    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
+    json_set_string(o, "select", c->best->job.train.select);
+    for (int m = 0; m < METRICS; m++)
+        if (c->spread[m].count > 0)
+            json_set(metrics, metric_names[m], spread_to_json(&c->spread[m], c->values[m], c->trials));
+    json_set(o, "metrics", metrics);
+}
+
+struct json *configurations_to_json(const struct trials *t, const struct decision *d, const struct job *j)
+{
+    struct json *list = json_array();
+    if (configurations_repeated(j))
+        walk(t, d, j, append_configuration, list);
+    return list;
+}
+
+/* ---- for people ---- */
+
+/* Columns: the loss, precision, recall and F1, and what ranks where that is not the F1. */
+struct columns {
+    int metric[METRICS], count, width;
+    const char *title[METRICS];
+    struct markdown_table *markdown; /* NULL: the screen */
+};
+
+static void add_column(struct columns *c, int metric, const char *title)
+{
+    c->metric[c->count] = metric;
+    c->title[c->count++] = title;
+}
+
+static void choose_columns(struct columns *c, const struct decision *d, const struct job *j)
+{
+    bool f1 = j->tune.grid.rule == RULE_F1, binary = !j->multi && !isnan(decision_winner(d)->own.threshold);
+    *c = (struct columns){.width = 0};
+    add_column(c, METRIC_LOSS, "loss");
+    add_column(c, METRIC_PRECISION, "precision");
+    add_column(c, METRIC_RECALL, "recall");
+    add_column(c, METRIC_F1, binary ? "F1" : "micro F1");
+    if (!binary)
+        add_column(c, METRIC_MACRO_F1, "macro F1");
+    if (!f1)
+        add_column(c, METRIC_SCORE, "score");
+}
+
+static void spread_text(char text[48], const struct spread *s, const char *plus_minus)
+{
+    if (s->count == 0)
+        snprintf(text, 48, "-");
+    else if (isnan(s->sd))
+        snprintf(text, 48, "%.4f", s->mean);
+    else
+        snprintf(text, 48, "%.4f %s %.4f", s->mean, plus_minus, s->sd);
+}
+
+static void range_text(char text[48], const struct spread *s)
+{
+    if (s->count == 0)
+        snprintf(text, 48, "-");
+    else
+        snprintf(text, 48, "%.4f to %.4f", s->least, s->most);
+}
+
+static void add_markdown_row(void *to, const struct configuration *c, const struct job *j)
+{
+    struct columns *columns = to;
+    char text[48];
+    (void)j;
+    markdown_cell(columns->markdown, "%s%s", c->best->configuration_key, c->best->baseline ? " (baseline)" : "");
+    markdown_cell(columns->markdown, "%zu of %zu", c->done, c->trials);
+    for (int i = 0; i < columns->count; i++) {
+        spread_text(text, &c->spread[columns->metric[i]], "±");
+        markdown_cell(columns->markdown, "%s", text);
+    }
+    range_text(text, &c->spread[METRIC_SCORE]);
+    markdown_cell(columns->markdown, "%s", text);
+    markdown_cell(columns->markdown, "%s", c->done > 0 ? c->best->key : "-");
+    markdown_row_end(columns->markdown);
+}
+
+static const char *range_title(const struct job *j, const struct columns *c)
+{
+    return j->tune.grid.rule == RULE_F1 ? c->title[c->count - 1] : "score";
+}
+
+char *configurations_to_markdown(const struct trials *t, const struct decision *d, const struct job *j)
+{
+    struct buffer b = {0}, titles = {0};
+    struct columns c;
+    if (!configurations_repeated(j))
+        return NULL;
+    choose_columns(&c, d, j);
+    buffer_printf(
+        &b,
+        "## Configurations: validation metrics over %zu seeds\n\nMean ± standard deviation of the sample; a configuration "
+        "is chosen by its mean %s, and its best trial is published.\n\n",
+        j->train.seeds.count, range_title(j, &c));
+    buffer_text(&titles, "configuration|trials");
+    for (int i = 0; i < c.count; i++)
+        buffer_printf(&titles, "|#%s", c.title[i]);
+    buffer_printf(&titles, "|#%s, least to most|best trial", range_title(j, &c));
+    markdown_create(&c.markdown, titles.data);
+    buffer_free(&titles);
+    walk(t, d, j, add_markdown_row, &c);
+    markdown_finish(&c.markdown, &b);
+    return b.data;
+}
+
+static void print_row(void *to, const struct configuration *c, const struct job *j)
+{
+    const struct columns *columns = to;
+    char text[48];
+    (void)j;
+    printf("  %-*s  %zu/%zu ", columns->width, c->best->configuration_key, c->done, c->trials);
+    for (int i = 0; i < columns->count; i++) {
+        spread_text(text, &c->spread[columns->metric[i]], "+/-");
+        printf("  %-17s", text);
+    }
+    range_text(text, &c->spread[METRIC_SCORE]);
+    printf("  %s%s\n", text, c->best->baseline ? "  (baseline)" : "");
+}
+
+void configurations_print(const struct trials *t, const struct decision *d, const struct job *j)
+{
+    struct columns c;
+    if (!configurations_repeated(j))
+        return;
+    choose_columns(&c, d, j);
+    c.width = (int)strlen("configuration");
+    for (size_t i = 0; i < t->count; i++) {
+        int width = (int)strlen(t->list[i].configuration_key);
+        c.width = width > c.width ? width : c.width;
+    }
+    printf("  mean +/- standard deviation over %zu seeds; configurations are chosen by the mean %s\n", j->train.seeds.count,
+           range_title(j, &c));
+    printf("  %-*s  done", c.width, "configuration");
+    for (int i = 0; i < c.count; i++)
+        printf("  %-17s", c.title[i]);
+    printf("  %s, least to most\n", range_title(j, &c));
+    walk(t, d, j, print_row, &c);
+}
