@@ -268,6 +268,7 @@ static void put_type(struct buffer *b, const struct job_field *f)
         [JOB_COUNT] = "integer",
         [JOB_POINTS] = "integer",
         [JOB_SEED] = "integer",
+        [JOB_SEEDS] = "list of integers",
         [JOB_BOOLEAN] = "true or false",
         [JOB_STRINGS] = "list of strings",
         [JOB_LABEL] = "string, or list of strings",
