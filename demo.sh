@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The main job on real input: installs what is missing, builds, fetches a pretrained BERT, makes labelled pairs from the Debian
-# package index, and lets `muster run` fine-tune, sweep, tune, publish on two MPI ranks. About ten minutes on 2 cores.
+# package index, and lets `muster run` fine-tune, sweep, tune, publish on two MPI ranks. About ten minutes on 2 cores. --tags: many labels a row;
+# --zoo: LoRA, with and without a field, on one frozen split; --documents: long texts.
 set -euo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 
 case "${1:-}" in
-  "") tags=false ;;
-  --tags) tags=true ;;
-  *) echo "usage: bash demo.sh [--tags]" >&2; exit 2 ;;
+  "" | --tags | --zoo | --documents) what=${1:-} ;;
+  *) echo "usage: bash demo.sh [--tags | --zoo | --documents]" >&2; exit 2 ;;
 esac
 
 need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates gnuplot-nox
@@ -22,7 +22,25 @@ mkdir -p runs
 echo "== fetching the model"
 fetch_model runs/minilm
 echo "== making the demo's data from the Debian package index"
-if $tags; then
+if [ "$what" = --zoo ]; then
+  # The zoo's models and Russian texts (debian.py --language ru) take their places where their weights are there: muster run examples/zoo-rubert.json.
+  [ -f runs/zoo.jsonl ] || python3 examples/debian.py tags runs/zoo.jsonl --parts --packages 3000
+  minilm=(model=runs/minilm 'train.lora_targets=["query", "key", "value", "attention.output.dense"]')
+  echo "== muster run examples/zoo-distilbert.json, with MiniLM in DistilBERT's place"
+  muster run examples/zoo-distilbert.json "${minilm[@]}" name=zoo-minilm out=runs/zoo-minilm
+  echo "== muster run examples/zoo-distilbert-title.json: titles alone, on the same split"
+  muster run examples/zoo-distilbert-title.json "${minilm[@]}" name=zoo-minilm-title out=runs/zoo-minilm-title split.file=runs/zoo-minilm/split.json
+  echo "== examples/zoo.py: the table"
+  python3 examples/zoo.py runs/zoo-minilm runs/zoo-minilm-title
+  exit 0
+fi
+if [ "$what" = --documents ]; then
+  [ -f runs/documents.jsonl ] || python3 examples/debian.py documents runs/documents.jsonl --packages 5000
+  echo "== muster run examples/documents.json, with MiniLM and 512 tokens in place of Longformer's 4,096"
+  muster run examples/documents.json model=runs/minilm train.max_length=512 train.lr=1e-4 train.micro_batch=8 out=runs/documents-minilm name=documents-minilm
+  exit 0
+fi
+if [ "$what" = --tags ]; then
   [ -f runs/tags.jsonl ] || python3 examples/debian.py tags runs/tags.jsonl --packages 20000
   echo "== muster run examples/tags.json"
   muster run examples/tags.json

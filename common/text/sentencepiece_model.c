@@ -337,6 +337,15 @@ static struct json *normalizer_json(const struct model *m, struct sentencepiece_
     return j;
 }
 
+/* In both spellings: `tokenizers` before 0.15 knows add_prefix_space alone. */
+static void set_metaspace(struct json *j)
+{
+    json_set_string(j, "replacement", SPACE);
+    json_set_boolean(j, "add_prefix_space", true);
+    json_set_string(j, "prepend_scheme", "always");
+    json_set_boolean(j, "split", true);
+}
+
 static struct json *pre_tokenizer_json(struct sentencepiece_options options)
 {
     struct json *j = json_object();
@@ -344,10 +353,7 @@ static struct json *pre_tokenizer_json(struct sentencepiece_options options)
     struct json *steps = json_set(j, "pretokenizers", json_array());
     if (options.family == SENTENCEPIECE_DEBERTA && options.split_punctuation)
         json_set_string(step(steps, "Punctuation"), "behavior", "Isolated");
-    struct json *space = step(steps, "Metaspace");
-    json_set_string(space, "replacement", SPACE);
-    json_set_string(space, "prepend_scheme", "always");
-    json_set_boolean(space, "split", true);
+    set_metaspace(step(steps, "Metaspace"));
     return j;
 }
 
@@ -399,9 +405,7 @@ static struct json *decoder_json(void)
 {
     struct json *j = json_object();
     json_set_string(j, "type", "Metaspace");
-    json_set_string(j, "replacement", SPACE);
-    json_set_string(j, "prepend_scheme", "always");
-    json_set_boolean(j, "split", true);
+    set_metaspace(j);
     return j;
 }
 

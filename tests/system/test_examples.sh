@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The demo's data is what it says: three non-links a link, of other source packages, and the same bytes for the same seed.
+# The demo's data is what it says: three non-links a link, of other source packages, and the same bytes for the same seed. Every job file of
+# examples/ passes `muster check` on data of that form, with a tiny random model of its family, and the job of each kind that the demo does not
+# run is run whole: LoRA with many labels, Longformer.
 . "$(dirname "$0")/common.sh"
+python=${PYTHON:-python3}
 python3 - "$MUSTER_SOURCE/examples" <<'PY' || fail "examples/debian.py"
-import json, sys
+import json, random, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import debian
@@ -23,7 +26,74 @@ again, other = list(debian.make_pairs(known, 40, 42)), list(debian.make_pairs(kn
 assert json.dumps(again) == json.dumps(rows) and json.dumps(other) != json.dumps(rows), "the seed decides"
 tags = list(debian.make_tags(known, 100, 42))
 assert len(tags) == 40 and all(row["tags"] == known[row["id"]]["tags"] and row["tags"] for row in tags), "packages with tags, all of them"
+
+chance, words = random.Random(5), [f"word{i}" for i in range(60)]
+known = {}
+for i in range(300):
+    title, snippet = (" ".join(chance.choice(words) for _ in range(n)) for n in (3, chance.randint(8, 20)))
+    marks = [mark for mark in ("linked", "apart") if chance.random() < 0.6]
+    snippet += "".join(f" {mark}" for mark in marks)
+    known[f"p{i}"] = {"source": f"s{i // 2}", "maintainer": "m", "description": f"{title} {snippet}", "title": title, "snippet": snippet,
+                      "targets": [f"p{(i * 7 + k) % 300}" for k in range(3)], "tags": ["role::any"] + [f"is::{mark}" for mark in marks]}
+parts = list(debian.make_tags(known, 300, 42, parts=True))
+assert all(row.keys() == {"id", "source", "title", "snippet", "tags"} and row["title"] == known[row["id"]]["title"] for row in parts)
+documents = list(debian.make_documents(known, 150, 42))
+assert len(documents) == 150 and len({row["id"] for row in documents}) == 150, "a document a source"
+for row in documents:
+    packages = [known[name] for name in sorted(known) if known[name]["source"] == row["id"]]
+    assert row["text"] == " ".join(package["description"] for package in packages), row
+    assert row["tags"] == sorted({tag for package in packages for tag in package["tags"]}), row
+for name, rows in (("pairs", debian.make_pairs(known, 60, 42)), ("tags", debian.make_tags(known, 300, 42)), ("zoo", parts), ("documents", documents)):
+    with open(f"{name}.jsonl", "w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
 PY
+
+for family in bert distilbert longformer; do python3 "$here/tiny.py" $family 10 20 $family; done
+# example JOB VERB [key=value ...]: a job of examples/ with data and a model that are there.
+example() {
+  local name=$1 verb=$2 data family
+  shift 2
+  case $name in citations | demo) data=pairs ;; zoo-*) data=zoo ;; *) data=$name ;; esac
+  case $name in *distilbert*) family=distilbert ;; documents) family=longformer ;; *) family=bert ;; esac
+  muster "$verb" "$MUSTER_SOURCE/examples/$name.json" data.path=$data.jsonl model=$family/model out="runs/$name" train.max_length=48 "$@"
+}
+in_transformers() {
+  local code=0
+  expect 0 '' muster predict "runs/$1/bundle" "$2" -o predictions.jsonl
+  "$python" "$here/bundle_check.py" "runs/$1/bundle" "$2" predictions.jsonl >"$scratch/said" 2>&1 || code=$?
+  if [ $code = 77 ]; then skipped "$(tail -1 "$scratch/said" | sed 's/^skipped: //')"; else
+    [ $code = 0 ] || fail "transformers does not agree with the bundle of $1"
+    tail -1 "$scratch/said"
+  fi
+}
+
+say "every example passes check; of the zoo, all take the split of one"
+expect 0 '' example zoo-distilbert split train.lr=1e-2
 for job in "$MUSTER_SOURCE"/examples/*.json; do
-  python3 -m json.tool "$job" >/dev/null || fail "$job is no JSON"
+  name=$(basename "$job" .json)
+  frozen=()
+  case $name in zoo-*) frozen=(split.file=runs/zoo-distilbert/split.json) ;; esac
+  expect -o 0 'rows: .* kept' example "$name" check out="checked/$name" "${frozen[@]}"
 done
+
+say "DistilBERT with LoRA and many labels, whole; the same without the snippet; a table of both"
+expect 0 'bundle' example zoo-distilbert run train.lr=1e-2
+in_transformers zoo-distilbert zoo.jsonl
+[ -s runs/zoo-distilbert/bundle/adapter/adapter_model.safetensors ] || fail "the adapter is not published"
+expect 0 'bundle' example zoo-distilbert-title run train.lr=1e-2 split.file=runs/zoo-distilbert/split.json
+python3 "$MUSTER_SOURCE/examples/zoo.py" runs/zoo-distilbert-title runs/zoo-distilbert >table.md || fail "zoo.py"
+[ "$(sed -n '3,$p' table.md | cut -d'|' -f4 | tr -d ' \n')" = yesno ] || fail "the words that decide stand in the snippet: with it is better, first in the table; $(cat table.md)"
+cp -r runs/zoo-distilbert-title other && python3 - <<'PY'
+import json
+path = "other/evaluation.json"
+evaluation = json.load(open(path))
+evaluation["split_sha256"] = "0" * 64
+json.dump(evaluation, open(path, "w"))
+PY
+expect 1 '' python3 "$MUSTER_SOURCE/examples/zoo.py" runs/zoo-distilbert other
+grep -q 'another split' "$scratch/said" || fail "runs on two splits stand in one table"
+
+say "Longformer with many labels, whole"
+expect 0 'bundle' example documents run train.lr=5e-3 train.epochs=2
+in_transformers documents documents.jsonl
+[ -s runs/documents/automatable.json ] || fail "no report of labels that can be automated"

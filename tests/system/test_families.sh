@@ -5,22 +5,49 @@
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
 
-for family in distilbert electra roberta; do
-  say "$family: run, predict, and the bundle in transformers"
-  mkdir "$family"
-  python3 "$here/tiny.py" "$family" 120 20 "$family"
-  expect 0 'bundle' muster run "$family/job.json" sweep=null train.epochs=2
-  expect -e 0 '120 rows' muster predict "$family/run/bundle" "$family/rows.jsonl" -o "$family/predictions.jsonl"
-  code=0
-  "$python" "$here/bundle_check.py" "$family/run/bundle" "$family/rows.jsonl" "$family/predictions.jsonl" >"$scratch/said" 2>&1 || code=$?
+# Texts that tokenizers trip over: special tokens written out, other scripts, joined emoji, runs of spaces, more than fits.
+python3 - <<'PY'
+import json
+texts = ["word1 <mask> linked", "<pad>", "[PAD] word2 [MASK][SEP]", "</s><s> apart <unk>", "d\u00e9j\u00e0 vu \u0436\u0436 \u4e2d\u6587 \u00df", "A\u0301  B   C",
+         "\U0001F468\u200D\U0001F469\u200D\U0001F467 word3", "don't  we'll 1234 56,78...", "x" * 300, "word4 " * 60, "\u2581word5 \u0120word6", "."]
+with open("traps.jsonl", "w") as file:
+    for i, text in enumerate(texts):
+        file.write(json.dumps({"id": f"trap{i}", "group": "g", "a": text[:12] if text.isascii() else text[:5], "title": "", "b": texts[-1 - i], "label": 0}) + "\n")
+PY
+# in_transformers FAMILY ROWS: the bundle FAMILY/run/bundle loads there whole, and gives the logits that `muster predict` gives, with its own tokens.
+in_transformers() {
+  local code=0 predicted=$1/predictions.jsonl
+  expect 0 '' muster predict "$1/run/bundle" "$2" -o "$predicted"
+  "$python" "$here/bundle_check.py" "$1/run/bundle" "$2" "$predicted" >"$scratch/said" 2>&1 || code=$?
   if [ $code = 77 ]; then skipped "$(tail -1 "$scratch/said" | sed 's/^skipped: //')"; else
     [ $code = 0 ] || fail "transformers does not agree with the bundle"
     tail -1 "$scratch/said"
   fi
+}
+
+for family in distilbert electra roberta xlm-roberta camembert longformer; do
+  say "$family: check, run, predict, evaluate, and the bundle in transformers"
+  mkdir "$family"
+  python3 "$here/tiny.py" "$family" 120 20 "$family"
+  expect -o 0 'rows' muster check "$family/job.json" sweep=null train.epochs=2
+  expect 0 'bundle' muster run "$family/job.json" sweep=null train.epochs=2
+  expect 0 '' muster evaluate "$family/run/bundle" "$family/rows.jsonl" --unseen
+  in_transformers "$family" "$family/rows.jsonl"
+  in_transformers "$family" traps.jsonl
   expect 0 'bundle' muster run "$family/job.json" sweep=null train.epochs=2 out=ranks cluster.ranks_per_group=2
   cmp "$family/run/bundle/model.safetensors" ranks/bundle/model.safetensors || fail "$family: two ranks make other weights than one"
   rm -rf ranks
 done
+
+say "xlm-roberta with the sentencepiece model alone: the bundle has a tokenizer.json with its ids"
+mkdir sentencepiece
+cp -r xlm-roberta/model xlm-roberta/job.json xlm-roberta/rows.jsonl sentencepiece
+rm sentencepiece/model/tokenizer.json
+cp "$MUSTER_SOURCE/tests/golden/sentencepiece_xlm.model" sentencepiece/model/sentencepiece.bpe.model
+# Single texts: the small vocabulary makes many tokens of a word, and transformers refuses a pair whose first text alone is too long.
+expect 0 'bundle' muster run sentencepiece/job.json sweep=null train.epochs=1 'data.text_a=["b"]' 'data.text_b=[]' 'data.required=["b"]'
+in_transformers sentencepiece sentencepiece/rows.jsonl
+in_transformers sentencepiece traps.jsonl
 
 say "a model that does not fit its config.json is refused by check"
 # refused PATTERN EXPRESSION: of config.json (a variable c), in Python

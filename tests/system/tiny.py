@@ -3,7 +3,8 @@
 """Makes a directory to try a whole run in, with nothing but Python's standard library: a tiny random BERT (model/), rows whose label
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
-usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra, roberta
+usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra, roberta, longformer (byte-level
+BPE, vocab.json and merges.txt), xlm-roberta, camembert (Unigram, tokenizer.json). The weights are random: for tests only.
 """
 import json
 import os
@@ -21,10 +22,21 @@ words = [f"word{i}" for i in range(60)] + ["linked", "apart"]
 vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."] + words + ["##s"]
 # RoBERTa's: every byte under its sign, and "word", "linked", "apart" with and without a space before them.
 merges = [(word[:i], word[i]) for word in ("word", "linked", "apart") for i in range(1, len(word))] + [("\u0120", w) for w in ("word", "linked", "apart")]
-if family == "roberta":
+like_roberta = family in ("roberta", "longformer", "xlm-roberta", "camembert")
+byte_level = family in ("roberta", "longformer")
+unigram = family in ("xlm-roberta", "camembert")
+if byte_level:
     own = [*range(33, 127), *range(161, 173), *range(174, 256)]
     signs = [chr(b) for b in own] + [chr(256 + n) for n in range(256 - len(own))]
     vocabulary = ["<s>", "<pad>", "</s>", "<unk>"] + signs + [a + b for a, b in merges] + ["<mask>"]
+# Unigram: pieces with their scores, "\u2581" for a space; the special tokens stand where XLM-R and CamemBERT have them.
+if unigram:
+    specials = ["<s>", "<pad>", "</s>", "<unk>"] if family == "xlm-roberta" else ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"]
+    texts = [("\u2581", -3.0), ("\u2581word", -2.5), ("\u2581linked", -3.5), ("\u2581apart", -3.5), ("word", -4.0), ("link", -6.0), ("ed", -5.0)]
+    texts += [(str(i), -5.0 - i / 7) for i in range(60)] + [(c, -8.0 - i / 9) for i, c in enumerate("abcdefghijklmnopqrstuvwxyz.,\u0436\u4e2d\u00e9")]
+    pieces = [(w, 0.0) for w in specials] + texts + [(w, 0.0) for w in (["<mask>"] if family == "xlm-roberta" else ["<s>", "</s>", "<mask>"])]
+    vocabulary = [w for w, _ in pieces]
+rows_of_words = 512 if unigram else len(vocabulary) # a table may have more rows than the tokenizer has tokens
 
 
 def tensor(*shape, scale=0.05, start=0.0):
@@ -35,18 +47,19 @@ def tensor(*shape, scale=0.05, start=0.0):
 
 
 def weights():
-    yield "embeddings.word_embeddings.weight", tensor(len(vocabulary), embedding, scale=0.5)
+    yield "embeddings.word_embeddings.weight", tensor(rows_of_words, embedding, scale=0.5)
     yield "embeddings.position_embeddings.weight", tensor(positions, embedding)
     if family != "distilbert":
-        yield "embeddings.token_type_embeddings.weight", tensor(1 if family == "roberta" else 2, embedding)
+        yield "embeddings.token_type_embeddings.weight", tensor(1 if like_roberta else 2, embedding)
     if family == "electra":
         yield "embeddings_project.weight", tensor(width, embedding, scale=0.4)
         yield "embeddings_project.bias", tensor(width)
     blocks = ["embeddings.LayerNorm"]
     for i in range(layers):
         layer = f"encoder.layer.{i}"
+        global_maps = tuple((f"attention.self.{n}_global", width, width) for n in ("query", "key", "value")) if family == "longformer" else ()
         for name, out, into in (("attention.self.query", width, width), ("attention.self.key", width, width), ("attention.self.value", width, width),
-                                ("attention.output.dense", width, width), ("intermediate.dense", inner, width), ("output.dense", width, inner)):
+                                *global_maps, ("attention.output.dense", width, width), ("intermediate.dense", inner, width), ("output.dense", width, inner)):
             yield f"{layer}.{name}.weight", tensor(out, into, scale=0.2)
             yield f"{layer}.{name}.bias", tensor(out)
         blocks += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
@@ -70,18 +83,21 @@ def named(name):
         return name
     for old, new in DISTILBERT.items() if family == "distilbert" else ():
         name = name.replace(old, new)
-    return f"{family}.{name}"
+    return f"{'roberta' if unigram else family}.{name}"
 
 
 def config():
-    sizes = dict(vocab_size=len(vocabulary), max_position_embeddings=positions, initializer_range=0.02, pad_token_id=0)
+    sizes = dict(vocab_size=rows_of_words, max_position_embeddings=positions, initializer_range=0.02, pad_token_id=0)
     if family == "distilbert":
         return dict(architectures=["DistilBertForMaskedLM"], model_type=family, dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner,
                     activation="gelu", dropout=0.1, attention_dropout=0.1, seq_classif_dropout=0.2, sinusoidal_pos_embds=False, **sizes)
     own = dict(architectures=["ElectraForPreTraining"], embedding_size=embedding, type_vocab_size=2)
-    if family == "roberta":
-        own = dict(architectures=["RobertaForMaskedLM"], type_vocab_size=1, bos_token_id=0, eos_token_id=2)
+    if like_roberta:
+        prefix = {"roberta": "Roberta", "longformer": "Longformer", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}[family]
+        own = dict(architectures=[prefix + "ForMaskedLM"], type_vocab_size=1, bos_token_id=vocabulary.index("<s>"), eos_token_id=vocabulary.index("</s>"))
         sizes["pad_token_id"] = 1
+    if family == "longformer":
+        own.update(attention_window=[8, 4], sep_token_id=2)
     return dict(model_type=family, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
                 hidden_act="gelu", hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, layer_norm_eps=1e-12, **own, **sizes)
 
@@ -105,11 +121,36 @@ def write_json(path, value):
 model = f"{directory}/model"
 os.makedirs(model, exist_ok=True)
 write_safetensors(f"{model}/model.safetensors", [(named(name), data) for name, data in weights()])
-if family == "roberta":
+if unigram:
+    s, end, mask = (vocabulary.index(w) for w in ("<s>", "</s>", "<mask>"))
+
+    def special(id, kind=0):
+        return {"SpecialToken": {"id": id, "type_id": kind}}
+
+    def sequence(id):
+        return {"Sequence": {"id": id, "type_id": 0}}
+
+    write_json(f"{model}/tokenizer.json", {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [dict(id=i, content=w, single_word=False, lstrip=w == "<mask>", rstrip=False, normalized=False, special=True)
+                         for i, w in sorted((vocabulary.index(w), w) for w in ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))],
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "WhitespaceSplit"}, {"type": "Metaspace", "replacement": "\u2581", "add_prefix_space": True}]},
+        "post_processor": {
+            "type": "TemplateProcessing", "single": [special("<s>"), sequence("A"), special("</s>")],
+            "pair": [special("<s>"), sequence("A"), special("</s>"), special("</s>"), sequence("B"), special("</s>")],
+            "special_tokens": {w: {"id": w, "ids": [i], "tokens": [w]} for w, i in (("<s>", s), ("</s>", end))}},
+        "decoder": {"type": "Metaspace", "replacement": "\u2581", "add_prefix_space": True},
+        "model": {"type": "Unigram", "unk_id": vocabulary.index("<unk>"), "vocab": [[w, score] for w, score in pieces]}})
+    write_json(f"{model}/tokenizer_config.json", {
+        "tokenizer_class": {"xlm-roberta": "XLMRobertaTokenizer", "camembert": "CamembertTokenizer"}[family], "model_max_length": positions - 2})
+elif byte_level:
     write_json(f"{model}/vocab.json", {word: i for i, word in enumerate(vocabulary)})
     with open(f"{model}/merges.txt", "w") as file:
         file.write("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    write_json(f"{model}/tokenizer_config.json", {"tokenizer_class": "RobertaTokenizer", "model_max_length": positions - 2})
+    write_json(f"{model}/tokenizer_config.json", {
+        "tokenizer_class": {"roberta": "RobertaTokenizer", "longformer": "LongformerTokenizer"}[family], "model_max_length": positions - 2})
 else:
     with open(f"{model}/vocab.txt", "w") as file:
         file.write("".join(word + "\n" for word in vocabulary))
