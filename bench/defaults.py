@@ -19,13 +19,29 @@ parser.add_argument("--data")
 parser.add_argument("--model")
 parser.add_argument("--rows", type=int)
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--run", help="peer: run directory with the split; default: SET")
 given = parser.parse_args()
+run_directory = given.run or given.set
 
 
 def read(path):
     if path.endswith(".csv"):
         return list(csv.DictReader(open(path, newline="")))
     return [json.loads(line) for line in open(path)]
+
+
+def numbered(path):
+    """Rows with the line that each begins in, which is its id."""
+    if not path.endswith(".csv"):
+        yield from enumerate(read(path), 1)
+        return
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        reader.fieldnames  # reads the header
+        line = reader.line_num + 1
+        for row in reader:
+            yield line, row
+            line = reader.line_num + 1
 
 
 def write(path, rows):
@@ -54,16 +70,16 @@ def make_rows():
 
 def run_rows():
     """Of the run in SET/: texts (a pair or one), labels as a list of names, by part, as Muster reads them."""
-    job, split = json.load(open(f"{given.set}/job.json")), json.load(open(f"{given.set}/split.json"))
+    job, split = json.load(open(f"{run_directory}/job.json")), json.load(open(f"{run_directory}/split.json"))
     data = job["data"]
-    path = data["path"] if os.path.exists(data["path"]) else os.path.join(given.set, data["path"])
+    path = data["path"] if os.path.exists(data["path"]) else os.path.join(run_directory, data["path"])
     of_id = {}
-    for number, row in enumerate(read(path), 1):
+    for number, row in numbered(path):
         text = lambda fields: data["joiner"].join(" ".join(str(row[f]).split()) for f in fields if row.get(f) and str(row[f]).strip())
         label = row[data["label"]]
         labels = label if isinstance(label, list) else [str(label)]
         of_id[str(row[data["id"]]) if data["id"] else str(number)] = (text(data["text_a"]), text(data["text_b"]), labels)
-    names = [label["name"] for label in json.load(open(f"{given.set}/check.json"))["labels"]]
+    names = [label["name"] for label in json.load(open(f"{run_directory}/check.json"))["labels"]]
     return job, names, {part: [of_id[id] for id in ids] for part, ids in split["parts"].items()}
 
 

@@ -25,6 +25,26 @@ static bool output_of(char *line, size_t size, char *const *words)
     return status == 0;
 }
 
+bool memory_estimate_ask(struct memory_estimate *ret, const struct trial *t, int ranks)
+{
+    char *worker = NULL, line[64];
+    struct error ignored;
+    struct memory_estimate m;
+    if (launcher_worker_path(&worker, &ignored) != 0)
+        return false;
+    struct json *object = trial_to_json(t);
+    char *text = json_print(object, false), *count = format_string("%d", ranks);
+    char *const words[] = {worker, "memory", text, count, NULL};
+    bool known = output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &m.weights, &m.activations) == 2;
+    free(count);
+    free(text);
+    json_destroy(&object);
+    free(worker);
+    if (known)
+        *ret = m;
+    return known;
+}
+
 static char *trial_message(const struct run_place *place, const struct run_data *data)
 {
     const struct job *j = place->job;

@@ -46,24 +46,33 @@ static char *sibling(const char *path, const char *at, size_t size, enum part pa
     return NULL;
 }
 
-bool init_sibling_files(char *paths[PART_COUNT], const char **missing, const char *path)
+bool init_sibling_files(struct init_files *ret, const char *path)
 {
+    struct init_files f = {0};
     enum part own = PART_TRAIN;
     size_t size = 0, found = 0;
     const char *at = find_word(path, &own, &size);
-    *missing = NULL;
-    for (int p = 0; p < PART_COUNT; p++) {
-        paths[p] = !at ? NULL : p == (int)own ? duplicate(path) : sibling(path, at, size, (enum part)p);
-        found += paths[p] != NULL;
+    for (int p = 0; p < PART_COUNT && at; p++) {
+        f.paths[p] = p == (int)own ? duplicate(path) : sibling(path, at, size, (enum part)p);
+        found += f.paths[p] != NULL;
     }
-    for (int p = 0; p < PART_COUNT && found == PART_COUNT - 1; p++)
-        if (!paths[p])
-            *missing = part_names[p];
     for (int p = 0; p < PART_COUNT && found < PART_COUNT; p++) {
-        free(paths[p]);
-        paths[p] = NULL;
+        if (!f.paths[p])
+            f.missing = part_names[p];
+        else if (p != (int)own)
+            f.unused = duplicate(f.paths[p]);
+        free(f.paths[p]);
+        f.paths[p] = NULL;
     }
+    *ret = f;
     return found == PART_COUNT;
+}
+
+void init_files_free(struct init_files *f)
+{
+    for (int p = 0; p < PART_COUNT; p++)
+        free(f->paths[p]);
+    free(f->unused);
 }
 
 /* ---- a column ---- */

@@ -5,10 +5,16 @@
 #include "common/format/split.h"
 #include "coordinator/data/records.h"
 
-/* paths (PART_COUNT, owned by the caller): data-train.csv, data-validation.csv (valid, val, dev) and data-test.csv, where `path`
- * is one of them and all are there. false: they are not; *missing is the part without a file if another than `path`'s has one
- * (static words), NULL else. */
-bool init_sibling_files(char *paths[PART_COUNT], const char **missing, const char *path);
+struct init_files {
+    char *paths[PART_COUNT]; /* NULL: not all are there */
+    const char *missing;     /* the part without a file; static words */
+    char *unused;            /* file of another part than the given one's, where one is missing; NULL: there is none */
+};
+
+/* data-train.csv, data-validation.csv (valid, val, dev) and data-test.csv, where `path` is one of them. false: not all are there.
+ * init_files_free in any case. */
+bool init_sibling_files(struct init_files *ret, const char *path);
+void init_files_free(struct init_files *f);
 
 struct init_parts {
     size_t rows[PART_COUNT];

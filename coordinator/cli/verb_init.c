@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 #include "common/format/model_config.h"
 #include "common/format/stream.h"
+#include "coordinator/cli/init_memory.h"
 #include "coordinator/cli/init_split.h"
 #include "coordinator/cli/verbs.h"
 #include "coordinator/data/data_problems.h"
@@ -33,15 +34,16 @@ const struct option init_options[] = {
 /* What goes into the job: the guesses, and what reading the rows by them shows. */
 struct draft {
     const char *data, *model;
-    char *paths[PART_COUNT]; /* of data that comes already split; NULL: `data` is all */
-    const char *missing;     /* the one part without a file; static words, NULL: none */
+    struct init_files files; /* of data that comes already split */
     struct init_parts parts; /* where there is a column of parts */
     const char *output;      /* job file, whose directory paths are relative to */
     struct guess g;
     struct records records;
     uint64_t *label_rows; /* (labels) */
+    uint32_t least;       /* data.min_label_count */
     uint32_t p50, p95, longest /* tokens of a row, estimated */, limit /* of the model; 0: not known */;
-    uint32_t width; /* of the model; 0: not known */
+    char *directory;            /* of the model; NULL: it is not here */
+    uint32_t width, vocabulary; /* of the model; 0: not known */
     struct json *job, *section;
 };
 
@@ -130,9 +132,9 @@ static int read_rows(struct draft *d, struct error *e)
                        .label_separator = g->separator,
                        .multi = g->multi,
                        .table = g->table};
-    const char *const paths[PART_COUNT] = {d->paths[0], d->paths[1], d->paths[2]};
-    int result = d->paths[0] ? records_read(&d->records, paths, PART_COUNT, &in, false, e)
-                             : records_read(&d->records, &d->data, 1, &in, false, e);
+    const char *const paths[PART_COUNT] = {d->files.paths[0], d->files.paths[1], d->files.paths[2]};
+    int result = d->files.paths[0] ? records_read(&d->records, paths, PART_COUNT, &in, false, e)
+                                   : records_read(&d->records, &d->data, 1, &in, false, e);
     names_free(&in.label_columns);
     names_free(&in.text_a);
     names_free(&in.text_b);
@@ -205,12 +207,12 @@ static int choose_model(struct draft *d, struct error *e)
         because("model", "%s: as given by --model", d->model);
     }
     if (model_directory_find(&directory, d->model, &absent) == 0) {
-        int result = model_config_read(&config, directory, e);
-        free(directory);
-        if (result)
+        d->directory = directory;
+        if (model_config_read(&config, directory, e))
             return -1;
         d->limit = model_config_max_length(&config);
         d->width = config.width;
+        d->vocabulary = config.vocabulary;
     }
     set_path(d, d->job, "model", d->model, directory_exists(d->model));
     return 0;
@@ -299,6 +301,7 @@ static void choose_rare(struct draft *d)
     size_t rare = rarer_than(d, least);
     if (!rare || d->g.part != SIZE_MAX || (!d->g.multi && d->records.label_count <= 2) || d->records.label_count - rare < 2)
         return;
+    d->least = least;
     json_set_number(d->section, "min_label_count", least);
     because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn or to measure", least, rare);
 }
@@ -306,7 +309,7 @@ static void choose_rare(struct draft *d)
 /* What `check` would stop at is settled here: repeats with other labels go, other repeats stay in one part. */
 static void choose_repeats(struct draft *d)
 {
-    if (d->g.part != SIZE_MAX || d->paths[0]) /* the parts are given */
+    if (d->g.part != SIZE_MAX || d->files.paths[0]) /* the parts are given */
         return;
     uint32_t *exact = exact_duplicates(&d->records);
     size_t repeats = 0, conflicts = 0;
@@ -329,17 +332,17 @@ static void choose_repeats(struct draft *d)
 static void set_data_paths(struct draft *d)
 {
     static const char *const keys[PART_COUNT] = {"train_path", "validation_path", "test_path"};
-    for (int p = 0; p < PART_COUNT && d->paths[0]; p++)
-        set_path(d, d->section, keys[p], d->paths[p], true);
-    if (d->paths[0]) {
-        because("data.train_path", "%s, and %s and %s next to it: files named for their parts are the split", d->paths[0],
-                d->paths[1], d->paths[2]);
+    for (int p = 0; p < PART_COUNT && d->files.paths[0]; p++)
+        set_path(d, d->section, keys[p], d->files.paths[p], true);
+    if (d->files.paths[0]) {
+        because("data.train_path", "%s, and %s and %s next to it: files named for their parts are the split", d->files.paths[0],
+                d->files.paths[1], d->files.paths[2]);
         return;
     }
     set_path(d, d->section, "path", d->data, true);
-    if (d->missing)
-        because("data.path", "%s alone: next to it lies another part, but no file for %s; with all three they would be the split",
-                d->data, d->missing);
+    if (d->files.unused)
+        because("data.path", "%s alone: %s is not used, as there is no file for %s; with all three they would be the split",
+                d->data, d->files.unused, d->files.missing);
 }
 
 static void choose_data(struct draft *d)
@@ -421,7 +424,7 @@ static int write_parts(struct draft *d, struct error *e)
 static void choose_split(struct draft *d)
 {
     size_t rare;
-    if (d->g.part != SIZE_MAX || d->paths[0])
+    if (d->g.part != SIZE_MAX || d->files.paths[0])
         return;
     double share = (double)rarest(d, &rare) / (double)d->records.count;
     if (!d->g.multi && d->records.label_count <= 2 && share >= 0.1)
@@ -443,38 +446,48 @@ static uint32_t choose_length(struct draft *d)
 /* Small encoders learn at higher rates than wide ones. */
 static void choose_rate(struct draft *d)
 {
-    bool narrow = d->width && d->width <= 400;
-    double lr = narrow ? (d->g.multi ? 3e-4 : 1e-4) : d->width <= 800 ? 5e-5 : 2e-5;
+    double lr = d->width && d->width <= 400 ? 3e-4 : d->width <= 800 ? 5e-5 : 2e-5;
     json_set_number(d->section, "lr", lr);
     json_set_number(d->section, "warmup", 0.1);
     if (d->width)
-        because("train.lr", "%g: for an encoder %u wide%s", lr, d->width,
-                narrow && d->g.multi ? "; many labels a row need more to leave the state where none is predicted" : "");
+        because("train.lr", "%g: for an encoder %u wide", lr, d->width);
     else
         because("train.lr", "%g: for an encoder 768 wide; the model is not here to look at", lr);
     because("train.warmup", "0.1: the first tenth of the steps; new classifier weights make the first gradients large");
 }
 
+/* Whether the row has a label left when rare ones are dropped. */
+static bool is_kept(const struct draft *d, const struct record *row)
+{
+    if (row->class >= 0 || !row->label_count)
+        return row->class < 0 || d->label_rows[row->class] >= d->least;
+    for (uint32_t k = 0; k < row->label_count; k++)
+        if (d->label_rows[row->labels[k]] >= d->least)
+            return true;
+    return false;
+}
+
 static double training_rows(const struct draft *d)
 {
     double rows = 0;
-    for (size_t i = 0; d->paths[0] && i < d->records.count; i++)
-        rows += d->records.rows[i].file == PART_TRAIN;
-    return d->paths[0] ? rows : d->g.part != SIZE_MAX ? (double)d->parts.rows[PART_TRAIN] : 0.7 * (double)d->records.count;
+    for (size_t i = 0; i < d->records.count; i++)
+        rows += is_kept(d, &d->records.rows[i]) && (!d->files.paths[0] || d->records.rows[i].file == PART_TRAIN);
+    return d->files.paths[0] ? rows : d->g.part != SIZE_MAX ? (double)d->parts.rows[PART_TRAIN] : 0.7 * rows;
 }
 
-/* So many epochs that the optimizer takes enough steps to tell the labels apart. */
+/* So many epochs that the optimizer takes enough steps to tell the labels apart: bench/LOG.md has the figures. */
 static void choose_epochs(struct draft *d)
 {
-    uint32_t batch = d->records.count < 10000 ? 16 : 32;
-    double steps = ceil(training_rows(d) / batch), wanted = fmax(d->g.multi ? 900 : 600, 25.0 * (double)d->records.label_count);
+    size_t labels = d->records.label_count - rarer_than(d, d->least ? d->least : 1);
+    double rows = training_rows(d), wanted = fmax(d->g.multi ? 900 : 300, 10.0 * (double)labels);
+    uint32_t batch = rows < 3000 ? 8 : rows < 10000 ? 16 : 32;
+    double steps = ceil(rows / batch);
     uint32_t epochs = (uint32_t)fmin(fmax(ceil(wanted / steps), 3), d->g.multi ? 20 : 10);
     json_set_number(d->section, "epochs", epochs);
     json_set_number(d->section, "batch", batch);
-    because("train.batch", "%u: %s", batch,
-            batch == 16 ? "small batches learn more from fewer than 10,000 rows" : "enough rows for larger batches");
+    because("train.batch", "%u: %.0f rows to train; small batches make more steps of few rows", batch, rows);
     because("train.epochs", "%u: %.0f steps each, %.0f are wanted for %zu labels; the best epoch by train.select is kept", epochs,
-            steps, wanted, d->records.label_count);
+            steps, wanted, labels);
 }
 
 /* Weights pay where the rule cannot make up for a rare label: of two labels the threshold can, of many classes they cost the
@@ -511,6 +524,37 @@ static void choose_precision(struct draft *d)
             bf16 ? "bf16: this CPU multiplies it faster than f32" : "f32: this CPU has no instructions for bf16");
 }
 
+/* So many rows at once as fit beside what else the machine has to do. */
+static void choose_micro_batch(struct draft *d)
+{
+    const struct json *batch = json_get(d->section, "batch"), *length = json_get(d->section, "max_length");
+    struct init_memory m;
+    struct init_training t = {.model = d->directory,
+                              .precision = json_string(json_get(d->section, "precision")),
+                              .multi = d->g.multi,
+                              .vocabulary = d->vocabulary,
+                              .labels = (uint32_t)d->records.label_count,
+                              .batch = (uint32_t)json_number(batch),
+                              .max_length = (uint32_t)json_number(length)};
+    if (!d->directory || !init_fit_memory(&m, &t))
+        return;
+    double needed = 1e-9 * (double)m.needed, available = 1e-9 * (double)m.available;
+    if (m.needed > m.allowed)
+        because("train.micro_batch",
+                "1: takes up to %.2f GB, more than half of the %.2f GB that are available; train.freeze or a "
+                "shorter train.max_length need less",
+                needed, available);
+    else if (m.micro_batch < t.batch)
+        because("train.micro_batch",
+                "%u rows of the batch at once: up to %.2f GB, the most that is at most half of the %.2f GB "
+                "available",
+                m.micro_batch, needed, available);
+    else
+        because("train.micro_batch", "the whole batch: up to %.2f GB of the %.2f GB available", needed, available);
+    if (m.micro_batch < t.batch)
+        json_set_number(d->section, "micro_batch", m.micro_batch);
+}
+
 static void choose_training(struct draft *d)
 {
     d->section = json_set(d->job, "train", json_object());
@@ -522,6 +566,7 @@ static void choose_training(struct draft *d)
                                                                                                       : "longest_first");
     choose_weights(d);
     choose_precision(d);
+    choose_micro_batch(d);
 }
 
 static void choose_tuning(struct draft *d)
@@ -570,7 +615,7 @@ int verb_init(const struct arguments *a, struct error *e)
     if (!result && file_exists(path) && !argument_given(a, "force"))
         result = error_set(e, ERROR_USAGE, "%s: exists already; choose another with -o, or overwrite it with --force", path);
     if (!result && d.g.part == SIZE_MAX)
-        init_sibling_files(d.paths, &d.missing, d.data);
+        init_sibling_files(&d.files, d.data);
     if (!result)
         result = read_rows(&d, e) || make_job(&d, e) ? -1 : 0;
     if (!result)
@@ -581,8 +626,8 @@ int verb_init(const struct arguments *a, struct error *e)
         printf("wrote %s\nnext: muster check %s\n", path, path);
     json_destroy(&d.job);
     free(d.label_rows);
-    for (int p = 0; p < PART_COUNT; p++)
-        free(d.paths[p]);
+    free(d.directory);
+    init_files_free(&d.files);
     records_free(&d.records);
     guess_free(&d.g);
     return result;

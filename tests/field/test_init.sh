@@ -80,10 +80,31 @@ PY
 
 say "files named for their parts"
 init news-train.csv 'files named for their parts are the split' 'data.path=null' 'data.train_path="news-train.csv"' 'data.validation_path="news-val.csv"' 'data.test_path="news-test.csv"' 'split=null'
-init pair-train.csv 'no file for validation; with all three they would be the split' 'data.path="pair-train.csv"'
+init pair-train.csv 'pair-train.csv alone: pair-test.csv is not used, as there is no file for validation' 'data.path="pair-train.csv"'
+init pair-test.csv 'pair-test.csv alone: pair-train.csv is not used, as there is no file for validation' 'data.path="pair-test.csv"'
 
 say "rare positives"
 init rare.csv 'train.select +best_f1: with 6.2 % positive rows' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'
+
+say "as many rows at once as the memory holds"
+init rare.csv 'train.micro_batch +the whole batch: up to 0.00 GB of' 'train.micro_batch=null'
+python3 - <<'PY'
+import json, os, re
+available = 1024 * int(re.search(r"MemAvailable: +(\d+)", open("/proc/meminfo").read()).group(1))
+open("long.csv", "w").write("text,label\n" + "".join(f"{i:04} {'wordword ' * 280},{'ab'[i * 7 % 5 % 2]}\n" for i in range(240)))
+config = json.load(open("model/config.json"))
+# Wide feed-forward layers: for 8 rows of 512 tokens their outputs take twice the memory, the weights little.
+config |= {"hidden_size": 64, "intermediate_size": 65536, "num_attention_heads": 4, "max_position_embeddings": 512}
+config["num_hidden_layers"] = round(2 * available / (8 * 512 * 65536 * 8))
+os.mkdir("deep")
+json.dump(config, open("deep/config.json", "w"))
+config |= {"hidden_size": 8192, "intermediate_size": 32768, "num_hidden_layers": int(available / (16 * 12 * 8192**2)) + 1}
+os.mkdir("huge")
+json.dump(config, open("huge/config.json", "w"))
+PY
+expect -o 0 'train.micro_batch +[124] rows of the batch at once: up to .* at most half of' muster init long.csv --model deep -o fits.json
+grep -qE '"micro_batch": *[124]' fits.json || fail "the job has no micro-batch"
+expect -o 0 'train.micro_batch +1: takes up to .* more than half of' muster init long.csv --model huge -o huge.json
 
 say "data without rows, data in place of a job"
 expect 3 'norows.jsonl: is empty' muster init norows.jsonl --model model
