@@ -68,6 +68,20 @@ base "TensorFlow's weights alone"
 rm tiny/model/model.safetensors
 touch tiny/model/tf_model.h5
 expect 2 "TensorFlow's weights only" muster check tiny/job.json
+base "Google's files, and those of pytorch-pretrained-bert"
+mv tiny/model/config.json tiny/model/bert_config.json
+expect 2 'has bert_config.json in place of config.json, .*; copy it to config.json' muster check tiny/job.json
+rm tiny/model/model.safetensors
+touch tiny/model/bert_model.ckpt.index tiny/model/bert_model.ckpt.meta tiny/model/bert_model.ckpt.data-00000-of-00001
+expect 2 'holds a TensorFlow checkpoint \(bert_model.ckpt\); convert it' muster check tiny/job.json
+for file in model.safetensors vocab.txt; do
+  base "Git LFS: $file"
+  printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 1234\n' 0 >tiny/model/$file
+  expect '[23]' "$file: is a Git LFS pointer, not the file itself; fetch it: git lfs pull" muster check tiny/job.json
+done
+base "pairs of texts, one token type"
+config type_vocab_size 1
+expect 2 'data.text_b: rows are pairs of texts, but .* has one token type \(type_vocab_size 1' muster check tiny/job.json
 base "a sentence-transformers directory"
 mkdir tiny/model/0_Transformer
 mv tiny/model/*.* tiny/model/0_Transformer

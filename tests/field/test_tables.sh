@@ -70,3 +70,9 @@ refuses excel.csv 'is a ZIP archive or an Excel workbook; unpack it'
 refuses rows.jsonl.bz2 'is bzip2 data; unpack it: bunzip2 -k'
 refuses rows.jsonl.xz 'is xz data; unpack it: unxz -k'
 
+say "a quoted cell that swallows rows is told"
+{ echo text,label; for i in {1..20}; do echo "word$i,neg"; echo "word$((i + 20)),pos"; done; } >swallow.csv
+sed -i '5s/^/"/; 9s/,/",/' swallow.csv
+sed "s|$cases/[a-z0-9_.]*|swallow.csv|" job.json >swallow.json
+expect -o 0 'swallow.csv' muster check swallow.json out=swallow
+grep -qE 'line 5' out said || fail "not told: $(cat out said)"

@@ -52,7 +52,8 @@ PY
 say "one label; 10,000 labels; none"
 expect 0 'bundle' muster run job.json data.path=one.jsonl out=one
 sound one
-expect 0 '1 labels?' muster evaluate one/bundle one.jsonl --unseen
+expect -o 0 '1 label[^s]' muster evaluate one/bundle one.jsonl --unseen
+! grep -q '1 labels' out || fail "1 labels: $(grep '1 labels' out)"
 expect 0 'bundle' muster run job.json data.path=many.jsonl out=many report.baseline=false tune.calibrate=vector
 python3 -c 'import json; assert len(json.load(open("many/bundle/inference_config.json"))["thresholds"]) == 10000' || fail "10,000 thresholds"
 expect 3 'none.jsonl: .*no row has a label' muster check job.json data.path=none.jsonl out=none
