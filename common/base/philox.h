@@ -12,6 +12,7 @@
  *   RANDOM_SWEEP       (draw, 0, hash of the key, 0)           values of a trial
  *   RANDOM_BOOTSTRAP   (row / 4, 0, 0, draw)                   rows of a resampled part, a word each
  *   RANDOM_FOLD        (row, repeat, 0, 0)                     fold of a validation row in cross-validation
+ *   RANDOM_LIMIT       (row, 0, 0, 0)                         sort key of a row of a part that is limited
  *   RANDOM_DROPOUT     (element / 8, position, row, epoch << 16 | site)
  *       position: of the token in its row; element: of the token's vector (channel), or for attention probabilities
  *       head << 19 | key position; site: which dropout of the network.
@@ -30,7 +31,8 @@ enum random_purpose {
     RANDOM_BOOTSTRAP,
     RANDOM_FAKE,
     RANDOM_SWEEP,
-    RANDOM_FOLD
+    RANDOM_FOLD,
+    RANDOM_LIMIT
 };
 
 struct philox_block {

@@ -13,7 +13,7 @@
 
 const char *const part_names[PART_COUNT] = {"train", "validation", "test"};
 
-static const char *const keys[] = {"method", "rows", "data_sha256", "sha256", "fingerprints", "counts", "parts"};
+static const char *const keys[] = {"method", "rows", "data_sha256", "sha256", "fingerprints", "counts", "parts", "protocol"};
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* Lengths are hashed with the texts, so that no two splits share their bytes. */

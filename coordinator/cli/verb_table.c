@@ -19,6 +19,8 @@ const struct verb verbs[] = {
     JOB_VERB("sweep", "... then trains the trials of the sweep"),
     JOB_VERB("tune", "... then tunes thresholds and selects the best trial on validation"),
     JOB_VERB("publish", "... then scores it on the test part and makes the bundle"),
+    {"protocol", "JOB [key=value ...]", "freezes a job's rows, labels and split, for jobs that name the file in split.file", 1,
+     MANY, protocol_options, .takes_job = true, .run = verb_protocol},
     {"predict", "BUNDLE DATA", "predicts labels, probabilities and logits of new rows", 2, 2, predict_options,
      .run = verb_predict},
     {"evaluate", "BUNDLE DATA", "computes the metrics of a bundle on labeled rows", 2, 2, evaluate_options, .run = verb_evaluate},

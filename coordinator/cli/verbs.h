@@ -11,6 +11,7 @@ int verb_evaluate(const struct arguments *a, struct error *e);
 int verb_rule(const struct arguments *a, struct error *e);
 int verb_calibrate(const struct arguments *a, struct error *e);
 int verb_status(const struct arguments *a, struct error *e);
+int verb_protocol(const struct arguments *a, struct error *e);
 int verb_report(const struct arguments *a, struct error *e);
 int verb_doctor(const struct arguments *a, struct error *e);
 int verb_schema(const struct arguments *a, struct error *e);
@@ -18,4 +19,4 @@ int verb_bench(const struct arguments *a, struct error *e);
 
 extern const struct verb verbs[]; /* ended by a row without a name */
 extern const struct option init_options[], job_options[], predict_options[], evaluate_options[], calibrate_options[],
-    status_options[], report_options[];
+    status_options[], report_options[], protocol_options[];

@@ -11,6 +11,7 @@
 #include "common/text/tokenizer.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/data_report.h"
+#include "coordinator/data/protocol.h"
 #include "coordinator/data/repeats.h"
 #include "coordinator/data/tokenize.h"
 
@@ -47,8 +48,9 @@ static struct json *describe_inputs(const struct inputs *in)
     return files;
 }
 
-/* What rows are made of: the files' content, the part of the job that shapes rows, and the tokenizer. */
-static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct job *j, const struct tokenizer *t, struct error *e)
+/* What rows are made of: the files' content, the part of the job that shapes rows, a frozen protocol, and the tokenizer. */
+static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct job *j, const struct protocol *p,
+                       const struct tokenizer *t, struct error *e)
 {
     static const char *const places[] = {"path", "train_path", "validation_path", "test_path", "accept"};
     for (size_t i = 0; i < in->count; i++)
@@ -64,6 +66,8 @@ static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct jo
                   tokenizer_sha256(t));
     for (size_t i = 0; i < in->count; i++)
         buffer_printf(&all, " %s", in->sha256[i]);
+    if (p->root)
+        buffer_printf(&all, " protocol %s", p->sha256);
     sha256_bytes(all.data, all.size, hash);
     buffer_free(&all);
     free(spec);
@@ -92,7 +96,8 @@ static int treat_repeats(struct repeats *done, uint32_t **exact, struct near_dup
     *exact = exact_duplicates(r);
     if (near_duplicates_find(near, r, *exact, e))
         return -1;
-    *done = repeats_apply(r, j->data.repeats, near);
+    if (!r->by_protocol || strcmp(j->data.repeats, "drop") != 0) /* a protocol has dropped them itself */
+        *done = repeats_apply(r, j->data.repeats, near);
     if (!done->dropped)
         return 0;
     free(*exact);
@@ -136,15 +141,16 @@ static int write_rows(const struct job *j, const struct tokenizer *t, struct rec
 }
 
 /* Cleans, tokenises, reports; *ret is the new check.json. */
-static int make_rows(struct json **ret, const struct job *j, const struct tokenizer *t, struct inputs *in, const char *rows,
-                     const char *facts, struct error *e)
+static int make_rows(struct json **ret, const struct job *j, const struct protocol *p, const struct tokenizer *t,
+                     struct inputs *in, const char *rows, const char *facts, struct error *e)
 {
     struct records records;
     struct input input = input_of_job(j);
     if (records_read(&records, in->path, in->count, &input, false, e))
         return -1;
-    int result = records_prune(&records, j->data.min_label_count, j->data.min_words, e);
-    if (result)
+    int result =
+        p->root ? protocol_select(&records, p, e) : records_prune(&records, j->data.min_label_count, j->data.min_words, e);
+    if (result && !p->root)
         error_prefix(e, "%s: ", in->path[0]);
     if (!result)
         result = check_labels(j, &records, e);
@@ -239,10 +245,12 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
                            *facts = NULL;
     struct tokenizer *tokenizer = NULL;
     struct inputs in = inputs_of_job(j);
+    struct protocol protocol;
     int result = -1;
     *rows = NULL;
-    if (model_directory_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
-        check_vocabulary(j, model, tokenizer, e) || check_length(j, tokenizer, e) || hash_inputs(hash, &in, j, tokenizer, e) ||
+    if (protocol_open(&protocol, j, e) || model_directory_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
+        check_vocabulary(j, model, tokenizer, e) || check_length(j, tokenizer, e) ||
+        hash_inputs(hash, &in, j, &protocol, tokenizer, e) || protocol_check_files(&protocol, in.path, in.sha256, in.count, e) ||
         refuse_other_rows(j, &in, path, hash, e) || directory_create(directory, e))
         goto done;
     *rows = data_rows_path(j->out, hash);
@@ -252,7 +260,7 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
         result = 0;
         goto done;
     }
-    if (make_rows(check, j, tokenizer, &in, *rows, facts, e))
+    if (make_rows(check, j, &protocol, tokenizer, &in, *rows, facts, e))
         goto done;
     json_set_string(*check, "made_from", hash);
     if (tokenizer_disagreement(tokenizer)) {
@@ -268,6 +276,7 @@ done:
         free(*rows);
         *rows = NULL;
     }
+    protocol_close(&protocol);
     tokenizer_close(&tokenizer);
     free(facts);
     free(model);

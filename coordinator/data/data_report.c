@@ -258,6 +258,8 @@ struct json *data_report(const struct job *j, const struct records *r, struct to
     json_set_number(check, "without_label", (double)r->without_label);
     json_set_number(check, "rare_only", (double)r->rare_only);
     json_set_number(check, "too_short", (double)r->too_short);
+    if (r->by_protocol)
+        json_set_number(check, "protocol_left_out", (double)r->protocol_left_out);
     json_set_number(check, "tiny", tiny_rows(r));
     json_set(check, "fields", field_counts(r));
     json_set_number(check, "groups", (double)group_count(r));
@@ -426,6 +428,7 @@ void data_print_check(const struct json *check)
         printf("  labels dropped as rare (data.min_label_count): %zu, and %.0f rows that had no other\n",
                json_size(json_get(check, "dropped_labels")), number(check, "rare_only"));
     print_count(check, "too_short", "dropped, too few words (data.min_words)");
+    print_count(check, "protocol_left_out", "left out by the protocol (split.file)");
     print_count(check, "repeats_dropped", "dropped, repeat another row (data.repeats)");
     print_count(check, "repeats_grouped", "put into the group of a row that they repeat (data.repeats)");
     print_count(check, "tiny", "rows of fewer than 10 words");

@@ -67,6 +67,8 @@ struct records {
     uint64_t without_label;     /* dropped: no label */
     uint64_t rare_only;         /* dropped by records_prune: none of its labels is left */
     uint64_t too_short;         /* likewise: few words */
+    bool by_protocol;           /* protocol_select has chosen the rows */
+    uint64_t protocol_left_out; /* and dropped so many */
     struct field_count *fields; /* of text_a, text_b and required, each once */
     uint64_t *dropped;          /* by required field [field_count]; a row counts for the first one missing */
     size_t field_count;

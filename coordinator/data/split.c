@@ -7,6 +7,7 @@
 #include "common/base/philox.h"
 #include "common/base/table.h"
 #include "coordinator/data/check.h"
+#include "coordinator/data/protocol.h"
 #include "coordinator/data/split_check.h"
 #include "coordinator/data/split_time.h"
 #include "coordinator/data/stratify.h"
@@ -161,6 +162,17 @@ static int make_split(struct split *s, const struct job *j, const struct dataset
     return strcmp(j->split.method, "time") ? split_by_group(s, j, d, e) : split_rows_by_time(s, j, d, f, e);
 }
 
+/* The texts of a frozen protocol's parts have to be those it was made from. */
+static int check_protocol(const struct split *s, const struct job *j, struct error *e)
+{
+    struct protocol p;
+    if (protocol_open(&p, j, e))
+        return -1;
+    int result = protocol_check_texts(&p, s, j, e);
+    protocol_close(&p);
+    return result;
+}
+
 int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
 {
     struct split s = {0};
@@ -171,6 +183,8 @@ int data_split(struct split *ret, const struct job *j, const struct dataset *d, 
     int result = make_split(&s, j, d, &facts, check, e);
     if (!result)
         result = split_check(&s, j, d, &facts, check, e);
+    if (!result)
+        result = check_protocol(&s, j, e);
     if (!result)
         result = split_write(path, &s, d, e);
     row_facts_free(&facts);
