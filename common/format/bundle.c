@@ -96,12 +96,17 @@ static int write_inference(const char *directory, const struct bundle_parts *par
     return result;
 }
 
-static int write_card(const char *directory, const char *card, struct error *e)
+static int write_text(const char *directory, const char *name, const char *text, struct error *e)
 {
-    char *path = path_join(directory, "README.md");
-    int result = file_write(path, card, strlen(card), e);
+    char *path = path_join(directory, name);
+    int result = text ? file_write(path, text, strlen(text), e) : 0;
     free(path);
     return result;
+}
+
+static int write_card(const char *directory, const char *card, struct error *e)
+{
+    return write_text(directory, "README.md", card, e);
 }
 
 static int copy_weights(const char *directory, const char *from, struct error *e)
@@ -142,7 +147,8 @@ static int fill(const char *directory, const struct bundle_parts *parts, struct 
     struct bundle *check;
     uint32_t max_length = (uint32_t)json_number(json_get(parts->inference, "max_length"));
     if (directory_create(directory, e) || write_config(directory, parts, e) || write_inference(directory, parts, e) ||
-        write_card(directory, parts->card, e) || write_known(directory, parts->known, e) || write_adapter(directory, parts, e) ||
+        write_card(directory, parts->card, e) || write_text(directory, BUNDLE_EVALUATION, parts->evaluation, e) ||
+        write_known(directory, parts->known, e) || write_adapter(directory, parts, e) ||
         copy_weights(directory, parts->weights, e) || tokenizer_export(parts->tokenizer, directory, max_length, e) ||
         bundle_open(&check, directory, e))
         return -1;

@@ -12,6 +12,7 @@
 #define BUNDLE_WEIGHTS "model.safetensors"
 #define BUNDLE_ADAPTER "adapter"
 #define BUNDLE_INFERENCE "inference_config.json"
+#define BUNDLE_EVALUATION "evaluation.json"
 
 /* What a bundle is made of; all borrowed. */
 struct bundle_parts {
@@ -27,6 +28,7 @@ struct bundle_parts {
     const struct json *adapter_config;
     const char *adapter_card;
     const struct training_rows *known; /* NULL: the bundle does not tell */
+    const char *evaluation;            /* text of evaluation.json; NULL: none */
 };
 
 /* Builds "<path>.tmp-<pid>" and renames it to `path`; a bundle that is there is exchanged for the new one at the end. ERROR_USAGE

@@ -9,6 +9,7 @@
 #include "common/format/bundle.h"
 #include "common/format/zip.h"
 #include "coordinator/bundle/adapter.h"
+#include "coordinator/bundle/evidence.h"
 #include "coordinator/bundle/inference.h"
 #include "coordinator/bundle/model_card.h"
 #include "coordinator/events/event_log.h"
@@ -27,6 +28,28 @@ static void add_history(struct json *inference)
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         if (json_get(inference, kept[i]))
             json_set(entry, kept[i], json_copy(json_get(inference, kept[i])));
+}
+
+/* With the adapter, where it is published. */
+static int write_parts(const char *path, struct bundle_parts *parts, const struct bundle_source *s, struct error *e)
+{
+    char *readme = NULL, *evaluation = NULL, *adapter = NULL;
+    struct json *config = NULL;
+    int status = s->score->logits ? evidence_text(&evaluation, s, e) : 0;
+    if (status == 0 && adapter_is_published(s))
+        status = adapter_describe(&config, &readme, s, e);
+    parts->evaluation = evaluation;
+    if (config)
+        parts->adapter = adapter = path_join(s->trial->directory, "adapter.safetensors");
+    parts->adapter_config = config;
+    parts->adapter_card = readme;
+    if (status == 0)
+        status = bundle_write(path, parts, e);
+    json_destroy(&config);
+    free(adapter);
+    free(evaluation);
+    free(readme);
+    return status;
 }
 
 static int write_bundle(const char *path, const struct bundle_source *s, const struct json *inference, struct error *e)
@@ -53,19 +76,7 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
                                  .inference = whole,
                                  .card = card,
                                  .known = known};
-    char *readme = NULL, *adapter = NULL;
-    struct json *config = NULL;
-    int status = adapter_is_published(s) ? adapter_describe(&config, &readme, s, e) : 0;
-    if (config) {
-        parts.adapter = adapter = path_join(t->directory, "adapter.safetensors");
-        parts.adapter_config = config;
-        parts.adapter_card = readme;
-    }
-    if (status == 0)
-        status = bundle_write(path, &parts, e);
-    json_destroy(&config);
-    free(readme);
-    free(adapter);
+    int status = write_parts(path, &parts, s, e);
     training_rows_destroy(&known);
     free(card);
     json_destroy(&whole);

@@ -10,10 +10,10 @@ struct bundle_source {
     const struct run_place *place;
     const struct run_data *data;
     const struct decision *decision;
-    const struct trial_run *trial; /* the winner */
-    const struct test_score *score;
-    const char *comparison;     /* with other models: a section of Markdown; NULL without */
-    const char *configurations; /* over seeds: likewise */
+    const struct trial_run *trial;  /* the winner */
+    const struct test_score *score; /* without logits: the bundle gets no evaluation.json */
+    const char *comparison;         /* with other models: a section of Markdown; NULL without */
+    const char *configurations;     /* over seeds: likewise */
 };
 
 /* Writes <out>/bundle and <out>/<name>.zip, unless they are there and were made from the same things. *made: false if so. */

@@ -7,11 +7,24 @@ python3 "$here/tiny.py" "$scratch"
 say "run"
 expect 0 'bundle' muster run job.json
 for file in job.json events.jsonl split.json check.json results.h5 tune.json table.json table.md bundle/config.json bundle/model.safetensors \
-  bundle/tokenizer.json bundle/vocab.txt bundle/tokenizer_config.json bundle/special_tokens_map.json bundle/inference_config.json bundle/known_rows.bin bundle/README.md \
+  bundle/tokenizer.json bundle/vocab.txt bundle/tokenizer_config.json bundle/special_tokens_map.json bundle/inference_config.json bundle/known_rows.bin bundle/evaluation.json bundle/README.md \
   tiny.zip trials/lr-0.005_epochs-3/metrics.jsonl trials/lr-0.005_epochs-3/logits.h5 trials/lr-0.002_epochs-2/logits.h5; do
   [ -s "run/$file" ] || fail "run/$file is missing or empty"
 done
 python3 -m zipfile -t run/tiny.zip >/dev/null || fail "tiny.zip is damaged"
+python3 - <<'PY' || fail "the bundle's evaluation.json does not have the validation part's outputs"
+import json
+of_run, of_bundle, parts = (json.load(open(f"run/{f}")) for f in ("evaluation.json", "bundle/evaluation.json", "split.json"))
+outputs = of_bundle.pop("validation_outputs")
+assert of_bundle == of_run
+label = {r["id"]: r["label"] for r in map(json.loads, open("rows.jsonl"))}
+assert outputs["truth"] == [label[i] for i in parts["parts"]["validation"]]
+rule = json.load(open("run/bundle/inference_config.json"))
+import math
+margin = math.log(rule["threshold"] / (1 - rule["threshold"]))
+hits = sum((b - a >= margin) == (t == 1) for (a, b), t in zip(outputs["logits"], outputs["truth"]))
+assert abs(hits / len(outputs["truth"]) - of_run["validation"]["rules"]["tuned"]["accuracy"]) < 1e-9
+PY
 [ -z "$(find run -name '*.tmp')" ] || fail "temporary files are left: $(find run -name '*.tmp')"
 python3 - <<'PY' || fail "the bundle's decision rule or metrics are not as promised"
 import json
