@@ -263,8 +263,8 @@ static void measure(struct bench *b, const struct operation *o)
     flops = b->d->flops - flops;
     double seconds = time_best(b, o->run, 0.06);
     if (flops > 0) {
-        printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of products\n", o->name, seconds * 1e3, flops / seconds / 1e9,
-               100 * device_gemm_share(b->d, flops / seconds / 1e9));
+        printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of peak\n", o->name, seconds * 1e3, flops / seconds / 1e9,
+               100 * device_peak_share(b->d, flops / seconds / 1e9));
     } else {
         double n = b->T * b->F < ARENA ? (double)(b->T * b->F) : ARENA;
         double bytes = (o->act_per_channel * (double)b->C + o->act_per_inner * (double)b->F) * (double)b->T * (double)b->act;
@@ -287,14 +287,14 @@ static void bench_shape(enum precision precision, int threads, const struct shap
         die(&e);
     device_describe(b.d, words, sizeof words);
     set_up(&b);
-    b.d->gemm_rate = device_gemm_rate(b.d);
+    b.d->peak = device_peak(b.d);
     b.bandwidth = 3.0 * ARENA * 4 / time_best(&b, add, 0.2) / 1e9;
-    printf("%s; %s: products %.0f GFLOPS, memory %.0f GB/s\n", words, s->name, b.d->gemm_rate, b.bandwidth);
+    printf("%s; %s: peak %.0f GFLOPS, memory %.0f GB/s\n", words, s->name, b.d->peak, b.bandwidth);
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         measure(&b, &operations[i]);
-    printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of products: a layer, forward and backward\n", "layer",
+    printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of peak: a layer, forward and backward\n", "layer",
            b.layer_seconds * 1e3, b.layer_flops / b.layer_seconds / 1e9,
-           100 * device_gemm_share(b.d, b.layer_flops / b.layer_seconds / 1e9));
+           100 * device_peak_share(b.d, b.layer_flops / b.layer_seconds / 1e9));
     tear_down(&b);
     b.d->run->destroy(b.d);
 }

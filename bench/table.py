@@ -40,6 +40,6 @@ for case in dict.fromkeys(run["case"] for run in runs):
         lengths = [median(run.get("mean_length") for run in group.values()) for group in (ours, theirs)]
         print(f"| {case} | {side} | {form.format(median(map(speed, ours.values())))}{unit} | {form.format(median(map(speed, theirs.values())))}{unit} | "
               f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}, {len(ratios)} round{'' if len(ratios) == 1 else 's'}) | {verdict} | "
-              f"{shown(median(run.get('gemm_share') for run in ours.values()), '{:.0%}')} | "
+              f"{shown(median(run.get('peak_share') for run in ours.values()), '{:.0%}')} | "
               f"{f'{peaks[0]:.0f} / {peaks[1]:.0f} = {peaks[0] / peaks[1]:.2f}' if all(peaks) else ''} | "
               f"{' / '.join(shown(n, '{:.0f}') for n in lengths) if any(lengths) else ''} |")

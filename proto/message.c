@@ -52,7 +52,7 @@ static const struct record_field beat_fields[] = {
     FIELD(beat, grad_norm, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, tokens_per_second, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, examples_per_second, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
-    FIELD(beat, gemm_share, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
+    FIELD(beat, peak_share, .type = RECORD_DOUBLE, .flags = RECORD_NAN),
     FIELD(beat, operation, TEXT(0, 63), .flags = RECORD_OPTIONAL),
     {0},
 };

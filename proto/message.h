@@ -61,7 +61,7 @@ struct message_beat {
     uint64_t step, steps;
     uint32_t epoch, epochs;
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
-    double gemm_share; /* 0: not measured */
+    double peak_share; /* 0: not measured */
     char *operation;   /* see common/base/operation.h; NULL while idle */
 };
 

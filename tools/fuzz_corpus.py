@@ -100,7 +100,7 @@ TRIAL = {
 MESSAGES = {
     "hello": {"version": "0.1.0", "host": "n1", "device": "cpu", "pid": 12, "ranks": 2, "threads": 1, "group": "1-a", "rank": 0, "build": "0123", "places": "n1 n2"},
     "beat": {"lease": 1, "step": 3, "steps": 12, "epoch": 1, "epochs": 3, "loss": 0.7, "lr": 1e-5, "grad_norm": None, "tokens_per_second": 10.5,
-             "examples_per_second": 1, "gemm_share": None, "operation": "forward"},
+             "examples_per_second": 1, "peak_share": None, "operation": "forward"},
     "epoch": {"lease": 1, "epoch": 1, "train_loss": 0.5, "logits": "run/logits.h5"},
     "result": {"lease": 1, "epochs_done": 3, "best_epoch": 2, "steps": 12, "tokens": 999, "seconds": 1.5, "best_weights": "best.safetensors"},
     "failed": {"lease": 1, "kind": 1, "words": "no space left", "healthy": True},

@@ -24,13 +24,7 @@
 #define TIMEOUT_FACTOR 4.0 /* ranks wait so many heartbeat timeouts for each other: rank 0 may be waiting for a decision */
 #define LEAVE_TIMEOUT 10.0
 
-/* The reference is not optimised: measuring it would take longer than the small work it is used for. */
-static double measure_gemm_rate(struct device *d)
-{
-    return d->run->kind == DEVICE_CPU_REFERENCE ? 0 : device_gemm_rate(d);
-}
-
-const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe, measure_gemm_rate};
+const struct agent_work agent_training = {trainer_run, scorer_run, device_create, device_describe, device_peak};
 
 struct agent {
     const struct agent_options *options;
@@ -90,7 +84,7 @@ static void report_step(void *context, const struct step_report *r)
                              .grad_norm = r->grad_norm,
                              .tokens_per_second = r->tokens_per_second,
                              .examples_per_second = r->examples_per_second,
-                             .gemm_share = r->gemm_share};
+                             .peak_share = r->peak_share};
     client_set_progress(a->client, &b);
 }
 
@@ -149,8 +143,8 @@ static int run_trial(struct trainer_result *ret, struct agent *a, const struct t
     operation_begin("load");
     if (agree(a->communicator, find_device(&d, a, t->precision, e), e))
         return -1;
-    if (t->kind == TRIAL_TRAIN && a->work->measure && !d->gemm_rate)
-        d->gemm_rate = a->work->measure(d); /* all ranks at once, as they will train */
+    if (t->kind == TRIAL_TRAIN && a->work->measure && !d->peak)
+        d->peak = a->work->measure(d); /* all ranks at once, as they will train */
     if (t->kind == TRIAL_TRAIN)
         return a->work->train(ret, t, d, a->communicator, observer, e);
     double start = clock_seconds();

@@ -14,9 +14,9 @@ struct agent_work {
     int (*score)(const struct trial *t, struct device *d, struct communicator *c, const struct observer *o, struct error *e);
     int (*open)(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
     void (*describe)(const struct device *d, char *text, size_t size);
-    double (*measure)(struct device *d); /* its GEMM rate, GFLOPS, once before it trains first; NULL: not measured */
+    double (*measure)(const struct device *d); /* its peak, GFLOPS, once before it trains first; NULL: not measured */
 };
-extern const struct agent_work agent_training; /* trainer_run, scorer_run, device_create, device_describe, device_gemm_rate */
+extern const struct agent_work agent_training; /* trainer_run, scorer_run, device_create, device_describe, device_peak */
 extern const struct agent_work agent_fake;     /* device "fake": scripted losses, see fake.c */
 
 struct agent_options {

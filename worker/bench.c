@@ -317,14 +317,14 @@ done:
 static void print_result(struct bench *b)
 {
     char device[128];
-    double achieved = b->flops / b->seconds / 1e9, share = device_gemm_share(b->device, achieved), rate = b->device->gemm_rate;
+    double achieved = b->flops / b->seconds / 1e9, share = device_peak_share(b->device, achieved), rate = b->device->peak;
     device_describe(b->device, device, sizeof device);
-    log_info("%s %s: %.0f tokens/s on %d rank(s), %.0f of %.0f GFLOPS per rank (%.0f %% of its GEMM rate), peak %.0f MB, %s",
+    log_info("%s %s: %.0f tokens/s on %d rank(s), %.0f of %.0f GFLOPS per rank (%.0f %% of peak), memory %.0f MB, %s",
              argument(b->arguments, "mode"), b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved,
              rate, 100 * share, b->peak, device);
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
            "%.1f, "
-           "\"gemm_gflops\": %.1f, \"gemm_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, \"device\": \"%s\"}\n",
+           "\"peak_gflops\": %.1f, \"peak_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, \"device\": \"%s\"}\n",
            argument(b->arguments, "mode"), b->trial.precision, b->communicator->size, b->device->threads,
            (double)b->tokens / b->seconds, achieved, rate, share, (double)b->tokens / (b->steps * (double)b->rows_a_step),
            b->peak, device);
@@ -367,7 +367,7 @@ static int measure(struct bench *b, struct error *e)
     b->peak = (double)usage.ru_maxrss / 1024;
     if (b->communicator->run->barrier(b->communicator, e))
         return -1;
-    b->device->gemm_rate = device_gemm_rate(b->device); /* all ranks at once: they share what cores share */
+    b->device->peak = device_peak(b->device); /* all ranks at once: they share what cores share */
     return trace ? trace_file_write(trace, b->communicator, e) : 0;
 }
 

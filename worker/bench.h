@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `muster bench`: tokens per second of the training engine on this machine, and the share of its own GEMM rate. */
+/* `muster bench`: tokens per second of the training engine on this machine, and the share of the processor's peak. */
 #pragma once
 
 #include "common/base/options.h"

@@ -26,6 +26,11 @@ double clock_cpu(void)
     return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+double clock_thread(void)
+{
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void clock_timestamp(char *text, size_t size)
 {
     struct timespec now;

@@ -32,7 +32,7 @@ const struct verb verbs[] = {
     {"report", "RUN", "writes a run's report: metrics, plots, errors, provenance", 1, 1, report_options, .run = verb_report},
     {"schema", "", "prints the JSON Schema of the job file, for editors and other programs", 0, 0, .run = verb_schema},
     {"doctor", "", "shows what this build and machine provide, and what is missing", 0, 0, .run = verb_doctor},
-    {"bench", "[option ...]", "measures training tokens/s on this machine, and the share of its GEMM rate", 0, MANY,
+    {"bench", "[option ...]", "measures training tokens/s on this machine, and the share of the processor's peak", 0, MANY,
      .passes_on = true, .run = verb_bench},
     {NULL},
 };

@@ -183,8 +183,8 @@ static void add_trials(struct buffer *b, const struct dispatch *d)
          offsetof(struct message_beat, grad_norm)},
         {"muster_trial_tokens_per_second", "Training tokens per second.", beat_number,
          offsetof(struct message_beat, tokens_per_second)},
-        {"muster_trial_gemm_ratio", "Fraction of the measured GEMM rate of the device; 0: not measured.", beat_number,
-         offsetof(struct message_beat, gemm_share)},
+        {"muster_trial_peak_ratio", "Matrix-product work as a fraction of the measured peak of the processor; 0: not measured.", beat_number,
+         offsetof(struct message_beat, peak_share)},
     };
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
         add_of_trial(b, d, metrics[i].name, metrics[i].help, metrics[i].value, metrics[i].offset);

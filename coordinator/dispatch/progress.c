@@ -105,8 +105,8 @@ void progress_line(char *text, size_t size, const struct progress_row *row, doub
             buffer_printf(&line, ", loss %.4f", b->loss);
         if (b->tokens_per_second > 0)
             buffer_printf(&line, ", %.0f tokens/s", b->tokens_per_second);
-        if (b->tokens_per_second > 0 && b->gemm_share > 0)
-            buffer_printf(&line, " (%.0f %% of the GEMM rate)", 100 * b->gemm_share);
+        if (b->tokens_per_second > 0 && b->peak_share > 0)
+            buffer_printf(&line, " (%.0f %% of peak)", 100 * b->peak_share);
         buffer_printf(&line, ", ETA %s", left);
     }
     snprintf(text, size, "%s", line.data);

@@ -39,7 +39,7 @@ static struct status_trial new_trial(const char *key)
                                  .epoch = NAN,
                                  .loss = NAN,
                                  .tokens_per_second = NAN,
-                                 .gemm_share = NAN,
+                                 .peak_share = NAN,
                                  .examples_per_second = NAN,
                                  .quiet = NAN,
                                  .validation_loss = NAN,
@@ -292,7 +292,7 @@ static bool take_line(struct status_trial *t, const char *line, size_t size)
         t->loss = number_of(j, "loss");
         t->tokens_per_second = number_of(j, "tokens_per_second");
         t->examples_per_second = number_of(j, "examples_per_second");
-        t->gemm_share = number_of(j, "gemm_share");
+        t->peak_share = number_of(j, "peak_share");
     }
     json_destroy(&j);
     return of_step;

@@ -23,7 +23,7 @@ struct status_trial {
     const char *key, *group, *why, *time; /* group: that has it; why: failed or pruned; time: of its last event */
     enum trial_state state;
     double attempt, batch, steps, epochs;                         /* steps: of the whole trial */
-    double step, epoch, loss, tokens_per_second, gemm_share;      /* of its last line; while running */
+    double step, epoch, loss, tokens_per_second, peak_share;      /* of its last line; while running */
     double examples_per_second, quiet;                            /* quiet: seconds since that line was written */
     double validation_loss, f1, best_epoch, epochs_done, seconds; /* f1: micro F1 where labels are many */
     double eta;                                                   /* seconds */
@@ -66,7 +66,7 @@ char *status_line(const struct status *s);
  *   counts     {queued, running, done, failed, pruned}
  *   eta        seconds
  *   groups     [{group, host, pid, ranks, threads, device, trial, gone}]
- *   trials     key -> {state, group, why, time, attempt, steps, epochs, step, epoch, loss, tokens_per_second, gemm_share,
+ *   trials     key -> {state, group, why, time, attempt, steps, epochs, step, epoch, loss, tokens_per_second, peak_share,
  *              examples_per_second, quiet, validation_loss, f1, best_epoch, epochs_done, seconds, eta}
  *   deaths     [the events group_died: {time, group, host, rank, step, operation, trial, why}]
  *   last       {event, time}

@@ -119,7 +119,7 @@ static void add_trial(struct buffer *b, const struct status_trial *t)
         add_number(b, isnan(t->step) ? "  %.0f steps" : " of %.0f", t->steps);
         add_number(b, "  loss %.4f", t->loss);
         add_number(b, "  %.0f tokens/s", t->tokens_per_second);
-        add_number(b, " (%.0f %% of the GEMM rate)", 100 * t->gemm_share);
+        add_number(b, " (%.0f %% of peak)", 100 * t->peak_share);
         add_duration(b, "  ETA ", t->eta);
         if (t->attempt > 1)
             add_number(b, "  attempt %.0f", t->attempt);
@@ -255,7 +255,7 @@ static struct json *json_of_trial(const struct status_trial *t)
                    NUMBER(epoch),
                    NUMBER(loss),
                    NUMBER(tokens_per_second),
-                   NUMBER(gemm_share),
+                   NUMBER(peak_share),
                    NUMBER(examples_per_second),
                    NUMBER(quiet),
                    NUMBER(validation_loss),

@@ -15,7 +15,7 @@ import time
 directory, everything = sys.argv[1], "all" in sys.argv[2:]
 STEPS = 12  # two epochs of 42 rows by 8
 IN_STEP, BESIDE = ["forward", "backward", "all_reduce", "optimizer"], ["load", "evaluate", "epoch_decision", "checkpoint"]
-TIMED = {"tokens_per_second", "examples_per_second", "gflops", "gemm_share"}
+TIMED = {"tokens_per_second", "examples_per_second", "gflops", "peak_share"}
 
 
 def cases():

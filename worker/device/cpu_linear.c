@@ -186,38 +186,6 @@ void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, de
     settle(c, failed);
 }
 
-static int product_tile(struct cpu *c, const struct forward *f, struct tile t, size_t part)
-{
-    return matmul_run(c->matmul, part,
-                      &(struct matrix_product){.kind = PRODUCT_FORWARD,
-                                               .a = factor_at(f->x, t.rows.from * f->K),
-                                               .b = factor_at(f->w, t.columns.from * f->K),
-                                               .c = host_f32(f->y) + t.rows.from * f->O + t.columns.from,
-                                               .a_stride = f->K,
-                                               .b_stride = f->K,
-                                               .c_stride = f->O,
-                                               .M = t.rows.count,
-                                               .N = t.columns.count,
-                                               .K = f->K});
-}
-
-void cpu_product(struct device *d, device_memory y, device_memory x, device_memory w, size_t N, size_t K, size_t O)
-{
-    struct cpu *c = cpu_of(d);
-    struct forward f = {.y = y, .N = N, .K = K, .O = O};
-    f.x = factor_open(c, x, N * K, SCRATCH_WIDE_A);
-    f.w = factor_open(c, w, O * K, SCRATCH_WIDE_B);
-    if (c->failure.kind != ERROR_NONE)
-        return;
-    struct grid grid = grid_of(c, N);
-    int failed = 0;
-    omp_set_num_threads(d->threads);
-#pragma omp parallel for num_threads(d->threads) schedule(static) reduction(| : failed)
-    for (size_t i = 0; i < grid.row_parts * grid.column_parts; i++)
-        failed |= product_tile(c, &f, tile_of(grid, i, N, O), i);
-    settle(c, failed);
-}
-
 struct backward {
     struct factor dy, x, w;
     device_memory dx, dy_stored;

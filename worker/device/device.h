@@ -225,8 +225,8 @@ struct device {
     const struct device_operations *run; /* d->run->add(d, ...) */
     enum precision precision;
     int threads;
-    double gemm_rate; /* GFLOPS: the highest seen, see device_gemm_share; 0: not measured */
-    double flops;     /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
+    double peak;  /* GFLOPS: the highest seen, see device_peak_share; 0: not measured */
+    double flops; /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
 };
 
 /* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one
@@ -235,12 +235,12 @@ struct device {
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
 /* One line, without the precision: "cpu (AVX-512), 2 threads, oneDNN 2.6.3". */
 void device_describe(const struct device *d, char *text, size_t size);
-/* What the device's matrix products reach at encoder shapes in its precision, GFLOPS: the best of several short loops, a quarter
- * of a second in all, measured now. 0: no memory. */
-double device_gemm_rate(struct device *d);
-/* Work at `gflops` as a share of d->gemm_rate, 0..1; 0 if that is not measured. Work that was faster than the rate shows that the
- * rate was measured while something else took the machine: it is measured again, and where work is still faster, that work is the
- * highest rate seen. So the call may take a quarter of a second. */
-double device_gemm_share(struct device *d, double gflops);
-/* Matrix product work since the device was made, floating-point operations: what the trainer's share of the GEMM rate counts. */
+/* What the processor's multiply-add instructions can do in the device's precision on its threads, GFLOPS, measured now (peak.h).
+ */
+double device_peak(const struct device *d);
+/* Work at `gflops` as a share of d->peak, 0..1; 0 if that is not measured. Work that was faster shows that the peak was measured
+ * while something else took the machine: it is measured again, and where work is still faster, that work is the highest rate
+ * seen. So the call may take some tenths of a second. */
+double device_peak_share(struct device *d, double gflops);
+/* Matrix product work since the device was made, floating-point operations: what the trainer's share of the peak counts. */
 double device_flops(const struct device *d);

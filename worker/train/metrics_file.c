@@ -122,11 +122,11 @@ static int append(struct metrics_file *f, const char *line, size_t size, struct 
 int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, struct error *e)
 {
     char line[512], share[16] = "null";
-    if (s->gemm_share > 0)
-        snprintf(share, sizeof share, "%.3f", s->gemm_share);
+    if (s->peak_share > 0)
+        snprintf(share, sizeof share, "%.3f", s->peak_share);
     int size = snprintf(line, sizeof line,
                         "{\"step\":%llu,\"epoch\":%u,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"tokens_per_second\":%.1f,"
-                        "\"examples_per_second\":%.2f,\"gflops\":%.1f,\"gemm_share\":%s}\n",
+                        "\"examples_per_second\":%.2f,\"gflops\":%.1f,\"peak_share\":%s}\n",
                         (unsigned long long)s->step, s->epoch, s->loss, s->lr, s->grad_norm, s->tokens_per_second,
                         s->examples_per_second, s->gflops, share);
     const struct event_scalar scalars[] = {{"train/loss", s->loss},

@@ -15,7 +15,7 @@ struct metrics_step {
     uint32_t epoch;
     double loss, lr, grad_norm, tokens_per_second, examples_per_second;
     double gflops;     /* of matrix products, by rank 0; `muster bench` measures the machine's rate */
-    double gemm_share; /* of the rate measured of its device; 0 (null in the file): not measured */
+    double peak_share; /* of the rate measured of its device; 0 (null in the file): not measured */
 };
 
 struct metrics_epoch {

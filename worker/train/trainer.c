@@ -310,7 +310,7 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                 .tokens_per_second = (double)out->tokens / seconds,
                                 .examples_per_second = in->count / seconds,
                                 .gflops = gflops,
-                                .gemm_share = device_gemm_share(r->device, gflops)};
+                                .peak_share = device_peak_share(r->device, gflops)};
     if (!r->communicator->rank)
         metrics_file_step(r->metrics, &line, &r->failure);
     if (!r->observer || !r->observer->step)
@@ -324,7 +324,7 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
                                    .grad_norm = line.grad_norm,
                                    .tokens_per_second = line.tokens_per_second,
                                    .examples_per_second = line.examples_per_second,
-                                   .gemm_share = line.gemm_share};
+                                   .peak_share = line.peak_share};
     r->observer->step(r->observer->context, &progress);
 }
 

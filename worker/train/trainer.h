@@ -12,7 +12,7 @@ struct step_report {
     uint32_t epoch, epochs; /* 1-based */
     double loss;            /* of this step: sum of weighted losses / sum of weights, over all ranks */
     double lr, grad_norm, tokens_per_second, examples_per_second;
-    double gemm_share; /* matrix products of this rank, against the rate measured of its device; 0: not measured */
+    double peak_share; /* matrix products of this rank, against the rate measured of its device; 0: not measured */
 };
 
 struct epoch_report {

@@ -188,11 +188,11 @@ static void test_round_trips(void **state)
                                  .epochs = 2,
                                  .loss = NAN,
                                  .lr = 1e-5,
-                                 .gemm_share = 0.7,
+                                 .peak_share = 0.7,
                                  .operation = (char *)"train"}};
     struct message back = round_trip(&m, SIDE_WORKER);
     assert_true(isnan(back.beat.loss) && back.beat.lr == 1e-5 && back.beat.lease == 7 && back.beat.steps == 9);
-    assert_true(back.beat.gemm_share == 0.7);
+    assert_true(back.beat.peak_share == 0.7);
     assert_string_equal(back.beat.operation, "train");
     message_free(&back);
 

@@ -35,8 +35,8 @@ static void test_lines(void **state)
     expect_line(b, 40, 10, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s, ETA 3 min 00 s");
     expect_line(b, 4000, 10, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s, ETA 5 h 00 min");
     expect_line(b, 10, 30, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s, ETA ?");
-    b.gemm_share = 0.714;
-    expect_line(b, 10, 10, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s (71 % of the GEMM rate), ETA 45 s");
+    b.peak_share = 0.714;
+    expect_line(b, 10, 10, 0, "lr-1: epoch 1/4, step 30/120, loss 0.5000, 812 tokens/s (71 % of peak), ETA 45 s");
     b.loss = NAN;
     b.operation = (char *)"evaluate";
     b.tokens_per_second = 0;

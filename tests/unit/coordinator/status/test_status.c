@@ -95,7 +95,7 @@ static void what_a_person_sees(void **state)
     write_events(events);
     static const char metrics[] =
         "{\"step\": 1}\n{\"step\": 12, \"epoch\": 2, \"loss\": 0.75, \"tokens_per_second\": 900, \"examples_per_second\": 8, "
-        "\"gemm_share\": 0.625}\n{\"st";
+        "\"peak_share\": 0.625}\n{\"st";
     assert_int_equal(file_write("run/trials/b/metrics.jsonl", metrics, sizeof metrics - 1, &e), 0);
     char *text = status_of(&status, "run", false, &e);
     assert_int_equal(status, 0);
@@ -109,7 +109,7 @@ static void what_a_person_sees(void **state)
                         "  T8  group 2-x: host n2, rank 1, step 9, train, trial d: signal 9\n"
                         "trials: 4: 1 queued, 1 running, 1 done, 1 failed; ETA 19 s\n"
                         "  b                                running  epoch 2 of 2  step 12 of 20  loss 0.7500  900 tokens/s (62 "
-                        "% of the GEMM rate)"
+                        "% of peak)"
                         "  ETA 4 s  attempt 2\n"
                         "  c                                failed   rank 1 died\n"
                         "  a                                done     best epoch 1  validation loss 0.5000  F1 0.2500  3.5 s\n"
