@@ -60,6 +60,8 @@ static char *trial_message(const struct run_place *place, const struct run_data 
                       .lora_rank = job_is_lora(j) ? j->train.lora_r : 0,
                       .lora_alpha = j->train.lora_alpha,
                       .lora_targets = job_lora_targets(j),
+                      .lora_freeze_head = !j->train.lora_train_head,
+                      .checkpointing = j->train.checkpointing,
                       .epochs = j->train.epochs,
                       .batch = j->train.batch,
                       .micro_batch = j->train.micro_batch,

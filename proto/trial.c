@@ -48,6 +48,7 @@ const struct record_field trial_fields[] = {
     FIELD(lora_rslora, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
     FIELD(lora_freeze_head, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
     FIELD(lora_targets, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
+    FIELD(checkpointing, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
     FIELD(label_smoothing, .type = RECORD_DOUBLE, .min = 0, .max = 0.999999, .flags = RECORD_OPTIONAL),
     FIELD(focal_gamma, .type = RECORD_DOUBLE, .min = 0, .max = 1e3, .flags = RECORD_OPTIONAL),
     FIELD(dropout, .type = RECORD_DOUBLE, .min = -1, .max = 1),

@@ -36,6 +36,7 @@ struct trial {
     uint32_t lora_rank; /* 0: all weights are trained; the rest: format/lora.h */
     double lora_alpha, lora_dropout;
     bool lora_rslora, lora_freeze_head;
+    bool checkpointing; /* nn/model.h; the weights do not depend on it */
     char *lora_targets;
     double label_smoothing, focal_gamma; /* device/loss.h; 0, 0: plain cross-entropy */
     double dropout;                      /* < 0: as the model's config says */

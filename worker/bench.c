@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/philox.h"
+#include "common/format/freeze.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/step.h"
 #include "worker/train/trace_file.h"
@@ -26,6 +27,8 @@ const struct option bench_options[] = {
     {"batch", 0, "ROWS", "8", "rows of a step, over all ranks; infer: not used"},
     {"micro-batch", 0, "ROWS", "0", "rows of a micro-batch; 0: batch / ranks"},
     {"lora", 0, "RANK", "0", "train LoRA adapters of this rank on all linear maps, and the head; 0: all weights"},
+    {"freeze", 0, "PARTS", NULL, "parts that are not trained, as train.freeze: \"embeddings layers.0-5\""},
+    {"checkpointing", 0, NULL, NULL, "train.checkpointing: activations are computed again in the backward pass"},
     {"steps", 0, "N", "20", "steps (infer: 32 rows each) that are timed"},
     {"warm", 0, "N", "4", "warm-up steps before the clock starts"},
     {"precision", 0, "P", "f32", "f32 or bf16"},
@@ -230,21 +233,42 @@ static void fill_parameters(struct bench *b)
 
 static int make_model(struct bench *b, const struct batch_limits *limits, struct error *e)
 {
-    struct model_limits sizes = {
-        .max_tokens = limits->tokens, .max_rows = limits->rows, .training = b->trial.kind == TRIAL_TRAIN};
-    struct tuning tuning = {.lora = {.rank = b->trial.lora_rank, .alpha = 16, .dropout = 0.05, .train_head = true}};
-    if (!sizes.training)
+    const struct model_config *c = &b->source.config;
+    struct model_limits sizes = {.max_tokens = limits->tokens, .max_rows = limits->rows};
+    if (b->trial.kind == TRIAL_TRAIN) {
+        if (parameters_create_tuned(&b->parameters, b->device, c, &b->source.tuning, e))
+            return -1;
+        sizes.training = true;
+        sizes.lora_rank = b->source.tuning.lora.rank;
+        sizes.lowest_trained = parameters_lowest_trained(b->parameters);
+        sizes.checkpointing = b->trial.checkpointing;
+    } else {
         evaluator_limits(&b->source, &sizes.max_tokens, &sizes.max_rows);
-    sizes.lora_rank = sizes.training ? tuning.lora.rank : 0;
-    if (lora_read_targets(tuning.lora.adapted, LORA_ALL, &b->source.config, e) ||
-        (sizes.training ? parameters_create_tuned(&b->parameters, b->device, &b->source.config, &tuning, e)
-                        : parameters_create(&b->parameters, b->device, &b->source.config, false, e)) ||
-        model_create(&b->model, b->parameters, &b->source.config, &sizes, e))
+        if (parameters_create(&b->parameters, b->device, c, false, e))
+            return -1;
+    }
+    if (model_create(&b->model, b->parameters, c, &sizes, e))
         return -1;
     if (b->directory)
         return load_parameters(b, e);
     fill_parameters(b);
     return 0;
+}
+
+/* What is trained. */
+static int choose_tuning(struct bench *b, struct error *e)
+{
+    struct trial *t = &b->trial;
+    struct tuning *tuning = &b->source.tuning;
+    uint32_t layers = b->source.config.layers;
+    tuning->lora = (struct lora){.rank = t->lora_rank, .alpha = 16, .dropout = 0.05, .train_head = true};
+    t->checkpointing = argument_given(b->arguments, "checkpointing");
+    bool *frozen = allocate(layers + 2, sizeof *frozen);
+    tuning->frozen = frozen;
+    return freeze_read(frozen, argument(b->arguments, "freeze"), layers, e) ||
+                   lora_read_targets(tuning->lora.adapted, LORA_ALL, &b->source.config, e)
+               ? -1
+               : 0;
 }
 
 static uint64_t tokens_of(const struct bench *b, const uint32_t *rows, uint32_t count)
@@ -338,7 +362,7 @@ static int prepare(struct bench *b, struct error *e)
     if (argument_choice(&mode, b->arguments, "mode", modes, e) || read_count(&t->batch, b, "batch", 1, e) ||
         read_count(&t->micro_batch, b, "micro-batch", 0, e) || read_count(&t->lora_rank, b, "lora", 0, e) ||
         read_count(&b->steps, b, "steps", 1, e) || read_count(&b->warm, b, "warm", 0, e) || choose_config(b, e) ||
-        choose_engine(b, e))
+        choose_tuning(b, e) || choose_engine(b, e))
         return -1;
     t->kind = mode ? TRIAL_SCORE : TRIAL_TRAIN;
     t->seed = 42;

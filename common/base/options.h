@@ -14,7 +14,7 @@ struct option {
     const char *help;
 };
 
-#define OPTIONS_MOST 16
+#define OPTIONS_MOST 24
 
 /* Options of every verb. They are flags and have places of their own in struct arguments. */
 extern const struct option common_options[];

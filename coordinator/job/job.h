@@ -65,6 +65,7 @@ struct job {
         double layer_decay;                  /* 1: none */
         struct text_fields freeze;           /* format/freeze.h */
         double label_smoothing, focal_gamma; /* the latter of the focal loss alone */
+        bool checkpointing;
         uint32_t epochs, batch, micro_batch, max_length;
         enum truncation truncation;
         const char *class_weights; /* "balanced", "none" or NULL when a list is given */

@@ -151,6 +151,10 @@ const struct job_field job_fields[] = {
          "label smoothing e; the true class has 1 - e + e / classes, the others e / classes; multi-label: 1 - e / 2 and e / 2"},
     {"train.dropout", JOB_NUMBER, JOB_NULL | JOB_BELOW | JOB_SWEPT, "null", 0, 1, .none = -1, AT(train.dropout),
      .help = "dropout probability; null: as in the model's config.json"},
+    {"train.checkpointing", JOB_BOOLEAN, JOB_FREE | JOB_LATER, "false", AT(train.checkpointing),
+     .also = "gradient_checkpointing activation_checkpointing recompute",
+     .help = "gradient checkpointing: less memory, more time; activations are computed again in the backward pass; the "
+             "weights are the same"},
     {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), .words = precision_names, .also = "dtype",
      .help = "data type of the matrix multiplications' inputs"},
     {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select),

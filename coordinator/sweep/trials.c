@@ -184,6 +184,7 @@ static void add_tuning(struct trial *t, const struct job *j)
 {
     t->layer_decay = j->train.layer_decay;
     t->freeze = job_freeze(j);
+    t->checkpointing = j->train.checkpointing;
     if (!job_is_lora(j))
         return;
     t->lora_rank = j->train.lora_r;

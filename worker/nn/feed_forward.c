@@ -18,6 +18,19 @@ void feed_forward_forward(const struct pass *s, const struct feed_forward *w, co
                                  pass_value(s, w->norm.beta), s->c->epsilon, &dropout, of.N, C);
 }
 
+void feed_forward_repeat(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k, device_memory x,
+                         struct vectors of)
+{
+    pass_linear(s, k->pre, DEVICE_NOTHING, x, w->inner, ACTIVATION_NONE, of.N, s->c->width, s->c->inner);
+}
+
+void feed_forward_restore(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
+                          struct vectors of)
+{
+    s->d->run->normalize_forward(s->d, k->y, k->sum, k->statistics, k->sum, DEVICE_NOTHING, pass_value(s, w->norm.gamma),
+                                 pass_value(s, w->norm.beta), s->c->epsilon, NULL, of.N, s->c->width);
+}
+
 /* The activation's output is computed again instead of being kept: a quarter of what a layer keeps, for a pass over it before dy
  * is known, since the output map's weights need it. */
 void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,

@@ -162,6 +162,12 @@ struct feed_forward_saved {
 
 void feed_forward_forward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
                           const struct scratch *t, device_memory x /* act (N,C) */, struct vectors of);
+/* What its backward needs, from x and the kept sum: without the output map. */
+void feed_forward_repeat(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k, device_memory x,
+                         struct vectors of);
+/* y, from the kept sum. */
+void feed_forward_restore(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
+                          struct vectors of);
 void feed_forward_backward(const struct pass *s, const struct feed_forward *w, const struct feed_forward_saved *k,
                            const struct scratch *t, device_memory dy /* act (N,C): becomes dx */, device_memory x,
                            struct vectors of);
@@ -186,6 +192,9 @@ struct final_saved {
  * layer adds. */
 void pre_norm_forward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
                       const struct pre_norm_saved *k, const struct scratch *t, device_memory h, device_memory z);
+/* What its backward needs, from the kept k->h. z as above, used as scratch. */
+void pre_norm_repeat(const struct pass *s, const struct attention *a, const struct feed_forward *f,
+                     const struct pre_norm_saved *k, device_memory z);
 /* Of the residual stream: dy act (N,C), used as scratch; dx act (T,C), which is dy except where only first tokens go on. */
 void pre_norm_backward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
                        const struct pre_norm_saved *k, const struct scratch *t, device_memory dx, device_memory dy);

@@ -21,7 +21,7 @@ struct layer_saved {
     struct pre_norm_saved pre_norm; /* of a family with pre-norm: in place of both */
 };
 
-/* All that a forward leaves, by where it lies in the arena. In evaluation the layers share one place. */
+/* All that a forward leaves, by where it lies in the arena. Layers that keep nothing share one place. */
 struct activations {
     struct embedding_saved embedding;
     struct layer_saved *layers;
@@ -94,56 +94,122 @@ static bool ends_at_first(const struct model_config *c)
     return !c->pools_mean && (model_family_of(c)->global_first || !model_config_is_local(c, c->layers - 1));
 }
 
-static struct layer_saved lay_out_layer(struct layout *l, const struct model_config *c, size_t T, size_t B, bool last)
+/* Whether a layer is below all that is trained: it has no backward. */
+static bool is_below(const struct model_limits *m, uint32_t layer)
 {
-    size_t C = c->width, N = last ? B : T;
-    struct layer_saved k = {0};
-    k.attention.qkv = take(l, (last ? 2 : 3) * C * T);
-    k.attention.mixed = take(l, C * N);
-    k.attention.log_sum = take_f32(l, c->heads * N);
-    if (!last && model_family_of(c)->global_first) {
-        k.attention.global_kv = take(l, 2 * C * T);
-        k.attention.first_mixed = take(l, C * B);
-        k.attention.first_log_sum = take_f32(l, c->heads * B);
-    }
-    if (last || model_family_of(c)->global_first) {
-        k.attention.first_x = take(l, C * B);
-        k.attention.first_q = take(l, C * B);
-    }
-    k.attention.sum = take(l, C * N);
-    k.attention.statistics = take_f32(l, 2 * N);
-    k.attention.y = take(l, C * N);
-    k.feed_forward.pre = take(l, c->inner * N);
-    k.feed_forward.sum = take(l, C * N);
-    k.feed_forward.statistics = take_f32(l, 2 * N);
-    k.feed_forward.y = take(l, C * N);
-    return k;
+    return (int)layer + 1 < m->lowest_trained;
 }
 
-static struct pre_norm_saved lay_out_pre_norm(struct layout *l, const struct model_config *c, size_t T, size_t B, uint32_t layer,
-                                              device_memory embedded)
+/* Where the layers' activations lie. Layers without a backward have one place, which the lowest of the others takes over: they
+ * are through before it begins. With checkpointing all have that place. */
+struct places {
+    struct layout start, next;
+    size_t end;
+};
+
+static struct layout *place_of(struct places *p, const struct model_limits *m, uint32_t layer)
+{
+    p->end = larger(p->end, p->next.used);
+    if (m->checkpointing || (int)layer + 1 <= m->lowest_trained)
+        p->next = p->start;
+    return &p->next;
+}
+
+/* All but the feed-forward's sum, statistics and y. */
+static void lay_out_layer(struct layout *l, struct layer_saved *k, const struct model_config *c, const struct model_limits *m,
+                          uint32_t layer)
+{
+    bool last = layer + 1 == c->layers;
+    size_t T = m->max_tokens, B = m->max_rows, C = c->width, N = last ? B : T;
+    k->attention.qkv = take(l, (last ? 2 : 3) * C * T);
+    k->attention.mixed = take(l, C * N);
+    k->attention.log_sum = take_f32(l, c->heads * N);
+    if (!last && model_family_of(c)->global_first) {
+        k->attention.global_kv = take(l, 2 * C * T);
+        k->attention.first_mixed = take(l, C * B);
+        k->attention.first_log_sum = take_f32(l, c->heads * B);
+    }
+    if (last || model_family_of(c)->global_first) {
+        k->attention.first_x = take(l, C * B);
+        k->attention.first_q = take(l, C * B);
+    }
+    k->attention.sum = take(l, C * N);
+    k->attention.statistics = take_f32(l, 2 * N);
+    k->attention.y = take(l, C * N);
+    k->feed_forward.pre = take(l, c->inner * N);
+}
+
+static void lay_out_output(struct layout *l, struct feed_forward_saved *k, size_t N, size_t C)
+{
+    k->sum = take(l, C * N);
+    k->statistics = take_f32(l, 2 * N);
+    k->y = take(l, C * N);
+}
+
+/* With checkpointing y of all layers but the last has one place. */
+static void lay_out_layers(struct layout *l, struct activations *a, const struct model_config *c, const struct model_limits *m)
+{
+    struct feed_forward_saved below = {0};
+    device_memory y = m->checkpointing ? take(l, c->width * m->max_tokens) : DEVICE_NOTHING;
+    if (m->lowest_trained > 1)
+        lay_out_output(l, &below, m->max_tokens, c->width);
+    for (uint32_t i = 0; i < c->layers; i++) {
+        size_t N = i + 1 == c->layers ? m->max_rows : m->max_tokens;
+        struct feed_forward_saved *k = &a->layers[i].feed_forward;
+        *k = below;
+        if (is_below(m, i))
+            continue;
+        if (!m->checkpointing || i + 1 == c->layers) {
+            lay_out_output(l, k, N, c->width);
+            continue;
+        }
+        k->sum = take(l, c->width * N);
+        k->statistics = take_f32(l, 2 * N);
+        k->y = y;
+    }
+    struct places places = {*l, *l, 0};
+    for (uint32_t i = 0; i < c->layers; i++)
+        lay_out_layer(place_of(&places, m, i), &a->layers[i], c, m, i);
+    l->used = larger(places.end, places.next.used);
+}
+
+/* All but h. Where layers share a place, the sum of one lies where nothing of the next does but its own sum: the next one's h is
+ * made of it. */
+static void lay_out_pre_norm(struct layout *l, struct pre_norm_saved *k, const struct model_config *c,
+                             const struct model_limits *m, uint32_t layer)
 {
     bool last = layer + 1 == c->layers && ends_at_first(c);
-    size_t C = c->width, N = last ? B : T;
-    struct pre_norm_saved k = {.h = embedded, .x = embedded};
+    size_t T = m->max_tokens, B = m->max_rows, C = c->width, N = last ? B : T;
+    k->sum = take(l, C * (last && !m->checkpointing && layer + 1 > (uint32_t)m->lowest_trained ? B : T));
+    k->sum_statistics = take_f32(l, 2 * N);
+    k->x = k->h;
     if (layer > 0) {
-        k.h = take(l, C * T);
-        k.statistics = take_f32(l, 2 * T);
-        k.x = take(l, C * T);
+        k->statistics = take_f32(l, 2 * T);
+        k->x = take(l, C * T);
     }
-    k.qkv = take(l, (last ? 2 : 3) * C * T);
-    k.mixed = take(l, C * N);
-    k.log_sum = take_f32(l, c->heads * N);
+    k->qkv = take(l, (last ? 2 : 3) * C * T);
+    k->mixed = take(l, C * N);
+    k->log_sum = take_f32(l, c->heads * N);
     if (last) {
-        k.first_h = take(l, C * B);
-        k.first_x = take(l, C * B);
-        k.first_q = take(l, C * B);
+        k->first_h = take(l, C * B);
+        k->first_x = take(l, C * B);
+        k->first_q = take(l, C * B);
     }
-    k.sum = take(l, C * N);
-    k.sum_statistics = take_f32(l, 2 * N);
-    k.y = take(l, C * N);
-    k.pre = take(l, 2 * c->inner * N);
-    return k;
+    k->y = take(l, C * N);
+    k->pre = take(l, 2 * c->inner * N);
+}
+
+static void lay_out_pre_norm_layers(struct layout *l, struct activations *a, const struct model_config *c,
+                                    const struct model_limits *m)
+{
+    device_memory below = m->lowest_trained > 2 ? take(l, c->width * m->max_tokens) : DEVICE_NOTHING;
+    a->layers[0].pre_norm.h = a->embedding.y;
+    for (uint32_t i = 1; i < c->layers; i++)
+        a->layers[i].pre_norm.h = is_below(m, i) ? below : take(l, c->width * m->max_tokens);
+    struct places places = {*l, *l, 0};
+    for (uint32_t i = 0; i < c->layers; i++)
+        lay_out_pre_norm(place_of(&places, m, i), &a->layers[i].pre_norm, c, m, i);
+    l->used = larger(places.end, places.next.used);
 }
 
 static void lay_out_final(struct layout *l, struct final_saved *k, const struct model_config *c, size_t T, size_t B)
@@ -155,16 +221,15 @@ static void lay_out_final(struct layout *l, struct final_saved *k, const struct 
     k->pooled = ends_at_first(c) ? k->y : take(l, c->width * B);
 }
 
-static void lay_out_pre_norm_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
+static void lay_out_pre_norm_training(struct layout *l, struct activations *a, const struct model_config *c,
+                                      const struct model_limits *m)
 {
-    size_t C = c->width;
-    a->embedding = (struct embedding_saved){.y = take(l, C * T), .sum = take(l, C * T), .statistics = take_f32(l, 2 * T)};
+    size_t T = m->max_tokens, B = m->max_rows, C = c->width;
+    a->embedding = (struct embedding_saved){.y = take(l, C * T), .statistics = take_f32(l, 2 * T)};
     a->embedding.projected = a->embedding.y;
-    for (uint32_t i = 0; i < c->layers; i++) {
-        struct pre_norm_saved k = lay_out_pre_norm(l, c, T, B, i, a->embedding.y);
-        if (a->layers)
-            a->layers[i].pre_norm = k;
-    }
+    if (m->lowest_trained == 0)
+        a->embedding.sum = take(l, C * T);
+    lay_out_pre_norm_layers(l, a, c, m);
     lay_out_final(l, &a->final, c, T, B);
     lay_out_head(l, &a->head, c, B);
     a->z = take(l, C * T);
@@ -173,6 +238,8 @@ static void lay_out_pre_norm_training(struct layout *l, struct activations *a, c
     a->scratch.dz = take(l, C * T);
     a->scratch.d_first = take(l, C * B);
     a->dy = take(l, C * T);
+    if (m->lowest_trained > 0)
+        a->embedding.sum = a->scratch.dz;
 }
 
 /* The residual stream h is added to in place; qkv and what the gated activation is of are never there at once. */
@@ -186,10 +253,10 @@ static void lay_out_pre_norm_evaluation(struct layout *l, struct activations *a,
     a->scratch.wide = take(l, c->inner * T);
     lay_out_head(l, &a->head, c, B);
     a->embedding = (struct embedding_saved){h, mixed, statistics, h};
-    for (uint32_t i = 0; a->layers && i < c->layers; i++)
+    for (uint32_t i = 0; i < c->layers; i++)
         a->layers[i].pre_norm = (struct pre_norm_saved){h,       statistics, i ? x : h, wide,       mixed, log_sum, first_h,
                                                         first_x, first_q,    h,         statistics, x,     wide};
-    if (a->layers && ends_at_first(c)) {
+    if (ends_at_first(c)) {
         a->layers[c->layers - 1].pre_norm.sum = first_h;
         a->layers[c->layers - 1].pre_norm.y = first_x;
     }
@@ -213,22 +280,23 @@ static struct lora_scratch lay_out_lora(struct layout *l, const struct model_con
     return k;
 }
 
-static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, size_t T, size_t B)
+static void lay_out_training(struct layout *l, struct activations *a, const struct model_config *c, const struct model_limits *m)
 {
-    size_t C = c->width, E = model_config_embedding_width(c), inner = c->inner * (c->layers > 1 ? T : B);
-    a->embedding = (struct embedding_saved){.y = take(l, E * T), .sum = take(l, E * T), .statistics = take_f32(l, 2 * T)};
+    size_t T = m->max_tokens, B = m->max_rows, C = c->width, E = model_config_embedding_width(c),
+           inner = c->inner * (c->layers > 1 ? T : B);
+    a->embedding = (struct embedding_saved){.y = take(l, E * T), .statistics = take_f32(l, 2 * T)};
     a->embedding.projected = E != C ? take(l, C * T) : a->embedding.y;
-    for (uint32_t i = 0; i < c->layers; i++) {
-        struct layer_saved k = lay_out_layer(l, c, T, B, i + 1 == c->layers);
-        if (a->layers)
-            a->layers[i] = k;
-    }
+    if (m->lowest_trained == 0)
+        a->embedding.sum = take(l, E * T);
+    lay_out_layers(l, a, c, m);
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = take(l, larger(3 * C * T, inner));
     a->scratch.inner = take(l, larger(C * T, inner));
     a->scratch.dz = take(l, larger(C, E) * T);
     a->scratch.d_first = take(l, C * B);
     a->dy = take(l, C * T);
+    if (m->lowest_trained > 0)
+        a->embedding.sum = a->scratch.dz;
 }
 
 /* x and mixed alternate as input and output of the parts of a layer; qkv and the inner vectors are never there at once. */
@@ -244,7 +312,7 @@ static void lay_out_evaluation(struct layout *l, struct activations *a, const st
     a->embedding = (struct embedding_saved){E != C ? wide : x, sum, statistics, x};
     struct layer_saved k = {{wide, mixed, log_sum, first_x, first_q, wide, first_x, log_sum, sum, statistics, mixed},
                             {DEVICE_NOTHING, sum, statistics, x}};
-    for (uint32_t i = 0; a->layers && i < c->layers; i++)
+    for (uint32_t i = 0; i < c->layers; i++)
         a->layers[i] = k;
 }
 
@@ -256,7 +324,7 @@ static size_t lay_out(struct activations *training, struct activations *evaluati
     struct layout kept = {base, 0, precision_bytes(precision)}, passing = kept;
     size_t tokens = larger(limits->max_tokens, limits->evaluation_tokens);
     if (limits->training) {
-        (pre_norm ? lay_out_pre_norm_training : lay_out_training)(&kept, training, c, limits->max_tokens, limits->max_rows);
+        (pre_norm ? lay_out_pre_norm_training : lay_out_training)(&kept, training, c, limits);
         training->lora = lay_out_lora(&kept, c, limits->max_tokens, limits->lora_rank, true);
     }
     (pre_norm ? lay_out_pre_norm_evaluation : lay_out_evaluation)(&passing, evaluation, c, tokens,
@@ -267,8 +335,12 @@ static size_t lay_out(struct activations *training, struct activations *evaluati
 
 size_t model_bytes(const struct model_config *c, const struct model_limits *limits, enum precision precision)
 {
-    struct activations training = {0}, evaluation = {0};
-    return lay_out(&training, &evaluation, DEVICE_NOTHING, c, limits, precision);
+    struct activations training = {.layers = allocate(c->layers, sizeof *training.layers)},
+                       evaluation = {.layers = allocate(c->layers, sizeof *evaluation.layers)};
+    size_t ret = lay_out(&training, &evaluation, DEVICE_NOTHING, c, limits, precision);
+    free(training.layers);
+    free(evaluation.layers);
+    return ret;
 }
 
 static struct linear place_linear(const struct parameters *p, int bucket, enum tensor_role role)
@@ -320,6 +392,10 @@ static int place_all(struct model *m, struct error *e)
     if (parameters_buckets(p) != head + 1)
         return error_set(e, ERROR_FAILED, "model: the parameters are of %d layers, not %u (a bug, please report)",
                          parameters_buckets(p) - 2, m->c.layers);
+    if (m->limits.lowest_trained > parameters_lowest_trained(p))
+        return error_set(e, ERROR_FAILED,
+                         "model: made for training from bucket %d on, but bucket %d is trained (a bug, please report)",
+                         m->limits.lowest_trained, parameters_lowest_trained(p));
     m->embedding = (struct embedding){.word = parameters_place(p, 0, ROLE_WORDS, false),
                                       .position = parameters_place(p, 0, ROLE_POSITIONS, false),
                                       .type = parameters_place(p, 0, ROLE_TYPES, false),
@@ -473,6 +549,28 @@ static void notify_ready(const struct pass *s, int bucket)
         s->watcher->ready(s->watcher->context, bucket);
 }
 
+static bool must_repeat(const struct model *m, uint32_t layer)
+{
+    return m->limits.checkpointing && layer + 1 < m->c.layers; /* the last one's are still there */
+}
+
+static device_memory input_of(const struct activations *a, uint32_t layer)
+{
+    return layer > 0 ? a->layers[layer - 1].feed_forward.y : a->embedding.projected;
+}
+
+static void repeat_layer(const struct model *m, const struct activations *a, uint32_t i)
+{
+    const struct layer *w = &m->layers[i];
+    const struct layer_saved *k = &a->layers[i];
+    trace_begin("forward layer again", (int)i);
+    if (i > 0 && !is_below(&m->limits, i - 1))
+        feed_forward_restore(&m->pass, &m->layers[i - 1].feed_forward, &a->layers[i - 1].feed_forward, all_tokens(&m->pass));
+    attention_forward(&m->pass, &w->attention, &k->attention, input_of(a, i));
+    feed_forward_repeat(&m->pass, &w->feed_forward, &k->feed_forward, k->attention.y, all_tokens(&m->pass));
+    trace_end();
+}
+
 /* dy (B,C): of what the head stands on. Returns the gradient of the embeddings. */
 static device_memory backward_layers(const struct model *m, const struct activations *a, device_memory dy)
 {
@@ -480,11 +578,13 @@ static device_memory backward_layers(const struct model *m, const struct activat
     for (uint32_t i = m->c.layers; i-- > 0 && (int)i + 1 >= lowest;) {
         const struct layer *w = &m->layers[i];
         const struct layer_saved *k = &a->layers[i];
+        if (must_repeat(m, i))
+            repeat_layer(m, a, i);
         trace_begin("backward layer", (int)i);
         feed_forward_backward(&m->pass, &w->feed_forward, &k->feed_forward, &a->scratch, dy, k->attention.y,
                               w->attention.last ? first_tokens(&m->pass) : all_tokens(&m->pass));
         attention_backward(&m->pass, &w->attention, &k->attention, &a->scratch, (int)i + 1 > lowest ? a->dy : DEVICE_NOTHING, dy,
-                           i > 0 ? a->layers[i - 1].feed_forward.y : a->embedding.projected);
+                           input_of(a, i));
         dy = a->dy;
         trace_end();
         notify_ready(&m->pass, (int)i + 1);
@@ -497,6 +597,11 @@ static device_memory backward_pre_norm_layers(const struct model *m, const struc
 {
     for (uint32_t i = m->c.layers; i-- > 0 && (int)i + 1 >= parameters_lowest_trained(m->p);) {
         const struct layer *w = &m->layers[i];
+        if (must_repeat(m, i)) {
+            trace_begin("forward layer again", (int)i);
+            pre_norm_repeat(&m->pass, &w->attention, &w->feed_forward, &a->layers[i].pre_norm, a->z);
+            trace_end();
+        }
         trace_begin("backward layer", (int)i);
         pre_norm_backward(&m->pass, &w->attention, &w->feed_forward, &a->layers[i].pre_norm, &a->scratch, a->dy, dy);
         dy = a->dy;

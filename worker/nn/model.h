@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Encoders for sequence classification (BERT: Devlin et al., 2019; the families of model_family.h as transformers' classes for
  * this task have them), forward and backward, on packed batches. All activations live in one arena sized at creation. A batch
- * with U > 0 is one of training: what backward needs is kept. A batch with U = 0 is one of evaluation: nothing is kept, and the
- * same arena holds far more tokens.
+ * with U > 0 is one of training: what backward needs is kept, except of layers that have no backward, which share one place. A
+ * batch with U = 0 is one of evaluation: nothing is kept, and the same arena holds far more tokens.
+ *
+ * Checkpointing (Chen et al., 2016, arXiv 1604.06174): of each layer only the sum before its last norm is kept, from which the
+ * next layer's input comes; the rest is computed again before the layer's backward, to the same bits.
  *
  * Behind the last attention only the first token of each row matters to the classifier, so in the last layer all but keys and
  * values is computed for first tokens alone.
@@ -31,6 +34,8 @@ struct model_limits {
     bool training;                             /* false: no activations kept, backward not allowed */
     size_t evaluation_tokens, evaluation_rows; /* of one batch with U = 0, where more than the above; 0: the above */
     uint32_t lora_rank;                        /* of the parameters' adapters; 0: none */
+    int lowest_trained;                        /* bucket, parameters_lowest_trained; 0: all activations are kept */
+    bool checkpointing;
 };
 
 /* `p` is borrowed and must outlive the model. */
@@ -49,7 +54,7 @@ struct model_dropout {
 /* Logits f32 (B,L), in device memory, valid until the next call. */
 device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout);
 /* Hidden states that a layer (0-based) gave in the last forward of a training batch, act (T,C); of the last layer those of first
- * tokens, act (B,C). Valid until the next call. For tests. */
+ * tokens, act (B,C). Valid until the next call. For tests, of models that keep the activations of all layers. */
 device_memory model_hidden(const struct model *m, uint32_t layer);
 
 /* Loss of each row f32 (B), weighted, not divided (device memory); prepares dlogits for backward if the batch is of training.

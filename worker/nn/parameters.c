@@ -335,13 +335,28 @@ size_t parameters_gradient_place(const struct parameters *p, size_t offset)
     return PARAMETER_ABSENT;
 }
 
+static int lowest_trained(const struct parameter *items, size_t count, int buckets)
+{
+    int lowest = buckets - 1;
+    for (size_t i = 0; i < count; i++)
+        if (items[i].gradient != PARAMETER_ABSENT && (items[i].is_words || items[i].bucket < lowest))
+            lowest = items[i].is_words ? 0 : items[i].bucket;
+    return lowest;
+}
+
 int parameters_lowest_trained(const struct parameters *p)
 {
-    int lowest = parameters_buckets(p) - 1;
-    for (size_t i = 0; i < p->count; i++)
-        if (p->items[i].gradient != PARAMETER_ABSENT && (p->items[i].is_words || p->items[i].bucket < lowest))
-            lowest = p->items[i].is_words ? 0 : p->items[i].bucket;
-    return lowest;
+    return lowest_trained(p->items, p->count, parameters_buckets(p));
+}
+
+int tuning_lowest_trained(const struct model_config *c, const struct tuning *t)
+{
+    size_t base, count;
+    struct parameter *items = table_of(c, t, &base, &count);
+    place_gradients(items, count, c, t, NULL);
+    int ret = lowest_trained(items, count, (int)c->layers + 2);
+    free(items);
+    return ret;
 }
 
 bool parameters_frozen(const struct parameters *p)

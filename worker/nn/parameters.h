@@ -80,7 +80,9 @@ size_t parameters_gradient_words(const struct parameters *p); /* E: behind them,
 /* Place in a gradient arena of what is at `offset` in the value arena; PARAMETER_ABSENT: frozen, or `offset` is that. */
 size_t parameters_gradient_place(const struct parameters *p, size_t offset);
 int parameters_lowest_trained(const struct parameters *p); /* bucket; below it no gradient is needed */
-bool parameters_frozen(const struct parameters *p);        /* some are */
+/* The same of a model that is not made yet. */
+int tuning_lowest_trained(const struct model_config *c, const struct tuning *t);
+bool parameters_frozen(const struct parameters *p); /* some are */
 
 /* Device arenas, f32 unless said; borrowed. Moments and seen: DEVICE_NOTHING unless training. A gradient arena is the trainer's:
  * (parameters_gradients) + (U,E) compact words behind it, for U up to max_words. */

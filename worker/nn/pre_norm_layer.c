@@ -68,13 +68,14 @@ static void mix(const struct pass *s, const struct attention *w, const struct pr
     s->d->run->window_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &window, dropout, b->B, b->T, H, C / H);
 }
 
-void pre_norm_forward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
-                      const struct pre_norm_saved *k, const struct scratch *t, device_memory h, device_memory z)
+/* Up to the feed-forward's inner map: all that is kept of a layer. */
+static void kept_forward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
+                         const struct pre_norm_saved *k, device_memory h, device_memory add, device_memory z)
 {
     size_t C = s->c->width, F = s->c->inner, T = s->b->T;
     struct vectors of = queries_of(s, a);
     if (a->layer > 0)
-        s->d->run->normalize_forward(s->d, k->x, k->h, k->statistics, h, z, pass_value(s, a->norm.gamma),
+        s->d->run->normalize_forward(s->d, k->x, k->h, k->statistics, h, add, pass_value(s, a->norm.gamma),
                                      pass_value(s, a->norm.beta), s->c->epsilon, NULL, T, C);
     struct dropout dropout = probabilities_dropout(s, a, of);
     (a->last ? mix_first : mix)(s, a, k, &dropout);
@@ -83,11 +84,25 @@ void pre_norm_forward(const struct pass *s, const struct attention *a, const str
     s->d->run->normalize_forward(s->d, k->y, k->sum, k->sum_statistics, a->last ? k->first_h : k->h, z,
                                  pass_value(s, f->norm.gamma), pass_value(s, f->norm.beta), s->c->epsilon, &dropout, of.N, C);
     pass_linear(s, k->pre, DEVICE_NOTHING, k->y, f->inner, ACTIVATION_NONE, of.N, C, 2 * F);
+}
+
+void pre_norm_forward(const struct pass *s, const struct attention *a, const struct feed_forward *f,
+                      const struct pre_norm_saved *k, const struct scratch *t, device_memory h, device_memory z)
+{
+    size_t C = s->c->width, F = s->c->inner;
+    struct vectors of = queries_of(s, a);
+    kept_forward(s, a, f, k, h, z, z);
     s->d->run->gated_forward(s->d, t->wide, k->pre, s->c->activation, of.N, F);
-    dropout = inner_dropout(s, f, of);
+    struct dropout dropout = inner_dropout(s, f, of);
     if (dropout.probability > 0)
         s->d->run->dropout_apply(s->d, t->wide, t->wide, &dropout, of.N, F);
     pass_linear(s, z, DEVICE_NOTHING, t->wide, f->output, ACTIVATION_NONE, of.N, F, C);
+}
+
+void pre_norm_repeat(const struct pass *s, const struct attention *a, const struct feed_forward *f,
+                     const struct pre_norm_saved *k, device_memory z)
+{
+    kept_forward(s, a, f, k, k->h, DEVICE_NOTHING, z);
 }
 
 /* What the feed-forward's input adds to dy, the gradient of the residual stream behind attention; t->dz: of the attention's

@@ -10,10 +10,14 @@ struct batch_limits memory_batches(const struct trial *t, const struct source *s
     return batch_limits(s->data, s->config.vocabulary, rows, count, t->batch, t->micro_batch);
 }
 
-struct model_limits memory_sizes(const struct source *s, const struct batch_limits *limits)
+struct model_limits memory_sizes(const struct trial *t, const struct source *s, const struct batch_limits *limits)
 {
-    struct model_limits sizes = {
-        .max_tokens = limits->tokens, .max_rows = limits->rows, .lora_rank = s->tuning.lora.rank, .training = true};
+    struct model_limits sizes = {.max_tokens = limits->tokens,
+                                 .max_rows = limits->rows,
+                                 .lora_rank = s->tuning.lora.rank,
+                                 .lowest_trained = tuning_lowest_trained(&s->config, &s->tuning),
+                                 .checkpointing = t->checkpointing,
+                                 .training = true};
     evaluator_limits(s, &sizes.evaluation_tokens, &sizes.evaluation_rows);
     return sizes;
 }
@@ -21,7 +25,7 @@ struct model_limits memory_sizes(const struct source *s, const struct batch_limi
 struct memory_need memory_of(const struct trial *t, const struct source *s, const struct communicator *c,
                              enum precision precision, const struct batch_limits *limits)
 {
-    struct model_limits sizes = memory_sizes(s, limits);
+    struct model_limits sizes = memory_sizes(t, s, limits);
     return (struct memory_need){
         .weights = parameters_bytes_tuned(&s->config, &s->tuning, stepper_arenas(t, c), precision, limits->words),
         .activations = model_bytes(&s->config, &sizes, precision)};

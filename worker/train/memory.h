@@ -13,7 +13,7 @@ struct memory_need {
 
 /* The most that batches of these rows come to, and what the model is made for. */
 struct batch_limits memory_batches(const struct trial *t, const struct source *s, const uint32_t *rows, uint32_t count);
-struct model_limits memory_sizes(const struct source *s, const struct batch_limits *limits);
+struct model_limits memory_sizes(const struct trial *t, const struct source *s, const struct batch_limits *limits);
 struct memory_need memory_of(const struct trial *t, const struct source *s, const struct communicator *c,
                              enum precision precision, const struct batch_limits *limits);
 /* Of a trial that is not split yet: whichever rows train, a rank of `ranks` needs no more. */

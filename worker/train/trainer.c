@@ -169,7 +169,7 @@ static int create_all(struct trainer *r, struct error *e)
     const struct model_config *c = &r->source.config;
     const struct split *s = &r->source.split;
     struct batch_limits limits = memory_batches(t, &r->source, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count);
-    struct model_limits sizes = memory_sizes(&r->source, &limits);
+    struct model_limits sizes = memory_sizes(t, &r->source, &limits);
     if (parameters_create_tuned(&r->parameters, r->device, c, &r->source.tuning, e))
         return -1;
     log_start(r, &limits);

@@ -51,6 +51,7 @@ static struct trial make_trial(void)
                           .lora_dropout = 0.05,
                           .lora_rslora = true,
                           .lora_freeze_head = true,
+                          .checkpointing = true,
                           .lora_targets = duplicate("query value"),
                           .label_smoothing = 0.1,
                           .focal_gamma = 1.5,
@@ -81,7 +82,8 @@ static void test_trial_round_trip(void **state)
     assert_true(back.lr == 2e-5 && back.weight_decay == 0.01 && back.warmup == 0.1 && back.schedule == SCHEDULE_COSINE &&
                 back.label_smoothing == 0.1 && back.focal_gamma == 1.5 && back.layer_decay == 0.9 &&
                 !strcmp(back.freeze, t.freeze) && back.lora_rank == 8 && back.lora_alpha == 16 && back.lora_dropout == 0.05 &&
-                back.lora_rslora && back.lora_freeze_head && !strcmp(back.lora_targets, t.lora_targets) && back.dropout == -1);
+                back.lora_rslora && back.lora_freeze_head && back.checkpointing && !strcmp(back.lora_targets, t.lora_targets) &&
+                back.dropout == -1);
     assert_int_equal(back.epochs, 5);
     assert_int_equal(back.micro_batch, 4);
     assert_string_equal(back.precision, "bf16");

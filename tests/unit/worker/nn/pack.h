@@ -137,21 +137,34 @@ struct bench {
     device_memory gradient, weights;
 };
 
+/* Of which layers activations are kept. */
+enum keeping { KEEP_ALL, KEEP_NEEDED, KEEP_SUMS /* checkpointing */ };
+
 /* t: what is trained; NULL: no training. */
-static inline void bench_create_tuned(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,
-                                      const struct tuning *t)
+static inline void bench_create_with(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,
+                                     const struct tuning *t, enum keeping keeping)
 {
     struct error e = {0};
     bool training = t != NULL;
     *n = (struct bench){.d = d, .c = *c};
     n->batch = pack_create(d, r, c, training);
-    struct model_limits limits = {
-        .max_tokens = n->batch.view.T, .max_rows = r->B, .training = training, .lora_rank = t ? t->lora.rank : 0};
+    struct model_limits limits = {.max_tokens = n->batch.view.T,
+                                  .max_rows = r->B,
+                                  .training = training,
+                                  .lora_rank = t ? t->lora.rank : 0,
+                                  .lowest_trained = keeping == KEEP_ALL || !t ? 0 : tuning_lowest_trained(c, t),
+                                  .checkpointing = keeping == KEEP_SUMS};
     if ((t ? parameters_create_tuned(&n->p, d, c, t, &e) : parameters_create(&n->p, d, c, false, &e)) < 0 ||
         model_create(&n->m, n->p, c, &limits, &e) < 0)
         fail_msg("%s", e.message);
     size_t compact = n->batch.view.U * model_config_embedding_width(c);
     n->gradient = device_array(d, NULL, (parameters_dense(n->p) + compact) * sizeof(float));
+}
+
+static inline void bench_create_tuned(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,
+                                      const struct tuning *t)
+{
+    bench_create_with(n, d, c, r, t, KEEP_NEEDED);
 }
 
 static inline void bench_create(struct bench *n, struct device *d, const struct model_config *c, const struct rows *r,

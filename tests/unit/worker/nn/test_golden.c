@@ -287,9 +287,102 @@ static void test_evaluation(void **state)
         }
 }
 
+/* All gradients of two steps, the second of which finds what the first left; *bytes: theirs. Caller frees. */
+static char *two_gradients(struct device *d, const struct model_config *c, const struct rows *r, const struct tuning *t,
+                           enum keeping keeping, size_t *bytes)
+{
+    struct bench n;
+    bench_create_with(&n, d, c, r, t, keeping);
+    make_weights(n.p, 11);
+    size_t count = parameters_gradients(n.p) + n.batch.view.U * parameters_gradient_words(n.p);
+    *bytes = count * sizeof(float);
+    char *ret = allocate(2, *bytes);
+    for (size_t step = 0; step < 2; step++) {
+        struct model_dropout dropout = some_dropout;
+        dropout.epoch += (uint32_t)step;
+        bench_loss(&n, dropout, true);
+        model_backward(n.m, &n.batch.view, n.gradient, NULL);
+        d->run->download(d, ret + step * *bytes, n.gradient, *bytes);
+    }
+    *bytes *= 2;
+    finish(d);
+    bench_destroy(&n);
+    return ret;
+}
+
+static void check_keeping(struct device *d, const struct device_case *of, const char *model, const struct tuning *t,
+                          const char *trained)
+{
+    struct tensor_file *f = golden_open(model);
+    struct model_config c = golden_config(f);
+    c.hidden_dropout = c.embedding_dropout = c.attention_dropout = c.classifier_dropout = 0.3f;
+    struct rows r = golden_rows(f, c.labels);
+    char *where = case_name(of, model);
+    size_t bytes = 0, others = 0;
+    char *all = two_gradients(d, &c, &r, t, KEEP_ALL, &bytes);
+    for (enum keeping keeping = KEEP_NEEDED; keeping <= KEEP_SUMS; keeping++) {
+        char *found = two_gradients(d, &c, &r, t, keeping, &others);
+        assert_int_equal(others, bytes);
+        for (size_t i = 0; i < bytes; i++)
+            if (found[i] != all[i])
+                fail_msg("%s, %s, %s: byte %zu of %zu of the gradients is another", where, trained,
+                         keeping == KEEP_SUMS ? "checkpointing" : "frozen layers keep nothing", i, bytes);
+        free(found);
+    }
+    free(all);
+    free(where);
+    rows_free(&r);
+    tensor_file_close(&f);
+}
+
+/* Gradients do not depend on what is kept of which layer: the same bits. Parts are frozen on the reference, whose bits would show
+ * what is missing. */
+static void test_keeping(void **state)
+{
+    (void)state;
+    static const bool frozen[3][16] = {{true}, {true, true}, {true, true, true}};
+    const struct tuning tunings[] = {{{0}, NULL}, {{0}, frozen[0]}, {{0}, frozen[1]}, {{0}, frozen[2]}};
+    static const char *const names[] = {"all trained", "embeddings frozen", "layer 0 frozen", "layers 0 and 1 frozen"};
+    for (size_t i = 0; i < DEVICE_CASES; i++)
+        for (size_t k = 0; k < MODELS; k++) {
+            struct device *d = open_device(&device_cases[i]);
+            if (!d)
+                continue;
+            for (size_t t = 0; t < (i ? 1 : sizeof tunings / sizeof *tunings); t++)
+                check_keeping(d, &device_cases[i], models[k], &tunings[t], names[t]);
+            d->run->destroy(d);
+        }
+}
+
+static size_t bytes_of(const char *family, uint32_t layers, const struct model_limits *m)
+{
+    struct model_config c = {
+        .family = family_named(family), .layers = layers, .width = 64, .heads = 4, .inner = 256, .labels = 2};
+    return model_bytes(&c, m, PRECISION_F32);
+}
+
+/* What a layer more costs: with checkpointing one vector a token, with post-norm two numbers more; without a backward nothing. */
+static void test_memory_of_a_layer(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"bert", "longformer", "modernbert"};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        struct model_limits all = {.max_tokens = 4096, .max_rows = 1, .training = true}, sums = all, frozen = all;
+        sums.checkpointing = true;
+        frozen.lowest_trained = 9;
+        size_t layer = (strcmp(families[i], "modernbert") ? 64 + 2 : 64) * 4096 * sizeof(float);
+        assert_true(bytes_of(families[i], 9, &all) - bytes_of(families[i], 8, &all) > 9 * layer);
+        assert_int_equal(bytes_of(families[i], 9, &sums) - bytes_of(families[i], 8, &sums), layer);
+        size_t with_8 = bytes_of(families[i], 12, &frozen);
+        frozen.lowest_trained = 5;
+        assert_int_equal(bytes_of(families[i], 8, &frozen), with_8);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training), cmocka_unit_test(test_dropout),
-                                       cmocka_unit_test(test_evaluation)};
+                                       cmocka_unit_test(test_evaluation), cmocka_unit_test(test_keeping),
+                                       cmocka_unit_test(test_memory_of_a_layer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,6 +168,7 @@ static int run_trial(const char *directory, struct device *d, struct communicato
         .lora_rslora = number("rslora", 0) != 0,
         .lora_freeze_head = number("freeze_head", 0) != 0,
         .lora_targets = option("targets", NULL) ? duplicate(option("targets", NULL)) : NULL,
+        .checkpointing = number("checkpointing", 0) != 0,
         .label_smoothing = number("smoothing", 0),
         .focal_gamma = number("gamma", 0),
         .dropout = number("dropout", 0),
@@ -462,6 +463,38 @@ static size_t size_of_checkpoint(const char *name, const char *file)
     return size;
 }
 
+/* Trial <name>.<i> once more, with checkpointing on and off across a resume: the same bytes. */
+static void recomputed_as(const char *name, size_t i, const char *kind)
+{
+    char *expected = format_string("%s.%zu", name, i), *found = format_string("again_%s.%zu", name, i),
+         *stopped = format_string("%s stop=7 checkpointing=1", kind), *words = format_string("%s checkpointing=1", kind);
+    for (int ranks = 1; ranks <= 4; ranks *= 2) {
+        char *each = format_string("again%d_%s.%zu", ranks, name, i);
+        run_well(ranks, each, words);
+        assert_same_result(expected, each);
+        free(each);
+    }
+    assert_int_equal(run(2, found, stopped), ERROR_STOPPED);
+    run_well(1, found, kind);
+    assert_same_result(expected, found);
+    free(expected);
+    free(found);
+    free(stopped);
+    free(words);
+}
+
+static void checkpointed_trials_are_the_same(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"micro=2 dropout=0.1", "micro=2 dropout=0.1 device=cpu precision=bf16"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char *name = format_string("kept.%zu", i);
+        run_well(1, name, kinds[i]);
+        recomputed_as("kept", i, kinds[i]);
+        free(name);
+    }
+}
+
 /* A frozen trial stopped and resumed, on 1, 2 and 4 ranks, on every device: the same bytes; its checkpoint has what is trained.
  */
 static void frozen_trials_resume_and_spread(void **state)
@@ -488,6 +521,8 @@ static void frozen_trials_resume_and_spread(void **state)
             free(names[n]);
         free(stopped);
     }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        recomputed_as("frozen0", i, kinds[i]);
     run_well(1, "all_trained", "epochs=1");
     for (int i = 0; i < 2; i++) {
         const char *file = i ? "optimizer.safetensors" : "model.safetensors";
@@ -939,6 +974,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(losses_are_those_of_pytorch),
         cmocka_unit_test(schedules_and_losses_are_those_of_pytorch),
         cmocka_unit_test(frozen_parts_and_layer_decay_are_those_of_pytorch),
+        cmocka_unit_test(checkpointed_trials_are_the_same),
         cmocka_unit_test(lora_is_that_of_peft),
         cmocka_unit_test(frozen_trials_resume_and_spread),
         cmocka_unit_test(shaped_losses_train_in_bf16),
