@@ -265,10 +265,9 @@ static int choose_tuning(struct bench *b, struct error *e)
     t->checkpointing = argument_given(b->arguments, "checkpointing");
     bool *frozen = allocate(layers + 2, sizeof *frozen);
     tuning->frozen = frozen;
-    return freeze_read(frozen, argument(b->arguments, "freeze"), layers, e) ||
-                   lora_read_targets(tuning->lora.adapted, LORA_ALL, &b->source.config, e)
-               ? -1
-               : 0;
+    if (freeze_read(frozen, argument(b->arguments, "freeze"), layers, e))
+        return -1;
+    return t->lora_rank ? lora_read_targets(tuning->lora.adapted, LORA_ALL, &b->source.config, e) : 0;
 }
 
 static uint64_t tokens_of(const struct bench *b, const uint32_t *rows, uint32_t count)
