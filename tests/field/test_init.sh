@@ -106,6 +106,45 @@ expect -o 0 'train.micro_batch +[124] rows of the batch at once: up to .* at mos
 grep -qE '"micro_batch": *[124]' fits.json || fail "the job has no micro-batch"
 expect -o 0 'train.micro_batch +1: takes up to .* more than half of' muster init long.csv --model huge -o huge.json
 
+say "tables as programs write them, from init to a bundle"
+python3 - <<'PY'
+import csv, io, json, random
+chance = random.Random(11)
+words = {"positiv": ["schön", "Qualität", "prima"], "negativ": ["übel", "Ärger", "kaputt"]}
+rows = []
+for i in range(160):
+    mood = "positiv" if i % 3 == 0 else "negativ"
+    text = " ".join(chance.choice(words[mood] + ["die", "Straße", "ist"]) for _ in range(9)) + (", sehr; ja" if i % 4 == 0 else "")
+    rows.append({"Nr.": i + 1, "Kommentar": text, "Bewertung": mood})
+def table(separator, end):
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), delimiter=separator, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+open("windows.csv", "wb").write(table(";", "\r\n").encode("cp1252"))
+open("excel.csv", "wb").write(("sep=;\r\n" + table(";", "\r\n")).encode("utf-8-sig"))
+open("unicode.csv", "wb").write(table("\t", "\r\n").encode("utf-16"))
+open("mac.tsv", "wb").write(table("\t", "\r").encode())
+json.dump(rows, open("records.json", "w"), indent=1)
+json.dump({"columns": list(rows[0]), "index": list(range(160)), "data": [list(row.values()) for row in rows]}, open("frame.json", "w"))
+PY
+while IFS='|' read -r file format encoding; do
+  init $file "$file: $format, 160 rows" "data.encoding=$encoding" 'data.text_a=["Kommentar"]' 'data.label="Bewertung"' 'data.labels=["negativ", "positiv"]'
+  python3 -c 'import json, glob; l = json.load(open(glob.glob("runs/*/check.json")[0]))["labels"]; assert [x["count"] for x in l] == [106, 54], l' || fail "$file: other rows"
+done <<'TABLES'
+windows.csv|CSV .separator ';', encoding cp1252.|"cp1252"
+excel.csv|CSV .separator ';'.|null
+unicode.csv|CSV .separator tab, encoding utf-16.|"utf-16"
+mac.tsv|TSV .CR line ends.|null
+records.json|JSON|null
+frame.json|JSON|null
+TABLES
+init windows.csv 'encoding cp1252' 'task="single_label_classification"'
+expect 0 'next +muster predict whole/bundle' muster run job.json out=whole train.epochs=1 report.baseline=false
+expect 0 '' muster predict whole/bundle windows.csv --encoding cp1252 -o predicted.csv
+[ "$(wc -l <predicted.csv)" = 161 ] || fail "predictions: $(wc -l <predicted.csv)"
+
 say "data without rows, data in place of a job"
 expect 3 'norows.jsonl: is empty' muster init norows.jsonl --model model
 expect 2 'job.json: exists already' muster init rare.csv --model model
