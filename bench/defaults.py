@@ -141,8 +141,11 @@ def line():
     test = lambda path: (load(path) or {}).get("test", {}).get("rules", {}).get("tuned")
     base = ((load(f"{given.set}/baseline.json") or {}).get("baseline") or {}).get("test", {}).get("at_threshold")
     labels = len(load(f"{given.set}/check.json")["labels"])
-    print(f"| {given.set} | {split['rows']} | {labels} | {scores(test(f'{given.set}/evaluation.json'))} | {scores(base)} | {scores(load(f'{given.set}.peer.json'))} "
-          f"| {scores(test(f'{given.set}.sweep/evaluation.json'))} | lr {job['train']['lr']:g}, {job['train']['epochs']} epochs, batch {job['train']['batch']} |")
+    seconds = open(f"{given.set}.time").read().split()[1] if os.path.exists(f"{given.set}.time") else "-"
+    trainer = load(f"{given.set}.peer.json")
+    print(f"| {given.set} | {split['rows']} | {labels} | {scores(test(f'{given.set}/evaluation.json'))} | {scores(base)} | {scores(trainer)} "
+          f"| {scores(test(f'{given.set}.sweep/evaluation.json'))} | {seconds} / {round(trainer['cpu_seconds']) if trainer else '-'} "
+          f"| lr {job['train']['lr']:g}, {job['train']['epochs']} epochs, batch {job['train']['batch']} |")
 
 
 {"rows": make_rows, "peer": peer, "line": line}[given.mode]()

@@ -5,11 +5,12 @@
 # split, and, with SWEEP, next to a small sweep. Prints a table in Markdown; WORK keeps jobs, logs and runs.
 #
 # usage: bench/defaults.sh DATA MODEL [SET...]     SET: banking77 clinc150 nlupp-banking nlupp-hotels tags pairs; default: all
+#   Columns: set, rows, labels; Muster, TF-IDF, Trainer, sweep: test F1, micro / macro; user CPU seconds of the whole run and of the Trainer's training.
 #   DATA holds banking77-{train,test}.csv, clinc150-small-{train,val,test}.jsonl, nlupp-{banking,hotels}.jsonl; tags and pairs are made by examples/debian.py
-#   WORK=DIR (default: a new one in TMPDIR)  ROWS=N: at most so many rows of a set, drawn by label   SWEEP='sweep.lr=[...]'   THREADS=N
+#   WORK=DIR (default: a new one in TMPDIR)  ROWS=N: at most so many rows of a set, drawn at random   SWEEP='sweep.lr=[...]'   THREADS=N
 #   PYTHON: with PyTorch, transformers, scikit-learn; without it there is no peer.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '8,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '7,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$1" && pwd) model=$(cd "$2" && pwd)
 shift 2
@@ -17,6 +18,7 @@ shift 2
 work=${WORK:-$(mktemp -d)}
 mkdir -p "$work"
 cd "$work"
+TIMEFORMAT='%R %U'
 muster=${MUSTER:-$here/../build/release/muster}
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores; work: $work" >&2
 for set in "$@"; do
@@ -29,7 +31,8 @@ for set in "$@"; do
   [ -f "$set.csv" ] && file=$set.csv
   if [ ! -f "$set/evaluation.json" ]; then
     "$muster" init "$file" --model "$model" -o "$set.job.json" --force >"$set.init.txt"
-    "$muster" run "$set.job.json" out="$set" ${THREADS:+cluster.threads="$THREADS"} >"$set.run.txt" 2>"$set.run.err" || { tail -3 "$set.run.err" >&2; continue; }
+    { time "$muster" run "$set.job.json" out="$set" ${THREADS:+cluster.threads="$THREADS"} >"$set.run.txt" 2>"$set.run.err"; } 2>"$set.time" ||
+      { tail -3 "$set.run.err" >&2; continue; }
   fi
   if [ -n "${SWEEP:-}" ] && [ ! -f "$set.sweep/evaluation.json" ]; then
     "$muster" run "$set.job.json" out="$set.sweep" ${THREADS:+cluster.threads="$THREADS"} "$SWEEP" >"$set.sweep.txt" 2>&1 || tail -3 "$set.sweep.txt" >&2
