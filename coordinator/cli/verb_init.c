@@ -479,13 +479,16 @@ static double training_rows(const struct draft *d)
 static void choose_epochs(struct draft *d)
 {
     size_t labels = d->records.label_count - rarer_than(d, d->least ? d->least : 1);
-    double rows = training_rows(d), wanted = fmax(d->g.multi ? 900 : 300, 10.0 * (double)labels);
-    uint32_t batch = rows < 3000 ? 8 : rows < 10000 ? 16 : 32;
+    double rows = training_rows(d), wanted = fmax(d->g.multi ? 900 : 200, 10.0 * (double)labels);
+    uint32_t batch = rows < 3000 && !d->g.multi ? 8 : rows < 10000 ? 16 : 32;
     double steps = ceil(rows / batch);
     uint32_t epochs = (uint32_t)fmin(fmax(ceil(wanted / steps), 3), d->g.multi ? 20 : 10);
     json_set_number(d->section, "epochs", epochs);
     json_set_number(d->section, "batch", batch);
-    because("train.batch", "%u: %.0f rows to train; small batches make more steps of few rows", batch, rows);
+    because("train.batch", "%u: %.0f rows to train; %s", batch, rows,
+            batch == 8   ? "small batches make more steps of few rows"
+            : d->g.multi ? "rare labels need more rows a step"
+                         : "enough for larger batches");
     because("train.epochs", "%u: %.0f steps each, %.0f are wanted for %zu labels; the best epoch by train.select is kept", epochs,
             steps, wanted, labels);
 }
