@@ -301,7 +301,8 @@ def golden_steps(directory, case, seed, file="steps"):
     for name, parameter in model.named_parameters():
         if name.endswith(("classifier.weight", "out_proj.weight", "word_embeddings.weight", "layer.0.attention.self.value.weight",
                           "layer.0.attention.v_lin.weight", "layer.1.output.LayerNorm.weight", "layer.1.output_layer_norm.weight",
-                          "embeddings_project.weight")):
+                          "embeddings_project.weight", "rel_embeddings.weight", "encoder.LayerNorm.weight",
+                          "layer.0.attention.self.key_proj.weight", "layer.1.attention.self.pos_query_proj.weight")):
             out["final." + name] = f32(parameter)
     save(f"{directory}/nn_{file}.safetensors", out, metadata(seed=seed, **case))
 

@@ -82,7 +82,7 @@ int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struc
 {
     const struct model_family *f = model_family_of(c);
     memset(adapted, 0, ROLE_COUNT * sizeof *adapted);
-    if (f->pre_norm || f->global_first) /* Longformer: its global maps would need adapters of their own */
+    if (f->pre_norm || f->global_first || f->positions == POSITIONS_RELATIVE) /* maps that are used for more than tokens */
         return error_set(e, ERROR_USAGE, "train.method \"lora\": not supported for model_type %s; use \"full\"", f->model_type);
     char *copy = duplicate(targets && *targets ? targets : LORA_ALL), *rest = copy;
     int result = 0;

@@ -6,6 +6,7 @@
 #include "common/base/file_kind.h"
 #include "common/base/memory.h"
 #include "common/format/inference_config.h"
+#include "common/format/model_config_distances.h"
 #include "common/format/model_config_layers.h"
 #include "common/format/model_family.h"
 
@@ -192,7 +193,7 @@ uint32_t model_config_max_length(const struct model_config *c)
 
 void model_config_set_dropout(struct model_config *c, float probability)
 {
-    c->hidden_dropout = c->attention_dropout = c->classifier_dropout = c->embedding_dropout = probability;
+    c->hidden_dropout = c->attention_dropout = c->classifier_dropout = c->embedding_dropout = c->pooler_dropout = probability;
 }
 
 /* What a directory without config.json is, as far as other files in it say. Caller frees. */
@@ -254,7 +255,8 @@ int model_config_read(struct model_config *ret, const char *directory, struct er
         return -1;
     int result = find_family(&c.family, j, path, e) || check_kind(j, path, e) || read_numbers(&c, j, path, e) ||
                          read_flags(&c, j, path, e) || model_config_read_layers(&c, j, path, e) ||
-                         read_head_dropout(&c, j, path, e) || read_activation(&c, j, path, e) || read_labels(&c, j, path, e)
+                         model_config_read_distances(&c, j, path, e) || read_head_dropout(&c, j, path, e) ||
+                         read_activation(&c, j, path, e) || read_labels(&c, j, path, e)
                      ? -1
                      : 0;
     free(path);
@@ -309,6 +311,8 @@ int model_config_for_bundle(struct json **ret, const char *directory, const stru
     json_set_number(to, key_of(f, attention_dropout), shortest(c->attention_dropout));
     if (key_of(f, embedding_dropout))
         json_set_number(to, key_of(f, embedding_dropout), shortest(c->embedding_dropout));
+    if (key_of(f, pooler_dropout))
+        json_set_number(to, key_of(f, pooler_dropout), shortest(c->pooler_dropout));
     json_set_number(to, f->head_dropout_key, shortest(c->classifier_dropout));
     label_names_write(to, label_names, c->labels);
     *ret = to;

@@ -26,7 +26,12 @@ struct model_config {
     bool attention_bias, feed_forward_bias, norm_bias, head_bias; /* where the family leaves it open */
     bool pools_mean;                                              /* of a row's tokens; else its first token */
     float theta, local_theta;                                     /* of rotary positions, of global and local layers */
-    uint32_t windows[MODEL_LAYERS_MAX]; /* tokens to either side that a local layer sees; 0: a global layer */
+    bool position_table;                                          /* where the family leaves open whether there is one */
+    uint32_t distances, buckets, farthest;       /* of attention with a bias by distance, see model_distance_place; 0: without */
+    bool distance_keys, distance_queries;        /* queries meet keys of distances; keys meet queries of distances */
+    bool distances_shared, distances_normalized; /* by the maps of tokens' keys and queries; their embeddings have a norm */
+    float pooler_dropout;                        /* before the head's linear map, where the family has a key for it */
+    uint32_t windows[MODEL_LAYERS_MAX];          /* tokens to either side that a local layer sees; 0: a global layer */
 };
 
 static inline bool model_config_is_local(const struct model_config *c, uint32_t layer)
@@ -39,6 +44,10 @@ static inline uint32_t model_config_embedding_width(const struct model_config *c
     return c->embedding_width ? c->embedding_width : c->width;
 }
 
+/* The embedding, 0 to 2 distances - 1, of a key that stands `distance` tokens before its query (DeBERTa: He et al., 2021).
+ * buckets 0: all distances are told apart up to `distances`; else those up to buckets / 2, and farther ones by their logarithm.
+ */
+uint32_t model_distance_place(const struct model_config *c, int32_t distance);
 /* The most tokens of a row: RoBERTa's table of positions begins behind the padding's. */
 uint32_t model_config_max_length(const struct model_config *c);
 /* Of the encoder and the head: what train.dropout says. */

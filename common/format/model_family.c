@@ -83,6 +83,22 @@ static const struct config_key distilbert_keys[] = {
     NO_KEY,
 };
 
+static const struct config_key deberta_keys[] = {
+    SIZE("num_hidden_layers", layers, NULL, CONFIG_REQUIRED, LARGEST_LAYERS),
+    SIZE("hidden_size", width, NULL, CONFIG_REQUIRED, LARGEST_WIDTH),
+    SIZE("num_attention_heads", heads, NULL, CONFIG_REQUIRED, 1024),
+    SIZE("intermediate_size", inner, NULL, CONFIG_REQUIRED, LARGEST_INNER),
+    SIZE("vocab_size", vocabulary, NULL, CONFIG_REQUIRED, LARGEST_VOCABULARY),
+    SIZE("max_position_embeddings", positions, NULL, CONFIG_REQUIRED, LARGEST_POSITIONS),
+    {"type_vocab_size", NULL, offsetof(struct model_config, types), 0, 0, 1024, true},
+    SHARE("layer_norm_eps", epsilon, NULL, 1e-7, 1),
+    SHARE("hidden_dropout_prob", hidden_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("attention_probs_dropout_prob", attention_dropout, NULL, 0.1, LARGEST_DROPOUT),
+    SHARE("pooler_dropout", pooler_dropout, NULL, 0, LARGEST_DROPOUT),
+    SHARE("initializer_range", initializer_range, NULL, 0.02, 10),
+    NO_KEY,
+};
+
 static const struct config_key modernbert_keys[] = {
     SIZE("num_hidden_layers", layers, NULL, CONFIG_REQUIRED, LARGEST_LAYERS),
     SIZE("hidden_size", width, NULL, CONFIG_REQUIRED, LARGEST_WIDTH),
@@ -109,6 +125,12 @@ static const struct config_flag modernbert_flags[] = {
     FLAG("mlp_bias", feed_forward_bias, false),
     FLAG("norm_bias", norm_bias, false),
     FLAG("classifier_bias", head_bias, false),
+    {NULL},
+};
+
+static const struct config_flag deberta_flags[] = {
+    FLAG("position_biased_input", position_table, true),
+    FLAG("share_att_key", distances_shared, false),
     {NULL},
 };
 
@@ -235,6 +257,49 @@ static const struct tensor_row modernbert_head[] = {
     NO_ROW,
 };
 
+static const struct tensor_row deberta_embedding[] = {
+    {ROLE_POSITIONS, "embeddings.position_embeddings.weight", "TC", WEIGHT},
+    {ROLE_TYPES, "embeddings.token_type_embeddings.weight", "YC", WEIGHT},
+    {ROLE_EMBEDDING_NORM, "embeddings.LayerNorm.weight", "C", NORM},
+    {ROLE_EMBEDDING_NORM, "embeddings.LayerNorm.bias", "C", BIAS},
+    {ROLE_DISTANCES, "encoder.rel_embeddings.weight", "SC", WEIGHT},
+    {ROLE_DISTANCES_NORM, "encoder.LayerNorm.weight", "N", NORM},
+    {ROLE_DISTANCES_NORM, "encoder.LayerNorm.bias", "N", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row deberta_layer[] = {
+    {ROLE_QUERY, "attention.self.query_proj.weight", "CC", WEIGHT},
+    {ROLE_KEY, "attention.self.key_proj.weight", "CC", WEIGHT | NEXT},
+    {ROLE_VALUE, "attention.self.value_proj.weight", "CC", WEIGHT | NEXT},
+    {ROLE_QUERY, "attention.self.query_proj.bias", "C", BIAS},
+    {ROLE_KEY, "attention.self.key_proj.bias", "C", BIAS | NEXT},
+    {ROLE_VALUE, "attention.self.value_proj.bias", "C", BIAS | NEXT},
+    {ROLE_DISTANCE_QUERY, "attention.self.pos_query_proj.weight", "UC", WEIGHT},
+    {ROLE_DISTANCE_KEY, "attention.self.pos_key_proj.weight", "XC", WEIGHT | NEXT},
+    {ROLE_DISTANCE_QUERY, "attention.self.pos_query_proj.bias", "U", BIAS},
+    {ROLE_DISTANCE_KEY, "attention.self.pos_key_proj.bias", "X", BIAS | NEXT},
+    {ROLE_ATTENTION_OUTPUT, "attention.output.dense.weight", "CC", WEIGHT},
+    {ROLE_ATTENTION_OUTPUT, "attention.output.dense.bias", "C", BIAS},
+    {ROLE_ATTENTION_NORM, "attention.output.LayerNorm.weight", "C", NORM},
+    {ROLE_ATTENTION_NORM, "attention.output.LayerNorm.bias", "C", BIAS},
+    {ROLE_INNER, "intermediate.dense.weight", "FC", WEIGHT},
+    {ROLE_INNER, "intermediate.dense.bias", "F", BIAS},
+    {ROLE_OUTPUT, "output.dense.weight", "CF", WEIGHT},
+    {ROLE_OUTPUT, "output.dense.bias", "C", BIAS},
+    {ROLE_OUTPUT_NORM, "output.LayerNorm.weight", "C", NORM},
+    {ROLE_OUTPUT_NORM, "output.LayerNorm.bias", "C", BIAS},
+    NO_ROW,
+};
+
+static const struct tensor_row deberta_head[] = {
+    {ROLE_HEAD_LINEAR, "pooler.dense.weight", "CC", WEIGHT},
+    {ROLE_HEAD_LINEAR, "pooler.dense.bias", "C", BIAS},
+    {ROLE_CLASSIFIER, "classifier.weight", "LC", WEIGHT},
+    {ROLE_CLASSIFIER, "classifier.bias", "L", BIAS},
+    NO_ROW,
+};
+
 #define BERT_WORDS "embeddings.word_embeddings.weight"
 #define BERT_TARGETS                                                                                                             \
     {                                                                                                                            \
@@ -331,6 +396,23 @@ const struct model_family model_families[] = {
      .positions = POSITIONS_ROTARY,
      .pre_norm = true,
      .lora_targets = {"Wqkv", "Wo", "Wi"}},
+    {.model_type = "deberta-v2",
+     .class_prefix = "DebertaV2",
+     .prefix = "deberta.",
+     .layer_prefix = "encoder.layer.%u.",
+     .words = BERT_WORDS,
+     .keys = deberta_keys,
+     .flags = deberta_flags,
+     .activation_key = "hidden_act",
+     .head_dropout_key = "cls_dropout",
+     .head_dropout = NAN,
+     .embedding = deberta_embedding,
+     .layer = deberta_layer,
+     .head = deberta_head,
+     .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_DROPOUT}},
+     .positions = POSITIONS_RELATIVE,
+     .pair_types = true,
+     .lora_targets = {"query_proj", "key_proj", "value_proj", "dense"}},
     {NULL},
 };
 

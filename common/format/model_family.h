@@ -32,6 +32,10 @@ enum tensor_role {
     ROLE_HEAD_LINEAR,
     ROLE_HEAD_NORM,
     ROLE_CLASSIFIER,
+    ROLE_DISTANCES, /* embeddings of distances, and the norm behind them */
+    ROLE_DISTANCES_NORM,
+    ROLE_DISTANCE_QUERY, /* maps of them that are not those of tokens: one matrix, where there are both */
+    ROLE_DISTANCE_KEY,
     ROLE_COUNT
 };
 
@@ -43,9 +47,10 @@ enum tensor_flags {
 };
 
 /* shape: letters of the configuration. C width, E width of the embeddings, F inner, V words, P positions, Y types, L labels; J is
- * E, and K is C, where these two differ, else 0; Q 3C and G 2F. Small letters are of biases that the configuration may leave out
- * (0): q of attention (3C), a of its output, g of the feed-forward (2F), f of its output, n of norms, h of the head's linear map.
- * A tensor with a size of 0 is absent. */
+ * E, and K is C, where these two differ, else 0; Q 3C and G 2F. T is P where there is a table of positions. Of distances: S is
+ * how many embeddings there are, N is C where they have a norm, U where they have a map to queries of their own, X to keys. Small
+ * letters are of biases that the configuration may leave out (0): q of attention (3C), a of its output, g of the feed-forward
+ * (2F), f of its output, n of norms, h of the head's linear map. A tensor with a size of 0 is absent. */
 struct tensor_row {
     enum tensor_role role;
     const char *name; /* NULL ends the list; behind the family's prefix, in a layer also behind its layer_prefix */
@@ -84,6 +89,7 @@ struct head_step {
 enum position_count {
     POSITIONS_FROM_ZERO,
     POSITIONS_ROTARY,    /* no table: queries and keys are rotated */
+    POSITIONS_RELATIVE,  /* scores have a bias by distance; a table of positions may be there, too */
     POSITIONS_AFTER_PAD, /* RoBERTa: from pad_token_id + 1, and only tokens other than padding count */
 };
 

@@ -29,6 +29,16 @@ static size_t size_of(const struct model_config *c, char letter)
         return c->positions;
     case 'V':
         return c->vocabulary;
+    case 'T':
+        return c->position_table ? c->positions : 0;
+    case 'S':
+        return 2 * (size_t)c->distances;
+    case 'N':
+        return c->distances_normalized ? c->width : 0;
+    case 'U':
+        return c->distance_queries && !c->distances_shared ? c->width : 0;
+    case 'X':
+        return c->distance_keys && !c->distances_shared ? c->width : 0;
     case 'W':
         return model_family_of(c)->global_first ? c->width : 0;
     case 'Y':
@@ -85,7 +95,7 @@ static void add(struct list *l, const struct tensor_row *row, const char *prefix
                                    .role = row->role,
                                    .is_bias = row->flags & TENSOR_BIAS,
                                    .decays = row->flags & TENSOR_DECAYS,
-                                   .adjacent = row->flags & TENSOR_ADJACENT};
+                                   .adjacent = row->flags & TENSOR_ADJACENT && l->count && t[-1].role + 1 == row->role};
         put_name(t->name, sizeof t->name, prefix, layer_prefix, row->name, layer);
     }
     l->count++;

@@ -81,6 +81,10 @@ static const struct device_operations operations = {
     .rotate = cpu_rotate,
     .window_attention_forward = cpu_window_attention_forward,
     .window_attention_backward = cpu_window_attention_backward,
+    .relative_attention_forward = cpu_relative_attention_forward,
+    .relative_attention_backward = cpu_relative_attention_backward,
+    .first_relative_attention_forward = cpu_first_relative_attention_forward,
+    .first_relative_attention_backward = cpu_first_relative_attention_backward,
     .attention_forward = cpu_attention_forward,
     .attention_backward = cpu_attention_backward,
     .first_attention_forward = cpu_first_attention_forward,
@@ -104,6 +108,7 @@ static const struct device_operations operations = {
     .adamw = cpu_adamw,
     .adamw_rows = cpu_adamw_rows,
     .round_to_activation = cpu_round_to_activation,
+    .widen_activation = cpu_widen_activation,
 };
 
 int cpu_create(struct device **ret, enum precision precision, int threads, struct error *e)

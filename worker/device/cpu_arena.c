@@ -84,6 +84,14 @@ void cpu_round_to_activation(struct device *d, device_memory y, device_memory x,
         k->round(act_at(d, y, i * BLOCK), host_f32(x) + i * BLOCK, block_size(i, n));
 }
 
+void cpu_widen_activation(struct device *d, device_memory y, device_memory x, size_t n)
+{
+    const struct kernels *k = cpu_of(d)->kernels;
+#pragma omp parallel for num_threads(d->threads) schedule(static) if (n > BLOCK)
+    for (size_t i = 0; i < blocks_of(n); i++)
+        k->widen(host_f32(y) + i * BLOCK, act_at(d, x, i * BLOCK), block_size(i, n));
+}
+
 void cpu_activation_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,
                              enum activation activation, size_t n)
 {

@@ -78,6 +78,21 @@ void cpu_window_attention_forward(struct device *d, device_memory y, device_memo
 void cpu_window_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
                                    device_memory log_sum, device_memory offsets, const struct attention_window *window,
                                    const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+void cpu_relative_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
+                                    device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout,
+                                    size_t B, size_t T, size_t H, size_t D);
+void cpu_relative_attention_backward(struct device *d, device_memory dqkv, device_memory dkeys, device_memory dqueries,
+                                     device_memory dy, device_memory y, device_memory qkv, device_memory log_sum,
+                                     device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout,
+                                     size_t B, size_t T, size_t H, size_t D);
+void cpu_first_relative_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
+                                          device_memory kv, device_memory offsets, const struct relative_bias *bias,
+                                          const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+void cpu_first_relative_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dkeys,
+                                           device_memory dqueries, device_memory dy, device_memory y, device_memory q,
+                                           device_memory kv, device_memory log_sum, device_memory offsets,
+                                           const struct relative_bias *bias, const struct dropout *dropout, size_t B, size_t T,
+                                           size_t H, size_t D);
 void cpu_residual_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma,
                                      device_memory dbeta, device_memory dy, device_memory sum, device_memory statistics,
                                      device_memory gamma, const struct dropout *dropout, size_t N, size_t C);
@@ -90,6 +105,7 @@ void cpu_adamw(struct device *d, device_memory p, device_memory shadow, device_m
                const struct adamw *a, size_t n);
 void cpu_adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v, device_memory seen,
                     device_memory slot_of, const struct adamw *a, size_t V, size_t C);
+void cpu_widen_activation(struct device *d, device_memory y, device_memory x, size_t n);
 void cpu_round_to_activation(struct device *d, device_memory y, device_memory x, size_t n);
 void cpu_activation_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,
                              enum activation activation, size_t n);

@@ -24,6 +24,7 @@ struct query {
     bool first_only;
     const struct dropout *dropout;
     const struct attention_window *window; /* NULL: all tokens are seen */
+    const struct relative_bias *bias;      /* or NULL */
 };
 
 static bool query_sees(const struct query *a, size_t j)
@@ -49,12 +50,35 @@ static double element(const struct query *a, struct vectors v, size_t vector, si
     return act_get(a->d, v.at, vector * v.stride + a->head * a->D + i);
 }
 
-static double query_score(const struct query *a, size_t j)
+/* Of key j's distance. */
+static size_t relative_place(const struct query *a, size_t j)
+{
+    size_t position = a->first_only ? 0 : a->number - a->first;
+    return (size_t)host_i32(a->bias->places)[position + a->bias->reach - 1 - j];
+}
+
+static double query_scale(const struct query *a)
+{
+    return 1 / sqrt((double)a->D * (a->bias ? relative_products(a->bias) : 1));
+}
+
+static double relative_score(const struct query *a, size_t j)
 {
     double ret = 0;
+    const struct vectors keys = {a->bias->keys, a->bias->stride}, queries = {a->bias->queries, a->bias->stride};
+    for (size_t i = 0; i < a->D && keys.at.address; i++)
+        ret += element(a, a->q, a->number, i) * element(a, keys, relative_place(a, j), i);
+    for (size_t i = 0; i < a->D && queries.at.address; i++)
+        ret += element(a, a->k, a->first + j, i) * element(a, queries, relative_place(a, j), i);
+    return ret;
+}
+
+static double query_score(const struct query *a, size_t j)
+{
+    double ret = a->bias ? relative_score(a, j) : 0;
     for (size_t i = 0; i < a->D; i++)
         ret += element(a, a->q, a->number, i) * element(a, a->k, a->first + j, i);
-    return ret / sqrt((double)a->D);
+    return ret * query_scale(a);
 }
 
 static float query_dropout(const struct query *a, size_t j)
@@ -149,14 +173,29 @@ struct backward {
     device_memory dy;
     const float *log_sum;
     size_t N;
-    double *dq, *dk, *dv; /* with the strides of what they are gradients of */
+    double *dq, *dk, *dv;     /* with the strides of what they are gradients of */
+    double *dkeys, *dqueries; /* (S,C) of a bias; NULL: none */
 };
+
+static void visit_bias(const struct query *a, struct backward *b, size_t j, double ds)
+{
+    size_t at = a->head * a->D, place = relative_place(a, j);
+    const struct vectors keys = {a->bias->keys, a->bias->stride}, queries = {a->bias->queries, a->bias->stride};
+    for (size_t i = 0; i < a->D && keys.at.address; i++) {
+        b->dq[a->number * a->q.stride + at + i] += ds * element(a, keys, place, i);
+        b->dkeys[place * a->H * a->D + at + i] += ds * element(a, a->q, a->number, i);
+    }
+    for (size_t i = 0; i < a->D && queries.at.address; i++) {
+        b->dk[(a->first + j) * a->k.stride + at + i] += ds * element(a, queries, place, i);
+        b->dqueries[place * a->H * a->D + at + i] += ds * element(a, a->k, a->first + j, i);
+    }
+}
 
 /* p = softmax(s), y = sum of p m v: dv += p m dy, dp = m (dy . v), ds = p (dp - sum of p dp). */
 static void visit_backward(const struct query *a, void *context)
 {
     struct backward *b = context;
-    double sum = 0, log_sum = b->log_sum[a->head * b->N + a->number], scale = 1 / sqrt((double)a->D);
+    double sum = 0, log_sum = b->log_sum[a->head * b->N + a->number], scale = query_scale(a);
     size_t at = a->head * a->D;
     const struct vectors dy = {b->dy, a->H * a->D};
     for (int pass = 0; pass < 2; pass++)
@@ -176,6 +215,8 @@ static void visit_backward(const struct query *a, void *context)
                 b->dq[a->number * a->q.stride + at + i] += ds * element(a, a->k, a->first + j, i);
                 b->dk[(a->first + j) * a->k.stride + at + i] += ds * element(a, a->q, a->number, i);
             }
+            if (a->bias)
+                visit_bias(a, b, j, ds);
         }
 }
 
@@ -197,7 +238,7 @@ void reference_window_attention_backward(struct device *d, device_memory dqkv, d
     a.window = window;
     d->flops += window_attention_flops(offsets, window, B, C, 8);
     double *sums = allocate(T * 3 * C, sizeof *sums);
-    struct backward b = {dy, host_f32(log_sum), T, sums, sums + C, sums + 2 * C};
+    struct backward b = {dy, host_f32(log_sum), T, sums, sums + C, sums + 2 * C, NULL, NULL};
     each_query(&a, offsets, B, visit_backward, &b);
     put_all(d, dqkv, sums, T * 3 * C);
     free(sums);
@@ -221,11 +262,84 @@ void reference_first_attention_backward(struct device *d, device_memory dq, devi
     a.dropout = dropout;
     d->flops += first_attention_flops(offsets, B, C, 8);
     double *queries = allocate(B * C, sizeof *queries), *sums = allocate(T * 2 * C, sizeof *sums);
-    struct backward b = {dy, host_f32(log_sum), B, queries, sums, sums + C};
+    struct backward b = {dy, host_f32(log_sum), B, queries, sums, sums + C, NULL, NULL};
     each_query(&a, offsets, B, visit_backward, &b);
     put_all(d, dq, queries, B * C);
     put_all(d, dkv, sums, T * 2 * C);
     free(queries);
+    free(sums);
+}
+
+void reference_relative_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
+                                          device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout,
+                                          size_t B, size_t T, size_t H, size_t D)
+{
+    d->flops += attention_flops(offsets, B, H * D, 2 + 2 * relative_products(bias));
+    struct query a = all_queries(d, qkv, H, D);
+    a.dropout = dropout;
+    a.bias = bias;
+    struct forward f = {y, host_f32(log_sum), T};
+    each_query(&a, offsets, B, visit_forward, &f);
+}
+
+void reference_first_relative_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
+                                                device_memory kv, device_memory offsets, const struct relative_bias *bias,
+                                                const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    (void)T;
+    d->flops += first_attention_flops(offsets, B, H * D, 2 + 2 * relative_products(bias));
+    struct query a = first_queries(d, q, kv, H, D);
+    a.dropout = dropout;
+    a.bias = bias;
+    struct forward f = {y, host_f32(log_sum), B};
+    each_query(&a, offsets, B, visit_forward, &f);
+}
+
+static void put_rows(struct device *d, device_memory to, size_t stride, const double *from, size_t rows, size_t C)
+{
+    for (size_t i = 0; i < rows * C && to.address; i++)
+        act_put(d, to, i / C * stride + i % C, (float)from[i]);
+}
+
+void reference_relative_attention_backward(struct device *d, device_memory dqkv, device_memory dkeys, device_memory dqueries,
+                                           device_memory dy, device_memory y, device_memory qkv, device_memory log_sum,
+                                           device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout,
+                                           size_t B, size_t T, size_t H, size_t D)
+{
+    (void)y;
+    size_t C = H * D, S = bias->S;
+    struct query a = all_queries(d, qkv, H, D);
+    a.dropout = dropout;
+    a.bias = bias;
+    d->flops += attention_flops(offsets, B, C, 4 + 4 * relative_products(bias));
+    double *sums = allocate((T * 3 + 2 * S) * C, sizeof *sums), *of_keys = sums + T * 3 * C, *of_queries = of_keys + S * C;
+    struct backward b = {dy, host_f32(log_sum), T, sums, sums + C, sums + 2 * C, of_keys, of_queries};
+    each_query(&a, offsets, B, visit_backward, &b);
+    put_all(d, dqkv, sums, T * 3 * C);
+    put_rows(d, dkeys, bias->stride, of_keys, S, C);
+    put_rows(d, dqueries, bias->stride, of_queries, S, C);
+    free(sums);
+}
+
+void reference_first_relative_attention_backward(struct device *d, device_memory dq, device_memory dkv, device_memory dkeys,
+                                                 device_memory dqueries, device_memory dy, device_memory y, device_memory q,
+                                                 device_memory kv, device_memory log_sum, device_memory offsets,
+                                                 const struct relative_bias *bias, const struct dropout *dropout, size_t B,
+                                                 size_t T, size_t H, size_t D)
+{
+    (void)y;
+    size_t C = H * D, S = bias->S;
+    struct query a = first_queries(d, q, kv, H, D);
+    a.dropout = dropout;
+    a.bias = bias;
+    d->flops += first_attention_flops(offsets, B, C, 4 + 4 * relative_products(bias));
+    double *sums = allocate((B + 2 * T + 2 * S) * C, sizeof *sums), *of_keys = sums + (B + 2 * T) * C;
+    struct backward b = {dy, host_f32(log_sum), B, sums, sums + B * C, sums + (B + 1) * C, of_keys, of_keys + S * C};
+    each_query(&a, offsets, B, visit_backward, &b);
+    put_all(d, dq, sums, B * C);
+    put_all(d, dkv, sums + B * C, T * 2 * C);
+    put_rows(d, dkeys, bias->stride, of_keys, S, C);
+    put_rows(d, dqueries, bias->stride, of_keys + S * C, S, C);
     free(sums);
 }
 
@@ -256,6 +370,10 @@ static const struct device_operations operations = {
     .rotate = reference_rotate,
     .window_attention_forward = reference_window_attention_forward,
     .window_attention_backward = reference_window_attention_backward,
+    .relative_attention_forward = reference_relative_attention_forward,
+    .relative_attention_backward = reference_relative_attention_backward,
+    .first_relative_attention_forward = reference_first_relative_attention_forward,
+    .first_relative_attention_backward = reference_first_relative_attention_backward,
     .attention_forward = reference_attention_forward,
     .attention_backward = reference_attention_backward,
     .first_attention_forward = reference_first_attention_forward,
@@ -279,6 +397,7 @@ static const struct device_operations operations = {
     .adamw = reference_adamw,
     .adamw_rows = reference_adamw_rows,
     .round_to_activation = reference_round_to_activation,
+    .widen_activation = reference_widen_activation,
 };
 
 int cpu_reference_create(struct device **ret, enum precision precision, int threads, struct error *e)

@@ -205,6 +205,12 @@ void reference_adamw_rows(struct device *d, device_memory p, device_memory g, de
     }
 }
 
+void reference_widen_activation(struct device *d, device_memory y, device_memory x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        host_f32(y)[i] = act_get(d, x, i);
+}
+
 void reference_round_to_activation(struct device *d, device_memory y, device_memory x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

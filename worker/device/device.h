@@ -47,6 +47,17 @@ struct attention_window {
     int first;
 };
 
+/* What a distance between a query and a key adds to its score (He et al., 2021, DeBERTa): of the key and the query projected from
+ * the embedding of that distance, q . key' and k . query'. All scores are then divided by sqrt(D n) and not sqrt(D), n: one and
+ * how many of the two there are. */
+struct relative_bias {
+    device_memory keys, queries; /* act (S,C), rows `stride` elements apart; DEVICE_NOTHING: none */
+    size_t stride, S;
+    device_memory
+        places;   /* i32 (2 reach - 1): of the query's position less the key's, d, the row at [d + reach - 1]; not falling */
+    size_t reach; /* no row of the batch is longer */
+};
+
 /* AdamW (Loshchilov, Hutter, 2019), as torch.optim.AdamW: p *= 1 - lr * decay; m, v as Adam;
  * p -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + eps), correction = 1 - beta^t.
  * The gradient is fma(g, scale, 0): scale carries 1 / (sum of weights) and the clip; adding 0 turns -0 into +0, so that an absent
@@ -151,6 +162,28 @@ struct device_operations {
                                       const struct attention_window *window, const struct dropout *dropout, size_t B, size_t T,
                                       size_t H, size_t D);
 
+    /* attention_forward and first_attention_forward with a bias by distance. dkeys and dqueries are as the bias's keys and
+     * queries are, DEVICE_NOTHING where these are. Memory is linear in a row's length. */
+    void (*relative_attention_forward)(struct device *d, device_memory y /* act (T,C) = */, device_memory log_sum /* = */,
+                                       device_memory qkv /* act (T,3C) */, device_memory offsets,
+                                       const struct relative_bias *bias, const struct dropout *dropout, size_t B, size_t T,
+                                       size_t H, size_t D);
+    void (*relative_attention_backward)(struct device *d, device_memory dqkv /* act (T,3C) = */,
+                                        device_memory dkeys /* act (S,C) = */, device_memory dqueries /* act (S,C) = */,
+                                        device_memory dy /* act (T,C) */, device_memory y, device_memory qkv,
+                                        device_memory log_sum, device_memory offsets, const struct relative_bias *bias,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+    void (*first_relative_attention_forward)(struct device *d, device_memory y /* act (B,C) = */,
+                                             device_memory log_sum /* f32 (H,B) = */, device_memory q, device_memory kv,
+                                             device_memory offsets, const struct relative_bias *bias,
+                                             const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+    void (*first_relative_attention_backward)(struct device *d, device_memory dq /* act (B,C) = */,
+                                              device_memory dkv /* act (T,2C) = */, device_memory dkeys /* act (S,C) = */,
+                                              device_memory dqueries /* act (S,C) = */, device_memory dy, device_memory y,
+                                              device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
+                                              const struct relative_bias *bias, const struct dropout *dropout, size_t B, size_t T,
+                                              size_t H, size_t D);
+
     /* sum = x + dropout(z); y = LayerNorm(sum) * gamma + beta. sum may be x or z. z may be DEVICE_NOTHING: nothing is
      * added. beta may be DEVICE_NOTHING: none. */
     void (*normalize_forward)(struct device *d, device_memory y /* act (N,C) = */, device_memory sum /* act (N,C) = */,
@@ -219,6 +252,7 @@ struct device_operations {
     void (*adamw_rows)(struct device *d, device_memory p /* f32 (V,C) */, device_memory g /* f32 (U,C) */, device_memory m,
                        device_memory v, device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C);
     void (*round_to_activation)(struct device *d, device_memory y /* act (n) = */, device_memory x /* f32 (n) */, size_t n);
+    void (*widen_activation)(struct device *d, device_memory y /* f32 (n) = */, device_memory x /* act (n) */, size_t n);
 };
 
 struct device {

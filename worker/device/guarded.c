@@ -166,6 +166,20 @@ GUARD(window_attention_forward, (struct device *d, device_memory y, device_memor
 GUARD(window_attention_backward, (struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
       device_memory log_sum, device_memory offsets, const struct attention_window *window, const struct dropout *dropout, size_t B, size_t
       T, size_t H, size_t D), dqkv, dy, y, qkv, log_sum, offsets, window, dropout, B, T, H, D)
+GUARD(relative_attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
+      device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout, size_t B, size_t T, size_t H,
+      size_t D), y, log_sum, qkv, offsets, bias, dropout, B, T, H, D)
+GUARD(relative_attention_backward, (struct device *d, device_memory dqkv, device_memory dkeys, device_memory dqueries,
+      device_memory dy, device_memory y, device_memory qkv, device_memory log_sum, device_memory offsets, const struct
+      relative_bias *bias, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D), dqkv, dkeys, dqueries,
+      dy, y, qkv, log_sum, offsets, bias, dropout, B, T, H, D)
+GUARD(first_relative_attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory q,
+      device_memory kv, device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout, size_t B,
+      size_t T, size_t H, size_t D), y, log_sum, q, kv, offsets, bias, dropout, B, T, H, D)
+GUARD(first_relative_attention_backward, (struct device *d, device_memory dq, device_memory dkv, device_memory dkeys,
+      device_memory dqueries, device_memory dy, device_memory y, device_memory q, device_memory kv, device_memory log_sum,
+      device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout, size_t B, size_t T, size_t H,
+      size_t D), dq, dkv, dkeys, dqueries, dy, y, q, kv, log_sum, offsets, bias, dropout, B, T, H, D)
 GUARD(attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
       const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D), y, log_sum, qkv, offsets, dropout, B, T, H, D)
 GUARD(attention_backward, (struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
@@ -215,6 +229,7 @@ GUARD(adamw, (struct device *d, device_memory p, device_memory shadow, device_me
       struct adamw *a, size_t n), p, shadow, g, m, v, a, n)
 GUARD(adamw_rows, (struct device *d, device_memory p, device_memory g, device_memory m, device_memory v, device_memory seen,
       device_memory slot_of, const struct adamw *a, size_t V, size_t C), p, g, m, v, seen, slot_of, a, V, C)
+GUARD(widen_activation, (struct device *d, device_memory y, device_memory x, size_t n), y, x, n)
 GUARD(round_to_activation, (struct device *d, device_memory y, device_memory x, size_t n), y, x, n)
 /* clang-format on */
 
@@ -248,6 +263,10 @@ static const struct device_operations operations = {
     .rotate = guarded_rotate,
     .window_attention_forward = guarded_window_attention_forward,
     .window_attention_backward = guarded_window_attention_backward,
+    .relative_attention_forward = guarded_relative_attention_forward,
+    .relative_attention_backward = guarded_relative_attention_backward,
+    .first_relative_attention_forward = guarded_first_relative_attention_forward,
+    .first_relative_attention_backward = guarded_first_relative_attention_backward,
     .attention_forward = guarded_attention_forward,
     .attention_backward = guarded_attention_backward,
     .first_attention_forward = guarded_first_attention_forward,
@@ -271,6 +290,7 @@ static const struct device_operations operations = {
     .adamw = guarded_adamw,
     .adamw_rows = guarded_adamw_rows,
     .round_to_activation = guarded_round_to_activation,
+    .widen_activation = guarded_widen_activation,
 };
 
 int guarded_create(struct device **ret, enum precision precision, int threads, struct error *e)

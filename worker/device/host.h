@@ -69,6 +69,12 @@ static inline double first_attention_flops(device_memory offsets, size_t B, size
     return each * (double)(host_i32(offsets)[B] - host_i32(offsets)[0]) * (double)C;
 }
 
+/* How many products there are for a score. */
+static inline double relative_products(const struct relative_bias *b)
+{
+    return 1 + (b->keys.address ? 1 : 0) + (b->queries.address ? 1 : 0);
+}
+
 /* Whether query i of a row sees key j. */
 static inline bool window_sees(const struct attention_window *w, size_t i, size_t j)
 {

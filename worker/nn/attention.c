@@ -41,8 +41,7 @@ static struct linear keys_values(const struct pass *s, struct linear qkv)
 
 static struct linear queries(struct linear qkv)
 {
-    return (struct linear){
-        .weight = qkv.weight, .bias = qkv.bias, .adapters = {qkv.adapters[0]}, .slices = qkv.slices ? 1 : 0};
+    return (struct linear){.weight = qkv.weight, .bias = qkv.bias, .adapters = {qkv.adapters[0]}, .slices = qkv.slices ? 1 : 0};
 }
 
 /* From the first tokens' x, which is kept. */
@@ -54,6 +53,12 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
     pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, queries(of_first(w)), ACTIVATION_NONE, b->B, C, C);
     pass_linear(s, k->qkv, DEVICE_NOTHING, x, keys_values(s, of_first(w)), ACTIVATION_NONE, b->T, C, 2 * C);
+    if (s->distances) {
+        struct relative_bias bias = distances_project(s, w, k->distances);
+        s->d->run->first_relative_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, &bias, dropout,
+                                                    b->B, b->T, H, C / H);
+        return;
+    }
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
@@ -77,10 +82,24 @@ static void mix_local(const struct pass *s, const struct attention *w, const str
     s->d->run->replace_first_tokens(s->d, k->mixed, k->first_mixed, b->offsets, b->B, C);
 }
 
-void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x)
+static void mix(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x,
+                const struct dropout *dropout)
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
+    pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
+    if (s->distances) {
+        struct relative_bias bias = distances_project(s, w, k->distances);
+        s->d->run->relative_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &bias, dropout, b->B, b->T, H,
+                                              C / H);
+        return;
+    }
+    s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
+}
+
+void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x)
+{
+    size_t C = s->c->width;
     struct vectors of = queries_of(s, w);
     struct dropout dropout = probabilities_dropout(s, w, of);
     if (w->last) {
@@ -89,8 +108,7 @@ void attention_forward(const struct pass *s, const struct attention *w, const st
     } else if (is_global(w)) {
         mix_local(s, w, k, x, &dropout);
     } else {
-        pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
-        s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &dropout, b->B, b->T, H, C / H);
+        mix(s, w, k, x, &dropout);
     }
     dropout = output_dropout(s, w, of);
     pass_linear(s, k->sum, DEVICE_NOTHING, k->mixed, w->output, ACTIVATION_NONE, of.N, C, C);
@@ -112,12 +130,20 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
-    s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
-                                        dropout, b->B, b->T, H, C / H);
+    if (s->distances) {
+        struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
+        s->d->run->first_relative_attention_backward(s->d, t->dz, t->wide, d.keys, d.queries, dmixed, k->mixed, k->first_q,
+                                                     k->qkv, k->log_sum, b->offsets, &bias, dropout, b->B, b->T, H, C / H);
+    } else {
+        s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
+                                            dropout, b->B, b->T, H, C / H);
+    }
     pass_linear_backward(s, dy, t->dz, k->first_x, queries(of_first(w)), true, b->B, C, C);
     if (dx.address)
         s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
     pass_linear_backward(s, dx, t->wide, x, keys_values(s, of_first(w)), true, b->T, C, 2 * C);
+    if (s->distances)
+        distances_project_backward(s, w);
     if (is_global(w)) { /* nothing goes through the local maps */
         zero_gradient(s, w->qkv.weight, 3 * C * C);
         zero_gradient(s, w->qkv.bias, 3 * C);
@@ -148,11 +174,29 @@ static void mix_local_backward(const struct pass *s, const struct attention *w, 
     pass_linear_backward(s, dx, t->wide, x, keys_values(s, w->global), true, b->T, C, 2 * C);
 }
 
-void attention_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k, const struct scratch *t,
-                        device_memory dx, device_memory dy, device_memory x)
+static void mix_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
+                         const struct scratch *t, device_memory dx, device_memory dmixed, device_memory x,
+                         const struct dropout *dropout)
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
+    if (s->distances) {
+        struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
+        s->d->run->relative_attention_backward(s->d, t->wide, d.keys, d.queries, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets,
+                                               &bias, dropout, b->B, b->T, H, C / H);
+    } else {
+        s->d->run->attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, dropout, b->B, b->T, H,
+                                      C / H);
+    }
+    pass_linear_backward(s, dx, t->wide, x, w->qkv, true, b->T, C, 3 * C);
+    if (s->distances)
+        distances_project_backward(s, w);
+}
+
+void attention_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k, const struct scratch *t,
+                        device_memory dx, device_memory dy, device_memory x)
+{
+    size_t C = s->c->width;
     struct vectors of = queries_of(s, w);
     struct dropout dropout = output_dropout(s, w, of);
     s->d->run->normalize_backward(s->d, dy, t->dz, pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta), dy, k->sum,
@@ -168,7 +212,5 @@ void attention_backward(const struct pass *s, const struct attention *w, const s
         mix_local_backward(s, w, k, t, dx, dmixed, x, &dropout);
         return;
     }
-    s->d->run->attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, &dropout, b->B, b->T, H,
-                                  C / H);
-    pass_linear_backward(s, dx, t->wide, x, w->qkv, true, b->T, C, 3 * C);
+    mix_backward(s, w, k, t, dx, dmixed, x, &dropout);
 }

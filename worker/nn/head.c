@@ -9,7 +9,8 @@ static struct dropout step_dropout(const struct pass *s, const struct head_step 
     for (const struct head_step *next = step + 1; next->kind != HEAD_END; next++)
         if (next->kind == HEAD_DROPOUT)
             site = SITE_HEAD;
-    return pass_dropout(s, s->c->classifier_dropout, site, first_tokens(s));
+    bool own = site == SITE_HEAD && model_family_key(model_family_of(s->c), offsetof(struct model_config, pooler_dropout));
+    return pass_dropout(s, own ? s->c->pooler_dropout : s->c->classifier_dropout, site, first_tokens(s));
 }
 
 void head_forward(const struct pass *s, const struct head *w, const struct head_saved *k, device_memory x)

@@ -26,6 +26,21 @@ struct lora_scratch {
     device_memory x, u, t, du, dx;
 };
 
+/* Embeddings of distances, S of them (zeros: the family has none). */
+struct distances {
+    size_t word;
+    struct norm norm;
+    size_t S, reach;
+    device_memory numbers, rows, places; /* i32 (S): 0..; i32 (S): number of the batch's first row; i32 (2 reach - 1) */
+};
+
+struct distances_saved {
+    device_memory y, sum, statistics; /* act (S,C), act (S,C), f32 (S,2): the table, with its norm */
+    device_memory x;                  /* act (S,C): y with dropout, of the layer at hand */
+    device_memory dy, dx;             /* act (S,C): of y from all layers, from one */
+    device_memory d_projected, dw;    /* act (S,2C), f32 (2C,C) and (2C): of the layer at hand */
+};
+
 /* What a forward or backward works on. */
 struct pass {
     struct device *d;
@@ -36,6 +51,8 @@ struct pass {
     bool training; /* save what backward needs */
     device_memory value, shadow, gradient;
     struct lora_scratch lora;
+    const struct distances *distances; /* NULL: none */
+    struct distances_saved of_distances;
     const struct model_watcher *watcher; /* of the backward under way, or NULL */
 };
 
@@ -126,8 +143,14 @@ void embedding_forward(const struct pass *s, const struct embedding *w, const st
 void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k, const struct scratch *t,
                         device_memory dy /* act (T,C), used as scratch */);
 
+/* Once a forward, before the layers; once a backward, behind them, `start` before them. */
+void distances_forward(const struct pass *s);
+void distances_backward_start(const struct pass *s);
+void distances_backward(const struct pass *s);
+
 struct attention {
     struct linear qkv, output;
+    struct linear distances; /* queries, then keys, of distances, where they have maps of their own */
     struct linear global; /* q, k, v of rows' first tokens where those see all, and are seen by all; absent: attention is full */
     struct norm norm;
     uint32_t layer;
@@ -141,7 +164,15 @@ struct attention_saved {
     device_memory global_kv;                  /* act (T,2C); of layers other than the last where first tokens are global */
     device_memory first_mixed, first_log_sum; /* act (B,C), f32 (H,B); likewise */
     device_memory sum, statistics, y;         /* act (N,C), f32 (N,2), act (N,C) */
+    device_memory distances;                  /* act (S,2C), or (S,C) where only keys or queries of distances are met */
 };
+
+/* The bias of a layer's scores from what distances_project made; gradients lie in the same way. */
+struct relative_bias distances_of(const struct pass *s, device_memory projected);
+/* Queries and keys of distances for one layer, into `to`: the bias of its scores. */
+struct relative_bias distances_project(const struct pass *s, const struct attention *w, device_memory to);
+/* From of_distances.d_projected; gradients of maps shared with tokens are added to. */
+void distances_project_backward(const struct pass *s, const struct attention *w);
 
 void attention_forward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
                        device_memory x /* act (T,C) */);

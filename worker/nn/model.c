@@ -31,6 +31,7 @@ struct activations {
     device_memory z;          /* act (T,C): what is to be added to the residual stream */
     device_memory dy;         /* act (T,C) */
     struct lora_scratch lora;
+    struct distances_saved distances;
 };
 
 struct model {
@@ -39,6 +40,8 @@ struct model {
     struct model_config c;
     struct model_limits limits;
     struct embedding embedding;
+    struct distances distances;
+    device_memory distance_tables; /* its numbers, rows and places */
     struct layer *layers;
     struct norm final;
     struct head head;
@@ -94,6 +97,25 @@ static bool ends_at_first(const struct model_config *c)
     return !c->pools_mean && (model_family_of(c)->global_first || !model_config_is_local(c, c->layers - 1));
 }
 
+static size_t distances_count(const struct model_config *c)
+{
+    return 2 * (size_t)c->distances;
+}
+
+static struct distances_saved lay_out_distances(struct layout *l, const struct model_config *c, bool training)
+{
+    size_t C = c->width, S = distances_count(c);
+    struct distances_saved k = {.y = take(l, S * C), .sum = take(l, S * C), .statistics = take_f32(l, 2 * S)};
+    if (training && S > 0) {
+        k.x = take(l, S * C);
+        k.dy = take(l, S * C);
+        k.dx = take(l, S * C);
+        k.d_projected = take(l, S * 2 * C);
+        k.dw = take_f32(l, 2 * C * (C + 1));
+    }
+    return k;
+}
+
 /* Whether a layer is below all that is trained: it has no backward. */
 static bool is_below(const struct model_limits *m, uint32_t layer)
 {
@@ -136,6 +158,7 @@ static void lay_out_layer(struct layout *l, struct layer_saved *k, const struct 
     k->attention.sum = take(l, C * N);
     k->attention.statistics = take_f32(l, 2 * N);
     k->attention.y = take(l, C * N);
+    k->attention.distances = take(l, 2 * C * distances_count(c));
     k->feed_forward.pre = take(l, c->inner * N);
 }
 
@@ -289,6 +312,7 @@ static void lay_out_training(struct layout *l, struct activations *a, const stru
     if (m->lowest_trained == 0)
         a->embedding.sum = take(l, E * T);
     lay_out_layers(l, a, c, m);
+    a->distances = lay_out_distances(l, c, true);
     lay_out_head(l, &a->head, c, B);
     a->scratch.wide = take(l, larger(3 * C * T, inner));
     a->scratch.inner = take(l, larger(C * T, inner));
@@ -312,6 +336,8 @@ static void lay_out_evaluation(struct layout *l, struct activations *a, const st
     a->embedding = (struct embedding_saved){E != C ? wide : x, sum, statistics, x};
     struct layer_saved k = {{wide, mixed, log_sum, first_x, first_q, wide, first_x, log_sum, sum, statistics, mixed},
                             {DEVICE_NOTHING, sum, statistics, x}};
+    a->distances = lay_out_distances(l, c, false);
+    k.attention.distances = take(l, 2 * C * distances_count(c));
     for (uint32_t i = 0; i < c->layers; i++)
         a->layers[i] = k;
 }
@@ -375,10 +401,13 @@ static void place_layer(struct layer *to, const struct parameters *p, uint32_t i
     int bucket = (int)i + 1;
     to->attention = (struct attention){.qkv = place_adapted(p, i, ROLE_QUERY, 3),
                                        .output = place_adapted(p, i, ROLE_ATTENTION_OUTPUT, 1),
+                                       .distances = place_linear(p, bucket, ROLE_DISTANCE_QUERY),
                                        .global = place_linear(p, bucket, ROLE_GLOBAL_QUERY),
                                        .norm = place_norm(p, bucket, ROLE_ATTENTION_NORM),
                                        .layer = i,
                                        .last = last};
+    if (to->attention.distances.weight == PARAMETER_ABSENT)
+        to->attention.distances = place_linear(p, bucket, ROLE_DISTANCE_KEY);
     to->feed_forward = (struct feed_forward){.inner = place_adapted(p, i, ROLE_INNER, 1),
                                              .output = place_adapted(p, i, ROLE_OUTPUT, 1),
                                              .norm = place_norm(p, bucket, ROLE_OUTPUT_NORM),
@@ -401,12 +430,40 @@ static int place_all(struct model *m, struct error *e)
                                       .type = parameters_place(p, 0, ROLE_TYPES, false),
                                       .norm = place_norm(p, 0, ROLE_EMBEDDING_NORM),
                                       .projection = place_linear(p, 0, ROLE_EMBEDDING_PROJECTION)};
+    m->distances = (struct distances){.word = parameters_place(p, 0, ROLE_DISTANCES, false),
+                                      .norm = place_norm(p, 0, ROLE_DISTANCES_NORM),
+                                      .S = distances_count(&m->c),
+                                      .reach = m->c.positions};
     m->head.linear = place_linear(p, head, ROLE_HEAD_LINEAR);
     m->final = place_norm(p, head, ROLE_FINAL_NORM);
     m->head.norm = place_norm(p, head, ROLE_HEAD_NORM);
     m->head.classifier = place_linear(p, head, ROLE_CLASSIFIER);
     for (uint32_t i = 0; i < m->c.layers; i++)
         place_layer(&m->layers[i], p, i, i + 1 == m->c.layers && ends_at_first(&m->c));
+    return 0;
+}
+
+/* Allocates and fills what the embeddings of distances are looked up by. */
+static int create_distance_tables(struct model *m, struct error *e)
+{
+    struct distances *w = &m->distances;
+    size_t S = w->S, count = 2 * S + 2 * w->reach;
+    if (S == 0)
+        return 0;
+    if (m->d->run->allocate(m->d, &m->distance_tables, count * sizeof(int32_t), e) < 0) {
+        m->distance_tables = DEVICE_NOTHING;
+        return -1;
+    }
+    int32_t *tables = allocate(count, sizeof *tables);
+    for (size_t i = 0; i < S; i++)
+        tables[i] = (int32_t)i;
+    for (size_t i = 0; i + 1 < 2 * w->reach; i++)
+        tables[2 * S + i] = (int32_t)model_distance_place(&m->c, (int32_t)i + 1 - (int32_t)w->reach);
+    m->d->run->upload(m->d, m->distance_tables, tables, count * sizeof(int32_t));
+    free(tables);
+    w->numbers = m->distance_tables;
+    w->rows = device_at(w->numbers, S * sizeof(int32_t));
+    w->places = device_at(w->rows, S * sizeof(int32_t));
     return 0;
 }
 
@@ -421,7 +478,7 @@ int model_create(struct model **ret, struct parameters *p, const struct model_co
     m->layers = allocate(c->layers, sizeof *m->layers);
     m->training.layers = allocate(c->layers, sizeof *m->training.layers);
     m->evaluation.layers = allocate(c->layers, sizeof *m->evaluation.layers);
-    if (place_all(m, e))
+    if (place_all(m, e) || create_distance_tables(m, e))
         goto fail;
     size_t bytes = model_bytes(c, limits, m->d->precision);
     if (m->d->run->allocate(m->d, &m->arena, bytes, e) < 0) {
@@ -443,6 +500,8 @@ void model_destroy(struct model **m)
         return;
     if ((*m)->arena.address)
         (*m)->d->run->release((*m)->d, (*m)->arena);
+    if ((*m)->distance_tables.address)
+        (*m)->d->run->release((*m)->d, (*m)->distance_tables);
     free((*m)->layers);
     free((*m)->training.layers);
     free((*m)->evaluation.layers);
@@ -514,9 +573,13 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
                             .shadow = parameters_shadow(m->p)};
     const struct activations *a = activations_of(m);
     m->pass.lora = a->lora;
+    m->pass.distances = m->distances.S ? &m->distances : NULL;
+    m->pass.of_distances = a->distances;
     trace_begin("forward", -1);
     trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);
+    if (m->pass.distances)
+        distances_forward(&m->pass);
     trace_end();
     device_memory x = model_family_of(&m->c)->pre_norm ? forward_pre_norm_layers(m, a) : forward_layers(m, a);
     trace_begin("forward head", -1);
@@ -632,6 +695,8 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
     m->pass.gradient = gradient;
     m->pass.watcher = watcher;
     trace_begin("backward", -1);
+    if (m->pass.distances)
+        distances_backward_start(&m->pass);
     trace_begin("backward head", -1);
     device_memory dy = backward_head(m, a);
     trace_end();
@@ -639,6 +704,8 @@ void model_backward(struct model *m, const struct packed *b, device_memory gradi
     dy = model_family_of(&m->c)->pre_norm ? backward_pre_norm_layers(m, a, dy) : backward_layers(m, a, dy);
     if (lowest == 0) {
         trace_begin("backward embeddings", -1);
+        if (m->pass.distances)
+            distances_backward(&m->pass);
         embedding_backward(&m->pass, &m->embedding, &a->embedding, &a->scratch, dy);
         trace_end();
         notify_ready(&m->pass, 0);

@@ -28,7 +28,7 @@ static int check_row(const struct source *s, const struct trial *t, uint32_t row
     if (!tokens.length || tokens.length > model_config_max_length(c))
         return error_set(e, ERROR_DATA, "%s: row '%s' has %u tokens; the model takes 1 to %u: set train.max_length to that",
                          t->dataset, id, tokens.length, model_config_max_length(c));
-    if (tokens.first < tokens.length && c->types < 2 && model_family_of(c)->pair_types)
+    if (tokens.first < tokens.length && c->types == 1 && model_family_of(c)->pair_types)
         return error_set(e, ERROR_DATA, "%s: row '%s' is a pair of texts; the model '%s' has no second token type", t->dataset,
                          id, t->model);
     for (uint32_t i = 0; i < tokens.length; i++)

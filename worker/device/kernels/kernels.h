@@ -33,6 +33,16 @@ struct attention {
     struct attention_window window; /* zeros: all keys of the row */
 };
 
+#define RELATIVE_WIDE(D) (((D) + 15) / 16 * 16)
+
+/* One call's attention with a bias by distance (device.h: relative_bias); without a window. */
+struct relative_attention {
+    struct attention attention;
+    const void *keys, *queries; /* or NULL */
+    const int32_t *places;
+    size_t stride, S, reach;
+};
+
 struct layer_norm {
     void *y, *sum;
     float *statistics;
@@ -96,6 +106,12 @@ struct kernels {
     size_t (*attention_scratch)(size_t n, size_t D, size_t half); /* bytes, for rows up to n */
     void (*attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch);
     void (*attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch);
+
+    size_t (*relative_scratch)(const struct relative_attention *r, size_t n); /* bytes, for rows up to n */
+    void (*relative_forward)(const struct relative_attention *r, size_t row, size_t head, void *scratch);
+    /* dkeys, dqueries f32 (S, RELATIVE_WIDE(D)) +=: of this head alone. */
+    void (*relative_backward)(const struct relative_attention *r, size_t row, size_t head, float *dkeys, float *dqueries,
+                              void *scratch);
 
     void (*classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);
     void (*classifier_input)(void *dx, const float *dlogits, const float *w, size_t B, size_t C, size_t L);

@@ -24,6 +24,10 @@ void KERNEL(scatter_add)(float *y, const void *x, const int32_t *places, size_t 
 size_t KERNEL(attention_scratch)(size_t n, size_t D, size_t half);
 void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t head, void *scratch);
 void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch);
+size_t KERNEL(relative_scratch)(const struct relative_attention *r, size_t n);
+void KERNEL(relative_forward)(const struct relative_attention *r, size_t row, size_t head, void *scratch);
+void KERNEL(relative_backward)(const struct relative_attention *r, size_t row, size_t head, float *dkeys, float *dqueries,
+                               void *scratch);
 void KERNEL(classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);
 void KERNEL(classifier_input)(void *dx, const float *dlogits, const float *w, size_t B, size_t C, size_t L);
 void KERNEL(classifier_weight)(float *dw, float *dbias, const float *dlogits, const void *x, size_t B, size_t C, size_t L);

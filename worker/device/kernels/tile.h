@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small matrix products inside caches, for attention: c (rows x columns) = or += a (rows x depth) b (depth x columns), sums in
  * float. Elements of a and b are units of 32 bits: a float, or, where there is a bf16 dot product, two bf16 that are neighbours
- * in depth. Columns are whole vectors; a is walked with any strides, so that it may be the transpose of what is stored. */
+ * in depth (TILE_OF_FLOATS: never). Columns are whole vectors; a is walked with any strides, so that it may be the transpose of
+ * what is stored. */
 #pragma once
 
 #include "worker/device/kernels/vector.h"
 
-#if ACT_IS_BF16 && LANES == 16 && defined(__AVX512BF16__)
+#if ACT_IS_BF16 && LANES == 16 && defined(__AVX512BF16__) && !defined(TILE_OF_FLOATS)
 #define UNIT_HOLDS 2
 typedef uint32_t __attribute__((may_alias)) unit;
 typedef bf16 cell; /* what a unit is made of */

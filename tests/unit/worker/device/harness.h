@@ -197,6 +197,30 @@ static inline struct dropout dropout_of(const struct rows *r, float probability,
     return (struct dropout){probability, 0x123456789abcdefull, 3, site, r->rows, r->positions};
 }
 
+/* Places of distances up to reach - 1 among `span` either way: one each for the nearest `near`, then one for `step` of them, or
+ * every step-th where step is negative; behind the last one all the same. */
+static inline struct relative_bias put_bias(struct bench *b, size_t reach, int span, int near, int step, bool keys, bool queries,
+                                            size_t C)
+{
+    int32_t *places = malloc(2 * reach * sizeof *places);
+    for (int d = 1 - (int)reach; d < (int)reach; d++) {
+        int far = abs(d), bucket = far <= near ? far
+                                   : step > 0  ? near + (far - near + step - 1) / step
+                                               : near - step * (far - near);
+        int place = span + (d < 0 ? -bucket : bucket);
+        places[d + (int)reach - 1] = place < 0 ? 0 : place < 2 * span ? place : 2 * span - 1;
+    }
+    size_t S = 2 * (size_t)span, parts = (keys ? 1 : 0) + (queries ? 1 : 0);
+    struct relative_bias ret = {.stride = parts * C, .S = S, .places = put_integers(b, places, 2 * reach - 1), .reach = reach};
+    device_memory all = put_random(b, ACT, S * parts * C, 1);
+    if (queries)
+        ret.queries = all;
+    if (keys)
+        ret.keys = queries ? device_at(all, C * type_bytes(b, ACT)) : all;
+    free(places);
+    return ret;
+}
+
 /* Largest difference relative to the largest value. */
 static inline double difference(const struct array *expected, const struct array *found, size_t *at)
 {

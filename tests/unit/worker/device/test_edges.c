@@ -61,6 +61,13 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
         run->window_attention_forward(b->d, y, log_sum, wide, r.offsets, &near, &p, B, T, H, C / H);
         run->window_attention_backward(b->d, dwide, x, y, wide, log_sum, r.offsets, &near, &p, B, T, H, C / H);
     }
+    struct relative_bias near = put_bias(b, 600, 20, 10, 3, true, true, C);
+    device_memory dbiases = space(b, ACT, near.S * 2 * C);
+    run->relative_attention_forward(b->d, y, log_sum, wide, r.offsets, &near, &p, B, T, H, C / H);
+    run->relative_attention_backward(b->d, dwide, dbiases, dbiases, x, y, wide, log_sum, r.offsets, &near, &p, B, T, H, C / H);
+    run->first_relative_attention_forward(b->d, y, log_sum, x, wide, r.offsets, &near, &p, B, T, H, C / H);
+    run->first_relative_attention_backward(b->d, sum, dwide, dbiases, dbiases, x, y, x, wide, log_sum, r.offsets, &near, &p, B, T,
+                                           H, C / H);
     run->rotate(b->d, wide, r.positions, 10000, 0, T, 2 * H, C / H, 3 * C);
     run->gated_forward(b->d, y, wide, ACTIVATION_GELU, T, C);
     run->gated_backward(b->d, dwide, y, x, wide, ACTIVATION_GELU, T, C);

@@ -11,6 +11,7 @@ struct problem {
     size_t n, C, F, H, L;
     enum activation activation;
     struct attention_window window;
+    struct relative_bias bias;
     double (*loss)(struct problem *p);
 };
 
@@ -160,6 +161,68 @@ static void test_window_attention(void **state)
         check(&p, "dqkv", m[0], dqkv, p.n * 3 * p.C);
         bench_close(b);
     }
+}
+
+static double relative_attention_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->relative_attention_forward(p->b.d, m[1], m[2], m[0], p->rows.offsets, &p->bias, &p->dropout, p->rows.B, p->n,
+                                            p->H, p->C / p->H);
+    return against_fixed(p, m[1], p->n * p->C);
+}
+
+static double first_relative_attention_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->first_relative_attention_forward(p->b.d, m[1], m[2], m[3], m[0], p->rows.offsets, &p->bias, &p->dropout,
+                                                  p->rows.B, p->n, p->H, p->C / p->H);
+    return against_fixed(p, m[1], p->rows.B * p->C);
+}
+
+static void check_relative(struct problem *p, device_memory dkeys, device_memory dqueries)
+{
+    device_memory start = p->bias.queries.address ? p->bias.queries : p->bias.keys;
+    device_memory gradient = p->bias.queries.address ? dqueries : dkeys;
+    check(p, "of distances", start, gradient, p->bias.S * p->bias.stride);
+}
+
+/* kinds: 1 keys, 2 queries. */
+static void check_relative_attention(int kinds, float dropout)
+{
+    struct problem p = {.loss = relative_attention_loss};
+    problem_open(&p);
+    p.dropout = dropout_of(&p.rows, dropout, 2);
+    struct bench *b = &p.b;
+    size_t B = p.rows.B, D = p.C / p.H;
+    p.bias = put_bias(b, 9, 4, 2, 2, kinds & 1, kinds & 2, p.C);
+    device_memory *m = p.memory, dy = fixed_gradient(&p, p.n * p.C), dqkv = space(b, F32, p.n * 3 * p.C),
+                  all = space(b, F32, p.bias.S * p.bias.stride), dq = space(b, F32, B * p.C);
+    device_memory dqueries = kinds & 2 ? all : DEVICE_NOTHING;
+    device_memory dkeys = kinds == 3 ? device_at(all, p.C * sizeof(float)) : kinds == 1 ? all : DEVICE_NOTHING;
+    m[0] = put_random(b, F32, p.n * 3 * p.C, 1);
+    m[1] = space(b, F32, p.n * p.C);
+    m[2] = space(b, F32, p.H * p.n);
+    m[3] = put_random(b, F32, B * p.C, 1);
+    relative_attention_loss(&p);
+    b->d->run->relative_attention_backward(b->d, dqkv, dkeys, dqueries, dy, m[1], m[0], m[2], p.rows.offsets, &p.bias, &p.dropout,
+                                           B, p.n, p.H, D);
+    check(&p, "dqkv", m[0], dqkv, p.n * 3 * p.C);
+    check_relative(&p, dkeys, dqueries);
+    p.loss = first_relative_attention_loss;
+    first_relative_attention_loss(&p);
+    b->d->run->first_relative_attention_backward(b->d, dq, dqkv, dkeys, dqueries, dy, m[1], m[3], m[0], m[2], p.rows.offsets,
+                                                 &p.bias, &p.dropout, B, p.n, p.H, D);
+    check(&p, "dq of first", m[3], dq, B * p.C);
+    check(&p, "dkv of first", m[0], dqkv, p.n * 2 * p.C);
+    check_relative(&p, dkeys, dqueries);
+    bench_close(b);
+}
+
+static void test_relative_attention(void **state)
+{
+    (void)state;
+    for (int kinds = 1; kinds <= 3; kinds++)
+        check_relative_attention(kinds, kinds == 2 ? 0 : 0.3f);
 }
 
 /* In place: of a copy. */
@@ -424,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_first_attention),
         cmocka_unit_test(test_window_attention),
+        cmocka_unit_test(test_relative_attention),
         cmocka_unit_test(test_rotate),
         cmocka_unit_test(test_gated),
         cmocka_unit_test(test_mean),

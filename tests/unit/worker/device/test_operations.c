@@ -130,6 +130,44 @@ static void window_attention(struct bench *b, const struct shape *s)
     }
 }
 
+/* Distances that are all told apart, that end before the row does, that are bundled, that skip places; a bias of both kinds or of
+ * one. */
+static void relative_attention(struct bench *b, const struct shape *s)
+{
+    static const struct {
+        int span, near, step;
+        bool keys, queries;
+    } biases[] = {{7, 600, 1, true, true}, {24, 9, 3, true, true}, {600, 600, 1, true, false}, {90, 6, -3, false, true}};
+    const struct device_operations *run = b->d->run;
+    size_t C = s->H * s->D;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 5);
+    device_memory qkv = put_random(b, ACT, r.T * 3 * C, 1), dy = put_random(b, ACT, r.T * C, 1), kv = qkv;
+    device_memory y = space(b, ACT, r.T * C), log_sum = space(b, F32, s->H * r.T);
+    for (size_t i = 0; i < sizeof biases / sizeof *biases; i++) {
+        struct relative_bias bias =
+            put_bias(b, 520, biases[i].span, biases[i].near, biases[i].step, biases[i].keys, biases[i].queries, C);
+        size_t own = r.T * 3 * C, all = own + bias.S * bias.stride; /* side by side: one scale of what may be off */
+        device_memory dqkv = space(b, ACT, all), places = device_at(dqkv, own * type_bytes(b, ACT));
+        device_memory dqueries = biases[i].queries ? places : DEVICE_NOTHING;
+        device_memory dkeys = !biases[i].keys     ? DEVICE_NOTHING
+                              : biases[i].queries ? device_at(places, C * type_bytes(b, ACT))
+                                                  : places;
+        run->relative_attention_forward(b->d, y, log_sum, qkv, r.offsets, &bias, &p, r.B, r.T, s->H, s->D);
+        record(b, "y", ACT, y, r.T * C);
+        record(b, "log_sum", F32, log_sum, s->H * r.T);
+        run->relative_attention_backward(b->d, dqkv, dkeys, dqueries, dy, y, qkv, log_sum, r.offsets, &bias, &p, r.B, r.T, s->H,
+                                         s->D);
+        record(b, "dqkv, dplaces", ACT, dqkv, all);
+        run->first_relative_attention_forward(b->d, y, log_sum, dy, kv, r.offsets, &bias, &p, r.B, r.T, s->H, s->D);
+        record(b, "y of first", ACT, y, r.B * C);
+        record(b, "log_sum of first", F32, log_sum, s->H * r.B);
+        run->first_relative_attention_backward(b->d, dqkv, device_at(dqkv, r.B * C * type_bytes(b, ACT)), dkeys, dqueries, dy, y,
+                                               dy, kv, log_sum, r.offsets, &bias, &p, r.B, r.T, s->H, s->D);
+        record(b, "dq, dkv, dplaces of first", ACT, dqkv, all);
+    }
+}
+
 static void rotate(struct bench *b, const struct shape *s)
 {
     const struct device_operations *run = b->d->run;
@@ -338,6 +376,8 @@ static void optimizer(struct bench *b, const struct shape *s)
     record(b, "add", F32, x, n);
     run->round_to_activation(b->d, shadow, x, n);
     record(b, "rounded", ACT, shadow, n);
+    run->widen_activation(b->d, x, shadow, n);
+    record(b, "widened", F32, x, n);
     int32_t slots[37];
     for (int row = 0; row < 37; row++)
         slots[row] = row % 9 == 3 ? row / 9 : -1;
@@ -367,6 +407,7 @@ static const struct {
     {"attention", attention},
     {"first_attention", first_attention},
     {"window_attention", window_attention},
+    {"relative_attention", relative_attention},
     {"rotate", rotate},
     {"gated", gated},
     {"without bias", unbiased},

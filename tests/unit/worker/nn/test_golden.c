@@ -3,17 +3,39 @@
  * every device. */
 #include "tests/unit/worker/nn/pack.h"
 
-static const char *const models[] = {
-    "gelu",       "gelu_new",      "relu",          "distilbert", "distilbert_relu", "roberta",          "xlm_roberta",
-    "electra",    "electra_wide",  "electra_equal", "modernbert", "modernbert_mean", "modernbert_local", "modernbert_one",
-    "longformer", "longformer_one"};
+static const char *const models[] = {"gelu",
+                                     "gelu_new",
+                                     "relu",
+                                     "distilbert",
+                                     "distilbert_relu",
+                                     "roberta",
+                                     "xlm_roberta",
+                                     "electra",
+                                     "electra_wide",
+                                     "electra_equal",
+                                     "modernbert",
+                                     "modernbert_mean",
+                                     "modernbert_local",
+                                     "modernbert_one",
+                                     "longformer",
+                                     "longformer_one",
+                                     "deberta",
+                                     "deberta_long",
+                                     "deberta_v2",
+                                     "deberta_keys",
+                                     "deberta_queries",
+                                     "deberta_shared_queries",
+                                     "deberta_shared_keys"};
 static const char *const dropped[] = {"dropout",
                                       "distilbert_dropout",
                                       "roberta_dropout",
                                       "electra_dropout",
                                       "modernbert_dropout",
                                       "modernbert_mean_dropout",
-                                      "modernbert_local_dropout"};
+                                      "modernbert_local_dropout",
+                                      "deberta_dropout",
+                                      "deberta_v2_dropout",
+                                      "deberta_queries_dropout"};
 #define DROPPED (sizeof dropped / sizeof *dropped)
 #define MODELS (sizeof models / sizeof *models)
 static const struct model_dropout no_dropout = {.on = false};
@@ -205,6 +227,7 @@ static void check_dropout(struct device *d, const struct device_case *of, const 
     c.hidden_dropout = c.embedding_dropout = 0.2f;
     c.attention_dropout = 0.3f;
     c.classifier_dropout = 0.4f;
+    c.pooler_dropout = 0.35f;
     struct rows r = golden_rows(f, c.labels);
     char *where = case_name(of, model);
     worst_forward = worst_gradient = worst_whole = 0;

@@ -77,9 +77,15 @@ static void check_final(const struct bench *n, const struct tensor_file *f, cons
     }
 }
 
-static const char *const models[] = {"steps",           "distilbert_steps", "roberta_steps",
-                                     "electra_steps",   "modernbert_steps", "modernbert_local_steps",
-                                     "longformer_steps"};
+static const char *const models[] = {"steps",
+                                     "distilbert_steps",
+                                     "roberta_steps",
+                                     "electra_steps",
+                                     "modernbert_steps",
+                                     "modernbert_local_steps",
+                                     "longformer_steps",
+                                     "deberta_steps",
+                                     "deberta_v2_steps"};
 
 static void check_steps(struct device *d, const struct device_case *of, const char *model)
 {
