@@ -4,7 +4,7 @@
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
 usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra, roberta, longformer (byte-level
-BPE, vocab.json and merges.txt), xlm-roberta, camembert (Unigram, tokenizer.json). The weights are random: for tests only.
+BPE, vocab.json and merges.txt), xlm-roberta, camembert (Unigram, tokenizer.json), deberta-v2, deberta-v3 (Unigram, spm.model). The weights are random: for tests only.
 """
 import json
 import os
@@ -25,18 +25,20 @@ merges = [(word[:i], word[i]) for word in ("word", "linked", "apart") for i in r
 like_roberta = family in ("roberta", "longformer", "xlm-roberta", "camembert")
 byte_level = family in ("roberta", "longformer")
 unigram = family in ("xlm-roberta", "camembert")
+deberta = family.startswith("deberta")
 if byte_level:
     own = [*range(33, 127), *range(161, 173), *range(174, 256)]
     signs = [chr(b) for b in own] + [chr(256 + n) for n in range(256 - len(own))]
     vocabulary = ["<s>", "<pad>", "</s>", "<unk>"] + signs + [a + b for a, b in merges] + ["<mask>"]
 # Unigram: pieces with their scores, "\u2581" for a space; the special tokens stand where XLM-R and CamemBERT have them.
-if unigram:
-    specials = ["<s>", "<pad>", "</s>", "<unk>"] if family == "xlm-roberta" else ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"]
+if unigram or deberta:
+    specials = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"] if deberta else ["<s>", "<pad>", "</s>", "<unk>"] if family == "xlm-roberta" else ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"]
     texts = [("\u2581", -3.0), ("\u2581word", -2.5), ("\u2581linked", -3.5), ("\u2581apart", -3.5), ("word", -4.0), ("link", -6.0), ("ed", -5.0)]
     texts += [(str(i), -5.0 - i / 7) for i in range(60)] + [(c, -8.0 - i / 9) for i, c in enumerate("abcdefghijklmnopqrstuvwxyz.,\u0436\u4e2d\u00e9")]
-    pieces = [(w, 0.0) for w in specials] + texts + [(w, 0.0) for w in (["<mask>"] if family == "xlm-roberta" else ["<s>", "</s>", "<mask>"])]
+    last = [] if deberta else ["<mask>"] if family == "xlm-roberta" else ["<s>", "</s>", "<mask>"]
+    pieces = [(w, 0.0) for w in specials] + texts + [(w, 0.0) for w in last]
     vocabulary = [w for w, _ in pieces]
-rows_of_words = 512 if unigram else len(vocabulary) # a table may have more rows than the tokenizer has tokens
+rows_of_words = 512 if unigram or deberta else len(vocabulary) # a table may have more rows than the tokenizer has tokens
 
 
 def tensor(*shape, scale=0.05, start=0.0):
@@ -48,18 +50,23 @@ def tensor(*shape, scale=0.05, start=0.0):
 
 def weights():
     yield "embeddings.word_embeddings.weight", tensor(rows_of_words, embedding, scale=0.5)
-    yield "embeddings.position_embeddings.weight", tensor(positions, embedding)
-    if family != "distilbert":
+    if family != "deberta-v3":
+        yield "embeddings.position_embeddings.weight", tensor(positions, embedding)
+    if deberta:
+        yield "encoder.rel_embeddings.weight", tensor(16, width, scale=0.5)
+    if family not in ("distilbert", "deberta-v3"):
         yield "embeddings.token_type_embeddings.weight", tensor(1 if like_roberta else 2, embedding)
     if family == "electra":
         yield "embeddings_project.weight", tensor(width, embedding, scale=0.4)
         yield "embeddings_project.bias", tensor(width)
-    blocks = ["embeddings.LayerNorm"]
+    blocks = ["embeddings.LayerNorm"] + ["encoder.LayerNorm"] * deberta
+    own = "_proj" * deberta
+    more = ("pos_query_proj", "pos_key_proj") if family == "deberta-v2" else ()
     for i in range(layers):
         layer = f"encoder.layer.{i}"
         global_maps = tuple((f"attention.self.{n}_global", width, width) for n in ("query", "key", "value")) if family == "longformer" else ()
-        for name, out, into in (("attention.self.query", width, width), ("attention.self.key", width, width), ("attention.self.value", width, width),
-                                *global_maps, ("attention.output.dense", width, width), ("intermediate.dense", inner, width), ("output.dense", width, inner)):
+        for name, out, into in ((f"attention.self.query{own}", width, width), (f"attention.self.key{own}", width, width),
+                                (f"attention.self.value{own}", width, width), *((f"attention.self.{n}", width, width) for n in more), *global_maps, ("attention.output.dense", width, width), ("intermediate.dense", inner, width), ("output.dense", width, inner)):
             yield f"{layer}.{name}.weight", tensor(out, into, scale=0.2)
             yield f"{layer}.{name}.bias", tensor(out)
         blocks += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
@@ -83,7 +90,7 @@ def named(name):
         return name
     for old, new in DISTILBERT.items() if family == "distilbert" else ():
         name = name.replace(old, new)
-    return f"{'roberta' if unigram else family}.{name}"
+    return f"{'deberta' if deberta else 'roberta' if unigram else family}.{name}"
 
 
 def config():
@@ -91,6 +98,12 @@ def config():
     if family == "distilbert":
         return dict(architectures=["DistilBertForMaskedLM"], model_type=family, dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner,
                     activation="gelu", dropout=0.1, attention_dropout=0.1, seq_classif_dropout=0.2, sinusoidal_pos_embds=False, **sizes)
+    if deberta:
+        third = family == "deberta-v3"
+        return dict(model_type="deberta-v2", hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
+                    hidden_act="gelu", hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, layer_norm_eps=1e-7, relative_attention=True,
+                    position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=third, pos_att_type="p2c|c2p", max_relative_positions=-1,
+                    position_biased_input=not third, type_vocab_size=0 if third else 2, **sizes)
     own = dict(architectures=["ElectraForPreTraining"], embedding_size=embedding, type_vocab_size=2)
     if like_roberta:
         prefix = {"roberta": "Roberta", "longformer": "Longformer", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}[family]
@@ -145,6 +158,19 @@ if unigram:
         "model": {"type": "Unigram", "unk_id": vocabulary.index("<unk>"), "vocab": [[w, score] for w, score in pieces]}})
     write_json(f"{model}/tokenizer_config.json", {
         "tokenizer_class": {"xlm-roberta": "XLMRobertaTokenizer", "camembert": "CamembertTokenizer"}[family], "model_max_length": positions - 2})
+elif deberta:
+    def field(number, kind, data):
+        return bytes([number << 3 | kind]) + data
+
+    def framed(number, data):
+        return field(number, 2, bytes([len(data)]) + data)
+
+    with open(f"{model}/spm.model", "wb") as file:
+        for i, (piece, score) in enumerate(pieces):
+            kind = 2 if piece == "[UNK]" else 3 if i < 4 else 1
+            file.write(framed(1, framed(1, piece.encode()) + field(2, 5, struct.pack("<f", score)) + field(3, 0, bytes([kind]))))
+        file.write(framed(2, field(3, 0, b"\x01") + bytes([40 << 3 & 0x7F | 0x80, 40 >> 4]) + b"\x03"))
+    write_json(f"{model}/tokenizer_config.json", {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False, "split_by_punct": False})
 elif byte_level:
     write_json(f"{model}/vocab.json", {word: i for i, word in enumerate(vocabulary)})
     with open(f"{model}/merges.txt", "w") as file:
