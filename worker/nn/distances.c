@@ -5,10 +5,12 @@
 
 #define DISTANCE_SITES 0x4000u /* above those of layers */
 
-static struct dropout distances_dropout(const struct pass *s, const struct attention *w)
+static struct dropout distances_dropout(const struct pass *s, const struct attention *of_layer)
 {
-    const struct vectors of = {s->distances->S, s->distances->rows, s->distances->numbers};
-    return pass_dropout(s, s->c->hidden_dropout, DISTANCE_SITES + w->layer, of);
+    const struct distances *w = s->distances;
+    size_t at = s->of_distances.first * sizeof(int32_t);
+    const struct vectors of = {s->of_distances.used, device_at(w->rows, at), device_at(w->numbers, at)};
+    return pass_dropout(s, s->c->hidden_dropout, DISTANCE_SITES + of_layer->layer, of);
 }
 
 static bool has_norm(const struct distances *w)
@@ -83,13 +85,20 @@ static size_t outputs_of(const struct model_config *c)
     return c->width * ((c->distance_keys ? 1 : 0) + (c->distance_queries ? 1 : 0));
 }
 
-/* The table, or it with dropout. */
+/* Of an array of act vectors of distances, from those on that are used. */
+static device_memory used(const struct pass *s, device_memory all, size_t width)
+{
+    return device_at(all, s->of_distances.first * width * precision_bytes(s->d->precision));
+}
+
+/* The table, or it with dropout, of what is used. */
 static device_memory input_of(const struct pass *s, const struct dropout *dropout)
 {
     const struct distances_saved *k = &s->of_distances;
+    size_t C = s->c->width;
     if (!(dropout->probability > 0))
-        return k->y;
-    s->d->run->dropout_apply(s->d, k->x, k->y, dropout, s->distances->S, s->c->width);
+        return used(s, k->y, C);
+    s->d->run->dropout_apply(s->d, k->x, used(s, k->y, C), dropout, k->used, C);
     return k->x;
 }
 
@@ -111,7 +120,8 @@ struct relative_bias distances_project(const struct pass *s, const struct attent
 {
     size_t C = s->c->width, O = outputs_of(s->c);
     struct dropout dropout = distances_dropout(s, w);
-    pass_linear(s, to, DEVICE_NOTHING, input_of(s, &dropout), maps_of(s, w), ACTIVATION_NONE, s->distances->S, C, O);
+    pass_linear(s, used(s, to, O), DEVICE_NOTHING, input_of(s, &dropout), maps_of(s, w), ACTIVATION_NONE, s->of_distances.used, C,
+                O);
     return distances_of(s, to);
 }
 
@@ -119,14 +129,15 @@ struct relative_bias distances_project(const struct pass *s, const struct attent
 static void maps_backward(const struct pass *s, struct linear w, device_memory dx, device_memory x, bool add_dx)
 {
     const struct distances_saved *k = &s->of_distances;
-    size_t C = s->c->width, O = outputs_of(s->c), S = s->distances->S;
+    size_t C = s->c->width, O = outputs_of(s->c);
+    device_memory dy = used(s, k->d_projected, O);
     device_memory dw = pass_gradient(s, w.weight), dbias = pass_gradient(s, w.bias);
     if (!s->c->distances_shared || !dw.address) {
-        pass_linear_backward(s, dx, k->d_projected, x, w, add_dx, S, C, O);
+        pass_linear_backward(s, dx, dy, x, w, add_dx, k->used, C, O);
         return;
     }
     device_memory more = k->dw, more_bias = device_at(k->dw, O * C * sizeof(float));
-    s->d->run->linear_backward(s->d, dx, more, more_bias, k->d_projected, x, pass_weight(s, w.weight), add_dx, S, C, O);
+    s->d->run->linear_backward(s->d, dx, more, more_bias, dy, x, pass_weight(s, w.weight), add_dx, k->used, C, O);
     s->d->run->add(s->d, dw, more, O * C);
     s->d->run->add(s->d, dbias, more_bias, O);
     if (s->watcher)
@@ -136,16 +147,16 @@ static void maps_backward(const struct pass *s, struct linear w, device_memory d
 void distances_project_backward(const struct pass *s, const struct attention *w)
 {
     const struct distances_saved *k = &s->of_distances;
-    size_t C = s->c->width, S = s->distances->S;
+    size_t C = s->c->width;
     struct dropout dropout = distances_dropout(s, w);
-    device_memory x = input_of(s, &dropout);
+    device_memory x = input_of(s, &dropout), dy = used(s, k->dy, C);
     if (!is_trained(s)) {
         maps_backward(s, maps_of(s, w), DEVICE_NOTHING, x, false);
     } else if (!(dropout.probability > 0)) {
-        maps_backward(s, maps_of(s, w), k->dy, x, true);
+        maps_backward(s, maps_of(s, w), dy, x, true);
     } else {
         maps_backward(s, maps_of(s, w), k->dx, x, false);
-        s->d->run->dropout_apply(s->d, k->dx, k->dx, &dropout, S, C);
-        s->d->run->scale_columns(s->d, k->dy, C, k->dx, C, 1, 1, S, C);
+        s->d->run->dropout_apply(s->d, k->dx, k->dx, &dropout, k->used, C);
+        s->d->run->scale_columns(s->d, dy, C, k->dx, C, 1, 1, k->used, C);
     }
 }

@@ -39,6 +39,7 @@ struct distances_saved {
     device_memory x;                  /* act (S,C): y with dropout, of the layer at hand */
     device_memory dy, dx;             /* act (S,C): of y from all layers, from one */
     device_memory d_projected, dw;    /* act (S,2C), f32 (2C,C) and (2C): of the layer at hand */
+    size_t first, used;               /* of the S, those that the batch's rows are long enough for */
 };
 
 /* What a forward or backward works on. */

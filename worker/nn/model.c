@@ -560,6 +560,15 @@ static device_memory forward_pre_norm_layers(const struct model *m, const struct
     return a->final.pooled;
 }
 
+static struct distances_saved distances_used(const struct distances_saved *k, const struct model_config *c,
+                                             const struct packed *b)
+{
+    struct distances_saved ret = *k;
+    ret.first = model_distance_place(c, 1 - (int32_t)b->longest);
+    ret.used = model_distance_place(c, (int32_t)b->longest - 1) + 1 - ret.first;
+    return ret;
+}
+
 device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout)
 {
     check_limits(m, b);
@@ -574,7 +583,8 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
     const struct activations *a = activations_of(m);
     m->pass.lora = a->lora;
     m->pass.distances = m->distances.S ? &m->distances : NULL;
-    m->pass.of_distances = a->distances;
+    if (m->pass.distances)
+        m->pass.of_distances = distances_used(&a->distances, &m->c, b);
     trace_begin("forward", -1);
     trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);

@@ -90,6 +90,17 @@ static void hash_later(struct sha256 *digest, const struct trial *t)
         hash_number(digest, "focal", t->focal_gamma);
 }
 
+static void hash_distances(struct sha256 *digest, const struct model_config *c)
+{
+    if (c->distances == 0)
+        return;
+    char *text = format_string("distances %u %u %u of %d %d shared %d norm %d positions %d pooler %.9g", c->distances, c->buckets,
+                               c->farthest, c->distance_keys, c->distance_queries, c->distances_shared, c->distances_normalized,
+                               c->position_table, (double)c->pooler_dropout);
+    sha256_update(digest, text, strlen(text));
+    free(text);
+}
+
 /* Everything that the result depends on, and nothing else: no paths, so that a run directory can be moved. */
 static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struct source *s)
 {
@@ -112,6 +123,7 @@ static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struc
         sha256_update(digest, family, strlen(family));
         free(family);
     }
+    hash_distances(digest, c);
     if (t->new_head)
         sha256_update(digest, "new head", strlen("new head"));
     if (t->head_rows)

@@ -153,6 +153,30 @@ static void layers_are_local_or_global(void **state)
     assert_true(c.theta == 160000 && c.local_theta == 10000 && model_config_is_local(&c, 1) && !model_config_is_local(&c, 3));
 }
 
+#define DEBERTA                                                                                                                  \
+    "{\"model_type\":\"deberta-v2\",\"num_hidden_layers\":2,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_size\":"  \
+    "6,"                                                                                                                         \
+    "\"vocab_size\":9,\"max_position_embeddings\":512,\"relative_attention\":true"
+
+/* As microsoft/deberta-v3-base has it; its buckets as transformers counts them. */
+static void distances_have_buckets(void **state)
+{
+    (void)state;
+    struct model_config c = read_config(
+        DEBERTA ",\"position_buckets\":256,\"norm_rel_ebd\":\"layer_norm\",\"share_att_key\":true,\"pos_att_type\":\"p2c|c2p\","
+                "\"layer_norm_eps\":1e-7,\"max_relative_positions\":-1,\"position_biased_input\":false,\"type_vocab_size\":0}");
+    assert_true(c.distances == 256 && c.buckets == 256 && c.farthest == 512 && c.types == 0 && c.positions == 512);
+    assert_true(c.distance_keys && c.distance_queries && c.distances_shared && c.distances_normalized && !c.position_table);
+    static const int32_t places[][2] = {{0, 256},   {128, 384}, {129, 385}, {-1, 255}, {-128, 128}, {130, 386}, {200, 425},
+                                        {300, 463}, {-300, 49}, {511, 511}, {-511, 1}, {600, 511},  {-600, 0}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        assert_int_equal(model_distance_place(&c, places[i][0]), places[i][1]);
+    c = read_config(DEBERTA ",\"pos_att_type\":[\"C2P\"],\"max_relative_positions\":6,\"norm_rel_ebd\":\"none\"}");
+    assert_true(c.distances == 6 && c.buckets == 0 && c.distance_keys && !c.distance_queries && c.position_table);
+    assert_true(!c.distances_shared && !c.distances_normalized && c.pooler_dropout == 0 && c.classifier_dropout == 0.1f);
+    assert_true(model_distance_place(&c, 4) == 10 && model_distance_place(&c, 6) == 11 && model_distance_place(&c, -7) == 0);
+}
+
 /* Their number counts: an object, a list, label2id alone, or only a number. */
 static void label_names_have_many_forms(void **state)
 {
@@ -237,6 +261,24 @@ static void refuses_what_is_not_supported(void **state)
          "size\":6,"
          "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1,\"attention_window\":0}",
          "attention_window of layer 0 is 0; it must be an even number"},
+        {DEBERTA "}", "there is no pos_att_type, which this model_type needs"},
+        {"{\"model_type\":\"deberta-v2\",\"num_hidden_layers\":2,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":512}",
+         "relative_attention must be true"},
+        {DEBERTA ",\"pos_att_type\":\"c2p|p2p\"}", "pos_att_type is c2p|p2p; supported are: c2p, p2c"},
+        {DEBERTA ",\"pos_att_type\":[3]}", "pos_att_type must be of strings, not a number"},
+        {DEBERTA ",\"pos_att_type\":[]}", "pos_att_type is empty; supported are: c2p, p2c"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"norm_rel_ebd\":\"batch\"}",
+         "norm_rel_ebd is batch; supported are: layer_norm, none"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"conv_kernel_size\":3}",
+         "conv_kernel_size is 3; models with a convolution (deberta-v2-xlarge, -xxlarge) are not supported"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"embedding_size\":4}", "embedding_size is 4; supported is: 8"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"attention_head_size\":8}", "attention_head_size is 8; supported is: 4"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"pooler_hidden_act\":\"tanh\"}", "pooler_hidden_act must be \"gelu\""},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"position_buckets\":2.5}", "position_buckets must be a whole number within -1"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"position_buckets\":64,\"max_relative_positions\":33}",
+         "position_buckets 64 must be 2 or more, and max_relative_positions 33 above half of them + 1"},
         {"{\"model_type\":3}", "model_type is a number"},
         {"{\"architectures\":[\"GPT2Model\"]}", "the architecture is GPT2Model"},
         {"{\"model_type\":\"bert\",\"hidden_act\":\"swish\"}",
@@ -427,6 +469,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(families_spell_their_keys, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(layers_are_local_or_global, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(label_names_have_many_forms, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(distances_have_buckets, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(finds_hub_names_in_each_cache, make_directory, remove_directory),
