@@ -13,9 +13,8 @@
 
 #include "common/base/device_kind.h"
 #include "common/base/error.h"
-#include "common/base/precision.h"
-#include "common/format/model_config.h"
 #include "worker/device/loss.h"
+#include "worker/device/operands.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,13 +39,6 @@ struct dropout {
     device_memory positions; /* i32 (N): its position in the row */
 };
 
-/* What a query of window_attention sees: tokens of its row that are `half` away or nearer; 0: all. first: the row's first, too.
- */
-struct attention_window {
-    size_t half;
-    int first;
-};
-
 /* What a distance between a query and a key adds to its score (He et al., 2021, DeBERTa): of the key and the query projected from
  * the embedding of that distance, q . key' and k . query'. All scores are then divided by sqrt(D n) and not sqrt(D), n: one and
  * how many of the two there are. */
@@ -56,15 +48,6 @@ struct relative_bias {
     device_memory
         places;   /* i32 (2 reach - 1): of the query's position less the key's, d, the row at [d + reach - 1]; not falling */
     size_t reach; /* no row of the batch is longer */
-};
-
-/* AdamW (Loshchilov, Hutter, 2019), as torch.optim.AdamW: p *= 1 - lr * decay; m, v as Adam;
- * p -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + eps), correction = 1 - beta^t.
- * The gradient is fma(g, scale, 0): scale carries 1 / (sum of weights) and the clip; adding 0 turns -0 into +0, so that an absent
- * contribution and one of zero give the same bits. */
-struct adamw {
-    float learning_rate, beta1, beta2, epsilon, decay, scale;
-    float correction1, correction2;
 };
 
 struct device;

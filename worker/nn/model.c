@@ -560,13 +560,22 @@ static device_memory forward_pre_norm_layers(const struct model *m, const struct
     return a->final.pooled;
 }
 
-static struct distances_saved distances_used(const struct distances_saved *k, const struct model_config *c,
-                                             const struct packed *b)
+static size_t longest_row(const struct model *m, const struct packed *b)
 {
-    struct distances_saved ret = *k;
-    ret.first = model_distance_place(c, 1 - (int32_t)b->longest);
-    ret.used = model_distance_place(c, (int32_t)b->longest - 1) + 1 - ret.first;
+    size_t bytes = (b->B + 1) * sizeof(int32_t), ret = 1;
+    int32_t *offsets = m->d->run->host_begin(m->d, b->offsets, bytes);
+    for (size_t r = 0; r < b->B; r++)
+        ret = larger(ret, (size_t)(offsets[r + 1] - offsets[r]));
+    m->d->run->host_end(m->d, offsets, b->offsets, bytes);
     return ret;
+}
+
+/* The distances that there are in the rows of a batch. */
+static void set_used_distances(const struct model *m, struct distances_saved *k, const struct packed *b)
+{
+    int32_t farthest = (int32_t)longest_row(m, b) - 1;
+    k->first = model_distance_place(&m->c, -farthest);
+    k->used = model_distance_place(&m->c, farthest) + 1 - k->first;
 }
 
 device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout)
@@ -583,8 +592,9 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
     const struct activations *a = activations_of(m);
     m->pass.lora = a->lora;
     m->pass.distances = m->distances.S ? &m->distances : NULL;
+    m->pass.of_distances = a->distances;
     if (m->pass.distances)
-        m->pass.of_distances = distances_used(&a->distances, &m->c, b);
+        set_used_distances(m, &m->pass.of_distances, b);
     trace_begin("forward", -1);
     trace_begin("forward embeddings", -1);
     embedding_forward(&m->pass, &m->embedding, &a->embedding);

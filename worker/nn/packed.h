@@ -6,7 +6,6 @@
 
 struct packed {
     size_t T, B;             /* tokens, rows */
-    size_t longest;          /* tokens of the longest row */
     size_t U;                /* distinct words of the STEP (all ranks, all micro-batches); 0 for evaluation */
     device_memory ids;       /* i32 (T) */
     device_memory positions; /* i32 (T): 0.. in its row */

@@ -151,7 +151,6 @@ const struct packed *batch_pack(struct batch *b, const uint32_t *rows, uint32_t 
     int32_t *offsets = b->array[OFFSETS].host, *row_of = b->array[ROW_OF].host, *classes = b->array[CLASSES].host;
     float *targets = b->array[TARGETS].host;
     size_t at = 0;
-    p->longest = 0;
     for (uint32_t r = 0; r < count; r++) {
         offsets[r] = (int32_t)at;
         row_of[r] = (int32_t)rows[r];
@@ -160,8 +159,6 @@ const struct packed *batch_pack(struct batch *b, const uint32_t *rows, uint32_t 
         else
             classes[r] = b->labels ? dataset_class(b->data, rows[r]) : 0;
         at = put_row(b, rows[r], at);
-        size_t length = at - (size_t)offsets[r];
-        p->longest = length > p->longest ? length : p->longest;
     }
     offsets[count] = (int32_t)at;
     p->T = at;

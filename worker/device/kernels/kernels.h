@@ -3,7 +3,7 @@
  * each; who calls them divides the work. Sources see ISA and ACT_IS_BF16; KERNEL(x) is x with both in its name. */
 #pragma once
 
-#include "worker/device/device.h"
+#include "worker/device/operands.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -71,11 +71,8 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
 {
     size_t T = 0, V = c->vocabulary;
     int32_t *offsets = allocate(r->B + 1, 4);
-    size_t longest = 0;
-    for (size_t b = 0; b < r->B; b++) {
+    for (size_t b = 0; b < r->B; b++)
         offsets[b + 1] = offsets[b] + r->lengths[b];
-        longest = (size_t)r->lengths[b] > longest ? (size_t)r->lengths[b] : longest;
-    }
     T = (size_t)offsets[r->B];
     struct pack p = {.d = d, .slot_of = allocate(V, 4)};
     int32_t *positions = allocate(T, 4), *places = allocate(T, 4), *rows = allocate(T, 4), *slots = allocate(T, 4),
@@ -99,7 +96,6 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
     }
     p.view = (struct packed){.T = T,
                              .B = r->B,
-                             .longest = longest,
                              .U = training ? (size_t)words : 0,
                              .ids = device_array(d, r->ids, T * 4),
                              .positions = device_array(d, positions, T * 4),
