@@ -9,6 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the bias by distance has; 1 for no letter. */
+static size_t size_of_distances(const struct model_config *c, char letter)
+{
+    switch (letter) {
+    case 'T':
+        return c->position_table ? c->positions : 0;
+    case 'S':
+        return 2 * (size_t)c->distances;
+    case 'N':
+        return c->distances_normalized ? c->width : 0;
+    case 'U':
+        return c->distance_queries && !c->distances_shared ? c->width : 0;
+    case 'X':
+        return c->distance_keys && !c->distances_shared ? c->width : 0;
+    default:
+        return 1;
+    }
+}
+
 static size_t size_of(const struct model_config *c, char letter)
 {
     size_t E = model_config_embedding_width(c);
@@ -29,16 +48,6 @@ static size_t size_of(const struct model_config *c, char letter)
         return c->positions;
     case 'V':
         return c->vocabulary;
-    case 'T':
-        return c->position_table ? c->positions : 0;
-    case 'S':
-        return 2 * (size_t)c->distances;
-    case 'N':
-        return c->distances_normalized ? c->width : 0;
-    case 'U':
-        return c->distance_queries && !c->distances_shared ? c->width : 0;
-    case 'X':
-        return c->distance_keys && !c->distances_shared ? c->width : 0;
     case 'W':
         return model_family_of(c)->global_first ? c->width : 0;
     case 'Y':
@@ -60,7 +69,7 @@ static size_t size_of(const struct model_config *c, char letter)
     case 'n':
         return c->norm_bias ? c->width : 0;
     default:
-        return 1;
+        return size_of_distances(c, letter);
     }
 }
 
