@@ -95,7 +95,7 @@ open("long.csv", "w").write("text,label\n" + "".join(f"{i:04} {'wordword ' * 280
 config = json.load(open("model/config.json"))
 # Wide feed-forward layers: for 8 rows of 512 tokens their outputs take twice the memory, the weights little.
 config |= {"hidden_size": 64, "intermediate_size": 65536, "num_attention_heads": 4, "max_position_embeddings": 512}
-config["num_hidden_layers"] = round(2 * available / (8 * 512 * 65536 * 8))
+config["num_hidden_layers"] = 1 + round(2 * available / (8 * 512 * 65536 * 8))
 os.mkdir("deep")
 json.dump(config, open("deep/config.json", "w"))
 config |= {"hidden_size": 8192, "intermediate_size": 32768, "num_hidden_layers": int(available / (16 * 12 * 8192**2)) + 1}
