@@ -121,12 +121,19 @@ def peer():
     truth = numpy.array([row["labels"] for row in test])
     found = (logits > 0).astype(int) if multi else logits.argmax(1)
     scores = {f"{kind}_f1": float(f1_score(truth, found, average=kind, zero_division=0)) for kind in ("micro", "macro")}
+    if not multi and len(names) == 2:
+        positive = known[job["data"]["positive"] or names[-1]]
+        scores |= {"f1": float(f1_score(truth == positive, found == positive, zero_division=0)), "accuracy": float((truth == found).mean())}
     json.dump(scores | {"seconds": seconds, "cpu_seconds": cpu, "versions": [torch.__version__, transformers.__version__]},
               open(f"{given.set}.peer.json", "w"))
 
 
-def scores(value):
-    return f"{value['micro_f1']:.3f} / {value['macro_f1']:.3f}" if value else "-"
+def scores(value, two_labels):
+    """Micro and macro F1; of two labels F1 of the positive one and accuracy."""
+    if not value:
+        return "-"
+    first, second = (value.get("f1") or value.get("micro_f1", 0), value["accuracy"]) if two_labels else (value["micro_f1"], value["macro_f1"])
+    return f"{first:.3f} / {second:.3f}"
 
 
 def load(path):
@@ -142,9 +149,9 @@ def line():
     base = ((load(f"{given.set}/baseline.json") or {}).get("baseline") or {}).get("test", {}).get("at_threshold")
     labels = len(load(f"{given.set}/check.json")["labels"])
     seconds = open(f"{given.set}.time").read().split()[1] if os.path.exists(f"{given.set}.time") else "-"
-    trainer = load(f"{given.set}.peer.json")
-    print(f"| {given.set} | {split['rows']} | {labels} | {scores(test(f'{given.set}/evaluation.json'))} | {scores(base)} | {scores(trainer)} "
-          f"| {scores(test(f'{given.set}.sweep/evaluation.json'))} | {seconds} / {round(trainer['cpu_seconds']) if trainer else '-'} "
+    trainer, two = load(f"{given.set}.peer.json"), labels == 2 and not job["task"].startswith("multi")
+    print(f"| {given.set} | {split['rows']} | {labels} | {scores(test(f'{given.set}/evaluation.json'), two)} | {scores(base, two)} | {scores(trainer, two)} "
+          f"| {scores(test(f'{given.set}.sweep/evaluation.json'), two)} | {seconds} / {round(trainer['cpu_seconds']) if trainer else '-'} "
           f"| lr {job['train']['lr']:g}, {job['train']['epochs']} epochs, batch {job['train']['batch']} |")
 
 

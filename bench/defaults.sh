@@ -5,12 +5,13 @@
 # split, and, with SWEEP, next to a small sweep. Prints a table in Markdown; WORK keeps jobs, logs and runs.
 #
 # usage: bench/defaults.sh DATA MODEL [SET...]     SET: banking77 clinc150 nlupp-banking nlupp-hotels tags pairs; default: all
-#   Columns: set, rows, labels; Muster, TF-IDF, Trainer, sweep: test F1, micro / macro; user CPU seconds of the whole run and of the Trainer's training.
+#   Columns: set, rows, labels; Muster, TF-IDF, Trainer, sweep: test F1, micro / macro (two labels: of the positive one / accuracy);
+#   user CPU seconds of the whole run / CPU seconds of the Trainer's training; the job
 #   DATA holds banking77-{train,test}.csv, clinc150-small-{train,val,test}.jsonl, nlupp-{banking,hotels}.jsonl; tags and pairs are made by examples/debian.py
 #   WORK=DIR (default: a new one in TMPDIR)  ROWS=N: at most so many rows of a set, drawn at random   SWEEP='sweep.lr=[...]'   THREADS=N
 #   PYTHON: with PyTorch, transformers, scikit-learn; without it there is no peer.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '7,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '7,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$1" && pwd) model=$(cd "$2" && pwd)
 shift 2
