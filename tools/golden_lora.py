@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tests/golden/train_lora.json: LoRA training as PEFT does it on the model and rows of golden_train.py: the adapters it starts from,
-ten steps of losses and norms of the gradient, the logits it ends with, and those of the merged model.
+"""Makes tests/golden/train_lora.json: LoRA training as PEFT does it on the rows of golden_train.py, with its model and with tiny random ones of
+other families (train_longformer/, train_modernbert/): twelve steps of losses and norms of the gradient, the logits it ends with, and those
+of the merged model.
 
     python tools/golden_lora.py tests/golden
 """
@@ -14,6 +15,7 @@ import peft
 import torch
 import transformers
 
+import golden_loss
 from golden_loss import classes_loss, two_epochs
 from golden_train import SEED, forward, philox, write
 
@@ -28,27 +30,65 @@ def uniform(seed, index, rows, columns):
     return torch.tensor(values[:rows * columns], dtype=torch.float32).reshape(rows, columns)
 
 
-ORDER = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"]
-BASE = 4 + 2 * 16 + 4 + 1  # tensors of the model, in the trainer's table; adapters follow, A and B of each
+SIZES = dict(vocab_size=61, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, max_position_embeddings=40,
+             num_labels=3, initializer_range=0.2, pad_token_id=0)
+BERT = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"]
+# Of each model: its configuration (None: golden_train.py's), where its layers are, their linear maps in the trainer's order, the head.
+MODELS = {
+    "train_model": (None, "bert.encoder.layer", BERT, ["classifier", "bert.pooler.dense"]),
+    "train_longformer": (lambda: transformers.LongformerConfig(**SIZES, type_vocab_size=1, attention_window=[4, 8], sep_token_id=2),
+                         "longformer.encoder.layer",
+                         BERT[:3] + [f"{module}_global" for module in BERT[:3]] + BERT[3:], ["classifier"]),
+    "train_modernbert": (lambda: transformers.ModernBertConfig(**SIZES, local_attention=8,
+                                                               layer_types=["sliding_attention", "full_attention"], bos_token_id=1,
+                                                               cls_token_id=1, eos_token_id=2, sep_token_id=2),
+                         "model.layers", ["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"], ["classifier", "head.dense", "head.norm"]),
+}
+
+
+def make_model(directory, name):
+    """transformers' own initialisation; saved once, since another version's would be another one."""
+    if MODELS[name][0] and not os.path.exists(os.path.join(directory, name)):
+        torch.manual_seed(7)
+        config = MODELS[name][0]()
+        config.architectures = None
+        model = transformers.AutoModelForSequenceClassification.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():  # no bias that is 0, no norm that is 1
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+        model.save_pretrained(os.path.join(directory, name))
+
+
+def forward_of_ids(model, rows, batch):
+    """Of a family without types of tokens."""
+    longest = max(len(rows[r]["ids"]) for r in batch)
+    ids = torch.zeros(len(batch), longest, dtype=torch.long)
+    for i, r in enumerate(batch):
+        ids[i, :len(rows[r]["ids"])] = torch.tensor(rows[r]["ids"])
+    return model(input_ids=ids, attention_mask=(ids > 0).long()).logits
 
 
 def run(directory, rows, train, validation, options):
     torch.manual_seed(1)
-    base = transformers.AutoModelForSequenceClassification.from_pretrained(os.path.join(directory, "train_model"))
+    name = options.get("model", "train_model")
+    _, layers, order, head = MODELS[name]
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(os.path.join(directory, name), attn_implementation="eager")
+    index = len(list(base.parameters()))  # of the trainer's table; adapters follow, A and B of each
     config = peft.LoraConfig(task_type="SEQ_CLS", r=options["r"], lora_alpha=options["alpha"], lora_dropout=0.0, use_rslora=options["rslora"],
-                             target_modules=options["targets"], modules_to_save=["classifier", "bert.pooler.dense"])
+                             target_modules=options["targets"], modules_to_save=head)
     model = peft.get_peft_model(base, config).eval()  # dropout 0
-    parameters, index = dict(model.named_parameters()), BASE
+    parameters = dict(model.named_parameters())
     for layer in range(2):
-        for module in ORDER:
-            name = f"base_model.model.bert.encoder.layer.{layer}.{module}.lora_%s.default.weight"
-            if name % "A" not in parameters:
+        for module in order:
+            of = f"base_model.model.{layers}.{layer}.{module}.lora_%s.default.weight"
+            if of % "A" not in parameters:
                 continue
             with torch.no_grad():
-                a = parameters[name % "A"]
+                a = parameters[of % "A"]
                 a.copy_(uniform(SEED, index, *a.shape))
-                assert float(parameters[name % "B"].abs().max()) == 0
+                assert float(parameters[of % "B"].abs().max()) == 0
             index += 2
+    golden_loss.forward = forward if name == "train_model" else forward_of_ids
     weights = torch.tensor([0.7, 1.5, 1.1])
 
     def loss_of(batch, logits):
@@ -56,23 +96,31 @@ def run(directory, rows, train, validation, options):
         return classes_loss(logits, of, weights, 0, 0).sum() / weights[of].sum()
 
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    groups = [{"params": [p for n, p in trained if n.endswith("bias") == plain], "weight_decay": 0.0 if plain else 0.01}
+    groups = [{"params": [p for n, p in trained if (n.endswith("bias") or ".norm." in n) == plain], "weight_decay": 0.0 if plain else 0.01}
               for plain in (False, True)]
     optimizer = torch.optim.AdamW(groups, lr=5e-3, betas=(0.9, 0.999), eps=1e-8)
     found = two_epochs(model, [p for _, p in trained], optimizer, "linear", loss_of, rows, train, validation)
     with torch.no_grad():
         merged = model.merge_and_unload().eval()
-        found["merged"] = [round(float(x), 7) for x in forward(merged, rows, validation).flatten()]
+        found["merged"] = [round(float(x), 7) for x in golden_loss.forward(merged, rows, validation).flatten()]
     return {**options, "trained": sum(p.numel() for _, p in trained), **found}
 
 
 def main(directory):
     with open(os.path.join(directory, "train_runs.json")) as f:
         data = json.load(f)
-    plain = {"r": 8, "alpha": 16, "rslora": False, "targets": ORDER}
+    plain = {"r": 8, "alpha": 16, "rslora": False, "targets": BERT}
     options = [plain, {**plain, "r": 1, "alpha": 4, "targets": ["query", "value"]}, {**plain, "r": 64, "rslora": True},
                {**plain, "targets": ["key", "intermediate.dense"], "rslora": True, "alpha": 8},
                {**plain, "r": 3, "targets": ["output.dense"]}]
+    longformer = {**plain, "model": "train_longformer", "targets": MODELS["train_longformer"][2]}
+    options += [longformer, {**longformer, "r": 1, "alpha": 4, "targets": ["query", "value_global"]},
+                {**longformer, "targets": ["key_global", "query_global", "output.dense"], "rslora": True}]
+    modernbert = {**plain, "model": "train_modernbert", "targets": ["Wqkv", "Wo", "Wi"]}
+    options += [modernbert, {**modernbert, "r": 1, "alpha": 4, "targets": ["Wqkv"]},
+                {**modernbert, "targets": ["Wi", "attn.Wo"], "rslora": True}]
+    for name in MODELS:
+        make_model(directory, name)
     write(directory, "train_lora.json", {"made_by": "tools/golden_lora.py", "peft": peft.__version__,
                                          "runs": [run(directory, data["rows"], data["train"], data["validation"], o) for o in options]})
 

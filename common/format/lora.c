@@ -20,15 +20,21 @@ double lora_scale(const struct lora *l)
 
 bool lora_takes(enum tensor_role role)
 {
-    return role == ROLE_QUERY || role == ROLE_KEY || role == ROLE_VALUE || role == ROLE_ATTENTION_OUTPUT || role == ROLE_INNER ||
-           role == ROLE_OUTPUT;
+    return (role >= ROLE_QUERY && role <= ROLE_ATTENTION_OUTPUT) || role == ROLE_INNER || role == ROLE_OUTPUT;
+}
+
+bool lora_is_head(enum tensor_role role)
+{
+    return role == ROLE_HEAD_LINEAR || role == ROLE_HEAD_NORM || role == ROLE_CLASSIFIER;
 }
 
 /* "attention.self.query", of a weight; NULL: nothing that can be adapted. Caller frees. */
-static char *module_of(const struct tensor_row *row)
+static char *module_of(const struct model_family *f, const struct tensor_row *row)
 {
     size_t size = strlen(row->name), tail = strlen(WEIGHT);
-    if (!lora_takes(row->role) || row->flags & TENSOR_BIAS || size <= tail || strcmp(row->name + size - tail, WEIGHT) != 0)
+    bool absent = row->shape[0] == 'W' && !f->global_first;
+    if (!lora_takes(row->role) || absent || row->flags & TENSOR_BIAS || size <= tail ||
+        strcmp(row->name + size - tail, WEIGHT) != 0)
         return NULL;
     return format_string("%.*s", (int)(size - tail), row->name);
 }
@@ -46,7 +52,7 @@ static int refuse(const char *target, const struct model_family *f, struct error
     char *owned[MOST_MODULES] = {0}, hint[160];
     size_t count = 0, modules = 0;
     for (const struct tensor_row *row = f->layer; row->name && count + 2 <= MOST_MODULES; row++) {
-        char *module = module_of(row);
+        char *module = module_of(f, row);
         if (!module)
             continue;
         owned[modules++] = module;
@@ -70,7 +76,7 @@ static bool read_target(bool adapted[ROLE_COUNT], const char *target, const stru
 {
     bool found = false;
     for (const struct tensor_row *row = f->layer; row->name; row++) {
-        char *module = module_of(row);
+        char *module = module_of(f, row);
         if (module && (strcmp(target, LORA_ALL) == 0 || matches(module, target)))
             found = adapted[row->role] = true;
         free(module);
@@ -82,7 +88,7 @@ int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struc
 {
     const struct model_family *f = model_family_of(c);
     memset(adapted, 0, ROLE_COUNT * sizeof *adapted);
-    if (f->pre_norm || f->global_first || f->positions == POSITIONS_RELATIVE) /* maps that are used for more than tokens */
+    if (f->positions == POSITIONS_RELATIVE) /* of distances, too */
         return error_set(e, ERROR_USAGE, "train.method \"lora\": not supported for model_type %s; use \"full\"", f->model_type);
     char *copy = duplicate(targets && *targets ? targets : LORA_ALL), *rest = copy;
     int result = 0;
@@ -95,9 +101,10 @@ int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struc
 
 char *lora_target_modules(const bool adapted[ROLE_COUNT], const struct model_config *c)
 {
+    const struct model_family *f = model_family_of(c);
     struct buffer b = {0};
-    for (const struct tensor_row *row = model_family_of(c)->layer; row->name; row++) {
-        char *module = module_of(row);
+    for (const struct tensor_row *row = f->layer; row->name; row++) {
+        char *module = module_of(f, row);
         if (module && adapted[row->role])
             buffer_printf(&b, "%s%s", b.size ? " " : "", module);
         free(module);
@@ -112,7 +119,7 @@ char *lora_head_modules(const struct model_config *c)
     bool listed = false;
     for (const struct tensor_row *row = model_family_of(c)->head; row->name; row++) {
         bool classifier = strncmp(row->name, "classifier.", 11) == 0;
-        if (row->flags & TENSOR_BIAS || (classifier && listed))
+        if (row->flags & TENSOR_BIAS || !lora_is_head(row->role) || (classifier && listed))
             continue;
         listed |= classifier;
         const char *end = strrchr(row->name, '.');

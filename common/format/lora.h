@@ -19,6 +19,7 @@ struct lora {
 double lora_scale(const struct lora *l);
 /* A linear map of an encoder layer that can be adapted. */
 bool lora_takes(enum tensor_role role);
+bool lora_is_head(enum tensor_role role); /* what train_head trains */
 /* targets: suffixes of module names as PEFT's target_modules ("query", "attention.output.dense"), separated by blanks; LORA_ALL
  * or NULL: all linear maps of the layers. ERROR_USAGE naming a target that matches nothing, with "did you mean". */
 int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struct model_config *c, struct error *e);

@@ -26,6 +26,28 @@ static device_memory columns(const struct pass *s, device_memory y, size_t from)
     return device_at(y, from * precision_bytes(s->d->precision));
 }
 
+struct linear linear_queries(const struct linear *qkv)
+{
+    return (struct linear){
+        .weight = qkv->weight, .bias = qkv->bias, .adapters = {qkv->adapters[0]}, .slices = qkv->slices ? 1 : 0};
+}
+
+struct linear linear_keys_values(const struct pass *s, const struct linear *qkv)
+{
+    size_t C = s->c->width;
+    struct linear ret = {.weight = qkv->weight + C * C,
+                         .bias = qkv->bias == PARAMETER_ABSENT ? PARAMETER_ABSENT : qkv->bias + C,
+                         .adapters = {qkv->adapters[1], qkv->adapters[2]},
+                         .slices = qkv->slices ? 2 : 0};
+    if (qkv->slices == 1) {
+        ret.adapters[0] = qkv->adapters[0];
+        ret.adapters[0].b += C * parameters_lora(s->p)->rank;
+        ret.adapters[0].again = true;
+        ret.slices = 1;
+    }
+    return ret;
+}
+
 void adapted_forward(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
                      enum activation activation, size_t N, size_t K, size_t O)
 {
@@ -62,8 +84,11 @@ static void adapter_backward(const struct pass *s, const struct adapter *a, devi
                         l->rank);
     run->linear_backward(s->d, s->lora.du, pass_gradient(s, a->b), DEVICE_NOTHING, s->lora.t, s->lora.u, pass_weight(s, a->b), 0,
                          N, l->rank, width);
-    run->linear_backward(s->d, back, pass_gradient(s, a->a), DEVICE_NOTHING, s->lora.du, in, pass_weight(s, a->a), 0, N, K,
+    device_memory da = pass_gradient(s, a->a);
+    run->linear_backward(s->d, back, a->again ? s->lora.da : da, DEVICE_NOTHING, s->lora.du, in, pass_weight(s, a->a), 0, N, K,
                          l->rank);
+    if (a->again)
+        run->add(s->d, da, s->lora.da, l->rank * K);
     if (!dx.address)
         return;
     run->dropout_apply(s->d, back, back, &dropout, N, K);

@@ -24,24 +24,9 @@ static bool is_global(const struct attention *w)
 }
 
 /* What first tokens are queries of: in the last layer these are the only ones. */
-static struct linear of_first(const struct attention *w)
+static const struct linear *of_first(const struct attention *w)
 {
-    return is_global(w) ? w->global : w->qkv;
-}
-
-/* The keys' and values' part of the one matrix. */
-static struct linear keys_values(const struct pass *s, struct linear qkv)
-{
-    size_t C = s->c->width;
-    return (struct linear){.weight = qkv.weight + C * C,
-                           .bias = qkv.bias + C,
-                           .adapters = {qkv.adapters[1], qkv.adapters[2]},
-                           .slices = qkv.slices ? 2 : 0};
-}
-
-static struct linear queries(struct linear qkv)
-{
-    return (struct linear){.weight = qkv.weight, .bias = qkv.bias, .adapters = {qkv.adapters[0]}, .slices = qkv.slices ? 1 : 0};
+    return is_global(w) ? &w->global : &w->qkv;
 }
 
 /* From the first tokens' x, which is kept. */
@@ -51,8 +36,8 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
-    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, queries(of_first(w)), ACTIVATION_NONE, b->B, C, C);
-    pass_linear(s, k->qkv, DEVICE_NOTHING, x, keys_values(s, of_first(w)), ACTIVATION_NONE, b->T, C, 2 * C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(of_first(w)), ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->qkv, DEVICE_NOTHING, x, linear_keys_values(s, of_first(w)), ACTIVATION_NONE, b->T, C, 2 * C);
     if (s->distances) {
         struct relative_bias bias = distances_project(s, w, k->distances);
         s->d->run->first_relative_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, &bias, dropout,
@@ -75,8 +60,8 @@ static void mix_local(const struct pass *s, const struct attention *w, const str
     pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
     s->d->run->window_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &window, dropout, b->B, b->T, H, C / H);
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
-    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, w->global, ACTIVATION_NONE, b->B, C, C);
-    pass_linear(s, k->global_kv, DEVICE_NOTHING, x, keys_values(s, w->global), ACTIVATION_NONE, b->T, C, 2 * C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(&w->global), ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->global_kv, DEVICE_NOTHING, x, linear_keys_values(s, &w->global), ACTIVATION_NONE, b->T, C, 2 * C);
     s->d->run->first_attention_forward(s->d, k->first_mixed, k->first_log_sum, k->first_q, k->global_kv, b->offsets, &of_global,
                                        b->B, b->T, H, C / H);
     s->d->run->replace_first_tokens(s->d, k->mixed, k->first_mixed, b->offsets, b->B, C);
@@ -123,6 +108,18 @@ static void zero_gradient(const struct pass *s, size_t place, size_t count)
         s->d->run->zero(s->d, at, count * sizeof(float));
 }
 
+/* Of a map whose outputs are q, k, v. */
+static void zero_gradients(const struct pass *s, const struct linear *qkv)
+{
+    size_t C = s->c->width, r = parameters_lora(s->p)->rank;
+    zero_gradient(s, qkv->weight, 3 * C * C);
+    zero_gradient(s, qkv->bias, 3 * C);
+    for (size_t i = 0; i < qkv->slices; i++) {
+        zero_gradient(s, qkv->adapters[i].a, r * C);
+        zero_gradient(s, qkv->adapters[i].b, C * r);
+    }
+}
+
 /* dy: the residual's gradient of first tokens; it and that of the queries are spread over all tokens. */
 static void mix_first_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
                                const struct scratch *t, device_memory dx, device_memory dy, device_memory dmixed, device_memory x,
@@ -138,16 +135,14 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
         s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                             dropout, b->B, b->T, H, C / H);
     }
-    pass_linear_backward(s, dy, t->dz, k->first_x, queries(of_first(w)), true, b->B, C, C);
+    pass_linear_backward(s, dy, t->dz, k->first_x, linear_queries(of_first(w)), true, b->B, C, C);
     if (dx.address)
         s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
-    pass_linear_backward(s, dx, t->wide, x, keys_values(s, of_first(w)), true, b->T, C, 2 * C);
+    pass_linear_backward(s, dx, t->wide, x, linear_keys_values(s, of_first(w)), true, b->T, C, 2 * C);
     if (s->distances)
         distances_project_backward(s, w);
-    if (is_global(w)) { /* nothing goes through the local maps */
-        zero_gradient(s, w->qkv.weight, 3 * C * C);
-        zero_gradient(s, w->qkv.bias, 3 * C);
-    }
+    if (is_global(w)) /* nothing goes through the local maps */
+        zero_gradients(s, &w->qkv);
 }
 
 /* dmixed act (T,C): used as scratch. */
@@ -168,10 +163,11 @@ static void mix_local_backward(const struct pass *s, const struct attention *w, 
                                         k->first_log_sum, b->offsets, &of_global, b->B, b->T, H, C / H);
     if (dx.address)
         s->d->run->first_tokens(s->d, t->d_first, dx, b->offsets, b->B, C);
-    pass_linear_backward(s, dx.address ? t->d_first : DEVICE_NOTHING, t->dz, k->first_x, w->global, true, b->B, C, C);
+    pass_linear_backward(s, dx.address ? t->d_first : DEVICE_NOTHING, t->dz, k->first_x, linear_queries(&w->global), true, b->B,
+                         C, C);
     if (dx.address)
         s->d->run->replace_first_tokens(s->d, dx, t->d_first, b->offsets, b->B, C);
-    pass_linear_backward(s, dx, t->wide, x, keys_values(s, w->global), true, b->T, C, 2 * C);
+    pass_linear_backward(s, dx, t->wide, x, linear_keys_values(s, &w->global), true, b->T, C, 2 * C);
 }
 
 static void mix_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,

@@ -9,6 +9,7 @@
 struct adapter {
     size_t a, b;   /* (r,K), (O,r) */
     uint32_t site; /* of its dropout */
+    bool again;    /* a has had a gradient from other rows of the map before: this one is added */
 };
 
 struct linear {
@@ -21,9 +22,10 @@ struct norm {
     size_t gamma, beta;
 };
 
-/* Scratch of adapters; DEVICE_NOTHING where there are none. x and dx act (T,max(C,F)), t likewise, u and du act (T,r). */
+/* Scratch of adapters; DEVICE_NOTHING where there are none. x and dx act (T,max(C,F)), t act (T,widest output), u and du act
+ * (T,r), da f32 (r,C). */
 struct lora_scratch {
-    device_memory x, u, t, du, dx;
+    device_memory x, u, t, du, dx, da;
 };
 
 /* Embeddings of distances, S of them (zeros: the family has none). */
@@ -92,6 +94,11 @@ static inline device_memory pass_weight(const struct pass *s, size_t place) /* a
 {
     return device_at(s->shadow, place * precision_bytes(s->d->precision));
 }
+
+/* Of a map whose outputs are q, k, v (C each), and which has an adapter for each or one for all: its queries alone, and its keys
+ * and values, whose backward comes behind that of the queries. */
+struct linear linear_queries(const struct linear *qkv);
+struct linear linear_keys_values(const struct pass *s, const struct linear *qkv);
 
 void adapted_forward(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
                      enum activation activation, size_t N, size_t K, size_t O);

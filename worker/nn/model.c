@@ -290,15 +290,17 @@ static void lay_out_pre_norm_evaluation(struct layout *l, struct activations *a,
 static struct lora_scratch lay_out_lora(struct layout *l, const struct model_config *c, size_t T, uint32_t rank, bool training)
 {
     struct lora_scratch k = {0};
-    size_t widest = larger(c->width, c->inner);
+    size_t widest = larger(c->width, c->inner),
+           output = model_family_of(c)->pre_norm ? larger(3 * c->width, 2 * c->inner) : widest;
     if (rank == 0)
         return k;
     k.u = take(l, rank * T);
-    k.t = take(l, widest * T);
+    k.t = take(l, output * T);
     if (training) {
         k.x = take(l, widest * T);
         k.du = take(l, rank * T);
         k.dx = take(l, widest * T);
+        k.da = take_f32(l, rank * c->width);
     }
     return k;
 }
@@ -375,6 +377,8 @@ static struct linear place_linear(const struct parameters *p, int bucket, enum t
 }
 
 #define LORA_SITES 0x8000u /* above the sites of layers */
+#define LORA_LAYER_SITES 32
+_Static_assert(ROLE_OUTPUT - ROLE_QUERY < LORA_LAYER_SITES, "each adapter of a layer has a site of its own");
 
 static struct linear place_adapted(const struct parameters *p, uint32_t layer, enum tensor_role role, size_t slices)
 {
@@ -384,7 +388,7 @@ static struct linear place_adapted(const struct parameters *p, uint32_t layer, e
         struct adapter *a = &ret.adapters[i];
         a->a = parameters_adapter(p, (int)layer + 1, of, ADAPTER_A);
         a->b = parameters_adapter(p, (int)layer + 1, of, ADAPTER_B);
-        a->site = LORA_SITES + layer * 8 + (uint32_t)(of - ROLE_QUERY);
+        a->site = LORA_SITES + layer * LORA_LAYER_SITES + (uint32_t)(of - ROLE_QUERY);
         if (a->a != PARAMETER_ABSENT)
             ret.slices = slices;
     }
@@ -399,10 +403,11 @@ static struct norm place_norm(const struct parameters *p, int bucket, enum tenso
 static void place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last)
 {
     int bucket = (int)i + 1;
-    to->attention = (struct attention){.qkv = place_adapted(p, i, ROLE_QUERY, 3),
+    bool packed = parameters_place(p, bucket, ROLE_KEY, false) == PARAMETER_ABSENT; /* q, k, v in one tensor */
+    to->attention = (struct attention){.qkv = place_adapted(p, i, ROLE_QUERY, packed ? 1 : 3),
                                        .output = place_adapted(p, i, ROLE_ATTENTION_OUTPUT, 1),
                                        .distances = place_linear(p, bucket, ROLE_DISTANCE_QUERY),
-                                       .global = place_linear(p, bucket, ROLE_GLOBAL_QUERY),
+                                       .global = place_adapted(p, i, ROLE_GLOBAL_QUERY, 3),
                                        .norm = place_norm(p, bucket, ROLE_ATTENTION_NORM),
                                        .layer = i,
                                        .last = last};

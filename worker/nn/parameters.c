@@ -93,7 +93,7 @@ static bool is_frozen(const struct tuning *t, const struct parameter *p, const s
 {
     int bucket = p->is_words ? 0 : p->bucket;
     if (t->lora.rank > 0)
-        return !p->adapter && !(t->lora.train_head && bucket == (int)c->layers + 1);
+        return !p->adapter && !(t->lora.train_head && lora_is_head(p->role));
     return t->frozen && bucket <= (int)c->layers + 1 && t->frozen[bucket];
 }
 

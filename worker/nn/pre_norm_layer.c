@@ -24,13 +24,6 @@ static struct vectors queries_of(const struct pass *s, const struct attention *w
     return w->last ? first_tokens(s) : all_tokens(s);
 }
 
-/* The keys' and values' part of the one matrix. */
-static struct linear keys_values(const struct pass *s, const struct attention *w)
-{
-    size_t C = s->c->width;
-    return (struct linear){w->qkv.weight + C * C, w->qkv.bias == PARAMETER_ABSENT ? PARAMETER_ABSENT : w->qkv.bias + C};
-}
-
 static struct attention_window window_of(const struct pass *s, const struct attention *w)
 {
     return (struct attention_window){s->c->windows[w->layer], 0};
@@ -52,8 +45,8 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_tokens(s->d, k->first_h, k->h, b->offsets, b->B, C);
     s->d->run->first_tokens(s->d, k->first_x, k->x, b->offsets, b->B, C);
-    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, w->qkv, ACTIVATION_NONE, b->B, C, C);
-    pass_linear(s, k->qkv, DEVICE_NOTHING, k->x, keys_values(s, w), ACTIVATION_NONE, b->T, C, 2 * C);
+    pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(&w->qkv), ACTIVATION_NONE, b->B, C, C);
+    pass_linear(s, k->qkv, DEVICE_NOTHING, k->x, linear_keys_values(s, &w->qkv), ACTIVATION_NONE, b->T, C, 2 * C);
     rotate(s, w, k->qkv, false, 1, 2 * C);
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
@@ -148,11 +141,11 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
     s->d->run->first_attention_backward(s->d, t->dz, t->wide, t->inner, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                         dropout, b->B, b->T, H, C / H);
     rotate(s, w, t->wide, true, 1, 2 * C);
-    pass_linear_backward(s, w->layer > 0 ? t->inner : dy, t->dz, k->first_x, w->qkv, w->layer == 0, b->B, C, C);
+    pass_linear_backward(s, w->layer > 0 ? t->inner : dy, t->dz, k->first_x, linear_queries(&w->qkv), w->layer == 0, b->B, C, C);
     s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
     if (w->layer > 0)
         s->d->run->first_tokens_backward(s->d, t->dz, t->inner, b->offsets, b->B, b->T, C);
-    pass_linear_backward(s, w->layer > 0 ? t->dz : dx, t->wide, k->x, keys_values(s, w), true, b->T, C, 2 * C);
+    pass_linear_backward(s, w->layer > 0 ? t->dz : dx, t->wide, k->x, linear_keys_values(s, &w->qkv), true, b->T, C, 2 * C);
 }
 
 void pre_norm_backward(const struct pass *s, const struct attention *a, const struct feed_forward *f,

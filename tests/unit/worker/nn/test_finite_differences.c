@@ -40,6 +40,9 @@ static struct rows some_rows(void)
 /* The families that differ in their network; of the others the names. */
 static const char *const families[] = {"bert", "distilbert", "roberta", "electra", "deberta-v2"};
 
+static const char *const tuned_families[] = {"bert",       "distilbert", "roberta",   "electra",
+                                             "modernbert", "longformer", "deberta-v2"};
+
 static struct model_config config_of(const char *family)
 {
     struct model_config c = config;
@@ -54,6 +57,12 @@ static struct model_config config_of(const char *family)
     }
     if (strcmp(family, "electra") == 0)
         c.embedding_width = 11;
+    if (model_family_of(&c)->pre_norm) { /* the last layer is global */
+        c.windows[0] = 3;
+        c.theta = c.local_theta = 100;
+    }
+    if (model_family_of(&c)->global_first)
+        c.windows[0] = c.windows[1] = 2;
     return c;
 }
 
@@ -157,13 +166,13 @@ static void test_tuned_differences(void **state)
     struct lora all = {.rank = 3, .alpha = 5, .dropout = 0.3, .train_head = true}, some = {.rank = 2, .alpha = 1, .rslora = true};
     for (int role = 0; role < ROLE_COUNT; role++)
         all.adapted[role] = lora_takes((enum tensor_role)role);
-    some.adapted[ROLE_KEY] = some.adapted[ROLE_OUTPUT] = true;
+    some.adapted[ROLE_KEY] = some.adapted[ROLE_GLOBAL_KEY] = some.adapted[ROLE_OUTPUT] = true;
     const struct tuning tunings[] = {{.lora = all}, {.lora = some}, {.frozen = bottom}, {.frozen = middle}};
     static const char *const names[] = {"cpu_reference", "cpu"};
     for (size_t i = 0; i < 2; i++)
         for (size_t t = 0; t < sizeof tunings / sizeof *tunings; t++)
-            for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
-                struct model_config c = config_of(families[k]);
+            for (size_t k = 0; k < sizeof tuned_families / sizeof *tuned_families; k++) {
+                struct model_config c = config_of(tuned_families[k]);
                 if (model_family_of(&c)->positions == POSITIONS_RELATIVE && tunings[t].lora.rank > 0)
                     continue; /* refused by lora_read_targets */
                 struct device *d = open_named(names[i]);

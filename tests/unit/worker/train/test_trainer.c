@@ -417,8 +417,25 @@ static void frozen_parts_and_layer_decay_are_those_of_pytorch(void **state)
     }
 }
 
-static const char *const loras[] = {"r=8", "r=1 alpha=4 'targets=query value'", "r=64 rslora=1",
-                                    "r=8 alpha=8 rslora=1 'targets=key intermediate.dense'", "r=3 targets=output.dense"};
+#define LONGFORMER "model=" TEST_GOLDEN "/train_longformer"
+#define MODERNBERT "model=" TEST_GOLDEN "/train_modernbert"
+
+static const char *const loras[] = {"r=8",
+                                    "r=1 alpha=4 'targets=query value'",
+                                    "r=64 rslora=1",
+                                    "r=8 alpha=8 rslora=1 'targets=key intermediate.dense'",
+                                    "r=3 targets=output.dense",
+                                    LONGFORMER " r=8",
+                                    LONGFORMER " r=1 alpha=4 'targets=query value_global'",
+                                    LONGFORMER " r=8 rslora=1 'targets=key_global query_global output.dense'",
+                                    MODERNBERT " r=8",
+                                    MODERNBERT " r=1 alpha=4 targets=Wqkv",
+                                    MODERNBERT " r=8 rslora=1 'targets=Wi attn.Wo'"};
+
+static const char *model_of(const char *words)
+{
+    return strncmp(words, "model=", 6) ? "" : strstr(words, "longformer") ? LONGFORMER : MODERNBERT;
+}
 
 /* Twelve steps as PEFT takes them, and the merged weights scored by themselves. */
 static void lora_is_that_of_peft(void **state)
@@ -430,7 +447,7 @@ static void lora_is_that_of_peft(void **state)
         against_pytorch(golden_lora, i / 2, name, words);
         const struct json *merged = json_get(json_at(json_get(golden_lora, "runs"), i / 2), "merged");
         char *scored = format_string("lora_scored.%zu", i),
-             *score = format_string("score=1 weights=%s/%s/best.safetensors", work, name);
+             *score = format_string("score=1 weights=%s/%s/best.safetensors %s", work, name, model_of(loras[i / 2]));
         run_well(1, scored, score);
         struct logits l = read_logits(scored, PART_VALIDATION, 1), of_best = read_logits(name, PART_VALIDATION, 1),
                       of_last = read_logits(name, PART_VALIDATION, 2);
@@ -505,7 +522,9 @@ static void frozen_trials_resume_and_spread(void **state)
                                         "micro=2 dropout=0.1 'freeze=embeddings layers.0-1' device=guarded precision=bf16",
                                         "micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=cpu",
                                         "micro=2 r=2 lora_dropout=0.2 'targets=query output.dense' freeze_head=1",
-                                        "micro=2 dropout=0.1 r=8 device=guarded precision=bf16"};
+                                        "micro=2 dropout=0.1 r=8 device=guarded precision=bf16",
+                                        LONGFORMER " micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=cpu",
+                                        MODERNBERT " micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=guarded precision=bf16"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *names[4], *stopped = format_string("%s stop=7", kinds[i]);
         for (int n = 0; n < 4; n++)
