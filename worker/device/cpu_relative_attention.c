@@ -7,9 +7,10 @@
 #include <omp.h>
 #include <string.h>
 
+/* 1 where there are no rows. */
 static size_t longest_row(const int32_t *offsets, size_t B)
 {
-    size_t ret = 0;
+    size_t ret = 1;
     for (size_t b = 0; b < B; b++) {
         size_t n = (size_t)(offsets[b + 1] - offsets[b]);
         ret = n > ret ? n : ret;
@@ -36,7 +37,7 @@ static void forward(struct cpu *c, const struct relative_attention *r, size_t B)
 static size_t groups_of(const struct cpu *c, size_t B, size_t H)
 {
     size_t wanted = (4 * (size_t)c->base.threads + H - 1) / H;
-    return c->base.threads == 1 ? 1 : wanted < B ? wanted : B;
+    return c->base.threads == 1 || B == 0 ? 1 : wanted < B ? wanted : B;
 }
 
 /* to (S, D of each head) = sums over groups (G,H,S,wide). */
