@@ -11,6 +11,7 @@
 #include "proto/trial.h"
 #include "worker/agent.h"
 #include "worker/bench.h"
+#include "worker/score_service.h"
 #include "worker/train/memory.h"
 
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #define CONNECT_TIMEOUT 120.0 /* seconds that ranks wait for each other until the coordinator says how long */
 
@@ -34,7 +36,8 @@ static const struct option work_options[] = {
 static const char *const notes =
     "\nEnvironment: MUSTER_TRACE=FILE writes a trace of every rank for Perfetto.\n"
     "\n`work` may be omitted. muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n"
-    "Other verbs: bench (as `muster bench`), memory TRIAL RANKS (bytes of weights and of activations per rank).\n";
+    "Other verbs: bench (as `muster bench`), memory TRIAL RANKS (bytes of weights and of activations per rank), score BUNDLE "
+    "(started\nby `muster serve`).\n";
 
 static int exit_code; /* of a verb that did not fail */
 
@@ -101,6 +104,28 @@ static int run_memory(const struct arguments *a, struct error *e)
     return result;
 }
 
+static const struct option score_options[] = {
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference, guarded"},
+    {"threads", 0, "N", "1", "threads of this process"},
+    {NULL},
+};
+
+/* A terminal's Ctrl-C reaches this process too; it has to answer until the server is done, and ends with the server's socket. */
+static int run_score(const struct arguments *a, struct error *e)
+{
+    struct score_service_options o = {.bundle = a->positional[0], .device = argument(a, "device"), .socket = 0};
+    struct stat what;
+    if (argument_whole(&o.threads, a, "threads", 1, 4096, e))
+        return -1;
+    if (fstat(o.socket, &what) || !S_ISSOCK(what.st_mode))
+        return error_set(e, ERROR_USAGE, "score: standard input is no socket; it is `muster serve` that starts this");
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    return score_service_run(&o, e);
+}
+
 static int run_options(const struct arguments *a, struct error *e);
 
 static const struct verb verbs[] = {
@@ -109,6 +134,8 @@ static const struct verb verbs[] = {
     {"bench", "[option ...]", "measures training steps or inference of a BERT on this machine", 0, 0, bench_options,
      .run = bench_run},
     {"memory", "TRIAL RANKS", "what a trial takes of a rank's memory", 2, 2, .run = run_memory, .program = "muster-worker"},
+    {"score", "BUNDLE", "scores rows for `muster serve`, over the socket that is its standard input", 1, 1, score_options,
+     .run = run_score, .program = "muster-worker"},
     {"options", "", "prints the options of each verb as JSON: manual pages and completion are made of it", 0, 0,
      .run = run_options, .program = "muster-worker"},
     {NULL},

@@ -21,8 +21,9 @@ static void exec_child(char *const *arguments, const struct process_options *o, 
         setpgid(0, 0);
         prctl(PR_SET_PDEATHSIG, SIGUSR1); /* mpirun forwards this one to all ranks, which save; at SIGTERM it kills them */
     }
-    if (getppid() == parent && nothing >= 0 && (!o->directory || !chdir(o->directory)) && dup2(nothing, 0) >= 0 &&
-        dup2(output, 1) >= 0 && dup2(o->flags & PROCESS_QUIET ? nothing : output, 2) >= 0)
+    if (getppid() == parent && nothing >= 0 && (!o->directory || !chdir(o->directory)) &&
+        dup2(o->input > 0 ? o->input : nothing, 0) >= 0 && dup2(output, 1) >= 0 &&
+        dup2(o->flags & PROCESS_QUIET ? nothing : output, 2) >= 0)
         execvpe(arguments[0], arguments, o->environment ? o->environment : environ);
     int number = errno;
     if (write(report, &number, sizeof number) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Child processes: the one place that forks. A child gets /dev/null as its standard input; its output comes through a pipe. */
+/* Child processes: the one place that forks. A child gets /dev/null as its standard input unless told otherwise; its output comes
+ * through a pipe. */
 #pragma once
 
 #include "common/base/buffer.h"
@@ -15,6 +16,7 @@ enum process_flag {
 struct process_options {
     char *const *environment; /* NULL: ours */
     const char *directory;    /* that it runs in; NULL: ours */
+    int input;                /* what becomes its standard input; 0: /dev/null */
     unsigned flags;
 };
 

@@ -23,6 +23,8 @@ const struct verb verbs[] = {
      MANY, protocol_options, .takes_job = true, .run = verb_protocol},
     {"predict", "BUNDLE DATA", "predicts labels, probabilities and logits of new rows", 2, 2, predict_options,
      .run = verb_predict},
+    {"serve", "BUNDLE ...", "serves bundles over HTTP, with metrics; stops and drains at SIGTERM", 1, MANY, serve_options,
+     .run = verb_serve},
     {"evaluate", "BUNDLE DATA", "computes the metrics of a bundle on labeled rows", 2, 2, evaluate_options, .run = verb_evaluate},
     {"calibrate", "RUN|BUNDLE [DATA]", "fits temperatures: of a run on its stored logits, of a bundle on labeled rows", 1, 2,
      calibrate_options, .run = verb_calibrate},

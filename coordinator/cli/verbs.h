@@ -8,6 +8,7 @@ int verb_init(const struct arguments *a, struct error *e);
 int verb_job(const struct arguments *a, struct error *e); /* run, check, split, train, sweep, tune, publish */
 int verb_predict(const struct arguments *a, struct error *e);
 int verb_evaluate(const struct arguments *a, struct error *e);
+int verb_serve(const struct arguments *a, struct error *e);
 int verb_rule(const struct arguments *a, struct error *e);
 int verb_calibrate(const struct arguments *a, struct error *e);
 int verb_status(const struct arguments *a, struct error *e);
@@ -19,4 +20,4 @@ int verb_bench(const struct arguments *a, struct error *e);
 
 extern const struct verb verbs[]; /* ended by a row without a name */
 extern const struct option init_options[], job_options[], predict_options[], evaluate_options[], calibrate_options[],
-    status_options[], report_options[], protocol_options[];
+    serve_options[], status_options[], report_options[], protocol_options[];

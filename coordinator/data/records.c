@@ -417,6 +417,51 @@ fail:
     return -1;
 }
 
+/* Without the place, which says nothing of a row that comes by itself. */
+static void drop_place(struct error *e, const char *place)
+{
+    size_t size = strlen(place);
+    if (!strncmp(e->message, place, size))
+        memmove(e->message, e->message + size, strlen(e->message + size) + 1);
+}
+
+static int compose_alone(struct reader *r, char **a, char **b, const struct json *row, struct error *e)
+{
+    struct field_count *dropped;
+    const char *one = NULL, *two = NULL;
+    if (count_missing(r, row, &dropped, e))
+        return -1;
+    if (dropped)
+        return error_set(e, ERROR_DATA, "field '%s' is missing or blank", dropped->name);
+    bool any = false;
+    for (size_t i = 0; i < r->in->text_a.count; i++)
+        any = any || json_get(row, r->in->text_a.names[i]);
+    if (!any)
+        return error_set(e, ERROR_DATA, "field '%s' is missing", r->in->text_a.names[0]);
+    if (compose(r, &one, row, &r->in->text_a, e) || (r->in->text_b.count && compose(r, &two, row, &r->in->text_b, e)))
+        return -1;
+    *a = duplicate(one);
+    *b = duplicate(two);
+    return 0;
+}
+
+int record_compose(char **a, char **b, const struct input *in, const struct json *row, struct error *e)
+{
+    struct records out = {0};
+    struct reader r = {.in = in, .out = &out, .keep_all = true, .path = "row", .line = 1};
+    arena_create(&out.texts);
+    add_fields(&out, &in->text_a);
+    add_fields(&out, &in->text_b);
+    add_fields(&out, &in->required);
+    int result = compose_alone(&r, a, b, row, e);
+    if (result)
+        drop_place(e, "row:1: ");
+    buffer_free(&r.composed);
+    buffer_free(&r.scratch);
+    records_free(&out);
+    return result;
+}
+
 static void free_names(char **names, size_t count)
 {
     for (size_t i = 0; i < count; i++)

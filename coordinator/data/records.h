@@ -91,5 +91,8 @@ int records_read(struct records *ret, const char *const *paths, size_t path_coun
 /* Drops, in this order (W5): labels that fewer than min_count rows have, rows that had labels and have none left, rows of fewer
  * than min_words words (texts A and B together); 0: none. Classes are numbered anew. ERROR_DATA: nothing is left. */
 int records_prune(struct records *r, uint32_t min_count, uint32_t min_words, struct error *e);
+/* Texts A and B (NULL without text_b) of one row that comes by itself: what records_read with keep_all makes of it. Caller frees.
+ * ERROR_DATA names the field: of a wrong type, missing, or none of text A is there. */
+int record_compose(char **a, char **b, const struct input *in, const struct json *row, struct error *e);
 void records_free(struct records *r);
 uint32_t text_words(const char *composed); /* NULL has none */

@@ -235,9 +235,10 @@ static int tokenize_input(const char *path_in, const struct input *in, const str
     return result;
 }
 
-int data_tokenize_file(const char *path_in, const struct json *inference_config, const struct tokenizer *t, const char *path,
-                       bool need_labels, const struct input_options *o, struct error *e)
+int bundle_input_read(struct bundle_input *ret, const struct json *inference_config, bool need_labels,
+                      const struct input_options *o, struct error *e)
 {
+    static const struct input_options as_they_are;
     const struct json *spec = json_get(inference_config, "input");
     const char *truncation = json_string(json_get(inference_config, "truncation"));
     double max_length = json_number(json_get(inference_config, "max_length"));
@@ -246,39 +247,54 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
                          "inference_config.json: has no input, truncation or max_length; publish the bundle again");
     if (check_names(spec, o, e))
         return -1;
-    static const struct input_options as_they_are;
-    struct json *limits = limits_of(json_get(spec, "word_limits"), o);
-    struct input in = {.id = column_of(json_string(json_get(spec, "id")), o),
-                       .label = need_labels ? column_of(json_string(json_get(spec, "label")), o) : NULL,
-                       .label_columns = names_of(need_labels ? json_get(spec, "label") : NULL, &as_they_are),
-                       .text_a = names_of(json_get(spec, "text_a"), o),
-                       .text_b = names_of(json_get(spec, "text_b"), o),
-                       .required = names_of(json_get(spec, "required"), o),
-                       .labels = names_of(json_get(spec, "labels"), &as_they_are),
-                       .ignored = names_of(json_get(spec, "dropped_labels"), &as_they_are),
-                       .label_separator = json_string(json_get(spec, "label_separator")),
-                       .label_form = json_string(json_get(spec, "label_form")),
-                       .word_limits = limits,
-                       .joiner = json_string(json_get(spec, "joiner")),
-                       .multi = json_boolean(json_get(spec, "multi")),
-                       .table = o->table,
-                       .id_optional = true,
-                       .fields_optional = true,
-                       .skip_bad = o->skip_bad};
-    enum truncation how = TRUNCATE_ONLY_SECOND;
+    struct bundle_input b = {.max_length = (uint32_t)max_length, .truncation = TRUNCATE_ONLY_SECOND};
+    b.limits = limits_of(json_get(spec, "word_limits"), o);
+    b.input = (struct input){.id = column_of(json_string(json_get(spec, "id")), o),
+                             .label = need_labels ? column_of(json_string(json_get(spec, "label")), o) : NULL,
+                             .label_columns = names_of(need_labels ? json_get(spec, "label") : NULL, &as_they_are),
+                             .text_a = names_of(json_get(spec, "text_a"), o),
+                             .text_b = names_of(json_get(spec, "text_b"), o),
+                             .required = names_of(json_get(spec, "required"), o),
+                             .labels = names_of(json_get(spec, "labels"), &as_they_are),
+                             .ignored = names_of(json_get(spec, "dropped_labels"), &as_they_are),
+                             .label_separator = json_string(json_get(spec, "label_separator")),
+                             .label_form = json_string(json_get(spec, "label_form")),
+                             .word_limits = b.limits,
+                             .joiner = json_string(json_get(spec, "joiner")),
+                             .multi = json_boolean(json_get(spec, "multi")),
+                             .table = o->table,
+                             .id_optional = true,
+                             .fields_optional = true,
+                             .skip_bad = o->skip_bad};
     for (int k = 0; truncation_names[k]; k++)
         if (!strcmp(truncation, truncation_names[k]))
-            how = (enum truncation)k;
-    int result = tokenize_input(path_in, &in, t, path, (uint32_t)max_length, how, e);
+            b.truncation = (enum truncation)k;
+    *ret = b;
+    return 0;
+}
+
+void bundle_input_free(struct bundle_input *b)
+{
+    json_destroy(&b->limits);
+    names_free(&b->input.text_a);
+    names_free(&b->input.text_b);
+    names_free(&b->input.required);
+    names_free(&b->input.label_columns);
+    names_free(&b->input.labels);
+    names_free(&b->input.ignored);
+    *b = (struct bundle_input){0};
+}
+
+int data_tokenize_file(const char *path_in, const struct json *inference_config, const struct tokenizer *t, const char *path,
+                       bool need_labels, const struct input_options *o, struct error *e)
+{
+    struct bundle_input b;
+    if (bundle_input_read(&b, inference_config, need_labels, o, e))
+        return -1;
+    int result = tokenize_input(path_in, &b.input, t, path, b.max_length, b.truncation, e);
     if (result)
         name_options(e);
-    json_destroy(&limits);
-    names_free(&in.text_a);
-    names_free(&in.text_b);
-    names_free(&in.required);
-    names_free(&in.label_columns);
-    names_free(&in.labels);
-    names_free(&in.ignored);
+    bundle_input_free(&b);
     return result;
 }
 

@@ -30,6 +30,19 @@ struct input_options {
     size_t name_count;
 };
 
+/* A bundle's input composition: "input", max_length and truncation of its inference_config.json. */
+struct bundle_input {
+    struct input input; /* borrows the configuration's texts */
+    struct json *limits;
+    uint32_t max_length;
+    enum truncation truncation;
+};
+
+/* ERROR_DATA: something is not there; ERROR_USAGE: a field name that the bundle has not. */
+int bundle_input_read(struct bundle_input *ret, const struct json *inference_config, bool need_labels,
+                      const struct input_options *o, struct error *e);
+void bundle_input_free(struct bundle_input *b);
+
 /* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner,
  * required, id, label, labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input
  * line keeps its place: rows without text are an error naming the line; with labels needed they are left out. A row without an id

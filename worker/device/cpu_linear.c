@@ -160,7 +160,8 @@ static int forward_panel(struct cpu *c, const void *work, struct share rows, str
                                                      .c_stride = e.product_stride,
                                                      .M = rows.count,
                                                      .N = columns.count,
-                                                     .K = f->K});
+                                                     .K = f->K,
+                                                     .rows_alone = c->base.rows_alone});
     if (!failed)
         c->kernels->bias_activation(&e);
     return failed;

@@ -152,6 +152,71 @@ static dnnl_status_t run_bf16(struct matmul *m, size_t part, const struct matrix
     return status;
 }
 
+/* ---- rows alone ----
+ * How sgemm sums over K depends on the sizes: it has other kernels for the last rows of a block (M mod 6 with AVX2, mod 8 with
+ * AVX-512), and cuts a long K in pieces by M. Within these limits it does not: tests/unit/worker/device/test_rows_alone.c. */
+
+#define ALONE_ROWS 24  /* M is a multiple of it; what is missing is zeros */
+#define ALONE_MOST 168 /* and no more than this */
+#define ALONE_DEPTH 384
+
+static struct matrix_product piece_of(const struct matrix_product *p, size_t row, size_t rows, size_t k)
+{
+    struct matrix_product q = *p;
+    q.a = (const float *)p->a + row * p->a_stride + k;
+    q.b = (const float *)p->b + k;
+    q.c = p->c + row * p->c_stride;
+    q.M = rows;
+    q.K = p->K - k < ALONE_DEPTH ? p->K - k : ALONE_DEPTH;
+    q.add = k > 0 || p->add;
+    return q;
+}
+
+/* Fewer rows than ALONE_ROWS, from `row` on. */
+static dnnl_status_t run_padded(float *c, const struct matrix_product *p, size_t row)
+{
+    float a[ALONE_ROWS * ALONE_DEPTH] = {0};
+    size_t rows = p->M - row;
+    dnnl_status_t status = dnnl_success;
+    for (size_t k = 0; k < p->K && status == dnnl_success; k += ALONE_DEPTH) {
+        struct matrix_product q = piece_of(p, row, ALONE_ROWS, k);
+        for (size_t i = 0; i < rows; i++)
+            memcpy(a + i * q.K, (const float *)q.a + i * p->a_stride, q.K * sizeof *a);
+        q.a = a;
+        q.a_stride = q.K;
+        q.c = c;
+        q.c_stride = p->N;
+        q.add = k > 0;
+        status = run_f32(&q);
+        memset(a, 0, sizeof a);
+    }
+    for (size_t i = 0; i < rows; i++)
+        memcpy(p->c + (row + i) * p->c_stride, c + i * p->N, p->N * sizeof *c);
+    return status;
+}
+
+static dnnl_status_t run_rows_alone(const struct matrix_product *p)
+{
+    size_t whole = p->M / ALONE_ROWS * ALONE_ROWS;
+    dnnl_status_t status = dnnl_success;
+    for (size_t row = 0; row < whole && status == dnnl_success; row += ALONE_MOST)
+        for (size_t k = 0; k < p->K && status == dnnl_success; k += ALONE_DEPTH) {
+            struct matrix_product q = piece_of(p, row, whole - row < ALONE_MOST ? whole - row : ALONE_MOST, k);
+            status = run_f32(&q);
+        }
+    if (whole == p->M || status != dnnl_success)
+        return status;
+    float *rest = allocate(ALONE_ROWS * p->N, sizeof *rest);
+    status = run_padded(rest, p, whole);
+    free(rest);
+    return status;
+}
+
+static dnnl_status_t run_floats(const struct matrix_product *p)
+{
+    return p->rows_alone ? run_rows_alone(p) : run_f32(p);
+}
+
 int matmul_run(struct matmul *m, size_t part, const struct matrix_product *p)
 {
     if (p->K == 0)
@@ -159,5 +224,5 @@ int matmul_run(struct matmul *m, size_t part, const struct matrix_product *p)
             memset(p->c + i * p->c_stride, 0, p->N * sizeof *p->c);
     if (p->M == 0 || p->N == 0 || p->K == 0)
         return 0;
-    return (int)(matmul_takes_bf16(m) ? run_bf16(m, part, p) : run_f32(p));
+    return (int)(matmul_takes_bf16(m) ? run_bf16(m, part, p) : run_floats(p));
 }

@@ -17,7 +17,9 @@ struct matrix_product {
     float *c;
     size_t a_stride, b_stride, c_stride;
     size_t M, N, K;
-    bool add; /* float only */
+    bool add;        /* float only */
+    bool rows_alone; /* PRODUCT_FORWARD, float only: a row of c has the same bits whatever M and N are, and wherever the row
+                        stands */
 };
 
 int matmul_create(struct matmul **ret, int threads, bool bf16);

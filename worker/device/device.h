@@ -242,6 +242,8 @@ struct device {
     const struct device_operations *run; /* d->run->add(d, ...) */
     enum precision precision;
     int threads;
+    bool rows_alone; /* forward: what a linear map gives a row does not depend on the rows beside it, nor on the number of threads
+                       * (cpu, products of floats), which costs a few percent; false after creation */
     double peak;  /* GFLOPS: the highest seen, see device_peak_share; 0: not measured */
     double flops; /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
 };

@@ -42,6 +42,7 @@ static struct device *enter(struct device *d)
     struct guarded *g = guarded_of(d);
     for (size_t i = 0; i < g->count; i++)
         span_protect(&g->spans[i], PROT_READ | PROT_WRITE);
+    g->inner->rows_alone = d->rows_alone;
     return g->inner;
 }
 

@@ -54,11 +54,15 @@ int batch_create(struct batch **ret, struct device *d, const struct dataset *dat
                  const struct batch_limits *limits, struct error *e)
 {
     struct batch *b = allocate(1, sizeof *b);
-    *b = (struct batch){
-        .device = d, .data = data, .config = c, .vocabulary = c->vocabulary, .labels = dataset_labels(data), .limits = *limits};
+    *b = (struct batch){.device = d,
+                        .data = data,
+                        .config = c,
+                        .vocabulary = c->vocabulary,
+                        .labels = data ? dataset_labels(data) : 0,
+                        .limits = *limits};
     struct packed *p = &b->packed;
     size_t vocabulary = c->vocabulary, tokens = limits->tokens, rows = limits->rows,
-           targets = dataset_is_multi(data) ? rows * b->labels : 0;
+           targets = data && dataset_is_multi(data) ? rows * b->labels : 0;
     const struct {
         device_memory *device;
         size_t count;
@@ -127,11 +131,10 @@ device_memory batch_slot_of(const struct batch *b)
 }
 
 /* Writes one row's tokens from place `at` on; returns the place behind them. */
-static size_t put_row(struct batch *b, uint32_t row, size_t at)
+static size_t put_row(struct batch *b, struct token_row tokens, uint32_t row, size_t at)
 {
     int32_t *ids = b->array[IDS].host, *positions = b->array[POSITIONS].host, *types = b->array[TYPES].host;
     int32_t *rows = b->array[ROWS].host, *slots = b->array[SLOTS].host, *slot_of = b->array[SLOT_OF].host;
-    struct token_row tokens = dataset_tokens(b->data, row);
     bool typed = model_family_of(b->config)->pair_types && b->config->types > 1;
     packed_places((int32_t *)b->array[PLACES].host + at, tokens.ids, tokens.length, b->config);
     for (uint32_t i = 0; i < tokens.length; i++, at++) {
@@ -145,9 +148,26 @@ static size_t put_row(struct batch *b, uint32_t row, size_t at)
     return at;
 }
 
+/* What stands in host memory, to the device: T tokens of B rows. */
+static const struct packed *send(struct batch *b, size_t T, uint32_t B)
+{
+    static const int per_token[] = {IDS, POSITIONS, PLACES, TYPES, ROWS};
+    struct packed *p = &b->packed;
+    ((int32_t *)b->array[OFFSETS].host)[B] = (int32_t)T;
+    p->T = T;
+    p->B = B;
+    for (size_t i = 0; i < sizeof per_token / sizeof *per_token; i++)
+        upload(b, per_token[i], T);
+    upload(b, SLOTS, p->U ? T : 0);
+    upload(b, OFFSETS, B + 1);
+    upload(b, ROW_OF, B);
+    bool multi = b->array[TARGETS].host != NULL;
+    upload(b, multi ? TARGETS : CLASSES, multi ? B * b->labels : B);
+    return p;
+}
+
 const struct packed *batch_pack(struct batch *b, const uint32_t *rows, uint32_t count)
 {
-    struct packed *p = &b->packed;
     int32_t *offsets = b->array[OFFSETS].host, *row_of = b->array[ROW_OF].host, *classes = b->array[CLASSES].host;
     float *targets = b->array[TARGETS].host;
     size_t at = 0;
@@ -158,17 +178,20 @@ const struct packed *batch_pack(struct batch *b, const uint32_t *rows, uint32_t 
             memcpy(targets + r * b->labels, dataset_targets(b->data, rows[r]), b->labels * sizeof *targets);
         else
             classes[r] = b->labels ? dataset_class(b->data, rows[r]) : 0;
-        at = put_row(b, rows[r], at);
+        at = put_row(b, dataset_tokens(b->data, rows[r]), rows[r], at);
     }
-    offsets[count] = (int32_t)at;
-    p->T = at;
-    p->B = count;
-    static const int per_token[] = {IDS, POSITIONS, PLACES, TYPES, ROWS};
-    for (size_t i = 0; i < sizeof per_token / sizeof *per_token; i++)
-        upload(b, per_token[i], at);
-    upload(b, SLOTS, p->U ? at : 0);
-    upload(b, OFFSETS, count + 1);
-    upload(b, ROW_OF, count);
-    upload(b, targets ? TARGETS : CLASSES, targets ? count * b->labels : count);
-    return p;
+    return send(b, at, count);
+}
+
+const struct packed *batch_pack_tokens(struct batch *b, const struct token_row *rows, uint32_t count)
+{
+    int32_t *offsets = b->array[OFFSETS].host, *row_of = b->array[ROW_OF].host, *classes = b->array[CLASSES].host;
+    size_t at = 0;
+    for (uint32_t r = 0; r < count; r++) {
+        offsets[r] = (int32_t)at;
+        row_of[r] = (int32_t)r;
+        classes[r] = 0;
+        at = put_row(b, rows[r], r, at);
+    }
+    return send(b, at, count);
 }

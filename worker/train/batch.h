@@ -17,7 +17,7 @@ struct batch_limits {
 struct batch_limits batch_limits(const struct dataset *data, size_t vocabulary, const uint32_t *rows, uint32_t count,
                                  uint32_t batch, uint32_t micro_batch);
 
-int batch_create(struct batch **ret, struct device *d, const struct dataset *data /* borrowed */,
+int batch_create(struct batch **ret, struct device *d, const struct dataset *data /* borrowed; NULL: batch_pack_tokens only */,
                  const struct model_config *c /* borrowed */, const struct batch_limits *limits, struct error *e);
 void batch_destroy(struct batch **b);
 /* Gives the distinct words of a whole step (the rows of ALL ranks, so that compact word gradients line up) slots in ascending
@@ -27,3 +27,5 @@ device_memory batch_slot_of(const struct batch *b); /* i32 (V) of the last batch
 /* The rows in device memory, valid until the next call. Slots are those of the last batch_words (none before the first: U = 0).
  */
 const struct packed *batch_pack(struct batch *b, const uint32_t *rows, uint32_t count);
+/* Rows that are in no data set, numbered from 0. */
+const struct packed *batch_pack_tokens(struct batch *b, const struct token_row *rows, uint32_t count);

@@ -81,6 +81,7 @@ int scorer_run(const struct trial *t, struct device *d, struct communicator *c, 
 {
     struct scorer s = {.trial = t, .communicator = c, .observer = o};
     bool wanted[PART_COUNT];
+    d->rows_alone = !t->split; /* a file of rows that somebody predicts: the same numbers as the row alone */
     int result = agree(c, open_all(&s, d, e), e);
     source_wanted(wanted, t);
     for (int part = 0; part < PART_COUNT && !result; part++)
@@ -90,5 +91,6 @@ int scorer_run(const struct trial *t, struct device *d, struct communicator *c, 
     model_destroy(&s.model);
     parameters_destroy(&s.parameters);
     source_close(&s.source);
+    d->rows_alone = false;
     return result;
 }

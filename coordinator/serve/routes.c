@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns what is answered where. */
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/near.h"
+#include "common/base/version.h"
+#include "coordinator/serve/server_state.h"
+#include "coordinator/serve/static_files.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define JSON_TYPE "application/json"
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define MODELS "/models/"
+
+struct call;
+
+/* A path, or what follows /models/NAME. */
+struct route {
+    const char *path, *method;
+    bool public; /* no key is asked for */
+    void (*answer)(struct server *s, struct http_exchange *x, struct call *c);
+    enum classify_form form; /* of POST */
+};
+
+/* The state of an exchange. */
+struct call {
+    const struct route *route; /* NULL: a static file, or nothing */
+    const char *name;          /* for the counters */
+    struct served_model *model;
+    size_t model_number;
+    const struct model_view *view;
+    struct classify_request request;
+    double tokenize; /* seconds */
+    struct http_exchange *exchange;
+};
+
+static void get_health(struct server *s, struct http_exchange *x, struct call *c);
+static void get_ready(struct server *s, struct http_exchange *x, struct call *c);
+static void get_info(struct server *s, struct http_exchange *x, struct call *c);
+static void get_models(struct server *s, struct http_exchange *x, struct call *c);
+static void get_metrics(struct server *s, struct http_exchange *x, struct call *c);
+static void post_classify(struct server *s, struct http_exchange *x, struct call *c);
+
+static const struct route routes[] =
+    {
+        {"/health", "GET", true, get_health},
+        {"/ready", "GET", true, get_ready},
+        {"/info", "GET", false, get_info},
+        {"/models", "GET", false, get_models},
+        {"/metrics", "GET", false, get_metrics},
+        {"/classify", "POST", false, post_classify, CLASSIFY_ONE},
+        {"/classify/batch", "POST", false, post_classify, CLASSIFY_MANY},
+        {"/predict", "POST", false, post_classify, CLASSIFY_TEI},
+        {NULL},
+},
+                          model_routes[] = {
+                              {"", "GET", false, get_info},
+                              {"/info", "GET", false, get_info},
+                              {"/classify", "POST", false, post_classify, CLASSIFY_ONE},
+                              {"/classify/batch", "POST", false, post_classify, CLASSIFY_MANY},
+                              {"/predict", "POST", false, post_classify, CLASSIFY_TEI},
+                              {NULL},
+};
+
+/* ---- answers ---- */
+
+static void answer_json(struct http_exchange *x, int status, struct json *o)
+{
+    char *text = json_print(o, false);
+    json_destroy(&o);
+    http_answer(x, status, JSON_TYPE, text, strlen(text));
+}
+
+static void answer_refusal(struct server *s, struct http_exchange *x, const struct refusal *why)
+{
+    char seconds[32];
+    char *text = refusal_to_text(why);
+    if (why->after > 0) {
+        snprintf(seconds, sizeof seconds, "%.0f", ceil(why->after < 60 ? why->after : 60));
+        http_add_header(x, "Retry-After", seconds);
+    }
+    if (why->kind == REFUSAL_UNAUTHORIZED)
+        http_add_header(x, "WWW-Authenticate", "Bearer");
+    counters_refusal(s->counters, refusal_name(why->kind));
+    http_answer(x, refusal_status(why->kind), JSON_TYPE, text, strlen(text));
+}
+
+static struct json *status_of(const char *text)
+{
+    struct json *o = json_object();
+    json_set_string(o, "status", text);
+    return o;
+}
+
+static void get_health(struct server *s, struct http_exchange *x, struct call *c)
+{
+    (void)s, (void)c;
+    answer_json(x, 200, status_of("ok"));
+}
+
+static int check_phase(struct server *s, struct refusal *why)
+{
+    int phase = s->phase;
+    if (phase == SERVER_READY)
+        return 0;
+    refuse(why, REFUSAL_UNAVAILABLE, phase == SERVER_LOADING ? "the model is being loaded" : "the server is stopping");
+    why->after = 1;
+    return -1;
+}
+
+static void get_ready(struct server *s, struct http_exchange *x, struct call *c)
+{
+    struct refusal why;
+    (void)c;
+    if (check_phase(s, &why) != 0)
+        answer_refusal(s, x, &why);
+    else
+        answer_json(x, 200, status_of("ready"));
+}
+
+static struct json *limits_to_json(const struct server_options *o)
+{
+    struct json *l = json_object();
+    json_set_number(l, "max_body_bytes", (double)o->body_most);
+    json_set_number(l, "max_items", (double)o->items_most);
+    json_set_number(l, "max_text_bytes", (double)o->text_most);
+    json_set_number(l, "max_batch_tokens", (double)o->batch_tokens);
+    json_set_number(l, "max_queue_tokens", (double)o->queue_tokens);
+    return l;
+}
+
+static void get_info(struct server *s, struct http_exchange *x, struct call *c)
+{
+    struct error e;
+    struct json *o = model_view_describe(c->view), *names;
+    bool changed = served_model_is_changed(c->model, &e);
+    json_set_boolean(o, "changed_on_disk", changed);
+    json_set_string(o, "version", MUSTER_VERSION);
+    json_set_string(o, "device", s->phase == SERVER_LOADING ? "" : s->device);
+    json_set_number(o, "threads", s->threads);
+    json_set_number(o, "uptime_seconds", clock_seconds() - s->started);
+    json_set(o, "limits", limits_to_json(s->options));
+    names = json_set(o, "models", json_array());
+    for (size_t i = 0; i < s->count; i++)
+        json_append(names, json_of_string(served_model_name(s->models[i])));
+    answer_json(x, 200, o);
+}
+
+static void get_models(struct server *s, struct http_exchange *x, struct call *c)
+{
+    struct json *o = json_object(), *list = json_set(o, "models", json_array());
+    (void)c;
+    for (size_t i = 0; i < s->count; i++) {
+        const struct model_view *v = served_model_hold(s->models[i]);
+        json_append(list, model_view_describe(v));
+        served_model_release(s->models[i], v);
+    }
+    json_set_string(o, "default", served_model_name(s->models[0]));
+    answer_json(x, 200, o);
+}
+
+static void get_metrics(struct server *s, struct http_exchange *x, struct call *c)
+{
+    struct buffer text = {0};
+    struct engine_load load = s->phase != SERVER_LOADING && s->engine ? engine_load(s->engine) : (struct engine_load){0};
+    struct gauges g = {.queue_requests = (double)load.jobs,
+                       .queue_rows = (double)load.rows,
+                       .queue_tokens = (double)load.tokens,
+                       .exchanges = http_server_exchanges(s->http),
+                       .connections = http_server_connections(s->http),
+                       .ready = s->phase == SERVER_READY};
+    (void)c;
+    for (size_t i = 0; i < s->count; i++)
+        g.restarts += scoring_worker_restarts(s->workers[i]);
+    counters_print(&text, s->counters, &g);
+    http_answer(x, 200, METRICS_TYPE, text.data, text.size);
+}
+
+/* ---- scoring ---- */
+
+static void on_scored(void *context, struct engine_job *job)
+{
+    struct call *c = context;
+    (void)job;
+    http_resume(c->exchange);
+}
+
+/* The body to a job in the queue; the exchange waits from before it is there. */
+static void submit(struct server *s, struct http_exchange *x, struct call *c)
+{
+    struct engine_job *job = &c->request.job;
+    struct error e = {0};
+    double after;
+    job->model = c->model_number;
+    job->done = on_scored;
+    job->context = c;
+    http_wait(x);
+    if (engine_submit(s->engine, job, &after, &e) == 0)
+        return;
+    job->failed = true;
+    job->why = e;
+    job->why.kind = ERROR_GATE; /* refused, as opposed to failed */
+    job->ended = after;
+    http_resume(x);
+}
+
+static void post_classify(struct server *s, struct http_exchange *x, struct call *c)
+{
+    const struct classify_limits limits = {s->options->items_most, s->options->text_most};
+    const struct buffer *body = http_body(x);
+    struct refusal why;
+    double start = clock_seconds();
+    if (check_phase(s, &why) != 0 ||
+        classify_read(&c->request, c->route->form, c->view, body->data, body->size, &limits, &why) != 0 ||
+        classify_tokenize(&c->request, &why) != 0) {
+        answer_refusal(s, x, &why);
+        return;
+    }
+    c->tokenize = clock_seconds() - start;
+    submit(s, x, c);
+}
+
+static void refuse_job(struct server *s, struct http_exchange *x, const struct engine_job *job)
+{
+    struct refusal why;
+    enum refusal_kind kind = job->why.kind == ERROR_GATE   ? REFUSAL_OVERLOADED
+                             : job->why.kind == ERROR_DATA ? REFUSAL_VALIDATION
+                                                           : REFUSAL_UNAVAILABLE;
+    refuse(&why, kind, "%s", job->why.message);
+    if (kind == REFUSAL_OVERLOADED)
+        why.after = job->ended > 1 ? job->ended : 1;
+    else if (kind == REFUSAL_UNAVAILABLE)
+        why.after = 1;
+    answer_refusal(s, x, &why);
+}
+
+static void add_milliseconds(struct http_exchange *x, const char *name, double seconds)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.3f", seconds * 1e3);
+    http_add_header(x, name, text);
+}
+
+static void count_job(struct server *s, struct http_exchange *x, const struct call *c)
+{
+    const struct engine_job *job = &c->request.job;
+    uint64_t tokens = 0, truncated = 0;
+    double total = clock_seconds() - http_started(x);
+    for (uint32_t i = 0; i < job->count; i++)
+        tokens += job->rows[i].length;
+    for (size_t i = 0; i < c->request.count; i++)
+        truncated += c->request.items[i].truncated && !c->request.items[i].refused;
+    counters_rows(s->counters, job->count, tokens, truncated);
+    counters_size(s->counters, SIZE_REQUEST_ROWS, job->count);
+    counters_time(s->counters, TIME_TOKENIZE, c->tokenize);
+    counters_time(s->counters, TIME_QUEUE, job->started - job->queued);
+    counters_time(s->counters, TIME_INFERENCE, job->ended - job->started);
+    counters_time(s->counters, TIME_REQUEST, total);
+    add_milliseconds(x, "X-Total-Time", total);
+    add_milliseconds(x, "X-Tokenization-Time", c->tokenize);
+    add_milliseconds(x, "X-Queue-Time", job->started - job->queued);
+    add_milliseconds(x, "X-Inference-Time", job->ended - job->started);
+}
+
+void routes_resumed(void *server, struct http_exchange *x)
+{
+    struct server *s = server;
+    struct call *c = http_state(x);
+    if (c->request.job.failed) {
+        refuse_job(s, x, &c->request.job);
+        return;
+    }
+    count_job(s, x, c);
+    char *text = classify_answer(&c->request);
+    http_answer(x, 200, JSON_TYPE, text, strlen(text));
+}
+
+/* ---- which route ---- */
+
+static const struct route *find(const struct route *list, const char *path)
+{
+    for (; list->path; list++)
+        if (strcmp(list->path, path) == 0)
+            return list;
+    return NULL;
+}
+
+/* NAME of /models/NAME and what follows it; a name may hold slashes, as names of models do. */
+static const struct route *find_model(struct server *s, struct call *c, const char *path)
+{
+    const char *rest = path + strlen(MODELS);
+    for (size_t i = 0; i < s->count; i++) {
+        const char *name = served_model_name(s->models[i]);
+        size_t size = strlen(name);
+        const struct route *r = strncmp(rest, name, size) == 0 ? find(model_routes, rest + size) : NULL;
+        if (r) {
+            c->model = s->models[i];
+            c->model_number = i;
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static int refuse_path(struct server *s, const char *path, struct refusal *why)
+{
+    const char *names[64];
+    char hint[160];
+    size_t count = 0;
+    if (strncmp(path, MODELS, strlen(MODELS)) == 0) {
+        for (; count < s->count && count < 64; count++)
+            names[count] = served_model_name(s->models[count]);
+        return refuse(why, REFUSAL_NOT_FOUND, "%.200s: no such model or route%s", path,
+                      near_hint(hint, sizeof hint, path + strlen(MODELS), names, count));
+    }
+    for (; routes[count].path; count++)
+        names[count] = routes[count].path;
+    return refuse(why, REFUSAL_NOT_FOUND, "%.200s: no such route%s", path, near_hint(hint, sizeof hint, path, names, count));
+}
+
+static bool is_read(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+static int check_method(struct http_exchange *x, const char *allowed, struct refusal *why)
+{
+    const char *method = http_method(x);
+    bool get = strcmp(allowed, "GET") == 0;
+    if (get ? is_read(method) : strcmp(method, allowed) == 0)
+        return 0;
+    http_add_header(x, "Allow", get ? "GET, HEAD" : allowed);
+    return refuse(why, REFUSAL_METHOD, "%.20s is not allowed here; use %s", method, allowed);
+}
+
+/* JSON as it is: "application/json", with charset=utf-8 or nothing behind it. */
+static bool is_json(const char *type)
+{
+    size_t size = strlen(JSON_TYPE);
+    if (!type)
+        return true;
+    if (strncasecmp(type, JSON_TYPE, size) != 0)
+        return false;
+    type += size + strspn(type + size, " \t");
+    if (*type != ';')
+        return *type == 0;
+    const char *charset = strcasestr(type, "charset=");
+    if (!charset)
+        return true;
+    charset += strlen("charset=");
+    charset += *charset == '"';
+    return strncasecmp(charset, "utf-8", 5) == 0;
+}
+
+static int check_body_head(struct server *s, struct http_exchange *x, struct refusal *why)
+{
+    const char *length = http_header(x, "Content-Length"), *encoding = http_header(x, "Content-Encoding");
+    if (!is_json(http_header(x, "Content-Type")))
+        return refuse(why, REFUSAL_MEDIA_TYPE, "Content-Type: application/json was expected, in UTF-8");
+    if (encoding && strcasecmp(encoding, "identity") != 0)
+        return refuse(why, REFUSAL_MEDIA_TYPE, "Content-Encoding: compressed bodies are not taken");
+    if (length && strtoull(length, NULL, 10) > s->options->body_most)
+        return refuse(why, REFUSAL_TOO_LARGE, "the body has %.20s bytes; at most %zu are taken", length, s->options->body_most);
+    return 0;
+}
+
+/* ---- the exchange ---- */
+
+static void add_cors(struct server *s, struct http_exchange *x)
+{
+    const char *allowed = s->options->cors, *origin = http_header(x, "Origin");
+    if (!allowed || !origin || (strcmp(allowed, "*") != 0 && strcmp(allowed, origin) != 0))
+        return;
+    http_add_header(x, "Access-Control-Allow-Origin", allowed);
+    http_add_header(x, "Vary", "Origin");
+}
+
+/* A browser asks before it sends JSON or a key from another origin. */
+static bool is_preflight(struct server *s, struct http_exchange *x)
+{
+    return s->options->cors && strcmp(http_method(x), "OPTIONS") == 0 && http_header(x, "Access-Control-Request-Method");
+}
+
+static void answer_preflight(struct http_exchange *x)
+{
+    http_add_header(x, "Access-Control-Allow-Methods", "GET, POST");
+    http_add_header(x, "Access-Control-Allow-Headers", "Authorization, Content-Type");
+    http_add_header(x, "Access-Control-Max-Age", "600");
+    http_answer_static(x, 204, JSON_TYPE, "", 0);
+}
+
+static int find_route(struct server *s, struct http_exchange *x, struct call *c, struct refusal *why)
+{
+    const char *path = http_path(x);
+    c->model = s->models[0];
+    bool of_model = strncmp(path, MODELS, strlen(MODELS)) == 0;
+    const struct static_file *file = static_file_find(path);
+    c->route = of_model ? find_model(s, c, path) : find(routes, path);
+    c->name = file ? "static" : !c->route ? "none" : *c->route->path ? c->route->path : "/models/NAME";
+    if (http_is_ambiguous(x)) {
+        http_add_header(x, "Connection", "close");
+        return refuse(why, REFUSAL_BAD_REQUEST,
+                      "the length of the body is given twice, or its transfer encoding is not \"chunked\"");
+    }
+    if (!file && !c->route)
+        return refuse_path(s, path, why);
+    if (check_method(x, file ? "GET" : c->route->method, why) != 0)
+        return -1;
+    if (!file && !c->route->public && !api_keys_allow(s->keys, http_header(x, "Authorization")))
+        return refuse(why, REFUSAL_UNAUTHORIZED, "a key is needed: \"Authorization: Bearer KEY\"");
+    return file || is_read(c->route->method) ? 0 : check_body_head(s, x, why);
+}
+
+void routes_begin(void *server, struct http_exchange *x)
+{
+    struct server *s = server;
+    struct call *c = allocate(1, sizeof *c);
+    struct refusal why;
+    c->exchange = x;
+    c->name = "none";
+    http_set_state(x, c);
+    add_cors(s, x);
+    if (is_preflight(s, x))
+        answer_preflight(x);
+    else if (find_route(s, x, c, &why) != 0)
+        answer_refusal(s, x, &why);
+}
+
+static void answer_file(struct http_exchange *x, const struct static_file *f)
+{
+    if (f->security)
+        http_add_header(x, "Content-Security-Policy", f->security);
+    http_add_header(x, "Cache-Control", "no-cache");
+    http_answer_static(x, 200, f->type, f->bytes, f->size);
+}
+
+void routes_handle(void *server, struct http_exchange *x)
+{
+    struct server *s = server;
+    struct call *c = http_state(x);
+    struct refusal why;
+    if (http_body(x)->size > s->options->body_most) {
+        refuse(&why, REFUSAL_TOO_LARGE, "the body has more than %zu bytes", s->options->body_most);
+        answer_refusal(s, x, &why);
+        return;
+    }
+    if (!c->route) {
+        answer_file(x, static_file_find(http_path(x)));
+        return;
+    }
+    c->view = served_model_hold(c->model);
+    c->route->answer(s, x, c);
+}
+
+void routes_ended(void *server, struct http_exchange *x)
+{
+    struct server *s = server;
+    struct call *c = http_state(x);
+    if (!c)
+        return;
+    if (http_status(x))
+        counters_request(s->counters, c->name, http_status(x));
+    classify_free(&c->request);
+    served_model_release(c->model, c->view);
+    free(c);
+}

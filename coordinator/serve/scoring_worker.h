@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A muster-worker that holds a bundle's model and scores rows. One that dies is started again by the next call. Of one thread. */
+#pragma once
+
+#include "common/base/error.h"
+#include "proto/scoring.h"
+
+struct scoring_worker;
+
+struct scoring_worker_options {
+    const char *bundle; /* absolute; borrowed, as the rest */
+    const char *device;
+    int threads;
+    uint32_t labels;
+};
+
+void scoring_worker_create(struct scoring_worker **ret, const struct scoring_worker_options *o);
+void scoring_worker_destroy(struct scoring_worker **w); /* waits for its end: 10 s, then kills it */
+/* Starts it unless it runs, and waits until it has loaded. The first error of its own is kept: what another bundle than the one
+ * at first has in its place is refused. */
+int scoring_worker_start(struct scoring_worker *w, struct error *e);
+/* logits (count, labels). A worker that dies over it is started again and the rows are sent once more. ERROR_DATA: the model
+ * cannot take a row. ERROR_FAILED: no worker does it. */
+int scoring_worker_score(struct scoring_worker *w, const struct scoring_row *rows, uint32_t count, float *logits,
+                         struct error *e);
+bool scoring_worker_runs(const struct scoring_worker *w);
+const char *scoring_worker_device(const struct scoring_worker *w); /* what computes; "" before the start */
+unsigned scoring_worker_restarts(const struct scoring_worker *w);

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/serve/server.h"
+
+#include "cluster/launcher.h"
+#include "common/base/clock.h"
+#include "common/base/device_kind.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/stop.h"
+#include "coordinator/serve/server_state.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_ROWS 4096
+#define HTTP_THREADS_MOST 4
+#define DRAIN_MOST 30.0 /* seconds that answers get after a signal */
+#define CLOSE_MOST 5.0
+#define POLL 0.05
+
+static volatile sig_atomic_t reload_asked;
+
+static void on_hangup(int number)
+{
+    (void)number;
+    reload_asked = 1;
+}
+
+/* ---- models ---- */
+
+static int check_name(const struct server *s, const char *name, struct error *e)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(served_model_name(s->models[i]), name) == 0)
+            return error_set(e, ERROR_USAGE, "two bundles are called \"%s\"; name one: OTHER=BUNDLE", name);
+    return 0;
+}
+
+static int open_models(struct server *s, struct error *e)
+{
+    const struct server_options *o = s->options;
+    s->models = allocate(o->bundle_count, sizeof *s->models);
+    s->workers = allocate(o->bundle_count, sizeof *s->workers);
+    for (size_t i = 0; i < o->bundle_count; i++) {
+        struct served_model *m;
+        if (served_model_open(&m, o->bundles[i].path, o->bundles[i].name, e) != 0)
+            return -1;
+        if (check_name(s, served_model_name(m), e) != 0) {
+            served_model_close(&m);
+            return -1;
+        }
+        const struct scoring_worker_options w = {
+            .bundle = served_model_path(m), .device = o->device, .threads = s->threads, .labels = served_model_labels(m)};
+        scoring_worker_create(&s->workers[s->count], &w);
+        s->models[s->count++] = m;
+    }
+    return 0;
+}
+
+static int load_models(struct server *s, struct error *e)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        double start = clock_seconds();
+        if (scoring_worker_start(s->workers[i], e) != 0)
+            return -1;
+        log_info("%s: loaded in %.1f s on %s", served_model_name(s->models[i]), clock_seconds() - start,
+                 scoring_worker_device(s->workers[i]));
+        if (stop_requested())
+            return 0;
+    }
+    snprintf(s->device, sizeof s->device, "%s", scoring_worker_device(s->workers[0]));
+    return 0;
+}
+
+static void reload(struct server *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct error e;
+        if (served_model_reload(s->models[i], &e) != 0) {
+            log_warn("%s; its rule stays as it was", e.message);
+            continue;
+        }
+        const struct model_view *v = served_model_hold(s->models[i]);
+        log_info("%s: rule read again: %.1000s", served_model_name(s->models[i]), v->rule);
+        served_model_release(s->models[i], v);
+    }
+}
+
+/* Said once for each change. */
+static void watch(struct server *s, bool *told)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct error e;
+        bool changed = served_model_is_changed(s->models[i], &e);
+        if (changed && !told[i])
+            log_warn("%s", e.message);
+        told[i] = changed;
+    }
+}
+
+/* ---- the engine's calls ---- */
+
+static int score(void *context, size_t model, const struct scoring_row *rows, uint32_t count, float *logits, struct error *e)
+{
+    struct server *s = context;
+    struct error changed;
+    if (!scoring_worker_runs(s->workers[model]) && served_model_is_changed(s->models[model], &changed))
+        return error_set(e, ERROR_FAILED, "its scoring worker has ended, and %s", changed.message);
+    return scoring_worker_score(s->workers[model], rows, count, logits, e);
+}
+
+static void on_batch(void *context, size_t model, uint32_t rows, size_t tokens, double seconds)
+{
+    struct server *s = context;
+    (void)model;
+    counters_time(s->counters, TIME_BATCH, seconds);
+    counters_size(s->counters, SIZE_BATCH_ROWS, rows);
+    counters_size(s->counters, SIZE_BATCH_TOKENS, (double)tokens);
+}
+
+/* ---- life ---- */
+
+static int listen_at(struct server *s, struct error *e)
+{
+    const struct server_options *o = s->options;
+    const struct http_handler handler = {s, routes_begin, routes_handle, routes_resumed, routes_ended};
+    int cores = launcher_cores();
+    const struct http_options http = {.host = o->host,
+                                      .port = o->port,
+                                      .threads = cores < HTTP_THREADS_MOST ? cores : HTTP_THREADS_MOST,
+                                      .connections_most = o->connections_most,
+                                      .body_most = o->body_most,
+                                      .receive_most = o->receive_most};
+    bool six = strchr(o->host, ':') != NULL;
+    if (http_server_create(&s->http, &http, &handler, e) != 0)
+        return -1;
+    log_info("listening at http://%s%s%s:%d%s", six ? "[" : "", o->host, six ? "]" : "", http_server_port(s->http),
+             s->keys ? ", with a key" : "");
+    return 0;
+}
+
+static int check_exposure(const struct server_options *o, struct error *e)
+{
+    if (device_kind_find(o->device) < 0)
+        return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference or guarded, found \"%s\"", o->device);
+    if (http_is_loopback(o->host) || o->api_key_file || o->open)
+        return 0;
+    return error_set(
+        e, ERROR_USAGE,
+        "--host %s: others could use the server; give --api-key-file FILE, or --open to let everybody who reaches it", o->host);
+}
+
+static void start_engine(struct server *s)
+{
+    const struct engine_options engine = {.batch_tokens = s->options->batch_tokens,
+                                          .batch_rows = BATCH_ROWS,
+                                          .queue_tokens = s->options->queue_tokens,
+                                          .wait = s->options->wait,
+                                          .models = s->count,
+                                          .score = score,
+                                          .batch = on_batch,
+                                          .context = s};
+    engine_create(&s->engine, &engine);
+    s->phase = SERVER_READY;
+    log_info("ready: %zu model%s, %d thread%s", s->count, s->count == 1 ? "" : "s", s->threads, s->threads == 1 ? "" : "s");
+}
+
+static void serve(struct server *s)
+{
+    bool *told = allocate(s->count, sizeof *told);
+    for (double next = 0; !stop_requested(); clock_sleep(POLL)) {
+        if (reload_asked) {
+            reload_asked = 0;
+            reload(s);
+        }
+        if (clock_seconds() < next)
+            continue;
+        next = clock_seconds() + 1;
+        http_server_check_slow(s->http);
+        watch(s, told);
+    }
+    free(told);
+}
+
+static bool wait_for_answers(struct server *s, double most)
+{
+    double until = clock_seconds() + most;
+    while (http_server_exchanges(s->http) && clock_seconds() < until) {
+        http_server_check_slow(s->http);
+        clock_sleep(0.01);
+    }
+    return http_server_exchanges(s->http) == 0;
+}
+
+/* What was taken is answered; what takes longer than DRAIN_MOST is refused. */
+static void drain(struct server *s)
+{
+    s->phase = SERVER_DRAINING;
+    log_info("stopping: %u request%s to answer", http_server_exchanges(s->http), http_server_exchanges(s->http) == 1 ? "" : "s");
+    http_server_quiesce(s->http);
+    bool done = wait_for_answers(s, DRAIN_MOST);
+    engine_destroy(&s->engine);
+    if (!done && !wait_for_answers(s, CLOSE_MOST))
+        log_warn("%u requests were not finished within %.0f s", http_server_exchanges(s->http), DRAIN_MOST);
+}
+
+static void close_all(struct server *s)
+{
+    engine_destroy(&s->engine);
+    http_server_destroy(&s->http);
+    for (size_t i = 0; i < s->count; i++) {
+        scoring_worker_destroy(&s->workers[i]);
+        served_model_close(&s->models[i]);
+    }
+    free(s->workers);
+    free(s->models);
+    counters_destroy(&s->counters);
+    api_keys_destroy(&s->keys);
+}
+
+int server_run(const struct server_options *o, struct error *e)
+{
+    struct server s = {.options = o, .started = clock_seconds(), .threads = o->threads ? o->threads : launcher_cores()};
+    const struct sigaction hangup = {.sa_handler = on_hangup};
+    counters_create(&s.counters);
+    sigaction(SIGHUP, &hangup, NULL);
+    int status = check_exposure(o, e);
+    if (status == 0 && o->api_key_file)
+        status = api_keys_read(&s.keys, o->api_key_file, e);
+    if (status == 0)
+        status = open_models(&s, e);
+    if (status == 0)
+        status = listen_at(&s, e);
+    if (status == 0)
+        status = load_models(&s, e);
+    if (status == 0 && !stop_requested()) {
+        start_engine(&s);
+        serve(&s);
+    }
+    if (status == 0)
+        drain(&s);
+    close_all(&s);
+    if (status == 0)
+        log_info("stopped");
+    return status;
+}

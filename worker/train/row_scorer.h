@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The model of a bundle, ready to score rows as they come. A row's logits are those that a score of a whole file gives it (the
+ * same bits), whatever rows stand beside it. */
+#pragma once
+
+#include "common/format/dataset.h"
+#include "worker/device/device.h"
+
+struct row_scorer;
+
+/* Reads the weights. `d` is borrowed, and rows_alone from now on. ERROR_DATA. */
+int row_scorer_create(struct row_scorer **ret, struct device *d, const char *bundle, struct error *e);
+void row_scorer_destroy(struct row_scorer **s);
+uint32_t row_scorer_labels(const struct row_scorer *s);
+/* logits f32 (count, labels). Blocks while it computes. ERROR_DATA: a row that the model cannot take. */
+int row_scorer_run(struct row_scorer *s, const struct token_row *rows, uint32_t count, float *logits, struct error *e);
