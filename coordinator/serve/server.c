@@ -224,6 +224,7 @@ int server_run(const struct server_options *o, struct error *e)
 {
     struct server s = {.options = o, .started = clock_seconds(), .threads = o->threads ? o->threads : launcher_cores()};
     const struct sigaction hangup = {.sa_handler = on_hangup};
+    setenv("OMP_WAIT_POLICY", "passive", 0); /* of the workers: cores that spin between batches are missing elsewhere */
     counters_create(&s.counters);
     sigaction(SIGHUP, &hangup, NULL);
     int status = check_exposure(o, e);
