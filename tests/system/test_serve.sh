@@ -1,0 +1,248 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# muster serve: every route against muster predict, every bad request with its status, keys, limits, signals, workers that die, idle and slow clients.
+. "$(dirname "$0")/common.sh"
+server=''
+clean_up() { [ -z "$server" ] || kill -9 "$server" 2>/dev/null; }
+
+# serve ARGUMENTS...: starts, waits until it is ready; `server` is its process, `url` where it is.
+serve() {
+  : >log
+  muster serve "$@" --port 0 >served 2>log &
+  server=$!
+  wait_until 60 grep -qE '^muster: ready|^muster: .*(--help|refused)' log
+  url=$(grep -oE 'http://[][0-9.:a-f]+' log | head -1)
+}
+# stop [SIGNAL]: exit 0, and everything of it is gone.
+stop() {
+  kill -"${1:-TERM}" "$server"
+  local code=0
+  wait "$server" || code=$?
+  server=''
+  [ "$code" = 0 ] || { cat log; fail "muster serve ended with $code"; }
+  grep -q '^muster: stopped' log || fail "the log does not say that it has stopped"
+}
+check() { python3 "$here/serve_check.py" "$@" >"$scratch/out" 2>"$scratch/said" || { cat "$scratch/out"; fail "serve_check.py $1"; }; }
+curl_json() { curl -sS -H 'Content-Type: application/json' "$@"; }
+
+python3 "$here/tiny.py" "$scratch"
+set_key job.json sweep null
+muster run job.json >ran 2>&1 || fail "the run"
+head -60 rows.jsonl >some.jsonl
+muster predict run/bundle some.jsonl -o predicted.jsonl 2>/dev/null
+
+say "a pair, one label of two"
+serve run/bundle
+grep -q 'listening at http://127.0.0.1:' log || fail "it does not listen at loopback"
+check routes "$url" some.jsonl predicted.jsonl binary
+check metrics "$url"
+say "bad requests"
+check bad "$url" 8388608 1024
+
+say "the rule is read again at SIGHUP; what is not a rule is refused and the old one stays"
+before=$(curl -sS "$url/info" | python3 -c 'import json, sys; print(json.load(sys.stdin)["threshold"])')
+cp -r run/bundle kept
+muster rule run/bundle threshold=0.123 >/dev/null
+kill -HUP "$server"
+wait_until 20 grep -q 'rule read again.*0.123' log
+[ "$before" != 0.123 ] && curl -sS "$url/info" | has '"threshold": 0.123' || fail "/info has not the new threshold"
+echo '{' >run/bundle/inference_config.json
+kill -HUP "$server"
+wait_until 20 grep -q 'its rule stays as it was' log
+curl_json "$url/classify" -d "$(head -1 some.jsonl)" | has '"threshold": 0.123' || fail "the rule did not stay"
+cp kept/inference_config.json run/bundle/
+
+say "a worker that is killed is started again, and the answers are right"
+# children of the server that score
+worker() { pgrep -P "$server" -f 'muster-worker score'; }
+first=$(worker)
+kill -9 "$first"
+muster rule run/bundle threshold=0.5 >/dev/null && cp kept/inference_config.json run/bundle/ # the rule's file may change, the weights have not
+curl_json "$url/classify" -d "$(head -1 some.jsonl)" | has '"labels"' || fail "no answer after the worker was killed"
+[ "$(worker)" != "$first" ] || fail "the same worker"
+grep -q 'started again' log || fail "the log does not tell of it"
+curl -sS "$url/metrics" | has '^muster_serve_worker_restarts_total 1$' || fail "the restart was not counted"
+
+say "weights that change under it are named, served on, and not loaded by a new worker"
+cp run/bundle/model.safetensors kept.safetensors
+cat kept.safetensors >run/bundle/model.safetensors # as it was, written anew
+wait_until 20 grep -q 'model.safetensors: has changed since it was loaded' log
+curl -sS "$url/info" | has '"changed_on_disk": true' || fail "/info does not tell"
+curl_json "$url/classify" -d "$(head -1 some.jsonl)" | has '"labels"' || fail "what was loaded is not served on"
+rm run/bundle/model.safetensors
+wait_until 20 grep -q 'model.safetensors: has been deleted' log
+kill -9 "$(worker)"
+curl_json -o body -w '%{http_code}' "$url/classify" -d "$(head -1 some.jsonl)" | has '^503$' || fail "without weights: $(cat body)"
+grep -q '"unavailable"' body || fail "$(cat body)"
+cp kept.safetensors run/bundle/model.safetensors
+stop
+
+say "kill -9 of workers under load: the numbers of muster predict, or 503; never another answer"
+serve run/bundle
+python3 - "$url" "$server" <<'PY' || fail "under load"
+import json, os, signal, subprocess, sys, threading, time, urllib.error, urllib.request
+url, server = sys.argv[1], sys.argv[2]
+rows = [json.loads(l) for l in open("some.jsonl")]
+wanted = [json.loads(l)["logits"] for l in open("predicted.jsonl")]
+end, counts, wrong = time.monotonic() + 6, {}, []
+def client(n):
+    while time.monotonic() < end:
+        first = (n * 13) % 50
+        body = json.dumps({"items": rows[first:first + 10], "logits": True}).encode()
+        try:
+            answer = json.load(urllib.request.urlopen(urllib.request.Request(url + "/classify/batch", body, {"Content-Type": "application/json"}), timeout=60))
+            if [r["logits"] for r in answer["results"]] != wanted[first:first + 10]:
+                wrong.append(first)
+            key = 200
+        except urllib.error.HTTPError as e:
+            key = e.code
+        counts[key] = counts.get(key, 0) + 1
+threads = [threading.Thread(target=client, args=(n,)) for n in range(6)]
+[t.start() for t in threads]
+for _ in range(4):
+    time.sleep(1)
+    for pid in subprocess.run(["pgrep", "-P", server, "-f", "muster-worker score"], capture_output=True, text=True).stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+[t.join() for t in threads]
+print(counts)
+assert not wrong and set(counts) <= {200, 503} and counts.get(200, 0) > 10, (counts, wrong)
+PY
+curl_json "$url/classify" -d "$(head -1 some.jsonl)" | has '"labels"' || fail "no answer afterwards"
+
+say "SIGTERM under load: what was taken is answered, exit 0"
+for i in 1 2 3 4; do
+  python3 - "$url" <<'PY' >"drained.$i" 2>&1 &
+import http.client, json, sys, urllib.parse
+u = urllib.parse.urlparse(sys.argv[1])
+rows = [json.loads(l) for l in open("some.jsonl")] * 15
+c = http.client.HTTPConnection(u.hostname, u.port, timeout=60)
+c.request("POST", "/classify/batch", json.dumps({"items": rows}), {"Content-Type": "application/json"})
+print("sent", flush=True)
+print(c.getresponse().status)
+PY
+done
+clients=$(jobs -p | grep -v "^$server$" || true)
+wait_until 30 grep -q sent drained.1
+wait_until 30 grep -q sent drained.4
+sleep 0.3
+stop
+for pid in $clients; do wait "$pid" || true; done
+for i in 1 2 3 4; do [ "$(tail -1 "drained.$i")" = 200 ] || fail "a request that was taken was not answered: $(cat "drained.$i")"; done
+
+say "idle and slow clients"
+serve run/bundle --timeout 2 --max-connections 700
+check idle "$url" 500
+cat out
+check slow "$url" 200
+cat out
+say "more connections than are allowed"
+check idle "$url" 500
+stop INT
+
+say "keys"
+printf '# of the test\n\n%s\n  %s  \n' "$(printf 'a%.0s' {1..32})" "another-key-of-some-length" >keys
+chmod 600 keys
+serve run/bundle --api-key-file keys --cors https://page.example
+status() { curl -s -o body -w '%{http_code}' "$@"; }
+for path in /info /models /metrics; do
+  [ "$(status "$url$path")" = 401 ] || fail "$path without a key"
+  grep -q unauthorized body || fail "$(cat body)"
+done
+for key in 'Bearer x' "Bearer $(printf 'a%.0s' {1..31})" "$(printf 'a%.0s' {1..32})" 'Basic YTph' 'Bearer' "Bearer $(printf 'a%.0s' {1..33})"; do
+  [ "$(status "$url/info" -H "Authorization: $key")" = 401 ] || fail "'$key' was accepted"
+done
+for key in "$(printf 'a%.0s' {1..32})" another-key-of-some-length; do
+  [ "$(status "$url/info" -H "Authorization: Bearer $key")" = 200 ] || fail "a key of the file was refused"
+done
+[ "$(status "$url/health")" = 200 ] && [ "$(status "$url/ready")" = 200 ] || fail "probes need a key"
+[ "$(status "$url/classify" -H 'Content-Type: application/json' -d '{}')" = 401 ] || fail "/classify without a key"
+curl -sS -D - -o /dev/null -H 'Origin: https://page.example' "$url/health" | has '^Access-Control-Allow-Origin: https://page.example' || fail "CORS"
+curl -sS -D - -o /dev/null -H 'Origin: https://other.example' "$url/health" | has '^Access-Control' && fail "CORS of another origin"
+curl -sS -D - -o /dev/null -X OPTIONS -H 'Origin: https://page.example' -H 'Access-Control-Request-Method: POST' "$url/classify" | has '^HTTP/1.1 204' || fail "preflight"
+stop
+
+say "too much at once"
+serve run/bundle --max-queue-tokens 1 --max-items 5000
+python3 - "$url" <<'PY' || fail "429"
+import json, sys, threading, urllib.error, urllib.request
+rows = [json.loads(l) for l in open("some.jsonl")] * 40
+found = {}
+def ask():
+    try:
+        r = urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/classify/batch", json.dumps({"items": rows}).encode(), {"Content-Type": "application/json"}))
+        found.setdefault(r.status, []).append(None)
+    except urllib.error.HTTPError as e:
+        found.setdefault(e.code, []).append((e.headers["Retry-After"], json.load(e)["error_type"]))
+threads = [threading.Thread(target=ask) for _ in range(30)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+assert set(found) == {200, 429} and all(int(after) >= 1 and kind == "overloaded" for after, kind in found[429]), found
+PY
+stop
+
+say "several bundles"
+cp -r kept other
+serve first=run/bundle second=other
+for model in first second; do
+  curl -sS "$url/models/$model" | has "\"name\": \"$model\"" || fail "/models/$model"
+  curl_json "$url/models/$model/classify" -d "$(head -1 some.jsonl)" | has "\"model\": \"$model\"" || fail "/models/$model/classify"
+done
+curl -sS "$url/models/secnd" | has "did you mean 'second'" || fail "no hint"
+say "a port that is taken"
+expect 2 "port: cannot listen at 127.0.0.1 port ${url##*:}" muster serve run/bundle --port "${url##*:}"
+stop
+
+say "what it does not start with"
+expect 2 'BUNDLE' muster serve
+expect 3 'nowhere' muster serve nowhere
+expect 3 'inference_config|bundle' muster serve model
+expect 2 'is called|are called' muster serve run/bundle other
+expect 2 '--host 0.0.0.0: others could use the server; give --api-key-file' muster serve run/bundle --host 0.0.0.0
+expect 2 '--host: "nohost" is no IP address' muster serve run/bundle --host nohost --open
+expect 3 'empty: has no key' bash -c ': >empty; chmod 600 empty; muster serve run/bundle --api-key-file empty'
+expect 3 'short: a key has fewer than 16' bash -c 'echo abc >short; chmod 600 short; muster serve run/bundle --api-key-file short'
+expect 3 'absent' muster serve run/bundle --api-key-file absent
+expect 2 '--device' muster serve run/bundle --device gpu
+expect 2 '--port' muster serve run/bundle --port 70000
+cp -r kept broken && head -c 5000 kept/model.safetensors >broken/model.safetensors
+expect '[123]' 'model.safetensors' muster serve broken --port 0
+no_process 'muster-worker score --device auto --threads [0-9]+ -- '"$scratch" || fail "a worker is left"
+
+say "many labels a row, and one of many"
+python3 - <<'PY'
+import json
+rows = [json.loads(line) for line in open("rows.jsonl")]
+job = json.load(open("job.json"))
+with open("many.jsonl", "w") as many, open("classes.jsonl", "w") as classes:
+    for row in rows:
+        words = row["b"].split()
+        names = [name for name in ("linked", "apart") if name in words] + ["long"] * (len(words) > 8)
+        many.write(json.dumps({**row, "label": names}) + "\n")
+        classes.write(json.dumps({**row, "label": "linked" if "linked" in words else "long" if len(words) > 8 else "short"}) + "\n")
+for name, task in (("many", "multi_label_classification"), ("classes", None)):
+    own = json.loads(json.dumps(job))
+    own["name"] = own["out"] = name
+    own["data"].update(path=f"{name}.jsonl", labels=[], positive=None)
+    if task:
+        own["task"] = task
+        own["train"]["select"] = "micro_f1"
+    else:
+        own["train"]["select"] = "loss"
+    own["tune"] = {}
+    json.dump(own, open(f"{name}.json", "w"))
+PY
+for name in many classes; do
+  muster run $name.json >ran 2>&1 || { cat ran; fail "the run $name"; }
+  head -60 $name.jsonl >some.jsonl
+  muster predict $name/bundle some.jsonl -o predicted.jsonl 2>/dev/null
+done
+serve many/bundle
+head -60 many.jsonl >some.jsonl
+muster predict many/bundle some.jsonl -o predicted.jsonl 2>/dev/null
+check routes "$url" some.jsonl predicted.jsonl labels
+stop
+serve classes/bundle
+head -60 classes.jsonl >some.jsonl
+muster predict classes/bundle some.jsonl -o predicted.jsonl 2>/dev/null
+check routes "$url" some.jsonl predicted.jsonl classes
+stop
