@@ -195,8 +195,20 @@ def sentencepiece():
     add("fuzz_sentencepiece", "far", b"\x0a\x03\x0a\x01a" + b"\x1a%c\x12%c" % (len(charsmap) + 2, len(charsmap)) + charsmap)
 
 
+def requests():
+    """To muster serve: the form (and limits) as the first byte, then the body."""
+    row = {"a": "word1 linked", "title": "word2", "b": "word3 apart"}
+    bodies = {0: [row, {**row, "threshold": 0.3, "top_k": 1, "logits": True, "truncate": False}, {**row, "b": "word1 " * 60, "truncate": False},
+                  {"text": "word1", "text_b": "word2"}, {"a": 5, "b": ["word1", "word2"], "id": "x", "label": "YES"}, {"a": "x", "c": "y"}, {**row, "b": None}],
+              1: [{"items": [row, ["word1", "word2"], "word1", 5, {}, {"a": " "}], "top_k": 2, "logits": True}, {"items": []}, {"item": [row]}],
+              2: [{"inputs": ["word1", "word2"]}, {"inputs": [["word1", "word2"], ["linked", "apart"]], "raw_scores": True, "truncate": True}, {"inputs": "word1"}]}
+    for form, values in bodies.items():
+        for i, value in enumerate(values):
+            add("fuzz_classify", f"{form}_{i}", bytes([form]) + dump(value).encode())
+
+
 shutil.rmtree(corpus, ignore_errors=True)
-for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, dates, rules, sentencepiece):
+for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, dates, rules, sentencepiece, requests):
     make()
 sizes = [os.path.getsize(path) for path in glob.glob(f"{corpus}/*/*")]
 print(f"{len(sizes)} inputs, {sum(sizes)} bytes")
