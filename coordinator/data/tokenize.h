@@ -42,6 +42,8 @@ struct bundle_input {
 int bundle_input_read(struct bundle_input *ret, const struct json *inference_config, bool need_labels,
                       const struct input_options *o, struct error *e);
 void bundle_input_free(struct bundle_input *b);
+/* The rows of a file, composed; what is left out or absent is warned of. Caller frees. ERROR_DATA. */
+int data_read_rows(struct records *ret, const char *path, const struct bundle_input *b, struct error *e);
 
 /* predict, evaluate: rows of any file by a bundle's input composition ("input" of inference_config.json: text_a, text_b, joiner,
  * required, id, label, labels, max_length, truncation); labels optional unless needed. Writes a rows file at `path`; every input

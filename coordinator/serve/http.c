@@ -36,7 +36,7 @@ struct http_exchange {
     size_t dropped;
     double started;
     atomic_bool whole; /* the body is there */
-    bool begun, waiting, woken;
+    bool begun, waiting, woken, closes;
     void *state;
     struct MHD_Response *response;
     int status;
@@ -131,6 +131,12 @@ void http_resume(struct http_exchange *x)
     MHD_resume_connection(x->mhd);
 }
 
+void http_close(struct http_exchange *x)
+{
+    http_add_header(x, MHD_HTTP_HEADER_CONNECTION, "close");
+    x->closes = true;
+}
+
 void http_add_header(struct http_exchange *x, const char *name, const char *value)
 {
     if (x->header_count == HEADERS_MOST)
@@ -147,7 +153,7 @@ static void set_response(struct http_exchange *x, int status, const char *type, 
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     for (size_t i = 0; i < x->header_count; i++)
         MHD_add_response_header(r, x->headers[i].name, x->headers[i].value);
-    if (x->server->quiet)
+    if (x->server->quiet && !x->closes)
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
     x->response = r;
     x->status = status;
@@ -209,7 +215,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const
         x = *state = x ? x : begin(s, c, path, method);
         x->begun = true;
         s->handler.begin(s->handler.context, x);
-        return MHD_YES;
+        return x->closes ? send_answer(x) : MHD_YES;
     }
     if (*size)
         return take_body(x, bytes, size);

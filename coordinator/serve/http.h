@@ -53,7 +53,8 @@ void *http_state(const struct http_exchange *x);
 void http_set_state(struct http_exchange *x, void *state);
 int http_status(const struct http_exchange *x); /* of the answer; 0: none */
 
-void http_wait(struct http_exchange *x);                                            /* in handle, before anybody can resume it */
+void http_close(struct http_exchange *x); /* in begin, which answers: at once, and what the client still sends is not looked at */
+void http_wait(struct http_exchange *x);  /* in handle, before anybody can resume it */
 void http_resume(struct http_exchange *x);                                          /* from any thread, once */
 void http_add_header(struct http_exchange *x, const char *name, const char *value); /* before http_answer; copied; 8 at most */
 /* Takes `body` (malloc). */

@@ -404,7 +404,7 @@ static int find_route(struct server *s, struct http_exchange *x, struct call *c,
     c->route = of_model ? find_model(s, c, path) : find(routes, path);
     c->name = file ? "static" : !c->route ? "none" : *c->route->path ? c->route->path : "/models/NAME";
     if (http_is_ambiguous(x)) {
-        http_add_header(x, "Connection", "close");
+        http_close(x);
         return refuse(why, REFUSAL_BAD_REQUEST,
                       "the length of the body is given twice, or its transfer encoding is not \"chunked\"");
     }

@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 def ask(method, path, body=None, headers=JSON):
     """Status, headers and the parsed body; every answer that is no page is one JSON value on one line."""
     c = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
-    if body is not None and not isinstance(body, bytes):
+    if body is not None and not isinstance(body, (bytes, type(iter([])))):  # an iterator: in chunks, of no length that is told
         body = json.dumps(body).encode()
     c.request(method, path, body, headers)
     r = c.getresponse()
@@ -151,7 +151,7 @@ def bad():
     for text in (b"{", b"nothing", b"{'a': 1}", b'{"a": 1} x', b'{"a": NaN}', b'{"a": 01}', b'\xff\xfe{}', b'{"a": "\xc3\x28"}', b'{"a": "\\u0000"}',
                  b'{"a": "\x00"}', b'{"a": 1, "a": 2}', b"[" * 1000 + b"]" * 1000, b'{"a":' * 65 + b"1" + b"}" * 65, b'{"a": "\\ud800"}'):
         post(400, "bad_request", "^body", text)
-    for value in ([], "text", 5, None, True):
+    for value in (b"[]", b'"text"', b"5", b"null", b" true "):
         post(422, "validation", "an object was expected", value)
     post(422, "validation", f"field '{field}' is missing", {k: v for k, v in good.items() if k != field})
     for blank in ("", " \n\t ", "\u3000", None):
@@ -220,7 +220,7 @@ def bad():
                  b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(20000)) + b"\r\n"):
         got = raw(data, timeout=6)
         answers = re.findall(rb"^HTTP/1\.[01] (\d+)", got, re.M)
-        assert len(answers) <= 1 and all(a[:1] in b"45" for a in answers), (data[:200], got[:400])
+        assert all(a[:1] in b"45" for a in answers) and b"(open)" not in got[-6:], (data[:200], got[:400])
     assert ask("GET", "/ready")[0] == 200 and ask("POST", "/classify", good)[0] == 200
 
 

@@ -47,6 +47,7 @@ owner '(oneapi/dnnl/)?dnnl[a-z_]*.h' '^worker/device/[a-z_]+\.[ch]$'
 owner 'zip.h' '^common/format/[a-z_]+\.c$'
 owner 'linear.h' '^coordinator/compare/linear\.c$'
 owner 'microhttpd.h' '^coordinator/(dispatch/metrics_server|serve/http)\.c$'
+owner 'curl/curl.h' '^coordinator/cli/http_client\.c$'
 owner 'zmq.h' '^proto/(listener|dialer)\.c$'
 for header in 'cjson/cJSON.h' 'mpi.h' 'openssl/[a-z]+.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
   for program in coordinator worker; do

@@ -23,12 +23,14 @@ stop() {
   grep -q '^muster: stopped' log || fail "the log does not say that it has stopped"
 }
 check() { python3 "$here/serve_check.py" "$@" >"$scratch/out" 2>"$scratch/said" || { cat "$scratch/out"; fail "serve_check.py $1"; }; }
+# some FILE: some.jsonl, its first 60 rows with what a bundle reads: an unknown field is refused
+some() { head -60 "$1" | python3 -c 'import json, sys; [print(json.dumps({k: v for k, v in json.loads(line).items() if k != "group"})) for line in sys.stdin]' >some.jsonl; }
 curl_json() { curl -sS -H 'Content-Type: application/json' "$@"; }
 
 python3 "$here/tiny.py" "$scratch"
 set_key job.json sweep null
 muster run job.json >ran 2>&1 || fail "the run"
-head -60 rows.jsonl >some.jsonl
+some rows.jsonl
 muster predict run/bundle some.jsonl -o predicted.jsonl 2>/dev/null
 
 say "a pair, one label of two"
@@ -36,6 +38,34 @@ serve run/bundle
 grep -q 'listening at http://127.0.0.1:' log || fail "it does not listen at loopback"
 check routes "$url" some.jsonl predicted.jsonl binary
 check metrics "$url"
+say "muster predict --url: the same bytes as by the bundle here"
+python3 - <<'PY'
+import csv, json
+rows = [json.loads(line) for line in open("rows.jsonl")]
+with open("rows.csv", "w", newline="") as file:
+    table = csv.DictWriter(file, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+PY
+for end in jsonl csv tsv; do
+  for data in rows.jsonl rows.csv; do
+    muster predict run/bundle $data -o here.$end 2>/dev/null && expect -e 0 "there.$end: 240 rows" muster predict --url "$url/" $data -o there.$end
+    same_bytes here.$end there.$end
+  done
+done
+muster predict run/bundle - <rows.jsonl >here 2>/dev/null
+muster predict --url "$url/models/tiny" - <rows.jsonl | cmp - here || fail "standard input and output, by a model's URL"
+{ head -3 rows.jsonl; echo '{"a": ""}'; head -5 rows.jsonl | tail -2; } >holes.jsonl
+expect 3 'holes.jsonl:4: field' muster predict run/bundle holes.jsonl
+expect 3 'holes.jsonl:4: field' muster predict --url "$url" holes.jsonl
+muster predict run/bundle holes.jsonl --skip-bad >here 2>/dev/null
+muster predict --url "$url" holes.jsonl --skip-bad 2>/dev/null | cmp - here || fail "--skip-bad"
+expect 1 'no answer' muster predict --url http://127.0.0.1:1 rows.jsonl
+expect 2 'url: expected http' muster predict --url 127.0.0.1 rows.jsonl
+expect 2 'there is no BUNDLE' muster predict --url "$url" run/bundle rows.jsonl
+expect 2 'is missing' muster predict --url "$url"
+expect 2 'url writes .jsonl' muster predict --url "$url" rows.jsonl -o there.h5
+expect 1 'answers 404' muster predict --url "$url/health" rows.jsonl
 say "bad requests"
 check bad "$url" 8388608 1024
 
@@ -154,6 +184,8 @@ done
 for key in "$(printf 'a%.0s' {1..32})" another-key-of-some-length; do
   [ "$(status "$url/info" -H "Authorization: Bearer $key")" = 200 ] || fail "a key of the file was refused"
 done
+expect 2 'answers 401.*api-key-file' muster predict --url "$url" some.jsonl
+expect 0 '"label"' muster predict --url "$url" --api-key-file keys some.jsonl
 [ "$(status "$url/health")" = 200 ] && [ "$(status "$url/ready")" = 200 ] || fail "probes need a key"
 [ "$(status "$url/classify" -H 'Content-Type: application/json' -d '{}')" = 401 ] || fail "/classify without a key"
 curl -sS -D - -o /dev/null -H 'Origin: https://page.example' "$url/health" | has '^Access-Control-Allow-Origin: https://page.example' || fail "CORS"
@@ -233,16 +265,14 @@ for name, task in (("many", "multi_label_classification"), ("classes", None)):
 PY
 for name in many classes; do
   muster run $name.json >ran 2>&1 || { cat ran; fail "the run $name"; }
-  head -60 $name.jsonl >some.jsonl
-  muster predict $name/bundle some.jsonl -o predicted.jsonl 2>/dev/null
 done
 serve many/bundle
-head -60 many.jsonl >some.jsonl
+some many.jsonl
 muster predict many/bundle some.jsonl -o predicted.jsonl 2>/dev/null
 check routes "$url" some.jsonl predicted.jsonl labels
 stop
 serve classes/bundle
-head -60 classes.jsonl >some.jsonl
+some classes.jsonl
 muster predict classes/bundle some.jsonl -o predicted.jsonl 2>/dev/null
 check routes "$url" some.jsonl predicted.jsonl classes
 stop
