@@ -89,14 +89,13 @@ static void reload(struct server *s)
 }
 
 /* Said once for each change. */
-static void watch(struct server *s, bool *told)
+static void watch(struct server *s, struct error *told)
 {
     for (size_t i = 0; i < s->count; i++) {
-        struct error e;
-        bool changed = served_model_is_changed(s->models[i], &e);
-        if (changed && !told[i])
+        struct error e = {0};
+        if (served_model_is_changed(s->models[i], &e) && strcmp(e.message, told[i].message) != 0)
             log_warn("%s", e.message);
-        told[i] = changed;
+        told[i] = e;
     }
 }
 
@@ -169,7 +168,7 @@ static void start_engine(struct server *s)
 
 static void serve(struct server *s)
 {
-    bool *told = allocate(s->count, sizeof *told);
+    struct error *told = allocate(s->count, sizeof *told);
     for (double next = 0; !stop_requested(); clock_sleep(POLL)) {
         if (reload_asked) {
             reload_asked = 0;
