@@ -226,7 +226,7 @@ stop
 
 say "what it does not start with"
 expect 2 'BUNDLE' muster serve
-expect 3 'nowhere' muster serve nowhere
+expect '[13]' 'nowhere' muster serve nowhere
 expect 3 'inference_config|bundle' muster serve model
 expect 2 'is called|are called' muster serve run/bundle other
 expect 2 '--host 0.0.0.0: others could use the server; give --api-key-file' muster serve run/bundle --host 0.0.0.0
