@@ -53,9 +53,13 @@ summarize() {
 # Real weights and the Python that checks our files from outside. Offline, the tests that need them say so and are skipped.
 prepare() {
   need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
-    clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge
+    clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge systemd curl
   fetch_model runs/minilm
   fetch_e5 runs/e5
+  if ! runs/api/bin/python -c "import schemathesis, openapi_spec_validator, prometheus_client, kubernetes_validate" 2>/dev/null; then
+    rm -rf runs/api && /usr/bin/python3 -m venv runs/api
+    runs/api/bin/pip install -q --disable-pip-version-check schemathesis==4.32.5 openapi-spec-validator==0.9.0 prometheus_client==0.26.0 kubernetes-validate==1.37.0
+  fi
   if runs/python/bin/python -c "import transformers, tensorboard, jsonschema, peft" 2>/dev/null; then return; fi
   rm -rf runs/python.new
   /usr/bin/python3 -m venv --system-site-packages runs/python.new

@@ -125,3 +125,14 @@ function(muster_unit_tests directory)
     set_tests_properties(${directory}/${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${MUSTER_TEST_ENVIRONMENT}")
   endforeach()
 endfunction()
+
+# muster_embed(TARGET DIRECTORY FILE...): the files as arrays of bytes in embedded_<directory's name>.h, which the target may include.
+function(muster_embed target directory)
+  get_filename_component(name ${directory} NAME)
+  set(header ${CMAKE_BINARY_DIR}/embedded/embedded_${name}.h)
+  list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/${directory}/ OUTPUT_VARIABLE files)
+  add_custom_command(OUTPUT ${header} COMMAND ${CMAKE_COMMAND} -D OUT=${header} "-DFILES=${files}" -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+                     DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
+  target_sources(${target} PRIVATE ${header})
+  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/embedded)
+endfunction()

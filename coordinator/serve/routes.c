@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns what is answered where. */
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/version.h"
+#include "coordinator/serve/openapi.h"
 #include "coordinator/serve/server_state.h"
 #include "coordinator/serve/static_files.h"
 
@@ -44,6 +46,8 @@ static void get_health(struct server *s, struct http_exchange *x, struct call *c
 static void get_ready(struct server *s, struct http_exchange *x, struct call *c);
 static void get_info(struct server *s, struct http_exchange *x, struct call *c);
 static void get_models(struct server *s, struct http_exchange *x, struct call *c);
+static void get_evaluation(struct server *s, struct http_exchange *x, struct call *c);
+static void get_openapi(struct server *s, struct http_exchange *x, struct call *c);
 static void get_metrics(struct server *s, struct http_exchange *x, struct call *c);
 static void post_classify(struct server *s, struct http_exchange *x, struct call *c);
 
@@ -53,7 +57,9 @@ static const struct route routes[] =
         {"/ready", "GET", true, get_ready},
         {"/info", "GET", false, get_info},
         {"/models", "GET", false, get_models},
+        {"/evaluation", "GET", false, get_evaluation},
         {"/metrics", "GET", false, get_metrics},
+        {"/openapi.json", "GET", true, get_openapi},
         {"/classify", "POST", false, post_classify, CLASSIFY_ONE},
         {"/classify/batch", "POST", false, post_classify, CLASSIFY_MANY},
         {"/predict", "POST", false, post_classify, CLASSIFY_TEI},
@@ -62,6 +68,7 @@ static const struct route routes[] =
                           model_routes[] = {
                               {"", "GET", false, get_info},
                               {"/info", "GET", false, get_info},
+                              {"/evaluation", "GET", false, get_evaluation},
                               {"/classify", "POST", false, post_classify, CLASSIFY_ONE},
                               {"/classify/batch", "POST", false, post_classify, CLASSIFY_MANY},
                               {"/predict", "POST", false, post_classify, CLASSIFY_TEI},
@@ -163,6 +170,31 @@ static void get_models(struct server *s, struct http_exchange *x, struct call *c
     }
     json_set_string(o, "default", served_model_name(s->models[0]));
     answer_json(x, 200, o);
+}
+
+/* The bundle's evaluation.json as it is. */
+static void get_evaluation(struct server *s, struct http_exchange *x, struct call *c)
+{
+    struct refusal why;
+    struct error e;
+    char *text, *path = path_join(served_model_path(c->model), BUNDLE_EVALUATION);
+    size_t size;
+    if (!file_exists(path)) {
+        refuse(&why, REFUSAL_NOT_FOUND, "the bundle of '%.200s' has no %s", served_model_name(c->model), BUNDLE_EVALUATION);
+        answer_refusal(s, x, &why);
+    } else if (file_read(&text, &size, path, &e) != 0) {
+        refuse(&why, REFUSAL_UNAVAILABLE, "%s", e.message);
+        answer_refusal(s, x, &why);
+    } else {
+        http_answer(x, 200, JSON_TYPE, text, size);
+    }
+    free(path);
+}
+
+static void get_openapi(struct server *s, struct http_exchange *x, struct call *c)
+{
+    (void)c;
+    answer_json(x, 200, openapi_make(s->models, s->count, s->options->items_most, s->keys != NULL));
 }
 
 static void get_metrics(struct server *s, struct http_exchange *x, struct call *c)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that are compiled into the program and served as they are: the page, /openapi.json, /docs. GET and HEAD, without a key.
+/* Files that are compiled into the program and served as they are: the page and /docs. GET and HEAD, without a key.
  */
 #pragma once
 
 #include <stddef.h>
 
 struct static_file {
-    const char *path; /* "/", "/openapi.json" */
+    const char *path; /* "/", "/docs" */
     const char *type; /* "text/html; charset=utf-8" */
     const void *bytes;
     size_t size;
