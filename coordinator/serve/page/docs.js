@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* /docs: what /openapi.json says, for people. All of it goes in as text. */
 "use strict";
 (function () {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The page of muster serve. Everything from outside goes in as text (textContent), never as markup. */
 "use strict";
 (function () {
