@@ -4,6 +4,7 @@
 nothing from elsewhere, nothing from data understood as markup.
 
 usage: page_check.py URL CHROMIUM SCRATCH [--pictures DIRECTORY]    the first model: many labels, one of them <b>bold</b>; the second: two labels
+       page_check.py URL CHROMIUM SCRATCH --key KEY                 of a server that asks for a key
 """
 import json
 import math
@@ -13,7 +14,8 @@ import urllib.request
 from browser import Browser
 
 url, program, scratch = sys.argv[1:4]
-pictures = sys.argv[5] if len(sys.argv) > 4 else None
+pictures = sys.argv[5] if sys.argv[4:5] == ["--pictures"] else None
+key = sys.argv[5] if sys.argv[4:5] == ["--key"] else None
 
 
 def get(path):
@@ -24,7 +26,8 @@ def post(path, body):
     return json.load(urllib.request.urlopen(urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})))
 
 
-many, two = get("/models")["models"][:2]
+if not key:
+    many, two = get("/models")["models"][:2]
 b = Browser(program, scratch + "/profile")
 
 
@@ -186,11 +189,33 @@ def check_screens():
             quiet(f"{width} pixels, dark {dark}")
 
 
+def check_key():
+    """It is asked for, and used."""
+    b.go(url + "/")
+    b.wait("!document.querySelector('#key-form').hidden")
+    assert focused() == "key" and b.eval("document.querySelectorAll('#fields textarea').length") == 0
+    b.type("a wrong key that is long enough")
+    b.key("Enter")
+    b.wait("document.querySelector('#problem').textContent.includes('key')")
+    b.eval("document.querySelector('#key').value = ''")
+    b.type(key)
+    b.key("Enter")
+    b.wait("document.querySelector('#fields textarea') && document.querySelector('#key-form').hidden && document.querySelector('#problem').hidden")
+    b.eval("document.querySelector('#field-0').value = 'word1 linked'; document.querySelector('#form').requestSubmit()")
+    b.wait("!document.querySelector('#answer').hidden")
+    assert key not in b.eval("document.querySelector('main').textContent"), "the key is shown"
+    found = [c for c in b.complaints() if "401" not in c]
+    assert not found, found
+
+
 try:
     b.size(1280)
-    check_try()
-    check_evaluation()
-    check_models()
-    check_screens()
+    if key:
+        check_key()
+    else:
+        check_try()
+        check_evaluation()
+        check_models()
+        check_screens()
 finally:
     b.close()

@@ -32,3 +32,11 @@ browser=$(command -v chromium || command -v chromium-browser || true)
 say "in a browser"
 python3 "$here/page_check.py" "$url" "$browser" "$scratch" || fail "the page is not as promised"
 
+say "a key is asked for where one is needed"
+kill "$server"
+wait "$server" || fail "the server ended with $?"
+echo 0123456789abcdef0123456789abcdef >keys && chmod 600 keys
+serve many=many/bundle --api-key-file keys
+[ "$(curl -sS -o /dev/null -w '%{http_code}' "$url/evaluation")" = 401 ] || fail "/evaluation asks for no key"
+curl -sS "$url/openapi.json" | has '"security": *\[' || fail "/openapi.json does not say that a key is needed"
+python3 "$here/page_check.py" "$url" "$browser" "$scratch" --key "$(cat keys)" || fail "the page does not ask for a key"
