@@ -259,10 +259,10 @@
   }
 
   function drawCurve(points, at) {
-    const w = 640, h = 260, left = 40, bottom = 30, x = (t) => left + t * (w - left - 10), y = (v) => h - bottom - v * (h - bottom - 10);
+    const w = 640, h = 260, left = 40, bottom = 30, x = (t) => left + t * (w - left - 24), y = (v) => h - bottom - v * (h - bottom - 10);
     const svg = make("svg", { viewBox: `0 0 ${w} ${h}`, width: w, height: h, role: "img", "aria-label": "precision, recall and F1 by threshold" });
     for (const v of [0, 0.25, 0.5, 0.75, 1]) {
-      svg.append(make("line", { class: "axis", x1: left, x2: w - 10, y1: y(v), y2: y(v) }), make("text", { x: 6, y: y(v) + 4 }, v.toFixed(2)));
+      svg.append(make("line", { class: "axis", x1: left, x2: x(1), y1: y(v), y2: y(v) }), make("text", { x: 6, y: y(v) + 4 }, v.toFixed(2)));
       svg.append(make("text", { x: x(v) - 10, y: h - 10 }, v.toFixed(2)));
     }
     for (const name of ["precision", "recall", "f1"]) {
