@@ -28,6 +28,7 @@
 #include "coordinator/memory_estimate.h"
 #include "coordinator/report/report.h"
 #include "coordinator/sweep/configurations.h"
+#include "coordinator/sweep/cross_validation.h"
 #include "coordinator/sweep/leaderboard.h"
 #include "coordinator/sweep/scheduler_replay.h"
 #include "coordinator/sweep/training.h"
@@ -47,9 +48,11 @@ struct run {
     struct run_place place; /* these, for the stages */
     struct run_data data;
     struct workers workers;
-    struct trials trials;
+    struct trials trials; /* with split.folds: configurations, of which */
+    struct trials folds;  /* these are trained */
     struct decision decision;
     struct test_score score;
+    char *origin;  /* of the weights, with split.folds */
     int exit_code; /* that the workers are told */
     bool noted;    /* that it has started */
 };
@@ -177,6 +180,41 @@ static void print_part(const struct run_data *d, enum part part)
     printf("   %s %8u  (%.2f %%)\n", d->label_names[d->positive], positive, rows ? 100.0 * positive / rows : 0);
 }
 
+static uint64_t count_label(const struct run_data *d, const struct split *s, enum part part, uint32_t label)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < s->part[part].count; i++) {
+        uint32_t row = s->part[part].rows[i];
+        count += dataset_is_multi(d->data) ? dataset_targets(d->data, row)[label] > 0 : dataset_class(d->data, row) == (int)label;
+    }
+    return count;
+}
+
+#define FOLD_LABELS 8 /* labels whose counts stand in a line */
+
+/* Rows and labels of each fold; which labels are too rare for all folds to have a row of them. */
+static void print_folds(const struct run_data *d)
+{
+    uint32_t shown = d->labels < FOLD_LABELS ? d->labels : FOLD_LABELS, rare = 0;
+    for (uint32_t f = 0; f < d->fold_count; f++) {
+        const struct split *s = &d->folds[f].split;
+        printf("  fold %-7u %8u rows  ", f + 1, s->part[PART_VALIDATION].count);
+        for (uint32_t l = 0; l < shown; l++)
+            printf("%s %s %llu", l ? "," : "", d->label_names[l], (unsigned long long)count_label(d, s, PART_VALIDATION, l));
+        printf(shown < d->labels ? ", and %u more labels\n" : "\n", d->labels - shown);
+    }
+    for (uint32_t l = 0; l < d->labels; l++) {
+        uint64_t count = count_label(d, &d->split, PART_TRAIN, l);
+        if (count >= d->fold_count)
+            continue;
+        if (rare++ < FOLD_LABELS)
+            log_warn("label \"%s\" has %llu row%s in train and validation, fewer than the %u folds: some folds have none of it",
+                     d->label_names[l], (unsigned long long)count, count == 1 ? "" : "s", d->fold_count);
+    }
+    if (rare > FOLD_LABELS)
+        log_warn("%u more labels have fewer rows than there are folds", rare - FOLD_LABELS);
+}
+
 static int stage_split(struct run *r, struct error *e)
 {
     const struct job *j = r->job;
@@ -184,8 +222,12 @@ static int stage_split(struct run *r, struct error *e)
     if (run_data_split(d, j, r->directory, e) != 0)
         return -1;
     heading("split", "method %s, seed %.0f, by %s", d->split.method, (double)j->seed, j->data.group ? j->data.group : "row");
-    for (int p = 0; p < PART_COUNT; p++)
+    if (d->fold_of)
+        printf("  %u folds of the %u rows of train and validation; %u rows of test\n", d->fold_count,
+               d->split.part[PART_TRAIN].count, d->split.part[PART_TEST].count);
+    for (int p = 0; p < PART_COUNT && !d->fold_of; p++)
         print_part(d, (enum part)p);
+    print_folds(d);
     if (data_print_split(j, d->check, e) != 0)
         return -1;
     return remember(r, "split", d->split.sha256, e);
@@ -195,7 +237,7 @@ static int stage_split(struct run *r, struct error *e)
 
 static void print_class_weights(const struct run *r)
 {
-    const double *weights = r->trials.list[0].class_weights;
+    const double *weights = r->trials.list[0].class_weights; /* with folds: of all their rows */
     uint32_t labels = r->data.labels, shown = labels < 6 ? labels : 6;
     if (r->job->multi && !(r->job->train.pos_weight_low > 0))
         return;
@@ -215,6 +257,12 @@ static void print_taken_up(const struct trial_run *t)
                t->epochs_done, s->loss, s->positive.f1, s->all.macro_f1);
 }
 
+/* What workers train. */
+static struct trials *trained(struct run *r)
+{
+    return r->data.fold_of ? &r->folds : &r->trials;
+}
+
 /* Several groups train the grid beside the baseline: none of them waits for it. */
 static bool baseline_has_company(const struct run *r)
 {
@@ -224,17 +272,24 @@ static bool baseline_has_company(const struct run *r)
 /* Tunes trial i if it is done. */
 static int tune_trial(struct run *r, size_t i, struct error *e)
 {
-    r->decision.trials[i].of = trials_candidate(&r->trials.list[i]);
-    return r->trials.list[i].state == TRIAL_DONE ? decide_trial(&r->decision, i, &r->data, r->job, e) : 0;
+    struct trial_run *t = &r->trials.list[i];
+    const struct trial_run *folds = r->data.fold_of ? &r->folds.list[i * r->data.fold_count] : NULL;
+    if (folds && cross_validation_gather(t, folds, &r->data, e) != 0)
+        return -1;
+    r->decision.trials[i].of = trials_candidate(t);
+    if (t->state == TRIAL_DONE && decide_trial(&r->decision, i, &r->data, r->job, e) != 0)
+        return -1;
+    return folds ? cross_validation_score(t, folds, &r->decision, i, &r->data, r->job, e) : 0;
 }
 
 static int tune_baseline(struct run *r, bool print, struct error *e)
 {
     const struct trial_run *t = &r->trials.list[0];
     const struct tuned_trial *tuned = &r->decision.trials[0];
-    if (t->state == TRIAL_FAILED)
+    int status = tune_trial(r, 0, e);
+    if (status == 0 && t->state == TRIAL_FAILED)
         return error_set(e, ERROR_FAILED, "the baseline %s failed: %s", t->key, t->why);
-    if (tune_trial(r, 0, e) != 0)
+    if (status != 0)
         return -1;
     if (print)
         decide_print(tuned, &r->data, r->job);
@@ -245,24 +300,30 @@ static int tune_baseline(struct run *r, bool print, struct error *e)
 
 static int train(struct run *r, size_t first, size_t count, struct error *e)
 {
-    return trials_train(&r->trials, first, count, &r->place, &r->data, &r->workers, e);
+    return trials_train(trained(r), first, count, &r->place, &r->data, &r->workers, e);
 }
 
 static int stage_train(struct run *r, struct error *e)
 {
-    if (trials_prepare(&r->trials, &r->place, &r->data, e) != 0)
-        return -1;
-    const struct trial_run *t = &r->trials.list[0];
     const struct job *j = r->job;
-    size_t seeds = j->train.seeds.count, baselines = r->trials.baselines;
+    if (r->data.fold_of)
+        cross_validation_plan(&r->folds, &r->trials, j, &r->data);
+    if (trials_prepare(&r->trials, &r->place, &r->data, e) != 0 ||
+        (r->data.fold_of && trials_prepare(&r->folds, &r->place, &r->data, e) != 0))
+        return -1;
+    const struct trials *all = trained(r);
+    const struct trial_run *t = &all->list[0];
+    size_t seeds = j->train.seeds.count, baselines = all->baselines;
     heading("train", "baseline %s on %u rows, batch %u, %s, best epoch by %s", t->configuration_key,
             r->data.split.part[PART_TRAIN].count, j->train.batch, j->train.precision, j->train.select);
     if (seeds > 0)
         printf("  with %zu seed%s\n", seeds, seeds == 1 ? "" : "s");
+    if (r->data.fold_of)
+        printf("  once for each of %u folds, on the rows of the others\n", r->data.fold_count);
     print_class_weights(r);
     bool before = t->state == TRIAL_DONE;
     for (size_t i = 0; i < baselines; i++)
-        print_taken_up(&r->trials.list[i]);
+        print_taken_up(&all->list[i]);
     if (baseline_has_company(r))
         return 0;
     return train(r, 0, baselines, e) == 0 ? tune_baseline(r, !before || r->last == STAGE_TRAIN, e) : -1;
@@ -272,7 +333,7 @@ static int stage_train(struct run *r, struct error *e)
 
 static int stage_sweep(struct run *r, struct error *e)
 {
-    const struct trials *t = &r->trials;
+    const struct trials *t = trained(r);
     size_t done = 0, first = t->baselines;
     if (t->count == first)
         return 0;
@@ -341,8 +402,26 @@ static int stage_tune(struct run *r, struct error *e)
 
 /* ---- publish: test metrics, bundle ---- */
 
+/* With split.folds the weights are yet to come. */
+static int find_weights(struct run *r, struct error *e)
+{
+    size_t i = r->decision.order[0];
+    char *origin;
+    if (!r->data.fold_of)
+        return 0;
+    heading("final training", "%s, publish.of %s", winner(r)->key, r->job->publish.of);
+    if (cross_validation_weights(&r->trials.list[i], &origin, &r->folds.list[i * r->data.fold_count], &r->place, &r->data,
+                                 &r->workers, e) != 0)
+        return -1;
+    printf("  the bundle's weights are those trained on %s\n", origin);
+    r->origin = origin;
+    return 0;
+}
+
 static int score_winner(struct run *r, struct error *e)
 {
+    if (find_weights(r, e) != 0)
+        return -1;
     char *summary = decision_summary(&r->decision, r->data.kind, r->data.labels);
     heading("final", "%s, epoch %u, %s", winner(r)->key, winner(r)->best_epoch, summary);
     free(summary);
@@ -364,7 +443,8 @@ static int make_bundle(struct run *r, bool *made, struct error *e)
 {
     char *comparison = r->job->report.baseline ? comparison_section(r->directory) : NULL;
     char *configurations = configurations_to_markdown(&r->trials, &r->decision, r->job);
-    const struct bundle_source s = {&r->place, &r->data, &r->decision, winner(r), &r->score, comparison, configurations};
+    const struct bundle_source s = {&r->place, &r->data,   &r->decision,   winner(r),
+                                    &r->score, comparison, configurations, r->origin};
     int status = publish(&s, made, e);
     free(configurations);
     free(comparison);
@@ -413,9 +493,11 @@ static void run_free(struct run *r)
     workers_dismiss(&r->workers, r->exit_code);
     test_score_free(&r->score);
     decision_free(&r->decision);
+    sweep_free(&r->folds);
     sweep_free(&r->trials);
     run_data_free(&r->data);
     event_log_close(&r->log);
+    free(r->origin);
     free(r->model);
     free(r->directory);
 }
@@ -480,7 +562,8 @@ static int claim(struct run *r, struct error *e)
 
 static int run_stages(struct run *r, struct error *e)
 {
-    for (int stage = 0; stage <= (int)r->last; stage++) {
+    bool folds = r->last == STAGE_CHECK && r->job->split.folds > 0; /* `check` tells them */
+    for (int stage = 0; stage <= (folds ? (int)STAGE_SPLIT : (int)r->last); stage++) {
         int status = stop_check(e);
         operation_begin(stage_names[stage]);
         if (status != 0 || stages[stage](r, e) != 0 || note_start(r, e) != 0)

@@ -147,6 +147,10 @@ static int append_logits(const char *path, const struct source *s, const struct 
 {
     const uint32_t *rows = s->split.part[part].rows;
     uint32_t count = s->split.part[part].count;
+    if (loss)
+        *loss = NAN;
+    if (count == 0)
+        return 0;
     struct logits l = {.part = part, .epoch = (int)epoch, .rows = count, .labels = t->labels};
     l.values = allocate((size_t)count * t->labels, sizeof *l.values);
     fill_logits(l.values, s, t, script, rows, count);

@@ -93,8 +93,14 @@ static void add_provenance(struct json *o, const struct bundle_source *s)
     json_set_string(o, "split_method", s->data->split.method);
     struct json *fingerprints = json_set(o, "fingerprints", json_object());
     for (int p = 0; p < PART_COUNT; p++)
-        json_set_string(fingerprints, part_names[p], s->data->split.fingerprint[p]);
-    json_set_string(o, "trial_sha256", s->trial->identity);
+        if (s->data->split.fingerprint[p][0])
+            json_set_string(fingerprints, part_names[p], s->data->split.fingerprint[p]);
+    if (s->origin) {
+        struct json *folds = json_set(o, "cross_validation", json_object());
+        json_set_number(folds, "folds", s->data->fold_count);
+        json_set_string(folds, "weights", s->origin);
+    }
+    json_set_string(o, "trial_sha256", s->trial->weights_identity);
 }
 
 struct json *inference_config(const struct bundle_source *s)

@@ -238,6 +238,13 @@ char *model_card(const struct bundle_source *s)
     add_fields(&b, "text B", &j->data.text_b, j->data.word_limits, j->data.joiner);
     buffer_text(&b, "\n");
     add_usage(&b, s);
+    if (s->origin)
+        buffer_printf(
+            &b,
+            "\n## Cross-validation\n\nThe rows of train and validation were dealt into %u folds. What stands under "
+            "validation is of out-of-fold predictions: of each row by the model of its fold, which has not seen it. The "
+            "weights of this bundle were trained on %s; its metrics on test are of these weights.\n",
+            s->data->fold_count, s->origin);
     char *training = job_training_summary(&t->job);
     buffer_printf(
         &b,

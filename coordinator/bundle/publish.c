@@ -66,7 +66,10 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
     add_history(whole);
     char *card = model_card(s);
     struct training_rows *known;
-    training_rows_make(&known, s->data->data, &s->data->split);
+    struct split seen = s->data->split; /* borrowed */
+    if (s->data->fold_of)
+        seen.part[PART_VALIDATION].count = 0; /* they are the rows of train */
+    training_rows_make(&known, s->data->data, &seen);
     struct bundle_parts parts = {.weights = t->weights,
                                  .model_directory = s->place->model,
                                  .model = &model,

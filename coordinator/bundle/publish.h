@@ -13,7 +13,8 @@ struct bundle_source {
     const struct trial_run *trial;  /* the winner */
     const struct test_score *score; /* without logits: the bundle gets no evaluation.json */
     const char *comparison;         /* with other models: a section of Markdown; NULL without */
-    const char *configurations;     /* over seeds: likewise */
+    const char *configurations;     /* over seeds or folds: likewise */
+    const char *origin;             /* of a cross-validation's weights: "fold 2 of 5"; NULL without */
 };
 
 /* Writes <out>/bundle and <out>/<name>.zip, unless they are there and were made from the same things. *made: false if so. */

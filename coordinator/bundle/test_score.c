@@ -50,12 +50,25 @@ static int log_scored(const struct run_place *place, const struct trial_run *t, 
 {
     struct json *event = json_object();
     json_set_string(event, "trial", t->key);
-    json_set_string(event, "identity", t->identity);
+    json_set_string(event, "identity", t->weights_identity);
     return event_log_append(place->log, "scored", event, e);
 }
 
-static int score(const struct run_place *place, const struct run_data *d, const struct trial_run *t, struct workers *workers,
-                 struct error *e)
+/* With split.folds the bundle's weights have seen the rows that validate: what stands for these is out of fold. */
+static int add_out_of_fold(const char *to, const struct run_data *d, const struct trial_run *t, struct error *e)
+{
+    const struct logits_rows whose = {d->data, d->split.part[PART_VALIDATION].rows};
+    struct logits l;
+    if (logits_read(&l, t->logits, PART_VALIDATION, (int)t->best_epoch, &whose, e) != 0)
+        return -1;
+    l.epoch = SCORE_EPOCH;
+    int status = logits_append(to, &l, e);
+    logits_free(&l);
+    return status;
+}
+
+static int score(const struct run_place *place, const struct run_data *d, const struct trial_run *t, const char *logits,
+                 struct workers *workers, struct error *e)
 {
     struct trial lease;
     trials_lease(&lease, place, d, t, true);
@@ -64,6 +77,8 @@ static int score(const struct run_place *place, const struct run_data *d, const 
         status = workers_need(workers, place->log, e);
     if (status == 0)
         status = dispatch_run(workers->dispatch, &lease, 1, NULL, e);
+    if (status == 0 && d->fold_of)
+        status = add_out_of_fold(logits, d, t, e);
     if (status == 0)
         status = log_scored(place, t, e);
     trial_free(&lease);
@@ -72,7 +87,8 @@ static int score(const struct run_place *place, const struct run_data *d, const 
 
 static bool was_scored(const struct run_place *place, const struct trial_run *t, const char *logits)
 {
-    return trials_event(place, t, "scored") && file_exists(logits);
+    const char *identity = json_string(json_get(event_log_last(place->log, "scored", "trial", t->key), "identity"));
+    return identity && strcmp(identity, t->weights_identity) == 0 && file_exists(logits);
 }
 
 /* The weights must give the logits that the trial was chosen for. */
@@ -102,7 +118,7 @@ int test_score_make(struct test_score *ret, const struct run_place *place, const
         log_warn("scored again: %s", why.message);
         there = false;
     }
-    if ((!there && (score(place, data, winner, workers, e) != 0 || read_parts(&s, data, decision, e) != 0)) ||
+    if ((!there && (score(place, data, winner, s.logits, workers, e) != 0 || read_parts(&s, data, decision, e) != 0)) ||
         check_weights(&s, data, winner, e) != 0) {
         test_score_free(&s);
         return -1;

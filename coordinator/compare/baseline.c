@@ -287,6 +287,51 @@ static struct json *made_before(const struct source *s, const char *hash)
     return about;
 }
 
+/* Fits on the other folds and decides the rows of fold f. decisions (rows of train, columns). */
+static int fit_fold(float *decisions, const struct source *s, const struct baseline_task *whole, uint32_t f, struct error *e)
+{
+    const uint32_t *rows = s->data->split.part[PART_TRAIN].rows;
+    size_t count = whole->train.count, columns = whole->columns, next = 0;
+    const char **texts = allocate(count, sizeof *texts), **held = allocate(count, sizeof *held);
+    unsigned char *truth = allocate(count, columns);
+    struct baseline_rows scored = {held, 0};
+    struct baseline_task task = *whole;
+    struct baseline_fit fit;
+    task.train = (struct baseline_rows){texts, 0};
+    for (size_t i = 0; i < count; i++)
+        if (s->data->fold_of[rows[i]] == f) {
+            held[scored.count++] = whole->train.texts[i];
+        } else {
+            memcpy(truth + task.train.count * columns, whole->truth + i * columns, columns);
+            texts[task.train.count++] = whole->train.texts[i];
+        }
+    task.truth = truth;
+    task.scored = &scored;
+    task.scored_count = 1;
+    int status = baseline_fit(&fit, &task, e);
+    for (size_t i = 0; i < count && status == 0; i++)
+        if (s->data->fold_of[rows[i]] == f)
+            memcpy(decisions + i * columns, fit.decisions[0] + next++ * columns, columns * sizeof *decisions);
+    if (status == 0)
+        baseline_fit_free(&fit);
+    free(truth);
+    free(held);
+    free(texts);
+    return status;
+}
+
+/* With split.folds the rows that validate are those that train: they are decided by models that have not seen them. */
+static int decide_out_of_fold(struct baseline_fit *fit, const struct source *s, const struct baseline_task *whole,
+                              struct error *e)
+{
+    for (uint32_t f = 0; f < s->data->fold_count; f++)
+        if (fit_fold(fit->decisions[0], s, whole, f, e) != 0) {
+            baseline_fit_free(fit);
+            return -1;
+        }
+    return 0;
+}
+
 static int fit_and_write(struct json *about, const struct source *s, struct error *e)
 {
     struct part_texts texts;
@@ -307,6 +352,8 @@ static int fit_and_write(struct json *about, const struct source *s, struct erro
                                  .scored = scored,
                                  .scored_count = 2};
     int status = baseline_fit(&fit, &task, e);
+    if (status == 0)
+        status = decide_out_of_fold(&fit, s, &task, e);
     if (status == 0) {
         status = write_logits(s, &fit, e);
         json_set_number(about, "features", fit.features);

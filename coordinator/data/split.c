@@ -75,7 +75,7 @@ static int refuse_empty_part(const struct split *s, const struct job *j, uint32_
 }
 
 /* Shares are of rows, as near as whole groups allow. */
-static void deal_evenly(enum part *part_of, const struct job *j, const struct dataset *d, const uint32_t *group_of,
+static void deal_evenly(uint32_t *part_of, const struct job *j, const struct dataset *d, const uint32_t *group_of,
                         uint32_t groups)
 {
     const double share[PART_COUNT] = {j->split.train, j->split.validation, 1 - j->split.train - j->split.validation};
@@ -83,12 +83,12 @@ static void deal_evenly(enum part *part_of, const struct job *j, const struct da
     shuffle_by_philox(order, groups, j->seed);
     for (uint32_t i = 0; i < groups; i++)
         rank[order[i]] = i;
-    stratify(part_of, d, group_of, groups, rank, share);
+    stratify(part_of, d, group_of, groups, rank, share, PART_COUNT);
     free(rank);
     free(order);
 }
 
-static void deal_by_shuffle(enum part *part_of, const struct job *j, uint32_t groups)
+static void deal_by_shuffle(uint32_t *part_of, const struct job *j, uint32_t groups)
 {
     uint32_t *order = allocate(groups, sizeof *order);
     if (!strcmp(j->split.method, "numpy"))
@@ -109,13 +109,13 @@ static int split_by_group(struct split *s, const struct job *j, const struct dat
     for (uint32_t i = 0; i < rows; i++)
         group_of[i] = table_add(groups, dataset_group(d, i));
     uint32_t count = (uint32_t)table_count(groups);
-    enum part *part_of = allocate(count, sizeof *part_of);
+    uint32_t *part_of = allocate(count, sizeof *part_of);
     if (!strcmp(j->split.method, "stratified"))
         deal_evenly(part_of, j, d, group_of, count);
     else
         deal_by_shuffle(part_of, j, count);
     for (uint32_t i = 0; i < rows; i++)
-        give_row(s, part_of[group_of[i]], i);
+        give_row(s, (enum part)part_of[group_of[i]], i);
     int result =
         count < 3 ? error_set(e, ERROR_DATA,
                               "%u groups (data.group: %s) cannot be split into train, validation and test; at least 3 are needed",
@@ -150,11 +150,22 @@ static int split_by_file(struct split *s, const struct job *j, const struct data
     return refuse_empty_part(s, j, dataset_rows(d), e);
 }
 
+static int read_frozen(struct split *s, const struct job *j, const struct dataset *d, struct error *e)
+{
+    if (split_read(s, j->split.file, d, e))
+        return -1;
+    return s->part[PART_VALIDATION].count
+               ? 0
+               : error_set(e, ERROR_DATA,
+                           "%s: the validation part has no rows: no epoch could be evaluated; use another split file",
+                           j->split.file);
+}
+
 static int make_split(struct split *s, const struct job *j, const struct dataset *d, const struct row_facts *f,
                       const struct json *check, struct error *e)
 {
     if (j->split.file)
-        return split_read(s, j->split.file, d, e);
+        return read_frozen(s, j, d, e);
     make_parts(s, d);
     strcpy(s->method, j->data.path ? j->split.method : "files");
     if (!j->data.path)

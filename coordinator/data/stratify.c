@@ -5,21 +5,24 @@
 
 #include <stdlib.h>
 
+#define UNDEALT UINT32_MAX
+
 /* Rows of a group that have a label. */
 struct entry {
     uint32_t group, label, count;
 };
 
 struct strata {
-    uint32_t labels, groups;
+    uint32_t labels, groups, parts;
+    uint64_t rows;          /* that are not left out */
     struct entry *by_group; /* sorted by group, then label: entries of group g from start[g] to start[g + 1] */
     struct entry *by_label; /* sorted by label, then as groups are dealt out */
     size_t count, capacity;
     size_t *start, *label_start;
-    uint32_t *size; /* (groups) rows */
-    uint64_t *left; /* (labels) rows of groups without a part */
-    double *lacks;  /* (PART_COUNT, labels) rows of a label that a part still should get */
-    double rows_lacking[PART_COUNT];
+    uint32_t *size;       /* (groups) rows */
+    uint64_t *left;       /* (labels) rows of groups without a part */
+    double *lacks;        /* (parts, labels) rows of a label that a part still should get */
+    double *rows_lacking; /* (parts) */
 };
 
 static int by_group(const void *a, const void *b)
@@ -39,6 +42,9 @@ static void add(struct strata *s, uint32_t group, uint32_t label)
 static void collect(struct strata *s, const struct dataset *d, const uint32_t *group_of)
 {
     for (uint32_t i = 0; i < dataset_rows(d); i++) {
+        if (group_of[i] == UINT32_MAX)
+            continue;
+        s->rows++;
         s->size[group_of[i]]++;
         if (!dataset_is_multi(d)) {
             add(s, group_of[i], (uint32_t)dataset_class(d, i));
@@ -105,7 +111,7 @@ static void index_entries(struct strata *s, const uint32_t *rank)
     find_starts(s->label_start, s->labels, &s->by_label->label, sizeof *s->by_label, s->count);
 }
 
-static void give(struct strata *s, enum part *part_of, uint32_t group, enum part part)
+static void give(struct strata *s, uint32_t *part_of, uint32_t group, uint32_t part)
 {
     part_of[group] = part;
     s->rows_lacking[part] -= s->size[group];
@@ -116,14 +122,14 @@ static void give(struct strata *s, enum part *part_of, uint32_t group, enum part
 }
 
 /* The part that lacks most of a label (of rows, if label is `labels`); among equals, most rows. */
-static enum part neediest(const struct strata *s, uint32_t label)
+static uint32_t neediest(const struct strata *s, uint32_t label)
 {
-    enum part best = PART_TRAIN;
-    for (int p = 1; p < PART_COUNT; p++) {
+    uint32_t best = 0;
+    for (uint32_t p = 1; p < s->parts; p++) {
         double x = label < s->labels ? s->lacks[(size_t)p * s->labels + label] : 0,
                y = label < s->labels ? s->lacks[(size_t)best * s->labels + label] : 0;
         if (x > y || (x == y && s->rows_lacking[p] > s->rows_lacking[best]))
-            best = (enum part)p;
+            best = p;
     }
     return best;
 }
@@ -138,42 +144,44 @@ static uint32_t rarest(const struct strata *s)
     return best;
 }
 
-static void deal(struct strata *s, enum part *part_of, const uint32_t *rank)
+static void deal(struct strata *s, uint32_t *part_of, const uint32_t *rank)
 {
     for (uint32_t c; (c = rarest(s)) < s->labels;)
         for (size_t i = s->label_start[c]; i < s->label_start[c + 1]; i++)
-            if (part_of[s->by_label[i].group] == PART_COUNT)
+            if (part_of[s->by_label[i].group] == UNDEALT)
                 give(s, part_of, s->by_label[i].group, neediest(s, c));
     uint32_t *order = allocate(s->groups, sizeof *order); /* groups without any label, by rank */
     for (uint32_t g = 0; g < s->groups; g++)
         order[rank[g]] = g;
     for (uint32_t i = 0; i < s->groups; i++)
-        if (part_of[order[i]] == PART_COUNT)
+        if (part_of[order[i]] == UNDEALT)
             give(s, part_of, order[i], neediest(s, s->labels));
     free(order);
 }
 
-void stratify(enum part *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
-              const double share[PART_COUNT])
+void stratify(uint32_t *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
+              const double *share, uint32_t parts)
 {
-    struct strata s = {.labels = dataset_labels(d), .groups = groups};
+    struct strata s = {.labels = dataset_labels(d), .groups = groups, .parts = parts};
+    s.rows_lacking = allocate(parts, sizeof *s.rows_lacking);
     s.size = allocate(groups, sizeof *s.size);
     s.start = allocate(groups + 1u, sizeof *s.start);
     s.label_start = allocate(s.labels + 1u, sizeof *s.label_start);
     s.left = allocate(s.labels, sizeof *s.left);
-    s.lacks = allocate((size_t)PART_COUNT * s.labels, sizeof *s.lacks);
+    s.lacks = allocate((size_t)parts * s.labels, sizeof *s.lacks);
     s.by_group = allocate(1, sizeof *s.by_group);
     s.capacity = 1;
     collect(&s, d, group_of);
     index_entries(&s, rank);
-    for (int p = 0; p < PART_COUNT; p++) {
-        s.rows_lacking[p] = share[p] * dataset_rows(d);
+    for (uint32_t p = 0; p < parts; p++) {
+        s.rows_lacking[p] = share[p] * (double)s.rows;
         for (uint32_t c = 0; c < s.labels; c++)
             s.lacks[(size_t)p * s.labels + c] = share[p] * (double)s.left[c];
     }
     for (uint32_t g = 0; g < groups; g++)
-        part_of[g] = PART_COUNT;
+        part_of[g] = UNDEALT;
     deal(&s, part_of, rank);
+    free(s.rows_lacking);
     free(s.lacks);
     free(s.left);
     free(s.label_start);

@@ -4,9 +4,9 @@
  * label a row it is plain stratification. */
 #pragma once
 
-#include "common/format/split.h"
+#include "common/format/dataset.h"
 
-/* group_of (rows): 0 .. groups - 1; rank (groups): the place of a group among those that are alike, from the seed; share: of each
- * part, sum 1. part_of (groups) is the result. */
-void stratify(enum part *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
-              const double share[PART_COUNT]);
+/* group_of (rows): 0 .. groups - 1, or UINT32_MAX for rows to leave out; rank (groups): the place of a group among those that are
+ * alike, from the seed; share (parts): sum 1. part_of (groups) is the result, 0 .. parts - 1. */
+void stratify(uint32_t *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
+              const double *share, uint32_t parts);

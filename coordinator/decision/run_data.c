@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "coordinator/data/check.h"
+#include "coordinator/data/folds.h"
 #include "coordinator/data/split.h"
 #include "coordinator/data/tokenize.h"
 #include "coordinator/decision/metrics.h"
@@ -68,6 +69,53 @@ static int read_labels(struct run_data *d, const struct job *j, struct error *e)
     return check_job(d, j, e);
 }
 
+static char *fold_path(const char *directory, uint32_t f)
+{
+    return format_string("%s/folds/fold-%u.json", directory, f + 1);
+}
+
+static int make_fold(struct run_data *fold, const struct run_data *d, uint32_t f, const char *directory, struct error *e)
+{
+    *fold = *d;
+    fold->fold_of = NULL;
+    fold->folds = NULL;
+    fold->fold_count = 0;
+    fold->validation = NULL;
+    fold->split_path = fold_path(directory, f);
+    folds_split(&fold->split, d->fold_of, f, d->data);
+    if (split_write(fold->split_path, &fold->split, d->data, e) != 0)
+        return -1;
+    validation_create(&fold->validation, d->data, &fold->split, d->positive);
+    return 0;
+}
+
+/* The split by parts becomes one by folds. */
+static int make_folds(struct run_data *d, const struct job *j, const char *directory, struct error *e)
+{
+    char *path = path_join(directory, "folds");
+    int status = directory_create(path, e);
+    free(path);
+    if (status != 0 || data_folds(&d->fold_of, j, d->data, &d->split, e) != 0)
+        return -1;
+    char test[65];
+    memcpy(test, d->split.fingerprint[PART_TEST], sizeof test);
+    split_free(&d->split);
+    free(d->split_path);
+    d->split_path = format_string("%s/folds/whole.json", directory);
+    folds_whole(&d->split, d->fold_of, d->data);
+    memcpy(d->split.fingerprint[PART_TEST], test, sizeof test);
+    if (split_write(d->split_path, &d->split, d->data, e) != 0)
+        return -1;
+    folds_validate_out_of_fold(&d->split);
+    d->folds = allocate(j->split.folds, sizeof *d->folds);
+    for (; d->fold_count < j->split.folds; d->fold_count++)
+        if (make_fold(&d->folds[d->fold_count], d, d->fold_count, directory, e) != 0) {
+            d->fold_count++;
+            return -1;
+        }
+    return 0;
+}
+
 int run_data_split(struct run_data *d, const struct job *j, const char *directory, struct error *e)
 {
     if (data_split(&d->split, j, d->data, d->check, e) != 0)
@@ -75,7 +123,7 @@ int run_data_split(struct run_data *d, const struct job *j, const char *director
     char *path = path_join(directory, "split.json");
     d->split_path = path_resolve(path, e);
     free(path);
-    if (!d->split_path || read_labels(d, j, e) != 0)
+    if (!d->split_path || read_labels(d, j, e) != 0 || (j->split.folds > 0 && make_folds(d, j, directory, e) != 0))
         return -1;
     validation_create(&d->validation, d->data, &d->split, d->positive);
     return 0;
@@ -83,6 +131,13 @@ int run_data_split(struct run_data *d, const struct job *j, const char *director
 
 void run_data_free(struct run_data *d)
 {
+    for (uint32_t f = 0; f < d->fold_count; f++) {
+        validation_destroy(&d->folds[f].validation);
+        split_free(&d->folds[f].split);
+        free(d->folds[f].split_path);
+    }
+    free(d->folds);
+    free(d->fold_of);
     validation_destroy(&d->validation);
     split_free(&d->split);
     free(d->label_names);

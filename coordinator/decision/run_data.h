@@ -18,6 +18,10 @@ struct run_data {
     int positive; /* class index; thresholds are for it where a row has one label of two */
     enum decision_kind kind;
     struct validation *validation;
+    /* With split.folds `split` and `validation` are of the out-of-fold predictions (folds_validate_out_of_fold). */
+    uint32_t *fold_of;      /* (rows) as data_folds has it; NULL: no cross-validation */
+    struct run_data *folds; /* (split.folds) each with split, split_path and validation of its own, the rest borrowed */
+    uint32_t fold_count;
 };
 
 /* Reads, checks and tokenises the job's data unless that was done (data_open). directory: the run's, absolute. */

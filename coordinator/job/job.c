@@ -450,12 +450,39 @@ static int check_seeds(const struct job *j, struct error *e)
     return 0;
 }
 
+static int check_folds(const struct job *j, struct error *e)
+{
+    if (j->split.folds == 0)
+        return strcmp(j->publish.of, "whole") == 0
+                   ? 0
+                   : error_set(e, ERROR_USAGE,
+                               "publish.of \"%s\" has no effect without split.folds; set it, or remove publish.of",
+                               j->publish.of);
+    if (j->split.file)
+        return error_set(e, ERROR_USAGE,
+                         "split.folds and split.file are mutually exclusive: folds are dealt anew from the rows of train and "
+                         "validation, which a frozen file fixes; remove one");
+    if (strcmp(j->split.method, "time") == 0)
+        return error_set(
+            e, ERROR_USAGE,
+            "split.folds and split.method \"time\" are mutually exclusive: a fold would be validated by a model that has "
+            "seen later rows; remove one");
+    if (j->train.seeds.count > 0)
+        return error_set(e, ERROR_USAGE, "split.folds and train.seeds are mutually exclusive: each tells a spread; remove one");
+    if (j->search.scheduler != SCHEDULER_NONE)
+        return error_set(e, ERROR_USAGE,
+                         "split.folds and sweep.scheduler \"%s\" are mutually exclusive: a fold that is pruned would have no "
+                         "predictions; remove one",
+                         scheduler_names[j->search.scheduler]);
+    return 0;
+}
+
 /* What no single key can say. */
 static int check_together(const struct job *j, const char *path, struct error *e)
 {
     if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
         check_shares(j, e) != 0 || check_loss(j, e) != 0 || check_lora(j, e) != 0 || job_check_ranks(j, e) != 0 ||
-        check_search(j, e) != 0 || check_seeds(j, e) != 0)
+        check_search(j, e) != 0 || check_seeds(j, e) != 0 || check_folds(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }

@@ -52,6 +52,7 @@ struct job {
         double train, validation;
         const char *method; /* "muster", "numpy", "stratified", "time" */
         char *file;         /* a frozen split.json, or NULL */
+        uint32_t folds;     /* of cross-validation over train and validation; 0: none */
     } split;
     struct {
         double lr, weight_decay, clip /* 0: none */, warmup, dropout /* < 0: model's */;
@@ -98,6 +99,7 @@ struct job {
     } tune;
     struct {
         const char *adapter; /* "merged", "both" */
+        const char *of;      /* "whole", "best"; of a cross-validation */
     } publish;
     struct {
         bool baseline; /* TF-IDF and logistic regression beside the transformer */

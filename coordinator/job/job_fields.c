@@ -92,6 +92,9 @@ const struct job_field job_fields[] = {
              "data.time, the oldest rows train, the newest test"},
     {"split.file", JOB_STRING, JOB_NULL | JOB_PATH, "null", AT(split.file),
      .help = "frozen split.json to use instead; it is used exactly, or the run fails"},
+    {"split.folds", JOB_COUNT, JOB_NULL | JOB_LATER, "null", 2, 1000, .none = 0, AT(split.folds),
+     .also = "n_splits cv k_folds n_folds kfold",
+     .help = "cross-validation over the rows of train and validation in so many folds, grouped and stratified; null: none"},
 
     {"train.lr", JOB_NUMBER, JOB_ABOVE | JOB_SWEPT, "2e-05", 0, 1, AT(train.lr), .also = "learning_rate",
      .help = "peak learning rate"},
@@ -231,6 +234,10 @@ const struct job_field job_fields[] = {
     {"publish.adapter", JOB_WORD, JOB_FREE | JOB_LATER, "\"merged\"", AT(publish.adapter), WORDS("merged", "both"),
      .also = "merge_adapter",
      .help = "LoRA: merged: the bundle's weights have the adapter merged into them; both: bundle/adapter also has it, for PEFT"},
+
+    {"publish.of", JOB_WORD, JOB_FREE | JOB_LATER, "\"whole\"", AT(publish.of), WORDS("whole", "best"), .also = "refit",
+     .help = "with split.folds: whole: the chosen configuration is trained again on all rows of train and validation, for the "
+             "chosen number of epochs; best: the model of the best fold"},
 
     {"report.baseline", JOB_BOOLEAN, JOB_FREE, "true", AT(report.baseline), .also = "tfidf",
      .help = "also train and score a linear TF-IDF model, for comparison"},

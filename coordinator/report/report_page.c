@@ -373,9 +373,11 @@ static void add_configuration_table(struct report_page *p)
     const struct json *configurations = json_get(p->run->table, "configurations");
     if (json_size(configurations) == 0)
         return;
-    html_table(&p->html, "Configurations on validation, mean ± standard deviation over their seeds, best mean first",
-               "Configuration|#Trials|#Score|#Loss|#Precision|#Recall|#F1|#Macro F1|#Lowest score|#Highest score|Best trial",
-               true);
+    html_table(
+        &p->html,
+        p->run->job.split.folds > 0 ? "Configurations on out-of-fold predictions, mean ± standard deviation over the folds"
+                                    : "Configurations on validation, mean ± standard deviation over their seeds, best mean first",
+        "Configuration|#Trials|#Score|#Loss|#Precision|#Recall|#F1|#Macro F1|#Lowest score|#Highest score|Best trial", true);
     for (size_t i = 0; i < json_size(configurations); i++)
         add_configuration_row(p, json_at(configurations, i), p->run->chosen);
     html_table_end(&p->html);

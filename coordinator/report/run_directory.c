@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/jsonl.h"
+#include "coordinator/data/folds.h"
 #include "coordinator/data/tokenize.h"
 #include "coordinator/events/event_log.h"
 
@@ -73,7 +74,8 @@ static int read_data(struct report_run *r, struct error *e)
     const char *hash = json_string(json_get(r->check, "made_from"));
     if (!hash)
         return 0;
-    char *rows = data_rows_path(r->directory, hash), *split = path_join(r->directory, "split.json");
+    bool folds = r->job.split.folds > 0;
+    char *rows = data_rows_path(r->directory, hash), *split = path_join(r->directory, folds ? "folds/whole.json" : "split.json");
     int status = 0;
     if (file_exists(rows)) {
         status = dataset_open(&r->data, rows, e);
@@ -83,6 +85,8 @@ static int read_data(struct report_run *r, struct error *e)
         if (status == 0 && file_exists(split)) {
             status = split_read(&r->split, split, r->data, e);
             r->has_split = status == 0;
+            if (folds && r->has_split)
+                folds_validate_out_of_fold(&r->split);
         }
     }
     free(rows);
@@ -185,18 +189,27 @@ static void read_metrics(struct report_metrics *ret, const char *directory, cons
     *ret = m;
 }
 
+static void add_trial(struct report_run *r, size_t *capacity, const char *key)
+{
+    for (size_t i = 0; key && i < r->metrics_count; i++)
+        if (strcmp(r->metrics[i].trial, key) == 0)
+            return;
+    if (!key)
+        return;
+    r->metrics = grow(r->metrics, capacity, r->metrics_count + 1, sizeof *r->metrics);
+    read_metrics(&r->metrics[r->metrics_count++], r->directory, key);
+}
+
+/* Those of the table, or as long as there is none those that began; with split.folds the table has configurations, and their
+ * folds were trained. */
 static void read_trials(struct report_run *r)
 {
-    const struct json *trials = json_get(r->table, "trials"), *from = trials ? trials : r->events;
-    r->metrics = allocate(json_size(from), sizeof *r->metrics);
+    const struct json *trials = r->job.split.folds > 0 ? NULL : json_get(r->table, "trials"), *from = trials ? trials : r->events;
+    size_t capacity = 0;
     for (size_t i = 0; i < json_size(from); i++) {
-        const char *event = json_string(json_get(json_at(from, i), "event")),
-                   *key = json_string(json_get(json_at(from, i), "trial"));
-        bool known = !key || (!trials && (!event || strcmp(event, "trial_started") != 0));
-        for (size_t k = 0; !known && k < r->metrics_count; k++)
-            known = strcmp(r->metrics[k].trial, key) == 0;
-        if (!known)
-            read_metrics(&r->metrics[r->metrics_count++], r->directory, key);
+        const char *event = json_string(json_get(json_at(from, i), "event"));
+        if (trials || (event && strcmp(event, "trial_started") == 0))
+            add_trial(r, &capacity, json_string(json_get(json_at(from, i), "trial")));
     }
 }
 

@@ -14,34 +14,34 @@
 
 bool configurations_repeated(const struct job *j)
 {
-    return j->train.seeds.count > 0;
+    return j->train.seeds.count > 0 || j->split.folds > 0;
 }
 
 /* ---- the metrics of a trial ---- */
 
-enum { METRIC_SCORE, METRIC_SELECTED, METRIC_LOSS, METRIC_PRECISION, METRIC_RECALL, METRIC_F1, METRIC_MACRO_F1, METRICS };
-static const char *const metric_names[METRICS] = {"score",  "selected", "validation_loss", "precision",
-                                                  "recall", "f1",       "macro_f1"};
+static const char *const metric_names[REPEATED_METRICS] = {"score",  "selected", "validation_loss", "precision",
+                                                           "recall", "f1",       "macro_f1"};
 
 /* NaN: the trial has none. */
-static void metrics_of(double ret[METRICS], const struct trial_run *t, const struct tuned_trial *tuned, const struct job *j)
+static void metrics_of(double ret[REPEATED_METRICS], const struct trial_run *t, const struct tuned_trial *tuned,
+                       const struct job *j)
 {
-    for (int m = 0; m < METRICS; m++)
+    for (int m = 0; m < REPEATED_METRICS; m++)
         ret[m] = NAN;
     if (t->state != TRIAL_DONE)
         return;
     const struct epoch_score *s = &t->epochs[t->best_epoch - 1];
     const struct at_threshold *a = decision_ranked_by(tuned, j->tune.per_trial);
     bool binary = !j->multi && !isnan(a->threshold);
-    ret[METRIC_LOSS] = s->loss;
-    ret[METRIC_SELECTED] = epoch_metric(s, t->job.train.select);
+    ret[REPEATED_LOSS] = s->loss;
+    ret[REPEATED_SELECTED] = epoch_metric(s, t->job.train.select);
     if (!a->met)
         return;
-    ret[METRIC_SCORE] = a->score;
-    ret[METRIC_PRECISION] = a->metrics.precision;
-    ret[METRIC_RECALL] = a->metrics.recall;
-    ret[METRIC_F1] = a->metrics.f1;
-    ret[METRIC_MACRO_F1] = binary ? NAN : a->macro_f1;
+    ret[REPEATED_SCORE] = a->score;
+    ret[REPEATED_PRECISION] = a->metrics.precision;
+    ret[REPEATED_RECALL] = a->metrics.recall;
+    ret[REPEATED_F1] = a->metrics.f1;
+    ret[REPEATED_MACRO_F1] = binary ? NAN : a->macro_f1;
 }
 
 /* ---- a configuration ---- */
@@ -49,34 +49,48 @@ static void metrics_of(double ret[METRICS], const struct trial_run *t, const str
 struct configuration {
     const struct trial_run *best; /* by its own score: the first in the order of the decision */
     size_t trials, done;
-    double *values[METRICS]; /* (trials), in the order of the plan */
-    struct spread spread[METRICS];
+    double *values[REPEATED_METRICS]; /* (trials), in the order of the plan */
+    struct spread spread[REPEATED_METRICS];
 };
 
+static void add_values(struct configuration *c, const double metrics[REPEATED_METRICS])
+{
+    for (int m = 0; m < REPEATED_METRICS; m++)
+        c->values[m][c->trials] = metrics[m];
+    c->trials++;
+}
+
+/* Of the trials with other seeds, or of the folds. */
 static void read_configuration(struct configuration *ret, const struct trials *t, const struct decision *d, size_t best,
                                const struct job *j)
 {
     struct configuration c = {.best = &t->list[best]};
-    for (int m = 0; m < METRICS; m++)
-        c.values[m] = allocate(t->count, sizeof(double));
-    for (size_t i = 0; i < t->count; i++) {
-        double metrics[METRICS];
+    const double *folds = c.best->fold_metrics;
+    for (int m = 0; m < REPEATED_METRICS; m++)
+        c.values[m] = allocate(t->count + j->split.folds, sizeof(double));
+    for (size_t f = 0; f < j->split.folds; f++) {
+        double none[REPEATED_METRICS];
+        for (int m = 0; m < REPEATED_METRICS; m++)
+            none[m] = NAN;
+        add_values(&c, folds ? folds + f * REPEATED_METRICS : none);
+        c.done += c.best->state == TRIAL_DONE;
+    }
+    for (size_t i = 0; i < t->count && j->split.folds == 0; i++) {
+        double metrics[REPEATED_METRICS];
         if (t->list[i].configuration != c.best->configuration)
             continue;
         metrics_of(metrics, &t->list[i], &d->trials[i], j);
-        for (int m = 0; m < METRICS; m++)
-            c.values[m][c.trials] = metrics[m];
-        c.trials++;
+        add_values(&c, metrics);
         c.done += t->list[i].state == TRIAL_DONE;
     }
-    for (int m = 0; m < METRICS; m++)
+    for (int m = 0; m < REPEATED_METRICS; m++)
         spread_of(&c.spread[m], c.values[m], c.trials);
     *ret = c;
 }
 
 static void configuration_free(struct configuration *c)
 {
-    for (int m = 0; m < METRICS; m++)
+    for (int m = 0; m < REPEATED_METRICS; m++)
         free(c->values[m]);
 }
 
@@ -113,18 +127,38 @@ static struct json *spread_to_json(const struct spread *s, const double *values,
     return o;
 }
 
+static void add_seeds(struct json *o, const struct configuration *c, const struct job *j)
+{
+    struct json *seeds = json_set(o, "seeds", json_array());
+    for (size_t i = 0; i < j->train.seeds.count; i++)
+        json_append(seeds, json_of_number((double)j->train.seeds.values[i]));
+    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
+}
+
+static void add_folds(struct json *o, const struct configuration *c, const struct job *j)
+{
+    struct json *trials = json_set(o, "fold_trials", json_array());
+    for (uint32_t f = 0; f < j->split.folds; f++) {
+        char *key = format_string("%s_fold-%u", c->best->key, f + 1);
+        json_append(trials, json_of_string(key));
+        free(key);
+    }
+    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
+    json_set_number(o, "best_epoch", c->best->best_epoch);
+}
+
 static void append_configuration(void *to, const struct configuration *c, const struct job *j)
 {
     struct json *o = json_append(to, json_object()), *metrics = json_object();
     json_set_string(o, "configuration", c->best->configuration_key);
     json_set_boolean(o, "baseline", c->best->baseline);
-    struct json *seeds = json_set(o, "seeds", json_array());
-    for (size_t i = 0; i < j->train.seeds.count; i++)
-        json_append(seeds, json_of_number((double)j->train.seeds.values[i]));
+    if (j->split.folds > 0)
+        add_folds(o, c, j);
+    else
+        add_seeds(o, c, j);
     json_set_number(o, "done", (double)c->done);
-    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
     json_set_string(o, "select", c->best->job.train.select);
-    for (int m = 0; m < METRICS; m++)
+    for (int m = 0; m < REPEATED_METRICS; m++)
         if (c->spread[m].count > 0)
             json_set(metrics, metric_names[m], spread_to_json(&c->spread[m], c->values[m], c->trials));
     json_set(o, "metrics", metrics);
@@ -142,8 +176,8 @@ struct json *configurations_to_json(const struct trials *t, const struct decisio
 
 /* Columns: the loss, precision, recall and F1, and what ranks where that is not the F1. */
 struct columns {
-    int metric[METRICS], count, width;
-    const char *title[METRICS];
+    int metric[REPEATED_METRICS], count, width;
+    const char *title[REPEATED_METRICS];
     struct markdown_table *markdown; /* NULL: the screen */
 };
 
@@ -157,14 +191,14 @@ static void choose_columns(struct columns *c, const struct decision *d, const st
 {
     bool f1 = j->tune.grid.rule == RULE_F1, binary = !j->multi && !isnan(decision_winner(d)->own.threshold);
     *c = (struct columns){.width = 0};
-    add_column(c, METRIC_LOSS, "loss");
-    add_column(c, METRIC_PRECISION, "precision");
-    add_column(c, METRIC_RECALL, "recall");
-    add_column(c, METRIC_F1, binary ? "F1" : "micro F1");
+    add_column(c, REPEATED_LOSS, "loss");
+    add_column(c, REPEATED_PRECISION, "precision");
+    add_column(c, REPEATED_RECALL, "recall");
+    add_column(c, REPEATED_F1, binary ? "F1" : "micro F1");
     if (!binary)
-        add_column(c, METRIC_MACRO_F1, "macro F1");
+        add_column(c, REPEATED_MACRO_F1, "macro F1");
     if (!f1)
-        add_column(c, METRIC_SCORE, "score");
+        add_column(c, REPEATED_SCORE, "score");
 }
 
 static void spread_text(char text[48], const struct spread *s, const char *plus_minus)
@@ -189,22 +223,40 @@ static void add_markdown_row(void *to, const struct configuration *c, const stru
 {
     struct columns *columns = to;
     char text[48];
-    (void)j;
     markdown_cell(columns->markdown, "%s%s", c->best->configuration_key, c->best->baseline ? " (baseline)" : "");
     markdown_cell(columns->markdown, "%zu of %zu", c->done, c->trials);
     for (int i = 0; i < columns->count; i++) {
         spread_text(text, &c->spread[columns->metric[i]], "±");
         markdown_cell(columns->markdown, "%s", text);
     }
-    range_text(text, &c->spread[METRIC_SCORE]);
+    range_text(text, &c->spread[REPEATED_SCORE]);
     markdown_cell(columns->markdown, "%s", text);
-    markdown_cell(columns->markdown, "%s", c->done > 0 ? c->best->key : "-");
+    if (j->split.folds > 0)
+        markdown_cell(columns->markdown, "%u", c->best->best_epoch);
+    else
+        markdown_cell(columns->markdown, "%s", c->done > 0 ? c->best->key : "-");
     markdown_row_end(columns->markdown);
 }
 
 static const char *range_title(const struct job *j, const struct columns *c)
 {
     return j->tune.grid.rule == RULE_F1 ? c->title[c->count - 1] : "score";
+}
+
+/* "3 seeds", "5 folds" */
+static char *repeats(const struct job *j)
+{
+    size_t count = j->split.folds > 0 ? j->split.folds : j->train.seeds.count;
+    return format_string("%zu %s%s", count, j->split.folds > 0 ? "fold" : "seed", count == 1 ? "" : "s");
+}
+
+/* How a configuration is chosen. Caller frees. */
+static char *choice(const struct job *j, const struct columns *c)
+{
+    return j->split.folds > 0
+               ? format_string(
+                     "thresholds, epoch and configuration are chosen on the out-of-fold predictions of all rows together")
+               : format_string("a configuration is chosen by its mean %s, and its best trial is published", range_title(j, c));
 }
 
 char *configurations_to_markdown(const struct trials *t, const struct decision *d, const struct job *j)
@@ -214,15 +266,15 @@ char *configurations_to_markdown(const struct trials *t, const struct decision *
     if (!configurations_repeated(j))
         return NULL;
     choose_columns(&c, d, j);
-    buffer_printf(
-        &b,
-        "## Configurations: validation metrics over %zu seeds\n\nMean ± standard deviation of the sample; a configuration "
-        "is chosen by its mean %s, and its best trial is published.\n\n",
-        j->train.seeds.count, range_title(j, &c));
-    buffer_text(&titles, "configuration|trials");
+    char *over = repeats(j), *chosen = choice(j, &c);
+    buffer_printf(&b, "## Configurations: validation metrics over %s\n\nMean ± standard deviation of the sample; %s.\n\n", over,
+                  chosen);
+    free(chosen);
+    free(over);
+    buffer_printf(&titles, "configuration|%s", j->split.folds > 0 ? "folds" : "trials");
     for (int i = 0; i < c.count; i++)
         buffer_printf(&titles, "|#%s", c.title[i]);
-    buffer_printf(&titles, "|#%s, least to most|best trial", range_title(j, &c));
+    buffer_printf(&titles, "|#%s, least to most|%s", range_title(j, &c), j->split.folds > 0 ? "#epochs" : "best trial");
     markdown_create(&c.markdown, titles.data);
     buffer_free(&titles);
     walk(t, d, j, add_markdown_row, &c);
@@ -240,7 +292,7 @@ static void print_row(void *to, const struct configuration *c, const struct job 
         spread_text(text, &c->spread[columns->metric[i]], "+/-");
         printf("  %-17s", text);
     }
-    range_text(text, &c->spread[METRIC_SCORE]);
+    range_text(text, &c->spread[REPEATED_SCORE]);
     printf("  %s%s\n", text, c->best->baseline ? "  (baseline)" : "");
 }
 
@@ -255,8 +307,10 @@ void configurations_print(const struct trials *t, const struct decision *d, cons
         int width = (int)strlen(t->list[i].configuration_key);
         c.width = width > c.width ? width : c.width;
     }
-    printf("  mean +/- standard deviation over %zu seeds; configurations are chosen by the mean %s\n", j->train.seeds.count,
-           range_title(j, &c));
+    char *over = repeats(j), *chosen = choice(j, &c);
+    printf("  mean +/- standard deviation over %s; %s\n", over, chosen);
+    free(chosen);
+    free(over);
     printf("  %-*s  done", c.width, "configuration");
     for (int i = 0; i < c.count; i++)
         printf("  %-17s", c.title[i]);

@@ -36,7 +36,7 @@ static int make_trial(struct trial_run *t, const struct job *j, struct json *val
     return 0;
 }
 
-static void trial_run_free(struct trial_run *t)
+void trial_run_free(struct trial_run *t)
 {
     free(t->key);
     free(t->configuration_key);
@@ -48,6 +48,7 @@ static void trial_run_free(struct trial_run *t)
     free(t->why);
     free(t->weights);
     free(t->epochs);
+    free(t->fold_metrics);
 }
 
 /* Trials so far, and the text of their options, by which they are told apart. */

@@ -64,6 +64,23 @@ static void print_epoch(enum decision_kind kind, const struct trial_run *t, cons
     fflush(stdout);
 }
 
+static const struct run_data *data_of(const struct training *training, const struct trial_run *t)
+{
+    return t->data ? t->data : training->data;
+}
+
+/* Trained on the whole: no logits say what the epoch is worth. */
+static void end_whole_epoch(const struct trial_run *t, uint32_t epoch, double train_loss, struct dispatch_decision *ret)
+{
+    log_status_line(NULL);
+    printf("  %s  epoch %u/%u  loss %.4f train%s\n", t->key, epoch, t->last_epoch, train_loss,
+           epoch == t->last_epoch ? "  last" : "");
+    fflush(stdout);
+    *ret = (struct dispatch_decision){.best = epoch == t->last_epoch, .stop = epoch >= t->last_epoch, .metrics = json_object()};
+    json_set_number(ret->metrics, "epoch", epoch);
+    json_set_number(ret->metrics, "train_loss", train_loss);
+}
+
 /* Decides by the logits of all epochs so far, so that the decision is the same after a restart. */
 static int handle_epoch(void *context, size_t i, uint32_t epoch, double train_loss, struct dispatch_decision *ret,
                         struct error *e)
@@ -72,7 +89,11 @@ static int handle_epoch(void *context, size_t i, uint32_t epoch, double train_lo
     struct trial_run *t = &training->trials->list[training->index[i]];
     struct selection chosen;
     operation_begin("epoch_end");
-    if (trials_score_epochs(t, training->data, epoch, e) != 0)
+    if (t->last_epoch > 0) {
+        end_whole_epoch(t, epoch, train_loss, ret);
+        return 0;
+    }
+    if (trials_score_epochs(t, data_of(training, t), epoch, e) != 0)
         return -1;
     select_epoch(&chosen, t->epochs, epoch, t->job.train.select, t->job.train.patience);
     const struct epoch_score *latest = &t->epochs[epoch - 1];
@@ -107,7 +128,10 @@ static int check_result(struct trial_run *t, const struct run_data *data, const 
                          result->best_weights ? "some" : "no");
     if (trials_score_epochs(t, data, result->epochs_done, e) != 0)
         return -1;
-    select_epoch(&chosen, t->epochs, result->epochs_done, t->job.train.select, t->job.train.patience);
+    if (t->last_epoch > 0)
+        chosen.best = t->last_epoch;
+    else
+        select_epoch(&chosen, t->epochs, result->epochs_done, t->job.train.select, t->job.train.patience);
     if (chosen.best != result->best_epoch)
         return error_set(e, ERROR_FAILED, "trial %s: its worker kept epoch %u, the best one is %u; remove %s and run again",
                          t->key, result->best_epoch, chosen.best, t->directory);
@@ -134,7 +158,7 @@ static int log_end(const struct run_place *place, const struct trial_run *t, con
 
 static int take_result(struct training *training, struct trial_run *t, const struct dispatch_result *result, struct error *e)
 {
-    if (check_result(t, training->data, result, e) != 0)
+    if (check_result(t, data_of(training, t), result, e) != 0)
         return -1;
     char *pruned = scheduler_replay_summary(training->place, t, result->epochs_done);
     if (log_end(training->place, t, result, pruned, e) != 0) {
@@ -262,8 +286,8 @@ int trials_train(struct trials *t, size_t first, size_t count, const struct run_
     scheduler_replay_create(&training.scheduler, t, place);
     for (size_t i = 0; i < queued && status == 0; i++) {
         const struct trial_run *trial = &t->list[training.index[i]];
-        status = announce(place, data, trial, e);
-        trials_lease(&leases[i], place, data, trial, false);
+        status = announce(place, data_of(&training, trial), trial, e);
+        trials_lease(&leases[i], place, data_of(&training, trial), trial, false);
     }
     if (status == 0 && queued > 0)
         status = workers_need(workers, place->log, e);

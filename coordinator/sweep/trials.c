@@ -61,10 +61,13 @@ static void identify(struct trial_run *t, const struct run_data *data, const cha
         for (uint32_t c = 0; c < data->labels; c++)
             json_append(rows, json_of_number(data->head.rows[c]));
     }
+    if (t->last_epoch > 0)
+        json_set_number(made_from, "last_epoch", t->last_epoch);
     if (device_kind_find(t->job.cluster.device) == DEVICE_FAKE) /* of the others each may take up what another left */
         json_set_string(made_from, "device", "fake");
     char *text = json_print(made_from, false);
     sha256_bytes(text, strlen(text), t->identity);
+    memcpy(t->weights_identity, t->identity, sizeof t->identity);
     free(text);
     json_destroy(&made_from);
 }
@@ -80,6 +83,8 @@ const struct json *trials_event(const struct run_place *place, const struct tria
 
 int trials_score_epochs(struct trial_run *t, const struct run_data *data, uint32_t count, struct error *e)
 {
+    if (t->last_epoch > 0)
+        return 0;
     struct epoch_score *epochs = allocate(count, sizeof *epochs);
     for (uint32_t i = 0; i < count; i++)
         if (validation_score_epoch(&epochs[i], data->validation, t->logits, i + 1, NULL, e) != 0) {
@@ -163,15 +168,16 @@ int trials_prepare(struct trials *trials, const struct run_place *place, const s
         return -1;
     for (size_t i = 0; i < trials->count; i++) {
         struct trial_run *t = &trials->list[i];
+        const struct run_data *own = t->data ? t->data : data;
         t->class_weights = allocate(data->labels, sizeof(double));
         if (t->job.multi)
-            positive_weights(t->class_weights, data, &t->job);
-        else if (data_class_weights(t->class_weights, &t->job, data->data, &data->split, data->check, e) != 0)
+            positive_weights(t->class_weights, own, &t->job);
+        else if (data_class_weights(t->class_weights, &t->job, own->data, &own->split, own->check, e) != 0)
             return -1;
         t->directory = trials_path(place, t->key);
         t->logits = path_join(t->directory, "logits.h5");
-        identify(t, data, model);
-        if (check_directory(t, place, e) != 0 || take_up(t, place, data, e) != 0)
+        identify(t, own, model);
+        if (!t->gathered && (check_directory(t, place, e) != 0 || take_up(t, place, own, e) != 0))
             return -1;
     }
     return 0;
@@ -207,7 +213,7 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .split = duplicate(data->split_path),
                           .model = duplicate(place->model),
                           .weights = score ? duplicate(t->weights) : NULL,
-                          .score_validation = score,
+                          .score_validation = score && !data->fold_of,
                           .score_test = score,
                           .multi = j->multi,
                           .labels = data->labels,

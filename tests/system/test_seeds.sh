@@ -14,7 +14,7 @@ expect 0 'seeds +1, 2, 3: 6 trials, 3 of each configuration; the split is of see
 grep -qE 'sweep +1 configuration besides the baseline lr-0.002_epochs-2$' out || fail "check does not tell the configurations"
 
 say "run: mean, deviation, least and most are NumPy's; the configuration of the highest mean and its best seed are published"
-expect 0 'mean \+/- standard deviation over 3 seeds; configurations are chosen by the mean F1' muster run job.json 'train.seeds=[1,2,3]'
+expect 0 'mean \+/- standard deviation over 3 seeds; a configuration is chosen by its mean F1' muster run job.json 'train.seeds=[1,2,3]'
 [ "$(find run/trials -mindepth 1 -maxdepth 1 -name 'lr-*' | wc -l)" = 6 ] || fail "not six trials"
 grep -q '^## Configurations: validation metrics over 3 seeds$' run/table.md || fail "table.md lacks the configurations"
 grep -q '^## Configurations: validation metrics over 3 seeds$' run/bundle/README.md || fail "the model card lacks the configurations"

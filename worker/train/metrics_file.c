@@ -141,9 +141,13 @@ int metrics_file_step(struct metrics_file *f, const struct metrics_step *s, stru
 /* "validation/f1" and whatever else of numbers the decision brings; the loss, which comes first, is the worker's own. */
 static int write_epoch_events(struct metrics_file *f, const struct metrics_epoch *s, const struct json *metrics, struct error *e)
 {
-    struct event_scalar scalars[SCALARS_MOST] = {{"validation/loss", s->validation_loss}, {"train/epoch_loss", s->train_loss}};
+    struct event_scalar scalars[SCALARS_MOST] = {{"train/epoch_loss", s->train_loss}};
     char tags[SCALARS_MOST][64];
-    size_t count = 2;
+    size_t count = 1;
+    if (!isnan(s->validation_loss)) {
+        scalars[0] = (struct event_scalar){"validation/loss", s->validation_loss};
+        scalars[count++] = (struct event_scalar){"train/epoch_loss", s->train_loss};
+    }
     for (size_t i = 0; i < json_size(metrics) && count < SCALARS_MOST; i++) {
         const char *key = json_key(metrics, i);
         bool known = !strcmp(key, "epoch") || !strcmp(key, "train_loss") || !strcmp(key, "validation_loss");
@@ -166,7 +170,8 @@ int metrics_file_epoch(struct metrics_file *f, const struct metrics_epoch *s, st
     json_set_number(j, "step", (double)s->step);
     json_set_number(j, "epoch", s->epoch);
     json_set_number(j, "train_loss", s->train_loss);
-    json_set_number(j, "validation_loss", s->validation_loss);
+    if (!isnan(s->validation_loss))
+        json_set_number(j, "validation_loss", s->validation_loss);
     json_set_boolean(j, "best", s->best);
     if (metrics)
         json_set(j, "validation", metrics);

@@ -21,7 +21,7 @@ struct metrics_step {
 struct metrics_epoch {
     uint64_t step;
     uint32_t epoch;
-    double train_loss, validation_loss;
+    double train_loss, validation_loss; /* the latter NaN where no row validates */
     bool best;
     const char *metrics; /* JSON of the decision, or NULL */
 };

@@ -120,8 +120,6 @@ void source_wanted(bool wanted[PART_COUNT], const struct trial *t)
 int source_plan(struct plan **ret, const struct source *s, const struct trial *t, struct error *e)
 {
     const struct split *p = &s->split;
-    if (!p->part[PART_VALIDATION].count)
-        return error_set(e, ERROR_DATA, "the validation part has no rows: no epoch could be evaluated; check data and split");
     return plan_create(ret, p->part[PART_TRAIN].rows, p->part[PART_TRAIN].count, t->seed, t->batch, t->micro_batch, e);
 }
 

@@ -422,6 +422,9 @@ static int write_logits(struct trainer *r, double *loss, struct error *e)
     const struct split *s = &r->source.split;
     const uint32_t *rows = s->part[PART_VALIDATION].rows;
     uint32_t count = s->part[PART_VALIDATION].count;
+    *loss = NAN;
+    if (count == 0) /* trained on the whole of the rows: what counts is decided elsewhere */
+        return 0;
     struct logits l = {
         .part = PART_VALIDATION, .epoch = (int)r->progress.epoch, .rows = count, .labels = t->labels, .values = r->values};
     l.loss = *loss = evaluate_loss(&r->source, t, rows, count, r->values);
@@ -478,8 +481,8 @@ static int finish_epoch(struct trainer *r, struct error *e)
     const struct split *parts = &r->source.split;
     struct epoch_decision v = {0};
     operation_begin("evaluate");
-    if (evaluator_run(r->evaluator, parts->part[PART_VALIDATION].rows, parts->part[PART_VALIDATION].count, r->values, on_batch, r,
-                      e))
+    if (parts->part[PART_VALIDATION].count > 0 && evaluator_run(r->evaluator, parts->part[PART_VALIDATION].rows,
+                                                                parts->part[PART_VALIDATION].count, r->values, on_batch, r, e))
         return e->kind == ERROR_STOPPED ? save_and_stop(r, e) : -1;
     operation_begin("epoch_decision");
     int result = agree(c, c->rank ? 0 : end_epoch(r, &v, e), e);

@@ -143,7 +143,7 @@ static void open_setting(struct setting *s)
                                   .best_epoch = 2,
                                   .weights = (char *)DIRECTORY "/trained.safetensors",
                                   .options = json_object()};
-    snprintf(s->trial.identity, sizeof s->trial.identity, "%s", "identity");
+    snprintf(s->trial.weights_identity, sizeof s->trial.weights_identity, "%s", "identity");
     s->score.validation = (struct part_metrics){.rows = 2, .loss = 0.5, .metrics = {.f1 = 0.75, .precision = 0.6, .recall = 1}};
     s->score.test = (struct part_metrics){.rows = 2, .loss = 0.625, .metrics = {.f1 = 0.875, .precision = 0.8, .recall = 0.9}};
     s->source = (struct bundle_source){&s->place, &s->data, &s->decision, &s->trial, &s->score, NULL};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stratified splits: shares of labels, whole groups, the same again by the same ranks. */
 #include "common/base/memory.h"
+#include "common/format/split.h"
 #include "coordinator/data/stratify.h"
 
 #include <math.h>
@@ -66,7 +67,7 @@ static bool has(const struct dataset *d, uint32_t row, int label)
 }
 
 /* The farthest that a part is from its share of a label's rows (or, label -1, of all rows), in rows. */
-static double farthest(const struct dataset *d, const uint32_t *group_of, const enum part *part_of, int label)
+static double farthest(const struct dataset *d, const uint32_t *group_of, const uint32_t *part_of, int label)
 {
     double found[PART_COUNT] = {0}, all = 0, worst = 0;
     for (uint32_t i = 0; i < ROWS; i++)
@@ -84,11 +85,11 @@ static void check_shares(uint32_t largest, bool multi, double most_label, double
     uint32_t *group_of = allocate(ROWS, sizeof *group_of), groups;
     struct dataset *d = make_rows(group_of, &groups, largest, multi);
     uint32_t *rank = allocate(groups, sizeof *rank);
-    enum part *part_of = allocate(groups, sizeof *part_of), *again = allocate(groups, sizeof *again);
+    uint32_t *part_of = allocate(groups, sizeof *part_of), *again = allocate(groups, sizeof *again);
     for (uint32_t g = 0; g < groups; g++)
         rank[g] = groups - 1 - g;
-    stratify(part_of, d, group_of, groups, rank, share);
-    stratify(again, d, group_of, groups, rank, share);
+    stratify(part_of, d, group_of, groups, rank, share, PART_COUNT);
+    stratify(again, d, group_of, groups, rank, share, PART_COUNT);
     for (uint32_t g = 0; g < groups; g++) {
         assert_int_equal(part_of[g], again[g]);
         assert_in_range(part_of[g], 0, PART_COUNT - 1);
@@ -133,7 +134,7 @@ static void nothing_but_rows_without_labels(void **state)
     static const int32_t ids[3] = {2, 5, 3};
     static const float none[2] = {0};
     uint32_t group_of[20], rank[20], found[PART_COUNT] = {0};
-    enum part part_of[20];
+    uint32_t part_of[20];
     assert_int_equal(dataset_writer_create(&w, PATH, 2, true, &e), 0);
     for (uint32_t i = 0; i < 20; i++) {
         char id[8];
@@ -143,7 +144,7 @@ static void nothing_but_rows_without_labels(void **state)
     }
     assert_int_equal(dataset_writer_commit(&w, &e), 0);
     assert_int_equal(dataset_open(&d, PATH, &e), 0);
-    stratify(part_of, d, group_of, 20, rank, share);
+    stratify(part_of, d, group_of, 20, rank, share, PART_COUNT);
     for (uint32_t i = 0; i < 20; i++)
         found[part_of[i]]++;
     assert_int_equal(found[PART_TRAIN], 14);

@@ -282,6 +282,18 @@ static const struct refusal refusals[] = {
     {"{" MINIMAL ", \"sweep\": {\"loss\": [\"cross_entropy\", \"focal\"], \"scheduler\": \"median\"}}", NULL,
      "j.json: sweep.scheduler compares trials by train.select \"loss\", which sweep.loss changes; use another train.select, such "
      "as \"macro_f1\""},
+    {"{" MINIMAL "}", "split.folds=1",
+     "command line: split.folds: expected a whole number from 2 to 1000 or null, found 1 (a number)"},
+    {"{" MINIMAL ", \"split\": {\"n_splits\": 5}}", NULL,
+     "j.json:1: unknown key \"split.n_splits\"; did you mean \"split.folds\"?"},
+    {"{" MINIMAL ", \"split\": {\"folds\": 5, \"method\": \"time\"}}", "data.time=t",
+     "j.json: split.folds and split.method \"time\" are mutually exclusive: a fold would be validated by a model that has seen "
+     "later "
+     "rows; remove one"},
+    {"{" MINIMAL ", \"split\": {\"folds\": 5}}", "train.seeds=[1,2]",
+     "j.json: split.folds and train.seeds are mutually exclusive: each tells a spread; remove one"},
+    {"{" MINIMAL "}", "publish.of=best",
+     "j.json: publish.of \"best\" has no effect without split.folds; set it, or remove publish.of"},
     {"{" MINIMAL "}", "train.seeds=[]",
      "command line: train.seeds: expected a list of seeds such as [1, 2, 3] or null, found [] (a list)"},
     {"{" MINIMAL "}", "train.seeds=3",
