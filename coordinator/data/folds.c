@@ -38,13 +38,18 @@ static uint32_t *shuffle(uint32_t groups, uint64_t seed)
     return rank;
 }
 
-static void deal(uint32_t *fold_of_group, const struct job *j, const struct dataset *d, const uint32_t *group_of, uint32_t groups)
+/* rows: in folds. Where each is a group by itself no fold gets more than a row above another. */
+static void deal(uint32_t *fold_of_group, const struct job *j, const struct dataset *d, const uint32_t *group_of, uint32_t groups,
+                 uint32_t rows)
 {
     uint32_t k = j->split.folds, *rank = shuffle(groups, j->seed);
     double *share = allocate(k, sizeof *share);
     for (uint32_t f = 0; f < k; f++)
         share[f] = 1.0 / k;
-    stratify(fold_of_group, d, group_of, groups, rank, share, k);
+    if (groups == rows)
+        stratify(fold_of_group, d, group_of, groups, rank, share, k);
+    else
+        stratify_evenly(fold_of_group, d, group_of, groups, rank, k);
     free(share);
     free(rank);
 }
@@ -73,7 +78,7 @@ int data_folds(uint32_t **ret, const struct job *j, const struct dataset *d, con
             j->split.folds, groups, j->data.group ? j->data.group : "each row on its own");
     }
     uint32_t *fold_of_group = allocate(groups, sizeof *fold_of_group);
-    deal(fold_of_group, j, d, of, groups);
+    deal(fold_of_group, j, d, of, groups, s->part[PART_TRAIN].count + s->part[PART_VALIDATION].count);
     for (uint32_t i = 0; i < rows; i++)
         of[i] = of[i] == NO_FOLD ? NO_FOLD : fold_of_group[of[i]];
     free(fold_of_group);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* k-fold cross-validation (split.folds) over the rows of train and validation; those of test are in no fold. Whole groups are
- * dealt out by stratify.h, ties by the job's seed: of single rows with one label each, the folds differ by at most one row, in
- * all and of each label. */
+ * dealt out by stratify.h (groups of several rows by stratify_evenly), ties by the job's seed: of single rows with one label
+ * each, the folds differ by at most one row, in all and of each label. */
 #pragma once
 
 #include "common/format/split.h"

@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define UNDEALT UINT32_MAX
@@ -159,20 +160,39 @@ static void deal(struct strata *s, uint32_t *part_of, const uint32_t *rank)
     free(order);
 }
 
+static void strata_create(struct strata *s, const struct dataset *d, const uint32_t *group_of, uint32_t groups,
+                          const uint32_t *rank, uint32_t parts)
+{
+    *s = (struct strata){.labels = dataset_labels(d), .groups = groups, .parts = parts};
+    s->rows_lacking = allocate(parts, sizeof *s->rows_lacking);
+    s->size = allocate(groups, sizeof *s->size);
+    s->start = allocate(groups + 1u, sizeof *s->start);
+    s->label_start = allocate(s->labels + 1u, sizeof *s->label_start);
+    s->left = allocate(s->labels, sizeof *s->left);
+    s->lacks = allocate((size_t)parts * s->labels, sizeof *s->lacks);
+    s->by_group = allocate(1, sizeof *s->by_group);
+    s->capacity = 1;
+    collect(s, d, group_of);
+    index_entries(s, rank);
+}
+
+static void strata_free(struct strata *s)
+{
+    free(s->rows_lacking);
+    free(s->lacks);
+    free(s->left);
+    free(s->label_start);
+    free(s->start);
+    free(s->size);
+    free(s->by_label);
+    free(s->by_group);
+}
+
 void stratify(uint32_t *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
               const double *share, uint32_t parts)
 {
-    struct strata s = {.labels = dataset_labels(d), .groups = groups, .parts = parts};
-    s.rows_lacking = allocate(parts, sizeof *s.rows_lacking);
-    s.size = allocate(groups, sizeof *s.size);
-    s.start = allocate(groups + 1u, sizeof *s.start);
-    s.label_start = allocate(s.labels + 1u, sizeof *s.label_start);
-    s.left = allocate(s.labels, sizeof *s.left);
-    s.lacks = allocate((size_t)parts * s.labels, sizeof *s.lacks);
-    s.by_group = allocate(1, sizeof *s.by_group);
-    s.capacity = 1;
-    collect(&s, d, group_of);
-    index_entries(&s, rank);
+    struct strata s;
+    strata_create(&s, d, group_of, groups, rank, parts);
     for (uint32_t p = 0; p < parts; p++) {
         s.rows_lacking[p] = share[p] * (double)s.rows;
         for (uint32_t c = 0; c < s.labels; c++)
@@ -181,12 +201,88 @@ void stratify(uint32_t *part_of, const struct dataset *d, const uint32_t *group_
     for (uint32_t g = 0; g < groups; g++)
         part_of[g] = UNDEALT;
     deal(&s, part_of, rank);
-    free(s.rows_lacking);
-    free(s.lacks);
-    free(s.left);
-    free(s.label_start);
-    free(s.start);
-    free(s.size);
-    free(s.by_label);
-    free(s.by_group);
+    strata_free(&s);
+}
+
+/* ---- whole groups into equal parts ---- */
+
+struct place {
+    uint32_t group, rank;
+    double spread; /* of its labels' counts: the variance, times labels squared */
+};
+
+static int most_uneven(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    if (x->spread != y->spread)
+        return x->spread > y->spread ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+static struct place *order_groups(const struct strata *s, const uint32_t *rank)
+{
+    struct place *order = allocate(s->groups, sizeof *order);
+    for (uint32_t g = 0; g < s->groups; g++) {
+        double sum = 0, squares = 0;
+        for (size_t i = s->start[g]; i < s->start[g + 1]; i++) {
+            sum += s->by_group[i].count;
+            squares += (double)s->by_group[i].count * s->by_group[i].count;
+        }
+        order[g] = (struct place){g, rank[g], s->labels * squares - sum * sum};
+    }
+    qsort(order, s->groups, sizeof *order, most_uneven);
+    return order;
+}
+
+/* Summed over the group's labels, if it went to this part; those of others do not depend on where it goes. counts (parts, labels)
+ */
+static double unevenness(const struct strata *s, const uint32_t *counts, uint32_t group, uint32_t part)
+{
+    double all = 0;
+    for (size_t i = s->start[group]; i < s->start[group + 1]; i++) {
+        const struct entry *n = &s->by_group[i];
+        double sum = 0, squares = 0;
+        for (uint32_t p = 0; p < s->parts; p++) {
+            double count = (double)counts[(size_t)p * s->labels + n->label] + (p == part ? n->count : 0);
+            sum += count;
+            squares += count * count;
+        }
+        all += sqrt(fmax(squares * s->parts - sum * sum, 0)) / (double)s->left[n->label];
+    }
+    return all;
+}
+
+static uint32_t evenest(const struct strata *s, const uint32_t *counts, const uint64_t *rows, uint32_t group)
+{
+    uint32_t best = 0;
+    double least = unevenness(s, counts, group, 0);
+    for (uint32_t p = 1; p < s->parts; p++) {
+        double x = unevenness(s, counts, group, p), close = 1e-9 * (x + least);
+        if (x < least - close || (x <= least + close && rows[p] < rows[best])) {
+            best = p;
+            least = x;
+        }
+    }
+    return best;
+}
+
+void stratify_evenly(uint32_t *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
+                     uint32_t parts)
+{
+    struct strata s;
+    strata_create(&s, d, group_of, groups, rank, parts);
+    struct place *order = order_groups(&s, rank);
+    uint32_t *counts = allocate((size_t)parts * s.labels, sizeof *counts);
+    uint64_t *rows = allocate(parts, sizeof *rows);
+    for (uint32_t i = 0; i < groups; i++) {
+        uint32_t g = order[i].group, part = evenest(&s, counts, rows, g);
+        part_of[g] = part;
+        rows[part] += s.size[g];
+        for (size_t k = s.start[g]; k < s.start[g + 1]; k++)
+            counts[(size_t)part * s.labels + s.by_group[k].label] += s.by_group[k].count;
+    }
+    free(rows);
+    free(counts);
+    free(order);
+    strata_free(&s);
 }

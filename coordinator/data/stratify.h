@@ -10,3 +10,8 @@
  * alike, from the seed; share (parts): sum 1. part_of (groups) is the result, 0 .. parts - 1. */
 void stratify(uint32_t *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
               const double *share, uint32_t parts);
+/* The same for parts of equal size and groups of several rows: the groups whose labels are the most uneven first, each to the
+ * part where the counts of its labels then differ least between the parts, in standard deviations over the label's rows; among
+ * equals, to the part with the fewest rows. (The rule of scikit-learn's StratifiedGroupKFold.) */
+void stratify_evenly(uint32_t *part_of, const struct dataset *d, const uint32_t *group_of, uint32_t groups, const uint32_t *rank,
+                     uint32_t parts);
