@@ -24,6 +24,7 @@ const struct record_field trial_fields[] = {
     FIELD(split, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
     FIELD(model, .type = RECORD_STRING, .min = 1, .max = PATH_MOST),
     FIELD(weights, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
+    FIELD(adapter, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
     FIELD(score_train, .type = RECORD_BOOLEAN),
     FIELD(score_validation, .type = RECORD_BOOLEAN),
     FIELD(score_test, .type = RECORD_BOOLEAN),

@@ -22,6 +22,7 @@ struct trial {
     char *split;     /* absolute path of split.json; NULL (score): all rows are one part, PART_TEST */
     char *model;     /* absolute: pretrained directory (config.json, weights) or bundle */
     char *weights;   /* score: the safetensors to load; NULL: those of `model` */
+    char *adapter;   /* directory of PEFT's adapter of these weights (score: of the base's); NULL: none */
     bool score_train, score_validation, score_test; /* score: which parts */
     bool multi;
     uint32_t labels;

@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/model_family.h"
+#include "common/format/peft.h"
 #include "common/format/tensor_file.h"
 
 #include <dirent.h>
@@ -58,6 +59,8 @@ static int check_label_names(const struct bundle_parts *parts, struct error *e)
 static int check_weights(const struct bundle_parts *parts, struct error *e)
 {
     struct tensor_file *f;
+    if (!parts->weights)
+        return 0;
     if (tensor_file_open(&f, parts->weights, e))
         return -1;
     const struct model_config *c = parts->model;
@@ -111,6 +114,8 @@ static int write_card(const char *directory, const char *card, struct error *e)
 
 static int copy_weights(const char *directory, const char *from, struct error *e)
 {
+    if (!from)
+        return 0;
     char *path = path_join(directory, BUNDLE_WEIGHTS);
     int result = file_copy(from, path, e);
     free(path);
@@ -129,16 +134,17 @@ static int write_adapter(const char *directory, const struct bundle_parts *parts
 {
     if (!parts->adapter)
         return 0;
-    char *inside = path_join(directory, BUNDLE_ADAPTER), *weights = path_join(inside, "adapter_model.safetensors"),
-         *config = path_join(inside, "adapter_config.json");
+    char *inside = path_join(directory, BUNDLE_ADAPTER), *weights = path_join(inside, PEFT_WEIGHTS),
+         *config = path_join(inside, PEFT_CONFIG), *base = path_join(inside, PEFT_BASE);
     int result = directory_create(inside, e) || file_copy(parts->adapter, weights, e) ||
-                         json_write(config, parts->adapter_config, e) || write_card(inside, parts->adapter_card, e) ||
-                         directory_sync(inside, e)
+                         json_write(config, parts->adapter_config, e) || json_write(base, parts->adapter_base, e) ||
+                         write_card(inside, parts->adapter_card, e) || directory_sync(inside, e)
                      ? -1
                      : 0;
     free(inside);
     free(weights);
     free(config);
+    free(base);
     return result;
 }
 
@@ -218,6 +224,15 @@ done:
     return result;
 }
 
+/* No weights of its own, but an adapter. */
+static bool is_separate(const char *path)
+{
+    char *inside = path_join(path, BUNDLE_ADAPTER);
+    bool separate = !directory_holds(path, BUNDLE_WEIGHTS) && directory_holds(inside, PEFT_BASE);
+    free(inside);
+    return separate;
+}
+
 static int check_is_bundle(const char *path, struct error *e)
 {
     if (!directory_exists(path))
@@ -226,9 +241,22 @@ static int check_is_bundle(const char *path, struct error *e)
         return error_set(e, ERROR_DATA,
                          "%s: is not a bundle: it has no " BUNDLE_INFERENCE "; name a directory that 'muster publish' made",
                          path);
-    if (!directory_holds(path, BUNDLE_WEIGHTS))
+    if (!directory_holds(path, BUNDLE_WEIGHTS) && !is_separate(path))
         return error_set(e, ERROR_DATA, "%s: holds no " BUNDLE_WEIGHTS "; publish the bundle again", path);
     return 0;
+}
+
+int bundle_base(char **weights, char **adapter, const char *path, struct error *e)
+{
+    *weights = *adapter = NULL;
+    if (!is_separate(path))
+        return 0;
+    *adapter = path_join(path, BUNDLE_ADAPTER);
+    if (peft_base_weights(weights, *adapter, e) == 0)
+        return 0;
+    free(*adapter);
+    *adapter = NULL;
+    return -1;
 }
 
 static int read_config(struct bundle *b, const char *path, struct error *e)

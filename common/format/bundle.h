@@ -16,16 +16,17 @@
 
 /* What a bundle is made of; all borrowed. */
 struct bundle_parts {
-    const char *weights;              /* the trained safetensors: metadata format=pt, names as in transformers */
-    const char *model_directory;      /* pretrained; for config.json */
+    const char *weights;         /* the trained safetensors: metadata format=pt, names as in transformers; NULL: the adapter is
+                                  * all, and its base stays where it is */
+    const char *model_directory; /* pretrained; for config.json */
     const struct model_config *model; /* as trained: dropouts, labels */
     const char *const *label_names;   /* (model->labels), all different */
     bool multi;
     const struct tokenizer *tokenizer;
-    const struct json *inference; /* as inference_config.h says; id2label and label2id are put in here */
-    const char *card;             /* text of README.md */
-    const char *adapter;          /* for PEFT, beside the weights: its safetensors; NULL: none */
-    const struct json *adapter_config;
+    const struct json *inference;                     /* as inference_config.h says; id2label and label2id are put in here */
+    const char *card;                                 /* text of README.md */
+    const char *adapter;                              /* for PEFT, beside the weights: its safetensors; NULL: none */
+    const struct json *adapter_config, *adapter_base; /* adapter_config.json, base.json */
     const char *adapter_card;
     const struct training_rows *known; /* NULL: the bundle does not tell */
     const char *evaluation;            /* text of evaluation.json; NULL: none */
@@ -44,6 +45,10 @@ void bundle_close(struct bundle **b);
 const struct label_set *bundle_labels(const struct bundle *b);
 const struct decision_rule *bundle_decision(const struct bundle *b);
 const struct json *bundle_inference(const struct bundle *b);
+
+/* Of a bundle without weights of its own: *weights, those of its base, found and checked by their digest, and *adapter, the
+ * directory; callers free. Both NULL: it has weights. ERROR_DATA. */
+int bundle_base(char **weights, char **adapter, const char *path, struct error *e);
 
 /* Replaces the inference_config.json of the bundle at `path`, checked as bundle_open does, atomically. */
 int bundle_set_inference(const char *path, const struct json *inference, struct error *e);

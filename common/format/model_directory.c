@@ -183,7 +183,8 @@ int model_directory_weights(char **ret, const char *directory, struct error *e)
     } others[] = {
         {"tf_model.h5", "it holds TensorFlow's weights only, which are not supported"},
         {"flax_model.msgpack", "it holds Flax's weights only, which are not supported"},
-        {"adapter_model.safetensors", "it holds an adapter, not a model"},
+        {"adapter_model.safetensors", "it holds an adapter: name its base as the model, and this directory as adapter"},
+        {"adapter_model.bin", "it holds an adapter: name its base as the model, and this directory as adapter"},
     };
     char *path;
     for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)

@@ -22,6 +22,7 @@
 /* Everything that has to be whole for a lease, in a directory that goes away. */
 struct place {
     char *directory, *rows, *unseen, *logits, *model;
+    char *weights, *adapter; /* of a bundle whose weights are its base's; else NULL */
 };
 
 static int place_create(struct place *ret, const char *bundle, struct error *e)
@@ -34,9 +35,12 @@ static int place_create(struct place *ret, const char *bundle, struct error *e)
         return -1;
     }
     char *model = realpath(bundle, NULL);
-    *ret = (struct place){directory, path_join(directory, "rows"), path_join(directory, "unseen"),
-                          path_join(directory, "logits.h5"), model ? model : duplicate(bundle)};
-    return 0;
+    *ret = (struct place){.directory = directory,
+                          .rows = path_join(directory, "rows"),
+                          .unseen = path_join(directory, "unseen"),
+                          .logits = path_join(directory, "logits.h5"),
+                          .model = model ? model : duplicate(bundle)};
+    return bundle_base(&ret->weights, &ret->adapter, ret->model, e);
 }
 
 static void place_destroy(struct place *p)
@@ -49,6 +53,8 @@ static void place_destroy(struct place *p)
     free(p->unseen);
     free(p->logits);
     free(p->model);
+    free(p->weights);
+    free(p->adapter);
 }
 
 static int tokenize(const struct place *p, const struct bundle *b, const char *input, bool need_labels,
@@ -147,6 +153,8 @@ static void make_lease(struct trial *ret, const struct place *p, const struct bu
                           .directory = duplicate(p->directory),
                           .dataset = duplicate(p->rows),
                           .model = duplicate(p->model),
+                          .weights = duplicate(p->weights),
+                          .adapter = duplicate(p->adapter),
                           .score_test = true,
                           .multi = bundle_labels(b)->multi,
                           .labels = bundle_labels(b)->count,

@@ -6,6 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/version.h"
+#include "coordinator/bundle/adapter.h"
 #include "coordinator/job/job_variant.h"
 
 #include <stdlib.h>
@@ -199,21 +200,31 @@ static char *decision_in_python(const struct bundle_source *s)
                          temperature, s->data->positive, s->data->positive, 1 - s->data->positive);
 }
 
+static char *model_in_python(const struct bundle_source *s)
+{
+    if (!adapter_is_separate(s))
+        return duplicate("model = AutoModelForSequenceClassification.from_pretrained(directory).eval()\n");
+    return format_string("from peft import PeftModel\n"
+                         "base = AutoModelForSequenceClassification.from_pretrained(\"%s\", num_labels=%u)\n"
+                         "model = PeftModel.from_pretrained(base, f\"{directory}/adapter\").eval()\n",
+                         adapter_base_name(s), s->data->labels);
+}
+
 static void add_usage(struct buffer *b, const struct bundle_source *s)
 {
     bool pair = s->place->job->data.text_b.count > 0;
-    char *decision = decision_in_python(s);
+    char *decision = decision_in_python(s), *model = model_in_python(s);
     buffer_printf(
         b,
         "## Use\n\n```python\nimport json, torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
-        "directory = \"bundle\"\ntokenizer = AutoTokenizer.from_pretrained(directory)\n"
-        "model = AutoModelForSequenceClassification.from_pretrained(directory).eval()\n"
+        "directory = \"bundle\"\ntokenizer = AutoTokenizer.from_pretrained(directory)\n%s"
         "rule = json.load(open(f\"{directory}/inference_config.json\"))\n\n"
         "inputs = tokenizer(%s, truncation=\"%s\", max_length=rule[\"max_length\"], return_tensors=\"pt\")\n"
         "with torch.no_grad():\n    logits = model(**inputs).logits\n%s```\n\n"
         "Or without Python: `muster predict bundle rows.jsonl`.\n",
-        pair ? "text_a, text_b" : "text_a", truncation_names[s->place->job->train.truncation], decision);
+        model, pair ? "text_a, text_b" : "text_a", truncation_names[s->place->job->train.truncation], decision);
     free(decision);
+    free(model);
 }
 
 char *model_card(const struct bundle_source *s)

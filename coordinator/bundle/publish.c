@@ -33,22 +33,22 @@ static void add_history(struct json *inference)
 /* With the adapter, where it is published. */
 static int write_parts(const char *path, struct bundle_parts *parts, const struct bundle_source *s, struct error *e)
 {
-    char *readme = NULL, *evaluation = NULL, *adapter = NULL;
-    struct json *config = NULL;
+    char *evaluation = NULL, *adapter = NULL;
+    struct adapter_files files = {0};
     int status = s->score->logits ? evidence_text(&evaluation, s, e) : 0;
     if (status == 0 && adapter_is_published(s))
-        status = adapter_describe(&config, &readme, s, e);
+        status = adapter_describe(&files, s, e);
     parts->evaluation = evaluation;
-    if (config)
+    if (files.config)
         parts->adapter = adapter = path_join(s->trial->directory, "adapter.safetensors");
-    parts->adapter_config = config;
-    parts->adapter_card = readme;
+    parts->adapter_config = files.config;
+    parts->adapter_base = files.base;
+    parts->adapter_card = files.readme;
     if (status == 0)
         status = bundle_write(path, parts, e);
-    json_destroy(&config);
+    adapter_files_free(&files);
     free(adapter);
     free(evaluation);
-    free(readme);
     return status;
 }
 
@@ -70,7 +70,7 @@ static int write_bundle(const char *path, const struct bundle_source *s, const s
     if (s->data->fold_of)
         seen.part[PART_VALIDATION].count = 0; /* they are the rows of train */
     training_rows_make(&known, s->data->data, &seen);
-    struct bundle_parts parts = {.weights = t->weights,
+    struct bundle_parts parts = {.weights = adapter_is_separate(s) ? NULL : t->weights,
                                  .model_directory = s->place->model,
                                  .model = &model,
                                  .label_names = s->data->label_names,
@@ -141,6 +141,8 @@ int publish(const struct bundle_source *s, bool *made, struct error *e)
     struct json *inference = inference_config(s);
     if (adapter_is_published(s))
         json_set_string(inference, "adapter", BUNDLE_ADAPTER);
+    if (adapter_is_separate(s))
+        json_set_string(inference, "weights", BUNDLE_ADAPTER);
     char *printed = json_print(inference, false),
          *text = format_string("%s%s%s", printed, s->comparison ? s->comparison : "", s->configurations ? s->configurations : "");
     int status = 0;

@@ -4,6 +4,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "coordinator/data/base_adapter.h"
 #include "coordinator/data/check.h"
 #include "coordinator/data/folds.h"
 #include "coordinator/data/split.h"
@@ -27,6 +28,8 @@ int run_data_head(struct run_data *d, const struct job *j, const char *model, st
 {
     const struct json *labels = json_get(d->check, "labels");
     uint32_t count = (uint32_t)json_size(labels);
+    if (j->adapter)
+        return base_adapter_head(&d->head, j, model, count, e);
     const char **names = allocate(count, sizeof *names);
     for (uint32_t c = 0; c < count; c++)
         names[c] = json_string(json_get(json_at(labels, c), "name"));

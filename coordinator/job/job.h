@@ -27,6 +27,7 @@ struct seed_list {
 /* `const char *` members with a fixed set of values point into the table; the others are owned. */
 struct job {
     char *name, *out, *model;
+    char *adapter; /* directory of PEFT's adapter of the model, from which training goes on; NULL: none */
     uint64_t seed;
     const char *task;
     bool multi; /* task */
@@ -98,7 +99,7 @@ struct job {
         uint32_t min_positives;
     } tune;
     struct {
-        const char *adapter; /* "merged", "both" */
+        const char *adapter; /* "merged", "both", "separate" */
         const char *of;      /* "whole", "best"; of a cross-validation */
     } publish;
     struct {

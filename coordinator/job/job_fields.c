@@ -31,6 +31,9 @@ const struct job_field job_fields[] = {
      .help = "run directory; default: runs/<name>"},
     {"model", JOB_STRING, JOB_REQUIRED | JOB_PATH, "null", AT(model), .also = "model_name model_path pretrained",
      .help = "directory of a Hugging Face model, or a Hub name that is in the local cache"},
+    {"adapter", JOB_STRING, JOB_NULL | JOB_PATH | JOB_LATER, "null", AT(adapter), .also = "adapter_name_or_path lora_weights",
+     .help = "directory of a PEFT LoRA adapter of the model, from which training goes on: as an adapter (train.method lora), or "
+             "merged into the weights (full)"},
     {"seed", JOB_SEED, JOB_SWEPT, "42", 0, LARGEST_EXACT, AT(seed),
      .help = "random seed of the split, shuffling, new weights and dropout"},
     {"task", JOB_WORD, 0, "\"single_label_classification\"", AT(task),
@@ -231,9 +234,10 @@ const struct job_field job_fields[] = {
     {"tune.per", JOB_WORD, JOB_FREE, "\"trial\"", AT(tune.per), WORDS("trial", "baseline"),
      .help = "trial: tune a threshold for each trial; baseline: use the baseline's for all"},
 
-    {"publish.adapter", JOB_WORD, JOB_FREE | JOB_LATER, "\"merged\"", AT(publish.adapter), WORDS("merged", "both"),
+    {"publish.adapter", JOB_WORD, JOB_FREE | JOB_LATER, "\"merged\"", AT(publish.adapter), WORDS("merged", "both", "separate"),
      .also = "merge_adapter",
-     .help = "LoRA: merged: the bundle's weights have the adapter merged into them; both: bundle/adapter also has it, for PEFT"},
+     .help = "LoRA: merged: the bundle's weights have the adapter merged into them; both: bundle/adapter also has it, for PEFT; "
+             "separate: the adapter alone, with the base's name and sha256"},
 
     {"publish.of", JOB_WORD, JOB_FREE | JOB_LATER, "\"whole\"", AT(publish.of), WORDS("whole", "best"), .also = "refit",
      .help = "with split.folds: whole: the chosen configuration is trained again on all rows of train and validation, for the "

@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
 #include "common/format/model_config.h"
+#include "common/format/peft.h"
 #include "common/format/weights_index.h"
 #include "coordinator/data/split.h"
 #include "coordinator/events/event_log.h"
@@ -43,7 +44,26 @@ static int hash_model(char text[SHA256_HEX], const char *directory, struct error
     return status;
 }
 
-static void identify(struct trial_run *t, const struct run_data *data, const char *model)
+/* Of the adapter that training goes on from; empty: none. */
+static int hash_adapter(char text[SHA256_HEX], const char *directory, struct error *e)
+{
+    char config[SHA256_HEX], weights[SHA256_HEX], *path = NULL, *about;
+    text[0] = 0;
+    if (!directory)
+        return 0;
+    about = path_join(directory, PEFT_CONFIG);
+    int status = sha256_file(about, config, e) || peft_weights(&path, directory, e) || sha256_file(path, weights, e) ? -1 : 0;
+    if (status == 0) {
+        char both[2 * SHA256_HEX];
+        snprintf(both, sizeof both, "%s %s", config, weights);
+        sha256_bytes(both, strlen(both), text);
+    }
+    free(path);
+    free(about);
+    return status;
+}
+
+static void identify(struct trial_run *t, const struct run_data *data, const char *model, const char *adapter)
 {
     struct json *made_from = json_object();
     json_set(made_from, "options", job_train_options(&t->job));
@@ -51,6 +71,8 @@ static void identify(struct trial_run *t, const struct run_data *data, const cha
     json_set_string(made_from, "data", dataset_sha256(data->data));
     json_set_string(made_from, "split", data->split.sha256);
     json_set_string(made_from, "model", model);
+    if (*adapter)
+        json_set_string(made_from, "adapter", adapter);
     struct json *weights = json_set(made_from, "class_weights", json_array());
     for (uint32_t c = 0; c < data->labels; c++)
         json_append(weights, json_of_number(t->class_weights[c]));
@@ -163,8 +185,8 @@ static void positive_weights(double *weights, const struct run_data *data, const
 
 int trials_prepare(struct trials *trials, const struct run_place *place, const struct run_data *data, struct error *e)
 {
-    char model[SHA256_HEX];
-    if (hash_model(model, place->model, e) != 0)
+    char model[SHA256_HEX], adapter[SHA256_HEX];
+    if (hash_model(model, place->model, e) != 0 || hash_adapter(adapter, place->job->adapter, e) != 0)
         return -1;
     for (size_t i = 0; i < trials->count; i++) {
         struct trial_run *t = &trials->list[i];
@@ -176,7 +198,7 @@ int trials_prepare(struct trials *trials, const struct run_place *place, const s
             return -1;
         t->directory = trials_path(place, t->key);
         t->logits = path_join(t->directory, "logits.h5");
-        identify(t, own, model);
+        identify(t, own, model, adapter);
         if (!t->gathered && (check_directory(t, place, e) != 0 || take_up(t, place, own, e) != 0))
             return -1;
     }
@@ -213,6 +235,7 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .split = duplicate(data->split_path),
                           .model = duplicate(place->model),
                           .weights = score ? duplicate(t->weights) : NULL,
+                          .adapter = score || !j->adapter ? NULL : path_absolute(j->adapter),
                           .score_validation = score && !data->fold_of,
                           .score_test = score,
                           .multi = j->multi,

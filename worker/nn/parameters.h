@@ -103,14 +103,17 @@ struct head_source {
     bool made_new;      /* ignored, and made new */
     const double *rows; /* (labels): its rows of weight and bias in this order; NULL: as they are */
 };
-/* The same from the weights in a model directory. Zeros in `head`: as parameters_load_pretrained. */
+/* The same, the head by `head`; zeros in it: as parameters_load_pretrained. */
+int parameters_load_file(struct parameters *p, const char *path, const struct head_source *head, uint64_t seed, char **report,
+                         struct error *e);
+/* From the weights in a model directory. */
 int parameters_load_model(struct parameters *p, const char *directory, const struct head_source *head, uint64_t seed,
                           char **report, struct error *e);
 /* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
 /* safetensors, metadata format=pt. Adapters are merged into the weights. */
 int parameters_save(struct parameters *p, const char *path, struct error *e);
-/* For PEFT: adapters and the head, by its names. */
+/* For PEFT: adapters and the head, trained or not, by its names. */
 int parameters_save_adapter(struct parameters *p, const char *path, struct error *e);
 /* What is trained alone, for a checkpoint; the rest is the pretrained model's, and loaded before. */
 int parameters_load_trained(struct parameters *p, const char *path, struct error *e);

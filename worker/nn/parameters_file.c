@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the way of parameters and moments between arenas and files. */
-#include "worker/nn/parameters.h"
+#include "worker/nn/parameters_adapter.h"
 
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
@@ -35,10 +35,12 @@ static int check_finite(const struct tensor *t, const char *path, struct error *
 }
 
 /* Of the program's own files. */
-enum which { ALL, TRAINED };
+enum which { ALL, TRAINED, ADAPTER /* with the head, be it trained or not */ };
 
 static bool is_meant(const struct parameter *p, enum which which)
 {
+    if (which == ADAPTER)
+        return p->adapter || lora_is_head(p->role);
     return which == ALL ? !p->adapter : p->gradient != PARAMETER_ABSENT;
 }
 
@@ -241,8 +243,8 @@ static char *describe(const struct tensor *const *found, const struct parameters
     return ret.data;
 }
 
-static int load_pretrained(struct parameters *p, const char *path, const struct head_source *head, uint64_t seed, char **report,
-                           struct error *e)
+int parameters_load_file(struct parameters *p, const char *path, const struct head_source *head, uint64_t seed, char **report,
+                         struct error *e)
 {
     struct tensor_file *f = NULL;
     const struct tensor **found = allocate(parameters_count(p), sizeof *found);
@@ -264,7 +266,7 @@ end:
 
 int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t seed, char **report, struct error *e)
 {
-    return load_pretrained(p, path, &(struct head_source){0}, seed, report, e);
+    return parameters_load_file(p, path, &(struct head_source){0}, seed, report, e);
 }
 
 int parameters_load_model(struct parameters *p, const char *directory, const struct head_source *head, uint64_t seed,
@@ -273,7 +275,7 @@ int parameters_load_model(struct parameters *p, const char *directory, const str
     char *path;
     if (model_directory_weights(&path, directory, e))
         return -1;
-    int result = load_pretrained(p, path, head, seed, report, e);
+    int result = parameters_load_file(p, path, head, seed, report, e);
     free(path);
     return result;
 }
@@ -340,20 +342,14 @@ static int write_tensors(const char *path, struct tensor *tensors, size_t count,
     return ret;
 }
 
-/* w (O,K) + scale b (O,r) a (r,K), sums in f64. Caller frees. */
+/* Caller frees. */
 static float *merged(const struct parameters *p, const struct parameter *of, const float *host)
 {
     const struct lora *l = parameters_lora(p);
     const float *a = host + parameters_adapter(p, of->bucket, of->role, ADAPTER_A),
                 *b = host + parameters_adapter(p, of->bucket, of->role, ADAPTER_B);
-    size_t K = of->shape[1];
     float *ret = allocate(of->count, sizeof *ret);
-    for (size_t i = 0; i < of->count; i++) {
-        double sum = 0;
-        for (size_t r = 0; r < l->rank; r++)
-            sum += (double)b[i / K * l->rank + r] * a[r * K + i % K];
-        ret[i] = (float)((double)host[of->offset + i] + lora_scale(l) * sum);
-    }
+    adapter_merge(ret, host + of->offset, a, b, lora_scale(l), of->shape[0], of->shape[1], l->rank);
     return ret;
 }
 
@@ -390,7 +386,7 @@ int parameters_save_adapter(struct parameters *p, const char *path, struct error
         return -1;
     float *host = d->run->host_begin(d, parameters_value(p), arena_bytes(p));
     struct tensor *tensors = allocate(parameters_count(p), sizeof *tensors);
-    size_t count = list_arena(tensors, p, host, TRAINED, VALUE, "");
+    size_t count = list_arena(tensors, p, host, ADAPTER, VALUE, "");
     for (size_t i = 0; i < count; i++) {
         char *name = (char *)(uintptr_t)tensors[i].name;
         if (strncmp(name, LORA_PREFIX, strlen(LORA_PREFIX)) == 0)

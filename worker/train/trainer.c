@@ -11,6 +11,7 @@
 #include "common/base/sha256.h"
 #include "common/base/trace.h"
 #include "common/format/results.h"
+#include "worker/nn/parameters_adapter.h"
 #include "worker/train/agree.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/evaluate.h"
@@ -82,6 +83,8 @@ static void hash_later(struct sha256 *digest, const struct trial *t)
         hash_text(digest, t->lora_rslora ? "rslora" : "", t->lora_targets ? t->lora_targets : LORA_ALL);
         hash_text(digest, "head", t->lora_freeze_head ? "frozen" : "trained");
     }
+    if (t->adapter)
+        hash_text(digest, "from", "adapter");
     if (t->freeze)
         hash_text(digest, "freeze", t->freeze);
     if (t->label_smoothing > 0)
@@ -221,8 +224,11 @@ static int open_all(struct trainer *r, struct error *e)
 static int load_pretrained(struct trainer *r, struct error *e)
 {
     char *report = NULL;
-    const struct head_source head = {r->trial->new_head, r->trial->head_rows};
+    const char *adapter = r->trial->adapter; /* its head takes the place of the base's */
+    const struct head_source head = {r->trial->new_head || adapter, r->trial->head_rows};
     int result = parameters_load_model(r->parameters, r->trial->model, &head, r->trial->seed, &report, e);
+    if (!result && adapter)
+        result = parameters_take_adapter(r->parameters, adapter, r->trial->new_head, false, e);
     if (!result && !r->communicator->rank)
         log_info("%s: %s", r->trial->key, report);
     free(report);
