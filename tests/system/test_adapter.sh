@@ -81,7 +81,7 @@ else
 fi
 
 say "what is no adapter of the model"
-bad=(check job.json "${still[@]}" out=bad)
+bad=(check job.json "${still[@]}" out=checked)
 change() { # of adapter_config.json: change NAME KEY VALUE
   rm -rf "$1"
   cp -r moved/adapter "$1"
