@@ -47,6 +47,8 @@ static const struct {
     {"base", {.layers = 12, .width = 768, .heads = 12, .inner = 3072}},
 };
 
+#define MEBIBYTE 1048576.0
+
 struct bench {
     const struct arguments *arguments;
     char *directory; /* of the model; NULL: a shape */
@@ -58,9 +60,10 @@ struct bench {
     struct model *model;
     uint32_t *rows; /* of all steps, one after the other */
     uint32_t rows_a_step, steps, warm;
-    double seconds, flops;
-    uint64_t tokens; /* over all ranks */
-    double peak;     /* resident memory of this process, MB, before anything but the work itself has been done */
+    double seconds, cpu, flops; /* cpu: seconds of this process in user mode, which do not depend on what else runs */
+    uint64_t tokens;            /* over all ranks */
+    double told;                /* memory, in MB as the next, as it is estimated before training; infer: 0 */
+    double peak;                /* resident memory of this process, MB, before anything but the work itself has been done */
 };
 
 /* A number of rows, tokens or steps; from: 0 or 1. */
@@ -242,6 +245,10 @@ static int make_model(struct bench *b, const struct batch_limits *limits, struct
         sizes.lora_rank = b->source.tuning.lora.rank;
         sizes.lowest_trained = parameters_lowest_trained(b->parameters);
         sizes.checkpointing = b->trial.checkpointing;
+        b->told = (double)parameters_bytes_tuned(c, &b->source.tuning, stepper_arenas(&b->trial, b->communicator),
+                                                 b->device->precision, limits->words) /
+                      MEBIBYTE +
+                  (double)model_bytes(c, &sizes, b->device->precision) / MEBIBYTE;
     } else {
         evaluator_limits(&b->source, &sizes.max_tokens, &sizes.max_rows);
         if (parameters_create(&b->parameters, b->device, c, false, e))
@@ -278,6 +285,13 @@ static uint64_t tokens_of(const struct bench *b, const uint32_t *rows, uint32_t 
     return tokens;
 }
 
+static double user_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec;
+}
+
 static int train(struct bench *b, struct error *e)
 {
     struct batch_limits limits = batch_limits(b->source.data, b->source.config.vocabulary, b->source.split.part[PART_TRAIN].rows,
@@ -288,7 +302,7 @@ static int train(struct bench *b, struct error *e)
         stepper_create(&stepper, &b->trial, &b->source, b->device, b->communicator, b->parameters, b->model, &limits, e))
         goto done;
     const struct error well = {0};
-    double start = 0, flops = 0;
+    double start = 0, cpu = 0, flops = 0;
     for (uint32_t s = 0; s < b->warm + b->steps; s++) {
         struct step_input in = {.rows = b->rows + (size_t)s * b->rows_a_step,
                                 .count = b->rows_a_step,
@@ -299,6 +313,7 @@ static int train(struct bench *b, struct error *e)
         struct step_output out;
         if (s == b->warm) {
             start = clock_seconds();
+            cpu = user_seconds();
             flops = device_flops(b->device);
         }
         if (stepper_run(stepper, &in, &out, e))
@@ -307,6 +322,7 @@ static int train(struct bench *b, struct error *e)
             b->tokens += out.tokens;
     }
     b->seconds = clock_seconds() - start;
+    b->cpu = user_seconds() - cpu;
     b->flops = device_flops(b->device) - flops;
     result = 0;
 done:
@@ -324,10 +340,11 @@ static int infer(struct bench *b, struct error *e)
     if (make_model(b, &none, e) || evaluator_create(&evaluator, b->device, b->communicator, b->model, &b->source, e) ||
         (b->warm && evaluator_run(evaluator, b->rows, b->warm * b->rows_a_step, logits, NULL, NULL, e)))
         goto done;
-    double start = clock_seconds(), flops = device_flops(b->device);
+    double start = clock_seconds(), cpu = user_seconds(), flops = device_flops(b->device);
     if (evaluator_run(evaluator, timed, count, logits, NULL, NULL, e))
         goto done;
     b->seconds = clock_seconds() - start;
+    b->cpu = user_seconds() - cpu;
     b->flops = device_flops(b->device) - flops;
     b->tokens = tokens_of(b, timed, count);
     result = 0;
@@ -347,10 +364,11 @@ static void print_result(struct bench *b)
              rate, 100 * share, b->peak, device);
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
            "%.1f, "
-           "\"peak_gflops\": %.1f, \"peak_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, \"device\": \"%s\"}\n",
+           "\"peak_gflops\": %.1f, \"peak_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, "
+           "\"told_MB\": %.0f, \"cpu_seconds\": %.2f, \"device\": \"%s\"}\n",
            argument(b->arguments, "mode"), b->trial.precision, b->communicator->size, b->device->threads,
            (double)b->tokens / b->seconds, achieved, rate, share, (double)b->tokens / (b->steps * (double)b->rows_a_step),
-           b->peak, device);
+           b->peak, b->told, b->cpu, device);
 }
 
 static int prepare(struct bench *b, struct error *e)
