@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # The main job on real input: installs what is missing, builds, fetches a pretrained BERT, makes labelled pairs from the Debian
 # package index, and lets `muster run` fine-tune, sweep, tune, publish on two MPI ranks. About ten minutes on 2 cores. --tags: many labels a row;
-# --zoo: LoRA, with and without a field, on one frozen split; --documents: long texts.
+# --zoo: LoRA, with and without a field, on one frozen split; --documents: long texts; --serve: the demo's bundle behind HTTP, under load.
 set -euo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 
 case "${1:-}" in
-  "" | --tags | --zoo | --documents) what=${1:-} ;;
-  *) echo "usage: bash demo.sh [--tags | --zoo | --documents]" >&2; exit 2 ;;
+  "" | --tags | --zoo | --documents | --serve) what=${1:-} ;;
+  *) echo "usage: bash demo.sh [--tags | --zoo | --documents | --serve]" >&2; exit 2 ;;
 esac
 
 need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates gnuplot-nox
@@ -67,6 +67,30 @@ cat >runs/three.jsonl <<'LINES'
 {"sentence": "graphical music player that decodes Ogg Vorbis and shows album covers", "ref_paper_title": "libvorbisfile3", "ref_paper_authors": "Debian Multimedia Maintainers", "ref_paper_text": "high-level API for Vorbis General Audio Compression Codec decoding of compressed audio"}
 LINES
 muster predict runs/demo/bundle runs/three.jsonl
+
+if [ "$what" = --serve ]; then
+  need_packages curl wrk
+  echo "== muster serve runs/demo/bundle"
+  muster serve runs/demo/bundle --port 0 2>runs/serve.log &
+  server=$!
+  trap 'kill "$server" 2>/dev/null || true' EXIT
+  until grep -q '^muster: ready' runs/serve.log; do
+    kill -0 "$server" 2>/dev/null || { cat runs/serve.log >&2; exit 1; }
+    sleep 0.1
+  done
+  url=$(grep -oE 'http://[0-9.:]+' runs/serve.log | head -1)
+  echo "== curl $url/classify"
+  head -1 runs/three.jsonl | curl -sS "$url/classify" -H 'Content-Type: application/json' -d @-
+  echo
+  echo "== wrk: 8 clients, ten seconds"
+  BODIES=runs/three.jsonl wrk -t 1 -c 8 -d 10 -s bench/serve.lua "$url/classify" | grep '^{' |
+    sed -E 's/.*"requests_per_second": ([0-9.]+).*"p95_ms": ([0-9.]+), "failed": ([0-9]+).*/   \1 rows\/s, p95 \2 ms, \3 failed/'
+  kill "$server"
+  trap - EXIT
+  wait "$server"
+  tail -1 runs/serve.log
+  exit 0
+fi
 
 cat <<'LAST'
 

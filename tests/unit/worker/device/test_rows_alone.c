@@ -9,16 +9,47 @@ static const struct {
               {3072, 768}, {384, 2},    {768, 141},  {64, 64},   {33, 5}};
 static const size_t counts[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 100, 167, 168, 169, 300, 511, 700};
 
+enum { ROWS = 1024 };
+
+/* A map and its input, made once. */
+struct map {
+    size_t K, O;
+    float *x, *w, *bias; /* (ROWS,K), (O,K), (O) */
+};
+
+static float *values(size_t count, float scale)
+{
+    static uint32_t random = 1;
+    float *ret = allocate(count, sizeof *ret);
+    for (size_t i = 0; i < count; i++) {
+        random = random * 1664525u + 1013904223u;
+        ret[i] = ((float)(random >> 8) / 8388608.0f - 1) * scale;
+    }
+    return ret;
+}
+
+static struct map map_of(size_t K, size_t O)
+{
+    return (struct map){K, O, values(ROWS * K, 1), values(O * K, 0.1f), values(O, 1)};
+}
+
+static void map_free(struct map *m)
+{
+    free(m->x);
+    free(m->w);
+    free(m->bias);
+}
+
 /* y (N,O) of rows from..from + N of x. */
-static float *map(struct bench *b, size_t from, size_t N, size_t K, size_t O)
+static float *run(struct bench *b, const struct map *m, size_t from, size_t N)
 {
     bench_clear(b);
-    device_memory x = put_random(b, ACT, 1024 * K, 1), w = put_random(b, ACT, O * K, 0.1f), bias = put_random(b, F32, O, 1),
-                  y = space(b, F32, N * O);
-    float *ret = allocate(N * O, sizeof *ret);
+    device_memory x = put_values(b, ACT, m->x + from * m->K, N * m->K), w = put_values(b, ACT, m->w, m->O * m->K),
+                  bias = put_values(b, F32, m->bias, m->O), y = space(b, F32, N * m->O);
+    float *ret = allocate(N * m->O, sizeof *ret);
     struct error e = {0};
-    b->d->run->linear_forward(b->d, y, DEVICE_NOTHING, device_at(x, from * K * sizeof *ret), w, bias, ACTIVATION_GELU, N, K, O);
-    b->d->run->download(b->d, ret, y, N * O * sizeof *ret);
+    b->d->run->linear_forward(b->d, y, DEVICE_NOTHING, x, w, bias, ACTIVATION_GELU, N, m->K, m->O);
+    b->d->run->download(b->d, ret, y, N * m->O * sizeof *ret);
     if (b->d->run->finish(b->d, &e) != 0)
         fail_msg("%s", e.message);
     return ret;
@@ -37,23 +68,25 @@ static void rows_do_not_depend_on_rows(void **state)
     (void)state;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         size_t K = shapes[s].K, O = shapes[s].O;
+        struct map m = map_of(K, O);
         struct bench b;
         bench_open(&b, "cpu", PRECISION_F32, 1);
         b.d->rows_alone = true;
-        float *all = map(&b, 0, 1024, K, O);
+        float *all = run(&b, &m, 0, ROWS);
         bench_close(&b);
         for (int threads = 1; threads <= 3; threads++) {
             bench_open(&b, "cpu", PRECISION_F32, threads);
             b.d->rows_alone = true;
             for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
-                size_t from = (n * 37) % (1024 - counts[n]);
-                float *some = map(&b, from, counts[n], K, O);
+                size_t from = (n * 37) % (ROWS - counts[n]);
+                float *some = run(&b, &m, from, counts[n]);
                 same_bits(all, some, from, counts[n], K, O, threads);
                 free(some);
             }
             bench_close(&b);
         }
         free(all);
+        map_free(&m);
     }
 }
 
@@ -62,11 +95,12 @@ static void near_the_reference(void **state)
     (void)state;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         size_t K = shapes[s].K, O = shapes[s].O, N = 29;
+        struct map m = map_of(K, O);
         struct bench fast, reference;
         bench_open(&fast, "cpu", PRECISION_F32, 2);
         bench_open(&reference, "cpu_reference", PRECISION_F32, 1);
         fast.d->rows_alone = true;
-        float *a = map(&fast, 3, N, K, O), *b = map(&reference, 3, N, K, O);
+        float *a = run(&fast, &m, 3, N), *b = run(&reference, &m, 3, N);
         for (size_t i = 0; i < N * O; i++)
             if (!(fabsf(a[i] - b[i]) <= 1e-4f * (1 + fabsf(b[i]))))
                 fail_msg("%zu inputs, %zu outputs: element %zu is %.9g, the reference has %.9g", K, O, i, (double)a[i],
@@ -75,6 +109,7 @@ static void near_the_reference(void **state)
         free(b);
         bench_close(&fast);
         bench_close(&reference);
+        map_free(&m);
     }
 }
 
