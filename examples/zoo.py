@@ -22,7 +22,7 @@ def line(run):
     job, evaluation = read(run, "job.json"), read(run, "evaluation.json")
     scores = evaluation["test"]["rules"]["global"]
     return {"split": evaluation["split_sha256"], "f1": scores["micro_f1"],
-            "cells": [os.path.basename(job["model"].rstrip("/")) if os.path.isdir(job["model"]) else job["model"], job["train"]["method"],
+            "cells": [os.path.basename(job["model"]) if os.path.isdir(os.path.join(run, job["model"])) else job["model"], job["train"]["method"],
                       "yes" if "snippet" in job["data"]["text_a"] else "no", f"{evaluation['threshold']:.2f}",
                       *(f"{scores[name]:.4f}" for name in ("micro_f1", "micro_precision", "micro_recall"))]}
 

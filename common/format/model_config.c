@@ -24,8 +24,7 @@ static const struct {
     {"gelu_python", ACTIVATION_GELU}, {"gelu_pytorch_tanh", ACTIVATION_GELU_NEW}, {"gelu_fast", ACTIVATION_GELU_NEW}};
 
 /* Keys of the pretrained directory that would be wrong in a bundle: code or formats of other files, or said otherwise there. */
-static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task",
-                                             "initializer_cutoff_factor" /* a whole one is no float to transformers 5 */};
+static const char *const not_for_bundle[] = {"auto_map", "quantization_config", "num_labels", "finetuning_task"};
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 #define LABEL_LIMIT 16384
@@ -232,7 +231,7 @@ static int read_config_file(struct json **ret, char **path, const char *director
                                     "%s: does not exist; \"model\" must be a Hugging Face model directory or hub name", name);
         free(layout);
     } else
-        result = file_kind_check_file(name, e) ? -1 : json_read(&j, name, e);
+        result = file_kind_check_file(name, e) ? -1 : json_read_as_written(&j, name, e);
     if (!result && json_type(j) != JSON_OBJECT) {
         json_destroy(&j);
         result = error_set(e, ERROR_USAGE, "%s: is not a JSON object", name);
@@ -286,6 +285,18 @@ static bool belongs_in_bundle(const char *key)
     return true;
 }
 
+/* transformers 5 refuses a 2 where its class declares a float. */
+static void write_floats(struct json *to, const struct model_family *f)
+{
+    for (const struct config_key *k = f->keys; k->name; k++)
+        for (int other = 0; other < 2; other++) {
+            const char *name = other ? k->also : k->name;
+            const struct json *value = name ? json_get(to, name) : NULL;
+            if (!k->whole && json_type(value) == JSON_NUMBER)
+                json_set(to, name, json_of_float(json_number(value)));
+        }
+}
+
 int model_config_for_bundle(struct json **ret, const char *directory, const struct model_config *c,
                             const char *const *label_names, bool multi, struct error *e)
 {
@@ -313,7 +324,8 @@ int model_config_for_bundle(struct json **ret, const char *directory, const stru
         json_set_number(to, key_of(f, embedding_dropout), shortest(c->embedding_dropout));
     if (key_of(f, pooler_dropout))
         json_set_number(to, key_of(f, pooler_dropout), shortest(c->pooler_dropout));
-    json_set_number(to, f->head_dropout_key, shortest(c->classifier_dropout));
+    json_set(to, f->head_dropout_key, json_of_float(shortest(c->classifier_dropout)));
+    write_floats(to, f);
     label_names_write(to, label_names, c->labels);
     *ret = to;
     return 0;

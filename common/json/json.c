@@ -19,6 +19,7 @@ struct json {
     enum json_type type;
     char *key; /* in an object */
     double number;
+    bool is_float; /* prints with a point */
     bool boolean;
     char *text;
     struct json **items; /* members or elements, in order */
@@ -57,8 +58,22 @@ static void push(struct json *parent, struct json *child)
     parent->items[parent->count++] = child;
 }
 
+/* The numbers of a text, in order, as they are adopted. */
+struct numbers {
+    const struct scan *s;
+    size_t met, next; /* next: in s->floats */
+};
+
+static bool next_is_float(struct numbers *n)
+{
+    bool found = n->next < n->s->float_count && n->s->floats[n->next] == n->met;
+    n->met++;
+    n->next += found;
+    return found;
+}
+
 /* Takes over the texts of `c`, so that the cJSON tree can be deleted and no text is copied. */
-static struct json *adopt(cJSON *c)
+static struct json *adopt(cJSON *c, struct numbers *numbers)
 {
     static const struct {
         int theirs;
@@ -70,12 +85,15 @@ static struct json *adopt(cJSON *c)
         if ((c->type & 0xff) == types[i].theirs)
             j->type = types[i].ours;
     j->boolean = cJSON_IsTrue(c);
-    j->number = j->type == JSON_NUMBER ? c->valuedouble : 0;
+    if (j->type == JSON_NUMBER) {
+        j->number = c->valuedouble;
+        j->is_float = next_is_float(numbers);
+    }
     j->key = c->string;
     j->text = c->valuestring;
     c->string = c->valuestring = NULL;
     for (cJSON *child = c->child; child; child = child->next)
-        push(j, adopt(child));
+        push(j, adopt(child, numbers));
     return j;
 }
 
@@ -227,7 +245,7 @@ static int build(struct json **ret, struct scan *s, struct json_leniency *met)
         cJSON_ParseWithLength(whole ? s->text : s->rewritten.data, whole ? (size_t)(s->end - s->text) : s->rewritten.size);
     if (!tree)
         return error_set(s->e, ERROR_FAILED, "%s: out of memory while reading", s->place);
-    struct json *root = adopt(tree);
+    struct json *root = adopt(tree, &(struct numbers){.s = s});
     cJSON_Delete(tree);
     const struct json *repeated = find_repeated(root);
     if (repeated && met) {
@@ -241,21 +259,13 @@ static int build(struct json **ret, struct scan *s, struct json_leniency *met)
     return 0;
 }
 
-static int parse(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct json_leniency *met,
-                 struct error *e)
+/* `s` has the text and how it is read. */
+static int parse(struct json **ret, struct scan s, struct json_leniency *met)
 {
-    if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
-        text += 3;
-        size -= 3;
-    }
-    struct scan s = {.text = text,
-                     .at = text,
-                     .end = text + size,
-                     .place = place,
-                     .first_line = line,
-                     .lenient = met != NULL,
-                     .copied = text,
-                     .e = e};
+    if (s.end - s.text >= 3 && !memcmp(s.text, "\xef\xbb\xbf", 3))
+        s.text += 3;
+    s.at = s.copied = s.text;
+    s.lenient = met != NULL;
     int result = scan_document(&s);
     if (!result)
         result = build(ret, &s, met);
@@ -264,29 +274,42 @@ static int parse(struct json **ret, const char *text, size_t size, const char *p
         met->surrogates += s.surrogates;
     }
     buffer_free(&s.rewritten);
+    free(s.floats);
     return result;
 }
 
 int json_parse(struct json **ret, const char *text, size_t size, const char *place, struct error *e)
 {
-    return parse(ret, text, size, place, 1, NULL, e);
+    return parse(ret, (struct scan){.text = text, .end = text + size, .place = place, .first_line = 1, .e = e}, NULL);
 }
 
 int json_parse_rows(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct json_leniency *met,
                     struct error *e)
 {
-    return parse(ret, text, size, place, line, met, e);
+    return parse(ret, (struct scan){.text = text, .end = text + size, .place = place, .first_line = line, .e = e}, met);
 }
 
-int json_read(struct json **ret, const char *path, struct error *e)
+static int read_file(struct json **ret, const char *path, bool as_written, struct error *e)
 {
     char *text;
     size_t size;
     if (file_read(&text, &size, path, e))
         return -1;
-    int result = json_parse(ret, text, size, path, e);
+    int result = parse(
+        ret, (struct scan){.text = text, .end = text + size, .place = path, .first_line = 1, .as_written = as_written, .e = e},
+        NULL);
     free(text);
     return result;
+}
+
+int json_read(struct json **ret, const char *path, struct error *e)
+{
+    return read_file(ret, path, false, e);
+}
+
+int json_read_as_written(struct json **ret, const char *path, struct error *e)
+{
+    return read_file(ret, path, true, e);
 }
 
 /* ---- reading a tree ---- */
@@ -410,6 +433,13 @@ struct json *json_of_number(double value)
     return j;
 }
 
+struct json *json_of_float(double value)
+{
+    struct json *j = json_of_number(value);
+    j->is_float = true;
+    return j;
+}
+
 struct json *json_of_boolean(bool value)
 {
     struct json *j = create(JSON_BOOLEAN);
@@ -421,6 +451,7 @@ struct json *json_copy(const struct json *j)
 {
     struct json *copy = create(j->type);
     copy->number = j->number;
+    copy->is_float = j->is_float;
     copy->boolean = j->boolean;
     copy->text = duplicate(j->text);
     for (size_t i = 0; i < j->count; i++) {
@@ -490,10 +521,10 @@ void json_set_boolean(struct json *object, const char *key, bool value)
 
 /* ---- printing ---- */
 
-static void print_number(struct buffer *b, double value)
+static void print_number(struct buffer *b, double value, bool is_float)
 {
     if (fabs(value) <= 9007199254740992.0 && value == floor(value)) {
-        buffer_printf(b, "%.0f", value);
+        buffer_printf(b, "%.*f", is_float, value);
         return;
     }
     char text[32];
@@ -503,6 +534,8 @@ static void print_number(struct buffer *b, double value)
         snprintf(text, sizeof text, "%.*g", digits, value);
     } while (digits++ < 17 && strtod(text, NULL) != value);
     buffer_text(b, text);
+    if (is_float && !strpbrk(text, ".e"))
+        buffer_text(b, ".0");
 }
 
 static void print_text(struct buffer *b, const char *text)
@@ -562,7 +595,7 @@ static void print_value(struct buffer *b, const struct json *j, bool pretty, int
     else if (j->type == JSON_BOOLEAN)
         buffer_text(b, j->boolean ? "true" : "false");
     else if (j->type == JSON_NUMBER)
-        print_number(b, j->number);
+        print_number(b, j->number, j->is_float);
     else if (j->type == JSON_STRING)
         print_text(b, j->text);
     else

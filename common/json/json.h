@@ -24,6 +24,9 @@ struct json_leniency {
 int json_parse_rows(struct json **ret, const char *text, size_t size, const char *place, size_t line, struct json_leniency *met,
                     struct error *e);
 int json_read(struct json **ret, const char *path, struct error *e);
+/* As json_read, of files that are passed on to other programs: a number written with a point or an exponent prints with a
+ * point, 2.0 and not 2, since to some of these only the former is a float. */
+int json_read_as_written(struct json **ret, const char *path, struct error *e);
 void json_destroy(struct json **j);
 
 enum json_type json_type(const struct json *j);
@@ -41,6 +44,7 @@ struct json *json_array(void);
 struct json *json_null(void);
 struct json *json_of_string(const char *text); /* NULL gives null; bytes that are not UTF-8 become U+FFFD */
 struct json *json_of_number(double value);     /* NaN and infinities give null */
+struct json *json_of_float(double value);      /* likewise; prints with a point, as json_read_as_written */
 struct json *json_of_boolean(bool value);
 struct json *json_copy(const struct json *j);
 /* These consume `value`; json_set replaces an existing key in place; each returns `value`, now borrowed. */

@@ -176,6 +176,13 @@ static const char *skip_digits(const char *p, const char *end)
     return p;
 }
 
+static bool is_written_as_float(const char *p, const char *end)
+{
+    while (p < end && *p != '.' && *p != 'e' && *p != 'E')
+        p++;
+    return p < end;
+}
+
 /* A number of well-formed characters up to `end`. cJSON cuts a long one: it gets the shortest that reads back the same. */
 static int take_number(struct scan *s, const char *end)
 {
@@ -193,6 +200,11 @@ static int take_number(struct scan *s, const char *end)
     snprintf(shortest, sizeof shortest, "%.17g", value);
     if (!isfinite(value) || size > SCAN_NUMBER_SIZE)
         replace(s, end, isfinite(value) ? shortest : "null");
+    if (s->as_written && value == floor(value) && is_written_as_float(s->at, end)) {
+        s->floats = grow(s->floats, &s->float_capacity, s->float_count + 1, sizeof *s->floats);
+        s->floats[s->float_count++] = s->numbers;
+    }
+    s->numbers += isfinite(value);
     s->at = end;
     return 0;
 }

@@ -20,6 +20,11 @@ struct scan {
     const char *copied;
     size_t nuls, surrogates; /* of these replaced */
     size_t keys, wanted_key; /* keys met; the scan ends at number wanted_key (from 1) */
+    bool as_written;
+    size_t numbers; /* met and kept */
+    size_t
+        *floats; /* with as_written: which of these, from 0 and rising, are whole but were written with a point or an exponent */
+    size_t float_count, float_capacity;
     struct error *e;
 };
 

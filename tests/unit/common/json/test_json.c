@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct json *parse(const char *text)
 {
@@ -328,6 +329,39 @@ static void test_numbers(void **state)
     json_destroy(&nothing);
 }
 
+static void floats_of_a_file_print_as_floats(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":[1,2.0,-0.0,1e3,9007199254740994.0,2.5,1E+2,-7],\"b\":{\"c\":3.0,\"d\":3,\"e\":1e-3,\"f\":1e30}}";
+    static const char as_written[] =
+        "{\"a\":[1,2.0,-0.0,1000.0,9007199254740994.0,2.5,100.0,-7],\"b\":{\"c\":3.0,\"d\":3,\"e\":0.001,\"f\":1e+30}}";
+    static const char plain[] =
+        "{\"a\":[1,2,-0,1000,9007199254740994,2.5,100,-7],\"b\":{\"c\":3,\"d\":3,\"e\":0.001,\"f\":1e+30}}";
+    char path[] = "floats-XXXXXX";
+    struct error e = {0};
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, sizeof text - 1), sizeof text - 1);
+    close(file);
+    for (int kept = 0; kept < 2; kept++) {
+        struct json *j, *copy;
+        assert_int_equal(kept ? json_read_as_written(&j, path, &e) : json_read(&j, path, &e), 0);
+        copy = json_copy(j);
+        char *found = json_print(copy, false);
+        assert_string_equal(found, kept ? as_written : plain);
+        free(found);
+        json_destroy(&j);
+        json_destroy(&copy);
+    }
+    assert_int_equal(unlink(path), 0);
+    struct json *made = json_of_float(2);
+    char *found = json_print(made, false);
+    assert_string_equal(found, "2.0");
+    free(found);
+    json_destroy(&made);
+}
+
 static void test_building(void **state)
 {
     (void)state;
@@ -444,6 +478,7 @@ int main(void)
                                        cmocka_unit_test(many_repeated_keys_leave_their_last_values),
                                        cmocka_unit_test(long_numbers_are_read),
                                        cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(floats_of_a_file_print_as_floats),
                                        cmocka_unit_test(test_building),
                                        cmocka_unit_test(test_large_object),
                                        cmocka_unit_test(test_long_list),
