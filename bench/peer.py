@@ -3,7 +3,7 @@
 """What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW, transformers'
 inference, the `tokenizers` library. Prints one JSON line: tokens a second (padding not counted) and peak resident memory.
 `rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit. `records` writes
-their texts to standard output as bench_tokenizer reads them.
+their texts to standard output as bench_tokenizer reads them. `make` writes a model of another family.
 
 Needs PyTorch, transformers, accelerate. Rows come from a JSON Lines file of pairs (fields as the demo's), in file order; or, with
 --fixed N, rows of exactly N tokens.
@@ -18,8 +18,10 @@ import tempfile
 import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows", "records"))
+parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows", "records", "make"))
 parser.add_argument("--model", required=True, help="Hugging Face model directory")
+parser.add_argument("--weights", help="another model directory; only the tokenizer is --model's (`make` writes it)")
+parser.add_argument("--family", choices=("distilbert", "roberta"), help="make: base shape, random weights")
 parser.add_argument("--rows", help="JSON Lines file of pairs")
 parser.add_argument("--fixed", type=int, help="rows of exactly this many tokens instead")
 parser.add_argument("--base", action="store_true", help="BERT-base's shape, random weights, instead of the model's")
@@ -70,7 +72,13 @@ def load():
     if given.base:
         config = transformers.BertConfig(vocab_size=tokenizer.vocab_size, num_labels=2)
         return transformers.BertForSequenceClassification(config)
-    return transformers.AutoModelForSequenceClassification.from_pretrained(given.model, num_labels=2)
+    return transformers.AutoModelForSequenceClassification.from_pretrained(given.weights or given.model, num_labels=2)
+
+
+def make():
+    config = transformers.DistilBertConfig() if given.family == "distilbert" else transformers.RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5)
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(given.weights)
 
 
 def mean_length(found):
@@ -85,7 +93,8 @@ def report(tokens, seconds, **more):
 
 
 def collate(batch):
-    padded = tokenizer.pad([{k: v for k, v in row.items() if k != "labels"} for row in batch], return_tensors="pt")
+    unused = ("labels", "token_type_ids") if given.weights else ("labels",) # the families of `make` have no types
+    padded = tokenizer.pad([{k: v for k, v in row.items() if k not in unused} for row in batch], return_tensors="pt")
     padded["labels"] = torch.tensor([row["labels"] for row in batch])
     return padded
 
@@ -174,4 +183,4 @@ def records():
         sys.stdout.buffer.write(struct.pack("<I", len(data)) + data)
 
 
-{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "infer": infer, "tokenize": tokenize}[given.mode]()
+{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "infer": infer, "tokenize": tokenize, "make": make}[given.mode]()

@@ -75,9 +75,12 @@ static int check_kind(const struct json *j, const char *path, struct error *e)
 {
     static const struct {
         const char *key, *reason;
-    } must_be_false[] = {{"is_decoder", "only encoders are supported"},
-                         {"add_cross_attention", "only encoders are supported"},
-                         {"sinusoidal_pos_embds", "only learned positions are supported"}};
+    } must_be_false[] = {
+        {"is_decoder", "only encoders are supported"},
+        {"add_cross_attention", "only encoders are supported"},
+        {"sinusoidal_pos_embds",
+         "whether such positions are trained differs between transformers' releases; the weights hold their table, "
+         "which is trained where this is false, and kept with train.freeze: [\"embeddings\"]"}};
     const struct json *position = get_value(j, "position_embedding_type"), *pruned = get_value(j, "pruned_heads");
     if (position && (!json_string(position) || strcmp(json_string(position), "absolute")))
         return error_set(e, ERROR_USAGE, "%s: position_embedding_type is %s; supported is: absolute", path,
@@ -132,6 +135,19 @@ static int read_numbers(struct model_config *c, const struct json *j, const char
         return error_set(e, ERROR_USAGE, "%s: max_position_embeddings %u must be above pad_token_id %u + 1", path, c->positions,
                          c->pad);
     return 0;
+}
+
+/* A text may hold the padding token as a word. Negative ids count from the table's end, as torch counts them; null is none. */
+static void read_padding(struct model_config *c, const struct json *j)
+{
+    const struct json *value = json_get(j, "pad_token_id");
+    double id = value ? json_number(value) : model_family_of(c)->padding;
+    if (value && json_type(value) != JSON_NUMBER)
+        return;
+    if (id < 0)
+        id += c->vocabulary;
+    if (id >= 0 && id < c->vocabulary)
+        c->padding = (uint32_t)id + 1;
 }
 
 static int read_head_dropout(struct model_config *c, const struct json *j, const char *path, struct error *e)
@@ -258,6 +274,7 @@ int model_config_read(struct model_config *ret, const char *directory, struct er
                          read_activation(&c, j, path, e) || read_labels(&c, j, path, e)
                      ? -1
                      : 0;
+    read_padding(&c, j);
     free(path);
     json_destroy(&j);
     if (!result)

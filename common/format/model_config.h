@@ -18,6 +18,7 @@ struct model_config {
     uint32_t layers, width, heads, inner, vocabulary, positions, types, labels;
     uint32_t embedding_width;   /* 0: width; see model_config_embedding_width */
     uint32_t pad;               /* id of the padding token, for positions counted from behind it */
+    uint32_t padding;           /* 1 + the id whose rows of the tables have no gradient (torch's padding_idx); 0: none */
     enum activation activation; /* of the feed-forward: gelu (erf), gelu_new (tanh form), relu */
     float epsilon;              /* of LayerNorm */
     float hidden_dropout, attention_dropout, classifier_dropout;  /* classifier: in the head, wherever it has dropout */

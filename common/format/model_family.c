@@ -311,7 +311,7 @@ static const struct tensor_row deberta_head[] = {
         .words = BERT_WORDS, .keys = roberta_keys, .activation_key = "hidden_act", .head_dropout_key = "classifier_dropout",     \
         .head_dropout = NAN, .embedding = bert_embedding, .layer = bert_layer, .head = roberta_head,                             \
         .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}}, .positions = POSITIONS_AFTER_PAD,             \
-        .lora_targets = BERT_TARGETS                                                                                             \
+        .padding = 1, .lora_targets = BERT_TARGETS                                                                               \
     }
 
 const struct model_family model_families[] = {
@@ -377,6 +377,7 @@ const struct model_family model_families[] = {
      .head = roberta_head,
      .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}},
      .positions = POSITIONS_AFTER_PAD,
+     .padding = 1,
      .global_first = true,
      .lora_targets = {"query", "key", "value", "query_global", "key_global", "value_global", "dense"}},
     {.model_type = "modernbert",
@@ -394,6 +395,7 @@ const struct model_family model_families[] = {
      .head = modernbert_head,
      .steps = {{HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_NORM}, {HEAD_DROPOUT}},
      .positions = POSITIONS_ROTARY,
+     .padding = 50283,
      .pre_norm = true,
      .lora_targets = {"Wqkv", "Wo", "Wi"}},
     {.model_type = "deberta-v2",

@@ -108,6 +108,7 @@ struct model_family {
     const struct tensor_row *head;              /* names in full */
     struct head_step steps[HEAD_STEPS];         /* up to HEAD_END */
     enum position_count positions;
+    uint32_t padding;  /* pad_token_id where config.json does not say it */
     bool pre_norm;     /* norms stand before attention and feed-forward, whose activation is gated; layers are local or
                         * global; pooling is the configuration's */
     bool global_first; /* layers are local but for each row's first token, which has linear maps of its own (Longformer) */

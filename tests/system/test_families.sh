@@ -50,12 +50,13 @@ in_transformers sentencepiece sentencepiece/rows.jsonl
 in_transformers sentencepiece traps.jsonl
 
 say "a model that does not fit its config.json is refused by check"
-# refused PATTERN EXPRESSION: of config.json (a variable c), in Python
+# refused PATTERN EXPRESSION [FAMILY [FILE]]: the expression changes a JSON file of the model (a variable c), in Python
 refused() {
-  cp distilbert/model/config.json kept.json
-  python3 -c "import json; c = json.load(open('kept.json')); $2; json.dump(c, open('distilbert/model/config.json', 'w'))"
-  expect "[23]" "$1" muster check distilbert/job.json out=refused sweep=null
-  cp kept.json distilbert/model/config.json
+  local family=${3:-distilbert} file=${4:-config.json}
+  cp "$family/model/$file" kept.json
+  python3 -c "import json; c = json.load(open('kept.json')); $2; json.dump(c, open('$family/model/$file', 'w'))"
+  expect "[23]" "$1" muster check "$family/job.json" out=refused sweep=null
+  cp kept.json "$family/model/$file"
 }
 refused 'there is no dim or hidden_size, which this model_type needs' 'del c["dim"]'
 refused 'dim 20 is not a multiple of n_heads 3' 'c["n_heads"] = 3'
@@ -66,6 +67,14 @@ refused 'word_embeddings.weight has shape' 'c["vocab_size"] += 1'
 refused 'train.max_length: 32 tokens are more than the 31' 'c["max_position_embeddings"] = 31'
 refused 'model_type is gpt2; supported are: bert, distilbert' 'c["model_type"] = "gpt2"'
 refused 'sinusoidal_pos_embds must be false' 'c["sinusoidal_pos_embds"] = True'
+refused 'train.max_length: 32 tokens are more than the 31' 'c["max_position_embeddings"] = 33' roberta
+refused 'there is no type_vocab_size, which this model_type needs' 'del c["type_vocab_size"]' xlm-roberta
+refused 'attention_window of layer 1 is 5; it must be an even number' 'c["attention_window"] = [8, 5]' longformer
+refused 'attention_window of layer 0 is 0; it must be an even number' 'c["attention_window"] = 0' longformer
+refused 'there is no attention_window' 'del c["attention_window"]' longformer
+refused 'tokenizer.json.*"Quantum"' 'c["model"]["type"] = "Quantum"' camembert tokenizer.json
+refused 'tokenizer.json.*"Quantum"' 'c["pre_tokenizer"]["pretokenizers"][0]["type"] = "Quantum"' xlm-roberta tokenizer.json
+refused 'merge 1, "wo" with "r", needs the token "wor"' 'del c["wor"]' roberta vocab.json
 cp electra/model/config.json kept.json
 sed -i 's/"type_vocab_size": 2/"type_vocab_size": 1/' electra/model/config.json
 expect 2 'data.text_b: rows are pairs of texts, but .* has one token type' muster check electra/job.json out=refused sweep=null
@@ -102,6 +111,70 @@ truncate -s -9 plain/model-00002-of-00003.safetensors
 expect 3 'model-00002-of-00003.safetensors' muster check electra/job.json sweep=null model=plain out=cut
 rm plain/model-00002-of-00003.safetensors
 expect 3 'model-00002-of-00003.safetensors: does not exist, but .*index.json names it' muster check electra/job.json sweep=null model=plain out=cut
+
+say "older checkpoints: shards of PyTorch's pickles, f16, bf16 and f64, LayerNorm's old names, a tied head of another task"
+mkdir older && python3 "$here/tiny.py" older 60
+older=$("$python" - older/model <<'PY' 2>"$scratch/said" || true
+import json, os, struct, sys
+import torch
+
+model = sys.argv[1]
+with open(f"{model}/model.safetensors", "rb") as file:
+    size, = struct.unpack("<Q", file.read(8))
+    header = json.loads(file.read(size))
+    body = file.read()
+header.pop("__metadata__")
+tensors = {}
+for name, t in header.items():
+    start, end = t["data_offsets"]
+    value = torch.tensor(struct.unpack(f"<{(end - start) // 4}f", body[start:end])).reshape(t["shape"])
+    tensors[name] = (value * 64).round().clamp(-255, 255) / 64 # what f16 and bf16 hold exactly
+
+
+def write_plain(path):
+    parts, data = {}, b""
+    for name, value in tensors.items():
+        raw = value.contiguous().numpy().tobytes()
+        parts[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(parts).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+
+
+write_plain(f"{model}/model.safetensors")
+types, index = (torch.float16, torch.bfloat16, torch.float64), {}
+os.mkdir("older/shards")
+for k, type in enumerate(types):
+    shard, file = {}, f"pytorch_model-{k + 1:05}-of-00003.bin"
+    for name in sorted(tensors)[k::3]:
+        old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        shard["bert." + old] = tensors[name].to(type)
+    words = shard.get("bert.embeddings.word_embeddings.weight")
+    if words is not None: # the same storage twice, as in a masked language model; and a head of natural language inference
+        shard["cls.predictions.decoder.weight"] = words
+        shard["classifier.weight"], shard["classifier.bias"] = torch.full((3, words.shape[1]), 0.25), torch.zeros(3)
+    torch.save(shard, f"older/shards/{file}", _use_new_zipfile_serialization=k != 1)
+    index.update(dict.fromkeys(shard, file))
+json.dump({"metadata": {}, "weight_map": index}, open("older/shards/pytorch_model.bin.index.json", "w"))
+print("made")
+PY
+)
+if [ "$older" != made ]; then skipped "$python has no torch: $(tail -1 "$scratch/said")"; else
+  cp older/model/{config.json,vocab.txt,tokenizer_config.json} older/shards
+  expect 0 'bundle' muster run older/job.json sweep=null train.epochs=1 out=older/plain
+  expect 0 "classifier head: new: the base's head has 3 labels, the job 2" muster check older/job.json sweep=null train.epochs=1 model=older/shards out=older/run
+  expect -e 0 'tensors used; 2 made new \(classifier.weight, classifier.bias\); 3 ignored' muster train older/job.json sweep=null train.epochs=1 model=older/shards out=older/run
+  expect 0 'bundle' muster run older/job.json sweep=null train.epochs=1 model=older/shards out=older/run
+  cmp older/plain/bundle/model.safetensors older/run/bundle/model.safetensors || fail "the older files make another model"
+  cp older/shards/pytorch_model-00002-of-00003.bin kept.bin
+  truncate -s -700 older/shards/pytorch_model-00002-of-00003.bin
+  expect '[23]' 'pytorch_model-00002-of-00003.bin' muster check older/job.json sweep=null model=older/shards out=older/cut
+  cp kept.bin older/shards/pytorch_model-00002-of-00003.bin
+  truncate -s -700 older/shards/pytorch_model-00003-of-00003.bin
+  expect '[23]' 'pytorch_model-00003-of-00003.bin' muster check older/job.json sweep=null model=older/shards out=older/cut
+  rm older/shards/pytorch_model-00003-of-00003.bin
+  expect '[23]' 'pytorch_model-00003-of-00003.bin: does not exist, but .*index.json names it' muster check older/job.json sweep=null model=older/shards out=older/cut
+fi
 
 say "a head of another task is left out, and said"
 python3 - <<'PY'

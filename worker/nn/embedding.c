@@ -20,6 +20,17 @@ void embedding_forward(const struct pass *s, const struct embedding *w, const st
         pass_linear(s, k->projected, DEVICE_NOTHING, k->y, w->projection, ACTIVATION_NONE, b->T, E, s->c->width);
 }
 
+/* The padding token is a word like others in the forward, but its rows have no gradient: torch's padding_idx. */
+static void clear_padding(const struct pass *s, const struct embedding *w, size_t E)
+{
+    device_memory word = pass_gradient(s, w->word), position = pass_gradient(s, w->position);
+    if (!s->b->padding)
+        return;
+    s->d->run->zero(s->d, device_at(word, (s->b->padding - 1) * E * sizeof(float)), E * sizeof(float));
+    if (model_family_of(s->c)->positions == POSITIONS_AFTER_PAD)
+        s->d->run->zero(s->d, device_at(position, s->c->pad * E * sizeof(float)), E * sizeof(float));
+}
+
 void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k, const struct scratch *t,
                         device_memory dy)
 {
@@ -34,4 +45,5 @@ void embedding_backward(const struct pass *s, const struct embedding *w, const s
                                   pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta), dy, k->sum, k->statistics,
                                   b->slots, b->places, b->types, pass_value(s, w->norm.gamma), &dropout, b->T, E, b->U,
                                   s->c->positions, s->c->types);
+    clear_padding(s, w, E);
 }

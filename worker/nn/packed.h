@@ -7,6 +7,7 @@
 struct packed {
     size_t T, B;             /* tokens, rows */
     size_t U;                /* distinct words of the STEP (all ranks, all micro-batches); 0 for evaluation */
+    size_t padding;          /* 1 + the slot of the configuration's padding token; 0: the step has none */
     device_memory ids;       /* i32 (T) */
     device_memory positions; /* i32 (T): 0.. in its row */
     device_memory places;    /* i32 (T): row of the table of positions */

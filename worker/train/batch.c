@@ -122,6 +122,7 @@ size_t batch_words(struct batch *b, const uint32_t *rows, uint32_t count)
             slot_of[word] = (int32_t)words++;
     upload(b, SLOT_OF, b->vocabulary);
     b->packed.U = words;
+    b->packed.padding = b->config->padding ? (size_t)(slot_of[b->config->padding - 1] + 1) : 0;
     return words;
 }
 

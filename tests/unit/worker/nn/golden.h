@@ -184,6 +184,7 @@ static inline struct model_config golden_config(const struct tensor_file *f)
     return (struct model_config){.family = family_named(tensor_file_metadata(f, "family")),
                                  .embedding_width = golden_optional(f, "embedding"),
                                  .pad = golden_optional(f, "pad"),
+                                 .padding = golden_optional(f, "padded") ? golden_optional(f, "pad") + 1 : 0,
                                  .layers = golden_number(f, "layers"),
                                  .width = golden_number(f, "width"),
                                  .heads = golden_number(f, "heads"),

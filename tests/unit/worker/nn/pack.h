@@ -97,6 +97,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
     p.view = (struct packed){.T = T,
                              .B = r->B,
                              .U = training ? (size_t)words : 0,
+                             .padding = training && c->padding ? (size_t)(p.slot_of[c->padding - 1] + 1) : 0,
                              .ids = device_array(d, r->ids, T * 4),
                              .positions = device_array(d, positions, T * 4),
                              .places = device_array(d, places, T * 4),

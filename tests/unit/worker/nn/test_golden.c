@@ -25,7 +25,9 @@ static const char *const models[] = {"gelu",
                                      "deberta_keys",
                                      "deberta_queries",
                                      "deberta_shared_queries",
-                                     "deberta_shared_keys"};
+                                     "deberta_shared_keys",
+                                     "padded",
+                                     "roberta_padded"};
 static const char *const dropped[] = {"dropout",
                                       "distilbert_dropout",
                                       "roberta_dropout",
