@@ -497,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(distances_have_buckets, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(refuses_what_is_not_supported, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(a_bundle_config_keeps_the_rest, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(floats_stay_floats_in_a_bundle, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(finds_hub_names_in_each_cache, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(finds_the_only_snapshot_without_a_ref, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(names_that_are_no_models, make_directory, remove_directory),
