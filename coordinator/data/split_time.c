@@ -102,17 +102,17 @@ struct json *split_time_value(const struct row_facts *f, double time)
 static uint32_t divided_groups(uint32_t *first, uint32_t *last, const struct timeline *t, uint32_t cut)
 {
     struct table *before, *divided;
-    uint32_t count;
     table_create(&before);
     table_create(&divided);
+    *last = cut;
     for (uint32_t k = 0; k < cut; k++)
         table_add(before, group_at(t, k));
     for (uint32_t k = cut; k < t->count; k++)
         if (table_find(before, group_at(t, k)) != TABLE_ABSENT && table_add(divided, group_at(t, k)) == 0)
             *last = k;
-    for (*first = 0; table_find(divided, group_at(t, *first)) != 0;)
+    for (*first = 0; *first < cut && table_find(divided, group_at(t, *first)) != 0;)
         ++*first;
-    count = (uint32_t)table_count(divided);
+    uint32_t count = (uint32_t)table_count(divided);
     table_destroy(&divided);
     table_destroy(&before);
     return count;
