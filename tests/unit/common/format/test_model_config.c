@@ -361,9 +361,9 @@ static void floats_stay_floats_in_a_bundle(void **state)
     if (model_config_for_bundle(&j, directory, &c, names, false, &e))
         fail_msg("%s", e.message);
     char *text = json_print(j, false);
-    static const char *const expected[] = {"\"initializer_cutoff_factor\":2.0,", "\"global_rope_theta\":160000.0,",
-                                           "\"attention_dropout\":0.0,",         "\"hidden_size\":24,",
-                                           "\"initializer_range\":1.0,",         "\"classifier_dropout\":0.0"};
+    static const char *const expected[] = {"\"initializer_cutoff_factor\": 2.0,", "\"global_rope_theta\": 160000.0,",
+                                           "\"attention_dropout\": 0.0,",         "\"hidden_size\": 24,",
+                                           "\"initializer_range\": 1.0,",         "\"classifier_dropout\": 0.0"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (!strstr(text, expected[i]))
             fail_msg("expected %s in %s", expected[i], text);
