@@ -153,8 +153,8 @@ print(c.getresponse().status)
 PY
 done
 clients=$(jobs -p | grep -v "^$server$" || true)
-# taken: read by the server, or answered already; the question is an exchange itself
-taken() { [ "$(curl -sS "$url/metrics" | awk '/^muster_serve_exchanges / { n += $2 - 1 } /route="\/classify\/batch",status="200"/ { n += $2 } END { print n }')" -ge "$1" ]; }
+# taken: read by the server and in its queue, or answered already
+taken() { [ "$(curl -sS "$url/metrics" | awk '/^muster_serve_queue_requests / { n += $2 } /route="\/classify\/batch",status="200"/ { n += $2 } END { print n }')" -ge "$1" ]; }
 wait_until 60 taken $((answered + 4))
 stop
 for pid in $clients; do wait "$pid" || true; done
