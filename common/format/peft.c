@@ -62,7 +62,7 @@ static int read_number(double *ret, const struct json *j, const char *key, doubl
 int peft_config_read(struct peft_config *ret, const struct json *j, const char *place, struct error *e)
 {
     struct peft_config c = {0};
-    double rank;
+    double rank = 0;
     const char *bias = json_string(json_get(j, "bias"));
     if (json_type(j) != JSON_OBJECT)
         return error_set(e, ERROR_DATA, "%s: expected an object, found %s", place, json_type_name(json_type(j)));
