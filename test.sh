@@ -73,6 +73,7 @@ export MUSTER_MINILM=$PWD/runs/minilm MUSTER_E5=$PWD/runs/e5 PYTHON=$PWD/runs/py
 if [ "$mode" = coverage ]; then
   echo "== coverage"
   find build/coverage -name '*.gcda' -delete 2>/dev/null
+  export GCOV_ERROR_FILE=$PWD/$results/gcov.log # not the programs' standard error, which tests compare
   build coverage && run_ctest coverage -j 2 && python3 tools/coverage.py build/coverage
   summarize
 fi

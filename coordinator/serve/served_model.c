@@ -4,6 +4,8 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
+#include "common/format/bundle.h"
+#include "common/format/peft.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -128,6 +130,18 @@ static char *name_of(const struct model_view *v, const char *path)
     return duplicate(own && *own ? own : slash && slash[1] ? slash + 1 : path);
 }
 
+/* The file of what was trained: all weights, or the adapter where the bundle has no more. */
+static int trained_weights(char **ret, const char *bundle, struct error *e)
+{
+    char *base, *adapter;
+    if (bundle_base(&base, &adapter, bundle, e) != 0)
+        return -1;
+    *ret = adapter ? path_join(adapter, PEFT_WEIGHTS) : path_join(bundle, BUNDLE_WEIGHTS);
+    free(base);
+    free(adapter);
+    return 0;
+}
+
 int served_model_open(struct served_model **ret, const char *path, const char *name, struct error *e)
 {
     struct served_model *m = allocate(1, sizeof *m);
@@ -135,7 +149,8 @@ int served_model_open(struct served_model **ret, const char *path, const char *n
     m->path = path_resolve(path, e);
     if (!m->path)
         goto fail;
-    m->weights = path_join(m->path, BUNDLE_WEIGHTS);
+    if (trained_weights(&m->weights, m->path, e) != 0)
+        goto fail;
     if (view_create(&m->view, m, e) != 0 || tokenizer_open(&m->tokenizer, m->path, e) != 0 ||
         sha256_file(m->weights, m->weights_sha256, e) != 0)
         goto fail;

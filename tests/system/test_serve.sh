@@ -277,3 +277,11 @@ some classes.jsonl
 muster predict classes/bundle some.jsonl -o predicted.jsonl 2>/dev/null
 check routes "$url" some.jsonl predicted.jsonl classes
 stop
+
+say "a bundle of an adapter alone: with the weights of its base"
+muster run job.json report.baseline=false train.method=lora train.lora_r=4 publish.adapter=separate out=apart >ran 2>&1 || { cat ran; fail "the run with LoRA"; }
+serve apart/bundle
+some rows.jsonl
+muster predict apart/bundle some.jsonl -o predicted.jsonl 2>/dev/null
+check routes "$url" some.jsonl predicted.jsonl binary
+stop

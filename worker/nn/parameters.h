@@ -111,6 +111,9 @@ int parameters_load_model(struct parameters *p, const char *directory, const str
                           char **report, struct error *e);
 /* A file of this program's own (checkpoint, bundle): every tensor must be there, by its own name. */
 int parameters_load(struct parameters *p, const char *path, struct error *e);
+/* To score with: all weights of a file (adapter NULL), or those of a base but for its head, and PEFT's adapter merged into them.
+ */
+int parameters_load_adapted(struct parameters *p, const char *weights, const char *adapter, struct error *e);
 /* safetensors, metadata format=pt. Adapters are merged into the weights. */
 int parameters_save(struct parameters *p, const char *path, struct error *e);
 /* For PEFT: adapters and the head, trained or not, by its names. */

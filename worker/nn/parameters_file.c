@@ -475,3 +475,14 @@ end:
     tensor_file_close(&f);
     return ret;
 }
+
+int parameters_load_adapted(struct parameters *p, const char *weights, const char *adapter, struct error *e)
+{
+    const struct head_source none = {.made_new = true};
+    char *report = NULL;
+    if (!adapter)
+        return parameters_load(p, weights, e);
+    int result = parameters_load_file(p, weights, &none, 0, &report, e);
+    free(report);
+    return result == 0 ? parameters_take_adapter(p, adapter, false, true, e) : -1;
+}

@@ -2,9 +2,11 @@
 #include "worker/train/row_scorer.h"
 
 #include "common/base/memory.h"
+#include "common/format/bundle.h"
 #include "common/format/model_config.h"
 #include "common/format/model_family.h"
 #include "worker/nn/model.h"
+#include "worker/nn/parameters_adapter.h"
 #include "worker/train/batch.h"
 
 #include <stdlib.h>
@@ -22,13 +24,15 @@ struct row_scorer {
 
 static int load(struct row_scorer *s, const char *bundle, struct error *e)
 {
-    char *weights = NULL;
-    int result = model_config_read(&s->config, bundle, e) || model_directory_weights(&weights, bundle, e) ||
+    char *weights = NULL, *adapter = NULL; /* the adapter: of a bundle whose weights are its base's */
+    int result = model_config_read(&s->config, bundle, e) || bundle_base(&weights, &adapter, bundle, e) ||
+                         (!weights && model_directory_weights(&weights, bundle, e)) ||
                          parameters_create(&s->parameters, s->device, &s->config, false, e) ||
-                         parameters_load(s->parameters, weights, e)
+                         parameters_load_adapted(s->parameters, weights, adapter, e)
                      ? -1
                      : 0;
     free(weights);
+    free(adapter);
     if (result)
         return -1;
     uint32_t longest = model_config_max_length(&s->config);

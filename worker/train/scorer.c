@@ -24,26 +24,14 @@ struct scorer {
     struct evaluator *evaluator;
 };
 
-/* Of a base all but its head, which the adapter has. */
-static int load(struct scorer *s, const char *weights, struct error *e)
-{
-    const char *adapter = s->trial->adapter;
-    const struct head_source none = {.made_new = true};
-    char *report = NULL;
-    if (!adapter)
-        return parameters_load(s->parameters, weights, e);
-    int result = parameters_load_file(s->parameters, weights, &none, 0, &report, e);
-    free(report);
-    return result == 0 ? parameters_take_adapter(s->parameters, adapter, false, true, e) : -1;
-}
-
 /* What this rank can find out alone. */
 static int open_all(struct scorer *s, struct device *d, struct error *e)
 {
     const struct trial *t = s->trial;
     char *weights = duplicate(t->weights);
     int result = source_open(&s->source, t, e) || (!weights && model_directory_weights(&weights, t->model, e)) ||
-                         parameters_create(&s->parameters, d, &s->source.config, false, e) || load(s, weights, e)
+                         parameters_create(&s->parameters, d, &s->source.config, false, e) ||
+                         parameters_load_adapted(s->parameters, weights, t->adapter, e)
                      ? -1
                      : 0;
     free(weights);
