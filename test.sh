@@ -63,7 +63,9 @@ prepare() {
   if runs/python/bin/python -c "import transformers, tensorboard, jsonschema, peft" 2>/dev/null; then return; fi
   rm -rf runs/python.new
   /usr/bin/python3 -m venv --system-site-packages runs/python.new
-  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0 jsonschema==4.23.0 peft==0.4.0 accelerate==0.21.0
+  runs/python.new/bin/pip install -q --disable-pip-version-check transformers==4.30.2 tensorboard==2.21.0 jsonschema==4.23.0 psutil==6.1.1
+  # peft wants torch >= 1.13, which Debian's 1.13.0a0 is not to pip: with dependencies, it would bring another torch.
+  runs/python.new/bin/pip install -q --disable-pip-version-check --no-deps peft==0.4.0 accelerate==0.21.0
   rm -rf runs/python && mv runs/python.new runs/python
 }
 (set -e; prepare)
