@@ -219,7 +219,7 @@ static int start_command(struct process *ret, struct command *c, const struct la
     worker_environment(&v, l);
     if (!strcmp(c->words[0], "mpirun") && (l->local || l->interface))
         set_preload(&v, l);
-    int result = process_start(ret, c->words, &(struct process_options){v.entries, NULL, PROCESS_GROUP}, e);
+    int result = process_start(ret, c->words, &(struct process_options){.environment = v.entries, .flags = PROCESS_GROUP}, e);
     free_environment(&v);
     clear_command(c);
     return result;
