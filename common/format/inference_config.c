@@ -100,8 +100,7 @@ static int read_scalars(struct decision_rule *d, const struct json *inference, u
 static int read_temperatures(struct decision_rule *d, const struct json *inference, const struct label_set *labels,
                              const char *place, struct error *e)
 {
-    const struct json *each = json_get(inference, "temperatures");
-    each = json_type(each) == JSON_NULL ? NULL : each; /* as muster rule leaves it */
+    const struct json *each = json_given(inference, "temperatures"); /* null: as muster rule leaves it */
     d->own_temperatures = each != NULL;
     if (each && json_size(each) != labels->count)
         return error_set(e, ERROR_DATA, "%s: temperatures must have one number for each of %u labels", place, labels->count);
@@ -118,9 +117,9 @@ static int read_temperatures(struct decision_rule *d, const struct json *inferen
 static int read_positive(struct decision_rule *d, const struct json *inference, const struct label_set *labels, const char *place,
                          struct error *e)
 {
-    const struct json *positive = json_get(inference, "positive");
+    const struct json *positive = json_given(inference, "positive");
     d->positive = labels->count - 1;
-    if (!positive || json_type(positive) == JSON_NULL)
+    if (!positive)
         return 0;
     for (uint32_t i = 0; json_string(positive) && i < labels->count; i++)
         if (!strcmp(json_string(positive), labels->names[i])) {

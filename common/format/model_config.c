@@ -30,12 +30,6 @@ static const char *const not_for_bundle[] = {"auto_map", "quantization_config", 
 #define LABEL_LIMIT 16384
 #define key_of(f, field) model_family_key(f, offsetof(struct model_config, field))
 
-static const struct json *get_value(const struct json *j, const char *key)
-{
-    const struct json *value = json_get(j, key);
-    return value && json_type(value) != JSON_NULL ? value : NULL;
-}
-
 /* The first configurations of a family (2019, among them SciBERT's) had no model_type yet, but mostly architectures. */
 static int find_by_architecture(uint32_t *ret, const struct json *j, const char *path, struct error *e)
 {
@@ -56,7 +50,7 @@ static int find_by_architecture(uint32_t *ret, const struct json *j, const char 
 
 static int find_family(uint32_t *ret, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *type = get_value(j, "model_type");
+    const struct json *type = json_given(j, "model_type");
     const char *name = json_string(type);
     char names[256];
     if (!type)
@@ -81,12 +75,12 @@ static int check_kind(const struct json *j, const char *path, struct error *e)
         {"sinusoidal_pos_embds",
          "whether such positions are trained differs between transformers' releases; the weights hold their table, "
          "which is trained where this is false, and kept with train.freeze: [\"embeddings\"]"}};
-    const struct json *position = get_value(j, "position_embedding_type"), *pruned = get_value(j, "pruned_heads");
+    const struct json *position = json_given(j, "position_embedding_type"), *pruned = json_given(j, "pruned_heads");
     if (position && (!json_string(position) || strcmp(json_string(position), "absolute")))
         return error_set(e, ERROR_USAGE, "%s: position_embedding_type is %s; supported is: absolute", path,
                          json_string(position) ? json_string(position) : json_type_name(json_type(position)));
     for (size_t i = 0; i < LENGTH(must_be_false); i++) {
-        const struct json *value = get_value(j, must_be_false[i].key);
+        const struct json *value = json_given(j, must_be_false[i].key);
         if (value && (json_type(value) != JSON_BOOLEAN || json_boolean(value)))
             return error_set(e, ERROR_USAGE, "%s: %s must be false: %s", path, must_be_false[i].key, must_be_false[i].reason);
     }
@@ -97,10 +91,10 @@ static int check_kind(const struct json *j, const char *path, struct error *e)
 
 static int read_number(double *ret, const struct json *j, const struct config_key *k, const char *path, struct error *e)
 {
-    const struct json *value = get_value(j, k->name);
+    const struct json *value = json_given(j, k->name);
     const char *name = value || !k->also ? k->name : k->also;
     if (!value && k->also)
-        value = get_value(j, k->also);
+        value = json_given(j, k->also);
     double number = value ? json_number(value) : k->standard;
     if (!value && isnan(k->standard))
         return error_set(e, ERROR_USAGE, "%s: there is no %s%s%s, which this model_type needs; get the model's config.json again",
@@ -153,7 +147,7 @@ static void read_padding(struct model_config *c, const struct json *j)
 static int read_head_dropout(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     const struct model_family *f = model_family_of(c);
-    const struct json *value = get_value(j, f->head_dropout_key);
+    const struct json *value = json_given(j, f->head_dropout_key);
     c->classifier_dropout = isnan(f->head_dropout) ? c->hidden_dropout : (float)f->head_dropout;
     if (value)
         c->classifier_dropout = (float)json_number(value);
@@ -165,7 +159,7 @@ static int read_head_dropout(struct model_config *c, const struct json *j, const
 static int read_flags(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     for (const struct config_flag *f = model_family_of(c)->flags; f && f->name; f++) {
-        const struct json *value = get_value(j, f->name);
+        const struct json *value = json_given(j, f->name);
         if (value && json_type(value) != JSON_BOOLEAN)
             return error_set(e, ERROR_USAGE, "%s: %s is %s; it must be true or false", path, f->name,
                              json_type_name(json_type(value)));
@@ -177,7 +171,7 @@ static int read_flags(struct model_config *c, const struct json *j, const char *
 static int read_activation(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
     const char *key = model_family_of(c)->activation_key;
-    const struct json *value = get_value(j, key);
+    const struct json *value = json_given(j, key);
     const char *name = value ? json_string(value) : "gelu";
     for (size_t i = 0; name && i < LENGTH(activations); i++)
         if (!strcmp(name, activations[i].name)) {
@@ -191,9 +185,9 @@ static int read_activation(struct model_config *c, const struct json *j, const c
 /* Only their number counts, in whatever form the names are, object or list: the job's labels take their place. */
 static int read_labels(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *names = get_value(j, "id2label"), *number = get_value(j, "num_labels");
+    const struct json *names = json_given(j, "id2label"), *number = json_given(j, "num_labels");
     if (!names)
-        names = get_value(j, "label2id");
+        names = json_given(j, "label2id");
     double count = names ? (double)json_size(names) : json_type(number) == JSON_NUMBER ? json_number(number) : 2;
     if (!(count >= 1 && count <= LABEL_LIMIT))
         return error_set(e, ERROR_USAGE, "%s: id2label must be an object with 1 to %d labels", path, LABEL_LIMIT);

@@ -7,16 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct json *get_value(const struct json *j, const char *key)
-{
-    const struct json *value = json_get(j, key);
-    return value && json_type(value) != JSON_NULL ? value : NULL;
-}
-
 /* A whole number from -1; -1 and an absent key are `standard`. */
 static int read_count(uint32_t *ret, const struct json *j, const char *key, uint32_t standard, const char *path, struct error *e)
 {
-    const struct json *value = get_value(j, key);
+    const struct json *value = json_given(j, key);
     double number = value ? json_number(value) : -1;
     if (value && (json_type(value) != JSON_NUMBER || !(number >= -1 && number <= 131072) || number != floor(number)))
         return error_set(e, ERROR_USAGE, "%s: %s must be a whole number within -1 to 131072", path, key);
@@ -69,8 +63,8 @@ static bool take_norm(struct model_config *c, const char *name, size_t length)
 /* What other models of the family have, and this program has not. */
 static int check_parts(const struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *relative = get_value(j, "relative_attention"), *conv = get_value(j, "conv_kernel_size"),
-                      *pooled = get_value(j, "pooler_hidden_act");
+    const struct json *relative = json_given(j, "relative_attention"), *conv = json_given(j, "conv_kernel_size"),
+                      *pooled = json_given(j, "pooler_hidden_act");
     const struct {
         const char *key;
         uint32_t wanted;
@@ -82,7 +76,7 @@ static int check_parts(const struct model_config *c, const struct json *j, const
                          "%s: conv_kernel_size is %g; models with a convolution (deberta-v2-xlarge, -xxlarge) are not supported",
                          path, json_number(conv));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const struct json *value = get_value(j, sizes[i].key);
+        const struct json *value = json_given(j, sizes[i].key);
         if (value && json_number(value) != sizes[i].wanted)
             return error_set(e, ERROR_USAGE, "%s: %s is %g; supported is: %u", path, sizes[i].key, json_number(value),
                              sizes[i].wanted);
@@ -96,7 +90,7 @@ int model_config_read_distances(struct model_config *c, const struct json *j, co
 {
     if (model_family_of(c)->positions != POSITIONS_RELATIVE)
         return 0;
-    const struct json *kinds = get_value(j, "pos_att_type"), *norm = get_value(j, "norm_rel_ebd");
+    const struct json *kinds = json_given(j, "pos_att_type"), *norm = json_given(j, "norm_rel_ebd");
     if (check_parts(c, j, path, e) || read_count(&c->farthest, j, "max_relative_positions", c->positions, path, e) ||
         read_count(&c->buckets, j, "position_buckets", 0, path, e))
         return -1;

@@ -6,15 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-static const struct json *get_value(const struct json *j, const char *key)
-{
-    const struct json *value = json_get(j, key);
-    return value && json_type(value) != JSON_NULL ? value : NULL;
-}
-
 static int read_positive(double *ret, const struct json *j, const char *key, double standard, const char *path, struct error *e)
 {
-    const struct json *value = get_value(j, key);
+    const struct json *value = json_given(j, key);
     *ret = value ? json_number(value) : standard;
     if (value && (json_type(value) != JSON_NUMBER || !(*ret > 0 && *ret <= 1e12)))
         return error_set(e, ERROR_USAGE, "%s: %s must be a number above 0", path, key);
@@ -39,7 +33,7 @@ static int read_layer_types(struct model_config *c, const struct json *types, ui
 /* Which layers are local: layer_types, or before it every global_attn_every_n_layers-th is global. */
 static int read_pattern(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *types = get_value(j, "layer_types");
+    const struct json *types = json_given(j, "layer_types");
     double every, window;
     if (read_positive(&window, j, "local_attention", 128, path, e))
         return -1;
@@ -63,15 +57,15 @@ static int read_pattern(struct model_config *c, const struct json *j, const char
 static int read_theta(float *ret, const struct json *j, const char *kind, const char *old, double standard, const char *path,
                       struct error *e)
 {
-    const struct json *all = get_value(j, "rope_parameters"), *of = get_value(all, kind);
-    const char *type = json_string(get_value(of, "rope_type"));
+    const struct json *all = json_given(j, "rope_parameters"), *of = json_given(all, kind);
+    const char *type = json_string(json_given(of, "rope_type"));
     double theta;
     if (all && json_type(all) != JSON_OBJECT)
         return error_set(e, ERROR_USAGE, "%s: rope_parameters is %s; it must be an object", path, json_type_name(json_type(all)));
     if (type && strcmp(type, "default") != 0)
         return error_set(e, ERROR_USAGE, "%s: rope_parameters.%s.rope_type is %s; supported is: default", path, kind, type);
-    if (get_value(of, "rope_theta") ? read_positive(&theta, of, "rope_theta", standard, path, e)
-                                    : read_positive(&theta, j, old, standard, path, e))
+    if (json_given(of, "rope_theta") ? read_positive(&theta, of, "rope_theta", standard, path, e)
+                                     : read_positive(&theta, j, old, standard, path, e))
         return -1;
     *ret = (float)theta;
     return 0;
@@ -79,7 +73,7 @@ static int read_theta(float *ret, const struct json *j, const char *kind, const 
 
 static int read_pooling(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *pooling = get_value(j, "classifier_pooling"), *activation = get_value(j, "classifier_activation");
+    const struct json *pooling = json_given(j, "classifier_pooling"), *activation = json_given(j, "classifier_activation");
     const char *name = pooling ? json_string(pooling) : "cls", *shape = activation ? json_string(activation) : "gelu";
     if (!name || (strcmp(name, "cls") != 0 && strcmp(name, "mean") != 0))
         return error_set(e, ERROR_USAGE, "%s: classifier_pooling must be \"cls\" or \"mean\"", path);
@@ -92,7 +86,7 @@ static int read_pooling(struct model_config *c, const struct json *j, const char
 /* attention_window of Longformer: a number, or one a layer; both sides together. */
 static int read_windows(struct model_config *c, const struct json *j, const char *path, struct error *e)
 {
-    const struct json *all = get_value(j, "attention_window");
+    const struct json *all = json_given(j, "attention_window");
     bool each = json_type(all) == JSON_ARRAY;
     if (!all)
         return error_set(e, ERROR_USAGE,

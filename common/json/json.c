@@ -373,6 +373,12 @@ const struct json *json_get(const struct json *object, const char *key)
     return find(object, key);
 }
 
+const struct json *json_given(const struct json *object, const char *key)
+{
+    const struct json *value = json_get(object, key);
+    return json_type(value) == JSON_NULL ? NULL : value;
+}
+
 double json_number(const struct json *j)
 {
     return j ? j->number : 0;

@@ -34,10 +34,11 @@ const char *json_type_name(enum json_type type);                          /* "a 
 size_t json_size(const struct json *j);                                   /* of an array or object, else 0 */
 const struct json *json_at(const struct json *array_or_object, size_t i); /* NULL beyond the end; O(1) */
 const char *json_key(const struct json *object, size_t i);
-const struct json *json_get(const struct json *object, const char *key); /* NULL if absent or not an object; O(log n) */
-double json_number(const struct json *j);                                /* 0 unless a number */
-bool json_boolean(const struct json *j);                                 /* false unless true */
-const char *json_string(const struct json *j);                           /* NULL unless a text */
+const struct json *json_get(const struct json *object, const char *key);   /* NULL if absent or not an object; O(log n) */
+const struct json *json_given(const struct json *object, const char *key); /* likewise, and NULL for null */
+double json_number(const struct json *j);                                  /* 0 unless a number */
+bool json_boolean(const struct json *j);                                   /* false unless true */
+const char *json_string(const struct json *j);                             /* NULL unless a text */
 
 struct json *json_object(void);
 struct json *json_array(void);
