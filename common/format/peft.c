@@ -195,11 +195,6 @@ static int match_all(struct peft_adapter *a, const struct model_config *c, bool 
 
 /* ---- the directory ---- */
 
-bool peft_recognise(const char *directory)
-{
-    return directory_holds(directory, PEFT_CONFIG);
-}
-
 int peft_weights(char **ret, const char *directory, struct error *e)
 {
     static const char *const names[] = {PEFT_WEIGHTS, "adapter_model.bin"};
@@ -214,7 +209,7 @@ int peft_weights(char **ret, const char *directory, struct error *e)
 static int read_config(struct peft_config *ret, const char *directory, struct error *e)
 {
     struct json *j;
-    if (!peft_recognise(directory))
+    if (!directory_holds(directory, PEFT_CONFIG))
         return error_set(e, ERROR_DATA, "%s: is no directory of a PEFT adapter: it holds no " PEFT_CONFIG, directory);
     char *path = path_join(directory, PEFT_CONFIG);
     int result = json_read(&j, path, e);

@@ -38,7 +38,6 @@ struct peft_adapter {
     size_t count;
 };
 
-bool peft_recognise(const char *directory);
 /* Opens and matches it with the model's tensors. new_classifier: the adapter's is left out; else it must have c->labels rows.
  * ERROR_DATA: a file is missing or cut, a tensor is not the model's, has another shape, or is not finite. */
 int peft_open(struct peft_adapter **ret, const char *directory, const struct model_config *c, bool new_classifier,
