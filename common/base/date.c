@@ -5,8 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define DAY 86400.0
+#include <time.h>
 
 static bool is_leap(int year)
 {
@@ -17,15 +16,6 @@ static int days_of_month(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     return days[month - 1] + (month == 2 && is_leap(year));
-}
-
-/* Days from 1970-01-01, proleptic Gregorian; year > 0. */
-static long days_of(int year, int month, int day)
-{
-    long before = year - 1L, days = 365 * before + before / 4 - before / 100 + before / 400 - 719162;
-    for (int m = 1; m < month; m++)
-        days += days_of_month(year, m);
-    return days + day - 1;
 }
 
 /* Exactly `digits` digits. */
@@ -54,7 +44,7 @@ static bool take_day(double *seconds, const char **at)
         return false;
     if (take_sign(at, '-') && (!take(&day, at, 2) || day < 1 || day > days_of_month(year, month)))
         return false;
-    *seconds = (double)days_of(year, month, day) * DAY;
+    *seconds = (double)timegm(&(struct tm){.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day});
     return true;
 }
 
@@ -123,26 +113,20 @@ bool date_read(double *ret, const char *text)
 
 void date_text(char text[DATE_TEXT], double seconds)
 {
-    double whole = floor(seconds / DAY), rest = seconds - whole * DAY;
-    long days = (long)whole, left = days;
-    int year = 1970 + (int)(days / 366), month = 1;
+    struct tm date;
     if (!(seconds >= -62135596800.0 && seconds < 253402300800.0)) { /* not of the years 1 to 9999 */
         snprintf(text, DATE_TEXT, "%.17g", seconds);
         return;
     }
-    while (days_of(year, 1, 1) > days)
-        year--;
-    while (days_of(year + 1, 1, 1) <= days)
-        year++;
-    left -= days_of(year, 1, 1);
-    for (; left >= days_of_month(year, month); month++)
-        left -= days_of_month(year, month);
-    int used = snprintf(text, DATE_TEXT, "%04d-%02d-%02d", year % 10000, month, (int)left + 1);
-    long second = (long)rest, milliseconds = (long)((rest - (double)second) * 1000);
-    if (rest <= 0)
+    const time_t whole = (time_t)floor(seconds);
+    gmtime_r(&whole, &date);
+    double rest = seconds - (double)whole;
+    int used = snprintf(text, DATE_TEXT, "%04d-%02d-%02d", (date.tm_year + 1900) % 10000, date.tm_mon + 1, date.tm_mday),
+        milliseconds = (int)(rest * 1000);
+    if (date.tm_hour == 0 && date.tm_min == 0 && date.tm_sec == 0 && rest <= 0)
         return;
-    used += snprintf(text + used, (size_t)(DATE_TEXT - used), "T%02ld:%02ld:%02ld", second / 3600, second / 60 % 60, second % 60);
+    used += snprintf(text + used, (size_t)(DATE_TEXT - used), "T%02d:%02d:%02d", date.tm_hour, date.tm_min, date.tm_sec);
     if (milliseconds > 0)
-        used += snprintf(text + used, (size_t)(DATE_TEXT - used), ".%03ld", milliseconds);
+        used += snprintf(text + used, (size_t)(DATE_TEXT - used), ".%03d", milliseconds);
     snprintf(text + used, (size_t)(DATE_TEXT - used), "Z");
 }
