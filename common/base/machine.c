@@ -12,6 +12,17 @@ void machine_name(char *text, size_t size)
     text[size - 1] = 0;
 }
 
+double machine_resident_bytes(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
 void machine_pids(char text[MACHINE_PIDS])
 {
     char boot[40] = "";

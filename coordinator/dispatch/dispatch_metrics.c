@@ -5,13 +5,12 @@
 
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
+#include "common/base/machine.h"
 #include "common/base/version.h"
 
 #include <math.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define UPDATE_INTERVAL 1.0 /* seconds */
 
@@ -62,17 +61,6 @@ static void sample(struct buffer *b, const char *name, const struct label *label
 
 /* ---- the coordinator itself ---- */
 
-static double resident_bytes(void)
-{
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%*d %ld", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
 static void add_process(struct buffer *b, const struct dispatch *d)
 {
     const struct label version = {"version", MUSTER_VERSION}, directory = {"folder", d->options.directory};
@@ -86,7 +74,7 @@ static void add_process(struct buffer *b, const struct dispatch *d)
     family(b, "process_cpu_seconds_total", "counter", "CPU time of the coordinator.");
     sample(b, "process_cpu_seconds_total", NULL, 0, clock_cpu());
     family(b, "process_resident_memory_bytes", "gauge", "Memory of the coordinator.");
-    sample(b, "process_resident_memory_bytes", NULL, 0, resident_bytes());
+    sample(b, "process_resident_memory_bytes", NULL, 0, machine_resident_bytes());
 }
 
 /* ---- groups and trials ---- */
@@ -183,8 +171,8 @@ static void add_trials(struct buffer *b, const struct dispatch *d)
          offsetof(struct message_beat, grad_norm)},
         {"muster_trial_tokens_per_second", "Training tokens per second.", beat_number,
          offsetof(struct message_beat, tokens_per_second)},
-        {"muster_trial_peak_ratio", "Matrix-product work as a fraction of the measured peak of the processor; 0: not measured.", beat_number,
-         offsetof(struct message_beat, peak_share)},
+        {"muster_trial_peak_ratio", "Matrix-product work as a fraction of the measured peak of the processor; 0: not measured.",
+         beat_number, offsetof(struct message_beat, peak_share)},
     };
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
         add_of_trial(b, d, metrics[i].name, metrics[i].help, metrics[i].value, metrics[i].offset);

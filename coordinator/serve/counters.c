@@ -2,14 +2,13 @@
 #include "coordinator/serve/counters.h"
 
 #include "common/base/clock.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/version.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SERIES_MOST 128
 #define BOUNDS_MOST 16
@@ -182,15 +181,8 @@ static void print_gauges(struct buffer *to, const struct gauges *g)
 /* As Prometheus' own clients name them; of this process, the scoring workers are others. */
 static void print_process(struct buffer *to, double started)
 {
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f && fscanf(f, "%*d %ld", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
     single(to, "process_cpu_seconds_total", "counter", "CPU time of this process.", clock_cpu());
-    single(to, "process_resident_memory_bytes", "gauge", "Resident memory of this process.",
-           (double)pages * (double)sysconf(_SC_PAGESIZE));
+    single(to, "process_resident_memory_bytes", "gauge", "Resident memory of this process.", machine_resident_bytes());
     single(to, "process_start_time_seconds", "gauge", "Start, in seconds since 1970.", started);
 }
 
