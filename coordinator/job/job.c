@@ -293,10 +293,10 @@ static int check_sources(const struct job *j, struct error *e)
     return 0;
 }
 
-static bool has_name(const struct text_fields *list, const char *name)
+bool text_fields_have(const struct text_fields *f, const char *name)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->names[i], name) == 0)
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->names[i], name) == 0)
             return true;
     return false;
 }
@@ -305,7 +305,7 @@ static int check_limits(const struct job *j, struct error *e)
 {
     for (size_t i = 0; i < json_size(j->data.word_limits); i++) {
         const char *field = json_key(j->data.word_limits, i);
-        if (!has_name(&j->data.text_a, field) && !has_name(&j->data.text_b, field))
+        if (!text_fields_have(&j->data.text_a, field) && !text_fields_have(&j->data.text_b, field))
             return error_set(e, ERROR_USAGE, "data.word_limits: \"%s\" is in neither data.text_a nor data.text_b", field);
     }
     return 0;
@@ -328,7 +328,7 @@ static int check_names(const struct job *j, struct error *e)
         return error_set(e, ERROR_USAGE, "data.label: a list of label columns needs \"task\": \"multi_label_classification\"");
     if (j->data.labels.count == 1)
         return error_set(e, ERROR_USAGE, "data.labels: expected at least two names, found one");
-    if (j->data.positive && j->data.labels.count && !has_name(&j->data.labels, j->data.positive))
+    if (j->data.positive && j->data.labels.count && !text_fields_have(&j->data.labels, j->data.positive))
         return error_set(e, ERROR_USAGE, "data.positive: \"%s\" is not in data.labels", j->data.positive);
     if (!j->train.class_weights && j->data.labels.count && j->train.class_weight_count != j->data.labels.count)
         return error_set(e, ERROR_USAGE, "train.class_weights: expected %zu numbers, one for each of data.labels, found %zu",

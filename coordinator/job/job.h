@@ -17,6 +17,8 @@ struct text_fields {
     size_t count;
 };
 
+bool text_fields_have(const struct text_fields *f, const char *name);
+
 struct seed_list {
     uint64_t *values;
     size_t count;

@@ -13,10 +13,9 @@ struct ranked {
     uint32_t label;
 };
 
-/* What the bundle's rule makes of one row of logits. */
+/* One row of logits as scores. */
 struct scored {
     double *probability;  /* (labels) */
-    uint8_t *decided;     /* (labels) */
     struct ranked *order; /* (labels): the highest first, of equals the first label */
 };
 
@@ -28,6 +27,7 @@ static int highest_first(const void *left, const void *right)
     return (a->label > b->label) - (a->label < b->label);
 }
 
+/* (labels); caller frees. */
 static uint8_t *decide(const struct classify_request *r, const float *logits, uint32_t labels)
 {
     const struct decision_rule *rule = bundle_decision(r->view->bundle);
@@ -35,7 +35,7 @@ static uint8_t *decide(const struct classify_request *r, const float *logits, ui
     double *thresholds = allocate(labels, sizeof *thresholds);
     for (uint32_t c = 0; c < labels; c++)
         thresholds[c] = isnan(r->threshold) ? rule->thresholds[c] : r->threshold;
-    uint8_t *decided = decisions_make(&kind, logits, r->view->temperatures, thresholds);
+    uint8_t *decided = decisions_make(&kind, logits, rule->temperatures, thresholds);
     free(thresholds);
     return decided;
 }
@@ -43,12 +43,12 @@ static uint8_t *decide(const struct classify_request *r, const float *logits, ui
 static struct scored scored_create(const struct classify_request *r, const float *logits)
 {
     uint32_t labels = r->job.labels;
+    const double *temperatures = bundle_decision(r->view->bundle)->temperatures;
     struct scored s = {.probability = allocate(labels, sizeof *s.probability), .order = allocate(labels, sizeof *s.order)};
     if (bundle_labels(r->view->bundle)->multi)
-        label_probabilities(s.probability, logits, 1, labels, r->view->temperatures);
+        label_probabilities(s.probability, logits, 1, labels, temperatures);
     else
-        softmax(s.probability, logits, labels, r->view->temperatures);
-    s.decided = decide(r, logits, labels);
+        softmax(s.probability, logits, labels, temperatures);
     for (uint32_t c = 0; c < labels; c++)
         s.order[c] = (struct ranked){r->raw_scores ? (double)logits[c] : s.probability[c], c};
     qsort(s.order, labels, sizeof *s.order, highest_first);
@@ -58,31 +58,24 @@ static struct scored scored_create(const struct classify_request *r, const float
 static void scored_free(struct scored *s)
 {
     free(s->probability);
-    free(s->decided);
     free(s->order);
-}
-
-static struct json *error_to_json(const struct refusal *why)
-{
-    struct json *o = json_object();
-    json_set_string(o, "error", why->message);
-    json_set_string(o, "error_type", refusal_name(why->kind));
-    return o;
 }
 
 /* Of one item: all that does not depend on the request as a whole. */
 static struct json *item_to_json(const struct classify_request *r, const struct classify_item *item)
 {
     if (item->refused)
-        return error_to_json(&item->why);
+        return refusal_to_json(&item->why);
     uint32_t labels = r->job.labels;
     char **names = bundle_labels(r->view->bundle)->names;
     const float *logits = r->values + (size_t)item->row * labels;
-    struct scored s = scored_create(r, logits);
+    uint8_t *decided = decide(r, logits, labels);
     struct json *o = json_object(), *list = json_set(o, "labels", json_array());
     for (uint32_t c = 0; c < labels; c++)
-        if (s.decided[c])
+        if (decided[c])
             json_append(list, json_of_string(names[c]));
+    free(decided);
+    struct scored s = scored_create(r, logits);
     struct json *scores = json_set(o, "scores", json_object());
     bool some = r->top_k && r->top_k < labels;
     for (uint32_t k = 0; k < (some ? r->top_k : labels); k++) {
@@ -101,12 +94,8 @@ static struct json *item_to_json(const struct classify_request *r, const struct 
 /* Which model and rule it was. */
 static void add_rule(struct json *o, const struct classify_request *r)
 {
-    struct json *rule;
-    struct error ignored;
     json_set_string(o, "model", served_model_name(r->view->model));
-    if (json_parse(&rule, r->view->rule, strlen(r->view->rule), "rule", &ignored) != 0)
-        return;
-    json_set(o, "rule", rule);
+    struct json *rule = json_set(o, "rule", json_copy(r->view->rule));
     if (!isnan(r->threshold))
         json_set_number(rule, "requested_threshold", r->threshold);
 }

@@ -45,15 +45,6 @@ static void add_fields(struct names *n, const struct text_fields *f)
         add_name(n, f->names[i]);
 }
 
-static bool is_field(const struct model_view *v, const char *name)
-{
-    struct names n = {.count = 0};
-    add_fields(&n, &v->input.input.text_a);
-    add_fields(&n, &v->input.input.text_b);
-    add_fields(&n, &v->input.input.required);
-    return holds(n.list, n.count, name);
-}
-
 /* Rows of a data file can be sent as they are: id and label may stand in them. */
 static void item_names(struct names *n, const struct model_view *v)
 {
@@ -86,8 +77,8 @@ static int check_names(const struct json *o, const struct names *n, struct refus
 
 static int read_flag(bool *ret, const struct json *o, const char *name, struct refusal *why)
 {
-    const struct json *j = json_get(o, name);
-    if (!j || json_type(j) == JSON_NULL)
+    const struct json *j = json_given(o, name);
+    if (!j)
         return 0;
     if (json_type(j) != JSON_BOOLEAN)
         return refuse(why, REFUSAL_VALIDATION, "%s: is %s; true or false was expected", name, json_type_name(json_type(j)));
@@ -98,9 +89,9 @@ static int read_flag(bool *ret, const struct json *o, const char *name, struct r
 static int read_number(double *ret, const struct json *o, const char *name, double low, double high, bool whole,
                        struct refusal *why)
 {
-    const struct json *j = json_get(o, name);
+    const struct json *j = json_given(o, name);
     double value = json_number(j);
-    if (!j || json_type(j) == JSON_NULL)
+    if (!j)
         return 0;
     if (json_type(j) != JSON_NUMBER)
         return refuse(why, REFUSAL_VALIDATION, "%s: is %s; a number was expected", name, json_type_name(json_type(j)));
@@ -173,7 +164,7 @@ static int read_object(struct classify_item *ret, const struct model_view *v, co
 {
     const char *a, *b;
     struct error e;
-    if (!is_field(v, "text") && json_get(o, "text"))
+    if (!model_view_has_field(v, "text") && json_get(o, "text"))
         return string_of(&a, o, "text", why) || string_of(&b, o, "text_b", why) ? -1 : take_texts(ret, v, a, b, why);
     if (record_compose(&ret->a, &ret->b, &v->input.input, o, &e) != 0)
         return refuse(why, REFUSAL_VALIDATION, "%s", e.message);
@@ -223,7 +214,7 @@ static int read_one(struct classify_request *r, const struct json *body, const s
     struct json *item = json_object(), *options = json_object();
     for (size_t i = 0; i < json_size(body); i++) {
         const char *key = json_key(body, i);
-        bool option = holds(one_options, COUNT(one_options), key) && !is_field(r->view, key);
+        bool option = holds(one_options, COUNT(one_options), key) && !model_view_has_field(r->view, key);
         json_set(option ? options : item, key, json_copy(json_at(body, i)));
     }
     for (size_t i = 0; i < COUNT(one_options); i++) /* for "did you mean": the item has none of them */

@@ -36,7 +36,7 @@ struct http_exchange {
     size_t dropped;
     double started;
     atomic_bool whole; /* the body is there */
-    bool begun, waiting, woken, closes;
+    bool waiting, woken, closes;
     void *state;
     struct MHD_Response *response;
     int status;
@@ -211,9 +211,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const
     struct http_server *s = context;
     struct http_exchange *x = *state;
     (void)version;
-    if (!x || !x->begun) {
-        x = *state = x ? x : begin(s, c, path, method);
-        x->begun = true;
+    if (!x) {
+        x = *state = begin(s, c, path, method);
         s->handler.begin(s->handler.context, x);
         return x->closes ? send_answer(x) : MHD_YES;
     }

@@ -20,19 +20,6 @@ static struct json *schema(const char *text)
     return json_parse(&o, text, strlen(text), "schema", &ignored) == 0 ? o : json_object();
 }
 
-static bool holds(const struct text_fields *list, const char *name)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->names[i], name) == 0)
-            return true;
-    return false;
-}
-
-static bool is_field(const struct input *in, const char *name)
-{
-    return holds(&in->text_a, name) || holds(&in->text_b, name) || holds(&in->required, name);
-}
-
 /* ---- the body of /classify ---- */
 
 static void add_options(struct json *to, const struct model_view *v)
@@ -44,7 +31,7 @@ static void add_options(struct json *to, const struct model_view *v)
         {"logits", "{\"type\":[\"boolean\",\"null\"],\"description\":\"true: they are in the answer\"}"},
         {"truncate", "{\"type\":[\"boolean\",\"null\"],\"description\":\"false: a text that is too long is refused\"}"}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        if (!is_field(&v->input.input, options[i][0]))
+        if (!model_view_has_field(v, options[i][0]))
             json_set(to, options[i][0], schema(i == 0 && v->kind == DECISION_CLASS ? "{\"type\":\"null\"}" : options[i][1]));
 }
 
@@ -56,7 +43,7 @@ static void add_field(struct json *properties, struct json *required, const stru
                       needed[] =
                           "{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"\\\\S\"},{\"type\":\"number\"},{\"type\":\"array\","
                           "\"minItems\":1,\"items\":{\"type\":\"string\",\"pattern\":\"\\\\S\"}}]}";
-    bool is_needed = holds(&in->required, name);
+    bool is_needed = text_fields_have(&in->required, name);
     if (json_get(properties, name))
         return;
     json_set(properties, name, schema(!fixed ? anything : is_needed ? needed : text));
@@ -121,7 +108,7 @@ static struct json *request_schema(const struct model_view *v)
 {
     struct json *o = json_object(), *any = json_set(o, "anyOf", json_array());
     json_append(any, by_fields(v));
-    if (!is_field(&v->input.input, "text"))
+    if (!model_view_has_field(v, "text"))
         json_append(any, by_texts(v));
     return o;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/serve/refusal.h"
 
-#include "common/json/json.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -40,12 +38,10 @@ int refuse(struct refusal *r, enum refusal_kind kind, const char *format, ...)
     return -1;
 }
 
-char *refusal_to_text(const struct refusal *r)
+struct json *refusal_to_json(const struct refusal *r)
 {
     struct json *o = json_object();
     json_set_string(o, "error", r->message);
     json_set_string(o, "error_type", refusal_name(r->kind));
-    char *text = json_print(o, false);
-    json_destroy(&o);
-    return text;
+    return o;
 }

@@ -2,7 +2,7 @@
 /* Why a request gets no answer: a status code of HTTP, a word for programs, and one line for people. */
 #pragma once
 
-#include "common/base/error.h"
+#include "common/json/json.h"
 
 enum refusal_kind {
     REFUSAL_BAD_REQUEST,
@@ -28,5 +28,5 @@ int refusal_status(enum refusal_kind kind);       /* 400, 401, ... */
 const char *refusal_name(enum refusal_kind kind); /* "bad_request", ... */
 /* Fills *r and returns -1. Control characters become '?'. */
 int refuse(struct refusal *r, enum refusal_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* {"error": ..., "error_type": ...}; caller frees. */
-char *refusal_to_text(const struct refusal *r);
+/* {"error": ..., "error_type": ...}; caller destroys. */
+struct json *refusal_to_json(const struct refusal *r);

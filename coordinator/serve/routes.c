@@ -38,6 +38,8 @@ struct call {
     size_t model_number;
     const struct model_view *view;
     struct classify_request request;
+    bool refused; /* the queue is full: why */
+    struct refusal why;
     double tokenize; /* seconds */
     struct http_exchange *exchange;
 };
@@ -87,7 +89,6 @@ static void answer_json(struct http_exchange *x, int status, struct json *o)
 static void answer_refusal(struct server *s, struct http_exchange *x, const struct refusal *why)
 {
     char seconds[32];
-    char *text = refusal_to_text(why);
     if (why->after > 0) {
         snprintf(seconds, sizeof seconds, "%.0f", ceil(why->after < 60 ? why->after : 60));
         http_add_header(x, "Retry-After", seconds);
@@ -95,7 +96,7 @@ static void answer_refusal(struct server *s, struct http_exchange *x, const stru
     if (why->kind == REFUSAL_UNAUTHORIZED)
         http_add_header(x, "WWW-Authenticate", "Bearer");
     counters_refusal(s->counters, refusal_name(why->kind));
-    http_answer(x, refusal_status(why->kind), JSON_TYPE, text, strlen(text));
+    answer_json(x, refusal_status(why->kind), refusal_to_json(why));
 }
 
 static struct json *status_of(const char *text)
@@ -235,10 +236,9 @@ static void submit(struct server *s, struct http_exchange *x, struct call *c)
     http_wait(x);
     if (engine_submit(s->engine, job, &after, &e) == 0)
         return;
-    job->failed = true;
-    job->why = e;
-    job->why.kind = ERROR_GATE; /* refused, as opposed to failed */
-    job->ended = after;
+    c->refused = true;
+    refuse(&c->why, REFUSAL_OVERLOADED, "%s", e.message);
+    c->why.after = after > 1 ? after : 1;
     http_resume(x);
 }
 
@@ -261,14 +261,9 @@ static void post_classify(struct server *s, struct http_exchange *x, struct call
 static void refuse_job(struct server *s, struct http_exchange *x, const struct engine_job *job)
 {
     struct refusal why;
-    enum refusal_kind kind = job->why.kind == ERROR_GATE   ? REFUSAL_OVERLOADED
-                             : job->why.kind == ERROR_DATA ? REFUSAL_VALIDATION
-                                                           : REFUSAL_UNAVAILABLE;
-    refuse(&why, kind, "%s", job->why.message);
-    if (kind == REFUSAL_OVERLOADED)
-        why.after = job->ended > 1 ? job->ended : 1;
-    else if (kind == REFUSAL_UNAVAILABLE)
-        why.after = 1;
+    bool is_data = job->why.kind == ERROR_DATA;
+    refuse(&why, is_data ? REFUSAL_VALIDATION : REFUSAL_UNAVAILABLE, "%s", job->why.message);
+    why.after = is_data ? 0 : 1;
     answer_refusal(s, x, &why);
 }
 
@@ -304,6 +299,10 @@ void routes_resumed(void *server, struct http_exchange *x)
 {
     struct server *s = server;
     struct call *c = http_state(x);
+    if (c->refused) {
+        answer_refusal(s, x, &c->why);
+        return;
+    }
     if (c->request.job.failed) {
         refuse_job(s, x, &c->request.job);
         return;

@@ -65,8 +65,7 @@ static void view_destroy(struct model_view *v)
         return;
     bundle_input_free(&v->input);
     bundle_close(&v->bundle);
-    free(v->temperatures);
-    free(v->rule);
+    json_destroy(&v->rule);
     free(v);
 }
 
@@ -82,13 +81,15 @@ static int view_create(struct model_view **ret, const struct served_model *m, st
     }
     const struct label_set *l = bundle_labels(v->bundle);
     v->kind = decision_kind_of(l->multi, l->count);
-    v->temperatures = allocate(l->count, sizeof *v->temperatures);
-    memcpy(v->temperatures, bundle_decision(v->bundle)->temperatures, l->count * sizeof *v->temperatures);
-    struct json *rule = rule_to_json(v->bundle);
-    v->rule = json_print(rule, false);
-    json_destroy(&rule);
+    v->rule = rule_to_json(v->bundle);
     *ret = v;
     return 0;
+}
+
+bool model_view_has_field(const struct model_view *v, const char *name)
+{
+    const struct input *in = &v->input.input;
+    return text_fields_have(&in->text_a, name) || text_fields_have(&in->text_b, name) || text_fields_have(&in->required, name);
 }
 
 struct json *model_view_describe(const struct model_view *v)
@@ -99,16 +100,14 @@ struct json *model_view_describe(const struct model_view *v)
     const struct json *inference = bundle_inference(v->bundle);
     const struct label_set *l = bundle_labels(v->bundle);
     const struct served_model *m = v->model;
-    struct json *o = json_object(), *rule;
-    struct error ignored;
+    struct json *o = json_object();
     json_set_string(o, "name", m->name);
     json_set_string(o, "bundle", m->path);
     json_set_boolean(o, "multi_label", l->multi);
     struct json *labels = json_set(o, "labels", json_array());
     for (uint32_t i = 0; i < l->count; i++)
         json_append(labels, json_of_string(l->names[i]));
-    if (json_parse(&rule, v->rule, strlen(v->rule), "rule", &ignored) == 0)
-        json_set(o, "rule", rule);
+    json_set(o, "rule", json_copy(v->rule));
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
         if (json_get(inference, copied[i]))
             json_set(o, copied[i], json_copy(json_get(inference, copied[i])));
@@ -130,16 +129,10 @@ static char *name_of(const struct model_view *v, const char *path)
     return duplicate(own && *own ? own : slash && slash[1] ? slash + 1 : path);
 }
 
-/* The file of what was trained: all weights, or the adapter where the bundle has no more. */
-static int trained_weights(char **ret, const char *bundle, struct error *e)
+/* The file of what was trained: all weights, or the adapter of a bundle that has no more. Caller frees. */
+static char *trained_weights(const char *bundle)
 {
-    char *base, *adapter;
-    if (bundle_base(&base, &adapter, bundle, e) != 0)
-        return -1;
-    *ret = adapter ? path_join(adapter, PEFT_WEIGHTS) : path_join(bundle, BUNDLE_WEIGHTS);
-    free(base);
-    free(adapter);
-    return 0;
+    return path_join(bundle, directory_holds(bundle, BUNDLE_WEIGHTS) ? BUNDLE_WEIGHTS : BUNDLE_ADAPTER "/" PEFT_WEIGHTS);
 }
 
 int served_model_open(struct served_model **ret, const char *path, const char *name, struct error *e)
@@ -149,8 +142,7 @@ int served_model_open(struct served_model **ret, const char *path, const char *n
     m->path = path_resolve(path, e);
     if (!m->path)
         goto fail;
-    if (trained_weights(&m->weights, m->path, e) != 0)
-        goto fail;
+    m->weights = trained_weights(m->path);
     if (view_create(&m->view, m, e) != 0 || tokenizer_open(&m->tokenizer, m->path, e) != 0 ||
         sha256_file(m->weights, m->weights_sha256, e) != 0)
         goto fail;

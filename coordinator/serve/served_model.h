@@ -14,8 +14,7 @@ struct model_view {
     struct bundle *bundle;
     struct bundle_input input;
     enum decision_kind kind;
-    double *temperatures; /* (labels) */
-    char *rule;           /* JSON text, as answers have it */
+    struct json *rule; /* as answers have it */
     const struct served_model *model;
     unsigned holders; /* under the model's lock */
 };
@@ -35,5 +34,6 @@ bool served_model_is_changed(const struct served_model *m, struct error *e);
 
 const struct model_view *served_model_hold(struct served_model *m);
 void served_model_release(struct served_model *m, const struct model_view *v); /* v: NULL: nothing */
+bool model_view_has_field(const struct model_view *v, const char *name);       /* of a row: in text_a, text_b or required */
 /* For /info and /models: name, task, labels, input, rule, thresholds, temperatures, hashes. Caller destroys. */
 struct json *model_view_describe(const struct model_view *v);

@@ -83,7 +83,9 @@ static void reload(struct server *s)
             continue;
         }
         const struct model_view *v = served_model_hold(s->models[i]);
-        log_info("%s: rule read again: %.1000s", served_model_name(s->models[i]), v->rule);
+        char *rule = json_print(v->rule, false);
+        log_info("%s: rule read again: %.1000s", served_model_name(s->models[i]), rule);
+        free(rule);
         served_model_release(s->models[i], v);
     }
 }

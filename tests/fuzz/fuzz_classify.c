@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as the body of a request to `muster serve`, in each of its three forms: refused in one line with a status, or tokens that
- * the model takes, and an answer that is JSON. The first byte chooses the form and the limits. */
+/* Any bytes as the body of a request to `muster serve`, in each of its three forms: refused in one line with a status, or tokens
+ * that the model takes, and an answer that is JSON. The first byte chooses the form and the limits. */
 #include "check.h"
 #include "common/base/memory.h"
 #include "coordinator/serve/classify.h"
@@ -24,7 +24,9 @@ static void check_refusal(const struct refusal *why)
     int status = refusal_status(why->kind);
     CHECK(status == 400 || status == 413 || status == 422);
     CHECK(why->message[0] && !strchr(why->message, '\n'));
-    char *text = refusal_to_text(why);
+    struct json *o = refusal_to_json(why);
+    char *text = json_print(o, false);
+    json_destroy(&o);
     CHECK(!strchr(text, '\n'));
     free(text);
 }
