@@ -273,8 +273,8 @@ def idle():
     start = time.monotonic()
     assert ask("GET", "/ready")[0] == 200
     took = time.monotonic() - start
-    assert took < 5, f"an answer took {took:.1f} s beside {len(held)} idle connections"
-    print(f"{len(held)} idle connections; an answer beside them took {took * 1e3:.0f} ms")
+    assert took < 5, f"an answer took {took:.1f} s with {len(held)} idle connections open"
+    print(f"{len(held)} idle connections; with them open, an answer took {took * 1e3:.0f} ms")
     [s.close() for s in held]
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue: every row scored once and for its own job, from many threads; small jobs beside a large one; limits; failures; the
+/* The queue: every row scored once and for its own job, from many threads; small jobs while a large one waits; limits; failures; the
  * end. */
 #include "common/base/clock.h"
 #include "common/base/memory.h"
