@@ -2,47 +2,18 @@
 #include "coordinator/data/folds.h"
 
 #include "common/base/memory.h"
-#include "common/base/philox.h"
 #include "common/base/table.h"
+#include "coordinator/data/shuffle.h"
 #include "coordinator/data/stratify.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct sort_key {
-    uint64_t key;
-    uint32_t group;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct sort_key *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->group > y->group) - (x->group < y->group);
-}
-
-/* rank[g]: the place of group g in a shuffle of its own, not that of the split. */
-static uint32_t *shuffle(uint32_t groups, uint64_t seed)
-{
-    struct sort_key *keys = allocate(groups, sizeof *keys);
-    uint32_t *rank = allocate(groups, sizeof *rank);
-    for (uint32_t g = 0; g < groups; g++) {
-        struct philox_block b = philox(seed, RANDOM_SPLIT, g, 1, 0, 0);
-        keys[g] = (struct sort_key){(uint64_t)b.word[0] << 32 | b.word[1], g};
-    }
-    qsort(keys, groups, sizeof *keys, by_key);
-    for (uint32_t i = 0; i < groups; i++)
-        rank[keys[i].group] = i;
-    free(keys);
-    return rank;
-}
-
 /* rows: in folds. Where each is a group by itself no fold gets more than a row above another. */
 static void deal(uint32_t *fold_of_group, const struct job *j, const struct dataset *d, const uint32_t *group_of, uint32_t groups,
                  uint32_t rows)
 {
-    uint32_t k = j->split.folds, *rank = shuffle(groups, j->seed);
+    uint32_t k = j->split.folds, *rank = shuffle_ranks(groups, j->seed, RANDOM_SPLIT, 1); /* 0: that of the split */
     double *share = allocate(k, sizeof *share);
     for (uint32_t f = 0; f < k; f++)
         share[f] = 1.0 / k;

@@ -3,11 +3,11 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/base/philox.h"
 #include "common/base/table.h"
 #include "common/base/version.h"
 #include "coordinator/data/check.h"
 #include "coordinator/data/protocol.h"
+#include "coordinator/data/shuffle.h"
 #include "coordinator/data/split.h"
 
 #include <stdlib.h>
@@ -24,33 +24,17 @@ struct first_pass {
     bool *label_kept; /* (labels) */
 };
 
-struct sort_key {
-    uint64_t key;
-    uint32_t row;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct sort_key *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
 static void limit_part(struct first_pass *f, enum part part, uint32_t limit, uint64_t seed)
 {
     uint32_t count = f->split.part[part].count;
     if (!limit || limit >= count)
         return;
-    struct sort_key *keys = allocate(count, sizeof *keys);
-    for (uint32_t i = 0; i < count; i++) {
-        struct philox_block b = philox(seed, RANDOM_LIMIT, f->split.part[part].rows[i], 0, 0, 0);
-        keys[i] = (struct sort_key){(uint64_t)b.word[0] << 32 | b.word[1], f->split.part[part].rows[i]};
-    }
-    qsort(keys, count, sizeof *keys, by_key);
+    uint32_t *order = allocate(count, sizeof *order);
+    memcpy(order, f->split.part[part].rows, count * sizeof *order);
+    shuffle_numbers(order, count, seed, RANDOM_LIMIT, 0);
     for (uint32_t i = limit; i < count; i++)
-        f->fates[keys[i].row] = FATE_LIMIT;
-    free(keys);
+        f->fates[order[i]] = FATE_LIMIT;
+    free(order);
 }
 
 static bool has_label(const struct dataset *d, uint32_t row, uint32_t label)

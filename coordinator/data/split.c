@@ -4,10 +4,10 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/numpy_random.h"
-#include "common/base/philox.h"
 #include "common/base/table.h"
 #include "coordinator/data/check.h"
 #include "coordinator/data/protocol.h"
+#include "coordinator/data/shuffle.h"
 #include "coordinator/data/split_check.h"
 #include "coordinator/data/split_time.h"
 #include "coordinator/data/stratify.h"
@@ -15,38 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct sort_key {
-    uint64_t key;
-    uint32_t group;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct sort_key *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->group > y->group) - (x->group < y->group);
-}
-
-/* order[i] = the group at place i after the shuffle. */
-static void shuffle_by_philox(uint32_t *order, uint32_t count, uint64_t seed)
-{
-    struct sort_key *keys = allocate(count, sizeof *keys);
-    for (uint32_t g = 0; g < count; g++) {
-        struct philox_block b = philox(seed, RANDOM_SPLIT, g, 0, 0, 0);
-        keys[g] = (struct sort_key){(uint64_t)b.word[0] << 32 | b.word[1], g};
-    }
-    qsort(keys, count, sizeof *keys, by_key);
-    for (uint32_t i = 0; i < count; i++)
-        order[i] = keys[i].group;
-    free(keys);
-}
-
 static void shuffle_by_numpy(uint32_t *order, uint32_t count, uint64_t seed)
 {
     struct numpy_random random;
-    for (uint32_t i = 0; i < count; i++)
-        order[i] = i;
     numpy_random_seed(&random, (uint32_t)seed);
     numpy_random_shuffle(&random, order, count);
 }
@@ -79,22 +50,20 @@ static void deal_evenly(uint32_t *part_of, const struct job *j, const struct dat
                         uint32_t groups)
 {
     const double share[PART_COUNT] = {j->split.train, j->split.validation, 1 - j->split.train - j->split.validation};
-    uint32_t *order = allocate(groups, sizeof *order), *rank = allocate(groups, sizeof *rank);
-    shuffle_by_philox(order, groups, j->seed);
-    for (uint32_t i = 0; i < groups; i++)
-        rank[order[i]] = i;
+    uint32_t *rank = shuffle_ranks(groups, j->seed, RANDOM_SPLIT, 0);
     stratify(part_of, d, group_of, groups, rank, share, PART_COUNT);
     free(rank);
-    free(order);
 }
 
 static void deal_by_shuffle(uint32_t *part_of, const struct job *j, uint32_t groups)
 {
     uint32_t *order = allocate(groups, sizeof *order);
+    for (uint32_t i = 0; i < groups; i++)
+        order[i] = i;
     if (!strcmp(j->split.method, "numpy"))
         shuffle_by_numpy(order, groups, j->seed);
     else
-        shuffle_by_philox(order, groups, j->seed);
+        shuffle_numbers(order, groups, j->seed, RANDOM_SPLIT, 0);
     uint32_t train = (uint32_t)(j->split.train * groups), validation = (uint32_t)(j->split.validation * groups);
     for (uint32_t i = 0; i < groups; i++)
         part_of[order[i]] = i < train ? PART_TRAIN : i < train + validation ? PART_VALIDATION : PART_TEST;

@@ -26,6 +26,13 @@ char *trials_path(const struct run_place *place, const char *key)
 
 /* ---- identity: a trial made from other things is another trial ---- */
 
+static void hash_both(char text[SHA256_HEX], const char *config, const char *weights)
+{
+    char both[2 * SHA256_HEX];
+    snprintf(both, sizeof both, "%s %s", config, weights);
+    sha256_bytes(both, strlen(both), text);
+}
+
 static int hash_model(char text[SHA256_HEX], const char *directory, struct error *e)
 {
     char config[SHA256_HEX], weights[SHA256_HEX], *path = path_join(directory, "config.json"), *weights_path = NULL;
@@ -34,11 +41,8 @@ static int hash_model(char text[SHA256_HEX], const char *directory, struct error
         status = model_directory_weights(&weights_path, directory, e);
     if (status == 0)
         status = weights_sha256(weights_path, weights, e);
-    if (status == 0) {
-        char both[2 * SHA256_HEX];
-        snprintf(both, sizeof both, "%s %s", config, weights);
-        sha256_bytes(both, strlen(both), text);
-    }
+    if (status == 0)
+        hash_both(text, config, weights);
     free(path);
     free(weights_path);
     return status;
@@ -53,11 +57,8 @@ static int hash_adapter(char text[SHA256_HEX], const char *directory, struct err
         return 0;
     about = path_join(directory, PEFT_CONFIG);
     int status = sha256_file(about, config, e) || peft_weights(&path, directory, e) || sha256_file(path, weights, e) ? -1 : 0;
-    if (status == 0) {
-        char both[2 * SHA256_HEX];
-        snprintf(both, sizeof both, "%s %s", config, weights);
-        sha256_bytes(both, strlen(both), text);
-    }
+    if (status == 0)
+        hash_both(text, config, weights);
     free(path);
     free(about);
     return status;
