@@ -5,7 +5,7 @@
 
 #include <omp.h>
 
-static size_t longest_row(const int32_t *offsets, size_t B)
+size_t cpu_longest_row(const int32_t *offsets, size_t B)
 {
     size_t ret = 0;
     for (size_t b = 0; b < B; b++) {
@@ -18,7 +18,8 @@ static size_t longest_row(const int32_t *offsets, size_t B)
 static void each_head(struct cpu *c, const struct attention *a,
                       void (*kernel)(const struct attention *a, size_t row, size_t head, void *scratch), size_t B)
 {
-    size_t bytes = (c->kernels->attention_scratch(longest_row(a->offsets, B), a->D, a->window.half) + 4095) / 4096 * 4096 + 64;
+    size_t bytes =
+        (c->kernels->attention_scratch(cpu_longest_row(a->offsets, B), a->D, a->window.half) + 4095) / 4096 * 4096 + 64;
     char *scratch = cpu_scratch(c, SCRATCH_ATTENTION, bytes * (size_t)c->base.threads);
     if (!scratch)
         return;
@@ -27,7 +28,7 @@ static void each_head(struct cpu *c, const struct attention *a,
         kernel(a, i / a->H, i % a->H, scratch + bytes * (size_t)omp_get_thread_num());
 }
 
-static void *beside(const struct cpu *c, device_memory m, size_t elements)
+void *cpu_behind(const struct cpu *c, device_memory m, size_t elements)
 {
     return (char *)host_pointer(m) + elements * precision_bytes(c->base.precision);
 }
@@ -36,8 +37,8 @@ static struct attention all_queries(const struct cpu *c, device_memory qkv, size
 {
     size_t C = H * D;
     return (struct attention){.q = host_pointer(qkv),
-                              .k = beside(c, qkv, C),
-                              .v = beside(c, qkv, 2 * C),
+                              .k = cpu_behind(c, qkv, C),
+                              .v = cpu_behind(c, qkv, 2 * C),
                               .q_stride = 3 * C,
                               .kv_stride = 3 * C,
                               .N = T,
@@ -50,7 +51,7 @@ static struct attention first_queries(const struct cpu *c, device_memory q, devi
     size_t C = H * D;
     return (struct attention){.q = host_pointer(q),
                               .k = host_pointer(kv),
-                              .v = beside(c, kv, C),
+                              .v = cpu_behind(c, kv, C),
                               .q_stride = C,
                               .kv_stride = 2 * C,
                               .N = B,
@@ -101,8 +102,8 @@ void cpu_window_attention_backward(struct device *d, device_memory dqkv, device_
     struct cpu *c = cpu_of(d);
     struct attention a = all_queries(c, qkv, T, H, D);
     a.dq = host_pointer(dqkv);
-    a.dk = beside(c, dqkv, H * D);
-    a.dv = beside(c, dqkv, 2 * H * D);
+    a.dk = cpu_behind(c, dqkv, H * D);
+    a.dv = cpu_behind(c, dqkv, 2 * H * D);
     a.window = *window;
     d->flops += window_attention_flops(offsets, window, B, H * D, 8);
     backward(c, &a, dy, y, log_sum, offsets, dropout, B);
@@ -139,7 +140,7 @@ void cpu_first_attention_backward(struct device *d, device_memory dq, device_mem
     struct attention a = first_queries(c, q, kv, B, H, D);
     a.dq = host_pointer(dq);
     a.dk = host_pointer(dkv);
-    a.dv = beside(c, dkv, H * D);
+    a.dv = cpu_behind(c, dkv, H * D);
     d->flops += first_attention_flops(offsets, B, H * D, 8);
     backward(c, &a, dy, y, log_sum, offsets, dropout, B);
 }

@@ -31,6 +31,11 @@ static inline struct cpu *cpu_of(struct device *d)
 void *cpu_scratch(struct cpu *c, int use, size_t bytes);
 void cpu_fail(struct cpu *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Tokens of the longest row; 0 of none. */
+size_t cpu_longest_row(const int32_t *offsets, size_t B);
+/* Behind so many activations of m. */
+void *cpu_behind(const struct cpu *c, device_memory m, size_t elements);
+
 /* The dropout as kernels take it: &m, or NULL without. */
 const struct mask *mask_of(struct mask *m, const struct dropout *dropout);
 

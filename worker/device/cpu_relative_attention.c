@@ -7,20 +7,10 @@
 #include <omp.h>
 #include <string.h>
 
-/* 1 where there are no rows. */
-static size_t longest_row(const int32_t *offsets, size_t B)
-{
-    size_t ret = 1;
-    for (size_t b = 0; b < B; b++) {
-        size_t n = (size_t)(offsets[b + 1] - offsets[b]);
-        ret = n > ret ? n : ret;
-    }
-    return ret;
-}
-
 static size_t scratch_bytes(const struct cpu *c, const struct relative_attention *r, size_t B)
 {
-    return (c->kernels->relative_scratch(r, longest_row(r->attention.offsets, B)) + 4095) / 4096 * 4096 + 64;
+    size_t longest = cpu_longest_row(r->attention.offsets, B);
+    return (c->kernels->relative_scratch(r, longest ? longest : 1) + 4095) / 4096 * 4096 + 64;
 }
 
 static void forward(struct cpu *c, const struct relative_attention *r, size_t B)
@@ -78,11 +68,6 @@ static void backward(struct cpu *c, const struct relative_attention *r, device_m
     store_distances(c, r, dqueries, sums + G * H * part, G);
 }
 
-static void *beside(const struct cpu *c, device_memory m, size_t elements)
-{
-    return (char *)host_pointer(m) + elements * precision_bytes(c->base.precision);
-}
-
 /* What forward and backward, of all queries or of first ones, have in common; q and kv may be parts of one matrix. */
 static struct relative_attention opened(const struct cpu *c, device_memory q, device_memory k, size_t q_stride, size_t kv_stride,
                                         device_memory y, device_memory log_sum, device_memory offsets,
@@ -90,7 +75,7 @@ static struct relative_attention opened(const struct cpu *c, device_memory q, de
 {
     return (struct relative_attention){.attention = {.q = host_pointer(q),
                                                      .k = host_pointer(k),
-                                                     .v = beside(c, k, H * D),
+                                                     .v = cpu_behind(c, k, H * D),
                                                      .y = host_pointer(y),
                                                      .log_sum = host_f32(log_sum),
                                                      .offsets = host_i32(offsets),
@@ -145,8 +130,8 @@ void cpu_relative_attention_backward(struct device *d, device_memory dqkv, devic
     r.attention.mask = mask_of(&m, dropout);
     r.attention.dy = host_pointer(dy);
     r.attention.dq = host_pointer(dqkv);
-    r.attention.dk = beside(c, dqkv, H * D);
-    r.attention.dv = beside(c, dqkv, 2 * H * D);
+    r.attention.dk = cpu_behind(c, dqkv, H * D);
+    r.attention.dv = cpu_behind(c, dqkv, 2 * H * D);
     d->flops += attention_flops(offsets, B, H * D, 4 + 4 * relative_products(bias));
     backward(c, &r, dkeys, dqueries, B);
 }
@@ -177,7 +162,7 @@ void cpu_first_relative_attention_backward(struct device *d, device_memory dq, d
     r.attention.dy = host_pointer(dy);
     r.attention.dq = host_pointer(dq);
     r.attention.dk = host_pointer(dkv);
-    r.attention.dv = beside(c, dkv, H * D);
+    r.attention.dv = cpu_behind(c, dkv, H * D);
     d->flops += first_attention_flops(offsets, B, H * D, 4 + 4 * relative_products(bias));
     backward(c, &r, dkeys, dqueries, B);
 }

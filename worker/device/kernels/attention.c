@@ -5,6 +5,7 @@
  *
  * With a window, a block of queries is scored against the span of keys that any of them sees, and what one does not see is
  * -infinity; the row's first key, where it is seen from afar, stands beside the span as a column of its own. */
+#include "worker/device/kernels/layout.h"
 #include "worker/device/kernels/mask.h"
 #include "worker/device/kernels/names.h"
 #include "worker/device/kernels/tile.h"
@@ -36,23 +37,6 @@ struct head {
     float far_scores[QUERIES], far_products[QUERIES]; /* of the first key: as scores and products, then as weights and slopes */
     bool far_kept[QUERIES];
 };
-
-static size_t up(size_t n, size_t step)
-{
-    return (n + step - 1) / step * step;
-}
-
-struct cursor {
-    char *base;
-    size_t at;
-};
-
-static void *take(struct cursor *c, size_t bytes)
-{
-    void *ret = c->base ? c->base + c->at : NULL;
-    c->at += up(bytes, 64);
-    return ret;
-}
 
 /* Sets the arrays of h, whose sizes are known, into memory at `base`; returns the bytes they need. */
 static size_t head_lay_out(struct head *h, void *base)

@@ -4,6 +4,7 @@
  * key's stand in a line of the row's (n, R), R the distances that the row has. Near distances have an embedding each, so there a
  * line is taken as it is. Products are of floats whatever the act type. */
 #define TILE_OF_FLOATS
+#include "worker/device/kernels/layout.h"
 #include "worker/device/kernels/mask.h"
 #include "worker/device/kernels/names.h"
 #include "worker/device/kernels/tile.h"
@@ -33,28 +34,11 @@ struct head {
     float deltas[QUERIES];
 };
 
-static size_t up(size_t n, size_t step)
-{
-    return (n + step - 1) / step * step;
-}
-
 /* Of a line of n floats to the next: no multiple of a page's part, whose lines would share few sets of the near cache. */
 static size_t apart(size_t n)
 {
     size_t ret = up(n, LANES);
     return ret % 64 ? ret : ret + LANES;
-}
-
-struct cursor {
-    char *base;
-    size_t at;
-};
-
-static void *take(struct cursor *c, size_t bytes)
-{
-    void *ret = c->base ? c->base + c->at : NULL;
-    c->at += up(bytes, 64);
-    return ret;
 }
 
 static float *take_floats(struct cursor *c, size_t count)
