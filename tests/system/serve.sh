@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by tests of what muster serve shows to people and to programs: two bundles, and a server of both.
+# Sourced by tests of muster serve: a server, and two bundles to serve.
 server=''
 clean_up() { [ -z "$server" ] || kill -9 "$server" 2>/dev/null; }
 
@@ -31,6 +31,6 @@ serve() {
   : >log
   muster serve "$@" --port 0 >served 2>log &
   server=$!
-  wait_until 120 grep -qE '^muster: ready|^muster: .*(--help|refused)' log
+  wait_until 60 grep -qE '^muster: ready|^muster: .*(--help|refused)' log
   url=$(grep -oE 'http://[][0-9.:a-f]+' log | head -1)
 }

@@ -2,17 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # muster serve: every route against muster predict, every bad request with its status, keys, limits, signals, workers that die, idle and slow clients.
 . "$(dirname "$0")/common.sh"
-server=''
-clean_up() { [ -z "$server" ] || kill -9 "$server" 2>/dev/null; }
-
-# serve ARGUMENTS...: starts, waits until it is ready; `server` is its process, `url` where it is.
-serve() {
-  : >log
-  muster serve "$@" --port 0 >served 2>log &
-  server=$!
-  wait_until 60 grep -qE '^muster: ready|^muster: .*(--help|refused)' log
-  url=$(grep -oE 'http://[][0-9.:a-f]+' log | head -1)
-}
+. "$here/serve.sh"
 # stop [SIGNAL]: exit 0, and everything of it is gone.
 stop() {
   kill -"${1:-TERM}" "$server"
