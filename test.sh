@@ -92,6 +92,15 @@ fi
 echo "== threaded parts under ThreadSanitizer"
 build tsan threads && run_ctest tsan -L threads
 
+echo "== the build with CUDA"
+build_cuda() {
+  local root=()
+  command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { bash tools/cuda.sh runs/cuda && root=(-D MUSTER_CUDA_ROOT=runs/cuda); } || return
+  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker -- --quiet &&
+    build/cuda/muster doctor | grep -E '^  GPU +(CUDA|NCCL) [0-9]'
+}
+step build/cuda build_cuda
+
 echo "== everything by a second compiler, clang; fuzzing, a bounded minute"
 if build fuzz; then
   fuzzers=(tests/fuzz/fuzz_*.c)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* muster-worker: takes leases from a coordinator and carries them out. */
+#include "common/base/buffer.h"
 #include "common/base/device_kind.h"
 #include "common/base/fault.h"
 #include "common/base/log.h"
@@ -11,6 +12,7 @@
 #include "proto/trial.h"
 #include "worker/agent.h"
 #include "worker/bench.h"
+#include "worker/device/gpu.h"
 #include "worker/score_service.h"
 #include "worker/train/memory.h"
 
@@ -36,8 +38,9 @@ static const struct option work_options[] = {
 static const char *const notes =
     "\nEnvironment: MUSTER_TRACE=FILE writes a trace of every rank for Perfetto.\n"
     "\n`work` may be omitted. muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n"
-    "Other verbs: bench (as `muster bench`), memory TRIAL RANKS (bytes of weights and of activations per rank), score BUNDLE "
-    "(started\nby `muster serve`).\n";
+    "Other verbs: bench (as `muster bench`), devices (the GPUs, for `muster doctor`), memory TRIAL RANKS (bytes of weights and "
+    "of\n"
+    "activations per rank), score BUNDLE (started by `muster serve`).\n";
 
 static int exit_code; /* of a verb that did not fail */
 
@@ -126,6 +129,21 @@ static int run_score(const struct arguments *a, struct error *e)
     return score_service_run(&o, e);
 }
 
+/* For `muster doctor`: the GPUs, and the software that drives them. */
+static int run_devices(const struct arguments *a, struct error *e)
+{
+    (void)a;
+    (void)e;
+    struct buffer text = {0};
+    int nccl = communicator_nccl_version();
+    gpu_describe(&text);
+    if (nccl)
+        buffer_printf(&text, "NCCL %d.%d.%d\n", nccl / 10000, nccl % 10000 / 100, nccl % 100);
+    fputs(text.data, stdout);
+    buffer_free(&text);
+    return 0;
+}
+
 static int run_options(const struct arguments *a, struct error *e);
 
 static const struct verb verbs[] = {
@@ -136,6 +154,8 @@ static const struct verb verbs[] = {
     {"memory", "TRIAL RANKS", "what a trial takes of a rank's memory", 2, 2, .run = run_memory, .program = "muster-worker"},
     {"score", "BUNDLE", "scores rows for `muster serve`, over the socket that is its standard input", 1, 1, score_options,
      .run = run_score, .program = "muster-worker"},
+    {"devices", "", "prints the GPUs that this build can use, for `muster doctor`", 0, 0, .run = run_devices,
+     .program = "muster-worker"},
     {"options", "", "prints the options of each verb as JSON: manual pages and completion are made of it", 0, 0,
      .run = run_options, .program = "muster-worker"},
     {NULL},

@@ -159,7 +159,6 @@ static void show_programs(void)
         line("mpirun", "%s", text);
     else
         line("mpirun", "not in PATH: only one rank per group; install openmpi-bin for more");
-    line("CUDA, NCCL", "not in this build");
     char pmix[256];
     if (!first_line(text, sizeof text, "command -v srun"))
         line("SLURM", "not found (not needed)");
@@ -176,6 +175,23 @@ static void show_programs(void)
              : "no ssh: hosts of cluster.hostfile cannot be reached; install openssh-client");
 }
 
+/* A line for each that the worker prints: only it knows its build. */
+static void show_gpus(const char *worker)
+{
+    char *const words[] = {(char *)(uintptr_t)worker, (char[]){"devices"}, NULL};
+    const struct process_options quiet = {.flags = PROCESS_QUIET};
+    struct buffer output;
+    struct error ignored;
+    int status;
+    if (process_run(&output, OUTPUT_MOST, &status, words, &quiet, &ignored))
+        return;
+    for (char *at = output.data, *end; at && *at; at = end + (*end != 0)) {
+        end = at + strcspn(at, "\n");
+        line("GPU", "%.*s", (int)(end - at), at);
+    }
+    buffer_free(&output);
+}
+
 int verb_doctor(const struct arguments *a, struct error *e)
 {
     char *worker;
@@ -186,6 +202,7 @@ int verb_doctor(const struct arguments *a, struct error *e)
     if (launcher_worker_path(&worker, e) != 0)
         return -1;
     line("worker", "%s", worker);
+    show_gpus(worker);
     size_t missing = show_libraries(worker);
     free(worker);
     if (missing > 0)

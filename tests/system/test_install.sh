@@ -8,3 +8,4 @@ PATH=$(tr : '\n' <<<"$PATH" | while read -r directory; do [ -e "$directory/muste
 command -v muster >/dev/null && fail "the build directory is still in PATH"
 expect 0 'lr-0.005_epochs-1|F1|f1' "$scratch/usr/bin/muster" train job.json train.epochs=1
 expect 0 'worker' "$scratch/usr/bin/muster" doctor
+expect 0 '  GPU  *CUDA(:| [0-9]+\.[0-9])' "$scratch/usr/bin/muster" doctor

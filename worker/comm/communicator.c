@@ -4,6 +4,9 @@
 
 #include "worker/comm/backends.h"
 
+#ifdef MUSTER_CUDA
+#include <nccl.h>
+#endif
 #include <string.h>
 
 static const struct {
@@ -19,4 +22,14 @@ int communicator_create(struct communicator **ret, const char *name, int size, d
         if (!strcmp(name, backends[i].name))
             return backends[i].create(ret, size, timeout, e);
     return error_set(e, ERROR_USAGE, "communicator \"%s\" is not known; use self or mpi", name);
+}
+
+int communicator_nccl_version(void)
+{
+    int version = 0;
+#ifdef MUSTER_CUDA
+    if (ncclGetVersion(&version) != ncclSuccess)
+        version = 0;
+#endif
+    return version;
 }

@@ -42,3 +42,5 @@ struct communicator {
 /* name: "self" (one rank) or "mpi" (initialises MPI, so once in a process). size: ranks of a group; an MPI job of more is split
  * into groups of consecutive ranks, each with a communicator of its own (abort still ends the whole job); 0: all of the job. */
 int communicator_create(struct communicator **ret, const char *name, int size, double timeout, struct error *e);
+/* Version of the NCCL that this process runs with, as NCCL counts: 10000 major + 100 minor + patch. 0: not in this build. */
+int communicator_nccl_version(void);

@@ -22,3 +22,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   device_kernels(avx512 "AVX-512" "f32;bf16" ${avx512})
   device_kernels(avx512_bf16 "AVX-512 with bf16" "bf16" ${avx512} -mavx512bf16)
 endif()
+
+if(MUSTER_CUDA)
+  target_compile_definitions(device PRIVATE MUSTER_CUDA)
+  target_link_libraries(device PUBLIC CUDA::cudart CUDA::cublasLt)
+endif()
