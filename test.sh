@@ -53,7 +53,7 @@ summarize() {
 # Real weights and the Python that checks our files from outside. Offline, the tests that need them say so and are skipped.
 prepare() {
   need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
-    clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip zstd ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge systemd curl procps
+    clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip zstd ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge systemd curl procps patchelf
   fetch_model runs/minilm
   fetch_e5 runs/e5
   if ! runs/api/bin/python -c "import schemathesis, openapi_spec_validator, prometheus_client, kubernetes_validate" 2>/dev/null; then
@@ -96,7 +96,7 @@ echo "== the build with CUDA"
 build_cuda() {
   local root=()
   command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { bash tools/cuda.sh runs/cuda && root=(-D MUSTER_CUDA_ROOT=runs/cuda); } || return
-  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker -- --quiet &&
+  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen -- --quiet &&
     build/cuda/muster doctor | grep -E '^  GPU +(CUDA|NCCL) [0-9]'
 }
 step build/cuda build_cuda
