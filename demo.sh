@@ -30,8 +30,8 @@ if [ "$what" = --zoo ]; then
   muster run examples/zoo-distilbert.json "${minilm[@]}" name=zoo-minilm out=runs/zoo-minilm
   echo "== muster run examples/zoo-distilbert-title.json: titles alone, on the same split"
   muster run examples/zoo-distilbert-title.json "${minilm[@]}" name=zoo-minilm-title out=runs/zoo-minilm-title split.file=runs/zoo-minilm/split.json
-  echo "== examples/zoo.py: the table"
-  python3 examples/zoo.py runs/zoo-minilm runs/zoo-minilm-title
+  echo "== muster zoo"
+  muster zoo runs/zoo-minilm runs/zoo-minilm-title
   exit 0
 fi
 if [ "$what" = --documents ]; then

@@ -33,25 +33,11 @@ static bool is_known(enum decision_kind kind, enum rule rule)
     return rule == AT_THRESHOLD || kind == DECISION_LABELS || (rule == AT_0_5 && kind == DECISION_BINARY);
 }
 
-/* The labels as columns of 0 and 1; of two labels the positive one's alone. */
-static uint8_t *columns(const struct truth *t, const uint8_t *decided, uint32_t *labels)
-{
-    uint32_t count = t->kind == DECISION_BINARY ? 1 : t->labels, first = t->kind == DECISION_BINARY ? t->positive : 0;
-    uint8_t *to = allocate(t->rows, count);
-    for (size_t i = 0; i < t->rows; i++)
-        for (size_t l = 0; l < count; l++) {
-            size_t at = i * t->labels + first + l;
-            to[i * count + l] = decided ? decided[at] : t->targets ? t->targets[at] : t->class[i] == (int32_t)(first + l);
-        }
-    *labels = count;
-    return to;
-}
-
 static uint8_t *decide(const struct evaluation *c, const float *logits, const double *thresholds)
 {
     uint32_t labels;
     uint8_t *all = decisions_make(&c->truth, logits, c->decision->temperatures, thresholds),
-            *decided = columns(&c->truth, all, &labels);
+            *decided = truth_columns(&labels, &c->truth, all);
     free(all);
     return decided;
 }
@@ -63,7 +49,7 @@ static void draw(struct evaluation *c, uint8_t *const *decided)
     size_t count = 0;
     const uint8_t *rules[RULES];
     double *values[RULES];
-    uint8_t *truth = columns(&c->truth, NULL, &labels);
+    uint8_t *truth = truth_columns(&labels, &c->truth, NULL);
     for (int rule = 0; rule < RULES; rule++)
         if (c->known[rule]) {
             c->draws[rule] = allocate(DRAWS, BOOTSTRAP_METRICS * sizeof(double));

@@ -32,6 +32,8 @@ const struct verb verbs[] = {
      .run = verb_rule},
     {"status", "RUN", "shows the progress of the run in a directory", 1, 1, status_options, .run = verb_status},
     {"report", "RUN", "writes a run's report: metrics, plots, errors, provenance", 1, 1, report_options, .run = verb_report},
+    {"zoo", "RUN|BUNDLE|DIR ...", "compares models of the same split: a row each, best on validation first", 1, MANY, zoo_options,
+     .run = verb_zoo},
     {"schema", "", "prints the JSON Schema of the job file, for editors and other programs", 0, 0, .run = verb_schema},
     {"doctor", "", "shows what this build and machine provide, and what is missing", 0, 0, .run = verb_doctor},
     {"bench", "[option ...]", "measures training tokens/s on this machine, and the share of the processor's peak", 0, MANY,

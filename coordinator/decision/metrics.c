@@ -37,6 +37,19 @@ void truth_free(struct truth *t)
     memset(t, 0, sizeof *t);
 }
 
+uint8_t *truth_columns(uint32_t *columns, const struct truth *t, const uint8_t *decided)
+{
+    uint32_t count = t->kind == DECISION_BINARY ? 1 : t->labels, first = t->kind == DECISION_BINARY ? t->positive : 0;
+    uint8_t *to = allocate(t->rows, count);
+    for (size_t i = 0; i < t->rows; i++)
+        for (size_t l = 0; l < count; l++) {
+            size_t at = i * t->labels + first + l;
+            to[i * count + l] = decided ? decided[at] : t->targets ? t->targets[at] : t->class[i] == (int32_t)(first + l);
+        }
+    *columns = count;
+    return to;
+}
+
 /* Of two, the positive one from its threshold on; of more, the most probable one. */
 static uint32_t decide_class(const struct truth *t, const float *row, const double *temperatures, double threshold)
 {

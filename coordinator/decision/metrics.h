@@ -18,6 +18,9 @@ struct truth {
 /* rows (count) of d; NULL: all of them. */
 void truth_read(struct truth *ret, const struct dataset *d, const uint32_t *rows, uint32_t count, uint32_t positive);
 void truth_free(struct truth *t);
+/* The labels of the rows, or `decided` (rows, labels), as columns of 0 and 1 (rows, *columns); of two labels the positive one's
+ * alone. Caller frees. */
+uint8_t *truth_columns(uint32_t *columns, const struct truth *t, const uint8_t *decided);
 
 struct metrics {
     uint32_t labels;

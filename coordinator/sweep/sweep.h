@@ -22,6 +22,7 @@ struct trial_run {
 
     char identity[65];         /* sha256 of options, seed, data, split, model and class weights */
     char weights_identity[65]; /* of the training that `weights` are of: with split.folds another one */
+    char model_sha256[65];     /* of the pretrained weights */
     double *class_weights;
     char *directory, *logits;
 

@@ -211,6 +211,8 @@ static int announce(const struct run_place *place, const struct run_data *data, 
     uint64_t rows = data->split.part[PART_TRAIN].count, batch = t->job.train.batch;
     json_set_number(event, "steps", (double)((rows + batch - 1) / batch * t->job.train.epochs));
     json_set(event, "options", json_copy(t->options));
+    json_set_string(event, "model", t->job.model);
+    json_set_string(event, "model_sha256", t->model_sha256);
     return event_log_append(place->log, "trial_started", event, e) == 0 ? directory_create(t->directory, e) : -1;
 }
 

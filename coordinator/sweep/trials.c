@@ -33,9 +33,9 @@ static void hash_both(char text[SHA256_HEX], const char *config, const char *wei
     sha256_bytes(both, strlen(both), text);
 }
 
-static int hash_model(char text[SHA256_HEX], const char *directory, struct error *e)
+static int hash_model(char text[SHA256_HEX], char weights[SHA256_HEX], const char *directory, struct error *e)
 {
-    char config[SHA256_HEX], weights[SHA256_HEX], *path = path_join(directory, "config.json"), *weights_path = NULL;
+    char config[SHA256_HEX], *path = path_join(directory, "config.json"), *weights_path = NULL;
     int status = sha256_file(path, config, e);
     if (status == 0)
         status = model_directory_weights(&weights_path, directory, e);
@@ -186,8 +186,8 @@ static void positive_weights(double *weights, const struct run_data *data, const
 
 int trials_prepare(struct trials *trials, const struct run_place *place, const struct run_data *data, struct error *e)
 {
-    char model[SHA256_HEX], adapter[SHA256_HEX];
-    if (hash_model(model, place->model, e) != 0 || hash_adapter(adapter, place->job->adapter, e) != 0)
+    char model[SHA256_HEX], weights[SHA256_HEX], adapter[SHA256_HEX];
+    if (hash_model(model, weights, place->model, e) != 0 || hash_adapter(adapter, place->job->adapter, e) != 0)
         return -1;
     for (size_t i = 0; i < trials->count; i++) {
         struct trial_run *t = &trials->list[i];
@@ -200,6 +200,7 @@ int trials_prepare(struct trials *trials, const struct run_place *place, const s
         t->directory = trials_path(place, t->key);
         t->logits = path_join(t->directory, "logits.h5");
         identify(t, own, model, adapter);
+        memcpy(t->model_sha256, weights, sizeof t->model_sha256);
         if (!t->gathered && (check_directory(t, place, e) != 0 || take_up(t, place, own, e) != 0))
             return -1;
     }

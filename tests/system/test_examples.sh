@@ -81,17 +81,8 @@ expect 0 'bundle' example zoo-distilbert run train.lr=1e-2
 in_transformers zoo-distilbert zoo.jsonl
 [ -s runs/zoo-distilbert/bundle/adapter/adapter_model.safetensors ] || fail "the adapter is not published"
 expect 0 'bundle' example zoo-distilbert-title run train.lr=1e-2 split.file=runs/zoo-distilbert/split.json
-python3 "$MUSTER_SOURCE/examples/zoo.py" runs/zoo-distilbert-title runs/zoo-distilbert >table.md || fail "zoo.py"
-[ "$(sed -n '3,$p' table.md | cut -d'|' -f4 | tr -d ' \n')" = yesno ] || fail "the words that decide stand in the snippet: with it is better, first in the table; $(cat table.md)"
-cp -r runs/zoo-distilbert-title other && python3 - <<'PY'
-import json
-path = "other/evaluation.json"
-evaluation = json.load(open(path))
-evaluation["split_sha256"] = "0" * 64
-json.dump(evaluation, open(path, "w"))
-PY
-expect 1 '' python3 "$MUSTER_SOURCE/examples/zoo.py" runs/zoo-distilbert other
-grep -q 'another split' "$scratch/said" || fail "runs on two splits stand in one table"
+expect 0 '' muster zoo runs/zoo-distilbert-title runs/zoo-distilbert -o table.csv
+[ "$(cut -d, -f2 table.csv | grep zoo | tr '\n' ' ')" = 'zoo-distilbert zoo-distilbert-title ' ] || fail "the words that decide stand in the snippet: with it is better, first in the table; $(cat table.csv)"
 
 say "Longformer with many labels, whole"
 expect 0 'bundle' example documents run train.lr=5e-3 train.epochs=2
