@@ -42,8 +42,9 @@ void sha256_finish(struct sha256 **s, char text[SHA256_HEX])
 {
     unsigned char digest[DIGEST];
     require(EVP_DigestFinal_ex((*s)->state, digest, NULL));
-    for (int i = 0; i < DIGEST; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    for (int i = 0; i < 2 * DIGEST; i++)
+        text[i] = "0123456789abcdef"[i % 2 ? digest[i / 2] & 15 : digest[i / 2] >> 4];
+    text[2 * DIGEST] = 0;
     EVP_MD_CTX_free((*s)->state);
     free(*s);
     *s = NULL;

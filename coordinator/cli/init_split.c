@@ -97,12 +97,15 @@ static enum part part_of(const struct records *r, uint32_t i, bool draw)
     return draw && uniform < DRAWN ? PART_VALIDATION : PART_TRAIN;
 }
 
-static void count_repeats(struct init_parts *c, const struct records *r)
+static int count_repeats(struct init_parts *c, const struct records *r, struct error *e)
 {
-    uint32_t *first = exact_duplicates(r);
+    uint32_t *first;
+    if (exact_duplicates(&first, r, e))
+        return -1;
     for (uint32_t i = 0; i < r->count; i++)
         c->repeats += part_of(r, i, c->drawn) != part_of(r, first[i], c->drawn);
     free(first);
+    return 0;
 }
 
 int init_write_split(struct init_parts *ret, const char *path, const struct records *r, struct error *e)
@@ -121,8 +124,9 @@ int init_write_split(struct init_parts *ret, const char *path, const struct reco
         json_append(ids[p], json_of_string(r->rows[i].id));
         c.rows[p]++;
     }
-    count_repeats(&c, r);
-    int status = json_write(path, root, e);
+    int status = count_repeats(&c, r, e);
+    if (status == 0)
+        status = json_write(path, root, e);
     json_destroy(&root);
     *ret = c;
     return status;

@@ -311,7 +311,10 @@ static void choose_repeats(struct draft *d)
 {
     if (d->g.part != SIZE_MAX || d->files.paths[0]) /* the parts are given */
         return;
-    uint32_t *exact = exact_duplicates(&d->records);
+    uint32_t *exact;
+    struct error stopped;
+    if (exact_duplicates(&exact, &d->records, &stopped))
+        return;
     size_t repeats = 0, conflicts = 0;
     for (uint32_t i = 0; i < d->records.count; i++) {
         repeats += exact[i] != i;

@@ -5,7 +5,9 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/memory_bound.h"
 #include "common/base/sha256.h"
+#include "common/base/stop.h"
 #include "common/format/model_family.h"
 #include "common/format/split.h"
 #include "common/text/tokenizer.h"
@@ -89,12 +91,16 @@ static char *facts_path(const struct job *j, const char *hash)
     return format_string("%s/tokens/%.16s.facts", j->out, hash);
 }
 
+static int find_repeats(uint32_t **exact, struct near_duplicates *near, const struct records *r, struct error *e)
+{
+    return exact_duplicates(exact, r, e) || near_duplicates_find(near, r, *exact, e) ? -1 : 0;
+}
+
 /* *exact and *near of the rows that are left after data.repeats. */
 static int treat_repeats(struct repeats *done, uint32_t **exact, struct near_duplicates *near, const struct job *j,
                          struct records *r, struct error *e)
 {
-    *exact = exact_duplicates(r);
-    if (near_duplicates_find(near, r, *exact, e))
+    if (find_repeats(exact, near, r, e))
         return -1;
     if (!r->by_protocol || strcmp(j->data.repeats, "drop") != 0) /* a protocol has dropped them itself */
         *done = repeats_apply(r, j->data.repeats, near);
@@ -102,8 +108,8 @@ static int treat_repeats(struct repeats *done, uint32_t **exact, struct near_dup
         return 0;
     free(*exact);
     near_duplicates_free(near);
-    *exact = exact_duplicates(r);
-    return near_duplicates_find(near, r, *exact, e);
+    *exact = NULL;
+    return find_repeats(exact, near, r, e);
 }
 
 /* The rows file and the facts of its rows. */
@@ -114,24 +120,28 @@ static int write_rows(const struct job *j, const struct tokenizer *t, struct rec
     struct near_duplicates near = {0};
     struct row_facts f = {0};
     struct repeats repeats = {0};
-    uint32_t *exact;
+    char fingerprint[FINGERPRINT_HEX];
+    uint32_t *exact = NULL;
     int result = treat_repeats(&repeats, &exact, &near, j, r, e);
     if (!result)
         result = tokenize_records(rows, r, t, j->train.max_length, j->train.truncation, (uint32_t)r->label_count, j->multi,
                                   &lengths, e);
-    if (!result) {
-        row_facts_make(&f, r, exact, &near);
+    if (!result)
+        result = row_facts_make(&f, r, exact, &near, e);
+    if (!result)
         result = row_facts_write(facts, &f, e);
-    }
+    if (!result)
+        result = row_facts_fingerprint(fingerprint, &f, NULL, f.count, e);
     if (!result) {
-        char fingerprint[FINGERPRINT_HEX];
-        row_facts_fingerprint(fingerprint, &f, NULL, f.count);
         *ret = data_report(j, r, &lengths, exact, &near);
         if (repeats.dropped)
             json_set_number(*ret, "repeats_dropped", (double)repeats.dropped);
         if (repeats.joined)
             json_set_number(*ret, "repeats_grouped", (double)repeats.joined);
         json_set_string(*ret, "fingerprint", fingerprint);
+        result = stop_check(e);
+        if (result)
+            json_destroy(ret);
     }
     row_facts_free(&f);
     near_duplicates_free(&near);
@@ -245,11 +255,11 @@ static int provide(struct json **check, char **rows, const struct job *j, struct
                            *facts = NULL;
     struct tokenizer *tokenizer = NULL;
     struct inputs in = inputs_of_job(j);
-    struct protocol protocol;
+    struct protocol protocol = {0};
     int result = -1;
     *rows = NULL;
-    if (protocol_open(&protocol, j, e) || model_directory_find(&model, j->model, e) || tokenizer_open(&tokenizer, model, e) ||
-        check_vocabulary(j, model, tokenizer, e) || check_length(j, tokenizer, e) ||
+    if (memory_bound_check(e) || protocol_open(&protocol, j, e) || model_directory_find(&model, j->model, e) ||
+        tokenizer_open(&tokenizer, model, e) || check_vocabulary(j, model, tokenizer, e) || check_length(j, tokenizer, e) ||
         hash_inputs(hash, &in, j, &protocol, tokenizer, e) || protocol_check_files(&protocol, in.path, in.sha256, in.count, e) ||
         refuse_other_rows(j, &in, path, hash, e) || directory_create(directory, e))
         goto done;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/data/near_duplicates.h"
 
+#include "common/base/key_sort.h"
 #include "common/base/memory.h"
+#include "common/base/memory_bound.h"
+#include "common/base/parallel.h"
 #include "common/base/stop.h"
 
 #include <math.h>
@@ -15,6 +18,9 @@
 #define COMPARED_MOST 32 /* clusters that a row is compared with in one bucket */
 /* Of 128 places: pairs below are not worth a look at their words. At 0.8 the mean is 102, the deviation 4.5. */
 #define AGREEMENT_LEAST 83
+#define REMEMBERED 4096 /* signatures */
+#define ROWS_AT_ONCE 4096
+#define SORTED_BY_INSERTION 48
 
 /* The shingles of a row, as hashes: sorted, each once; text A's first. */
 struct shingles {
@@ -22,12 +28,26 @@ struct shingles {
     size_t count, first /* of text B */, capacity;
 };
 
+struct signature {
+    uint32_t value[PERMUTATIONS];
+};
+
+/* A row and its signature, in the place that the row's number gives it. */
+struct remembered {
+    uint32_t row; /* UINT32_MAX: none */
+    struct signature signature;
+};
+
 struct search {
     const struct records *records;
     uint32_t *rows; /* that are looked at: one of each set of exact duplicates */
     size_t count;
-    uint32_t *signatures; /* (count, PERMUTATIONS) */
-    uint32_t *parent;     /* (count) union-find, the lower is the root */
+    uint64_t *keys;                /* (bands of a pass, count) what signatures say in each band */
+    size_t first_band, band_count; /* of the pass */
+    struct key_row *entries;       /* (count) of one band */
+    struct remembered *remembered; /* (REMEMBERED) */
+    uint32_t *parent;              /* (count) union-find, the lower is the root */
+    uint32_t factors[PERMUTATIONS], terms[PERMUTATIONS];
     struct shingles one, other;
 };
 
@@ -50,12 +70,25 @@ static void add_shingle(struct shingles *s, uint64_t hash)
     s->hashes[s->count++] = hash;
 }
 
+static void insert_all(uint64_t *hashes, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        uint64_t moved = hashes[i];
+        size_t at = i;
+        for (; at > 0 && hashes[at - 1] > moved; at--)
+            hashes[at] = hashes[at - 1];
+        hashes[at] = moved;
+    }
+}
+
 /* Sorts what stands from `start` on and drops repeats. */
 static void make_set(struct shingles *s, size_t start)
 {
     size_t kept = start;
-    if (s->count > start)
+    if (s->count > start + SORTED_BY_INSERTION)
         qsort(s->hashes + start, s->count - start, sizeof *s->hashes, by_hash);
+    else
+        insert_all(s->hashes + start, s->count - start);
     for (size_t i = start; i < s->count; i++)
         if (kept == start || s->hashes[i] != s->hashes[kept - 1])
             s->hashes[kept++] = s->hashes[i];
@@ -118,34 +151,60 @@ static double similarity(const struct shingles *x, const struct shingles *y)
     return a < b ? a : b;
 }
 
-/* Permutation k of the hashes: multiply and add in 32 bits, odd factors. */
-static void sign(uint32_t *signature, const struct shingles *s, const uint32_t *factors, const uint32_t *terms)
+static void make_permutations(struct search *s)
 {
-    memset(signature, 0xff, PERMUTATIONS * sizeof *signature);
+    for (size_t k = 0; k < PERMUTATIONS; k++) {
+        uint64_t x = mix((k + 1) * 0x9e3779b97f4a7c15u);
+        s->factors[k] = (uint32_t)x | 1;
+        s->terms[k] = (uint32_t)(x >> 32);
+    }
+}
+
+/* Permutation k of the hashes: multiply and add in 32 bits, odd factors. */
+static void sign(struct signature *to, const struct search *search, const struct shingles *s)
+{
+    memset(to, 0xff, sizeof *to);
     for (size_t i = 0; i < s->count; i++) {
         uint32_t hash = (uint32_t)(s->hashes[i] >> 32);
         for (size_t k = 0; k < PERMUTATIONS; k++) {
-            uint32_t x = (hash ^ terms[k]) * factors[k];
-            signature[k] = x < signature[k] ? x : signature[k];
+            uint32_t x = (hash ^ search->terms[k]) * search->factors[k];
+            to->value[k] = x < to->value[k] ? x : to->value[k];
         }
     }
 }
 
-static int sign_all(struct search *s, struct error *e)
+static uint64_t band_key(const struct signature *signature, size_t band)
 {
-    uint32_t factors[PERMUTATIONS], terms[PERMUTATIONS];
-    for (size_t k = 0; k < PERMUTATIONS; k++) {
-        uint64_t x = mix((k + 1) * 0x9e3779b97f4a7c15u);
-        factors[k] = (uint32_t)x | 1;
-        terms[k] = (uint32_t)(x >> 32);
+    uint64_t key = 0;
+    for (size_t k = 0; k < BAND_ROWS; k++)
+        key = mix(key ^ signature->value[band * BAND_ROWS + k]) + k;
+    return key;
+}
+
+static void make_keys(void *context, size_t begin, size_t end)
+{
+    struct search *s = context;
+    struct shingles shingles = {0};
+    for (size_t i = begin; i < end; i++) {
+        struct signature signature;
+        make_shingles(&shingles, &s->records->rows[s->rows[i]]);
+        sign(&signature, s, &shingles);
+        for (size_t band = 0; band < s->band_count; band++)
+            s->keys[band * s->count + i] = band_key(&signature, s->first_band + band);
     }
-    for (size_t i = 0; i < s->count; i++) {
-        if (i % 1024 == 0 && stop_check(e))
-            return -1;
+    free(shingles.hashes);
+}
+
+/* Signatures are made again where they are asked for, since those of all rows would be twice as long as their texts. */
+static const struct signature *signature_of(struct search *s, uint32_t i)
+{
+    struct remembered *place = &s->remembered[i % REMEMBERED];
+    if (place->row != i) {
         make_shingles(&s->one, &s->records->rows[s->rows[i]]);
-        sign(s->signatures + i * PERMUTATIONS, &s->one, factors, terms);
+        sign(&place->signature, s, &s->one);
+        place->row = i;
     }
-    return 0;
+    return &place->signature;
 }
 
 static uint32_t root_of(struct search *s, uint32_t i)
@@ -155,9 +214,10 @@ static uint32_t root_of(struct search *s, uint32_t i)
     return i;
 }
 
-static bool agree(const struct search *s, uint32_t a, uint32_t b)
+static bool agree(struct search *s, uint32_t a, uint32_t b)
 {
-    const uint32_t *x = s->signatures + (size_t)a * PERMUTATIONS, *y = s->signatures + (size_t)b * PERMUTATIONS;
+    const struct signature first = *signature_of(s, a); /* the other may take its place */
+    const uint32_t *x = first.value, *y = signature_of(s, b)->value;
     int same = 0;
     for (size_t k = 0; k < PERMUTATIONS; k++)
         same += x[k] == y[k];
@@ -180,42 +240,48 @@ static void compare(struct search *s, struct near_duplicates *n, uint32_t a, uin
         n->pairs[n->listed++] = (struct near_pair){s->rows[a < b ? a : b], s->rows[a < b ? b : a], like};
 }
 
-struct bucket_entry {
-    uint64_t key;
-    uint32_t row;
-};
-
-static int by_key(const void *a, const void *b)
+static int search_bucket(struct search *s, struct near_duplicates *n, const struct key_row *bucket, size_t size, struct error *e)
 {
-    const struct bucket_entry *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-static void search_bucket(struct search *s, struct near_duplicates *n, const struct bucket_entry *bucket, size_t size)
-{
-    for (size_t i = 1; i < size; i++)
+    for (size_t i = 1; i < size; i++) {
         for (size_t back = 1; back <= i && back <= COMPARED_MOST; back++)
             compare(s, n, bucket[i - back].row, bucket[i].row);
+        if (i % 1024 == 0 && stop_check(e))
+            return -1;
+    }
+    return 0;
 }
 
-static int search_band(struct search *s, struct near_duplicates *n, struct bucket_entry *entries, size_t band, struct error *e)
+static int search_band(struct search *s, struct near_duplicates *n, size_t band, struct error *e)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        const uint32_t *part = s->signatures + i * PERMUTATIONS + band * BAND_ROWS;
-        uint64_t key = 0;
-        for (size_t k = 0; k < BAND_ROWS; k++)
-            key = mix(key ^ part[k]) + k;
-        entries[i] = (struct bucket_entry){key, (uint32_t)i};
-    }
-    qsort(entries, s->count, sizeof *entries, by_key);
+    for (size_t i = 0; i < s->count; i++)
+        s->entries[i] = (struct key_row){s->keys[band * s->count + i], (uint32_t)i};
+    if (key_rows_sort(s->entries, s->count, e))
+        return -1;
     for (size_t start = 0, end; start < s->count; start = end) {
-        for (end = start + 1; end < s->count && entries[end].key == entries[start].key;)
+        for (end = start + 1; end < s->count && s->entries[end].key == s->entries[start].key;)
             end++;
-        search_bucket(s, n, entries + start, end - start);
+        if (search_bucket(s, n, s->entries + start, end - start, e))
+            return -1;
     }
     return stop_check(e);
+}
+
+/* As many bands at a time as a quarter of the memory has room for: texts are walked once for each. */
+static int search_all(struct search *s, struct near_duplicates *n, struct error *e)
+{
+    size_t most = (size_t)(memory_bound() / 4 / sizeof *s->keys / (s->count + 1));
+    most = most < 1 ? 1 : most > BANDS ? BANDS : most;
+    s->keys = allocate(s->count, most * sizeof *s->keys);
+    for (size_t band = 0; band < BANDS; band += s->band_count) {
+        s->first_band = band;
+        s->band_count = BANDS - band < most ? BANDS - band : most;
+        if (parallel_blocks(s->count, ROWS_AT_ONCE, make_keys, s, e))
+            return -1;
+        for (size_t k = 0; k < s->band_count; k++)
+            if (search_band(s, n, k, e))
+                return -1;
+    }
+    return 0;
 }
 
 static void take_roots(struct search *s, struct near_duplicates *n, const uint32_t *exact)
@@ -233,22 +299,24 @@ int near_duplicates_find(struct near_duplicates *ret, const struct records *r, c
     for (size_t i = 0; i < r->count; i++)
         if (exact[i] == i)
             s.rows[s.count++] = (uint32_t)i;
-    s.signatures = allocate(s.count, PERMUTATIONS * sizeof *s.signatures);
     s.parent = allocate(s.count, sizeof *s.parent);
     for (size_t i = 0; i < s.count; i++)
         s.parent[i] = (uint32_t)i;
-    struct bucket_entry *entries = allocate(s.count, sizeof *entries);
+    s.entries = allocate(s.count, sizeof *s.entries);
+    s.remembered = allocate(REMEMBERED, sizeof *s.remembered);
+    for (size_t i = 0; i < REMEMBERED; i++)
+        s.remembered[i].row = UINT32_MAX;
     struct near_duplicates n = {.root = allocate(r->count, sizeof *n.root)};
-    int result = sign_all(&s, e);
-    for (size_t band = 0; band < BANDS && !result; band++)
-        result = search_band(&s, &n, entries, band, e);
+    make_permutations(&s);
+    int result = search_all(&s, &n, e);
     if (!result)
         take_roots(&s, &n, exact);
-    free(entries);
+    free(s.entries);
+    free(s.remembered);
+    free(s.keys);
     free(s.one.hashes);
     free(s.other.hashes);
     free(s.parent);
-    free(s.signatures);
     free(s.rows);
     if (result)
         near_duplicates_free(&n);

@@ -20,6 +20,6 @@ struct near_duplicates {
     size_t listed;
 };
 
-/* exact (rows): the first row with the same texts, the row itself where it is the first. Polls stop_check. */
+/* exact (rows): the first row with the same texts, the row itself where it is the first. All cores; polls stop_check. */
 int near_duplicates_find(struct near_duplicates *ret, const struct records *r, const uint32_t *exact, struct error *e);
 void near_duplicates_free(struct near_duplicates *n);

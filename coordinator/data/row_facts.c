@@ -1,42 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/data/row_facts.h"
 
-#include "common/base/buffer.h"
 #include "common/base/file.h"
+#include "common/base/key_sort.h"
 #include "common/base/memory.h"
+#include "common/base/parallel.h"
 #include "common/base/sha256.h"
-#include "common/base/table.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define ROWS_AT_ONCE 4096
+
 /* The second kind is followed by an enum time_form in 8 bytes, and a double a row. */
 static const char marks[2][8] = {"facts 1\n", "facts 2\n"};
 
-uint32_t *exact_duplicates(const struct records *r)
+struct hashing {
+    const struct records *records;
+    struct key_row *entries; /* (rows) */
+};
+
+static uint64_t hash_text(uint64_t hash, const char *text)
 {
-    struct table *seen;
-    struct arena *keys;
-    table_create(&seen);
-    arena_create(&keys);
-    uint32_t *exact = allocate(r->count, sizeof *exact), *first = allocate(r->count, sizeof *first);
-    struct buffer key = {0};
-    for (size_t i = 0; i < r->count; i++) {
-        buffer_clear(&key);
-        buffer_printf(&key, "%s\x1f%s", r->rows[i].a, r->rows[i].b ? r->rows[i].b : "");
-        uint32_t number = table_find(seen, key.data);
-        if (number == TABLE_ABSENT) {
-            number = table_add(seen, arena_string(keys, key.data, key.size));
-            first[number] = (uint32_t)i;
-        }
-        exact[i] = first[number];
+    for (const char *p = text ? text : ""; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 0x100000001b3u; /* FNV-1a */
+    return (hash ^ hash >> 29) * 0x9e3779b97f4a7c15u;
+}
+
+static void hash_rows(void *context, size_t begin, size_t end)
+{
+    const struct hashing *h = context;
+    for (size_t i = begin; i < end; i++) {
+        const struct record *row = &h->records->rows[i];
+        h->entries[i] = (struct key_row){hash_text(hash_text(0xcbf29ce484222325u, row->a), row->b), (uint32_t)i};
     }
-    buffer_free(&key);
-    free(first);
-    arena_destroy(&keys);
-    table_destroy(&seen);
-    return exact;
+}
+
+static bool same_texts(const struct record *x, const struct record *y)
+{
+    return strcmp(x->a, y->a) == 0 && strcmp(x->b ? x->b : "", y->b ? y->b : "") == 0;
+}
+
+/* Rows of one hash, ascending: each gets the first with its texts. */
+static void find_first(uint32_t *exact, const struct records *r, const struct key_row *bucket, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        uint32_t row = bucket[i].row;
+        exact[row] = row;
+        for (size_t k = 0; k < i && exact[row] == row; k++)
+            if (exact[bucket[k].row] == bucket[k].row && same_texts(&r->rows[bucket[k].row], &r->rows[row]))
+                exact[row] = bucket[k].row;
+    }
+}
+
+int exact_duplicates(uint32_t **ret, const struct records *r, struct error *e)
+{
+    struct hashing h = {.records = r, .entries = allocate(r->count, sizeof *h.entries)};
+    uint32_t *exact = allocate(r->count, sizeof *exact);
+    int result = parallel_blocks(r->count, ROWS_AT_ONCE, hash_rows, &h, e);
+    if (result == 0)
+        result = key_rows_sort(h.entries, r->count, e);
+    for (size_t start = 0, end; start < r->count && result == 0; start = end) {
+        for (end = start + 1; end < r->count && h.entries[end].key == h.entries[start].key;)
+            end++;
+        find_first(exact, r, h.entries + start, end - start);
+    }
+    free(h.entries);
+    if (result == 0)
+        *ret = exact;
+    else
+        free(exact);
+    return result;
 }
 
 bool records_agree(const struct record *a, const struct record *b)
@@ -64,34 +99,55 @@ static void fingerprint(char text[FINGERPRINT_HEX], const struct records *r, con
     sha256_finish(&h, text);
 }
 
-void row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n)
+struct facts_made {
+    struct row_facts *facts;
+    const struct records *records;
+    const uint32_t *exact;
+    const struct near_duplicates *near;
+};
+
+static void make_facts(void *context, size_t begin, size_t end)
+{
+    const struct facts_made *m = context;
+    for (size_t i = begin; i < end; i++) {
+        struct row_fact *f = &m->facts->rows[i];
+        f->exact = m->exact[i];
+        f->near = m->near ? m->near->root[i] : m->exact[i];
+        fingerprint(f->fingerprint, m->records, &m->records->rows[i]);
+    }
+}
+
+int row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n,
+                   struct error *e)
 {
     struct row_facts f = {.rows = allocate(r->count, sizeof *f.rows), .count = (uint32_t)r->count};
-    for (uint32_t i = 0; i < f.count; i++) {
-        f.rows[i].exact = exact[i];
-        f.rows[i].near = n ? n->root[i] : exact[i];
-        fingerprint(f.rows[i].fingerprint, r, &r->rows[i]);
+    struct facts_made m = {&f, r, exact, n};
+    if (parallel_blocks(r->count, ROWS_AT_ONCE, make_facts, &m, e)) {
+        row_facts_free(&f);
+        return -1;
     }
     f.time_form = r->time_form;
     f.times = f.time_form != TIME_NONE ? allocate(r->count, sizeof *f.times) : NULL;
     for (uint32_t i = 0; f.times && i < f.count; i++)
         f.times[i] = r->rows[i].time;
     *ret = f;
+    return 0;
 }
 
 int row_facts_write(const char *path, const struct row_facts *f, struct error *e)
 {
-    struct buffer bytes = {0};
+    struct file_writer *writer;
     uint64_t form = f->time_form;
-    buffer_append(&bytes, marks[f->times != NULL], sizeof marks[0]);
-    buffer_append(&bytes, f->rows, f->count * sizeof *f->rows);
+    if (file_writer_create(&writer, path, e))
+        return -1;
+    FILE *to = file_writer_stream(writer);
+    fwrite(marks[f->times != NULL], sizeof marks[0], 1, to);
+    fwrite(f->rows, sizeof *f->rows, f->count, to);
     if (f->times) {
-        buffer_append(&bytes, &form, sizeof form);
-        buffer_append(&bytes, f->times, f->count * sizeof *f->times);
+        fwrite(&form, sizeof form, 1, to);
+        fwrite(f->times, sizeof *f->times, f->count, to);
     }
-    int result = file_write(path, bytes.data, bytes.size, e);
-    buffer_free(&bytes);
-    return result;
+    return file_writer_commit(&writer, e);
 }
 
 static bool read_times(struct row_facts *f, const char *bytes)
@@ -139,21 +195,42 @@ void row_facts_free(struct row_facts *f)
     *f = (struct row_facts){0};
 }
 
-static int by_text(const void *a, const void *b)
+/* The first 64 bits of a fingerprint's digits, so that their order is that of the digits. */
+static uint64_t first_digits(const char *digits)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    uint64_t value = 0;
+    for (int i = 0; i < 16; i++)
+        value = value << 4 | (uint64_t)(digits[i] <= '9' ? digits[i] - '0' : digits[i] - 'a' + 10);
+    return value;
 }
 
-void row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count)
+static int by_text(const void *a, const void *b, void *context)
 {
-    const char **digits = allocate(count, sizeof *digits);
+    const struct key_row *x = a, *y = b;
+    const struct row_fact *rows = context;
+    return strcmp(rows[x->row].fingerprint, rows[y->row].fingerprint);
+}
+
+int row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count,
+                          struct error *e)
+{
+    struct key_row *order = allocate(count, sizeof *order);
     struct sha256 *h;
-    for (size_t i = 0; i < count; i++)
-        digits[i] = f->rows[rows ? rows[i] : i].fingerprint;
-    qsort(digits, count, sizeof *digits, by_text);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t row = rows ? rows[i] : (uint32_t)i;
+        order[i] = (struct key_row){first_digits(f->rows[row].fingerprint), row};
+    }
+    int result = key_rows_sort(order, count, e);
+    for (size_t start = 0, end; start < count && result == 0; start = end) {
+        for (end = start + 1; end < count && order[end].key == order[start].key;)
+            end++;
+        if (end - start > 1)
+            qsort_r(order + start, end - start, sizeof *order, by_text, f->rows);
+    }
     sha256_create(&h);
     for (size_t i = 0; i < count; i++)
-        sha256_update(h, digits[i], FINGERPRINT_HEX);
+        sha256_update(h, f->rows[order[i].row].fingerprint, FINGERPRINT_HEX);
     sha256_finish(&h, text);
-    free(digits);
+    free(order);
+    return result;
 }

@@ -23,16 +23,18 @@ struct row_facts {
     enum time_form time_form;
 };
 
-/* n may be NULL; its roots are copied. */
-void row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n);
+/* n may be NULL; its roots are copied. All cores; ERROR_STOPPED. */
+int row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n,
+                   struct error *e);
 int row_facts_write(const char *path, const struct row_facts *f, struct error *e);
 int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struct error *e); /* ERROR_DATA: not of so many rows */
 void row_facts_free(struct row_facts *f);
 
-/* rows NULL: all. */
-void row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count);
+/* rows NULL: all. ERROR_STOPPED. */
+int row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count,
+                          struct error *e);
 
-/* exact (rows, allocated): for each row the first one with the same composed texts. */
-uint32_t *exact_duplicates(const struct records *r);
+/* *exact (rows, caller frees): for each row the first one with the same composed texts. All cores; ERROR_STOPPED. */
+int exact_duplicates(uint32_t **exact, const struct records *r, struct error *e);
 /* Whether two rows have the same labels. */
 bool records_agree(const struct record *a, const struct record *b);

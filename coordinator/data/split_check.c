@@ -169,13 +169,15 @@ int split_check(struct split *s, const struct job *j, const struct dataset *d, c
     char *path = path_join(j->out, "split_check.json");
     double groups, shared = shared_groups(&x, &groups);
     mark_train(&x);
-    for (int p = 0; p < PART_COUNT; p++) {
-        row_facts_fingerprint(s->fingerprint[p], f, s->part[p].rows, s->part[p].count);
+    int result = 0;
+    for (int p = 0; p < PART_COUNT && !result; p++) {
+        result = row_facts_fingerprint(s->fingerprint[p], f, s->part[p].rows, s->part[p].count, e);
         json_set(parts, part_names[p], describe_part(&x, (enum part)p, s->fingerprint[p]));
     }
     json_set_number(root, "shared_groups", j->data.group ? shared : 0);
     json_set(root, "leaks", x.leaks);
-    int result = json_write(path, root, e);
+    if (!result)
+        result = json_write(path, root, e);
     if (!result)
         result = judge(&x, j, j->data.group ? shared : 0, groups, path, e);
     json_destroy(&root);

@@ -4,24 +4,81 @@
 #include "common/base/buffer.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/parallel.h"
+#include "common/base/stop.h"
 #include "common/format/dataset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define ROWS_AT_ONCE 4096
+#define ROWS_AT_ONCE 1024
+#define SLOTS_A_THREAD 4
 
 struct tokenizing {
     const struct records *records;
     const struct tokenizer *tokenizer;
     uint32_t max_length;
     enum truncation truncation;
+    size_t taken; /* rows */
     struct dataset_writer *writer;
     struct token_lengths *lengths; /* NULL: not wanted */
     float *targets;                /* (labels) of one row; NULL unless multi-label */
 };
+
+struct encoded_row {
+    size_t end; /* of its tokens among those of the slot */
+    uint32_t first, whole;
+    bool truncated, first_too_long;
+};
+
+/* Rows that are encoded while those before them are written. */
+struct encoded {
+    size_t start, count;
+    struct encoded_row rows[ROWS_AT_ONCE];
+    struct token_list tokens;
+    struct pair scratch;
+};
+
+static bool take_rows(void *context, void *slot)
+{
+    struct tokenizing *t = context;
+    struct encoded *block = slot;
+    size_t left = t->records->count - t->taken;
+    block->start = t->taken;
+    block->count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
+    t->taken += block->count;
+    return block->count > 0 && !stop_requested();
+}
+
+static void encode_row(const struct tokenizing *t, struct encoded *block, size_t i)
+{
+    const struct record *row = &t->records->rows[block->start + i];
+    struct pair *p = &block->scratch;
+    size_t a = strlen(row->a), b = row->b ? strlen(row->b) : 0, before = block->tokens.count;
+    pair_encode(p, t->tokenizer, row->a, a, row->b, b, t->max_length, t->truncation);
+    token_list_reserve(&block->tokens, before + p->tokens.count);
+    if (p->tokens.count)
+        memcpy(block->tokens.ids + before, p->tokens.ids, p->tokens.count * sizeof *p->tokens.ids);
+    block->tokens.count = before + p->tokens.count;
+    block->rows[i] = (struct encoded_row){.end = block->tokens.count,
+                                          .first = p->first,
+                                          .whole = (uint32_t)p->tokens.count,
+                                          .truncated = p->truncated,
+                                          .first_too_long = p->first_too_long};
+    if (!p->truncated || !t->lengths)
+        return;
+    pair_encode(p, t->tokenizer, row->a, a, row->b, b, UINT32_MAX, TRUNCATE_LONGEST_FIRST);
+    block->rows[i].whole = (uint32_t)p->tokens.count;
+}
+
+static void encode_rows(void *context, void *slot)
+{
+    struct encoded *block = slot;
+    block->tokens.count = 0;
+    for (size_t i = 0; i < block->count; i++)
+        encode_row(context, block, i);
+}
 
 static const float *targets_of(const struct tokenizing *t, const struct record *row)
 {
@@ -33,61 +90,54 @@ static const float *targets_of(const struct tokenizing *t, const struct record *
     return t->targets;
 }
 
-static int write_row(const struct tokenizing *t, size_t i, const struct pair *p, struct error *e)
+static int write_rows(const struct tokenizing *t, const struct encoded *block, struct error *e)
 {
-    const struct record *row = &t->records->rows[i];
-    struct token_row tokens = {p->tokens.ids, (uint32_t)p->tokens.count, p->first};
-    if (dataset_writer_append(t->writer, row->id, row->group, row->class, targets_of(t, row), tokens, e))
-        return -1;
-    if (!t->lengths)
-        return 0;
-    t->lengths->truncated += p->truncated;
-    t->lengths->first_too_long += p->first_too_long;
-    t->lengths->tokens[i] = (uint32_t)p->tokens.count;
-    if (p->truncated) {
-        struct pair whole = {0};
-        pair_encode(&whole, t->tokenizer, row->a, strlen(row->a), row->b, row->b ? strlen(row->b) : 0, UINT32_MAX,
-                    TRUNCATE_LONGEST_FIRST);
-        t->lengths->tokens[i] = (uint32_t)whole.tokens.count;
-        token_list_free(&whole.tokens);
+    size_t start = 0;
+    for (size_t i = 0; i < block->count; i++) {
+        const struct record *row = &t->records->rows[block->start + i];
+        const struct encoded_row *found = &block->rows[i];
+        const struct token_row tokens = {block->tokens.ids + start, (uint32_t)(found->end - start), found->first};
+        if (dataset_writer_append(t->writer, row->id, row->group, row->class, targets_of(t, row), tokens, e))
+            return -1;
+        start = found->end;
+        if (!t->lengths)
+            continue;
+        t->lengths->truncated += found->truncated;
+        t->lengths->first_too_long += found->first_too_long;
+        t->lengths->tokens[block->start + i] = found->whole;
     }
     return 0;
 }
 
-static int tokenize_some(const struct tokenizing *t, size_t start, size_t count, int threads, struct error *e)
+static int tokenize_all(struct tokenizing *t, struct error *e)
 {
-    const char **a = allocate(count, sizeof *a), **b = allocate(count, sizeof *b);
-    struct pair *pairs = allocate(count, sizeof *pairs);
-    for (size_t i = 0; i < count; i++) {
-        a[i] = t->records->rows[start + i].a;
-        b[i] = t->records->rows[start + i].b;
+    int threads = parallel_threads(), result = 0;
+    size_t slot_count = SLOTS_A_THREAD * (size_t)threads;
+    struct encoded *slots = allocate(slot_count, sizeof *slots);
+    const struct encoded *block;
+    struct ordered *ahead;
+    ordered_create(&ahead, &(struct ordered_work){take_rows, encode_rows, t, threads}, slots, slot_count, sizeof *slots);
+    while (result == 0 && (block = ordered_next(ahead)) != NULL)
+        result = stop_check(e) ? -1 : write_rows(t, block, e);
+    ordered_destroy(&ahead);
+    for (size_t i = 0; i < slot_count; i++) {
+        token_list_free(&slots[i].tokens);
+        token_list_free(&slots[i].scratch.tokens);
     }
-    int result = pair_encode_all(pairs, t->tokenizer, a, b[0] ? b : NULL, count, t->max_length, t->truncation, threads, e);
-    for (size_t i = 0; i < count; i++) {
-        if (!result)
-            result = write_row(t, start + i, &pairs[i], e);
-        token_list_free(&pairs[i].tokens);
-    }
-    free(pairs);
-    free(b);
-    free(a);
-    return result;
+    free(slots);
+    return result == 0 ? stop_check(e) : result;
 }
 
 int tokenize_records(const char *path, const struct records *r, const struct tokenizer *tokenizer, uint32_t max_length,
                      enum truncation truncation, uint32_t labels, bool multi, struct token_lengths *lengths, struct error *e)
 {
-    struct tokenizing t = {r, tokenizer, max_length, truncation, NULL, lengths, NULL};
-    int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    struct tokenizing t = {
+        .records = r, .tokenizer = tokenizer, .max_length = max_length, .truncation = truncation, .lengths = lengths};
     if (dataset_writer_create(&t.writer, path, labels, multi, e))
         return -1;
     if (multi && labels)
         t.targets = allocate(r->label_count, sizeof *t.targets);
-    int result = 0;
-    for (size_t start = 0; start < r->count && !result; start += ROWS_AT_ONCE) {
-        size_t left = r->count - start;
-        result = tokenize_some(&t, start, left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE, threads, e);
-    }
+    int result = tokenize_all(&t, e);
     free(t.targets);
     if (!result)
         return dataset_writer_commit(&t.writer, e);

@@ -37,8 +37,8 @@ static void apply(struct records *r, struct repeats *done, const char *mode)
         buffer_printf(&b, "{\"text\": \"%s\", \"group\": \"%s\", \"label\": %zu}\n", rows[i][1], rows[i][0], i % 2);
     if (file_write(path, b.data, b.size, &e) || records_read(r, &path, 1, &in, false, &e))
         fail_msg("%s", e.message);
-    uint32_t *exact = exact_duplicates(r);
-    if (near_duplicates_find(&near, r, exact, &e))
+    uint32_t *exact;
+    if (exact_duplicates(&exact, r, &e) || near_duplicates_find(&near, r, exact, &e))
         fail_msg("%s", e.message);
     *done = repeats_apply(r, mode, &near);
     near_duplicates_free(&near);
