@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The model of a bundle, ready to score rows as they come. A row's logits are those that a score of a whole file gives it (the
- * same bits), whatever rows stand beside it. */
+ * same bits), with whatever rows it shares a batch. */
 #pragma once
 
 #include "common/format/dataset.h"
