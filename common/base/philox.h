@@ -39,12 +39,18 @@ struct philox_block {
     uint32_t word[4];
 };
 
+#ifdef __CUDACC__
+#define PHILOX_FUNCTION static inline __host__ __device__
+#else
+#define PHILOX_FUNCTION static inline
+#endif
+
 #define PHILOX_M0 0xD2511F53u
 #define PHILOX_M1 0xCD9E8D57u
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
 
-static inline struct philox_block philox(uint64_t seed, uint32_t purpose, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3)
+PHILOX_FUNCTION struct philox_block philox(uint64_t seed, uint32_t purpose, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3)
 {
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ purpose;
     for (int round = 0; round < 10; round++) {
@@ -56,7 +62,8 @@ static inline struct philox_block philox(uint64_t seed, uint32_t purpose, uint32
         k0 += PHILOX_W0;
         k1 += PHILOX_W1;
     }
-    return (struct philox_block){{c0, c1, c2, c3}};
+    struct philox_block ret = {{c0, c1, c2, c3}};
+    return ret;
 }
 
 /* Drop probability p in [0,1) as a bound on 16 random bits, and the scale of what is kept: exact for the bound used, so

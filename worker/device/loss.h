@@ -24,7 +24,7 @@ struct loss_shape {
 bool loss_is_shaped(const struct loss_shape *s /* or NULL */); /* false: plain cross-entropy */
 
 /* The loss of a row, weighted, not divided. dlogits (L) is written, unless NULL. */
-double loss_of_class(float *dlogits, const float *logits, size_t L, size_t class, const float *weights /* (L) */,
+double loss_of_class(float *dlogits, const float *logits, size_t L, size_t label, const float *weights /* (L) */,
                      const struct loss_shape *s);
 double loss_of_labels(float *dlogits, const float *logits, size_t L, const float *targets /* (L) */,
                       const float *positive_weights /* (L), or NULL */, const struct loss_shape *s);

@@ -24,6 +24,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 
 if(MUSTER_CUDA)
+  file(GLOB cuda CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/cuda/*.cu)
+  add_library(device_cuda OBJECT ${cuda})
+  target_include_directories(device_cuda PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(device_cuda PRIVATE _GNU_SOURCE)
+  target_compile_options(device_cuda PRIVATE -O3 -Xptxas=-warn-spills -Werror=all-warnings) # a kernel that spills fails the build
+  target_sources(device PRIVATE $<TARGET_OBJECTS:device_cuda>)
   target_compile_definitions(device PRIVATE MUSTER_CUDA)
   target_link_libraries(device PUBLIC CUDA::cudart CUDA::cublasLt)
 endif()

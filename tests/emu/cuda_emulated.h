@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device "cuda_emulated": the cuda device's kernels on the host (emulate.h). What cuda does not have yet is cpu_reference's: an
+ * emulated GPU's memory is the host's. */
+#pragma once
+
+#include "worker/device/device.h"
+
+/* As device_create, which makes the other devices. threads: 1, 2, 3: a block's threads run forward, in reverse, shuffled. */
+int emulated_device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
+void emulated_device_describe(const struct device *d, char *text, size_t size);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the emulation is for: faults that are planted in kernels are found, each by its name; and the instructions give what the
+ * manual says. */
+#include "worker/device/cuda/kernel.cuh"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+/* Each thread takes its neighbour's number. */
+KERNEL void neighbour(int *to, bool with_barrier)
+{
+    SHARED(int, numbers, 64);
+    numbers[threadIdx.x] = (int)threadIdx.x;
+    if (with_barrier)
+        barrier();
+    to[threadIdx.x] = numbers[(threadIdx.x + 1) % 64];
+}
+
+KERNEL void beyond(int last)
+{
+    SHARED(int, numbers, 64);
+    numbers[threadIdx.x == 63 ? last : (int)threadIdx.x] = 1;
+}
+
+KERNEL void unwritten(int *to)
+{
+    SHARED(int, numbers, 64);
+    to[threadIdx.x] = numbers[threadIdx.x];
+}
+
+KERNEL void overwritten(void)
+{
+    SHARED(int, numbers, 64);
+    numbers[threadIdx.x / 2] = (int)threadIdx.x;
+}
+
+KERNEL void lanes_left(float *to)
+{
+    if (threadIdx.x % 32 >= 16)
+        return;
+    to[threadIdx.x] = shuffle_xor(1, 1);
+}
+
+KERNEL void lanes_apart(float *to)
+{
+    if (threadIdx.x % 2)
+        to[threadIdx.x] = shuffle_xor(1, 1);
+    else
+        to[threadIdx.x] = shuffle_xor(2, 1);
+}
+
+KERNEL void barrier_left(void)
+{
+    if (threadIdx.x < 32)
+        barrier();
+}
+
+KERNEL void barriers_apart(void)
+{
+    if (threadIdx.x < 32)
+        barrier();
+    else
+        barrier();
+}
+
+/* Copies 8 numbers a thread and gives them back. */
+KERNEL void copied(uint16_t *to, const uint16_t *from, bool wait, int shift)
+{
+    SHARED(bf16, tile, 64 * 8 + 8);
+    copy_async_16(tile + (8 * threadIdx.x + shift), from + 8 * threadIdx.x);
+    copy_commit();
+    if (wait)
+        copy_wait<0>();
+    barrier();
+    for (int i = 0; i < 8; i++)
+        to[8 * threadIdx.x + i] = tile[8 * (63 - threadIdx.x) + i];
+}
+
+KERNEL void unaligned_pair(void)
+{
+    SHARED(bf16, tile, 128);
+    store_pair(tile + (2 * threadIdx.x + 1) % 126, 0);
+}
+
+/* c (16 x 8) = a (16 x 16) b (16 x 8) by one warp; `swapped`: a fragment's registers in a wrong order. */
+KERNEL void multiplied(float *c, const uint16_t *a, const uint16_t *b, bool swapped)
+{
+    SHARED(bf16, left, 16 * 16);
+    SHARED(bf16, right, 16 * 8);
+    int lane = threadIdx.x, g = lane / 4, t = lane % 4;
+    for (int i = lane; i < 256; i += 32)
+        left[i] = a[i];
+    for (int i = lane; i < 128; i += 32)
+        right[i] = b[i];
+    barrier();
+    uint32_t x[4], y[4];
+    float sum[4] = {0, 0, 0, 0};
+    load_matrix_x4(x, left + (lane % 16 * 16 + lane / 16 * 8));
+    load_matrix_x4_transposed(y, right + lane % 16 * 8);
+    if (swapped) {
+        uint32_t other = x[1];
+        x[1] = x[2];
+        x[2] = other;
+    }
+    mma_bf16_16x8x16(sum, x, y);
+    for (int e = 0; e < 4; e++)
+        c[(g + e / 2 * 8) * 8 + 2 * t + e % 2] = sum[e];
+}
+
+#define RUN(kernel, threads, ...) LAUNCH(kernel, dim3(1), dim3(threads), (cudaStream_t)NULL __VA_OPT__(, ) __VA_ARGS__)
+
+/* The last launch failed with this in its message, in every order. */
+#define FINDS(words, launch)                                                                                                     \
+    for (int order = 0; order < EMULATED_ORDERS; order++) {                                                                      \
+        emulate_in((enum emulated_order)order);                                                                                  \
+        launch;                                                                                                                  \
+        std::string error = emulated_error();                                                                                    \
+        if (error.find(words) == std::string::npos)                                                                              \
+            fail_msg("order %d: expected \"%s\", found \"%s\"", order, words, error.c_str());                                    \
+    }
+
+static void test_right_kernels(void **state)
+{
+    (void)state;
+    int numbers[64];
+    for (int order = 0; order < EMULATED_ORDERS; order++) {
+        emulate_in((enum emulated_order)order);
+        RUN(neighbour, 64, numbers, true);
+        assert_string_equal(emulated_error().c_str(), "");
+        for (int i = 0; i < 64; i++)
+            assert_int_equal(numbers[i], (i + 1) % 64);
+    }
+}
+
+static void test_shared_memory(void **state)
+{
+    (void)state;
+    int numbers[64];
+    FINDS(" of numbers: ", RUN(neighbour, 64, numbers, false)); /* not written yet, or written with no barrier between */
+    FINDS("with no barrier between", RUN(overwritten, 64));
+    FINDS("byte 256 of numbers, which has 256", RUN(beyond, 64, 64));
+    FINDS("byte -4 of numbers", RUN(beyond, 64, -1));
+    FINDS("read, but never written", RUN(unwritten, 64, numbers));
+    FINDS("not a multiple of 4", RUN(unaligned_pair, 32));
+}
+
+static void test_meeting(void **state)
+{
+    (void)state;
+    float numbers[64];
+    FINDS("has left the kernel", RUN(lanes_left, 32, numbers));
+    FINDS("lane", RUN(lanes_apart, 32, numbers));
+    FINDS("has left the kernel", RUN(barrier_left, 64));
+    FINDS("at that of line", RUN(barriers_apart, 64));
+    FINDS("expected a multiple of 32", RUN(barrier_left, 33));
+}
+
+static void test_copies(void **state)
+{
+    (void)state;
+    alignas(16) uint16_t from[64 * 8], to[64 * 8];
+    for (int i = 0; i < 64 * 8; i++)
+        from[i] = (uint16_t)i;
+    emulate_in(EMULATED_FORWARD);
+    RUN(copied, 64, to, from, true, 0);
+    assert_string_equal(emulated_error().c_str(), "");
+    for (int i = 0; i < 64 * 8; i++)
+        assert_int_equal(to[i], (63 - i / 8) * 8 + i % 8);
+    FINDS("was not waited for", RUN(copied, 64, to, from, false, 0));
+    FINDS("not a multiple of 16", RUN(copied, 64, to, from, true, 1));
+}
+
+static void test_product(void **state)
+{
+    (void)state;
+    uint16_t a[256], b[128];
+    float c[128], wrong[128], largest = 0;
+    for (int i = 0; i < 256; i++)
+        a[i] = bf16_round((float)(i * 7 % 23 - 11));
+    for (int i = 0; i < 128; i++)
+        b[i] = bf16_round((float)(i * 5 % 19 - 9));
+    emulate_in(EMULATED_FORWARD);
+    RUN(multiplied, 32, c, a, b, false);
+    RUN(multiplied, 32, wrong, a, b, true);
+    assert_string_equal(emulated_error().c_str(), "");
+    for (int m = 0; m < 16; m++)
+        for (int n = 0; n < 8; n++) {
+            float sum = 0;
+            for (int k = 0; k < 16; k++)
+                sum += bf16_value(a[m * 16 + k]) * bf16_value(b[k * 8 + n]);
+            assert_true(c[m * 8 + n] == sum);
+            largest = fmaxf(largest, fabsf(wrong[m * 8 + n] - sum));
+        }
+    assert_true(largest > 1); /* a wrong fragment shows */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_right_kernels), cmocka_unit_test(test_shared_memory), cmocka_unit_test(test_meeting),
+        cmocka_unit_test(test_copies),        cmocka_unit_test(test_product),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
