@@ -12,7 +12,7 @@ static const struct shape shapes[] = {
 #ifdef MUSTER_EMULATED /* a thousandth of a processor's speed */
     {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0.1f},
     {{17, 65, 3}, 3, 32, 130, 1, 32, 7, 0.1f},
-    {{70}, 1, 64, 33, 1, 64, 2, 0},
+    {{66}, 1, 64, 33, 1, 64, 2, 0},
     {{9}, 1, 90, 77, 1, 90, 2, 0.5f},
 #else
     {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0},       {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0.1f}, {{511, 1}, 2, 24, 96, 3, 8, 1, 0.3f},
@@ -119,8 +119,11 @@ static void first_attention(struct bench *b, const struct shape *s)
 /* Windows smaller and larger than rows, with and without the first token; for rows longer than a block of queries, too. */
 static void window_attention(struct bench *b, const struct shape *s)
 {
-    static const struct attention_window windows[] = {{1, 0},  {1, 1},   {5, 1},    {20, 0}, {20, 1},
-                                                      {64, 1}, {200, 1}, {1000, 1}, {0, 1}};
+    static const struct attention_window windows[] = {
+#ifndef MUSTER_EMULATED
+        {1, 0}, {1, 1}, {20, 1}, {64, 1}, {200, 1}, {1000, 1}, {0, 1},
+#endif
+        {5, 1}, {20, 0}};
     const struct device_operations *run = b->d->run;
     size_t C = s->H * s->D;
     struct rows r = put_rows(b, s->lengths, s->B, 1000);
@@ -144,7 +147,13 @@ static void relative_attention(struct bench *b, const struct shape *s)
     static const struct {
         int span, near, step;
         bool keys, queries;
-    } biases[] = {{7, 600, 1, true, true}, {24, 9, 3, true, true}, {600, 600, 1, true, false}, {90, 6, -3, false, true}};
+    } biases[] = {{24, 9, 3, true, true},
+#ifndef MUSTER_EMULATED
+                  {7, 600, 1, true, true},
+                  {600, 600, 1, true, false},
+                  {90, 6, -3, false, true}
+#endif
+    };
     const struct device_operations *run = b->d->run;
     size_t C = s->H * s->D;
     struct rows r = put_rows(b, s->lengths, s->B, 1000);
@@ -456,7 +465,7 @@ static const struct candidate {
 #ifdef MUSTER_EMULATED
 #define AGAIN "cuda_emulated"
 #define AGAIN_THREADS(again) (1 + (again))
-#define AGAIN_SHAPES 2
+#define AGAIN_SHAPES 1
 #else
 #define AGAIN "cpu"
 #define AGAIN_THREADS(again) 3
