@@ -3,8 +3,9 @@
 # tools/portable.sh: a folder that takes nothing of this machine but glibc; two ranks of it train to the bits of the build it was made of.
 . "$(dirname "$0")/common.sh"
 command -v patchelf >/dev/null || skip "patchelf is not installed"
+build=${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}
 python3 "$here/tiny.py" "$scratch" 60
-bash "$MUSTER_SOURCE/tools/portable.sh" -b "${MUSTER_BIN:-$MUSTER_SOURCE/build/dev}" "$scratch/portable.tar.gz" >made 2>&1 || fail "portable.sh: $(tail -1 made)"
+bash "$MUSTER_SOURCE/tools/portable.sh" -b "$build" "$scratch/portable.tar.gz" >made 2>&1 || fail "portable.sh: $(tail -1 made)"
 tar -C "$scratch" -xzf portable.tar.gz && mv muster elsewhere
 portable=$scratch/elsewhere
 
@@ -28,6 +29,6 @@ refused() {
   bash "$MUSTER_SOURCE/tools/portable.sh" "$@" >said 2>&1 || found=$?
   [ "$found" = "$code" ] && [ "$(wc -l <said)" = 1 ] && grep -q "$pattern" said || fail "portable.sh $*: $found"
 }
-refused 3 'portable.sh: .*is there; remove it' "$portable"
+refused 3 'portable.sh: .*is there; remove it' -b "$build" "$portable"
 refused 3 'portable.sh: .*has no muster-worker; build it first' -b "$scratch" "$scratch/new"
 refused 2 '^usage: '
