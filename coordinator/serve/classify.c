@@ -313,6 +313,21 @@ int classify_read(struct classify_request *ret, enum classify_form form, const s
 
 /* ---- tokens ---- */
 
+#define BYTES_A_TOKEN 4
+
+size_t classify_expected_tokens(const struct classify_request *r)
+{
+    size_t tokens = 0, most = r->view->input.max_length;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct classify_item *item = &r->items[i];
+        if (item->refused)
+            continue;
+        size_t bytes = strlen(item->a) + (item->b ? strlen(item->b) : 0), own = 2 + bytes / BYTES_A_TOKEN;
+        tokens += own < most ? own : most;
+    }
+    return tokens;
+}
+
 static int tokenize(const struct classify_request *r, struct classify_item *item, struct refusal *why)
 {
     const struct tokenizer *t = served_model_tokenizer(r->view->model);
@@ -345,7 +360,10 @@ int classify_tokenize(struct classify_request *r, struct refusal *why)
         r->rows[count++] = (struct scoring_row){item->tokens.ids, (uint32_t)item->tokens.count, item->first};
     }
     r->values = allocate((size_t)count * labels, sizeof *r->values);
-    r->job = (struct engine_job){.rows = r->rows, .count = count, .labels = labels, .logits = r->values};
+    r->job.rows = r->rows;
+    r->job.count = count;
+    r->job.labels = labels;
+    r->job.logits = r->values;
     return 0;
 }
 

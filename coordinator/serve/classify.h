@@ -43,6 +43,8 @@ struct classify_request {
  * is the request's refusal; an item of CLASSIFY_MANY has its own. On failure there is nothing to free. */
 int classify_read(struct classify_request *ret, enum classify_form form, const struct model_view *v, const char *body,
                   size_t size, const struct classify_limits *limits, struct refusal *why);
+/* About how many tokens they have: for room in the queue before the work. */
+size_t classify_expected_tokens(const struct classify_request *r);
 /* Tokens of all items, and the job's rows. Refused where a text had to be cut and may not be ("truncate": false). */
 int classify_tokenize(struct classify_request *r, struct refusal *why);
 /* After the job: the answer's JSON text. Caller frees. */

@@ -28,7 +28,7 @@ struct counters {
     pthread_mutex_t lock;
     struct series requests[SERIES_MOST], refusals[SERIES_MOST];
     struct histogram times[TIMES], sizes[SIZES];
-    uint64_t rows, tokens, truncated;
+    uint64_t rows, tokens, truncated, left;
     double started;
 };
 
@@ -41,7 +41,8 @@ static const struct {
     {
         [TIME_REQUEST] = {"muster_serve_request_seconds", "From the head of a request to its answer, of those that were scored."},
         [TIME_TOKENIZE] = {"muster_serve_tokenize_seconds", "Reading and tokenizing a request."},
-        [TIME_QUEUE] = {"muster_serve_queue_seconds", "A request's wait for its first batch."},
+        [TIME_QUEUE] = {"muster_serve_queue_seconds",
+                        "A request's wait, for a thread that reads a large one and for its first batch."},
         [TIME_INFERENCE] = {"muster_serve_inference_seconds", "From a request's first batch to its last row."},
         [TIME_BATCH] = {"muster_serve_batch_seconds", "Scoring one batch."},
 },
@@ -125,6 +126,13 @@ void counters_rows(struct counters *c, uint64_t rows, uint64_t tokens, uint64_t 
     pthread_mutex_unlock(&c->lock);
 }
 
+void counters_left(struct counters *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->left++;
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* ---- text ---- */
 
 static void head(struct buffer *to, const char *name, const char *type, const char *help)
@@ -162,6 +170,8 @@ static void print_series(struct buffer *to, struct counters *c)
     for (size_t i = 0; i < SERIES_MOST && c->refusals[i].label; i++)
         buffer_printf(to, "muster_serve_refusals_total{error_type=\"%s\"} %llu\n", c->refusals[i].label,
                       (unsigned long long)c->refusals[i].count);
+    single(to, "muster_serve_clients_left_total", "counter", "Requests whose client had gone before all their rows were scored.",
+           (double)c->left);
     single(to, "muster_serve_rows_total", "counter", "Rows scored.", (double)c->rows);
     single(to, "muster_serve_tokens_total", "counter", "Tokens scored.", (double)c->tokens);
     single(to, "muster_serve_truncated_rows_total", "counter", "Rows scored that were truncated.", (double)c->truncated);

@@ -19,6 +19,7 @@ void counters_refusal(struct counters *c, const char *error_type /* static */);
 void counters_time(struct counters *c, enum counted_time what, double seconds);
 void counters_size(struct counters *c, enum counted_size what, double value);
 void counters_rows(struct counters *c, uint64_t rows, uint64_t tokens, uint64_t truncated);
+void counters_left(struct counters *c); /* a request whose client has gone */
 
 /* What is as it is at the moment. */
 struct gauges {

@@ -31,7 +31,9 @@ struct engine {
     struct queue *queues; /* (models) */
     size_t turn;          /* the model that is asked first */
     size_t jobs;          /* that are not done */
-    bool ends;
+    size_t reserved;      /* tokens of jobs that are not there yet */
+    uint64_t batches;
+    bool ends, joined;
     double rate; /* tokens a second, of the last batches; 0: none yet */
     /* the batch, of the thread alone */
     struct scoring_row *rows; /* (batch_rows) */
@@ -63,7 +65,7 @@ static struct engine_job *pop(struct queue *q)
 
 static size_t queued_tokens(const struct engine *e)
 {
-    size_t tokens = 0;
+    size_t tokens = e->reserved;
     for (size_t i = 0; i < e->options.models; i++)
         tokens += e->queues[i].tokens;
     return tokens;
@@ -81,14 +83,44 @@ static struct queue *queue_with_rows(struct engine *e)
     return NULL;
 }
 
-/* A row of each job in turn, until one does not fit. */
-static void pack(struct engine *e, struct queue *q)
+static void drop_from(struct queue *q, struct engine_job *job)
+{
+    struct engine_job *rest = q->first;
+    q->first = q->last = NULL;
+    while (rest) {
+        struct engine_job *following = rest->following;
+        if (rest != job)
+            push(q, rest);
+        rest = following;
+    }
+    q->rows -= job->count - job->next;
+    q->tokens -= job->tokens_left;
+    job->tokens_left = 0;
+}
+
+/* Asked once a batch. */
+static bool has_left(struct engine *e, struct engine_job *job)
+{
+    if (!e->options.left || job->asked == e->batches)
+        return false;
+    job->asked = e->batches;
+    return e->options.left(e->options.context, job);
+}
+
+/* A row of each job in turn, until one does not fit. Jobs that nobody waits for go to `left`. */
+static void pack(struct engine *e, struct queue *q, struct queue *left)
 {
     double now = clock_seconds();
+    e->batches++;
     e->count = 0;
     e->tokens = 0;
     while (q->first && e->count < e->options.batch_rows) {
         struct engine_job *job = q->first;
+        if (has_left(e, job)) { /* it has no row in this batch: it is asked before its first */
+            drop_from(q, job);
+            push(left, job);
+            continue;
+        }
         uint32_t length = job->rows[job->next].length;
         if (e->count && e->tokens + length > e->options.batch_tokens)
             break;
@@ -105,21 +137,6 @@ static void pack(struct engine *e, struct queue *q)
     }
 }
 
-static void drop_from(struct queue *q, struct engine_job *job)
-{
-    struct engine_job *rest = q->first;
-    q->first = q->last = NULL;
-    while (rest) {
-        struct engine_job *following = rest->following;
-        if (rest != job)
-            push(q, rest);
-        rest = following;
-    }
-    q->rows -= job->count - job->next;
-    q->tokens -= job->tokens_left;
-    job->tokens_left = 0;
-}
-
 /* ---- the thread ---- */
 
 static void finish(struct engine *e, struct engine_job *job)
@@ -129,6 +146,16 @@ static void finish(struct engine *e, struct engine_job *job)
     e->jobs--;
     pthread_mutex_unlock(&e->lock);
     job->done(job->context, job);
+}
+
+static void finish_left(struct engine *e, struct queue *left)
+{
+    while (left->first) {
+        struct engine_job *job = pop(left);
+        job->failed = true;
+        job->why = (struct error){ERROR_STOPPED, "nobody waits for the answer"};
+        finish(e, job);
+    }
 }
 
 /* All rows of a failed batch: their jobs fail, and no more of them is scored. */
@@ -226,7 +253,7 @@ static void *work(void *context)
 {
     struct engine *e = context;
     for (;;) {
-        struct queue *q;
+        struct queue *q, left = {0};
         pthread_mutex_lock(&e->lock);
         while (!e->ends && !queue_with_rows(e))
             pthread_cond_wait(&e->came, &e->lock);
@@ -235,7 +262,7 @@ static void *work(void *context)
             wait_for_more(e, q);
         bool ends = e->ends;
         if (!ends) {
-            pack(e, q);
+            pack(e, q, &left);
             e->turn = (e->turn + 1) % e->options.models;
         }
         pthread_mutex_unlock(&e->lock);
@@ -243,7 +270,9 @@ static void *work(void *context)
             fail_all(e);
             return NULL;
         }
-        run_batch(e, q);
+        finish_left(e, &left);
+        if (e->count)
+            run_batch(e, q);
     }
 }
 
@@ -271,16 +300,23 @@ void engine_create(struct engine **ret, const struct engine_options *o)
     *ret = e;
 }
 
+void engine_stop(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    bool joined = e->joined;
+    e->ends = e->joined = true;
+    pthread_cond_broadcast(&e->came);
+    pthread_mutex_unlock(&e->lock);
+    if (!joined)
+        pthread_join(e->thread, NULL);
+}
+
 void engine_destroy(struct engine **engine)
 {
     struct engine *e = engine ? *engine : NULL;
     if (!e)
         return;
-    pthread_mutex_lock(&e->lock);
-    e->ends = true;
-    pthread_cond_broadcast(&e->came);
-    pthread_mutex_unlock(&e->lock);
-    pthread_join(e->thread, NULL);
+    engine_stop(e);
     pthread_cond_destroy(&e->came);
     pthread_mutex_destroy(&e->lock);
     free(e->queues);
@@ -293,36 +329,76 @@ void engine_destroy(struct engine **engine)
 static int check_room(const struct engine *e, size_t tokens, double *after, struct error *why)
 {
     size_t queued = queued_tokens(e);
+    *after = 1;
     if (e->ends)
         return error_set(why, ERROR_STOPPED, "the server is stopping");
     if (queued == 0 || queued + tokens <= e->options.queue_tokens)
         return 0;
     *after = e->rate > 0 ? (double)queued / e->rate : 1;
-    return error_set(why, ERROR_STOPPED, "%zu tokens are queued, and %zu may be; try again later", queued,
-                     e->options.queue_tokens);
+    return error_set(why, ERROR_DATA, "%zu tokens are queued, and %zu may be; try again later", queued, e->options.queue_tokens);
+}
+
+int engine_check_room(struct engine *e, double *after, struct error *why)
+{
+    pthread_mutex_lock(&e->lock);
+    int result = check_room(e, 1, after, why);
+    pthread_mutex_unlock(&e->lock);
+    return result;
+}
+
+int engine_reserve(struct engine *e, struct engine_job *job, size_t tokens, double *after, struct error *why)
+{
+    pthread_mutex_lock(&e->lock);
+    int result = check_room(e, tokens, after, why);
+    job->reserved = result ? 0 : tokens;
+    e->reserved += job->reserved;
+    pthread_mutex_unlock(&e->lock);
+    return result;
+}
+
+/* Under the lock. */
+static bool release(struct engine *e, struct engine_job *job)
+{
+    bool had = job->reserved > 0;
+    e->reserved -= job->reserved;
+    job->reserved = 0;
+    return had;
+}
+
+void engine_release(struct engine *e, struct engine_job *job)
+{
+    pthread_mutex_lock(&e->lock);
+    release(e, job);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static int enqueue(struct engine *e, struct engine_job *job, double *after, struct error *why)
+{
+    bool reserved = release(e, job);
+    if ((!reserved || e->ends) && check_room(e, job->tokens_left, after, why))
+        return -1;
+    struct queue *q = &e->queues[job->model];
+    push(q, job);
+    q->rows += job->count;
+    q->tokens += job->tokens_left;
+    e->jobs++;
+    pthread_cond_signal(&e->came);
+    return 0;
 }
 
 int engine_submit(struct engine *e, struct engine_job *job, double *after, struct error *why)
 {
-    *after = 1;
     job->queued = job->started = job->ended = clock_seconds();
     job->tokens_left = 0;
     for (uint32_t i = 0; i < job->count; i++)
         job->tokens_left += job->rows[i].length;
     if (job->count == 0) {
+        engine_release(e, job);
         job->done(job->context, job);
         return 0;
     }
     pthread_mutex_lock(&e->lock);
-    int result = check_room(e, job->tokens_left, after, why);
-    if (!result) {
-        struct queue *q = &e->queues[job->model];
-        push(q, job);
-        q->rows += job->count;
-        q->tokens += job->tokens_left;
-        e->jobs++;
-        pthread_cond_signal(&e->came);
-    }
+    int result = enqueue(e, job, after, why);
     pthread_mutex_unlock(&e->lock);
     return result;
 }
@@ -332,6 +408,7 @@ struct engine_load engine_load(struct engine *e)
     struct engine_load ret = {0};
     pthread_mutex_lock(&e->lock);
     ret.jobs = e->jobs;
+    ret.tokens = e->reserved;
     for (size_t i = 0; i < e->options.models; i++) {
         ret.rows += e->queues[i].rows;
         ret.tokens += e->queues[i].tokens;

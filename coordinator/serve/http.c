@@ -6,13 +6,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -20,11 +23,19 @@
 #define DROPPED_MOST ((size_t)64 << 20) /* bytes of a refused body that are read, so that the client reads the answer */
 #define CONNECTION_MEMORY 32768         /* bytes of a request's head */
 
+/* Whom a connection waits for: a client may be slow, the server's own time is never counted as the client's. */
+enum phase {
+    PHASE_RECEIVES, /* for the rest of a request, or for its first byte */
+    PHASE_WORKS,    /* for the server */
+    PHASE_SENDS     /* for the client, to take the answer */
+};
+
 struct connection {
     struct connection *next, *before;
     int socket;
-    double since;                   /* it has been waiting for a request */
-    struct http_exchange *exchange; /* NULL: none at the moment */
+    enum phase phase;
+    double since;   /* of PHASE_SENDS: the client has taken something */
+    uint64_t taken; /* bytes that the client has acknowledged */
 };
 
 struct http_exchange {
@@ -35,7 +46,6 @@ struct http_exchange {
     struct buffer body;
     size_t dropped;
     double started;
-    atomic_bool whole; /* the body is there */
     bool waiting, woken, closes;
     void *state;
     struct MHD_Response *response;
@@ -120,6 +130,22 @@ int http_status(const struct http_exchange *x)
     return x->status;
 }
 
+static void set_phase(struct http_server *s, struct connection *n, enum phase phase)
+{
+    if (!n)
+        return;
+    pthread_mutex_lock(&s->lock);
+    n->phase = phase;
+    n->since = clock_seconds();
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool http_client_left(const struct http_exchange *x)
+{
+    struct pollfd p = {.fd = x->connection ? x->connection->socket : -1, .events = POLLRDHUP};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 void http_wait(struct http_exchange *x)
 {
     x->waiting = true;
@@ -171,7 +197,10 @@ void http_answer_static(struct http_exchange *x, int status, const char *type, c
 
 static enum MHD_Result send_answer(struct http_exchange *x)
 {
-    return x->response ? MHD_queue_response(x->mhd, (unsigned)x->status, x->response) : MHD_NO;
+    if (!x->response)
+        return MHD_NO;
+    set_phase(x->server, x->connection, PHASE_SENDS);
+    return MHD_queue_response(x->mhd, (unsigned)x->status, x->response);
 }
 
 static struct http_exchange *begin(struct http_server *s, struct MHD_Connection *c, const char *path, const char *method)
@@ -185,10 +214,7 @@ static struct http_exchange *begin(struct http_server *s, struct MHD_Connection 
                                 .started = clock_seconds(),
                                 .connection = info ? info->socket_context : NULL};
     s->exchanges++;
-    pthread_mutex_lock(&s->lock);
-    if (x->connection)
-        x->connection->exchange = x;
-    pthread_mutex_unlock(&s->lock);
+    set_phase(s, x->connection, PHASE_RECEIVES);
     return x;
 }
 
@@ -223,7 +249,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *c, const
         s->handler.resumed(s->handler.context, x);
         return send_answer(x);
     }
-    x->whole = true;
+    set_phase(s, x->connection, PHASE_WORKS);
     if (!x->response)
         s->handler.handle(s->handler.context, x);
     return x->waiting ? MHD_YES : send_answer(x);
@@ -237,12 +263,7 @@ static void on_end(void *context, struct MHD_Connection *c, void **state, enum M
     if (!x)
         return;
     s->handler.ended(s->handler.context, x);
-    pthread_mutex_lock(&s->lock);
-    if (x->connection) {
-        x->connection->exchange = NULL;
-        x->connection->since = clock_seconds();
-    }
-    pthread_mutex_unlock(&s->lock);
+    set_phase(s, x->connection, PHASE_RECEIVES);
     if (x->response)
         MHD_destroy_response(x->response);
     for (size_t i = 0; i < x->header_count; i++) {
@@ -300,13 +321,35 @@ static void on_connection(void *context, struct MHD_Connection *c, void **socket
     }
 }
 
+/* Bytes have come that the server has not read. */
+static bool has_unread(const struct connection *n)
+{
+    int bytes = 0;
+    return ioctl(n->socket, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+/* Notes whether the client has taken more of the answer, or nothing lies ready for it. */
+static void note_taken(struct connection *n, double now)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(n->socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return;
+    if (info.tcpi_bytes_acked != n->taken || info.tcpi_unacked + info.tcpi_notsent_bytes == 0)
+        n->since = now;
+    n->taken = info.tcpi_bytes_acked;
+}
+
 void http_server_check_slow(struct http_server *s)
 {
-    double oldest = clock_seconds() - s->options.receive_most;
+    double now = clock_seconds(), oldest = now - s->options.receive_most;
     pthread_mutex_lock(&s->lock);
     for (struct connection *n = s->connections; n; n = n->next) {
-        bool slow = n->exchange ? !n->exchange->whole && n->exchange->started < oldest : n->since < oldest;
-        if (slow && n->socket >= 0)
+        if (n->socket < 0 || n->phase == PHASE_WORKS)
+            continue;
+        if (n->phase == PHASE_SENDS)
+            note_taken(n, now);
+        if (n->since < oldest && !(n->phase == PHASE_RECEIVES && has_unread(n)))
             shutdown(n->socket, SHUT_RDWR); /* libmicrohttpd sees its end and closes it */
     }
     pthread_mutex_unlock(&s->lock);
@@ -374,10 +417,9 @@ static struct MHD_Daemon *start(struct http_server *s, const struct sockaddr_sto
     struct MHD_Daemon *daemon =
         MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | flags, (uint16_t)o->port, NULL, NULL,
                          on_request, s, MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)o->threads,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections_most, MHD_OPTION_CONNECTION_TIMEOUT,
-                         (unsigned)(o->receive_most + 0.999), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_end, s, MHD_OPTION_NOTIFY_CONNECTION,
-                         on_connection, s, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
+                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections_most, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                         (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_end, s,
+                         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
     int number = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = number;

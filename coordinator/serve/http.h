@@ -17,7 +17,7 @@ struct http_handler {
     void (*begin)(void *context, struct http_exchange *x);
     /* The body is whole. Answers, or calls http_wait and has http_resume called later. */
     void (*handle)(void *context, struct http_exchange *x);
-    void (*resumed)(void *context, struct http_exchange *x); /* after http_resume: answers */
+    void (*resumed)(void *context, struct http_exchange *x); /* after http_resume: answers, or not: the connection is closed */
     /* The answer is sent, or the client is gone. Frees what http_set_state left. */
     void (*ended)(void *context, struct http_exchange *x);
 };
@@ -28,14 +28,16 @@ struct http_options {
     int threads;
     int connections_most;
     size_t body_most;    /* bytes */
-    double receive_most; /* seconds in which a request has to be there, and that a connection may be idle */
+    double receive_most; /* seconds in which a request has to be there, that a connection may be idle, or an answer untaken */
 };
 
 /* ERROR_USAGE: no such address, port taken or not allowed. */
 int http_server_create(struct http_server **ret, const struct http_options *o, const struct http_handler *h, struct error *e);
 int http_server_port(const struct http_server *s);
-void http_server_check_slow(struct http_server *s); /* once a second: connections that take longer than receive_most are closed */
-void http_server_quiesce(struct http_server *s);    /* takes no connection any more; answers close theirs */
+/* Once a second: closes connections whose client takes longer than receive_most. Time in which the server has a request and no
+ * answer, or bytes that it has not read, is its own. */
+void http_server_check_slow(struct http_server *s);
+void http_server_quiesce(struct http_server *s);       /* takes no connection any more; answers close theirs */
 unsigned http_server_exchanges(struct http_server *s); /* begun and not ended */
 unsigned http_server_connections(struct http_server *s);
 void http_server_destroy(struct http_server **s); /* no exchange may be waiting */
@@ -55,7 +57,8 @@ int http_status(const struct http_exchange *x); /* of the answer; 0: none */
 
 void http_close(struct http_exchange *x); /* in begin, which answers: at once, and what the client still sends is not looked at */
 void http_wait(struct http_exchange *x);  /* in handle, before anybody can resume it */
-void http_resume(struct http_exchange *x);                                          /* from any thread, once */
+bool http_client_left(const struct http_exchange *x); /* while it waits, from any thread: its end of the connection is closed */
+void http_resume(struct http_exchange *x);            /* from any thread, once */
 void http_add_header(struct http_exchange *x, const char *name, const char *value); /* before http_answer; copied; 8 at most */
 /* Takes `body` (malloc). */
 void http_answer(struct http_exchange *x, int status, const char *type, char *body, size_t size);

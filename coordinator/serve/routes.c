@@ -19,6 +19,8 @@
 #define JSON_TYPE "application/json"
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define MODELS "/models/"
+#define SMALL_BODY 16384  /* bytes that are read and tokenized at once, on the thread that received them */
+#define SMALL_ANSWER 1024 /* scores that are printed on the thread that sends them */
 
 struct call;
 
@@ -38,9 +40,13 @@ struct call {
     size_t model_number;
     const struct model_view *view;
     struct classify_request request;
-    bool refused; /* the queue is full: why */
+    bool refused; /* while the exchange waited: why */
+    bool left;    /* nobody waits for the answer any more */
     struct refusal why;
-    double tokenize; /* seconds */
+    double waited, tokenize; /* seconds: for the pool; reading and tokenizing */
+    char *answer;            /* made by the pool; NULL: not made yet */
+    struct task task;
+    struct server *server;
     struct http_exchange *exchange;
 };
 
@@ -202,7 +208,7 @@ static void get_metrics(struct server *s, struct http_exchange *x, struct call *
 {
     struct buffer text = {0};
     struct engine_load load = s->phase != SERVER_LOADING && s->engine ? engine_load(s->engine) : (struct engine_load){0};
-    struct gauges g = {.queue_requests = (double)load.jobs,
+    struct gauges g = {.queue_requests = (double)load.jobs + task_pool_waiting(s->pool, TASK_BEGINS),
                        .queue_rows = (double)load.rows,
                        .queue_tokens = (double)load.tokens,
                        .exchanges = http_server_exchanges(s->http),
@@ -217,45 +223,110 @@ static void get_metrics(struct server *s, struct http_exchange *x, struct call *
 
 /* ---- scoring ---- */
 
-static void on_scored(void *context, struct engine_job *job)
+bool routes_client_left(void *server, const struct engine_job *job)
+{
+    struct call *c = job->context;
+    (void)server;
+    return c->left = http_client_left(c->exchange);
+}
+
+static void make_answer(void *context)
 {
     struct call *c = context;
-    (void)job;
+    c->answer = classify_answer(&c->request);
     http_resume(c->exchange);
 }
 
-/* The body to a job in the queue; the exchange waits from before it is there. */
-static void submit(struct server *s, struct http_exchange *x, struct call *c)
+static void on_scored(void *context, struct engine_job *job)
 {
-    struct engine_job *job = &c->request.job;
-    struct error e = {0};
-    double after;
-    job->model = c->model_number;
-    job->done = on_scored;
-    job->context = c;
-    http_wait(x);
-    if (engine_submit(s->engine, job, &after, &e) == 0)
+    struct call *c = context;
+    if (job->failed || (size_t)job->count * job->labels <= SMALL_ANSWER) {
+        http_resume(c->exchange);
         return;
-    c->refused = true;
-    refuse(&c->why, REFUSAL_OVERLOADED, "%s", e.message);
-    c->why.after = after > 1 ? after : 1;
-    http_resume(x);
+    }
+    c->task = (struct task){.run = make_answer, .context = c};
+    task_pool_add(c->server->pool, &c->task, TASK_ENDS);
 }
 
-static void post_classify(struct server *s, struct http_exchange *x, struct call *c)
+static int refuse_room(struct refusal *why, const struct error *e, double after)
+{
+    refuse(why, e->kind == ERROR_STOPPED ? REFUSAL_UNAVAILABLE : REFUSAL_OVERLOADED, "%s", e->message);
+    why->after = after > 1 ? after : 1;
+    return -1;
+}
+
+static int check_room(struct server *s, struct refusal *why)
+{
+    struct error e;
+    double after;
+    return engine_check_room(s->engine, &after, &e) == 0 ? 0 : refuse_room(why, &e, after);
+}
+
+/* The body to rows with room in the queue. On failure there is nothing reserved. */
+static int prepare(struct server *s, struct call *c, struct refusal *why)
 {
     const struct classify_limits limits = {s->options->items_most, s->options->text_most};
-    const struct buffer *body = http_body(x);
+    const struct buffer *body = http_body(c->exchange);
+    struct classify_request *r = &c->request;
+    struct error e;
+    double after, start = clock_seconds();
+    if (classify_read(r, c->route->form, c->view, body->data, body->size, &limits, why) != 0)
+        return -1;
+    if (engine_reserve(s->engine, &r->job, classify_expected_tokens(r), &after, &e) != 0)
+        return refuse_room(why, &e, after);
+    if (classify_tokenize(r, why) != 0) {
+        engine_release(s->engine, &r->job);
+        return -1;
+    }
+    r->job.model = c->model_number;
+    r->job.done = on_scored;
+    r->job.context = c;
+    c->tokenize = clock_seconds() - start;
+    return 0;
+}
+
+/* The exchange waits. */
+static void submit(struct server *s, struct call *c)
+{
+    struct error e = {0};
+    double after;
+    if (engine_submit(s->engine, &c->request.job, &after, &e) == 0)
+        return;
+    refuse_room(&c->why, &e, after);
+    c->refused = true;
+    http_resume(c->exchange);
+}
+
+/* Of a large body; others have come into the queue meanwhile. */
+static void prepare_large(void *context)
+{
+    struct call *c = context;
+    c->waited = clock_seconds() - c->waited;
+    c->left = http_client_left(c->exchange);
+    c->refused = !c->left && (check_room(c->server, &c->why) != 0 || prepare(c->server, c, &c->why) != 0);
+    if (c->left || c->refused)
+        http_resume(c->exchange);
+    else
+        submit(c->server, c);
+}
+
+/* A large body waits for the pool, so that what it costs holds nobody else's connection up. */
+static void post_classify(struct server *s, struct http_exchange *x, struct call *c)
+{
     struct refusal why;
-    double start = clock_seconds();
-    if (check_phase(s, &why) != 0 ||
-        classify_read(&c->request, c->route->form, c->view, body->data, body->size, &limits, &why) != 0 ||
-        classify_tokenize(&c->request, &why) != 0) {
+    bool small = http_body(x)->size <= SMALL_BODY;
+    if (check_phase(s, &why) != 0 || check_room(s, &why) != 0 || (small && prepare(s, c, &why) != 0)) {
         answer_refusal(s, x, &why);
         return;
     }
-    c->tokenize = clock_seconds() - start;
-    submit(s, x, c);
+    http_wait(x);
+    if (small) {
+        submit(s, c);
+        return;
+    }
+    c->waited = clock_seconds();
+    c->task = (struct task){.run = prepare_large, .context = c};
+    task_pool_add(s->pool, &c->task, TASK_BEGINS);
 }
 
 static void refuse_job(struct server *s, struct http_exchange *x, const struct engine_job *job)
@@ -278,7 +349,7 @@ static void count_job(struct server *s, struct http_exchange *x, const struct ca
 {
     const struct engine_job *job = &c->request.job;
     uint64_t tokens = 0, truncated = 0;
-    double total = clock_seconds() - http_started(x);
+    double total = clock_seconds() - http_started(x), queue = c->waited + job->started - job->queued;
     for (uint32_t i = 0; i < job->count; i++)
         tokens += job->rows[i].length;
     for (size_t i = 0; i < c->request.count; i++)
@@ -286,12 +357,12 @@ static void count_job(struct server *s, struct http_exchange *x, const struct ca
     counters_rows(s->counters, job->count, tokens, truncated);
     counters_size(s->counters, SIZE_REQUEST_ROWS, job->count);
     counters_time(s->counters, TIME_TOKENIZE, c->tokenize);
-    counters_time(s->counters, TIME_QUEUE, job->started - job->queued);
+    counters_time(s->counters, TIME_QUEUE, queue);
     counters_time(s->counters, TIME_INFERENCE, job->ended - job->started);
     counters_time(s->counters, TIME_REQUEST, total);
     add_milliseconds(x, "X-Total-Time", total);
     add_milliseconds(x, "X-Tokenization-Time", c->tokenize);
-    add_milliseconds(x, "X-Queue-Time", job->started - job->queued);
+    add_milliseconds(x, "X-Queue-Time", queue);
     add_milliseconds(x, "X-Inference-Time", job->ended - job->started);
 }
 
@@ -299,6 +370,10 @@ void routes_resumed(void *server, struct http_exchange *x)
 {
     struct server *s = server;
     struct call *c = http_state(x);
+    if (c->left) {
+        counters_left(s->counters);
+        return;
+    }
     if (c->refused) {
         answer_refusal(s, x, &c->why);
         return;
@@ -308,7 +383,8 @@ void routes_resumed(void *server, struct http_exchange *x)
         return;
     }
     count_job(s, x, c);
-    char *text = classify_answer(&c->request);
+    char *text = c->answer ? c->answer : classify_answer(&c->request);
+    c->answer = NULL;
     http_answer(x, 200, JSON_TYPE, text, strlen(text));
 }
 
@@ -453,6 +529,7 @@ void routes_begin(void *server, struct http_exchange *x)
     struct server *s = server;
     struct call *c = allocate(1, sizeof *c);
     struct refusal why;
+    c->server = s;
     c->exchange = x;
     c->name = "none";
     http_set_state(x, c);
@@ -499,5 +576,6 @@ void routes_ended(void *server, struct http_exchange *x)
         counters_request(s->counters, c->name, http_status(x));
     classify_free(&c->request);
     served_model_release(c->model, c->view);
+    free(c->answer);
     free(c);
 }

@@ -123,18 +123,24 @@ static void on_batch(void *context, size_t model, uint32_t rows, size_t tokens, 
 
 /* ---- life ---- */
 
+static int http_threads(void)
+{
+    int cores = launcher_cores();
+    return cores < HTTP_THREADS_MOST ? cores : HTTP_THREADS_MOST;
+}
+
 static int listen_at(struct server *s, struct error *e)
 {
     const struct server_options *o = s->options;
     const struct http_handler handler = {s, routes_begin, routes_handle, routes_resumed, routes_ended};
-    int cores = launcher_cores();
     const struct http_options http = {.host = o->host,
                                       .port = o->port,
-                                      .threads = cores < HTTP_THREADS_MOST ? cores : HTTP_THREADS_MOST,
+                                      .threads = http_threads(),
                                       .connections_most = o->connections_most,
                                       .body_most = o->body_most,
                                       .receive_most = o->receive_most};
     bool six = strchr(o->host, ':') != NULL;
+    task_pool_create(&s->pool, http_threads());
     if (http_server_create(&s->http, &http, &handler, e) != 0)
         return -1;
     log_info("listening at http://%s%s%s:%d%s", six ? "[" : "", o->host, six ? "]" : "", http_server_port(s->http),
@@ -162,6 +168,7 @@ static void start_engine(struct server *s)
                                           .models = s->count,
                                           .score = score,
                                           .batch = on_batch,
+                                          .left = routes_client_left,
                                           .context = s};
     engine_create(&s->engine, &engine);
     s->phase = SERVER_READY;
@@ -202,15 +209,17 @@ static void drain(struct server *s)
     log_info("stopping: %u request%s to answer", http_server_exchanges(s->http), http_server_exchanges(s->http) == 1 ? "" : "s");
     http_server_quiesce(s->http);
     bool done = wait_for_answers(s, DRAIN_MOST);
-    engine_destroy(&s->engine);
+    if (s->engine)
+        engine_stop(s->engine);
     if (!done && !wait_for_answers(s, CLOSE_MOST))
         log_warn("%u requests were not finished within %.0f s", http_server_exchanges(s->http), DRAIN_MOST);
 }
 
 static void close_all(struct server *s)
 {
-    engine_destroy(&s->engine);
+    task_pool_destroy(&s->pool); /* resumes what still waits: the engine has stopped */
     http_server_destroy(&s->http);
+    engine_destroy(&s->engine); /* not before: /metrics asks it */
     for (size_t i = 0; i < s->count; i++) {
         scoring_worker_destroy(&s->workers[i]);
         served_model_close(&s->models[i]);

@@ -8,6 +8,7 @@
 #include "coordinator/serve/http.h"
 #include "coordinator/serve/scoring_worker.h"
 #include "coordinator/serve/server.h"
+#include "coordinator/serve/task_pool.h"
 
 #include <stdatomic.h>
 
@@ -20,13 +21,16 @@ struct server {
     struct scoring_worker **workers; /* of the models; the engine's thread's, once there is one */
     size_t count;
     struct http_server *http;
-    struct engine *engine; /* NULL while loading */
+    struct task_pool *pool; /* reads and answers large requests */
+    struct engine *engine;  /* NULL while loading */
     struct counters *counters;
     atomic_int phase;
     int threads;
     char device[256]; /* what computes; set before phase is SERVER_READY */
     double started;
 };
+
+bool routes_client_left(void *server, const struct engine_job *job); /* for engine_options.left */
 
 /* http_handler, with the server as its context. */
 void routes_begin(void *server, struct http_exchange *x);

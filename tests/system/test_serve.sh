@@ -187,7 +187,7 @@ stop
 say "too much at once"
 serve run/bundle --max-queue-tokens 1 --max-items 5000
 python3 - "$url" <<'PY' || fail "429"
-import json, sys, threading, urllib.error, urllib.request
+import http.client, json, sys, threading, urllib.error, urllib.request
 rows = [json.loads(l) for l in open("some.jsonl")] * 40
 found = {}
 def ask():
@@ -196,10 +196,33 @@ def ask():
         found.setdefault(r.status, []).append(None)
     except urllib.error.HTTPError as e:
         found.setdefault(e.code, []).append((e.headers["Retry-After"], json.load(e)["error_type"]))
+    except (OSError, http.client.HTTPException) as e:
+        found.setdefault(repr(e), []).append(None)
 threads = [threading.Thread(target=ask) for _ in range(30)]
 [t.start() for t in threads]
 [t.join() for t in threads]
 assert set(found) == {200, 429} and all(int(after) >= 1 and kind == "overloaded" for after, kind in found[429]), found
+PY
+stop
+
+say "clients that go while their rows wait: the rows are not scored"
+serve run/bundle --max-batch-tokens 200 --max-items 5000 --threads 1
+python3 - "$url" <<'PY' || fail "clients that go"
+import json, re, socket, sys, time, urllib.parse, urllib.request
+u = urllib.parse.urlparse(sys.argv[1])
+rows = [json.loads(l) for l in open("some.jsonl")] * 60
+body = json.dumps({"items": rows}).encode()
+def metric(name):
+    return float(re.search(f"^{name} (.*)$", urllib.request.urlopen(sys.argv[1] + "/metrics").read().decode(), re.M)[1])
+for _ in range(3):
+    with socket.create_connection((u.hostname, u.port)) as s:
+        s.sendall(b"POST /classify/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+end = time.monotonic() + 60
+while metric("muster_serve_clients_left_total") < 3 and time.monotonic() < end:
+    time.sleep(0.1)
+assert metric("muster_serve_clients_left_total") == 3 and metric("muster_serve_queue_rows") == 0 and metric("muster_serve_rows_total") == 0
+r = urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/classify", json.dumps(rows[0]).encode(), {"Content-Type": "application/json"}))
+assert r.status == 200 and metric("muster_serve_rows_total") == 1
 PY
 stop
 

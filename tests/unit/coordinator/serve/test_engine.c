@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue: every row scored once and for its own job, from many threads; small jobs while a large one waits; limits; failures; the
- * end. */
+/* The queue: every row scored once and for its own job, from many threads; small jobs while a large one waits; limits; failures;
+ * the end. */
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "coordinator/serve/engine.h"
@@ -247,7 +247,7 @@ static void too_much_is_refused(void **state)
     fill(&refused, 0, 10, 2000);
     assert_int_equal(engine_submit(engine, &gate.job, &after, &e), 0);
     assert_int_equal(engine_submit(engine, &refused.job, &after, &e), -1);
-    assert_int_equal(e.kind, ERROR_STOPPED);
+    assert_int_equal(e.kind, ERROR_DATA);
     assert_true(after > 0);
     assert_false(refused.done);
     fake_release(&f);
@@ -310,12 +310,145 @@ static void end_fails_what_waits(void **state)
     }
 }
 
+static void room_is_reserved(void **state)
+{
+    static struct request first, second, third;
+    struct fake f;
+    struct error e;
+    double after = 0;
+    (void)state;
+    fake_open(&f, false);
+    struct engine *engine = engine_of(&f, 100, 50);
+    fill(&first, 0, 10, 1);
+    fill(&second, 0, 10, 1000);
+    fill(&third, 0, 10, 2000);
+    assert_int_equal(engine_reserve(engine, &first.job, 40, &after, &e), 0);
+    assert_int_equal(engine_load(engine).tokens, 40);
+    assert_int_equal(engine_check_room(engine, &after, &e), 0);
+    assert_int_equal(engine_reserve(engine, &second.job, 11, &after, &e), -1);
+    assert_int_equal(e.kind, ERROR_DATA);
+    assert_int_equal(engine_reserve(engine, &second.job, 10, &after, &e), 0);
+    assert_int_equal(engine_check_room(engine, &after, &e), -1);
+    assert_int_equal(engine_submit(engine, &third.job, &after, &e), -1);
+    engine_release(engine, &second.job);
+    assert_int_equal(engine_load(engine).tokens, 40);
+    assert_int_equal(engine_submit(engine, &first.job, &after, &e), 0); /* its own tokens are in the place of what it reserved */
+    wait_for(&first);
+    check(&first);
+    assert_int_equal(engine_load(engine).tokens, 0);
+    assert_int_equal(engine_reserve(engine, &second.job, 10, &after, &e), 0);
+    engine_stop(engine);
+    assert_int_equal(engine_submit(engine, &second.job, &after, &e), -1);
+    assert_int_equal(e.kind, ERROR_STOPPED);
+    assert_int_equal(engine_reserve(engine, &third.job, 1, &after, &e), -1);
+    assert_int_equal(e.kind, ERROR_STOPPED);
+    assert_int_equal(engine_load(engine).tokens, 0);
+    engine_destroy(&engine);
+}
+
+/* ---- nobody waits any more ---- */
+
+static atomic_int leaving; /* first id of the request whose client goes; 0: none */
+
+static bool has_left(void *context, const struct engine_job *job)
+{
+    const struct request *r = job->context;
+    (void)context;
+    return leaving && r->ids[0] == leaving;
+}
+
+static void rows_of_who_has_left(void **state)
+{
+    static struct request gate, leaves, stays;
+    struct fake f;
+    struct error e;
+    double after;
+    struct engine *engine;
+    (void)state;
+    fake_open(&f, true);
+    const struct engine_options o = {.batch_tokens = 100,
+                                     .batch_rows = 64,
+                                     .queue_tokens = 1 << 20,
+                                     .models = 2,
+                                     .score = score,
+                                     .left = has_left,
+                                     .context = &f};
+    engine_create(&engine, &o);
+    leaving = 0;
+    fill(&gate, 1, 1, 1);
+    fill(&leaves, 0, 300, 1000);
+    fill(&stays, 0, 30, 2000);
+    engine_submit(engine, &gate.job, &after, &e);
+    engine_submit(engine, &leaves.job, &after, &e);
+    engine_submit(engine, &stays.job, &after, &e);
+    leaving = 1000;
+    fake_release(&f);
+    wait_for(&stays);
+    wait_for(&leaves);
+    check(&gate);
+    check(&stays);
+    assert_true(leaves.job.failed);
+    assert_true(f.scored < 1 + 30 + 20); /* at most the rows of a batch that was packed before */
+    struct engine_load load = engine_load(engine);
+    assert_int_equal(load.rows + load.tokens + load.jobs, 0);
+    leaving = 4000; /* alone in the queue: a batch of nothing is none */
+    fill(&leaves, 0, 3, 4000);
+    engine_submit(engine, &leaves.job, &after, &e);
+    wait_for(&leaves);
+    assert_true(leaves.job.failed);
+    engine_destroy(&engine);
+}
+
+/* ---- asked while it stops ---- */
+
+static void *scrape(void *context)
+{
+    struct client *c = context;
+    struct request *r = allocate(1, sizeof *r);
+    struct error e;
+    double after;
+    for (c->right = true; c->right;) {
+        engine_load(c->engine);
+        fill(r, 0, 3, c->number * 1000);
+        if (engine_submit(c->engine, &r->job, &after, &e) != 0)
+            break;
+        wait_for(r);
+    }
+    for (int i = 0; i < 1000; i++)
+        c->right = c->right && engine_load(c->engine).jobs <= 4;
+    free(r);
+    return NULL;
+}
+
+static void asked_while_it_stops(void **state)
+{
+    struct fake f;
+    struct client clients[4];
+    (void)state;
+    fake_open(&f, false);
+    struct engine *e = engine_of(&f, 100, 1 << 20);
+    for (int i = 0; i < 4; i++) {
+        clients[i] = (struct client){.engine = e, .number = i + 1};
+        pthread_create(&clients[i].thread, NULL, scrape, &clients[i]);
+    }
+    clock_sleep(0.05);
+    engine_stop(e);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(clients[i].thread, NULL);
+        assert_true(clients[i].right);
+    }
+    assert_int_equal(engine_load(e).jobs, 0);
+    engine_destroy(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_get_their_own),   cmocka_unit_test(small_beside_large),
         cmocka_unit_test(models_take_turns),       cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(failure_is_of_its_batch), cmocka_unit_test(end_fails_what_waits),
+        cmocka_unit_test(room_is_reserved),        cmocka_unit_test(rows_of_who_has_left),
+        cmocka_unit_test(asked_while_it_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
