@@ -52,7 +52,7 @@ summarize() {
 
 # Real weights and the Python that checks our files from outside. Offline, the tests that need them say so and are skipped.
 prepare() {
-  need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
+  need_packages "${BUILD_PACKAGES[@]}" g++ libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
     clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip zstd ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge systemd curl procps patchelf
   fetch_model runs/minilm
   fetch_e5 runs/e5
