@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how attention with a bias by distance is divided among the cpu device's threads: forward by head of a row, as
- * cpu_attention.c; backward by head of a group of rows, which has sums of its own for the gradient of distances. Groups and the
- * order of their sums follow from the number of threads alone. */
+ * cpu_attention.c; backward by head of a group of rows, which has sums of its own for the gradient of distances. Groups, and the
+ * order of their sums, follow from the number of rows, so the number of threads does not show. */
 #include "worker/device/cpu_device.h"
 
 #include <omp.h>
@@ -24,10 +24,13 @@ static void forward(struct cpu *c, const struct relative_attention *r, size_t B)
         c->kernels->relative_forward(r, i / H, i % H, scratch + bytes * (size_t)omp_get_thread_num());
 }
 
-static size_t groups_of(const struct cpu *c, size_t B, size_t H)
+#define GROUPS_MOST 8 /* enough for all threads with the heads; more would take more memory */
+
+static size_t groups_of(size_t B)
 {
-    size_t wanted = (4 * (size_t)c->base.threads + H - 1) / H;
-    return c->base.threads == 1 || B == 0 ? 1 : wanted < B ? wanted : B;
+    if (B == 0)
+        return 1; /* whose sums are zeros */
+    return B < GROUPS_MOST ? B : GROUPS_MOST;
 }
 
 /* to (S, D of each head) = sums over groups (G,H,S,wide). */
@@ -49,8 +52,7 @@ static void store_distances(const struct cpu *c, const struct relative_attention
 
 static void backward(struct cpu *c, const struct relative_attention *r, device_memory dkeys, device_memory dqueries, size_t B)
 {
-    size_t H = r->attention.H, G = groups_of(c, B, H), part = r->S * RELATIVE_WIDE(r->attention.D),
-           bytes = scratch_bytes(c, r, B);
+    size_t H = r->attention.H, G = groups_of(B), part = r->S * RELATIVE_WIDE(r->attention.D), bytes = scratch_bytes(c, r, B);
     char *scratch = cpu_scratch(c, SCRATCH_ATTENTION, bytes * (size_t)c->base.threads);
     float *sums = cpu_scratch(c, SCRATCH_PARTS, 2 * G * H * part * sizeof *sums);
     if (!scratch || !sums)

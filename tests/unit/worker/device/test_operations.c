@@ -569,11 +569,35 @@ static void test_same_bits_again(void **state)
             }
 }
 
+/* Attention of all kinds, whose sums over rows are of parts that do not follow from the number of threads. */
+static void test_same_bits_on_any_threads(void **state)
+{
+    (void)state;
+    static void (*const runs[])(struct bench * b, const struct shape *s) = {attention, first_attention, window_attention,
+                                                                            relative_attention};
+    setenv("MUSTER_ISA", "", 1);
+    for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++)
+        for (size_t k = 0; k < sizeof runs / sizeof *runs; k++)
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+                struct bench one, more;
+                bench_open(&one, "cpu", (enum precision)precision, 1);
+                runs[k](&one, &shapes[s]);
+                for (int threads = 2; threads <= 5; threads += 3) {
+                    bench_open(&more, "cpu", (enum precision)precision, threads);
+                    runs[k](&more, &shapes[s]);
+                    assert_same_bits("on other threads", &one, &more);
+                    bench_close(&more);
+                }
+                bench_close(&one);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_reference),
         cmocka_unit_test(test_same_bits_again),
+        cmocka_unit_test(test_same_bits_on_any_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
