@@ -47,6 +47,7 @@ assert inference["trial"] == best["configuration"] and inference["cross_validati
 try:
     import h5py
 except ImportError:
+    print("skipped: the folds' logits are not compared: no h5py for this Python")
     sys.exit()
 h = h5py.File(f"{run}/results.h5")
 ids = list(h["rows/validation/id"].asstr()[:])
