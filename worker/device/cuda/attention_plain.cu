@@ -109,7 +109,7 @@ DEVICE void store_channels(A *to, const float sums[CHANNELS], int D, float scale
             act_store(to, lane + c * LANES, sums[c] * scale);
 }
 
-/* Head of a row by query or key number; false: this warp has none. */
+/* Head of a row by the number of a token, or of a query. */
 template <typename A>
 DEVICE head_of_row<A> of_token(const struct attention &a, int token, int head)
 {
@@ -123,6 +123,26 @@ DEVICE head_of_row<A> of_query(const struct attention &a, int query, int head)
     return of_token<A>(a, a.first_only ? a.offsets[query] : query, head);
 }
 
+/* What a warp that has a (query, head) works on: the keys that the query sees, key(0)..key(count - 1). */
+template <typename A>
+struct query_of_warp {
+    head_of_row<A> h;
+    int position, from, extra, count;
+
+    DEVICE int key(int i) const
+    {
+        return extra && !i ? 0 : from + i - extra;
+    }
+};
+
+template <typename A>
+DEVICE query_of_warp<A> find_query(const struct attention &a, int query)
+{
+    const head_of_row<A> h = of_query<A>(a, query, warp_number() % a.H);
+    int position = a.first_only ? 0 : query - h.first, from, to, extra = h.seen(position, false, &from, &to);
+    return {h, position, from, extra, to - from + extra};
+}
+
 /* A warp a (query, head). */
 template <typename A>
 KERNEL void forward_plain(struct attention a)
@@ -130,21 +150,19 @@ KERNEL void forward_plain(struct attention a)
     int query = warp_number() / a.H, lane = threadIdx.x % LANES;
     if (query >= a.N)
         return;
-    const head_of_row<A> h = of_query<A>(a, query, warp_number() % a.H);
-    int position = a.first_only ? 0 : query - h.first, from, to, extra = h.seen(position, false, &from, &to),
-        count = to - from + extra;
+    const query_of_warp<A> w = find_query<A>(a, query);
+    const head_of_row<A> &h = w.h;
     float max = -INFINITY, sum = 0, y[CHANNELS] = {0};
-    for (int i = lane; i < count; i += LANES)
-        max = fmaxf(max, h.score(position, extra && !i ? 0 : from + i - extra));
+    for (int i = lane; i < w.count; i += LANES)
+        max = fmaxf(max, h.score(w.position, w.key(i)));
     max = warp_max(max);
-    for (int i = lane; i < count; i += LANES)
-        sum += expf(h.score(position, extra && !i ? 0 : from + i - extra) - max);
+    for (int i = lane; i < w.count; i += LANES)
+        sum += expf(h.score(w.position, w.key(i)) - max);
     float log_sum = max + logf(warp_sum(sum));
-    for (int i = 0; i < count; i += LANES) {
-        int j = extra && !(i + lane) ? 0 : from + i + lane - extra;
-        float p = i + lane < count ? expf(h.score(position, j) - log_sum) * h.factor(position, j) : 0;
-        add_weighted<A>(y, p, count - i < LANES ? count - i : LANES, a.D,
-                        [&](int s) { return h.v(extra && !(i + s) ? 0 : from + i + s - extra); });
+    for (int i = 0; i < w.count; i += LANES) {
+        int j = w.key(i + lane);
+        float p = i + lane < w.count ? expf(h.score(w.position, j) - log_sum) * h.factor(w.position, j) : 0;
+        add_weighted<A>(y, p, w.count - i < LANES ? w.count - i : LANES, a.D, [&](int s) { return h.v(w.key(i + s)); });
     }
     store_channels((A *)a.out + ((size_t)query * a.H + h.head) * a.D, y, a.D, 1);
     if (!lane)
@@ -174,19 +192,17 @@ KERNEL void queries_plain(struct attention a)
     int query = warp_number() / a.H, lane = threadIdx.x % LANES;
     if (query >= a.N)
         return;
-    const head_of_row<A> h = of_query<A>(a, query, warp_number() % a.H);
-    int position = a.first_only ? 0 : query - h.first, from, to, extra = h.seen(position, false, &from, &to),
-        count = to - from + extra;
+    const query_of_warp<A> w = find_query<A>(a, query);
+    const head_of_row<A> &h = w.h;
     float dq[CHANNELS] = {0};
-    for (int i = 0; i < count; i += LANES) {
+    for (int i = 0; i < w.count; i += LANES) {
         float kept, ds = 0;
-        int some = count - i < LANES ? count - i : LANES;
-        auto key = [&](int s) { return extra && !(i + s) ? 0 : from + i + s - extra; };
+        int some = w.count - i < LANES ? w.count - i : LANES;
         if (lane < some)
-            h.pair(position, key(lane), &kept, &ds);
-        add_weighted<A>(dq, ds, some, a.D, [&](int s) { return h.k(key(s)); });
+            h.pair(w.position, w.key(i + lane), &kept, &ds);
+        add_weighted<A>(dq, ds, some, a.D, [&](int s) { return h.k(w.key(i + s)); });
         if (a.bias_keys)
-            add_weighted<A>(dq, ds, some, a.D, [&](int s) { return h.bias(a.bias_keys, h.place(position, key(s))); });
+            add_weighted<A>(dq, ds, some, a.D, [&](int s) { return h.bias(a.bias_keys, h.place(w.position, w.key(i + s))); });
     }
     store_channels((A *)a.dq + (size_t)query * a.q_stride + h.head * a.D, dq, a.D, 1);
 }
