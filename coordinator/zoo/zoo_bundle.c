@@ -55,7 +55,7 @@ int zoo_add_bundle(struct zoo_rows *to, const char *directory, struct error *e)
         add_part(row->values, "validation", evaluation);
         add_part(row->values, "test", evaluation);
         json_set_string(row->values, "status", "bundle");
-        row->most_probable = !json_boolean(json_get(input, "multi")) && json_size(json_get(input, "labels")) > 2;
+        row->most_probable = zoo_most_probable(inference);
         row->protocol = format_string("%s %s", split ? split : "", labels);
         free(labels);
     }

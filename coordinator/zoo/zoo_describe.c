@@ -138,12 +138,16 @@ static void describe_thresholds(struct json *to, const struct json *inference)
         json_set_number(to, "threshold", json_number(one));
 }
 
+bool zoo_most_probable(const struct json *inference)
+{
+    const struct json *input = json_get(inference, "input");
+    return !json_boolean(json_get(input, "multi")) && json_size(json_get(input, "labels")) > 2;
+}
+
 static void describe_rule(struct json *to, const struct json *inference)
 {
-    const char *rule = json_string(json_get(json_get(inference, "rule"), "rule")), *multi = "multi";
-    const struct json *input = json_get(inference, "input");
-    bool most_probable = !json_boolean(json_get(input, multi)) && json_size(json_get(input, "labels")) > 2;
-    if (most_probable)
+    const char *rule = json_string(json_get(json_get(inference, "rule"), "rule"));
+    if (zoo_most_probable(inference))
         json_set_string(to, "rule", "most probable");
     else if (rule) {
         char *words = format_string("%s on validation", rule);

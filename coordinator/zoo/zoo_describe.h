@@ -6,6 +6,7 @@
 
 /* Sets what inference_config.json knows: model, method, fields, rule, versions. */
 void zoo_describe(struct json *to, const struct json *inference);
+bool zoo_most_probable(const struct json *inference); /* it decides for the most probable of more than two labels */
 void zoo_copy(struct json *to, const char *key, const struct json *value); /* unless it is absent or null */
 void zoo_set_above_zero(struct json *to, const char *key, double value);
 /* Sets "parameters", "parameters_trained" and "bytes" as far as the directory's files tell. options: of the training; weights: a
