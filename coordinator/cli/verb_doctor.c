@@ -78,10 +78,9 @@ static void show_machine(void)
 
 enum { OUTPUT_MOST = 65536 };
 
-/* What a command of the shell prints. False if it cannot be run, fails or prints nothing: then *output is empty. */
-static bool output_of(struct buffer *output, const char *command)
+/* What a command prints. False if it cannot be run, fails or prints nothing: then *output is empty. */
+static bool output_of(struct buffer *output, char *const words[])
 {
-    char *const words[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
     const struct process_options quiet = {.flags = PROCESS_QUIET};
     struct error ignored;
     int status;
@@ -93,10 +92,12 @@ static bool output_of(struct buffer *output, const char *command)
     return false;
 }
 
+/* Of a command of the shell. */
 static bool first_line(char *text, size_t size, const char *command)
 {
+    char *const words[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)command, NULL};
     struct buffer output;
-    if (!output_of(&output, command))
+    if (!output_of(&output, words))
         return false;
     snprintf(text, size, "%.*s", (int)strcspn(output.data, "\n"), output.data);
     buffer_free(&output);
@@ -179,13 +180,10 @@ static void show_programs(void)
 static void show_gpus(const char *worker)
 {
     char *const words[] = {(char *)(uintptr_t)worker, (char[]){"devices"}, NULL};
-    const struct process_options quiet = {.flags = PROCESS_QUIET};
     struct buffer output;
-    struct error ignored;
-    int status;
-    if (process_run(&output, OUTPUT_MOST, &status, words, &quiet, &ignored))
+    if (!output_of(&output, words))
         return;
-    for (char *at = output.data, *end; at && *at; at = end + (*end != 0)) {
+    for (char *at = output.data, *end; *at; at = end + (*end != 0)) {
         end = at + strcspn(at, "\n");
         line("GPU", "%.*s", (int)(end - at), at);
     }
