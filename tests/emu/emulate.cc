@@ -274,8 +274,11 @@ void emulated_launch(const char *kernel, dim3 grid, dim3 threads, const std::fun
     gridDim = {grid.x, grid.y, grid.z};
     blockDim = {threads.x, threads.y, threads.z};
     blockIdx = {0, 0, 0};
-    if (!count || count % LANES || count > 1024)
-        fail_launch("%zu threads a block: expected a multiple of 32 up to 1024", count), count = 0;
+    if (!count || count % LANES || count > 1024) {
+        fail_launch("%zu threads a block: expected a multiple of 32 up to 1024", count);
+        block.kernel = NULL;
+        return;
+    }
     while (block.fibers.size() < count)
         block.fibers.push_back(std::make_unique<fiber>());
     for (size_t i : in_order((size_t)grid.x * grid.y * grid.z)) {
