@@ -4,10 +4,10 @@
 
 #include "cluster/listen.h"
 #include "common/base/file.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,7 +318,7 @@ const struct launcher *launcher_get(enum launcher_kind kind)
 int launcher_threads(int ranks_on_host)
 {
     const char *given = getenv("SLURM_CPUS_PER_TASK"), *on_node = getenv("SLURM_CPUS_ON_NODE");
-    int cores = on_node ? atoi(on_node) : launcher_cores(), threads = given ? atoi(given) : cores / ranks_on_host;
+    int cores = on_node ? atoi(on_node) : machine_cores(), threads = given ? atoi(given) : cores / ranks_on_host;
     return threads > 0 ? threads : 1;
 }
 
@@ -340,13 +340,6 @@ int launcher_worker_path(char **ret, struct error *e)
     }
     *ret = path;
     return 0;
-}
-
-int launcher_cores(void)
-{
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return count > 0 ? count : 1;
 }
 
 int launcher_exec(const struct launch *l, struct error *e)

@@ -34,7 +34,6 @@ int launcher_threads(int ranks_on_host);
 
 /* muster-worker next to this executable. Caller frees. ERROR_FAILED if it is not there. */
 int launcher_worker_path(char **ret, struct error *e);
-int launcher_cores(void); /* that this process may use */
 
 /* Replaces this process by the worker of `l` (ranks > 1: as a rank of the MPI job it is in). Returns only on failure. */
 int launcher_exec(const struct launch *l, struct error *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/machine.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,4 +36,11 @@ void machine_pids(char text[MACHINE_PIDS])
         fclose(f);
     if (boot[0] && !stat("/proc/self/ns/pid", &space))
         snprintf(text, MACHINE_PIDS, "%s/%llu", boot, (unsigned long long)space.st_ino);
+}
+
+int machine_cores(void)
+{
+    cpu_set_t cores;
+    long count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : (int)count;
 }

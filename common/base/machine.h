@@ -8,6 +8,8 @@
 
 void machine_name(char *text, size_t size); /* its host name; "?" where it has none */
 
+int machine_cores(void); /* that this process may run on; at least 1 */
+
 double machine_resident_bytes(void); /* resident memory of this process; 0 where the kernel does not tell */
 
 #define MACHINE_PIDS 64 /* with NUL */

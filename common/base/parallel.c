@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/parallel.h"
 
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/stop.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { THREADS_MOST = 256 };
 
 int parallel_threads(void)
 {
-    cpu_set_t cores;
-    long count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > THREADS_MOST ? THREADS_MOST : (int)count;
+    int cores = machine_cores();
+    return cores > THREADS_MOST ? THREADS_MOST : cores;
 }
 
 /* ---- blocks ---- */

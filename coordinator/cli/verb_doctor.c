@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* muster doctor: what this build and this machine have, and what is missing. */
 #include "cluster/launcher.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/peak.h"
 #include "common/base/process.h"
@@ -68,9 +69,9 @@ static void show_machine(void)
     line("system", "%s %s %s", system.sysname, system.release, system.machine);
     line("processor", "%s", model[0] ? model : "unknown");
     line("instructions", "%s", instructions[0] ? instructions : "baseline only");
-    line("cores", "%d", launcher_cores());
+    line("cores", "%d", machine_cores());
     for (int p = 0; p < PRECISIONS; p++) {
-        struct peak peak = peak_measure((enum precision)p, launcher_cores());
+        struct peak peak = peak_measure((enum precision)p, machine_cores());
         line(p == PRECISION_F32 ? "peak f32" : "peak bf16", "%.0f GFLOPS (%s, all cores)", peak.gflops, peak.instructions);
     }
     line("memory", "%.1f GiB, %.1f GiB available", strtod(memory, NULL) / (1 << 20), strtod(free_memory, NULL) / (1 << 20));

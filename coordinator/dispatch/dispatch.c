@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/stop.h"
 #include "common/base/version.h"
@@ -191,7 +192,7 @@ static bool oversubscribed(const struct dispatch *d)
     int ranks = d->hosts                   ? hosts_max_slots(d->hosts)
                 : d->options.ranks_on_host ? d->options.ranks_on_host
                                            : d->options.groups * d->options.ranks_per_group;
-    return ranks * d->options.threads > launcher_cores();
+    return ranks * d->options.threads > machine_cores();
 }
 
 /* One that cannot be started gives its slots back. */

@@ -125,7 +125,7 @@ static int exec_worker(const struct attach *a, const struct dispatch_options *o,
                             .local = a->ranks_here == a->ranks,
                             .interface = o->interface && interface_is_portable(o->interface) ? o->interface : NULL,
                             .threads = threads,
-                            .oversubscribed = a->ranks_here * threads > launcher_cores()};
+                            .oversubscribed = a->ranks_here * threads > machine_cores()};
     return launcher_exec(&launch, e);
 }
 

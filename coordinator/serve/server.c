@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/serve/server.h"
 
-#include "cluster/launcher.h"
 #include "common/base/clock.h"
 #include "common/base/device_kind.h"
 #include "common/base/log.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/stop.h"
 #include "coordinator/serve/server_state.h"
@@ -125,7 +125,7 @@ static void on_batch(void *context, size_t model, uint32_t rows, size_t tokens, 
 
 static int http_threads(void)
 {
-    int cores = launcher_cores();
+    int cores = machine_cores();
     return cores < HTTP_THREADS_MOST ? cores : HTTP_THREADS_MOST;
 }
 
@@ -232,7 +232,7 @@ static void close_all(struct server *s)
 
 int server_run(const struct server_options *o, struct error *e)
 {
-    struct server s = {.options = o, .started = clock_seconds(), .threads = o->threads ? o->threads : launcher_cores()};
+    struct server s = {.options = o, .started = clock_seconds(), .threads = o->threads ? o->threads : machine_cores()};
     const struct sigaction hangup = {.sa_handler = on_hangup};
     setenv("OMP_WAIT_POLICY", "passive", 0); /* of the workers: cores that spin between batches are missing elsewhere */
     counters_create(&s.counters);

@@ -12,6 +12,7 @@
 #include "cluster/launcher.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 
 #include <dirent.h>
@@ -408,7 +409,7 @@ static void test_threads_and_cores(void **state)
     FILE *f = popen("nproc", "r");
     assert_int_equal(fscanf(f, "%d", &cores), 1);
     pclose(f);
-    assert_int_equal(launcher_cores(), cores);
+    assert_int_equal(machine_cores(), cores);
     assert_int_equal(launcher_threads(1), cores);
     assert_int_equal(launcher_threads(cores), 1);
     assert_int_equal(launcher_threads(cores * 5), 1);
@@ -428,7 +429,7 @@ static void test_threads_and_cores(void **state)
     CPU_ZERO(&one);
     CPU_SET(first, &one);
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0); /* as taskset and SLURM do */
-    assert_int_equal(launcher_cores(), 1);
+    assert_int_equal(machine_cores(), 1);
     sched_setaffinity(0, sizeof before, &before);
 }
 
