@@ -5,7 +5,6 @@
 #include "common/base/memory.h"
 #include "common/base/philox.h"
 #include "coordinator/data/guess.h"
-#include "coordinator/data/row_facts.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -87,25 +86,14 @@ static bool has_validation(const struct records *r)
     return false;
 }
 
-static enum part part_of(const struct records *r, uint32_t i, bool draw)
+enum part init_part_of(const struct init_parts *parts, const struct records *r, uint32_t i)
 {
     const char *name = guess_part(r->rows[i].group);
     for (int p = 0; p < PART_COUNT; p++)
         if (strcmp(name, part_names[p]) == 0 && p != PART_TRAIN)
             return (enum part)p;
     double uniform = philox(42, RANDOM_SPLIT, i, 0, 0, 0).word[0] / 4294967296.0;
-    return draw && uniform < DRAWN ? PART_VALIDATION : PART_TRAIN;
-}
-
-static int count_repeats(struct init_parts *c, const struct records *r, struct error *e)
-{
-    uint32_t *first;
-    if (exact_duplicates(&first, r, e))
-        return -1;
-    for (uint32_t i = 0; i < r->count; i++)
-        c->repeats += part_of(r, i, c->drawn) != part_of(r, first[i], c->drawn);
-    free(first);
-    return 0;
+    return parts->drawn && uniform < DRAWN ? PART_VALIDATION : PART_TRAIN;
 }
 
 int init_write_split(struct init_parts *ret, const char *path, const struct records *r, struct error *e)
@@ -120,13 +108,11 @@ int init_write_split(struct init_parts *ret, const char *path, const struct reco
     for (int p = 0; p < PART_COUNT; p++)
         ids[p] = json_set(parts, part_names[p], json_array());
     for (uint32_t i = 0; i < r->count; i++) {
-        enum part p = part_of(r, i, c.drawn);
+        enum part p = init_part_of(&c, r, i);
         json_append(ids[p], json_of_string(r->rows[i].id));
         c.rows[p]++;
     }
-    int status = count_repeats(&c, r, e);
-    if (status == 0)
-        status = json_write(path, root, e);
+    int status = json_write(path, root, e);
     json_destroy(&root);
     *ret = c;
     return status;

@@ -18,9 +18,10 @@ void init_files_free(struct init_files *f);
 
 struct init_parts {
     size_t rows[PART_COUNT];
-    size_t repeats; /* rows of validation and test whose text is in train too */
-    bool drawn;     /* there was no validation part: 15 % of the training rows, drawn at random */
+    bool drawn; /* there was no validation part: 15 % of the training rows, drawn at random */
 };
 
 /* Writes the split file that `split.file` of a job takes; the part of a record is its `group`. */
 int init_write_split(struct init_parts *ret, const char *path, const struct records *r, struct error *e);
+/* Part of record `i`. */
+enum part init_part_of(const struct init_parts *parts, const struct records *r, uint32_t i);

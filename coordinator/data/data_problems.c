@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROBLEM_SHARE 0.01
+
 static const struct {
     const char *name, *advice;
     double share, count; /* above the one and not below the other: stop */
@@ -12,6 +14,16 @@ static const struct {
     [PROBLEM_LEAKS] = {"leaks", "remove the duplicates, or give them the same data.group", PROBLEM_SHARE, PROBLEM_COUNT},
     [PROBLEM_SHARED_GROUPS] = {"shared_groups", "keep each group in one part", 0, 1},
 };
+
+const char *data_problem_name(enum data_problem problem)
+{
+    return problems[problem].name;
+}
+
+bool data_problem_stops(enum data_problem problem, double count, double of)
+{
+    return count > problems[problem].share * of && count >= problems[problem].count;
+}
 
 static bool is_accepted(const struct job *j, const char *name)
 {
@@ -25,7 +37,7 @@ int data_problem_check(enum data_problem problem, const struct job *j, double co
                        const char *where, struct error *e)
 {
     const char *name = problems[problem].name;
-    bool stops = count > problems[problem].share * of && count >= problems[problem].count, accepted = is_accepted(j, name);
+    bool stops = data_problem_stops(problem, count, of), accepted = is_accepted(j, name);
     if (count <= 0)
         return 0;
     if (stops && !accepted)

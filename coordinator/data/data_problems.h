@@ -10,8 +10,12 @@
 
 enum data_problem { PROBLEM_CONFLICTING_DUPLICATES, PROBLEM_LEAKS, PROBLEM_SHARED_GROUPS };
 
-#define PROBLEM_SHARE 0.01
-#define PROBLEM_COUNT 5
+#define PROBLEM_COUNT 5 /* rows that no run stops below */
+
+const char *data_problem_name(enum data_problem problem); /* as data.accept takes it */
+
+/* Whether so many, of so many, stop a run that does not accept them. */
+bool data_problem_stops(enum data_problem problem, double count, double of);
 
 /* "N rows ..." on the screen if there are any; ERROR_DATA where the run must stop. what: words behind the count; where: a file
  * that says more. */

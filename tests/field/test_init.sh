@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What `muster init` sees in a table: cells that are sets of labels, a column of parts, files named for their parts, rare positives; and that each written
-# job passes `check`.
+# What `muster init` sees in a table: cells that are sets of labels, a column of parts, files named for their parts, rare positives, repeats; and that each
+# written job passes `check` and `split`.
 . "$(dirname "$0")/../system/common.sh"
 python3 "$here/../system/tiny.py" tiny 60 >/dev/null
 mv tiny/model model
@@ -50,6 +50,7 @@ for given in sys.argv[1:]:
     assert at == json.loads(value), f"{key}: expected {value}, found {at!r}"
 PY
   expect 0 'rows' muster check job.json
+  expect 0 '' muster split job.json
 }
 
 say "cells that are sets of labels"
@@ -85,6 +86,42 @@ init pair-test.csv 'pair-test.csv alone: pair-train.csv is not used, as there is
 
 say "rare positives"
 init rare.csv 'train.select +best_f1: with 6.2 % positive rows' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'
+
+say "repeats: what a run would stop at is settled"
+python3 - <<'PY'
+import csv, random
+chance = random.Random(9)
+text = lambda words: [f"word{chance.randrange(900)}" for _ in range(words)]
+other = lambda words, k: " ".join(words[:k] + ["elsewhere"] + words[k + 1:])
+def table(name, rows):
+    with open(name, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+def rows(count, **more):
+    return [{"text": " ".join(text(60)), "label": "ab"[i * 7 % 5 % 2]} | {key: value(i) for key, value in more.items()} for i in range(count)]
+flip = lambda row: dict(row, label="b" if row["label"] == "a" else "a")
+plain = rows(400)
+near = [dict(row, text=other(row["text"].split(), 30)) for row in plain[:60]]
+table("nearly.csv", plain + near)
+table("exactly.csv", plain + plain[:6])
+table("disagree.csv", plain + [flip(row) for row in plain[:30]])
+table("doubted.csv", plain + near + [flip(row) for row in plain[60:90]])
+parts = rows(400, split=lambda i: ("train", "train", "dev", "test")[i % 4])
+table("given.csv", parts + [dict(flip(row) if i % 2 else row, split="test") for i, row in enumerate(parts[0:120:4])])
+sources = rows(400, source=lambda i: f"s{i % 20}")
+table("wire-train.csv", sources[:240])
+table("wire-val.csv", sources[240:320] + sources[:10])
+table("wire-test.csv", sources[320:] + [flip(row) for row in sources[:30]])
+PY
+init nearly.csv 'data.repeats +group: 60 rows repeat .* .0 exactly, 0 of them with another label' 'data.repeats="group"' 'data.accept=null'
+expect 0 '' python3 -c 'import json; p = json.load(open("runs/nearly/split_check.json"))["parts"]; assert not p["test"]["near_in_train"] + p["validation"]["near_in_train"], p'
+init exactly.csv 'data.repeats +group: 6 rows repeat .* .6 exactly' 'data.repeats="group"'
+init disagree.csv 'data.repeats +drop: 30 rows repeat .* .30 exactly, 30 of them with another label' 'data.repeats="drop"' 'data.accept=null'
+init doubted.csv 'data.accept +conflicting_duplicates: to drop all repeats would cost 18 % of the rows' 'data.repeats="group"' 'data.accept=["conflicting_duplicates"]'
+init given.csv 'data.accept +leaks: the texts of 0 validation and 30 test rows are in train' 'data.repeats=null' 'data.accept=["leaks", "conflicting_duplicates"]'
+init wire-train.csv "data.accept +shared_groups: 20 values of 'source' are in more than one part" 'data.group="source"' 'data.accept=["leaks", "conflicting_duplicates", "shared_groups"]'
+init names.csv 'task' 'data.repeats=null' 'data.accept=null'
 
 say "as many rows at once as the memory holds"
 init rare.csv 'train.micro_batch +the whole batch: up to 0.00 GB of' 'train.micro_batch=null'
