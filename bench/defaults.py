@@ -148,10 +148,11 @@ def line():
     test = lambda path: (load(path) or {}).get("test", {}).get("rules", {}).get("tuned")
     base = ((load(f"{given.set}/baseline.json") or {}).get("baseline") or {}).get("test", {}).get("at_threshold")
     labels = len(load(f"{given.set}/check.json")["labels"])
-    seconds = open(f"{given.set}.time").read().split()[1] if os.path.exists(f"{given.set}.time") else "-"
+    seconds = lambda path: round(float(open(path).read().split()[1])) if os.path.exists(path) else "-"
     trainer, two = load(f"{given.set}.peer.json"), labels == 2 and not job["task"].startswith("multi")
     print(f"| {given.set} | {split['rows']} | {labels} | {scores(test(f'{given.set}/evaluation.json'), two)} | {scores(base, two)} | {scores(trainer, two)} "
-          f"| {scores(test(f'{given.set}.sweep/evaluation.json'), two)} | {seconds} / {round(trainer['cpu_seconds']) if trainer else '-'} "
+          f"| {scores(test(f'{given.set}.sweep/evaluation.json'), two)} | {seconds(f'{given.set}.time')} / {round(trainer['cpu_seconds']) if trainer else '-'} "
+          f"/ {seconds(f'{given.set}.sweep.time')} "
           f"| lr {job['train']['lr']:g}, {job['train']['epochs']} epochs, batch {job['train']['batch']} |")
 
 

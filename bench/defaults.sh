@@ -6,12 +6,13 @@
 #
 # usage: bench/defaults.sh DATA MODEL [SET...]     SET: banking77 clinc150 nlupp-banking nlupp-hotels tags pairs; default: all
 #   Columns: set, rows, labels; Muster, TF-IDF, Trainer, sweep: test F1, micro / macro (two labels: of the positive one / accuracy);
-#   user CPU seconds of the whole run / CPU seconds of the Trainer's training; the job
+#   user CPU seconds: of the whole run / of the Trainer's training / of the sweep's whole run; the job
 #   DATA holds banking77-{train,test}.csv, clinc150-small-{train,val,test}.jsonl, nlupp-{banking,hotels}.jsonl; tags and pairs are made by examples/debian.py
-#   WORK=DIR (default: a new one in TMPDIR)  ROWS=N: at most so many rows of a set, drawn at random   SWEEP='sweep.lr=[...]'   THREADS=N
+#   WORK=DIR (default: a new one in TMPDIR)  ROWS=N: at most so many rows of a set, drawn at random   THREADS=N
+#   SWEEP='sweep.lr=[1e-4,3e-4,1e-3] sweep.scheduler=asha sweep.reduction=2': settings of the sweep; without it there is none.
 #   PYTHON: with PyTorch, transformers, scikit-learn; without it there is no peer.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '7,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '7,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 data=$(cd "$1" && pwd) model=$(cd "$2" && pwd)
 shift 2
@@ -36,7 +37,9 @@ for set in "$@"; do
       { tail -3 "$set.run.err" >&2; continue; }
   fi
   if [ -n "${SWEEP:-}" ] && [ ! -f "$set.sweep/evaluation.json" ]; then
-    "$muster" run "$set.job.json" out="$set.sweep" ${THREADS:+cluster.threads="$THREADS"} "$SWEEP" >"$set.sweep.txt" 2>&1 || tail -3 "$set.sweep.txt" >&2
+    read -ra sweep <<<"$SWEEP"
+    { time "$muster" run "$set.job.json" out="$set.sweep" ${THREADS:+cluster.threads="$THREADS"} "${sweep[@]}" >"$set.sweep.txt" 2>&1; } 2>"$set.sweep.time" ||
+      tail -3 "$set.sweep.txt" >&2
   fi
   if [ -n "${PYTHON:-}" ] && [ ! -f "$set.peer.json" ]; then
     "$PYTHON" "$here/defaults.py" peer "$set" --model "$model" --threads "${THREADS:-$(nproc)}" >"$set.peer.txt" 2>&1 || tail -3 "$set.peer.txt" >&2
