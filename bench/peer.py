@@ -21,7 +21,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows", "records", "make"))
 parser.add_argument("--model", required=True, help="Hugging Face model directory")
 parser.add_argument("--weights", help="another model directory; only the tokenizer is --model's (`make` writes it)")
-parser.add_argument("--family", choices=("distilbert", "roberta"), help="make: base shape, random weights")
+parser.add_argument("--family", choices=("distilbert", "roberta", "longformer", "modernbert"), help="make: base shape, random weights")
 parser.add_argument("--rows", help="JSON Lines file of pairs")
 parser.add_argument("--fixed", type=int, help="rows of exactly this many tokens instead")
 parser.add_argument("--base", action="store_true", help="BERT-base's shape, random weights, instead of the model's")
@@ -29,6 +29,7 @@ parser.add_argument("--max-length", type=int, default=256)
 parser.add_argument("--batch", type=int, default=8)
 parser.add_argument("--steps", type=int, default=24)
 parser.add_argument("--warm", type=int, default=4, help="steps before the clock starts")
+parser.add_argument("--checkpointing", action="store_true", help="trainer: activations are computed again in the backward pass")
 parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
 parser.add_argument("--threads", type=int, default=2)
 given = parser.parse_args()
@@ -76,8 +77,12 @@ def load():
 
 
 def make():
-    config = transformers.DistilBertConfig() if given.family == "distilbert" else transformers.RobertaConfig(
-        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5)
+    of_roberta = {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "vocab_size": 50265}
+    config = {"distilbert": lambda: transformers.DistilBertConfig(),
+              "roberta": lambda: transformers.RobertaConfig(**of_roberta),
+              "longformer": lambda: transformers.LongformerConfig(**of_roberta | {"max_position_embeddings": 4098}, attention_window=[512] * 12, pad_token_id=1,
+                                                                  bos_token_id=0, eos_token_id=2, sep_token_id=2),
+              "modernbert": lambda: transformers.ModernBertConfig()}[given.family]()
     transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(given.weights)
 
 
@@ -112,15 +117,16 @@ def trainer():
 
     class Clock(transformers.TrainerCallback):
         def on_step_end(self, *_, **__):
-            clock.append(time.perf_counter())
+            clock.append((time.perf_counter(), *os.times()[:2]))
 
     options = transformers.TrainingArguments(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=given.batch, max_steps=given.steps, learning_rate=2e-5, weight_decay=0.01,
         max_grad_norm=1.0, bf16=given.precision == "bf16", use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
-        disable_tqdm=True, seed=42)
+        disable_tqdm=True, gradient_checkpointing=given.checkpointing, seed=42)
     found = rows(given.batch * given.steps)
     InOrder(model=load(), args=options, train_dataset=found, data_collator=counting, callbacks=[Clock()]).train()
-    report(sum(sizes[given.warm:given.steps]), clock[-1] - clock[given.warm - 1], mean_length=mean_length(found))
+    seconds, user, system = (last - first for first, last in zip(clock[given.warm - 1], clock[-1]))
+    report(sum(sizes[given.warm:given.steps]), seconds, user_seconds=round(user, 2), system_seconds=round(system, 2), mean_length=mean_length(found))
 
 
 def loop():

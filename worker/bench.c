@@ -60,10 +60,10 @@ struct bench {
     struct model *model;
     uint32_t *rows; /* of all steps, one after the other */
     uint32_t rows_a_step, steps, warm;
-    double seconds, cpu, flops; /* cpu: seconds of this process in user mode, which do not depend on what else runs */
-    uint64_t tokens;            /* over all ranks */
-    double told;                /* memory, in MB as the next, as it is estimated before training; infer: 0 */
-    double peak;                /* resident memory of this process, MB, before anything but the work itself has been done */
+    double seconds, user, system, flops; /* user, system: CPU seconds of this process, whatever else runs */
+    uint64_t tokens;                     /* over all ranks */
+    double told;                         /* memory, in MB as the next, as it is estimated before training; infer: 0 */
+    double peak; /* resident memory of this process, MB, before anything but the work itself has been done */
 };
 
 /* A number of rows, tokens or steps; from: 0 or 1. */
@@ -285,11 +285,30 @@ static uint64_t tokens_of(const struct bench *b, const uint32_t *rows, uint32_t 
     return tokens;
 }
 
-static double user_seconds(void)
+static double seconds_of(const struct timeval *t)
+{
+    return (double)t->tv_sec + 1e-6 * (double)t->tv_usec;
+}
+
+/* What is timed lies between the two. */
+static void start_clocks(struct bench *b)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec;
+    b->user = -seconds_of(&usage.ru_utime);
+    b->system = -seconds_of(&usage.ru_stime);
+    b->flops = -device_flops(b->device);
+    b->seconds = -clock_seconds();
+}
+
+static void stop_clocks(struct bench *b)
+{
+    struct rusage usage;
+    b->seconds += clock_seconds();
+    b->flops += device_flops(b->device);
+    getrusage(RUSAGE_SELF, &usage);
+    b->user += seconds_of(&usage.ru_utime);
+    b->system += seconds_of(&usage.ru_stime);
 }
 
 static int train(struct bench *b, struct error *e)
@@ -302,7 +321,6 @@ static int train(struct bench *b, struct error *e)
         stepper_create(&stepper, &b->trial, &b->source, b->device, b->communicator, b->parameters, b->model, &limits, e))
         goto done;
     const struct error well = {0};
-    double start = 0, cpu = 0, flops = 0;
     for (uint32_t s = 0; s < b->warm + b->steps; s++) {
         struct step_input in = {.rows = b->rows + (size_t)s * b->rows_a_step,
                                 .count = b->rows_a_step,
@@ -311,19 +329,14 @@ static int train(struct bench *b, struct error *e)
                                 .lr = 1e-5,
                                 .failure = &well};
         struct step_output out;
-        if (s == b->warm) {
-            start = clock_seconds();
-            cpu = user_seconds();
-            flops = device_flops(b->device);
-        }
+        if (s == b->warm)
+            start_clocks(b);
         if (stepper_run(stepper, &in, &out, e))
             goto done;
         if (s >= b->warm)
             b->tokens += out.tokens;
     }
-    b->seconds = clock_seconds() - start;
-    b->cpu = user_seconds() - cpu;
-    b->flops = device_flops(b->device) - flops;
+    stop_clocks(b);
     result = 0;
 done:
     stepper_destroy(&stepper);
@@ -340,12 +353,10 @@ static int infer(struct bench *b, struct error *e)
     if (make_model(b, &none, e) || evaluator_create(&evaluator, b->device, b->communicator, b->model, &b->source, e) ||
         (b->warm && evaluator_run(evaluator, b->rows, b->warm * b->rows_a_step, logits, NULL, NULL, e)))
         goto done;
-    double start = clock_seconds(), cpu = user_seconds(), flops = device_flops(b->device);
+    start_clocks(b);
     if (evaluator_run(evaluator, timed, count, logits, NULL, NULL, e))
         goto done;
-    b->seconds = clock_seconds() - start;
-    b->cpu = user_seconds() - cpu;
-    b->flops = device_flops(b->device) - flops;
+    stop_clocks(b);
     b->tokens = tokens_of(b, timed, count);
     result = 0;
 done:
@@ -365,10 +376,10 @@ static void print_result(struct bench *b)
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
            "%.1f, "
            "\"peak_gflops\": %.1f, \"peak_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, "
-           "\"told_MB\": %.0f, \"cpu_seconds\": %.2f, \"device\": \"%s\"}\n",
+           "\"told_MB\": %.0f, \"user_seconds\": %.2f, \"system_seconds\": %.2f, \"device\": \"%s\"}\n",
            argument(b->arguments, "mode"), b->trial.precision, b->communicator->size, b->device->threads,
            (double)b->tokens / b->seconds, achieved, rate, share, (double)b->tokens / (b->steps * (double)b->rows_a_step),
-           b->peak, b->told, b->cpu, device);
+           b->peak, b->told, b->user, b->system, device);
 }
 
 static int prepare(struct bench *b, struct error *e)
