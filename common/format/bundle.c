@@ -237,6 +237,8 @@ static int check_is_bundle(const char *path, struct error *e)
 {
     if (!directory_exists(path))
         return error_set(e, ERROR_DATA, "%s: does not exist or is not a directory; name the directory of a bundle", path);
+    if (access(path, X_OK) != 0)
+        return error_set(e, ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
     if (!directory_holds(path, BUNDLE_INFERENCE))
         return error_set(e, ERROR_DATA,
                          "%s: is not a bundle: it has no " BUNDLE_INFERENCE "; name a directory that 'muster publish' made",

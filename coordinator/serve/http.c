@@ -440,7 +440,11 @@ int http_server_create(struct http_server **ret, const struct http_options *o, c
     errno = 0;
     s->daemon = start(s, &address, address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     if (!s->daemon) {
-        error_errno(e, errno, "--port: cannot listen at %s port %d; choose another, or 0 for any that is free", o->host, o->port);
+        if (errno == EADDRNOTAVAIL)
+            error_set(e, ERROR_USAGE, "--host: %s is no address of this machine; 'ip address' lists them", o->host);
+        else
+            error_errno(e, errno, "--port: cannot listen at %s port %d; choose another, or 0 for any that is free", o->host,
+                        o->port);
         e->kind = ERROR_USAGE;
         http_server_destroy(&s);
         return -1;

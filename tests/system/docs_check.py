@@ -9,6 +9,7 @@ usage: docs_check.py SOURCE MUSTER-DIRECTORY
   - Every `muster VERB --option` of a page is an option of that verb's --help, and every job key is in `muster run --help`.
   - Every event that is written, and every field of a message, is described in docs/formats.md and docs/protocol.md; every operation
     of the fault plan is in docs/faults.md; every room, with what it links, in docs/architecture.md.
+  - The tables of errors in docs/serving.md and of the page /docs, and the error types of openapi.json, are those of refusal.c.
 """
 import pathlib
 import re
@@ -134,6 +135,21 @@ def check_rooms():
             complain(page, f"the room {path} links {', '.join(sorted(linked))}; the table says {', '.join(sorted(rows[path]))}")
 
 
+def check_errors():
+    serve = source / "coordinator/serve"
+    kinds = {(status, name) for status, name in re.findall(r'= \{(\d{3}), "(\w+)"\}', (serve / "refusal.c").read_text())}
+    if len(kinds) < 10:
+        complain(serve / "refusal.c", f"only {len(kinds)} errors are found: has the table changed its form?")
+    for page, row in (source / "docs/serving.md", r"^\| (\d{3}) \| (`[^|]*`) \|"), (serve / "page/docs.html", r"^<tr><td>(\d{3})</td><td>([\w, ]+)</td>"):
+        told = {(status, name) for status, names in re.findall(row, page.read_text(), re.M) for name in names.replace("`", "").split(", ")}
+        for name in sorted({name for _, name in kinds ^ told}):
+            complain(page, f"the error {name} is not as in coordinator/serve/refusal.c")
+    api = serve / "page/openapi.json"
+    listed = set(re.findall(r'"(\w+)"', re.search(r'"error_type": \{ "enum": \[(.*?)\]', api.read_text()).group(1)))
+    for name in sorted({name for _, name in kinds} ^ listed):
+        complain(api, f"the error {name} is not as in coordinator/serve/refusal.c")
+
+
 for page in pages:
     text = page.read_text()
     check_links(page, text)
@@ -144,5 +160,6 @@ if (count := len((source / "README.md").read_text().splitlines())) >= 150:
 check_messages(source / "docs/troubleshooting.md")
 check_tables()
 check_rooms()
+check_errors()
 print("\n".join(problems) or f"{len(pages)} pages agree with the sources")
 sys.exit(bool(problems))

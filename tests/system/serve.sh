@@ -29,7 +29,7 @@ PY
 # serve ARGUMENTS...: starts, waits until it is ready; `server` is its process, `url` where it is.
 serve() {
   : >log
-  muster serve "$@" --port 0 >served 2>log &
+  muster serve --port 0 "$@" >served 2>log &
   server=$!
   wait_until 60 grep -qE '^muster: ready|^muster: .*(--help|refused)' log
   url=$(grep -oE 'http://[][0-9.:a-f]+' log | head -1)

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speaks to a running `muster serve` and checks every route, every refusal and every number. Python's standard library alone.
 
-usage: serve_check.py routes|bad|metrics URL ...
+usage: serve_check.py routes|bad|metrics|load|idle|slow URL ...
     routes URL ROWS PREDICTED TASK    rows (JSON Lines) and what `muster predict` said of them; task: binary, classes or labels
     bad URL MAX-BODY MAX-ITEMS        requests that are wrong, each with its status
     metrics URL                       Prometheus text
+    load URL ROWS PREDICTED FILE      six clients until FILE is there, whatever happens to the server: the numbers of muster predict, 503, or a connection that ends
     idle URL COUNT                    holds so many connections, and is answered on another
     slow URL COUNT                    so many clients that send a byte now and then: closed, and others are answered meanwhile
 """
 import http.client
 import json
+import os
 import re
 import socket
 import sys
@@ -252,8 +254,7 @@ def metrics():
         return samples
 
     first = read()
-    info = ask("GET", "/info")[2]["input"]
-    row = {f: "word1 linked" for f in info["text_a"] + info["text_b"]}
+    row = some_text()
     for _ in range(3):
         assert ask("POST", "/classify", row)[0] == 200
     assert ask("POST", "/classify", {**row, "x": 1})[0] == 422
@@ -268,10 +269,41 @@ def metrics():
     assert all(second[k] >= v for k, v in first.items() if k[0].endswith("_total")), "a counter went back"
 
 
+def load():
+    rows, wanted = ([json.loads(line) for line in open(path)] for path in sys.argv[3:5])
+    counts, wrong, last = {}, [], [None] * 6
+
+    def client(n):
+        while not (os.path.exists(sys.argv[5]) and last[n] == 200):  # in the end all is well again
+            first = (n * 13) % (len(rows) - 10)
+            try:
+                status, _, answer = ask("POST", "/classify/batch", {"items": rows[first:first + 10], "logits": True})
+                if status == 200 and [r["logits"] for r in answer["results"]] != [w["logits"] for w in wanted[first:first + 10]]:
+                    wrong.append(first)
+            except (OSError, http.client.HTTPException):  # refused, reset, or ended before or within the answer
+                status = "closed"
+                time.sleep(0.02)
+            counts[status] = counts.get(status, 0) + 1
+            last[n] = status
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(len(last))]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    print(counts)
+    assert not wrong and set(counts) <= {200, 503, "closed"} and counts[200] > 10, (counts, wrong)
+
+
+def some_text():
+    """The body of a request, of the fields that the bundle has."""
+    fields = ask("GET", "/info")[2]["input"]
+    return {name: "word1 linked" for name in fields["text_a"] + fields["text_b"]}
+
+
 def idle():
+    text = some_text()
     held = [socket.create_connection((url.hostname, url.port), timeout=20) for _ in range(int(sys.argv[3]))]
     start = time.monotonic()
-    assert ask("GET", "/ready")[0] == 200
+    assert ask("POST", "/classify", text)[0] == 200
     took = time.monotonic() - start
     assert took < 5, f"an answer took {took:.1f} s with {len(held)} idle connections open"
     print(f"{len(held)} idle connections; with them open, an answer took {took * 1e3:.0f} ms")
@@ -280,6 +312,7 @@ def idle():
 
 def slow():
     """Their heads never end."""
+    text = some_text()
     held = [socket.create_connection((url.hostname, url.port), timeout=20) for _ in range(int(sys.argv[3]))]
     start, left, closed = time.monotonic(), set(held), 0
     [s.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\n") for s in held]
@@ -299,7 +332,7 @@ def slow():
                     s.setblocking(True)
                 except OSError:
                     pass
-        assert ask("GET", "/health")[0] == 200
+        assert ask("POST", "/classify", text)[0] == 200
         time.sleep(0.3)
     assert not left, f"{len(left)} of {len(held)} slow clients are still connected after {time.monotonic() - start:.0f} s"
     print(f"{len(held)} slow clients were closed within {time.monotonic() - start:.0f} s")
@@ -309,4 +342,4 @@ def say(text):
     print(f"--- {text}", flush=True)
 
 
-{"routes": routes, "bad": bad, "metrics": metrics, "idle": idle, "slow": slow}[what]()
+{"routes": routes, "bad": bad, "metrics": metrics, "load": load, "idle": idle, "slow": slow}[what]()

@@ -15,11 +15,13 @@ printf '\n**`no message of this program is like this one`**\n' >>copy/docs/troub
 printf '\n[gone](gone.md) and [gone](faults.md#no-such-heading), `muster report RUN --wacth`, `train.learning`\n' >>copy/docs/cluster.md
 sed -i 's/^| `group_died` |/| `group_dead` |/' copy/docs/formats.md
 sed -i 's/`best_weights`/`weights`/' copy/docs/protocol.md
+sed -i 's/^| 429 | `overloaded`/| 430 | `overloaded`/' copy/docs/serving.md
+sed -i 's/<td>unavailable</<td>not_available</' copy/coordinator/serve/page/docs.html
 seq 150 >>copy/README.md
 ! python3 "$here/docs_check.py" copy "$programs" >"$scratch/out" || fail "docs_check.py accepts pages that are wrong"
 for words in 'README.md: ' 'no message of the sources is like `no message' 'the link gone.md leads nowhere' 'faults.md#no-such-heading: no such heading' \
   'muster report has no option --wacth' 'train.learning is no key of a job' 'the event group_died is not described' \
-  'the field best_weights is not described'; do
+  'the field best_weights is not described' 'serving.md: the error overloaded is not as in' 'docs.html: the error unavailable is not as in'; do
   grep -qF "$words" "$scratch/out" || fail "docs_check.py does not find: $words"
 done
 

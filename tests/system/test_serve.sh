@@ -99,35 +99,32 @@ stop
 
 say "kill -9 of workers under load: the numbers of muster predict, or 503; never another answer"
 serve run/bundle
-python3 - "$url" "$server" <<'PY' || fail "under load"
-import json, os, signal, subprocess, sys, threading, time, urllib.error, urllib.request
-url, server = sys.argv[1], sys.argv[2]
-rows = [json.loads(l) for l in open("some.jsonl")]
-wanted = [json.loads(l)["logits"] for l in open("predicted.jsonl")]
-end, counts, wrong = time.monotonic() + 6, {}, []
-def client(n):
-    while time.monotonic() < end:
-        first = (n * 13) % 50
-        body = json.dumps({"items": rows[first:first + 10], "logits": True}).encode()
-        try:
-            answer = json.load(urllib.request.urlopen(urllib.request.Request(url + "/classify/batch", body, {"Content-Type": "application/json"}), timeout=60))
-            if [r["logits"] for r in answer["results"]] != wanted[first:first + 10]:
-                wrong.append(first)
-            key = 200
-        except urllib.error.HTTPError as e:
-            key = e.code
-        counts[key] = counts.get(key, 0) + 1
-threads = [threading.Thread(target=client, args=(n,)) for n in range(6)]
-[t.start() for t in threads]
-for _ in range(4):
-    time.sleep(1)
-    for pid in subprocess.run(["pgrep", "-P", server, "-f", "muster-worker score"], capture_output=True, text=True).stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
-[t.join() for t in threads]
-print(counts)
-assert not wrong and set(counts) <= {200, 503} and counts.get(200, 0) > 10, (counts, wrong)
-PY
-curl_json "$url/classify" -d "$(head -1 some.jsonl)" | has '"labels"' || fail "no answer afterwards"
+load() { rm -f enough && timeout 120 python3 "$here/serve_check.py" load "$url" some.jsonl predicted.jsonl enough >out 2>said; }
+load &
+load=$!
+for _ in 1 2 3 4; do
+  sleep 1
+  kill -9 "$(worker)" || true
+done
+touch enough
+wait "$load" || fail "workers killed under load"
+cat out
+! grep -q closed out || fail "a connection ended with its worker"
+
+say "kill -9 of the server under load, started again at the same port: the numbers of muster predict, 503, or a closed connection"
+load &
+load=$!
+for _ in 1 2 3; do
+  sleep 1
+  kill -9 "$server"
+  wait "$server" 2>/dev/null || true
+  serve run/bundle --port "${url##*:}"
+done
+touch enough
+wait "$load" || fail "the server killed under load"
+cat out
+workers() { [ "$(pgrep -fc "muster-worker score .*-- $scratch/run/bundle")" = "$1" ]; }
+wait_until 60 workers 1 # those of the killed ones have ended
 
 say "SIGTERM under load: what was taken is answered, exit 0"
 answered=$(curl -sS "$url/metrics" | awk '/route="\/classify\/batch",status="200"/ { print $2 }')
@@ -245,6 +242,7 @@ expect 3 'inference_config|bundle' muster serve model
 expect 2 'is called|are called' muster serve run/bundle other
 expect 2 '--host 0.0.0.0: others could use the server; give --api-key-file' muster serve run/bundle --host 0.0.0.0
 expect 2 '--host: "nohost" is no IP address' muster serve run/bundle --host nohost --open
+expect 2 '--host: 198.51.100.9 is no address of this machine' muster serve run/bundle --host 198.51.100.9 --open
 expect 3 'empty: has no key' bash -c ': >empty; chmod 600 empty; muster serve run/bundle --api-key-file empty'
 expect 3 'short: a key has fewer than 16' bash -c 'echo abc >short; chmod 600 short; muster serve run/bundle --api-key-file short'
 expect 3 'absent' muster serve run/bundle --api-key-file absent
@@ -252,6 +250,26 @@ expect 2 '--device' muster serve run/bundle --device gpu
 expect 2 '--port' muster serve run/bundle --port 70000
 cp -r kept broken && head -c 5000 kept/model.safetensors >broken/model.safetensors
 expect '[123]' 'model.safetensors' muster serve broken --port 0
+say "what others may not read"
+other() { setpriv --reuid 65534 --regid 65534 --clear-groups muster "$@"; }
+if [ "$(id -u)" = 0 ] && other --version >/dev/null 2>&1; then
+  chmod 755 "$scratch"
+  cp -r kept locked
+  chmod 700 locked
+  expect 3 'locked: cannot be read: Permission denied' other serve locked
+  chmod 755 locked
+  for file in model.safetensors tokenizer.json inference_config.json; do
+    chmod 000 "locked/$file"
+    expect 3 "locked/$file: cannot be read: Permission denied" other serve locked
+    chmod 644 "locked/$file"
+  done
+  chmod 600 keys
+  expect 3 'keys: cannot be read: Permission denied' other serve locked --api-key-file keys
+  [ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -le 80 ] ||
+    expect 2 'port: cannot listen at 127.0.0.1 port 80; .*: Permission denied' other serve locked --port 80
+else
+  skipped "no other user can run muster here: bundles that one may not read"
+fi
 no_process 'muster-worker score --device auto --threads [0-9]+ -- '"$scratch" || fail "a worker is left"
 
 say "many labels a row, and one of many"
