@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 #include "common/base/table.h"
 #include "common/format/csv_dialect.h"
+#include "common/format/rows_ahead.h"
 #include "common/format/stream.h"
 #include "common/text/utf8.h"
 
@@ -22,8 +23,14 @@ struct csv {
     size_t *starts, cells, capacity;
     char **names;
     size_t columns;
-    struct json *row;
-    bool failed;
+    bool swallows; /* the record just read holds what would be rows */
+    bool failed;   /* taking records */
+    struct rows_ahead *ahead;
+    struct {
+        uint64_t swallowed;
+        size_t swallowed_line;
+        bool failed;
+    } handed; /* in the rows handed out */
 };
 
 /* A walk over the stream's window that makes it longer where it ends. */
@@ -96,10 +103,13 @@ static int read_quoted(struct csv *f, struct cursor *c, size_t *feeds, struct er
 
 static void read_plain(struct csv *f, struct cursor *c, struct error *e)
 {
+    const char end = line_end(f), separator = f->dialect.separator;
     int byte;
-    while ((byte = peek(c, e)) >= 0 && byte != f->dialect.separator && !ends_line(f, c, e)) {
-        buffer_append(&f->bytes, &c->data[c->at], 1);
-        c->at++;
+    while ((byte = peek(c, e)) >= 0 && byte != separator && !ends_line(f, c, e)) {
+        size_t start = c->at++;
+        while (c->at < c->size && c->data[c->at] != separator && c->data[c->at] != '\r' && c->data[c->at] != end)
+            c->at++;
+        buffer_append(&f->bytes, c->data + start, c->at - start);
     }
 }
 
@@ -128,15 +138,34 @@ static int skip_line(struct csv *f, struct cursor *c, size_t feeds)
     return -1;
 }
 
-static const char *cell(const struct csv *f, size_t i)
+/* The cells of a record. */
+struct cells {
+    const char *starts; /* (count) size_t, anywhere in memory */
+    const char *bytes;  /* (size) */
+    size_t count, size;
+};
+
+static struct cells cells_of(const struct csv *f)
 {
-    return f->bytes.data + f->starts[i];
+    return (struct cells){(const char *)f->starts, f->bytes.data, f->cells, f->bytes.size};
+}
+
+static size_t cell_start(const struct cells *c, size_t i)
+{
+    size_t start;
+    memcpy(&start, c->starts + i * sizeof start, sizeof start);
+    return start;
+}
+
+static const char *cell(const struct cells *c, size_t i)
+{
+    return c->bytes + cell_start(c, i);
 }
 
 /* A NUL in the data cuts a cell off. */
-static size_t cell_size(const struct csv *f, size_t i)
+static size_t cell_size(const struct cells *c, size_t i)
 {
-    return (i + 1 < f->cells ? f->starts[i + 1] : f->bytes.size) - f->starts[i] - 1;
+    return (i + 1 < c->count ? cell_start(c, i + 1) : c->size) - cell_start(c, i) - 1;
 }
 
 static size_t count_byte(const char *data, size_t size, char byte)
@@ -149,26 +178,25 @@ static size_t count_byte(const char *data, size_t size, char byte)
 
 /* Whether cell k of the record just read holds lines that would be rows by themselves: the first with the cells before it, the
  * last with those behind it. */
-static bool swallows_rows(const struct csv *f, size_t k)
+static bool swallows_rows(const struct csv *f, const struct cells *c, size_t k)
 {
-    const char *line = cell(f, k), *end = line + cell_size(f, k), *feed;
+    const char *line = cell(c, k), *end = line + cell_size(c, k), *feed;
     size_t lines = 0;
     for (size_t others = k; (feed = memchr(line, line_end(f), (size_t)(end - line))); line = feed + 1, others = 0, lines++)
         if (others + count_byte(line, (size_t)(feed - line), f->dialect.separator) + 1 != f->columns)
             return false;
-    return lines > 0 && count_byte(line, (size_t)(end - line), f->dialect.separator) + f->cells - k == f->columns;
+    return lines > 0 && count_byte(line, (size_t)(end - line), f->dialect.separator) + c->count - k == f->columns;
 }
 
-static void note_swallowed(struct csv *f)
+static bool swallows_any(const struct csv *f)
 {
+    const struct cells c = cells_of(f);
     bool found = false;
-    for (size_t k = 0; k < f->cells && f->columns > 1 && !found; k++)
-        found = swallows_rows(f, k);
-    if (found && f->dialect.swallowed++ == 0)
-        f->dialect.swallowed_line = f->line;
+    for (size_t k = 0; k < c.count && f->columns > 1 && !found; k++)
+        found = swallows_rows(f, &c, k);
+    return found;
 }
 
-/* One record into f->bytes and f->starts: 1, 0 at the end, -1. */
 /* Adds a cell, up to its separator or line end. Refused (-1): the rest of the line has been skipped. */
 static int read_cell(struct csv *f, struct cursor *c, size_t *feeds, struct error *e)
 {
@@ -191,6 +219,7 @@ static int read_cell(struct csv *f, struct cursor *c, size_t *feeds, struct erro
     return c->failed ? give_up(f) : 0;
 }
 
+/* One record into f->bytes and f->starts: 1, 0 at the end, -1. */
 static int read_record(struct csv *f, size_t *line, struct error *e)
 {
     struct cursor c = {.stream = f->stream};
@@ -213,8 +242,7 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
         }
         c.at++;
     }
-    if (feeds > 0)
-        note_swallowed(f);
+    f->swallows = feeds > 0 && swallows_any(f);
     c.at += peek(&c, e) >= 0; /* the line end */
     stream_take(f->stream, c.at);
     f->line += feeds + 1;
@@ -223,7 +251,8 @@ static int read_record(struct csv *f, size_t *line, struct error *e)
 
 static bool is_blank_line(const struct csv *f)
 {
-    return f->cells == 1 && !cell_size(f, 0);
+    const struct cells c = cells_of(f);
+    return c.count == 1 && !cell_size(&c, 0);
 }
 
 /* Records with something in them. */
@@ -235,15 +264,16 @@ static int next_record(struct csv *f, size_t *line, struct error *e)
     return more;
 }
 
-static int check_text(const struct csv *f, size_t line, struct error *e)
+static int check_text(const struct csv *f, const struct cells *c, size_t line, struct error *e)
 {
-    for (size_t i = 0; i < f->cells; i++)
-        if (!utf8_is_valid(cell(f, i), cell_size(f, i)) || memchr(cell(f, i), 0, cell_size(f, i)))
-            return error_set(
-                e, ERROR_DATA, "%s:%zu: cell %zu is not valid UTF-8%s", f->path, line, i + 1,
-                memchr(cell(f, i), 0, cell_size(f, i))
-                    ? " (it has a zero byte); set data.encoding to \"utf-16le\" if that is what the file is"
-                    : "; set data.encoding to the file's own (\"cp1252\" of Windows, \"latin1\"), or save it as UTF-8");
+    for (size_t i = 0; i < c->count; i++) {
+        bool zero = memchr(cell(c, i), 0, cell_size(c, i)) != NULL;
+        if (!zero && utf8_is_valid(cell(c, i), cell_size(c, i)))
+            continue;
+        return error_set(e, ERROR_DATA, "%s:%zu: cell %zu is not valid UTF-8%s", f->path, line, i + 1,
+                         zero ? " (it has a zero byte); set data.encoding to \"utf-16le\" if that is what the file is"
+                              : "; set data.encoding to the file's own (\"cp1252\" of Windows, \"latin1\"), or save it as UTF-8");
+    }
     return 0;
 }
 
@@ -257,14 +287,14 @@ static char *trimmed(const char *name)
     return copy;
 }
 
-static int name_columns(struct csv *f, size_t line, struct error *e)
+static int name_columns(struct csv *f, const struct cells *c, size_t line, struct error *e)
 {
     struct table *seen;
     int result = 0;
     table_create(&seen);
-    f->names = allocate(f->cells, sizeof *f->names);
-    for (; f->columns < f->cells && !result; f->columns++) {
-        char *name = trimmed(cell(f, f->columns));
+    f->names = allocate(c->count, sizeof *f->names);
+    for (; f->columns < c->count && !result; f->columns++) {
+        char *name = trimmed(cell(c, f->columns));
         if (!*name) {
             free(name);
             name = format_string("Unnamed: %zu", f->columns);
@@ -317,7 +347,43 @@ static int read_header(struct csv *f, struct error *e)
     int more = next_record(f, &line, e);
     if (more == 0)
         return error_set(e, ERROR_DATA, "%s: is empty; a header line with the columns' names is expected", f->path);
-    return more < 0 || check_text(f, line, e) ? -1 : name_columns(f, line, e);
+    const struct cells c = cells_of(f);
+    return more < 0 || check_text(f, &c, line, e) ? -1 : name_columns(f, &c, line, e);
+}
+
+/* A record as rows_ahead keeps it: the number of its cells, where they start, their bytes. */
+static int take_row(void *context, struct buffer *to, struct row_met *met, struct error *e)
+{
+    struct csv *f = context;
+    int more = next_record(f, &met->line, e);
+    met->failed = f->failed;
+    if (more <= 0)
+        return more;
+    met->swallowed = f->swallows;
+    buffer_append(to, &f->cells, sizeof f->cells);
+    buffer_append(to, f->starts, f->cells * sizeof *f->starts);
+    buffer_append(to, f->bytes.data, f->bytes.size);
+    return 1;
+}
+
+static int parse_row(void *context, struct json **ret, const char *bytes, size_t size, struct row_met *met, struct error *e)
+{
+    const struct csv *f = context;
+    struct cells c = {.starts = bytes + sizeof c.count};
+    memcpy(&c.count, bytes, sizeof c.count);
+    c.bytes = c.starts + c.count * sizeof *f->starts;
+    c.size = size - (size_t)(c.bytes - bytes);
+    if (c.count != f->columns)
+        return error_set(
+            e, ERROR_DATA, "%s:%zu: the row has %zu cells, the header %zu columns; put cells that hold '%s' in quotes", f->path,
+            met->line, c.count, f->columns, f->dialect.separator == '\t' ? "tab" : (char[2]){f->dialect.separator, 0});
+    if (check_text(f, &c, met->line, e))
+        return -1;
+    struct json *row = json_object();
+    for (size_t i = 0; i < f->columns; i++)
+        json_set(row, f->names[i], cell_size(&c, i) ? json_of_string(cell(&c, i)) : json_null());
+    *ret = row;
+    return 0;
 }
 
 int csv_open(struct csv **ret, const char *path, const struct csv_options *options, struct error *e)
@@ -332,6 +398,7 @@ int csv_open(struct csv **ret, const char *path, const struct csv_options *optio
         goto fail;
     if (stream_open(&f->stream, path, o.encoding, e) || read_header(f, e))
         goto fail;
+    rows_ahead_create(&f->ahead, &(struct rows_source){take_row, parse_row, f});
     *ret = f;
     return 0;
 fail:
@@ -344,12 +411,12 @@ void csv_close(struct csv **file)
     struct csv *f = file ? *file : NULL;
     if (!f)
         return;
+    rows_ahead_destroy(&f->ahead);
     for (size_t i = 0; i < f->columns; i++)
         free(f->names[i]);
     free(f->names);
     free(f->starts);
     buffer_free(&f->bytes);
-    json_destroy(&f->row);
     stream_close(&f->stream);
     free(f->path);
     free(f);
@@ -358,29 +425,25 @@ void csv_close(struct csv **file)
 
 int csv_next(struct csv *f, const struct json **row, size_t *line, struct error *e)
 {
-    json_destroy(&f->row);
-    int more = next_record(f, line, e);
-    if (more <= 0)
-        return more;
-    if (f->cells != f->columns)
-        return error_set(e, ERROR_DATA,
-                         "%s:%zu: the row has %zu cells, the header %zu columns; put cells that hold '%s' in quotes", f->path,
-                         *line, f->cells, f->columns, f->dialect.separator == '\t' ? "tab" : (char[2]){f->dialect.separator, 0});
-    if (check_text(f, *line, e))
-        return -1;
-    f->row = json_object();
-    for (size_t i = 0; i < f->columns; i++)
-        json_set(f->row, f->names[i], cell_size(f, i) ? json_of_string(cell(f, i)) : json_null());
-    *row = f->row;
-    return 1;
+    struct row_met met = {0};
+    int more = rows_ahead_next(f->ahead, row, &met, e);
+    f->handed.failed = met.failed;
+    if (met.line > 0)
+        *line = met.line;
+    if (met.swallowed && f->handed.swallowed++ == 0)
+        f->handed.swallowed_line = met.line;
+    return more;
 }
 
 bool csv_failed(const struct csv *f)
 {
-    return f->failed;
+    return f->handed.failed;
 }
 
 struct csv_dialect csv_dialect(const struct csv *f)
 {
-    return f->dialect;
+    struct csv_dialect d = f->dialect;
+    d.swallowed = f->handed.swallowed;
+    d.swallowed_line = f->handed.swallowed_line;
+    return d;
 }

@@ -2,6 +2,7 @@
 #include "common/format/jsonl.h"
 
 #include "common/base/memory.h"
+#include "common/format/rows_ahead.h"
 #include "common/format/stream.h"
 
 #include <stdlib.h>
@@ -13,8 +14,8 @@ struct jsonl {
     size_t line;       /* the last one read, from 1 */
     const char *first; /* line, read by open */
     size_t first_size;
-    struct json_leniency met;
-    struct json *row;
+    struct rows_ahead *ahead;
+    struct json_leniency met; /* in the rows handed out */
     bool failed;
 };
 
@@ -40,6 +41,36 @@ static int next_line(struct jsonl *f, const char **start, size_t *size, struct e
     return more;
 }
 
+static int take_line(void *context, struct buffer *to, struct row_met *met, struct error *e)
+{
+    struct jsonl *f = context;
+    const char *start = f->first;
+    size_t size = f->first_size;
+    int more = start ? 1 : next_line(f, &start, &size, e);
+    f->first = NULL;
+    met->failed = more < 0;
+    met->line = f->line;
+    if (more > 0)
+        buffer_append(to, start, size);
+    return more;
+}
+
+static int parse_line(void *context, struct json **ret, const char *bytes, size_t size, struct row_met *met, struct error *e)
+{
+    const struct jsonl *f = context;
+    struct json *row;
+    if (json_parse_rows(&row, bytes, size, f->path, met->line, &met->met, e))
+        return -1;
+    enum json_type type = json_type(row);
+    if (type != JSON_OBJECT) {
+        json_destroy(&row);
+        return error_set(e, ERROR_DATA, "%s:%zu:1: a row is %s; an object is expected, as in {\"text\": \"...\", \"label\": 1}",
+                         f->path, met->line, json_type_name(type));
+    }
+    *ret = row;
+    return 0;
+}
+
 int jsonl_open(struct jsonl **ret, const char *path, const char *encoding, struct error *e)
 {
     return jsonl_open_after(ret, path, encoding, 0, e);
@@ -58,6 +89,7 @@ int jsonl_open_after(struct jsonl **ret, const char *path, const char *encoding,
                   f->line ? "has only blank lines" : "is empty");
     if (more <= 0)
         goto fail;
+    rows_ahead_create(&f->ahead, &(struct rows_source){take_line, parse_line, f});
     *ret = f;
     return 0;
 fail:
@@ -70,7 +102,7 @@ void jsonl_close(struct jsonl **file)
     struct jsonl *f = file ? *file : NULL;
     if (!f)
         return;
-    json_destroy(&f->row);
+    rows_ahead_destroy(&f->ahead);
     stream_close(&f->stream);
     free(f->path);
     free(f);
@@ -79,23 +111,15 @@ void jsonl_close(struct jsonl **file)
 
 int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct error *e)
 {
-    const char *start = f->first;
-    size_t size = f->first_size;
-    json_destroy(&f->row);
-    int more = start ? 1 : next_line(f, &start, &size, e);
-    f->first = NULL;
-    f->failed = more < 0;
-    if (more <= 0)
-        return more;
-    *line = f->line;
-    if (json_parse_rows(&f->row, start, size, f->path, f->line, &f->met, e))
-        return -1;
-    enum json_type type = json_type(f->row);
-    if (type != JSON_OBJECT)
-        return error_set(e, ERROR_DATA, "%s:%zu:1: a row is %s; an object is expected, as in {\"text\": \"...\", \"label\": 1}",
-                         f->path, f->line, json_type_name(type));
-    *row = f->row;
-    return 1;
+    struct row_met met = {0};
+    int more = rows_ahead_next(f->ahead, row, &met, e);
+    f->failed = met.failed;
+    f->met.repeated_keys += met.met.repeated_keys;
+    f->met.nuls += met.met.nuls;
+    f->met.surrogates += met.met.surrogates;
+    if (met.line > 0 && !met.failed)
+        *line = met.line;
+    return more;
 }
 
 bool jsonl_failed(const struct jsonl *f)

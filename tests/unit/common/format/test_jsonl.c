@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/jsonl.h"
@@ -95,9 +96,41 @@ static void test_no_rows(void **state)
     refused(".", "a directory, not a file");
 }
 
+/* More rows than fit into the blocks that are parsed ahead: in order, each with its line, bad ones in their place. */
+static void test_many_blocks(void **state)
+{
+    (void)state;
+    enum { ROWS = 40000 };
+    struct buffer text = {0};
+    struct error e;
+    const struct json *row;
+    size_t line, bad = 0;
+    for (int i = 1; i <= ROWS; i++)
+        buffer_printf(&text,
+                      i % 9973 ? "{\"line\": %d, \"text\": \"sixty-four bytes of text, so that rows fill many blocks\"}\n"
+                               : "{\"line\": %d\n",
+                      i);
+    for (size_t read = ROWS; read > 0; read = read == ROWS ? 5000 : 0) { /* whole, and left in the middle */
+        struct jsonl *f = open_text(text.data);
+        for (size_t i = 1; i <= read; i++) {
+            int more = jsonl_next(f, &row, &line, &e);
+            assert_int_equal(more, i % 9973 ? 1 : -1);
+            assert_int_equal(line, i);
+            if (more == 1)
+                assert_int_equal(json_number(json_get(row, "line")), i);
+            bad += more == -1;
+        }
+        if (read == ROWS)
+            assert_int_equal(jsonl_next(f, &row, &line, &e), 0);
+        jsonl_close(&f);
+    }
+    assert_int_equal(bad, 4);
+    buffer_free(&text);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_bad_lines),
-                                       cmocka_unit_test(test_no_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_blocks), cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_bad_lines), cmocka_unit_test(test_no_rows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

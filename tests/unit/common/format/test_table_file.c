@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/format/csv.h"
@@ -365,10 +366,48 @@ static void a_walk_goes_on_behind_a_bad_row(void **state)
     table_file_close(&f);
 }
 
+/* As test_many_blocks of JSON Lines, with cells of two lines and rows of a cell too many. */
+static void rows_of_many_blocks_come_in_order(void **state)
+{
+    (void)state;
+    enum { ROWS = 40000 };
+    struct buffer text = {0};
+    struct error e;
+    struct csv *f;
+    const struct json *row;
+    size_t line, expected = 2, bad = 0;
+    buffer_text(&text, "number,text\n");
+    for (int i = 1; i <= ROWS; i++)
+        buffer_printf(&text,
+                      i % 9973 == 0 ? "%d,one,more\n"
+                      : i % 7 == 0  ? "%d,\"of two\nlines, the last like a row\"\n"
+                                    : "%d,a text of one line\n",
+                      i);
+    write_text(PATH, text.data, text.size);
+    assert_int_equal(csv_open(&f, PATH, NULL, &e), 0);
+    for (int i = 1; i <= ROWS; i++) {
+        int more = csv_next(f, &row, &line, &e);
+        assert_int_equal(more, i % 9973 ? 1 : -1);
+        assert_int_equal(line, expected);
+        if (more == 1)
+            assert_int_equal(atoi(json_string(json_get(row, "number"))), i);
+        if (i < 9973) /* those of rows that were parsed ahead are not counted yet */
+            assert_int_equal(csv_dialect(f).swallowed, i / 7);
+        bad += more == -1;
+        expected += i % 9973 && i % 7 == 0 ? 2 : 1;
+    }
+    assert_int_equal(bad, 4);
+    assert_int_equal(csv_next(f, &row, &line, &e), 0);
+    assert_false(csv_failed(f));
+    csv_close(&f);
+    buffer_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(tables_read_as_python_reads_them),
                                        cmocka_unit_test(rows_know_their_lines),
+                                       cmocka_unit_test(rows_of_many_blocks_come_in_order),
                                        cmocka_unit_test(compressed_files_read_whole),
                                        cmocka_unit_test(damaged_files_are_refused),
                                        cmocka_unit_test(each_wrong_table_is_named),
