@@ -8,7 +8,8 @@ enum device_kind {
     DEVICE_CPU_REFERENCE, /* plain C, one thread: defines what is right */
     DEVICE_GUARDED,       /* cpu, with memory that only operations may touch: finds missing host_begin/host_end */
     DEVICE_FAKE,          /* simulated losses, to test a sweep in seconds */
-    DEVICES
+    DEVICES,
+    DEVICE_CUDA /* has no name yet, as it never ran on a GPU: tests/emu makes it */
 };
 
 extern const char *const device_names[DEVICES + 1]; /* by kind, NULL at the end */

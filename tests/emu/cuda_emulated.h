@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device "cuda_emulated": the cuda device's kernels on the host (emulate.h). What cuda does not have yet is cpu_reference's: an
- * emulated GPU's memory is the host's. */
+/* Device "cuda_emulated": the cuda device on the host (emulate.h, runtime.h, cublaslt.h). */
 #pragma once
 
 #include "worker/device/device.h"

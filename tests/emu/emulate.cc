@@ -249,6 +249,11 @@ void emulate_in(enum emulated_order order)
     block.order = order;
 }
 
+enum emulated_order emulated_order_now(void)
+{
+    return block.order;
+}
+
 std::string emulated_error(void)
 {
     return std::exchange(block.error, "");
@@ -365,12 +370,14 @@ void barrier(const char *file, int line)
         block.fibers[i]->state = READY;
 }
 
+template <typename F>
 struct shuffling {
-    float from, to;
+    F from, to;
     int lane;
 };
 
-static void shuffle_all(shuffling *const lanes[LANES])
+template <typename F>
+static void shuffle_all(shuffling<F> *const lanes[LANES])
 {
     for (int i = 0; i < LANES; i++)
         lanes[i]->to = lanes[lanes[i]->lane]->from;
@@ -378,16 +385,48 @@ static void shuffle_all(shuffling *const lanes[LANES])
 
 float shuffle(float x, int lane, const char *file, int line)
 {
-    shuffling s = {x, 0, lane & (LANES - 1)};
-    in_warp(&s, shuffle_all, file, line);
+    shuffling<float> s = {x, 0, lane & (LANES - 1)};
+    in_warp(&s, shuffle_all<float>, file, line);
+    return s.to;
+}
+
+template <typename F>
+static F shuffle_by(F x, int mask, const char *file, int line)
+{
+    shuffling<F> s = {x, 0, (block.now->number % LANES ^ mask) & (LANES - 1)};
+    in_warp(&s, shuffle_all<F>, file, line);
     return s.to;
 }
 
 float shuffle_xor(float x, int mask, const char *file, int line)
 {
-    shuffling s = {x, 0, (block.now->number % LANES ^ mask) & (LANES - 1)};
-    in_warp(&s, shuffle_all, file, line);
-    return s.to;
+    return shuffle_by(x, mask, file, line);
+}
+
+double shuffle_xor(double x, int mask, const char *file, int line)
+{
+    return shuffle_by(x, mask, file, line);
+}
+
+struct voting {
+    bool of_lane;
+    uint32_t all;
+};
+
+static void vote_all(voting *const lanes[LANES])
+{
+    uint32_t all = 0;
+    for (int i = 0; i < LANES; i++)
+        all |= (uint32_t)lanes[i]->of_lane << i;
+    for (int i = 0; i < LANES; i++)
+        lanes[i]->all = all;
+}
+
+uint32_t warp_vote(bool of_lane, const char *file, int line)
+{
+    voting v = {of_lane, 0};
+    in_warp(&v, vote_all, file, line);
+    return v.all;
 }
 
 struct loading {
@@ -503,18 +542,49 @@ void store_pair(uint16_t *to, uint32_t pair, const char *file, int line)
     memcpy(to, &pair, sizeof pair);
 }
 
-float bf16_value(uint16_t x)
+struct chunk load_16(const void *from, const char *file, int line)
 {
-    uint32_t bits = (uint32_t)x << 16;
+    struct chunk ret;
+    if ((uintptr_t)from % sizeof ret)
+        emulated_fail(file, line, "thread %d: 16 bytes from an address that is not a multiple of 16", block.now->number);
+    memcpy(&ret, from, sizeof ret);
+    return ret;
+}
+
+void store_16(void *to, struct chunk x, const char *file, int line)
+{
+    if ((uintptr_t)to % sizeof x)
+        emulated_fail(file, line, "thread %d: 16 bytes to an address that is not a multiple of 16", block.now->number);
+    memcpy(to, &x, sizeof x);
+}
+
+float float_of_bits(uint32_t bits)
+{
     float ret;
     memcpy(&ret, &bits, sizeof ret);
     return ret;
 }
 
+uint32_t bits_of_float(float x)
+{
+    uint32_t ret;
+    memcpy(&ret, &x, sizeof ret);
+    return ret;
+}
+
+int lowest_bit(uint32_t bits)
+{
+    return __builtin_ctz(bits);
+}
+
+float bf16_value(uint16_t x)
+{
+    return float_of_bits((uint32_t)x << 16);
+}
+
 uint16_t bf16_round(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    uint32_t bits = bits_of_float(x);
     if ((bits & 0x7fffffff) > 0x7f800000)
         return 0x7fff; /* as the GPU's instruction */
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);

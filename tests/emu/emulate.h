@@ -17,6 +17,7 @@
 
 #include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 struct emulated_index {
@@ -31,17 +32,19 @@ struct dim3 {
     }
 };
 
-typedef void *cudaStream_t; /* launches are done when they return */
+typedef struct emulated_stream *cudaStream_t; /* runtime.h. NULL: what it is given runs at once */
 
 enum emulated_order { EMULATED_FORWARD, EMULATED_REVERSE, EMULATED_SHUFFLED, EMULATED_ORDERS };
 
 /* The order in which threads of a block, and blocks, are run; forward at the start. */
 void emulate_in(enum emulated_order order);
+enum emulated_order emulated_order_now(void);
 /* The first error since the last call, "" if none: a launch ends with its first error. */
 std::string emulated_error(void);
 
 /* --- used by the macros and functions below --- */
 
+void emulated_enqueue(cudaStream_t stream, std::function<void()> work); /* runtime.cc */
 void emulated_launch(const char *kernel, dim3 grid, dim3 threads, const std::function<void()> &thread);
 /* Ends the launch, from a thread of a kernel. */
 [[noreturn]] void emulated_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -117,11 +120,21 @@ struct emulated_pointer {
 #define SHARED(type, name, count)                                                                                                \
     const emulated_pointer<type> name = {emulated_shared(__FILE__, __LINE__, #name, sizeof(type) * (count)), 0}
 #define LAUNCH(kernel, grid, threads, stream, ...)                                                                               \
-    ((void)(stream), emulated_launch(#kernel, grid, threads, [&] { kernel(__VA_ARGS__); }))
+    emulated_launch_later(#kernel, grid, threads, stream, kernel __VA_OPT__(, ) __VA_ARGS__)
+
+/* Arguments are taken now, as a GPU's launch takes them. */
+template <typename... P, typename... A>
+void emulated_launch_later(const char *name, dim3 grid, dim3 threads, cudaStream_t stream, void (*kernel)(P...), A... arguments)
+{
+    std::tuple<P...> taken(arguments...);
+    emulated_enqueue(stream, [=] { emulated_launch(name, grid, threads, [&] { std::apply(kernel, taken); }); });
+}
 
 void barrier(EMULATED_PLACE);
 float shuffle(float x, int lane, EMULATED_PLACE);
 float shuffle_xor(float x, int mask, EMULATED_PLACE);
+double shuffle_xor(double x, int mask, EMULATED_PLACE);
+uint32_t warp_vote(bool of_lane, EMULATED_PLACE);
 void load_matrix_x4(uint32_t r[4], emulated_pointer<uint16_t> row, EMULATED_PLACE);
 void load_matrix_x4_transposed(uint32_t r[4], emulated_pointer<uint16_t> row, EMULATED_PLACE);
 void mma_bf16_16x8x16(float c[4], const uint32_t a[4], const uint32_t b[2], EMULATED_PLACE);
@@ -131,6 +144,14 @@ void emulated_copy_wait(int groups);
 void store_zero_16(emulated_pointer<uint16_t> to, EMULATED_PLACE);
 void store_pair(emulated_pointer<uint16_t> to, uint32_t pair, EMULATED_PLACE);
 void store_pair(uint16_t *to, uint32_t pair, EMULATED_PLACE);
+struct chunk {
+    uint32_t word[4];
+};
+struct chunk load_16(const void *from, EMULATED_PLACE);
+void store_16(void *to, struct chunk x, EMULATED_PLACE);
+float float_of_bits(uint32_t bits);
+uint32_t bits_of_float(float x);
+int lowest_bit(uint32_t bits);
 float bf16_value(uint16_t x);
 uint16_t bf16_round(float x);
 

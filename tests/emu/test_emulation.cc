@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the emulation is for: faults that are planted in kernels are found, each by its name; and the instructions give what the
  * manual says. */
+#include "tests/emu/cublaslt.h"
 #include "worker/device/cuda/kernel.cuh"
 
 #include <setjmp.h>
@@ -8,6 +9,8 @@
 #include <stddef.h>
 
 extern "C" {
+#include "tests/emu/cuda_emulated.h"
+
 #include <cmocka.h>
 }
 
@@ -43,15 +46,26 @@ KERNEL void lanes_left(float *to)
 {
     if (threadIdx.x % 32 >= 16)
         return;
-    to[threadIdx.x] = shuffle_xor(1, 1);
+    to[threadIdx.x] = shuffle_xor(1.0f, 1);
+}
+
+KERNEL void votes(uint32_t *to, int lanes)
+{
+    if ((int)threadIdx.x < lanes)
+        to[threadIdx.x] = warp_vote(threadIdx.x % 3 == 0);
+}
+
+KERNEL void sixteen(uint16_t *to, const uint16_t *from, int shift_to, int shift_from)
+{
+    store_16(to + 8 * threadIdx.x + shift_to, load_16(from + 8 * threadIdx.x + shift_from));
 }
 
 KERNEL void lanes_apart(float *to)
 {
     if (threadIdx.x % 2)
-        to[threadIdx.x] = shuffle_xor(1, 1);
+        to[threadIdx.x] = shuffle_xor(1.0f, 1);
     else
-        to[threadIdx.x] = shuffle_xor(2, 1);
+        to[threadIdx.x] = shuffle_xor(2.0f, 1);
 }
 
 KERNEL void barrier_left(void)
@@ -154,6 +168,11 @@ static void test_meeting(void **state)
     (void)state;
     float numbers[64];
     FINDS("has left the kernel", RUN(lanes_left, 32, numbers));
+    uint32_t all[32];
+    FINDS("has left the kernel", RUN(votes, 32, all, 31));
+    RUN(votes, 32, all, 32);
+    for (int i = 0; i < 32; i++)
+        assert_int_equal(all[i], 0x49249249);
     FINDS("lane", RUN(lanes_apart, 32, numbers));
     FINDS("has left the kernel", RUN(barrier_left, 64));
     FINDS("at that of line", RUN(barriers_apart, 64));
@@ -173,6 +192,117 @@ static void test_copies(void **state)
         assert_int_equal(to[i], (63 - i / 8) * 8 + i % 8);
     FINDS("was not waited for", RUN(copied, 64, to, from, false, 0));
     FINDS("not a multiple of 16", RUN(copied, 64, to, from, true, 1));
+}
+
+static void test_wide_accesses(void **state)
+{
+    (void)state;
+    alignas(16) uint16_t from[33 * 8], to[33 * 8];
+    for (int i = 0; i < 33 * 8; i++)
+        from[i] = (uint16_t)i;
+    emulate_in(EMULATED_FORWARD);
+    RUN(sixteen, 32, to, from, 0, 0);
+    assert_string_equal(emulated_error().c_str(), "");
+    assert_memory_equal(to, from, 512);
+    FINDS("to an address that is not a multiple of 16", RUN(sixteen, 32, to, from, 4, 0));
+    FINDS("from an address that is not a multiple of 16", RUN(sixteen, 32, to, from, 0, 1));
+}
+
+/* A staging buffer is used twice; without waiting for the first copy only a stream that does all at once gives both values. */
+static void test_streams(void **state)
+{
+    (void)state;
+    for (int order = 0; order < EMULATED_ORDERS; order++)
+        for (int waits = 0; waits < 2; waits++) {
+            cudaStream_t stream;
+            cudaEvent_t copied;
+            int staged, to[2] = {0, 0};
+            emulate_in((enum emulated_order)order);
+            cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+            cudaEventCreateWithFlags(&copied, cudaEventDisableTiming);
+            for (int i = 0; i < 2; i++) {
+                if (waits)
+                    cudaEventSynchronize(copied);
+                staged = 7 + i;
+                cudaMemcpyAsync(&to[i], &staged, sizeof staged, cudaMemcpyHostToDevice, stream);
+                cudaEventRecord(copied, stream);
+            }
+            cudaStreamDestroy(stream);
+            cudaEventDestroy(copied);
+            assert_int_equal(to[0], waits || order == EMULATED_FORWARD ? 7 : 8);
+            assert_int_equal(to[1], 8);
+        }
+}
+
+/* More uploads than the device has slots for, all from one place that changes. */
+static void test_uploads(void **state)
+{
+    (void)state;
+    enum { COUNT = 150 };
+    for (int order = 0; order < EMULATED_ORDERS; order++) {
+        struct device *d;
+        struct error e = {};
+        device_memory m;
+        int from, to[COUNT];
+        assert_int_equal(emulated_device_create(&d, "cuda_emulated", PRECISION_F32, 1 + order, &e), 0);
+        assert_int_equal(d->run->allocate(d, &m, sizeof to, &e), 0);
+        for (int i = 0; i < COUNT; i++) {
+            from = 1000 + i;
+            d->run->upload(d, device_at(m, i * sizeof from), &from, sizeof from);
+        }
+        from = 0;
+        d->run->download(d, to, m, sizeof to);
+        assert_int_equal(d->run->finish(d, &e), 0);
+        for (int i = 0; i < COUNT; i++)
+            assert_int_equal(to[i], 1000 + i);
+        d->run->release(d, m);
+        d->run->destroy(d);
+    }
+}
+
+/* The first failure is told by finish, and what came after it did nothing. */
+static void test_sticking(void **state)
+{
+    (void)state;
+    struct device *d;
+    struct error e = {};
+    device_memory m;
+    float one = 1, found = 0;
+    assert_int_equal(emulated_device_create(&d, "cuda_emulated", PRECISION_F32, 1, &e), 0);
+    assert_int_equal(d->run->allocate(d, &m, 64, &e), 0);
+    d->run->upload(d, m, &one, sizeof one);
+    d->run->rotate(d, m, m, 10000, 0, 1, 1, 258, 258);
+    d->run->add(d, m, m, 1);
+    assert_int_equal(d->run->finish(d, &e), -1);
+    assert_non_null(strstr(e.message, "heads of 258"));
+    d->run->download(d, &found, m, sizeof found);
+    assert_true(found == 1);
+    assert_int_equal(d->run->finish(d, &e), 0);
+    d->run->release(d, m);
+    d->run->destroy(d);
+}
+
+/* Layouts that do not fit each other are refused, as cuBLASLt refuses them. */
+static void test_layouts(void **state)
+{
+    (void)state;
+    cublasLtMatmulDesc_t p;
+    cublasLtMatrixLayout_t a, b, d;
+    cublasLtMatmulAlgo_t algorithm = {16};
+    alignas(256) float x[64] = {}, one = 1, none = 0;
+    cublasLtMatmulDescCreate(&p, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+    cublasLtMatrixLayoutCreate(&a, CUDA_R_32F, 4, 3, 4);
+    cublasLtMatrixLayoutCreate(&b, CUDA_R_32F, 3, 2, 3);
+    cublasLtMatrixLayoutCreate(&d, CUDA_R_32F, 4, 2, 4);
+#define PRODUCT(left, right, at)                                                                                                 \
+    cublasLtMatmul(NULL, p, &one, x, left, x + 16, right, &none, at, d, at, d, &algorithm, x, 256, NULL)
+    assert_int_equal(PRODUCT(a, b, x + 32), CUBLAS_STATUS_SUCCESS);
+    assert_int_equal(PRODUCT(b, a, x + 32), CUBLAS_STATUS_NOT_SUPPORTED);
+    assert_int_equal(PRODUCT(a, b, x + 33), CUBLAS_STATUS_INVALID_VALUE);
+    cublasLtMatmulDescDestroy(p);
+    cublasLtMatrixLayoutDestroy(a);
+    cublasLtMatrixLayoutDestroy(b);
+    cublasLtMatrixLayoutDestroy(d);
 }
 
 static void test_product(void **state)
@@ -203,7 +333,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right_kernels), cmocka_unit_test(test_shared_memory), cmocka_unit_test(test_meeting),
-        cmocka_unit_test(test_copies),        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_copies),        cmocka_unit_test(test_product),       cmocka_unit_test(test_wide_accesses),
+        cmocka_unit_test(test_streams),       cmocka_unit_test(test_uploads),       cmocka_unit_test(test_sticking),
+        cmocka_unit_test(test_layouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

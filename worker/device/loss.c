@@ -8,19 +8,6 @@ bool loss_is_shaped(const struct loss_shape *s)
     return s && (s->smoothing > 0 || s->gamma > 0);
 }
 
-/* f = (1 - p)^gamma -log p of one probability, and p df/dp. */
-struct term {
-    double loss, slope;
-};
-
-/* other: 1 - p, without cancellation. */
-static struct term term_of(double log_p, double other, double gamma)
-{
-    double log_precise = other < 0.5 ? log1p(-other) : log_p, power = gamma > 0 ? pow(other, gamma) : 1;
-    double bend = gamma > 0 && other > 0 ? gamma * exp(log_precise) * power * (log_precise / other) : 0;
-    return (struct term){-power * log_precise, bend - power};
-}
-
 /* Of the largest logit 1 - p is summed from the others: it may be too near to 0 for a difference. */
 struct softmax {
     double max, sum, others;
@@ -51,7 +38,7 @@ double loss_of_class(float *dlogits, const float *logits, size_t L, size_t class
         for (size_t l = 0; l < L; l++) {
             double q = (l == class ? 1 - s->smoothing : 0) + s->smoothing / (double)L, p = exp(logits[l] - soft.max) / soft.sum;
             double other = l == soft.largest ? soft.others / soft.sum : 1 - p;
-            struct term t = term_of(logits[l] - soft.max - log(soft.sum), other, s->gamma);
+            struct loss_term t = loss_term_of(logits[l] - soft.max - log(soft.sum), other, s->gamma);
             double weight = q * (double)weights[l];
             if (pass == 1) {
                 dlogits[l] = (float)(weight * t.slope - p * slopes);
@@ -63,12 +50,6 @@ double loss_of_class(float *dlogits, const float *logits, size_t L, size_t class
     return loss;
 }
 
-/* log sigmoid(x). */
-static double log_sigmoid(double x)
-{
-    return -(log1p(exp(-fabs(x))) + fmax(-x, 0));
-}
-
 double loss_of_labels(float *dlogits, const float *logits, size_t L, const float *targets, const float *positive_weights,
                       const struct loss_shape *s)
 {
@@ -77,7 +58,8 @@ double loss_of_labels(float *dlogits, const float *logits, size_t L, const float
         double x = logits[l], target = targets[l] * (1 - s->smoothing) + s->smoothing / 2;
         double p = 1 / (1 + exp(-x)), other = 1 / (1 + exp(x));
         double there = target * (positive_weights ? (double)positive_weights[l] : 1), absent = 1 - target;
-        struct term a = term_of(log_sigmoid(x), other, s->gamma), b = term_of(log_sigmoid(-x), p, s->gamma);
+        struct loss_term a = loss_term_of(loss_log_sigmoid(x), other, s->gamma),
+                         b = loss_term_of(loss_log_sigmoid(-x), p, s->gamma);
         loss += there * a.loss + absent * b.loss;
         if (dlogits)
             dlogits[l] = (float)(there * other * a.slope - absent * p * b.slope);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Losses beyond plain cross-entropy: label smoothing and the focal loss, and both together. On the host, in f64; the reference
+/* Losses beyond plain cross-entropy: label smoothing and the focal loss, and both together. In f64; on the host the reference
  * device and the evaluation share them.
  *
  * One label a row, class y, class weights w: with q = (1 - smoothing) onehot(y) + smoothing / L and p = softmax(logits),
@@ -13,8 +13,15 @@
  * sigmoid_focal_loss. */
 #pragma once
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#ifdef __CUDACC__
+#define LOSS_FUNCTION static inline __host__ __device__
+#else
+#define LOSS_FUNCTION static inline
+#endif
 
 struct loss_shape {
     double smoothing; /* 0: none; below 1 */
@@ -28,3 +35,24 @@ double loss_of_class(float *dlogits, const float *logits, size_t L, size_t label
                      const struct loss_shape *s);
 double loss_of_labels(float *dlogits, const float *logits, size_t L, const float *targets /* (L) */,
                       const float *positive_weights /* (L), or NULL */, const struct loss_shape *s);
+
+/* --- what every device's losses are made of --- */
+
+/* f = (1 - p)^gamma -log p of one probability, and p df/dp. */
+struct loss_term {
+    double loss, slope;
+};
+
+/* other: 1 - p, without cancellation. */
+LOSS_FUNCTION struct loss_term loss_term_of(double log_p, double other, double gamma)
+{
+    double log_precise = other < 0.5 ? log1p(-other) : log_p, power = gamma > 0 ? pow(other, gamma) : 1;
+    double bend = gamma > 0 && other > 0 ? gamma * exp(log_precise) * power * (log_precise / other) : 0;
+    struct loss_term ret = {-power * log_precise, bend - power};
+    return ret;
+}
+
+LOSS_FUNCTION double loss_log_sigmoid(double x)
+{
+    return -(log1p(exp(-fabs(x))) + fmax(-x, 0.0));
+}

@@ -29,6 +29,7 @@ if(MUSTER_CUDA)
   target_include_directories(device_cuda PRIVATE ${CMAKE_SOURCE_DIR})
   target_compile_definitions(device_cuda PRIVATE _GNU_SOURCE)
   target_compile_options(device_cuda PRIVATE -O3 -Xptxas=-warn-spills -Werror=all-warnings) # a kernel that spills fails the build
+  set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/cuda/cuda_optimizer.cu PROPERTIES COMPILE_OPTIONS -fmad=false) # AdamW gives every device's bits
   target_sources(device PRIVATE $<TARGET_OBJECTS:device_cuda>)
   target_compile_definitions(device PRIVATE MUSTER_CUDA)
   target_link_libraries(device PUBLIC CUDA::cudart CUDA::cublasLt)

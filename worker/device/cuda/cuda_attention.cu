@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operations of attention: which kernels do them, on what. */
-#include "worker/device/cuda/cuda_attention.h"
+#include "worker/device/cuda/cuda_operations.h"
 
 #include "worker/device/cuda/attention.cuh"
 
 #include <math.h>
 
 static const device_memory nothing = {0};
-
-static struct cuda *cuda_of(struct device *d)
-{
-    return (struct cuda *)d;
-}
 
 static struct attention shape_of(device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t N, size_t H,
                                  size_t D)
@@ -68,8 +63,18 @@ static void take_bias(struct attention *a, const struct relative_bias *b, device
     a->scale = 1 / sqrtf((float)a->D * (1 + (b->keys.address != 0) + (b->queries.address != 0)));
 }
 
+/* False: it is said to the device, which may have failed before. */
+static bool can_run(struct cuda *c, const struct attention *a)
+{
+    if (a->D > 256)
+        cuda_fail(c, "cuda: attention: heads of %d, of at most 256", a->D);
+    return !c->failed;
+}
+
 static void forward(struct cuda *c, struct attention *a, device_memory y, device_memory log_sum)
 {
+    if (!can_run(c, a))
+        return;
     a->out = cuda_at<void>(y);
     a->log_sum = cuda_at<float>(log_sum);
     if (attention_has_tiles(a, cuda_half(c)))
@@ -82,7 +87,7 @@ static void backward(struct cuda *c, struct attention *a, device_memory dy, devi
 {
     bool tiles = attention_has_tiles(a, cuda_half(c));
     size_t deltas = (size_t)a->H * a->N, sums = tiles ? (size_t)a->T * a->H * a->D : 0;
-    float *scratch = (float *)cuda_scratch(c, (deltas + sums) * sizeof *scratch);
+    float *scratch = can_run(c, a) ? (float *)cuda_scratch(c, (deltas + sums) * sizeof *scratch) : NULL;
     if (!scratch)
         return; /* the device has said so */
     a->dy = cuda_at<void>(dy);

@@ -17,11 +17,43 @@ struct cuda {
     cudaStream_t stream; /* all that the device is asked for, in order */
     void *scratch;
     size_t scratch_size;
+    struct ring *ring;     /* of uploads */
+    struct matmul *matmul; /* matmul.h */
+    bool failed;           /* what came first is in failure; nothing runs until finish has told it */
+    struct error failure;
 };
 
-/* What an operation writes on the way: bytes, 256-byte aligned, until the next operation that asks. Not zeroed. */
+/* The first failure sticks. */
+void cuda_fail(struct cuda *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* y = activation(pre), of n elements; y may be pre. */
+void cuda_activate(struct cuda *c, device_memory y, device_memory pre, enum activation activation, size_t n);
+
+/* As device_create. */
+int cuda_create(struct device **ret, enum precision precision, int threads, struct error *e);
+
+/* f of the device's act type: f<bf16>(...) or f<float>(...). */
+#define BY_ACT(c, f, ...) (cuda_half(c) ? f<bf16>(__VA_ARGS__) : f<float>(__VA_ARGS__))
+
+/* A thread, or a warp, for each of `count`; blocks of 256 threads. */
+#define LAUNCH_THREADS(c, kernel, count, ...) LAUNCH_BLOCKS(c, kernel, ((size_t)(count) + 255) / 256, __VA_ARGS__)
+#define LAUNCH_WARPS(c, kernel, count, ...) LAUNCH_BLOCKS(c, kernel, ((size_t)(count) + 7) / 8, __VA_ARGS__)
+#define LAUNCH_BLOCKS(c, kernel, count, ...)                                                                                     \
+    do {                                                                                                                         \
+        size_t blocks = count;                                                                                                   \
+        if (blocks && !(c)->failed)                                                                                              \
+            LAUNCH(kernel, dim3((unsigned)blocks), dim3(256), (c)->stream, __VA_ARGS__);                                         \
+    } while (0)
+
+/* What an operation writes on the way: bytes, 256-byte aligned, until the next call. Not zeroed. NULL: there is no memory, which
+ * sticks. */
 void *cuda_scratch(struct cuda *c, size_t bytes);
 void cuda_zero(struct cuda *c, void *at, size_t bytes);
+
+static inline struct cuda *cuda_of(struct device *d)
+{
+    return (struct cuda *)d;
+}
 
 static inline bool cuda_half(const struct cuda *c)
 {

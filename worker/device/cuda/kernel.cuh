@@ -85,6 +85,47 @@ DEVICE void copy_wait(void) /* until only the last N groups of this thread are o
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+DEVICE double shuffle_xor(double x, int mask)
+{
+    return __shfl_xor_sync(0xffffffffu, x, mask);
+}
+
+DEVICE uint32_t warp_vote(bool of_lane) /* bit l: of lane l */
+{
+    return __ballot_sync(0xffffffffu, of_lane);
+}
+
+/* 16 bytes of global memory, aligned. */
+struct chunk {
+    uint32_t word[4];
+};
+
+DEVICE struct chunk load_16(const void *from)
+{
+    uint4 v = *(const uint4 *)from;
+    return {{v.x, v.y, v.z, v.w}};
+}
+
+DEVICE void store_16(void *to, struct chunk x)
+{
+    *(uint4 *)to = make_uint4(x.word[0], x.word[1], x.word[2], x.word[3]);
+}
+
+DEVICE float float_of_bits(uint32_t bits)
+{
+    return __uint_as_float(bits);
+}
+
+DEVICE uint32_t bits_of_float(float x)
+{
+    return __float_as_uint(x);
+}
+
+DEVICE int lowest_bit(uint32_t bits) /* its number; bits are not 0 */
+{
+    return __ffs((int)bits) - 1;
+}
+
 DEVICE void store_zero_16(bf16 *to) /* 16 bytes, aligned */
 {
     *(uint4 *)to = make_uint4(0, 0, 0, 0);
@@ -135,7 +176,8 @@ DEVICE void act_store(bf16 *to, size_t i, float x)
 }
 
 /* Over the lanes of a warp; all lanes get it. One order. */
-DEVICE float warp_sum(float x)
+template <typename F>
+DEVICE F warp_sum(F x)
 {
     for (int mask = 16; mask; mask /= 2)
         x += shuffle_xor(x, mask);
