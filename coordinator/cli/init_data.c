@@ -74,15 +74,71 @@ static void choose_positive(struct init_draft *d)
                  found == SIZE_MAX ? "the rarer of the two labels" : "by its name");
 }
 
+/* Whether the row has a label left when rare ones are dropped. */
+static bool is_kept(const struct init_draft *d, const struct record *row)
+{
+    if (row->class >= 0 || !row->label_count)
+        return row->class < 0 || d->label_rows[row->class] >= d->least;
+    for (uint32_t k = 0; k < row->label_count; k++)
+        if (d->label_rows[row->labels[k]] >= d->least)
+            return true;
+    return false;
+}
+
+/* Rows of the most frequent label, of one a row, that given parts have no row to train on; *label: which. */
+static uint64_t most_untrained(const struct init_draft *d, size_t *label)
+{
+    bool *trained = allocate(d->records.label_count, sizeof *trained);
+    uint64_t most = 0;
+    for (size_t i = 0; i < d->records.count; i++)
+        if (d->part[i] == PART_TRAIN && d->records.rows[i].class >= 0)
+            trained[d->records.rows[i].class] = true;
+    for (size_t c = 0; c < d->records.label_count && !d->g.multi; c++)
+        if (!trained[c] && d->label_rows[c] > most) {
+            *label = c;
+            most = d->label_rows[c];
+        }
+    free(trained);
+    return most;
+}
+
+/* Leaves out the rows whose labels are rarer than d->least, unless they are more than `most`. */
+static bool leave_out(struct init_draft *d, double most)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < d->records.count; i++)
+        rows += !is_kept(d, &d->records.rows[i]);
+    if ((double)rows > most)
+        return false;
+    for (size_t i = 0; i < d->records.count; i++)
+        if (!is_kept(d, &d->records.rows[i]))
+            d->part[i] = PART_COUNT;
+    json_set_number(d->section, "min_label_count", d->least);
+    return true;
+}
+
+/* Labels that are too rare to learn go, and those that given parts have no row to train on: a run would stop at them. */
 static void choose_rare(struct init_draft *d)
 {
-    uint32_t least = d->records.count >= 5000 && d->g.multi ? 50 : 10;
-    size_t rare = init_rarer_than(d, least);
-    if (!rare || d->g.part != SIZE_MAX || (!d->g.multi && d->records.label_count <= 2) || d->records.label_count - rare < 2)
+    size_t label = 0, labels = d->records.label_count;
+    uint32_t usual = d->records.count >= 5000 && d->g.multi ? 50 : 10;
+    uint64_t untrained = most_untrained(d, &label);
+    if (labels <= 2 && !d->g.multi)
         return;
-    d->least = least;
-    json_set_number(d->section, "min_label_count", least);
-    init_because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn or to measure", least, rare);
+    d->least = (uint32_t)untrained + 1;
+    if (untrained >= usual && labels - init_rarer_than(d, d->least) >= 2 &&
+        leave_out(d, DROPPED_MOST * (double)d->records.count)) {
+        init_because("data.min_label_count", "%u: no row of label '%s' is in train, and the parts are given", d->least,
+                     d->records.labels[label]);
+        return;
+    }
+    size_t rare = init_rarer_than(d, usual);
+    d->least = 0;
+    if (!rare || labels - rare < 2)
+        return;
+    d->least = usual;
+    leave_out(d, (double)d->records.count);
+    init_because("data.min_label_count", "%u: %zu labels have fewer rows, too few to learn or to measure", usual, rare);
 }
 
 static void set_data_paths(struct init_draft *d)
@@ -158,14 +214,14 @@ static char *split_path(const char *output)
 static int write_parts(struct init_draft *d, struct error *e)
 {
     char *path = split_path(d->output);
-    int status = init_write_split(&d->parts, path, &d->records, e);
+    int status = init_write_split(path, &d->records, d->part, e);
     if (status == 0) {
         const char *slash = strrchr(path, '/');
         json_set_string(json_set(d->job, "split", json_object()), "file", slash ? slash + 1 : path);
         init_because("split.file", "%s: by the column '%s', %zu rows to train, %zu to validate, %zu to test%s", path,
-                     guess_name(&d->g, d->g.part), d->parts.rows[PART_TRAIN], d->parts.rows[PART_VALIDATION],
-                     d->parts.rows[PART_TEST],
-                     d->parts.drawn ? "; there is no validation part, so 15 % of the training rows, at random" : "");
+                     guess_name(&d->g, d->g.part), init_part_rows(d, PART_TRAIN), init_part_rows(d, PART_VALIDATION),
+                     init_part_rows(d, PART_TEST),
+                     d->drawn ? "; there is no validation part, so 15 % of the training rows, at random" : "");
     }
     free(path);
     return status;
@@ -174,7 +230,7 @@ static int write_parts(struct init_draft *d, struct error *e)
 static void choose_split(struct init_draft *d)
 {
     size_t rare;
-    if (d->g.part != SIZE_MAX || d->files.paths[0])
+    if (init_parts_given(d))
         return;
     double share = (double)init_rarest(d, &rare) / (double)d->records.count;
     if (!d->g.multi && d->records.label_count <= 2 && share >= 0.1)
@@ -184,19 +240,6 @@ static void choose_split(struct init_draft *d)
 }
 
 /* ---- repeats ---- */
-
-/* Of each row what init_find_repeats takes. Caller frees. */
-static uint8_t *parts_of(const struct init_draft *d)
-{
-    const struct records *r = &d->records;
-    uint8_t *part = allocate(r->count, sizeof *part);
-    for (uint32_t i = 0; i < r->count; i++)
-        part[i] = !init_is_kept(d, &r->rows[i]) ? PART_COUNT
-                  : d->g.part != SIZE_MAX       ? (uint8_t)init_part_of(&d->parts, r, i)
-                  : d->files.paths[0]           ? (uint8_t)r->rows[i].file
-                                                : PART_TRAIN;
-    return part;
-}
 
 static void accept(struct init_draft *d, enum data_problem problem)
 {
@@ -255,12 +298,9 @@ static void accept_repeats(struct init_draft *d, const struct init_repeats *c)
 static int choose_repeats(struct init_draft *d, struct error *e)
 {
     struct init_repeats found;
-    uint8_t *part = parts_of(d);
-    int result = init_find_repeats(&found, &d->records, part, e);
-    free(part);
-    if (result)
+    if (init_find_repeats(&found, &d->records, d->part, e))
         return -1;
-    if (d->g.part != SIZE_MAX || d->files.paths[0])
+    if (init_parts_given(d))
         accept_repeats(d, &found);
     else
         treat_repeats(d, &found);

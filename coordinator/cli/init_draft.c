@@ -91,7 +91,14 @@ static void count_labels(struct init_draft *d)
     }
 }
 
-/* Reads the rows as a run will. */
+static int find_parts(struct init_draft *d, struct error *e)
+{
+    d->part = allocate(d->records.count, sizeof *d->part);
+    for (size_t i = 0; i < d->records.count; i++)
+        d->part[i] = d->files.paths[0] ? (uint8_t)d->records.rows[i].file : PART_TRAIN;
+    return d->g.part != SIZE_MAX ? init_read_parts(d->part, &d->drawn, &d->records, e) : 0;
+}
+
 int init_read_rows(struct init_draft *d, struct error *e)
 {
     struct guess *g = &d->g;
@@ -118,7 +125,7 @@ int init_read_rows(struct init_draft *d, struct error *e)
         return -1;
     count_labels(d);
     measure_lengths(d);
-    return 0;
+    return find_parts(d, e);
 }
 
 /* ---- labels ---- */
@@ -140,13 +147,15 @@ size_t init_rarer_than(const struct init_draft *d, uint64_t rows)
     return count;
 }
 
-/* Whether the row has a label left when rare ones are dropped. */
-bool init_is_kept(const struct init_draft *d, const struct record *row)
+bool init_parts_given(const struct init_draft *d)
 {
-    if (row->class >= 0 || !row->label_count)
-        return row->class < 0 || d->label_rows[row->class] >= d->least;
-    for (uint32_t k = 0; k < row->label_count; k++)
-        if (d->label_rows[row->labels[k]] >= d->least)
-            return true;
-    return false;
+    return d->g.part != SIZE_MAX || d->files.paths[0];
+}
+
+size_t init_part_rows(const struct init_draft *d, enum part part)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < d->records.count; i++)
+        rows += d->part[i] == part;
+    return rows;
 }

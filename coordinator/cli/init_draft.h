@@ -11,7 +11,8 @@
 struct init_draft {
     const char *data, *model;
     struct init_files files; /* of data that comes already split */
-    struct init_parts parts; /* where there is a column of parts */
+    uint8_t *part;           /* (rows) where the data says it, else PART_TRAIN; PART_COUNT: left out, its labels are too rare */
+    bool drawn;              /* a column of parts has no validation */
     const char *output;      /* job file, whose directory paths are relative to */
     struct guess g;
     struct records records;
@@ -29,15 +30,17 @@ void init_because(const char *key, const char *format, ...) __attribute__((forma
 /* Sets `key` to a path as the job file has to call it. */
 void init_set_path(const struct init_draft *d, struct json *to, const char *key, const char *path, bool is_path);
 
-/* Reads the rows as a run will; counts labels, measures lengths. */
+/* Reads the rows as a run will, and their parts; counts labels, measures lengths. */
 int init_read_rows(struct init_draft *d, struct error *e);
 
 /* Rows of the rarest label; *label: which. */
 uint64_t init_rarest(const struct init_draft *d, size_t *label);
 /* Labels with fewer rows. */
 size_t init_rarer_than(const struct init_draft *d, uint64_t rows);
-/* Whether the row has a label left when rare ones are dropped. */
-bool init_is_kept(const struct init_draft *d, const struct record *row);
+/* Whether a column or files say the parts. */
+bool init_parts_given(const struct init_draft *d);
+/* Rows of a part that are not left out. */
+size_t init_part_rows(const struct init_draft *d, enum part part);
 
 /* The parts of the job: "data" and "split" (writes the split file where a column says the parts), "train" and "tune". */
 int init_choose_data(struct init_draft *d, struct error *e);

@@ -78,42 +78,42 @@ void init_files_free(struct init_files *f)
 
 #define DRAWN 0.15 /* of the training rows, where there is no validation part */
 
-static bool has_validation(const struct records *r)
+static enum part named_part(const struct record *row)
 {
-    for (size_t i = 0; i < r->count; i++)
-        if (strcmp(guess_part(r->rows[i].group), part_names[PART_VALIDATION]) == 0)
-            return true;
-    return false;
-}
-
-enum part init_part_of(const struct init_parts *parts, const struct records *r, uint32_t i)
-{
-    const char *name = guess_part(r->rows[i].group);
     for (int p = 0; p < PART_COUNT; p++)
-        if (strcmp(name, part_names[p]) == 0 && p != PART_TRAIN)
+        if (strcmp(guess_part(row->group), part_names[p]) == 0)
             return (enum part)p;
-    double uniform = philox(42, RANDOM_SPLIT, i, 0, 0, 0).word[0] / 4294967296.0;
-    return parts->drawn && uniform < DRAWN ? PART_VALIDATION : PART_TRAIN;
+    return PART_TRAIN;
 }
 
-int init_write_split(struct init_parts *ret, const char *path, const struct records *r, struct error *e)
+int init_read_parts(uint8_t *part, bool *drawn, const struct records *r, struct error *e)
 {
-    for (size_t i = 0; i < r->count; i++)
-        if (!r->rows[i].group || !guess_part(r->rows[i].group))
+    bool validation = false;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct record *row = &r->rows[i];
+        if (!row->group || !guess_part(row->group))
             return error_set(e, ERROR_DATA,
                              "line %u: \"%.60s\" is no part, as train, validation and test are; remove the column, or the row",
-                             r->rows[i].line, r->rows[i].group ? r->rows[i].group : "");
-    struct init_parts c = {.drawn = !has_validation(r)};
+                             row->line, row->group ? row->group : "");
+        part[i] = (uint8_t)named_part(row);
+        validation |= part[i] == PART_VALIDATION;
+    }
+    for (uint32_t i = 0; i < r->count && !validation; i++)
+        if (part[i] == PART_TRAIN && philox(42, RANDOM_SPLIT, i, 0, 0, 0).word[0] / 4294967296.0 < DRAWN)
+            part[i] = PART_VALIDATION;
+    *drawn = !validation;
+    return 0;
+}
+
+int init_write_split(const char *path, const struct records *r, const uint8_t *part, struct error *e)
+{
     struct json *root = json_object(), *parts = json_set(root, "parts", json_object()), *ids[PART_COUNT];
     for (int p = 0; p < PART_COUNT; p++)
         ids[p] = json_set(parts, part_names[p], json_array());
-    for (uint32_t i = 0; i < r->count; i++) {
-        enum part p = init_part_of(&c, r, i);
-        json_append(ids[p], json_of_string(r->rows[i].id));
-        c.rows[p]++;
-    }
+    for (size_t i = 0; i < r->count; i++)
+        if (part[i] != PART_COUNT)
+            json_append(ids[part[i]], json_of_string(r->rows[i].id));
     int status = json_write(path, root, e);
     json_destroy(&root);
-    *ret = c;
     return status;
 }

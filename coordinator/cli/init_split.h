@@ -16,12 +16,9 @@ struct init_files {
 bool init_sibling_files(struct init_files *ret, const char *path);
 void init_files_free(struct init_files *f);
 
-struct init_parts {
-    size_t rows[PART_COUNT];
-    bool drawn; /* there was no validation part: 15 % of the training rows, drawn at random */
-};
+/* part (rows): of each record, whose `group` is what the column says. *drawn: there was no validation part, so 15 % of the
+ * training rows are, drawn at random. ERROR_DATA: a value that is no part. */
+int init_read_parts(uint8_t *part, bool *drawn, const struct records *r, struct error *e);
 
-/* Writes the split file that `split.file` of a job takes; the part of a record is its `group`. */
-int init_write_split(struct init_parts *ret, const char *path, const struct records *r, struct error *e);
-/* Part of record `i`. */
-enum part init_part_of(const struct init_parts *parts, const struct records *r, uint32_t i);
+/* Writes the split file that `split.file` of a job takes; rows of PART_COUNT are left out. */
+int init_write_split(const char *path, const struct records *r, const uint8_t *part, struct error *e);

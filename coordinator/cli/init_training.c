@@ -30,46 +30,44 @@ static void choose_rate(struct init_draft *d)
 
 static double training_rows(const struct init_draft *d)
 {
-    double rows = 0;
-    for (size_t i = 0; i < d->records.count; i++)
-        rows += init_is_kept(d, &d->records.rows[i]) && (!d->files.paths[0] || d->records.rows[i].file == PART_TRAIN);
-    return d->files.paths[0] ? rows : d->g.part != SIZE_MAX ? (double)d->parts.rows[PART_TRAIN] : 0.7 * rows;
+    double rows = (double)init_part_rows(d, PART_TRAIN);
+    return init_parts_given(d) ? rows : 0.7 * rows;
 }
 
-/* So many epochs that the optimizer takes enough steps to tell the labels apart: bench/LOG.md has the figures. */
+/* So many epochs that the optimizer takes enough steps to learn at all, and then to tell the labels apart, as far as this takes
+ * no longer than three epochs of what people use otherwise: bench/LOG.md has the figures. */
 static void choose_epochs(struct init_draft *d)
 {
     size_t labels = d->records.label_count - init_rarer_than(d, d->least ? d->least : 1);
-    double rows = training_rows(d), wanted = fmax(d->g.multi ? 900 : 200, 10.0 * (double)labels);
+    double rows = training_rows(d), least = d->g.multi ? 900 : 200, apart = 10.0 * (double)labels;
     uint32_t batch = rows < 3000 && !d->g.multi ? 8 : rows < 10000 ? 16 : 32;
     double steps = ceil(rows / batch);
-    uint32_t epochs = (uint32_t)fmin(fmax(ceil(wanted / steps), 3), d->g.multi ? 20 : 10);
-    json_set_number(d->section, "epochs", epochs);
+    double epochs = fmax(fmin(ceil(least / steps), d->g.multi ? 20 : 10), fmin(ceil(apart / steps), 7));
+    json_set_number(d->section, "epochs", fmax(epochs, 3));
     json_set_number(d->section, "batch", batch);
     init_because("train.batch", "%u: %.0f rows to train; %s", batch, rows,
                  batch == 8   ? "small batches make more steps of few rows"
                  : d->g.multi ? "rare labels need more rows a step"
                               : "enough for larger batches");
-    init_because("train.epochs", "%u: %.0f steps each, %.0f are wanted for %zu labels; the best epoch by train.select is kept",
-                 epochs, steps, wanted, labels);
+    init_because("train.epochs", "%.0f: %.0f steps each, %.0f are wanted for %zu labels; the best epoch by train.select is kept",
+                 fmax(epochs, 3), steps, fmax(least, apart), labels);
 }
 
 /* Weights pay where the rule cannot make up for a rare label: of two labels the threshold can, of many classes they cost the
  * others. */
 static void choose_weights(struct init_draft *d)
 {
-    size_t rare;
+    bool two = d->records.label_count == 2;
     if (!d->g.multi) {
-        double share = (double)init_rarest(d, &rare) / (double)d->records.count;
-        if (d->records.label_count == 2 && share < 0.1) {
-            json_set_string(d->section, "select", "best_f1");
-            init_because("train.select", "best_f1: with %.1f %% positive rows the loss hardly shows whether they are found",
-                         100 * share);
-        }
         json_set_string(d->section, "class_weights", "none");
         init_because("train.class_weights", "none: %s",
-                     d->records.label_count == 2 ? "the threshold is tuned on validation"
-                                                 : "weights for rare labels cost more errors on the others than they save");
+                     two ? "the threshold is tuned on validation"
+                         : "weights for rare labels cost more errors on the others than they save");
+        if (!two)
+            return;
+        json_set_string(d->section, "select", "best_f1");
+        init_because("train.select",
+                     "best_f1: F1 at the best threshold, which is tuned afterwards; the loss rises while F1 still does");
         return;
     }
     struct json *weights = json_set(d->section, "pos_weight", json_array());

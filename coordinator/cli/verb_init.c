@@ -124,6 +124,7 @@ int verb_init(const struct arguments *a, struct error *e)
     if (!result)
         printf("wrote %s\nnext: muster check %s\n", path, path);
     json_destroy(&d.job);
+    free(d.part);
     free(d.label_rows);
     free(d.directory);
     init_files_free(&d.files);

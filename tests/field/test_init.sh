@@ -85,7 +85,7 @@ init pair-train.csv 'pair-train.csv alone: pair-test.csv is not used, as there i
 init pair-test.csv 'pair-test.csv alone: pair-train.csv is not used, as there is no file for validation' 'data.path="pair-test.csv"'
 
 say "rare positives"
-init rare.csv 'train.select +best_f1: with 6.2 % positive rows' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'
+init rare.csv 'train.select +best_f1: F1 at the best threshold, which is tuned afterwards' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'
 
 say "repeats: what a run would stop at is settled"
 python3 - <<'PY'
@@ -113,6 +113,8 @@ sources = rows(400, source=lambda i: f"s{i % 20}")
 table("wire-train.csv", sources[:240])
 table("wire-val.csv", sources[240:320] + sources[:10])
 table("wire-test.csv", sources[320:] + [flip(row) for row in sources[:30]])
+untrained = rows(400, part=lambda i: ("train", "train", "dev", "test")[i % 4])
+table("untrained.csv", [dict(row, label="c") if i % 32 == 3 else row for i, row in enumerate(untrained)])
 PY
 init nearly.csv 'data.repeats +group: 60 rows repeat .* .0 exactly, 0 of them with another label' 'data.repeats="group"' 'data.accept=null'
 expect 0 '' python3 -c 'import json; p = json.load(open("runs/nearly/split_check.json"))["parts"]; assert not p["test"]["near_in_train"] + p["validation"]["near_in_train"], p'
@@ -121,6 +123,7 @@ init disagree.csv 'data.repeats +drop: 30 rows repeat .* .30 exactly, 30 of them
 init doubted.csv 'data.accept +conflicting_duplicates: to drop all repeats would cost 18 % of the rows' 'data.repeats="group"' 'data.accept=["conflicting_duplicates"]'
 init given.csv 'data.accept +leaks: the texts of 0 validation and 30 test rows are in train' 'data.repeats=null' 'data.accept=["leaks", "conflicting_duplicates"]'
 init wire-train.csv "data.accept +shared_groups: 20 values of 'source' are in more than one part" 'data.group="source"' 'data.accept=["leaks", "conflicting_duplicates", "shared_groups"]'
+init untrained.csv "data.min_label_count +14: no row of label 'c' is in train" 'data.min_label_count=14' 'split.file="job.split.json"'
 init names.csv 'task' 'data.repeats=null' 'data.accept=null'
 
 say "as many rows at once as the memory holds"
