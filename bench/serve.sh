@@ -1,85 +1,75 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# muster serve and a FastAPI + transformers server that batches (serve_peer.py), in turn on the same bundle and the same texts: throughput at 1, 8 and
-# 64 clients (closed loop, wrk), p95 at half of the peer's highest throughput (fixed rate), time to ready, CPU and memory. Prints a Markdown table.
+# One round of muster serve beside what people serve a bundle with instead, in turn on the same texts: a FastAPI + transformers server that batches
+# (serve_peer.py) and, where it is given, infinity-emb. Throughput at 1, 8 and 64 clients with one text a request, and at 8 clients with 8 texts (closed
+# loop); p50 and p95 at half of each peer's highest rate (open loop); time to ready; CPU and memory. The clients have the last core for
+# themselves, a server the others, with a thread each. Prints a Markdown table of the medians over the rounds in RESULTS, to which each call adds one.
 #
-#     bench/serve.sh BUNDLE TEXTS.jsonl      a bundle of single texts; rows with the field "text", short and long ones mixed
+#     RESULTS=rounds.jsonl bench/serve.sh BUNDLE TEXTS.jsonl      a bundle of single texts; rows with the field "text", short and long ones mixed
 #
-# Environment: BUILD (default build/release), PYTHON (has torch, transformers, fastapi, uvicorn), SECONDS_EACH (10), THREADS (all cores), ROUNDS (1).
+# Environment: RESULTS (none: this round alone), BUILD (default build/release), PYTHON (has torch, transformers, fastapi, uvicorn), INFINITY (the program
+# infinity_emb; none: it is left out), TEXTS (128: of a closed loop with 64 clients; 8 clients send 3/4 and one 1/4 of that), SECONDS_EACH (10: of an open loop).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-BUILD=${BUILD:-$here/../build/release} PYTHON=${PYTHON:-python3} SECONDS_EACH=${SECONDS_EACH:-10} THREADS=${THREADS:-$(nproc)} ROUNDS=${ROUNDS:-1}
-[ $# = 2 ] || { sed -n '6s/^# *//p' "$0" >&2; exit 2; }
+BUILD=${BUILD:-$here/../build/release} PYTHON=${PYTHON:-python3} INFINITY=${INFINITY:-}
+[ $# = 2 ] || { grep -E '^# {5}' "$0" | sed 's/^# *//' >&2; exit 2; }
 bundle=$(realpath "$1") texts=$(realpath "$2")
 scratch=$(mktemp -d)
-server=''
+texts_each=${TEXTS:-128} seconds=${SECONDS_EACH:-10}
+results=${RESULTS:-$scratch/results} server=''
 end() { [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true; }; server=''; }
 trap 'end; rm -rf "$scratch"' EXIT
-export SECONDS_EACH BODIES=$scratch/bodies
-"$PYTHON" - "$texts" >"$BODIES" <<'PY'
-import json, sys
-for line in open(sys.argv[1]):
-    print(json.dumps({"text": json.loads(line)["text"]}))
-PY
+last=$(($(nproc) - 1))
+threads=$((last > 0 ? last : 1))
+load() { taskset -c $last "$PYTHON" "$here/serve_load.py" "$@"; }
 
 start() { # SIDE: `url`, `ready` in seconds
-  local began port
-  began=$(date +%s.%N)
+  local began port program
   port=$((20000 + RANDOM % 20000))
   url=http://127.0.0.1:$port
   case $1 in
-    muster) "$BUILD/muster" serve "$bundle" --port $port --threads "$THREADS" 2>"$scratch/said" & ;;
-    peer) "$PYTHON" "$here/serve_peer.py" "$bundle" $port "$THREADS" >"$scratch/said" 2>&1 & ;;
+    muster) program=("$BUILD/muster" serve "$bundle" --port $port --threads $threads) ;;
+    fastapi) program=("$PYTHON" "$here/serve_peer.py" "$bundle" $port $threads) ;;
+    infinity) program=(env OMP_NUM_THREADS=$threads HF_HUB_OFFLINE=1 DO_NOT_TRACK=1 "$INFINITY" v2 --model-id "$bundle" --served-model-name bundle
+      --engine torch --device cpu --dtype float32 --no-bettertransformer --port $port) ;;
   esac
+  began=$(date +%s.%N)
+  taskset -c 0-$((threads - 1)) "${program[@]}" >"$scratch/said" 2>&1 &
   server=$!
-  until curl -sf -o /dev/null "$url/ready"; do
+  until curl -sf -o /dev/null "$url/health"; do
     kill -0 "$server" 2>/dev/null || { tail -5 "$scratch/said" >&2; exit 1; }
     sleep 0.05
   done
+  until curl -sf -o /dev/null "$url/classify" -H 'Content-Type: application/json' -d "$(head -1 "$scratch/$1.1")"; do sleep 0.05; done
   ready=$("$PYTHON" -c "print(round($(date +%s.%N) - $began, 2))")
 }
-note() { echo "{\"side\": \"$1\", \"what\": \"$2\", ${3#\{}" | tee -a "$scratch/results" >&2; }
+note() { echo "{\"side\": \"$1\", \"what\": \"$2\", ${3#\{}" | tee -a "$results" >&2; }
+closed() { # SIDE WHAT CLIENTS REQUESTS ROWS ROUTE
+  local before result
+  before=$(load cost $server)
+  result=$(load closed "$url$6" "$3" "$4" "$scratch/$1.$5")
+  note "$1" "$2" "${result%\}}, \"rows\": $5, \"before\": $before, \"after\": $(load cost $server)}"
+}
+# highest SIDE: the requests a second of its best closed loop in this round
+highest() { "$PYTHON" -c 'import json, sys; print(max(r["requests_per_second"] for r in map(json.loads, open(sys.argv[1]).readlines()[-20:]) if r["side"] == sys.argv[2] and r.get("rows") == 1))' "$results" "$1"; }
 
-half=''
-for round in $(seq "$ROUNDS"); do
-  for side in peer muster; do
-    start $side
-    note $side ready "{\"seconds\": $ready}"
-    wrk -t 1 -c 8 -d 2 -s "$here/serve.lua" "$url/classify" >/dev/null # warm
-    for clients in 1 8 64; do
-      before=$("$PYTHON" "$here/serve_load.py" cost $server)
-      result=$(wrk -t 1 -c $clients -d "$SECONDS_EACH" --timeout 30 -s "$here/serve.lua" "$url/classify" | grep '^{')
-      after=$("$PYTHON" "$here/serve_load.py" cost $server)
-      note $side "$clients clients" "${result%\}}, \"before\": $before, \"after\": $after}"
-      if [ $side = peer ]; then
-        half=$("$PYTHON" -c 'import json, sys; print(max(json.loads(sys.argv[1])["requests_per_second"] / 2, float(sys.argv[2] or 0)))' "$result" "$half")
-      fi
-    done
-    note $side "fixed rate" "$("$PYTHON" "$here/serve_load.py" rate "$url" "$half" "$SECONDS_EACH" "$BODIES")"
-    note $side memory "$("$PYTHON" "$here/serve_load.py" cost $server)"
-    end
+sides=(fastapi ${INFINITY:+infinity} muster)
+for side in "${sides[@]}"; do
+  for rows in 1 8; do load bodies "$texts" $side $rows >"$scratch/$side.$rows"; done
+  start "$side"
+  note "$side" ready "{\"seconds\": $ready}"
+  note "$side" scores "$(load scores "$url" "$scratch/$side.1")"
+  load closed "$url/classify" 8 32 "$scratch/$side.1" >/dev/null # warm
+  closed "$side" "1 client" 1 $((texts_each / 4)) 1 /classify
+  closed "$side" "8 clients" 8 $((texts_each * 3 / 4)) 1 /classify
+  closed "$side" "64 clients" 64 "$texts_each" 1 /classify
+  closed "$side" "8 clients, 8 texts a request" 8 $((texts_each / 8)) 8 "$([ "$side" = infinity ] && echo /classify || echo /classify/batch)"
+  for peer in fastapi ${INFINITY:+infinity}; do
+    [ "$side" = "$peer" ] && half=$("$PYTHON" -c "print($(highest "$peer") / 2)") && declare "half_$peer=$half"
+    rate=half_$peer
+    [ "$side" != "$peer" ] && [ "$side" != muster ] || note "$side" "half of $peer" "$(load rate "$url" "${!rate}" "$seconds" "$scratch/$side.1")"
   done
-  half=''
+  note "$side" memory "$(load cost $server)"
+  end
 done
-"$PYTHON" - "$scratch/results" <<'PY'
-import json, os, statistics, sys
-SECONDS = float(os.environ.get("SECONDS_EACH", 10))
-rows = [json.loads(line) for line in open(sys.argv[1])]
-def middle(side, what, of):
-    return statistics.median(of(r) for r in rows if (r["side"], r["what"]) == (side, what))
-def line(name, what, of, digits, higher):
-    ours, theirs = middle("muster", what, of), middle("peer", what, of)
-    ratio = ours / theirs if theirs else float("nan")
-    print(f"| {name} | {ours:.{digits}f} | {theirs:.{digits}f} | {ratio:.2f} |")
-print("| | muster | FastAPI + transformers | ratio |\n|---|---|---|---|")
-for n in (1, 8, 64):
-    w = f"{n} clients"
-    line(f"{w}, requests/s", w, lambda r: r["requests_per_second"], 1, True)
-    line(f"{w}, requests a CPU second of the server", w, lambda r: r["requests_per_second"] * SECONDS / max(0.01, r["after"]["cpu_seconds"] - r["before"]["cpu_seconds"]), 2, True)
-    line(f"{w}, p95 ms", w, lambda r: r["p95_ms"], 1, False)
-rate = "fixed rate"
-line("p95 ms at half of the peer's highest rate", rate, lambda r: r["p95_ms"], 1, False)
-line("time to ready, s", "ready", lambda r: r["seconds"], 2, False)
-line("peak memory, MB", "memory", lambda r: r["peak_mb"], 0, False)
-print("failed requests:", {s: sum(r.get("failed", 0) for r in rows if r["side"] == s) for s in ("muster", "peer")})
-PY
+load table "$results"

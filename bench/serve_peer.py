@@ -60,9 +60,14 @@ async def start():
     app.state.task = asyncio.create_task(batches())
 
 
-@app.get("/ready")
-async def ready():
+@app.get("/health")
+async def health():
     return {"status": "ready"}
+
+
+@app.post("/classify/batch")
+async def classify_batch(body: dict):
+    return {"results": await asyncio.gather(*map(classify, body["items"]))}
 
 
 @app.post("/classify")
