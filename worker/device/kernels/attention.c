@@ -15,14 +15,16 @@
 #define QUERIES 48
 #define LOG2E 1.44269504088896341f
 
-/* One head of one row. wide: D up to whole vectors of units; tall: n up to whole vectors. */
+/* One head of one row. wide: D up to whole vectors of units; tall: n up to whole vectors; apart: distance of rows of keys_across
+ * and values_across, at least tall. */
 struct head {
     const struct attention *a;
-    size_t first, n, tall, D, wide, C, head, mask_row;
+    size_t first, n, tall, apart, D, wide, C, head, mask_row;
     size_t query, queries; /* number of the first query, and how many there are */
-    size_t most;           /* columns of scores that there is memory for */
+    size_t most;           /* columns of scores that there is memory for, with what keeps their rows apart */
     /* of the block at hand: keys low .. low + keys - 1 of the row, up to whole vectors; far: the first key, too, is seen */
     size_t low, keys, span;
+    size_t row; /* distance of rows of scores and all that is laid out like them, at least span */
     bool far;
     float scale, kept, log_kept; /* of scores; of weights that dropout keeps */
     /* packed; as factors b of products with depth over D (transposed) or over tokens (pairs of rows where a unit holds two) */
@@ -44,8 +46,8 @@ static size_t head_lay_out(struct head *h, void *base)
     struct cursor c = {base, 0};
     size_t block = QUERIES * h->wide, wall = h->tall * h->wide, scores = QUERIES * h->most;
     h->rows = take(&c, wall * sizeof(cell));
-    h->keys_across = take(&c, wall * sizeof(cell));
-    h->values_across = take(&c, wall * sizeof(cell));
+    h->keys_across = take(&c, h->apart * h->wide * sizeof(cell));
+    h->values_across = take(&c, h->apart * h->wide * sizeof(cell));
     h->keys_down = take(&c, wall * sizeof(cell));
     h->values_down = take(&c, wall * sizeof(cell));
     h->queries_packed = take(&c, block * sizeof(cell));
@@ -66,6 +68,14 @@ static size_t head_lay_out(struct head *h, void *base)
 }
 
 #define LOW_STEP 16 /* a span begins at a multiple of it: of vectors, and of bytes of masks */
+#define LINE 16     /* units of a cache line */
+
+/* Distance of rows of at least n units, a column of which goes through all sets of the nearest cache: an odd number of lines. At
+ * 1,024 units, say, all its lines would fall into one set and push each other out. */
+static size_t spread(size_t n)
+{
+    return ((n + LINE - 1) / LINE | 1) * LINE;
+}
 
 static struct head head_sizes(size_t n, size_t D, size_t half)
 {
@@ -74,7 +84,8 @@ static struct head head_sizes(size_t n, size_t D, size_t half)
         most = up(QUERIES + 2 * half + LOW_STEP, LANES);
     return (struct head){.n = n,
                          .tall = tall,
-                         .most = most < tall ? most : tall,
+                         .apart = spread(tall),
+                         .most = spread(most < tall ? most : tall),
                          .D = D,
                          .wide = up(D, LANES * UNIT_HOLDS),
                          .mask_row = (n + 7) / 8};
@@ -151,7 +162,7 @@ static void across(unit *to, const cell *rows, const struct head *h)
     size_t units = h->wide / UNIT_HOLDS;
     for (size_t i = 0; i < h->tall; i += LANES)
         for (size_t j = 0; j < units; j += LANES)
-            transpose_square(to + j * h->tall + i, h->tall, (const unit *)rows + i * units + j, units);
+            transpose_square(to + j * h->apart + i, h->apart, (const unit *)rows + i * units + j, units);
 }
 
 /* Rows of cells as a factor b with depth over rows; rows: even where a unit holds two. Returns where it is. */
@@ -186,18 +197,20 @@ static void look(struct head *h, size_t q, size_t queries)
         h->keys = (h->n - last > half ? last + half + 1 : h->n) - h->low;
     }
     h->span = up(h->keys, LANES);
+    h->row = spread(h->span);
     h->far = h->a->window.first && h->low > 0;
     h->mask_row = (h->keys + 7) / 8;
 }
 
-/* c (rows, columns) = a b with a's rows of `a_cells` cells, b's of `b_row` units, and depth of `depth` cells. */
-static void multiply_rows(float *c, const cell *a, size_t a_cells, const unit *b, size_t b_row, size_t depth, size_t rows,
-                          size_t columns)
+/* c (rows, columns) = a b with c's rows of `c_row` floats, a's of `a_cells` cells, b's of `b_row` units, and depth of `depth`
+ * cells. */
+static void multiply_rows(float *c, size_t c_row, const cell *a, size_t a_cells, const unit *b, size_t b_row, size_t depth,
+                          size_t rows, size_t columns)
 {
     multiply((struct product){.c = c,
                               .a = (const unit *)a,
                               .b = b,
-                              .c_row = columns,
+                              .c_row = c_row,
                               .a_row = a_cells / UNIT_HOLDS,
                               .a_step = 1,
                               .b_step = b_row,
@@ -213,7 +226,7 @@ static void multiply_down(float *c, const unit *a, const unit *b, const struct h
                               .b = b,
                               .c_row = h->wide,
                               .a_row = 1,
-                              .a_step = h->span,
+                              .a_step = h->row,
                               .b_step = h->wide,
                               .depth = (queries + UNIT_HOLDS - 1) / UNIT_HOLDS,
                               .add = 1},
@@ -260,14 +273,14 @@ static void multiply_far(float *c, const struct head *h, const act *a, size_t st
 static void score(struct head *h, size_t q, size_t queries)
 {
     const struct attention *a = h->a;
-    multiply_rows(h->scores, h->queries_packed, h->wide, h->keys_across + h->low, h->tall, h->D, queries, h->span);
+    multiply_rows(h->scores, h->row, h->queries_packed, h->wide, h->keys_across + h->low, h->apart, h->D, queries, h->span);
     for (size_t i = 0; i < queries; i++)
         for (size_t j = h->keys; j < h->span; j++)
-            h->scores[i * h->span + j] = -INFINITY;
+            h->scores[i * h->row + j] = -INFINITY;
     if (a->window.half == 0 || a->first_only)
         return;
     for (size_t i = 0; i < queries; i++)
-        narrow(h->scores + i * h->span, h, q + i - h->query);
+        narrow(h->scores + i * h->row, h, q + i - h->query);
     if (h->far)
         multiply_far(h->far_scores, h, part_of(h, a->q, a->q_stride, q), a->q_stride, part_of(h, a->k, a->kv_stride, h->first),
                      queries);
@@ -284,8 +297,8 @@ static void score(struct head *h, size_t q, size_t queries)
 /* Weights of query i, not divided by their sum; returns what the product with the values is to be multiplied by. */
 static float soften(struct head *h, size_t i, size_t query)
 {
-    const float *s = h->scores + i * h->span;
-    cell *p = h->weights + i * h->span;
+    const float *s = h->scores + i * h->row;
+    cell *p = h->weights + i * h->row;
     const uint8_t *bits = bits_of(h, i);
     vector most = splat(-INFINITY), total = splat(0), factor = splat(h->scale * LOG2E);
     for (size_t j = 0; j < h->span; j += LANES)
@@ -344,7 +357,7 @@ void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t hea
         draw_mask(&h, q, queries);
         for (size_t i = 0; i < queries; i++)
             factors[i] = soften(&h, i, q + i);
-        multiply_rows(h.result, h.weights, h.span, values + h.low / UNIT_HOLDS * h.wide, h.wide, h.keys, queries, h.wide);
+        multiply_rows(h.result, h.wide, h.weights, h.row, values + h.low / UNIT_HOLDS * h.wide, h.wide, h.keys, queries, h.wide);
         for (size_t i = 0; h.far && i < queries; i++)
             add_scaled(h.result + i * h.wide, part_of(&h, a->v, a->kv_stride, h.first), h.D, h.far_scores[i]);
         for (size_t i = 0; i < queries; i++)
@@ -374,7 +387,7 @@ struct slope {
 
 static struct slope slope_open(const struct head *h, size_t i, size_t query)
 {
-    return (struct slope){bits_of(h, i), h->scores + i * h->span, h->products + i * h->span,
+    return (struct slope){bits_of(h, i), h->scores + i * h->row, h->products + i * h->row,
                           splat((h->log_kept - h->a->log_sum[h->head * h->a->N + query]) * LOG2E), splat(h->deltas[i] / h->kept)};
 }
 
@@ -411,10 +424,10 @@ static void slopes_of(const struct head *h, size_t i, size_t query, size_t queri
         if (both)
             b = weight_at(&odd, j, factor);
         __m512bh weights = _mm512_cvtne2ps_pbh(b.weight, a.weight), slopes = _mm512_cvtne2ps_pbh(b.slope, a.slope);
-        _mm512_storeu_si512(h->weights_down + i / 2 * h->span + j, interleaved(weights));
-        _mm512_storeu_si512(h->slopes_down + i / 2 * h->span + j, interleaved(slopes));
-        _mm256_storeu_si256((void *)(h->slopes + i * h->span + j), _mm512_castsi512_si256((__m512i)slopes));
-        _mm256_storeu_si256((void *)(h->slopes + (i + 1) * h->span + j), _mm512_extracti64x4_epi64((__m512i)slopes, 1));
+        _mm512_storeu_si512(h->weights_down + i / 2 * h->row + j, interleaved(weights));
+        _mm512_storeu_si512(h->slopes_down + i / 2 * h->row + j, interleaved(slopes));
+        _mm256_storeu_si256((void *)(h->slopes + i * h->row + j), _mm512_castsi512_si256((__m512i)slopes));
+        _mm256_storeu_si256((void *)(h->slopes + (i + 1) * h->row + j), _mm512_extracti64x4_epi64((__m512i)slopes, 1));
     }
 }
 #else
@@ -459,7 +472,7 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     const unit *queries_down = down(h->queries_down, h->queries_packed, even, h->wide);
     const unit *outputs_down = down(h->outputs_down, h->outputs, even, h->wide);
     score(h, q, queries);
-    multiply_rows(h->products, h->outputs, h->wide, h->values_across + h->low, h->tall, h->D, queries, h->span);
+    multiply_rows(h->products, h->row, h->outputs, h->wide, h->values_across + h->low, h->apart, h->D, queries, h->span);
     draw_mask(h, q, queries);
     deltas_of(h->deltas, h, q, queries);
     for (size_t i = 0; i < queries; i += UNIT_HOLDS)
@@ -471,7 +484,7 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     const unit *weights_down = h->scores, *slopes_down = h->products;
     const cell *slopes = h->products;
 #endif
-    multiply_rows(h->result, slopes, h->span, keys + h->low / UNIT_HOLDS * h->wide, h->wide, h->keys, queries, h->wide);
+    multiply_rows(h->result, h->wide, slopes, h->row, keys + h->low / UNIT_HOLDS * h->wide, h->wide, h->keys, queries, h->wide);
     multiply_down(h->dvalues, weights_down, outputs_down, h, queries);
     multiply_down(h->dkeys, slopes_down, queries_down, h, queries);
     if (h->far)

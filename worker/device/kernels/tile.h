@@ -87,20 +87,33 @@ static void (*const tiles[TILE_VECTORS][TILE_ROWS])(const struct product *p) = {
 static void (*const tiles[TILE_VECTORS][TILE_ROWS])(const struct product *p) = {TILE_LIST(1), TILE_LIST(2)};
 #endif
 
-/* The whole product: a panel of b stays in the nearest cache while rows of a go by. */
+#define DEPTH 96 /* steps whose part of b stays in the nearest cache while rows of a go by */
+
+static void multiply_panel(const struct product *p, size_t rows, size_t vectors)
+{
+    for (size_t r = 0; r < rows; r += TILE_ROWS) {
+        size_t count = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
+        struct product part = *p;
+        part.c += r * p->c_row;
+        part.a += r * p->a_row;
+        tiles[vectors - 1][count - 1](&part);
+    }
+}
+
+/* The whole product. Each sum is made in order of depth, however depth is cut. */
 INLINE void multiply(struct product p, size_t rows, size_t columns)
 {
     for (size_t c = 0; c < columns; c += TILE_VECTORS * LANES) {
-        size_t vectors = (columns - c) / LANES;
-        vectors = vectors < TILE_VECTORS ? vectors : TILE_VECTORS;
-        for (size_t r = 0; r < rows; r += TILE_ROWS) {
-            size_t count = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
+        size_t vectors = (columns - c) / LANES, k = 0;
+        do {
             struct product part = p;
-            part.c += r * p.c_row + c;
-            part.a += r * p.a_row;
-            part.b += c;
-            tiles[vectors - 1][count - 1](&part);
-        }
+            part.c += c;
+            part.a += k * p.a_step;
+            part.b += k * p.b_step + c;
+            part.depth = p.depth - k < DEPTH ? p.depth - k : DEPTH;
+            part.add = p.add || k > 0;
+            multiply_panel(&part, rows, vectors < TILE_VECTORS ? vectors : TILE_VECTORS);
+        } while ((k += DEPTH) < p.depth);
     }
 }
 
