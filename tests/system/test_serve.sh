@@ -99,7 +99,7 @@ stop
 
 say "kill -9 of workers under load: the numbers of muster predict, or 503; never another answer"
 serve run/bundle
-load() { rm -f enough && timeout 120 python3 "$here/serve_check.py" load "$url" some.jsonl predicted.jsonl enough >out 2>said; }
+load() { rm -f enough && timeout 300 python3 "$here/serve_check.py" load "$url" some.jsonl predicted.jsonl enough >out 2>said; }
 load &
 load=$!
 for _ in 1 2 3 4; do
