@@ -467,8 +467,6 @@ static int check_folds(const struct job *j, struct error *e)
             e, ERROR_USAGE,
             "split.folds and split.method \"time\" are mutually exclusive: a fold would be validated by a model that has "
             "seen later rows; remove one");
-    if (j->train.seeds.count > 0)
-        return error_set(e, ERROR_USAGE, "split.folds and train.seeds are mutually exclusive: each tells a spread; remove one");
     if (j->search.scheduler != SCHEDULER_NONE)
         return error_set(e, ERROR_USAGE,
                          "split.folds and sweep.scheduler \"%s\" are mutually exclusive: a fold that is pruned would have no "

@@ -47,9 +47,11 @@ static void metrics_of(double ret[REPEATED_METRICS], const struct trial_run *t, 
 /* ---- a configuration ---- */
 
 struct configuration {
-    const struct trial_run *best; /* by its own score: the first in the order of the decision */
-    size_t trials, done;
-    double *values[REPEATED_METRICS]; /* (trials), in the order of the plan */
+    const struct trial_run *best;     /* by its own score: the first in the order of the decision */
+    const struct trial_run **members; /* (member_count): the trials of its seeds, in the order of the plan */
+    size_t member_count;
+    size_t trials, done;              /* members, with split.folds their folds */
+    double *values[REPEATED_METRICS]; /* (trials), likewise */
     struct spread spread[REPEATED_METRICS];
 };
 
@@ -60,28 +62,35 @@ static void add_values(struct configuration *c, const double metrics[REPEATED_ME
     c->trials++;
 }
 
-/* Of the trials with other seeds, or of the folds. */
+/* Of a cross-validated trial. */
+static void add_fold_values(struct configuration *c, const struct trial_run *t, uint32_t folds)
+{
+    double none[REPEATED_METRICS];
+    for (int m = 0; m < REPEATED_METRICS; m++)
+        none[m] = NAN;
+    for (size_t f = 0; f < folds; f++)
+        add_values(c, t->fold_metrics ? t->fold_metrics + f * REPEATED_METRICS : none);
+}
+
+/* Of the trials with other seeds, and of the folds. */
 static void read_configuration(struct configuration *ret, const struct trials *t, const struct decision *d, size_t best,
                                const struct job *j)
 {
-    struct configuration c = {.best = &t->list[best]};
-    const double *folds = c.best->fold_metrics;
+    struct configuration c = {.best = &t->list[best], .members = allocate(t->count, sizeof *c.members)};
+    uint32_t folds = j->split.folds, each = folds > 0 ? folds : 1;
     for (int m = 0; m < REPEATED_METRICS; m++)
-        c.values[m] = allocate(t->count + j->split.folds, sizeof(double));
-    for (size_t f = 0; f < j->split.folds; f++) {
-        double none[REPEATED_METRICS];
-        for (int m = 0; m < REPEATED_METRICS; m++)
-            none[m] = NAN;
-        add_values(&c, folds ? folds + f * REPEATED_METRICS : none);
-        c.done += c.best->state == TRIAL_DONE;
-    }
-    for (size_t i = 0; i < t->count && j->split.folds == 0; i++) {
+        c.values[m] = allocate(t->count * each, sizeof(double));
+    for (size_t i = 0; i < t->count; i++) {
         double metrics[REPEATED_METRICS];
         if (t->list[i].configuration != c.best->configuration)
             continue;
+        c.members[c.member_count++] = &t->list[i];
+        c.done += t->list[i].state == TRIAL_DONE ? each : 0;
         metrics_of(metrics, &t->list[i], &d->trials[i], j);
-        add_values(&c, metrics);
-        c.done += t->list[i].state == TRIAL_DONE;
+        if (folds > 0)
+            add_fold_values(&c, &t->list[i], folds);
+        else
+            add_values(&c, metrics);
     }
     for (int m = 0; m < REPEATED_METRICS; m++)
         spread_of(&c.spread[m], c.values[m], c.trials);
@@ -92,6 +101,7 @@ static void configuration_free(struct configuration *c)
 {
     for (int m = 0; m < REPEATED_METRICS; m++)
         free(c->values[m]);
+    free(c->members);
 }
 
 /* Calls `each` for every configuration, best first. */
@@ -127,24 +137,22 @@ static struct json *spread_to_json(const struct spread *s, const double *values,
     return o;
 }
 
-static void add_seeds(struct json *o, const struct configuration *c, const struct job *j)
+static void add_seeds(struct json *o, const struct job *j)
 {
     struct json *seeds = json_set(o, "seeds", json_array());
     for (size_t i = 0; i < j->train.seeds.count; i++)
         json_append(seeds, json_of_number((double)j->train.seeds.values[i]));
-    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
 }
 
 static void add_folds(struct json *o, const struct configuration *c, const struct job *j)
 {
     struct json *trials = json_set(o, "fold_trials", json_array());
-    for (uint32_t f = 0; f < j->split.folds; f++) {
-        char *key = format_string("%s_fold-%u", c->best->key, f + 1);
-        json_append(trials, json_of_string(key));
-        free(key);
-    }
-    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
-    json_set_number(o, "best_epoch", c->best->best_epoch);
+    for (size_t i = 0; i < c->member_count; i++)
+        for (uint32_t f = 0; f < j->split.folds; f++) {
+            char *key = format_string("%s_fold-%u", c->members[i]->key, f + 1);
+            json_append(trials, json_of_string(key));
+            free(key);
+        }
 }
 
 static void append_configuration(void *to, const struct configuration *c, const struct job *j)
@@ -152,10 +160,13 @@ static void append_configuration(void *to, const struct configuration *c, const 
     struct json *o = json_append(to, json_object()), *metrics = json_object();
     json_set_string(o, "configuration", c->best->configuration_key);
     json_set_boolean(o, "baseline", c->best->baseline);
+    if (j->train.seeds.count > 0)
+        add_seeds(o, j);
     if (j->split.folds > 0)
         add_folds(o, c, j);
-    else
-        add_seeds(o, c, j);
+    json_set_string(o, "best_trial", c->done > 0 ? c->best->key : NULL);
+    if (j->split.folds > 0)
+        json_set_number(o, "best_epoch", c->best->best_epoch);
     json_set_number(o, "done", (double)c->done);
     json_set_string(o, "select", c->best->job.train.select);
     for (int m = 0; m < REPEATED_METRICS; m++)
@@ -231,7 +242,7 @@ static void add_markdown_row(void *to, const struct configuration *c, const stru
     }
     range_text(text, &c->spread[REPEATED_SCORE]);
     markdown_cell(columns->markdown, "%s", text);
-    if (j->split.folds > 0)
+    if (j->train.seeds.count == 0)
         markdown_cell(columns->markdown, "%u", c->best->best_epoch);
     else
         markdown_cell(columns->markdown, "%s", c->done > 0 ? c->best->key : "-");
@@ -243,20 +254,29 @@ static const char *range_title(const struct job *j, const struct columns *c)
     return j->tune.grid.rule == RULE_F1 ? c->title[c->count - 1] : "score";
 }
 
-/* "3 seeds", "5 folds" */
+/* "3 seeds", "5 folds", "5 folds with 3 seeds each" */
 static char *repeats(const struct job *j)
 {
-    size_t count = j->split.folds > 0 ? j->split.folds : j->train.seeds.count;
-    return format_string("%zu %s%s", count, j->split.folds > 0 ? "fold" : "seed", count == 1 ? "" : "s");
+    size_t folds = j->split.folds, seeds = j->train.seeds.count;
+    char *of_seeds = format_string("%zu seed%s", seeds, seeds == 1 ? "" : "s");
+    if (folds == 0)
+        return of_seeds;
+    char *ret =
+        format_string("%zu folds%s%s%s", folds, seeds > 0 ? " with " : "", seeds > 0 ? of_seeds : "", seeds > 0 ? " each" : "");
+    free(of_seeds);
+    return ret;
 }
 
 /* How a configuration is chosen. Caller frees. */
 static char *choice(const struct job *j, const struct columns *c)
 {
-    return j->split.folds > 0
-               ? format_string(
-                     "thresholds, epoch and configuration are chosen on the out-of-fold predictions of all rows together")
-               : format_string("a configuration is chosen by its mean %s, and its best trial is published", range_title(j, c));
+    if (j->split.folds > 0)
+        return duplicate(
+            j->train.seeds.count > 0
+                ? "thresholds and epoch of a seed are chosen on its out-of-fold predictions of all rows together, a "
+                  "configuration by the mean of these over its seeds"
+                : "thresholds, epoch and configuration are chosen on the out-of-fold predictions of all rows together");
+    return format_string("a configuration is chosen by its mean %s, and its best trial is published", range_title(j, c));
 }
 
 char *configurations_to_markdown(const struct trials *t, const struct decision *d, const struct job *j)
@@ -274,7 +294,7 @@ char *configurations_to_markdown(const struct trials *t, const struct decision *
     buffer_printf(&titles, "configuration|%s", j->split.folds > 0 ? "folds" : "trials");
     for (int i = 0; i < c.count; i++)
         buffer_printf(&titles, "|#%s", c.title[i]);
-    buffer_printf(&titles, "|#%s, least to most|%s", range_title(j, &c), j->split.folds > 0 ? "#epochs" : "best trial");
+    buffer_printf(&titles, "|#%s, least to most|%s", range_title(j, &c), j->train.seeds.count == 0 ? "#epochs" : "best trial");
     markdown_create(&c.markdown, titles.data);
     buffer_free(&titles);
     walk(t, d, j, add_markdown_row, &c);

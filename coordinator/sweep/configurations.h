@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configurations of several trials (train.seeds): mean, standard deviation, least and most of validation metrics over them; best
- * first, as JSON, as Markdown and for the screen. */
+/* Configurations of several trials (train.seeds, split.folds; each seed has all folds): mean, standard deviation, least and most
+ * of validation metrics over them; best first, as JSON, as Markdown and for the screen. */
 #pragma once
 
 #include "coordinator/decision/decision.h"

@@ -111,6 +111,29 @@ def tensors(path):
 assert tensors(sys.argv[1]) == tensors(sys.argv[2])
 PY
 
+say "with seeds: each fold with each of them; the mean of their out-of-fold scores decides"
+expect -o 0 'mean \+/- standard deviation over 3 folds with 2 seeds each' muster run job.json out=seeds sweep=null 'train.seeds=[1,2]'
+ls -d seeds/trials/*_seed-[12]_fold-[123] | wc -l | grep -qx 6 || fail "not six trials"
+"$python" - seeds <<'PY' || fail "folds of seeds"
+import json, sys
+run = sys.argv[1]
+table = json.load(open(f"{run}/table.json"))
+c, = table["configurations"]
+keys = [f"{c['configuration']}_seed-{s}_fold-{f}" for s in (1, 2) for f in (1, 2, 3)]
+assert c["seeds"] == [1, 2] and c["done"] == 6 and c["fold_trials"] == keys, c
+loss = [json.loads(open(f"{run}/trials/{t}/metrics.jsonl").readlines()[-1])["validation_loss"] for t in keys]
+found = c["metrics"]["validation_loss"]
+assert len(found["values"]) == 6 and abs(found["mean"] - sum(found["values"]) / 6) < 1e-12, found
+epochs = {t["trial"]: t["best_epoch"] for t in table["trials"]}
+assert set(epochs) == {f"{c['configuration']}_seed-{s}" for s in (1, 2)} and table["trials"][0]["trial"] == c["best_trial"], epochs
+for value, key, last in zip(found["values"], keys, loss):
+    if epochs[key.rpartition("_fold")[0]] == 2:
+        assert abs(value - last) < 1e-6, (key, value, last)
+scores = [t["at_own_threshold"]["score"] for t in table["trials"]]
+assert scores == sorted(scores, reverse=True), scores
+PY
+grep -q '_seed-[12]_whole-' seeds/events.jsonl || fail "the best seed was not trained on the whole"
+
 say "LoRA, one configuration: the adapter of the training on the whole"
 expect 0 'bundle' muster run job.json out=lora sweep=null train.method=lora publish.adapter=both
 [ -s lora/bundle/adapter/adapter_model.safetensors ] || fail "no adapter"
@@ -137,7 +160,6 @@ expect 2 'split.folds: expected a whole number from 2 to 1000 or null, found 1' 
 expect 2 'split.folds: expected a whole number from 2 to 1000 or null, found 2.5' muster check job.json out=bad split.folds=2.5
 expect 3 'split.folds 900: the train and validation parts have only [0-9]+ groups \(data.group: group\)' muster check job.json out=bad split.folds=900
 expect 2 'split.folds and split.file are mutually exclusive' muster check job.json out=bad split.file=run/split.json
-expect 2 'split.folds and train.seeds are mutually exclusive' muster check job.json out=bad 'train.seeds=[1,2]'
 expect 2 'split.folds and sweep.scheduler "asha" are mutually exclusive' muster check job.json out=bad sweep.scheduler=asha
 expect 2 'publish.of "best" has no effect without split.folds' muster check job.json out=bad split.folds=null publish.of=best
 expect 2 'run holds the run of another job: split.folds is 3 there and 4 here' muster check job.json split.folds=4

@@ -290,8 +290,6 @@ static const struct refusal refusals[] = {
      "j.json: split.folds and split.method \"time\" are mutually exclusive: a fold would be validated by a model that has seen "
      "later "
      "rows; remove one"},
-    {"{" MINIMAL ", \"split\": {\"folds\": 5}}", "train.seeds=[1,2]",
-     "j.json: split.folds and train.seeds are mutually exclusive: each tells a spread; remove one"},
     {"{" MINIMAL "}", "publish.of=best",
      "j.json: publish.of \"best\" has no effect without split.folds; set it, or remove publish.of"},
     {"{" MINIMAL "}", "train.seeds=[]",
