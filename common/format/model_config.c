@@ -188,9 +188,11 @@ static int read_labels(struct model_config *c, const struct json *j, const char 
     const struct json *names = json_given(j, "id2label"), *number = json_given(j, "num_labels");
     if (!names)
         names = json_given(j, "label2id");
-    double count = names ? (double)json_size(names) : json_type(number) == JSON_NUMBER ? json_number(number) : 2;
+    if (!names && number && json_type(number) != JSON_NUMBER)
+        return error_set(e, ERROR_USAGE, "%s: num_labels is %s, not a number", path, json_type_name(json_type(number)));
+    double count = names ? (double)json_size(names) : number ? json_number(number) : 2;
     if (!(count >= 1 && count <= LABEL_LIMIT))
-        return error_set(e, ERROR_USAGE, "%s: id2label must be an object with 1 to %d labels", path, LABEL_LIMIT);
+        return error_set(e, ERROR_USAGE, "%s: id2label must be an object or a list of 1 to %d labels", path, LABEL_LIMIT);
     c->labels = (uint32_t)count;
     return 0;
 }

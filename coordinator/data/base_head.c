@@ -14,13 +14,13 @@
 
 /* The head as the model directory has it. */
 struct found_head {
-    bool there;    /* weight and bias */
-    bool any;      /* one of them */
-    uint32_t rows; /* of the classifier's weight */
-    bool fits;     /* the shapes are those of a head on this encoder */
-    char **names;  /* (rows), each owned; NULL: id2label does not name them */
-    bool generic;  /* LABEL_0, LABEL_1, ... or no id2label at all */
-    bool regression;
+    bool there;       /* weight and bias */
+    bool any;         /* one of them */
+    uint32_t rows;    /* of the classifier's weight */
+    bool fits;        /* the shapes are those of a head on this encoder */
+    char **names;     /* (rows), each owned; NULL: id2label does not name them */
+    bool generic;     /* LABEL_0, LABEL_1, ... or no id2label at all */
+    char *other_task; /* problem_type, where it is no classification; NULL: it is, or is not said */
 };
 
 static void found_head_free(struct found_head *h)
@@ -28,6 +28,7 @@ static void found_head_free(struct found_head *h)
     for (uint32_t i = 0; h->names && i < h->rows; i++)
         free(h->names[i]);
     free(h->names);
+    free(h->other_task);
 }
 
 /* Names in circulation are also numbers: {"0": 0}. */
@@ -142,7 +143,8 @@ static int read_head(struct found_head *h, const char *directory, struct error *
     if (result)
         return -1;
     const char *problem = json_string(json_get(config, "problem_type"));
-    h->regression = problem && strcmp(problem, "regression") == 0;
+    if (problem && strcmp(problem, "single_label_classification") != 0 && strcmp(problem, "multi_label_classification") != 0)
+        h->other_task = duplicate(problem);
     if (h->fits)
         read_names(h, config);
     json_destroy(&config);
@@ -184,8 +186,8 @@ static char *reason_against(double *rows, bool *by_index, const struct found_hea
         return duplicate("the base's classifier is not one linear layer on its hidden_size");
     if (h->rows != count)
         return format_string("the base's head has %u label%s, the job %u", h->rows, h->rows == 1 ? "" : "s", count);
-    if (h->regression)
-        return duplicate("the base's problem_type is regression");
+    if (h->other_task)
+        return format_string("the base's problem_type is %s", h->other_task);
     char *reason = h->names ? match(rows, h, labels, count) : NULL;
     if (!h->generic && !h->names)
         return format_string("id2label in the base's config.json does not name its %u rows 0 to %u", h->rows, h->rows - 1);

@@ -277,6 +277,8 @@ static void refuses_what_is_not_supported(void **state)
         {DEBERTA ",\"pos_att_type\":\"c2p\",\"attention_head_size\":8}", "attention_head_size is 8; supported is: 4"},
         {DEBERTA ",\"pos_att_type\":\"c2p\",\"pooler_hidden_act\":\"tanh\"}", "pooler_hidden_act must be \"gelu\""},
         {DEBERTA ",\"pos_att_type\":\"c2p\",\"position_buckets\":2.5}", "position_buckets must be a whole number within -1"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"num_labels\":\"two\"}", "num_labels is a string, not a number"},
+        {DEBERTA ",\"pos_att_type\":\"c2p\",\"id2label\":7}", "id2label must be an object or a list of 1 to 16384 labels"},
         {DEBERTA ",\"pos_att_type\":\"c2p\",\"position_buckets\":64,\"max_relative_positions\":33}",
          "position_buckets 64 must be 2 or more, and max_relative_positions 33 above half of them + 1"},
         {"{\"model_type\":3}", "model_type is a number"},

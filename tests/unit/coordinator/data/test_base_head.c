@@ -118,6 +118,8 @@ static const struct {
     {NAMES("\"0\":\"a\",\"1\":\"b\",\"2\":\"c\""), 3, two, 2, true, {0}, "the base's head has 3 labels, the job 2", false},
     {NAMES("\"0\":\"LABEL_0\""), 1, two, 2, true, {0}, "the base's head has 1 label, the job 2", false},
     {",\"problem_type\":\"regression\"", 2, two, 2, true, {0}, "problem_type is regression", false},
+    {",\"problem_type\":\"ranking\"", 2, two, 2, true, {0}, "problem_type is ranking", false},
+    {",\"problem_type\":\"multi_label_classification\"", 2, two, 2, false, {0}, "by index", true},
     {NAMES("\"0\":\"neg\",\"1\":\"pos\""), 0, two, 2, false, {0}, "new: the base's weights have none", false},
     {NAMES("\"0\":\"neg\",\"1\":\"pos\""), -1, two, 2, true, {0}, "new: the base's weights have none", false},
 };
