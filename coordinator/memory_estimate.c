@@ -59,6 +59,7 @@ static char *trial_message(const struct run_place *place, const struct run_data 
                       .freeze = job_freeze(j),
                       .lora_rank = job_is_lora(j) ? j->train.lora_r : 0,
                       .lora_alpha = j->train.lora_alpha,
+                      .lora_bias = job_lora_bias(j),
                       .lora_targets = job_lora_targets(j),
                       .lora_freeze_head = !j->train.lora_train_head,
                       .checkpointing = j->train.checkpointing,

@@ -48,6 +48,7 @@ const struct record_field trial_fields[] = {
     FIELD(lora_dropout, .type = RECORD_DOUBLE, .min = 0, .max = 1, .flags = RECORD_OPTIONAL),
     FIELD(lora_rslora, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
     FIELD(lora_freeze_head, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
+    FIELD(lora_bias, .type = RECORD_CHOICE, .detail = lora_bias_names, .flags = RECORD_OPTIONAL),
     FIELD(lora_targets, .type = RECORD_STRING, .max = PATH_MOST, .flags = RECORD_OPTIONAL),
     FIELD(checkpointing, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
     FIELD(label_smoothing, .type = RECORD_DOUBLE, .min = 0, .max = 0.999999, .flags = RECORD_OPTIONAL),

@@ -3,6 +3,7 @@
  * type and place; it becomes the lease message, the key of the trial's directory and the options attribute of its results. */
 #pragma once
 
+#include "common/base/lora_bias.h"
 #include "common/base/schedule_kind.h"
 #include "common/json/json.h"
 #include "common/text/pair.h"
@@ -37,6 +38,7 @@ struct trial {
     uint32_t lora_rank; /* 0: all weights are trained; the rest: format/lora.h */
     double lora_alpha, lora_dropout;
     bool lora_rslora, lora_freeze_head;
+    enum lora_bias lora_bias;
     bool checkpointing; /* nn/model.h; the weights do not depend on it */
     char *lora_targets;
     double label_smoothing, focal_gamma; /* device/loss.h; 0, 0: plain cross-entropy */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/train_lora.json: LoRA training as PEFT does it on the rows of golden_train.py, with its model and with tiny random ones of
-other families (train_longformer/, train_modernbert/): twelve steps of losses and norms of the gradient, the logits it ends with, and those
+other families (train_longformer/, train_modernbert/, train_deberta/): twelve steps of losses and norms of the gradient, the logits it ends with, and those
 of the merged model.
 
     python tools/golden_lora.py tests/golden
@@ -33,6 +33,7 @@ def uniform(seed, index, rows, columns):
 SIZES = dict(vocab_size=61, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, max_position_embeddings=40,
              num_labels=3, initializer_range=0.2, pad_token_id=0)
 BERT = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"]
+DEBERTA = ["attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj", *BERT[3:]]
 # Of each model: its configuration (None: golden_train.py's), where its layers are, their linear maps in the trainer's order, the head.
 MODELS = {
     "train_model": (None, "bert.encoder.layer", BERT, ["classifier", "bert.pooler.dense"]),
@@ -43,7 +44,17 @@ MODELS = {
                                                                layer_types=["sliding_attention", "full_attention"], bos_token_id=1,
                                                                cls_token_id=1, eos_token_id=2, sep_token_id=2),
                          "model.layers", ["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"], ["classifier", "head.dense", "head.norm"]),
+    # Distances go through the maps of tokens, as in DeBERTa-v3, and through maps of their own.
+    "train_deberta": (lambda: deberta(share_att_key=True), "deberta.encoder.layer", DEBERTA, ["classifier", "pooler.dense"]),
+    "train_deberta_own": (lambda: deberta(share_att_key=False), "deberta.encoder.layer",
+                          DEBERTA[:3] + ["attention.self.pos_query_proj", "attention.self.pos_key_proj"] + DEBERTA[3:],
+                          ["classifier", "pooler.dense"]),
 }
+
+
+def deberta(**more):
+    return transformers.DebertaV2Config(**SIZES, type_vocab_size=0, relative_attention=True, position_biased_input=False,
+                                        pos_att_type=["p2c", "c2p"], position_buckets=6, norm_rel_ebd="layer_norm", **more)
 
 
 def make_model(directory, name):
@@ -75,7 +86,7 @@ def run(directory, rows, train, validation, options):
     base = transformers.AutoModelForSequenceClassification.from_pretrained(os.path.join(directory, name), attn_implementation="eager")
     index = len(list(base.parameters()))  # of the trainer's table; adapters follow, A and B of each
     config = peft.LoraConfig(task_type="SEQ_CLS", r=options["r"], lora_alpha=options["alpha"], lora_dropout=0.0, use_rslora=options["rslora"],
-                             target_modules=options["targets"], modules_to_save=head)
+                             target_modules=options["targets"], modules_to_save=head, bias=options.get("bias", "none"))
     model = peft.get_peft_model(base, config).eval()  # dropout 0
     parameters = dict(model.named_parameters())
     for layer in range(2):
@@ -95,7 +106,7 @@ def run(directory, rows, train, validation, options):
         of = torch.tensor([rows[r]["class"] for r in batch])
         return classes_loss(logits, of, weights, 0, 0).sum() / weights[of].sum()
 
-    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad and "original_module" not in n]
     groups = [{"params": [p for n, p in trained if (n.endswith("bias") or ".norm." in n) == plain], "weight_decay": 0.0 if plain else 0.01}
               for plain in (False, True)]
     optimizer = torch.optim.AdamW(groups, lr=5e-3, betas=(0.9, 0.999), eps=1e-8)
@@ -119,6 +130,14 @@ def main(directory):
     modernbert = {**plain, "model": "train_modernbert", "targets": ["Wqkv", "Wo", "Wi"]}
     options += [modernbert, {**modernbert, "r": 1, "alpha": 4, "targets": ["Wqkv"]},
                 {**modernbert, "targets": ["Wi", "attn.Wo"], "rslora": True}]
+    shared = {**plain, "model": "train_deberta", "targets": DEBERTA}
+    options += [shared, {**shared, "r": 1, "alpha": 4, "targets": ["key_proj"]},
+                {**shared, "targets": ["query_proj", "value_proj", "intermediate.dense"], "rslora": True}]
+    own = {**plain, "model": "train_deberta_own", "targets": MODELS["train_deberta_own"][2]}
+    options += [own, {**own, "r": 1, "alpha": 4, "targets": ["pos_key_proj", "query_proj"]}]
+    options += [{**plain, "bias": "all", "r": 2}, {**plain, "bias": "lora_only", "targets": ["query", "value", "intermediate.dense"]},
+                {**longformer, "bias": "lora_only", "targets": ["key", "value_global", "output.dense"]}, {**shared, "bias": "all"},
+                {**shared, "bias": "lora_only", "targets": ["key_proj", "output.dense"]}, {**own, "bias": "all", "targets": ["pos_query_proj"]}]
     for name in MODELS:
         make_model(directory, name)
     write(directory, "train_lora.json", {"made_by": "tools/golden_lora.py", "peft": peft.__version__,

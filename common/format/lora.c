@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
+#include "common/format/model_tensors.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +21,8 @@ double lora_scale(const struct lora *l)
 
 bool lora_takes(enum tensor_role role)
 {
-    return (role >= ROLE_QUERY && role <= ROLE_ATTENTION_OUTPUT) || role == ROLE_INNER || role == ROLE_OUTPUT;
+    return (role >= ROLE_QUERY && role <= ROLE_ATTENTION_OUTPUT) || role == ROLE_INNER || role == ROLE_OUTPUT ||
+           role == ROLE_DISTANCE_QUERY || role == ROLE_DISTANCE_KEY;
 }
 
 bool lora_is_head(enum tensor_role role)
@@ -29,11 +31,10 @@ bool lora_is_head(enum tensor_role role)
 }
 
 /* "attention.self.query", of a weight; NULL: nothing that can be adapted. Caller frees. */
-static char *module_of(const struct model_family *f, const struct tensor_row *row)
+static char *module_of(const struct model_config *c, const struct tensor_row *row)
 {
     size_t size = strlen(row->name), tail = strlen(WEIGHT);
-    bool absent = row->shape[0] == 'W' && !f->global_first;
-    if (!lora_takes(row->role) || absent || row->flags & TENSOR_BIAS || size <= tail ||
+    if (!lora_takes(row->role) || tensor_row_is_absent(row, c) || row->flags & TENSOR_BIAS || size <= tail ||
         strcmp(row->name + size - tail, WEIGHT) != 0)
         return NULL;
     return format_string("%.*s", (int)(size - tail), row->name);
@@ -46,13 +47,13 @@ static bool matches(const char *module, const char *target)
     return tail <= size && strcmp(module + size - tail, target) == 0 && (tail == size || module[size - tail - 1] == '.');
 }
 
-static int refuse(const char *target, const struct model_family *f, struct error *e)
+static int refuse(const char *target, const struct model_config *c, struct error *e)
 {
     const char *words[MOST_MODULES] = {0}, *dot;
     char *owned[MOST_MODULES] = {0}, hint[160];
     size_t count = 0, modules = 0;
-    for (const struct tensor_row *row = f->layer; row->name && count + 2 <= MOST_MODULES; row++) {
-        char *module = module_of(f, row);
+    for (const struct tensor_row *row = model_family_of(c)->layer; row->name && count + 2 <= MOST_MODULES; row++) {
+        char *module = module_of(c, row);
         if (!module)
             continue;
         owned[modules++] = module;
@@ -72,11 +73,11 @@ static int refuse(const char *target, const struct model_family *f, struct error
     return -1;
 }
 
-static bool read_target(bool adapted[ROLE_COUNT], const char *target, const struct model_family *f)
+static bool read_target(bool adapted[ROLE_COUNT], const char *target, const struct model_config *c)
 {
     bool found = false;
-    for (const struct tensor_row *row = f->layer; row->name; row++) {
-        char *module = module_of(f, row);
+    for (const struct tensor_row *row = model_family_of(c)->layer; row->name; row++) {
+        char *module = module_of(c, row);
         if (module && (strcmp(target, LORA_ALL) == 0 || matches(module, target)))
             found = adapted[row->role] = true;
         free(module);
@@ -86,25 +87,21 @@ static bool read_target(bool adapted[ROLE_COUNT], const char *target, const stru
 
 int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struct model_config *c, struct error *e)
 {
-    const struct model_family *f = model_family_of(c);
     memset(adapted, 0, ROLE_COUNT * sizeof *adapted);
-    if (f->positions == POSITIONS_RELATIVE) /* of distances, too */
-        return error_set(e, ERROR_USAGE, "train.method \"lora\": not supported for model_type %s; use \"full\"", f->model_type);
     char *copy = duplicate(targets && *targets ? targets : LORA_ALL), *rest = copy;
     int result = 0;
     for (char *target; !result && (target = strsep(&rest, " "));)
-        if (*target && !read_target(adapted, target, f))
-            result = refuse(target, f, e);
+        if (*target && !read_target(adapted, target, c))
+            result = refuse(target, c, e);
     free(copy);
     return result;
 }
 
 char *lora_target_modules(const bool adapted[ROLE_COUNT], const struct model_config *c)
 {
-    const struct model_family *f = model_family_of(c);
     struct buffer b = {0};
-    for (const struct tensor_row *row = f->layer; row->name; row++) {
-        char *module = module_of(f, row);
+    for (const struct tensor_row *row = model_family_of(c)->layer; row->name; row++) {
+        char *module = module_of(c, row);
         if (module && adapted[row->role])
             buffer_printf(&b, "%s%s", b.size ? " " : "", module);
         free(module);

@@ -3,6 +3,7 @@
  * things. */
 #pragma once
 
+#include "common/base/lora_bias.h"
 #include "common/format/model_family.h"
 
 #define LORA_PREFIX "base_model.model."
@@ -12,7 +13,8 @@ struct lora {
     uint32_t rank; /* 0: no adapters */
     double alpha, dropout;
     bool rslora;     /* scale alpha / sqrt(rank) instead of alpha / rank */
-    bool train_head; /* else the head is frozen like the rest */
+    bool train_head; /* else the head is frozen like the rest, with its biases */
+    enum lora_bias bias;
     bool adapted[ROLE_COUNT];
 };
 

@@ -301,17 +301,13 @@ static const struct tensor_row deberta_head[] = {
 };
 
 #define BERT_WORDS "embeddings.word_embeddings.weight"
-#define BERT_TARGETS                                                                                                             \
-    {                                                                                                                            \
-        "query", "key", "value", "dense"                                                                                         \
-    }
 #define ROBERTA(type, class)                                                                                                     \
     {                                                                                                                            \
         .model_type = type, .class_prefix = class, .prefix = "roberta.", .layer_prefix = "encoder.layer.%u.",                    \
         .words = BERT_WORDS, .keys = roberta_keys, .activation_key = "hidden_act", .head_dropout_key = "classifier_dropout",     \
         .head_dropout = NAN, .embedding = bert_embedding, .layer = bert_layer, .head = roberta_head,                             \
         .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}}, .positions = POSITIONS_AFTER_PAD,             \
-        .padding = 1, .lora_targets = BERT_TARGETS                                                                               \
+        .padding = 1                                                                                                             \
     }
 
 const struct model_family model_families[] = {
@@ -328,8 +324,7 @@ const struct model_family model_families[] = {
      .layer = bert_layer,
      .head = bert_head,
      .steps = {{HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}},
-     .pair_types = true,
-     .lora_targets = BERT_TARGETS},
+     .pair_types = true},
     {.model_type = "distilbert",
      .class_prefix = "DistilBert",
      .prefix = "distilbert.",
@@ -343,8 +338,7 @@ const struct model_family model_families[] = {
      .layer = distilbert_layer,
      .head = distilbert_head,
      .steps = {{HEAD_LINEAR, ACTIVATION_RELU}, {HEAD_DROPOUT}},
-     .plain_attention_output = true,
-     .lora_targets = {"q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"}},
+     .plain_attention_output = true},
     ROBERTA("roberta", "Roberta"),
     ROBERTA("xlm-roberta", "XLMRoberta"),
     ROBERTA("camembert", "Camembert"),
@@ -361,8 +355,7 @@ const struct model_family model_families[] = {
      .layer = bert_layer,
      .head = roberta_head,
      .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_DROPOUT}},
-     .pair_types = true,
-     .lora_targets = BERT_TARGETS},
+     .pair_types = true},
     {.model_type = "longformer",
      .class_prefix = "Longformer",
      .prefix = "longformer.",
@@ -378,8 +371,7 @@ const struct model_family model_families[] = {
      .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_TANH}, {HEAD_DROPOUT}},
      .positions = POSITIONS_AFTER_PAD,
      .padding = 1,
-     .global_first = true,
-     .lora_targets = {"query", "key", "value", "query_global", "key_global", "value_global", "dense"}},
+     .global_first = true},
     {.model_type = "modernbert",
      .class_prefix = "ModernBert",
      .prefix = "model.",
@@ -396,8 +388,7 @@ const struct model_family model_families[] = {
      .steps = {{HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_NORM}, {HEAD_DROPOUT}},
      .positions = POSITIONS_ROTARY,
      .padding = 50283,
-     .pre_norm = true,
-     .lora_targets = {"Wqkv", "Wo", "Wi"}},
+     .pre_norm = true},
     {.model_type = "deberta-v2",
      .class_prefix = "DebertaV2",
      .prefix = "deberta.",
@@ -413,8 +404,7 @@ const struct model_family model_families[] = {
      .head = deberta_head,
      .steps = {{HEAD_DROPOUT}, {HEAD_LINEAR, ACTIVATION_GELU}, {HEAD_DROPOUT}},
      .positions = POSITIONS_RELATIVE,
-     .pair_types = true,
-     .lora_targets = {"query_proj", "key_proj", "value_proj", "dense"}},
+     .pair_types = true},
     {NULL},
 };
 

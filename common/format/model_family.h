@@ -114,7 +114,6 @@ struct model_family {
     bool global_first; /* layers are local but for each row's first token, which has linear maps of its own (Longformer) */
     bool pair_types;   /* the second text of a pair has type 1 */
     bool plain_attention_output; /* no dropout behind the attention's output map */
-    const char *lora_targets[8]; /* default modules of an adapter: all linear maps of a layer */
 };
 
 extern const struct model_family model_families[]; /* up to model_type NULL */

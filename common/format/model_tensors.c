@@ -73,6 +73,11 @@ static size_t size_of(const struct model_config *c, char letter)
     }
 }
 
+bool tensor_row_is_absent(const struct tensor_row *row, const struct model_config *c)
+{
+    return size_of(c, row->shape[0]) == 0 || size_of(c, row->shape[1]) == 0;
+}
+
 /* `name` with "%u" in it replaced by the layer. */
 static void put_name(char *to, size_t size, const char *prefix, const char *layer_prefix, const char *name, uint32_t layer)
 {
@@ -93,7 +98,7 @@ static void add(struct list *l, const struct tensor_row *row, const char *prefix
                 int bucket)
 {
     size_t rows = size_of(l->c, row->shape[0]), columns = size_of(l->c, row->shape[1]);
-    if (rows * columns == 0 || (row->flags & TENSOR_NOT_FIRST && layer == 0))
+    if (tensor_row_is_absent(row, l->c) || (row->flags & TENSOR_NOT_FIRST && layer == 0))
         return;
     if (l->items) {
         struct model_tensor *t = &l->items[l->count];

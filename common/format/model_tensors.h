@@ -14,6 +14,8 @@ struct model_tensor {
     bool is_bias, decays, adjacent;
 };
 
+/* Whether the configuration leaves a tensor out: its size is 0. */
+bool tensor_row_is_absent(const struct tensor_row *row, const struct model_config *c);
 /* All of them, by bucket; the words are the last. Writes unless `ret` is NULL; returns how many there are. */
 size_t model_tensors(struct model_tensor *ret, const struct model_config *c);
 

@@ -16,9 +16,9 @@
 #define MERGE_IT "merge the adapter with PEFT's merge_and_unload"
 
 /* What changes what the tensors mean: refused where it is on. */
-static const char *const unsupported[] = {"use_dora",     "layer_replication", "fan_in_fan_out",    "trainable_token_indices",
-                                          "rank_pattern", "alpha_pattern",     "use_qalora",        "lora_bias",
-                                          "use_bdlora",   "megatron_config",   "target_parameters", "arrow_config"};
+static const char *const unsupported[] = {"use_dora",          "layer_replication", "fan_in_fan_out", "trainable_token_indices",
+                                          "use_qalora",        "lora_bias",         "use_bdlora",     "megatron_config",
+                                          "target_parameters", "arrow_config"};
 /* Initialisations that change the base's weights, too. */
 static const char *const changing[] = {"pissa", "olora", "loftq", "corda"};
 
@@ -59,6 +59,36 @@ static int read_number(double *ret, const struct json *j, const char *key, doubl
     return 0;
 }
 
+/* {name: number}: of modules that end with the name. PEFT takes names for regular expressions; here they are names, and what
+ * cannot be one is refused. */
+static int check_pattern(const struct json *j, const char *key, double most, bool whole, const char *place, struct error *e)
+{
+    const struct json *pattern = json_get(j, key);
+    for (size_t i = 0; i < json_size(pattern); i++) {
+        const char *name = json_type(pattern) == JSON_OBJECT ? json_key(pattern, i) : "";
+        double number = json_number(json_at(pattern, i));
+        if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") < strlen(name))
+            return error_set(e, ERROR_DATA, "%s: %s: \"%s\": only names of modules are supported; " MERGE_IT, place, key, name);
+        if (!(number >= (whole ? 1 : 1e-6) && number <= most) || (whole && number != floor(number)))
+            return error_set(e, ERROR_DATA, "%s: %s: \"%s\": expected a %s up to %g", place, key, name,
+                             whole ? "whole number from 1" : "number above 0", most);
+    }
+    return 0;
+}
+
+/* The first name of the pattern that the module ends with, behind a dot. */
+static double matched(const struct json *pattern, const char *module, double otherwise)
+{
+    size_t size = strlen(module);
+    for (size_t i = 0; i < json_size(pattern); i++) {
+        const char *name = json_key(pattern, i);
+        size_t tail = strlen(name);
+        if (tail <= size && strcmp(module + size - tail, name) == 0 && (tail == size || module[size - tail - 1] == '.'))
+            return json_number(json_at(pattern, i));
+    }
+    return otherwise;
+}
+
 int peft_config_read(struct peft_config *ret, const struct json *j, const char *place, struct error *e)
 {
     struct peft_config c = {0};
@@ -73,18 +103,26 @@ int peft_config_read(struct peft_config *ret, const struct json *j, const char *
         return -1;
     if (rank != floor(rank))
         return error_set(e, ERROR_DATA, "%s: r: expected a whole number, found %g", place, rank);
-    if (bias && strcmp(bias, "none") != 0 && strcmp(bias, "all") != 0 && strcmp(bias, "lora_only") != 0)
+    if (check_pattern(j, "rank_pattern", 65536, true, place, e) != 0 ||
+        check_pattern(j, "alpha_pattern", 1e6, false, place, e) != 0)
+        return -1;
+    if (bias && !lora_bias_find(&c.bias, bias))
         return error_set(e, ERROR_DATA, "%s: bias: expected none, all or lora_only", place);
     c.rank = (uint32_t)rank;
     c.rslora = json_boolean(json_get(j, "use_rslora"));
-    c.trains_biases = bias && strcmp(bias, "none") != 0;
     *ret = c;
     return 0;
 }
 
-double peft_scale(const struct peft_config *c)
+uint32_t peft_rank(const struct peft_config *c, const struct json *j, const char *module)
 {
-    const struct lora l = {.rank = c->rank, .alpha = c->alpha, .rslora = c->rslora};
+    return (uint32_t)matched(json_get(j, "rank_pattern"), module, c->rank);
+}
+
+double peft_scale(const struct peft_config *c, const struct json *j, const char *module)
+{
+    const struct lora l = {
+        .rank = peft_rank(c, j, module), .alpha = matched(json_get(j, "alpha_pattern"), module, c->alpha), .rslora = c->rslora};
     return lora_scale(&l);
 }
 
@@ -126,14 +164,24 @@ static int match(struct peft_tensor *ret, const struct tensor *t, const struct m
     return error_set(e, ERROR_DATA, "%s: tensor %s is of no part of the model: the adapter is of another one", path, t->name);
 }
 
-static int check_tensor(const struct peft_tensor *p, const struct model_tensor *tensors, uint32_t rank, const char *path,
-                        struct error *e)
+static void set_scale(struct peft_tensor *p, const struct peft_config *c, const struct json *j,
+                      const struct model_tensor *tensors)
+{
+    char *module = duplicate(tensors[p->index].name), *end = strrchr(module, '.');
+    if (end)
+        *end = '\0';
+    p->rank = peft_rank(c, j, module);
+    p->scale = peft_scale(c, j, module);
+    free(module);
+}
+
+static int check_tensor(const struct peft_tensor *p, const struct model_tensor *tensors, const char *path, struct error *e)
 {
     struct model_tensor wanted = tensors[p->index];
     if (p->part != PEFT_WHOLE && (wanted.dimensions != 2 || wanted.is_bias || wanted.role == ROLE_WORDS))
         return error_set(e, ERROR_DATA, "%s: tensor %s: only linear maps can be adapted", path, p->tensor->name);
     if (p->part != PEFT_WHOLE) {
-        wanted.shape[p->part == PEFT_A ? 0 : 1] = rank;
+        wanted.shape[p->part == PEFT_A ? 0 : 1] = p->rank;
         wanted.role = ROLE_HEAD_LINEAR; /* the message has no word of labels or words */
     }
     if (model_tensor_check(p->tensor, &wanted, path, e) != 0)
@@ -170,7 +218,23 @@ static int check_pairs(const struct peft_adapter *a, struct error *e)
     return pairs > 0 ? 0 : error_set(e, ERROR_DATA, "%s: holds no adapter of a linear map (lora_A, lora_B)", a->path);
 }
 
-static int match_all(struct peft_adapter *a, const struct model_config *c, bool new_classifier, struct error *e)
+/* With bias "all" PEFT also saves biases of what modules_to_save replace, and a second time those that replace them. */
+static bool is_repeated(const struct tensor_file *f, const char *name)
+{
+    if (strstr(name, ".original_module."))
+        return true;
+    if (!strstr(name, ".modules_to_save."))
+        return false;
+    char *plain = duplicate(name);
+    take_out(plain, ".modules_to_save");
+    take_out(plain, ".default");
+    bool ret = tensor_file_find(f, plain);
+    free(plain);
+    return ret;
+}
+
+static int match_all(struct peft_adapter *a, const struct json *j, const struct model_config *c, bool new_classifier,
+                     struct error *e)
 {
     size_t count = model_tensors(NULL, c), found = tensor_file_count(a->weights);
     struct model_tensor *tensors = allocate(count, sizeof *tensors);
@@ -179,11 +243,15 @@ static int match_all(struct peft_adapter *a, const struct model_config *c, bool 
     a->tensors = allocate(found + 1, sizeof *a->tensors);
     for (size_t i = 0; i < found && result == 0; i++) {
         struct peft_tensor *to = &a->tensors[a->count];
+        if (is_repeated(a->weights, tensor_file_at(a->weights, i)->name))
+            continue;
         result = match(to, tensor_file_at(a->weights, i), tensors, count, a->path, e);
         if (result == 0 && new_classifier && tensors[to->index].role == ROLE_CLASSIFIER)
             continue;
-        if (result == 0)
-            result = check_tensor(to, tensors, a->config.rank, a->path, e);
+        if (result == 0) {
+            set_scale(to, &a->config, j, tensors);
+            result = check_tensor(to, tensors, a->path, e);
+        }
         a->count++;
     }
     free(tensors);
@@ -206,17 +274,13 @@ int peft_weights(char **ret, const char *directory, struct error *e)
     return error_set(e, ERROR_DATA, "%s: holds no weights of an adapter (" PEFT_WEIGHTS " or adapter_model.bin)", directory);
 }
 
-static int read_config(struct peft_config *ret, const char *directory, struct error *e)
+/* *object: freed by the caller. */
+static int read_config(struct peft_config *ret, struct json **object, const char *directory, struct error *e)
 {
-    struct json *j;
     if (!directory_holds(directory, PEFT_CONFIG))
         return error_set(e, ERROR_DATA, "%s: is no directory of a PEFT adapter: it holds no " PEFT_CONFIG, directory);
     char *path = path_join(directory, PEFT_CONFIG);
-    int result = json_read(&j, path, e);
-    if (result == 0) {
-        result = peft_config_read(ret, j, path, e);
-        json_destroy(&j);
-    }
+    int result = json_read(object, path, e) == 0 ? peft_config_read(ret, *object, path, e) : -1;
     free(path);
     return result;
 }
@@ -225,13 +289,17 @@ int peft_open(struct peft_adapter **ret, const char *directory, const struct mod
               struct error *e)
 {
     struct peft_adapter *a = allocate(1, sizeof *a);
-    if (read_config(&a->config, directory, e) != 0 || peft_weights(&a->path, directory, e) != 0 ||
-        tensor_file_open(&a->weights, a->path, e) != 0 || match_all(a, c, new_classifier, e) != 0) {
+    struct json *j = NULL;
+    int result = -1;
+    if (read_config(&a->config, &j, directory, e) == 0 && peft_weights(&a->path, directory, e) == 0 &&
+        tensor_file_open(&a->weights, a->path, e) == 0)
+        result = match_all(a, j, c, new_classifier, e);
+    json_destroy(&j);
+    if (result != 0)
         peft_close(&a);
-        return -1;
-    }
-    *ret = a;
-    return 0;
+    else
+        *ret = a;
+    return result;
 }
 
 void peft_close(struct peft_adapter **adapter)

@@ -4,6 +4,7 @@
  * puts base.json beside them: {"model": DIRECTORY or hub name, "weights_sha256": of the base's weights}. */
 #pragma once
 
+#include "common/base/lora_bias.h"
 #include "common/base/sha256.h"
 #include "common/format/model_tensors.h"
 
@@ -12,14 +13,18 @@
 #define PEFT_BASE "base.json"
 
 struct peft_config {
-    uint32_t rank;
+    uint32_t rank; /* of maps that rank_pattern does not name; likewise alpha */
     double alpha, dropout;
-    bool rslora, trains_biases;
+    bool rslora;
+    enum lora_bias bias;
 };
 
-/* ERROR_DATA: not LoRA, or with something (DoRA, rank_pattern, ...) that is not supported, by name. `place` is for messages. */
+/* ERROR_DATA: not LoRA, or with something (DoRA, a bias of B, ...) that is not supported, by name. `place` is for messages. */
 int peft_config_read(struct peft_config *ret, const struct json *j, const char *place, struct error *e);
-double peft_scale(const struct peft_config *c);
+/* Rank and scale of the adapter of a module ("bert.encoder.layer.0.attention.self.query"), by the patterns of j, which
+ * peft_config_read has read into c. */
+uint32_t peft_rank(const struct peft_config *c, const struct json *j, const char *module);
+double peft_scale(const struct peft_config *c, const struct json *j, const char *module);
 
 enum peft_part { PEFT_WHOLE /* in place of the model's: of a head, or a bias */, PEFT_A, PEFT_B };
 
@@ -28,6 +33,8 @@ struct peft_tensor {
     const struct tensor *tensor;
     size_t index; /* among the model's */
     enum peft_part part;
+    uint32_t rank; /* of A and B; likewise scale */
+    double scale;
 };
 
 struct peft_adapter {

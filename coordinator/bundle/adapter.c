@@ -65,7 +65,7 @@ static int config_of(struct json **ret, const struct bundle_source *s, struct er
     json_set_number(o, "lora_alpha", j->train.lora_alpha);
     json_set_number(o, "lora_dropout", j->train.lora_dropout);
     json_set_boolean(o, "use_rslora", j->train.lora_rslora);
-    json_set_string(o, "bias", "none");
+    json_set_string(o, "bias", j->train.lora_bias);
     set_list(o, "target_modules", lora_target_modules(adapted, &model));
     set_list(o, "modules_to_save", lora_head_modules(&model));
     json_set(o, "rank_pattern", json_object());

@@ -386,6 +386,8 @@ static int check_lora(const struct job *j, struct error *e)
                              keys[i]);
     if (!lora && j->train.lora_targets.count > 0)
         return error_set(e, ERROR_USAGE, "train.lora_targets has no effect on train.method \"full\"; set train.method \"lora\"");
+    if (!lora && strcmp(j->train.lora_bias, "none") != 0)
+        return error_set(e, ERROR_USAGE, "train.lora_bias has no effect on train.method \"full\"; set train.method \"lora\"");
     if (lora && j->train.freeze.count > 0)
         return error_set(
             e, ERROR_USAGE,

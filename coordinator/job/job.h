@@ -65,6 +65,7 @@ struct job {
         uint32_t lora_r;
         double lora_alpha, lora_dropout;
         bool lora_rslora, lora_train_head;
+        const char *lora_bias;               /* "none", "all", "lora_only": base/lora_bias.h */
         struct text_fields lora_targets;     /* empty: all linear maps; format/lora.h */
         double layer_decay;                  /* 1: none */
         struct text_fields freeze;           /* format/freeze.h */

@@ -5,6 +5,7 @@
 #include "common/base/buffer.h"
 #include "common/base/device_kind.h"
 #include "common/base/launcher_kind.h"
+#include "common/base/lora_bias.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/precision.h"
@@ -141,6 +142,8 @@ const struct job_field job_fields[] = {
      .help = "LoRA: dropout on the input of adapters"},
     {"train.lora_rslora", JOB_BOOLEAN, JOB_LATER, "false", AT(train.lora_rslora), .also = "use_rslora rslora",
      .help = "LoRA: scale by alpha / sqrt(r) instead"},
+    {"train.lora_bias", JOB_WORD, JOB_LATER, "\"none\"", AT(train.lora_bias), .words = lora_bias_names, .also = "bias",
+     .help = "LoRA: biases that are trained, too: none; all of the model; lora_only: of the maps that get an adapter"},
     {"train.lora_targets", JOB_STRINGS, JOB_LATER, "[]", AT(train.lora_targets), .also = "target_modules targets",
      .help =
          "LoRA: linear maps that get an adapter, as PEFT's target_modules: [\"query\", \"value\"]; empty: all of the encoder"},

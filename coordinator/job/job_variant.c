@@ -95,10 +95,20 @@ char *job_lora_targets(const struct job *j)
     return joined(&j->train.lora_targets);
 }
 
+enum lora_bias job_lora_bias(const struct job *j)
+{
+    enum lora_bias ret = LORA_BIAS_NONE;
+    lora_bias_find(&ret, j->train.lora_bias);
+    return ret;
+}
+
 bool job_is_lora(const struct job *j)
 {
     return strcmp(j->train.method, "lora") == 0;
 }
+
+static const char *const bias_words[] = {
+    [LORA_BIAS_NONE] = "", [LORA_BIAS_ALL] = ", all biases", [LORA_BIAS_ADAPTED] = ", their biases"};
 
 char *job_training_summary(const struct job *j)
 {
@@ -113,9 +123,9 @@ char *job_training_summary(const struct job *j)
         buffer_printf(&b, "%s label smoothing %g", job_is_focal(j) ? "," : ";", j->train.label_smoothing);
     char *frozen = job_freeze(j), *targets = job_lora_targets(j);
     if (job_is_lora(j))
-        buffer_printf(&b, "; LoRA r %u, alpha %g%s, dropout %g, on %s%s", j->train.lora_r, j->train.lora_alpha,
+        buffer_printf(&b, "; LoRA r %u, alpha %g%s, dropout %g, on %s%s%s", j->train.lora_r, j->train.lora_alpha,
                       j->train.lora_rslora ? " (rslora)" : "", j->train.lora_dropout, targets ? targets : "all linear maps",
-                      j->train.lora_train_head ? ", and the head" : "");
+                      bias_words[job_lora_bias(j)], j->train.lora_train_head ? ", and the head" : "");
     free(targets);
     if (j->train.layer_decay < 1)
         buffer_printf(&b, "; layer decay %g", j->train.layer_decay);

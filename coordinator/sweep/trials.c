@@ -222,6 +222,7 @@ static void add_tuning(struct trial *t, const struct job *j)
     t->lora_dropout = j->train.lora_dropout;
     t->lora_rslora = j->train.lora_rslora;
     t->lora_freeze_head = !j->train.lora_train_head;
+    t->lora_bias = job_lora_bias(j);
     t->lora_targets = job_lora_targets(j);
 }
 

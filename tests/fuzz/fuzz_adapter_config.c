@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int status = peft_config_read(&c, j, "fuzz", &e);
     if (status != 0 && (e.kind != ERROR_DATA || strncmp(e.message, "fuzz", 4) || strchr(e.message, '\n')))
         abort();
-    if (status == 0 && (c.rank < 1 || c.rank > 65536 || !(c.alpha > 0) || !isfinite(peft_scale(&c)) || !(c.dropout >= 0)))
+    if (status == 0 && (c.rank < 1 || c.rank > 65536 || !(c.alpha > 0) ||
+                        !isfinite(peft_scale(&c, j, "layer.0.attention.self.query")) || !(c.dropout >= 0)))
         abort();
     json_destroy(&j);
     return 0;

@@ -45,9 +45,9 @@ expect 2 'has r 4, alpha 16; the job has train.lora_r 8, lora_alpha 16' muster r
 expect 2 'adapts bert.encoder.layer.0.attention.self.key.weight, which is not among train.lora_targets' \
   muster run job.json "${still[@]}" out=bad2 train.method=lora train.lora_r=4 'train.lora_targets=["query"]'
 
-say "an adapter that PEFT made, of a pattern of names"
+say "adapters that PEFT made: of a pattern of names; with ranks and alphas of their own and biases"
 code=0
-"$python" - model rows.jsonl peft peft.jsonl <<'PY' || code=$?
+"$python" - model rows.jsonl <<'PY' || code=$?
 import json, sys
 try:
     import torch
@@ -56,26 +56,35 @@ try:
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
-model, rows, out, logits = sys.argv[1:]
-torch.manual_seed(3)
-base = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2)
-config = LoraConfig(task_type="SEQ_CLS", r=3, lora_alpha=5, target_modules=r".*layer\.1\..*(query|value|dense)|.*pooler\.dense", modules_to_save=["classifier"])
-peft = get_peft_model(base, config).eval()
-with torch.no_grad():
-    for name, parameter in peft.named_parameters():
-        if parameter.requires_grad:
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-peft.save_pretrained(out)
+model, rows = sys.argv[1:]
+names = dict(target_modules=r".*layer\.1\..*(query|value|dense)|.*pooler\.dense", modules_to_save=["classifier"])
+patterns = dict(target_modules=["query", "value", "intermediate.dense"], rank_pattern={"0.attention.self.query": 2, "intermediate.dense": 5},
+                alpha_pattern={"value": 7, "layer.1.intermediate.dense": 1}, use_rslora=True, bias="all", modules_to_save=["classifier", "pooler"])
 tokenizer = AutoTokenizer.from_pretrained(model)
-with open(logits, "w") as file, torch.no_grad():
-    for text in map(json.loads, open(rows)):
-        inputs = tokenizer(text["a"], text["b"], truncation="only_second", max_length=32, return_tensors="pt")
-        file.write(json.dumps({"logits": peft(**inputs).logits[0].tolist()}) + "\n")
+for out, options in ("names", names), ("patterns", patterns):
+    if not options.keys() <= LoraConfig.__dataclass_fields__.keys():
+        print("skipped: this PEFT has no patterns of ranks")
+        break
+    torch.manual_seed(3)
+    base = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2)
+    peft = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", r=3, lora_alpha=5, **options)).eval()
+    with torch.no_grad():
+        for name, parameter in peft.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    peft.save_pretrained(f"peft_{out}")
+    with open(f"peft_{out}.jsonl", "w") as file, torch.no_grad():
+        for text in map(json.loads, open(rows)):
+            inputs = tokenizer(text["a"], text["b"], truncation="only_second", max_length=32, return_tensors="pt")
+            file.write(json.dumps({"logits": peft(**inputs).logits[0].tolist()}) + "\n")
 PY
 if [ $code = 0 ]; then
-  expect 0 '' muster run job.json "${still[@]}" out=of_peft adapter=peft
-  muster predict of_peft/bundle rows.jsonl -o of_peft.jsonl >"$scratch/out" 2>"$scratch/said" || fail "predict, of_peft"
-  same_logits peft.jsonl of_peft.jsonl
+  for kind in names patterns; do
+    [ -d peft_$kind ] || continue
+    expect 0 '' muster run job.json "${still[@]}" out=of_$kind adapter=peft_$kind
+    muster predict of_$kind/bundle rows.jsonl -o of_$kind.jsonl >"$scratch/out" 2>"$scratch/said" || fail "predict, of_$kind"
+    same_logits peft_$kind.jsonl of_$kind.jsonl
+  done
 else
   [ $code = 77 ] || fail "PEFT made no adapter"
 fi
@@ -100,7 +109,14 @@ expect 3 'lora_A.weight has shape \(4, 20\), but config.json makes it \(3, 20\)'
 change spoilt use_dora true
 expect 3 'use_dora is not supported; merge the adapter with PEFT' muster "${bad[@]}" adapter=spoilt
 change spoilt rank_pattern '{"query": 2}'
-expect 3 'rank_pattern is not supported' muster "${bad[@]}" adapter=spoilt
+expect 3 'self.query.lora_A.weight has shape \(4, 20\), but config.json makes it \(2, 20\)' muster "${bad[@]}" adapter=spoilt
+change spoilt rank_pattern '{".*query|key": 2}'
+expect 3 'rank_pattern: "\.\*query\|key": only names of modules are supported; merge the adapter' muster "${bad[@]}" adapter=spoilt
+change spoilt alpha_pattern '{"query": 0}'
+expect 3 'alpha_pattern: "query": expected a number above 0' muster "${bad[@]}" adapter=spoilt
+change spoilt alpha_pattern '{"1.attention.self.query": 5}'
+expect 2 'another rank or alpha for bert.encoder.layer.1.attention.self.query.weight' \
+  muster run job.json "${still[@]}" out=bad1 train.method=lora train.lora_r=4 adapter=spoilt
 change spoilt peft_type '"IA3"'
 expect 3 'peft_type: only LORA is supported' muster "${bad[@]}" adapter=spoilt
 cp moved/adapter/adapter_config.json spoilt/

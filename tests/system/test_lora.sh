@@ -24,6 +24,28 @@ cat "$scratch/out"
 small=$(stat -c %s run/trials/*/checkpoint/model.safetensors)
 [ "$small" -lt $(($(stat -c %s model/model.safetensors) / 2)) ] || fail "the checkpoint holds $small bytes: more than what is trained"
 
+say "biases, too, and DeBERTa, whose distances go through the adapters: apart, with the logits of PEFT"
+mkdir deberta && "$python" "$here/tiny.py" deberta 240 20 deberta-v3
+in_peft() { # in_peft DIRECTORY OUT OPTION...
+  local of=$1 out=$2 code=0
+  shift 2
+  expect 0 '' muster run "$of/job.json" "${lora[@]}" out="$out" train.epochs=1 publish.adapter=separate "$@"
+  muster predict "$out/bundle" rows.jsonl -o "$out.jsonl" >"$scratch/out" 2>"$scratch/said" || fail "predict, $out"
+  "$python" "$here/lora_check.py" "$out/bundle" "$of/model" 4 2 rows.jsonl "$out.jsonl" >"$scratch/out" 2>"$scratch/said" || code=$?
+  [ $code = 0 ] || [ $code = 77 ] || fail "the adapter of $out"
+  cat "$scratch/out"
+}
+in_peft . all train.lora_bias=all
+in_peft . only train.lora_bias=lora_only 'train.lora_targets=["query", "value"]'
+in_peft deberta distances
+in_peft deberta distances_only train.lora_bias=lora_only 'train.lora_targets=["key_proj", "output.dense"]'
+expect -o 0 'goes on from the adapter only/bundle/adapter' muster run job.json "${lora[@]}" out=on adapter=only/bundle/adapter train.epochs=1 \
+  train.lora_bias=lora_only 'train.lora_targets=["query", "value"]'
+expect 2 'has bias "lora_only"; the job has train.lora_bias "none": set it to that' \
+  muster run job.json "${lora[@]}" out=other adapter=only/bundle/adapter 'train.lora_targets=["query", "value"]'
+expect 2 'train.lora_bias: expected "none", "all" or "lora_only", found "some"' muster check job.json "${lora[@]}" out=bad train.lora_bias=some
+expect 2 'train.lora_bias has no effect on train.method "full"' muster check job.json out=bad sweep=null train.lora_bias=all
+
 say "without publish.adapter there is none"
 expect 0 '' muster run job.json "${lora[@]}" out=plain
 [ ! -e plain/bundle/adapter ] || fail "an adapter that was not asked for"

@@ -2,14 +2,16 @@
 /* Owns linear maps with LoRA adapters: y = x w^T + bias, and of each adapted slice of its columns += scale dropout(x) a^T b^T. */
 #include "worker/nn/layer.h"
 
-static struct vectors vectors_of(const struct pass *s, size_t N)
+static struct vectors vectors_of(const struct pass *s, const struct linear *w, size_t N)
 {
+    if (w->of_distances)
+        return used_distances(s);
     return N == s->b->T ? all_tokens(s) : first_tokens(s); /* where both are as many, they are the same */
 }
 
-static struct dropout dropout_of(const struct pass *s, const struct adapter *a, size_t N)
+static struct dropout dropout_of(const struct pass *s, const struct adapter *a, struct vectors of)
 {
-    return pass_dropout(s, (float)parameters_lora(s->p)->dropout, a->site, vectors_of(s, N));
+    return pass_dropout(s, (float)parameters_lora(s->p)->dropout, a->site, of);
 }
 
 /* What the adapter works on: x, or x with dropout in a scratch. */
@@ -42,7 +44,7 @@ struct linear linear_keys_values(const struct pass *s, const struct linear *qkv)
     if (qkv->slices == 1) {
         ret.adapters[0] = qkv->adapters[0];
         ret.adapters[0].b += C * parameters_lora(s->p)->rank;
-        ret.adapters[0].again = true;
+        ret.adapters[0].adds_a = true;
         ret.slices = 1;
     }
     return ret;
@@ -60,7 +62,7 @@ void adapted_forward(const struct pass *s, device_memory y, device_memory pre, d
         const struct adapter *a = &w.adapters[i];
         if (a->a == PARAMETER_ABSENT)
             continue;
-        struct dropout dropout = dropout_of(s, a, N);
+        struct dropout dropout = dropout_of(s, a, vectors_of(s, &w, N));
         device_memory in = input_of(s, x, &dropout, N, K);
         run->linear_forward(s->d, s->lora.u, DEVICE_NOTHING, in, pass_weight(s, a->a), DEVICE_NOTHING, ACTIVATION_NONE, N, K, r);
         run->linear_forward(s->d, s->lora.t, DEVICE_NOTHING, s->lora.u, pass_weight(s, a->b), DEVICE_NOTHING, ACTIVATION_NONE, N,
@@ -72,27 +74,45 @@ void adapted_forward(const struct pass *s, device_memory y, device_memory pre, d
 }
 
 /* dropout(x) and a's product are made again: nothing is kept for an adapter. */
-static void adapter_backward(const struct pass *s, const struct adapter *a, device_memory dx, device_memory dy, device_memory x,
-                             size_t N, size_t K, size_t O, size_t width)
+static void adapter_backward(const struct pass *s, const struct adapter *a, struct vectors of, device_memory dx, device_memory dy,
+                             device_memory x, size_t K, size_t O, size_t width)
 {
+    size_t N = of.N;
     const struct lora *l = parameters_lora(s->p);
     const struct device_operations *run = s->d->run;
-    struct dropout dropout = dropout_of(s, a, N);
+    struct dropout dropout = dropout_of(s, a, of);
     device_memory in = input_of(s, x, &dropout, N, K), back = dx.address ? s->lora.dx : DEVICE_NOTHING;
+    device_memory da = pass_gradient(s, a->a), db = pass_gradient(s, a->b), more = s->lora.gradient;
     run->scale_columns(s->d, s->lora.t, width, dy, O, (float)lora_scale(l), 0, N, width);
     run->linear_forward(s->d, s->lora.u, DEVICE_NOTHING, in, pass_weight(s, a->a), DEVICE_NOTHING, ACTIVATION_NONE, N, K,
                         l->rank);
-    run->linear_backward(s->d, s->lora.du, pass_gradient(s, a->b), DEVICE_NOTHING, s->lora.t, s->lora.u, pass_weight(s, a->b), 0,
+    run->linear_backward(s->d, s->lora.du, a->adds_b ? more : db, DEVICE_NOTHING, s->lora.t, s->lora.u, pass_weight(s, a->b), 0,
                          N, l->rank, width);
-    device_memory da = pass_gradient(s, a->a);
-    run->linear_backward(s->d, back, a->again ? s->lora.da : da, DEVICE_NOTHING, s->lora.du, in, pass_weight(s, a->a), 0, N, K,
+    if (a->adds_b)
+        run->add(s->d, db, more, width * l->rank);
+    run->linear_backward(s->d, back, a->adds_a ? more : da, DEVICE_NOTHING, s->lora.du, in, pass_weight(s, a->a), 0, N, K,
                          l->rank);
-    if (a->again)
-        run->add(s->d, da, s->lora.da, l->rank * K);
+    if (a->adds_a)
+        run->add(s->d, da, more, l->rank * K);
     if (!dx.address)
         return;
     run->dropout_apply(s->d, back, back, &dropout, N, K);
     run->scale_columns(s->d, dx, K, back, K, 1, 1, N, K);
+}
+
+bool adapted_biases_apart(const struct pass *s, const struct linear *w)
+{
+    return w->slices > 1 && w->bias != PARAMETER_ABSENT && parameters_lora(s->p)->bias == LORA_BIAS_ADAPTED;
+}
+
+void adapted_biases_backward(const struct pass *s, const struct linear *w, size_t O)
+{
+    size_t width = O / w->slices;
+    for (size_t i = 0; i < w->slices; i++) {
+        device_memory to = pass_gradient(s, w->bias + i * width), from = device_at(s->lora.bias, i * width * sizeof(float));
+        if (to.address)
+            s->d->run->copy(s->d, to, from, width * sizeof(float));
+    }
 }
 
 void adapted_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x, struct linear w, size_t N,
@@ -101,5 +121,5 @@ void adapted_backward(const struct pass *s, device_memory dx, device_memory dy, 
     size_t width = O / w.slices;
     for (size_t i = 0; i < w.slices; i++)
         if (w.adapters[i].a != PARAMETER_ABSENT)
-            adapter_backward(s, &w.adapters[i], dx, columns(s, dy, i * width), x, N, K, O, width);
+            adapter_backward(s, &w.adapters[i], vectors_of(s, &w, N), dx, columns(s, dy, i * width), x, K, O, width);
 }

@@ -113,7 +113,8 @@ static void zero_gradients(const struct pass *s, const struct linear *qkv)
 {
     size_t C = s->c->width, r = parameters_lora(s->p)->rank;
     zero_gradient(s, qkv->weight, 3 * C * C);
-    zero_gradient(s, qkv->bias, 3 * C);
+    for (size_t i = 0; i < 3; i++)
+        zero_gradient(s, qkv->bias + i * C, C);
     for (size_t i = 0; i < qkv->slices; i++) {
         zero_gradient(s, qkv->adapters[i].a, r * C);
         zero_gradient(s, qkv->adapters[i].b, C * r);

@@ -7,10 +7,7 @@
 
 static struct dropout distances_dropout(const struct pass *s, const struct attention *of_layer)
 {
-    const struct distances *w = s->distances;
-    size_t at = s->of_distances.first * sizeof(int32_t);
-    const struct vectors of = {s->of_distances.used, device_at(w->rows, at), device_at(w->numbers, at)};
-    return pass_dropout(s, s->c->hidden_dropout, DISTANCE_SITES + of_layer->layer, of);
+    return pass_dropout(s, s->c->hidden_dropout, DISTANCE_SITES + of_layer->layer, used_distances(s));
 }
 
 static bool has_norm(const struct distances *w)
@@ -45,9 +42,10 @@ void distances_forward(const struct pass *s)
         s->d->run->round_to_activation(s->d, k->y, pass_value(s, w->word), w->S * C);
 }
 
+/* The table, or its norm's bias alone. */
 static bool is_trained(const struct pass *s)
 {
-    return pass_gradient(s, s->distances->word).address;
+    return pass_gradient(s, s->distances->word).address || pass_gradient(s, s->distances->norm.beta).address;
 }
 
 void distances_backward_start(const struct pass *s)
@@ -62,22 +60,16 @@ void distances_backward(const struct pass *s)
     size_t C = s->c->width;
     if (!is_trained(s))
         return;
-    if (has_norm(w))
+    if (!pass_gradient(s, w->word).address)
+        s->d->run->normalize_backward(s->d, k->dy, DEVICE_NOTHING, DEVICE_NOTHING, pass_gradient(s, w->norm.beta), k->dy, k->sum,
+                                      k->statistics, pass_value(s, w->norm.gamma), NULL, w->S, C);
+    else if (has_norm(w))
         s->d->run->embedding_backward(s->d, pass_gradient(s, w->word), DEVICE_NOTHING, DEVICE_NOTHING,
                                       pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta), k->dy, k->sum,
                                       k->statistics, w->numbers, DEVICE_NOTHING, DEVICE_NOTHING, pass_value(s, w->norm.gamma),
                                       NULL, w->S, C, w->S, 0, 0);
     else
         s->d->run->widen_activation(s->d, pass_gradient(s, w->word), k->dy, w->S * C);
-}
-
-/* Queries before keys, of those that are met. */
-static struct linear maps_of(const struct pass *s, const struct attention *w)
-{
-    size_t C = s->c->width, skipped = s->c->distance_queries ? 0 : C;
-    if (!s->c->distances_shared)
-        return w->distances;
-    return (struct linear){.weight = w->qkv.weight + skipped * C, .bias = w->qkv.bias + skipped};
 }
 
 static size_t outputs_of(const struct model_config *c)
@@ -120,26 +112,37 @@ struct relative_bias distances_project(const struct pass *s, const struct attent
 {
     size_t C = s->c->width, O = outputs_of(s->c);
     struct dropout dropout = distances_dropout(s, w);
-    pass_linear(s, used(s, to, O), DEVICE_NOTHING, input_of(s, &dropout), maps_of(s, w), ACTIVATION_NONE, s->of_distances.used, C,
+    pass_linear(s, used(s, to, O), DEVICE_NOTHING, input_of(s, &dropout), w->distances, ACTIVATION_NONE, s->of_distances.used, C,
                 O);
     return distances_of(s, to);
 }
 
-/* dx may be DEVICE_NOTHING. Tokens have written the gradient of maps that they share. */
+/* Of one that tokens share, and have written. */
+static void add_gradient(const struct pass *s, size_t place, device_memory more, size_t count)
+{
+    device_memory to = pass_gradient(s, place);
+    if (to.address)
+        s->d->run->add(s->d, to, more, count);
+}
+
+/* dx may be DEVICE_NOTHING. */
 static void maps_backward(const struct pass *s, struct linear w, device_memory dx, device_memory x, bool add_dx)
 {
     const struct distances_saved *k = &s->of_distances;
     size_t C = s->c->width, O = outputs_of(s->c);
-    device_memory dy = used(s, k->d_projected, O);
-    device_memory dw = pass_gradient(s, w.weight), dbias = pass_gradient(s, w.bias);
-    if (!s->c->distances_shared || !dw.address) {
+    device_memory dy = used(s, k->d_projected, O), none = DEVICE_NOTHING;
+    if (!s->c->distances_shared) {
         pass_linear_backward(s, dx, dy, x, w, add_dx, k->used, C, O);
         return;
     }
-    device_memory more = k->dw, more_bias = device_at(k->dw, O * C * sizeof(float));
+    bool trained = pass_gradient(s, w.weight).address;
+    device_memory more = trained ? k->dw : none, more_bias = device_at(k->dw, O * C * sizeof(float));
     s->d->run->linear_backward(s->d, dx, more, more_bias, dy, x, pass_weight(s, w.weight), add_dx, k->used, C, O);
-    s->d->run->add(s->d, dw, more, O * C);
-    s->d->run->add(s->d, dbias, more_bias, O);
+    add_gradient(s, w.weight, more, O * C);
+    for (size_t from = 0; from < O; from += C)
+        add_gradient(s, w.bias + from, device_at(more_bias, from * sizeof(float)), C);
+    if (w.slices)
+        adapted_backward(s, dx, dy, x, w, k->used, C, O);
     if (s->watcher)
         s->watcher->between(s->watcher->context);
 }
@@ -151,11 +154,11 @@ void distances_project_backward(const struct pass *s, const struct attention *w)
     struct dropout dropout = distances_dropout(s, w);
     device_memory x = input_of(s, &dropout), dy = used(s, k->dy, C);
     if (!is_trained(s)) {
-        maps_backward(s, maps_of(s, w), DEVICE_NOTHING, x, false);
+        maps_backward(s, w->distances, DEVICE_NOTHING, x, false);
     } else if (!(dropout.probability > 0)) {
-        maps_backward(s, maps_of(s, w), dy, x, true);
+        maps_backward(s, w->distances, dy, x, true);
     } else {
-        maps_backward(s, maps_of(s, w), k->dx, x, false);
+        maps_backward(s, w->distances, k->dx, x, false);
         s->d->run->dropout_apply(s->d, k->dx, k->dx, &dropout, k->used, C);
         s->d->run->scale_columns(s->d, dy, C, k->dx, C, 1, 1, k->used, C);
     }

@@ -31,6 +31,16 @@ static void clear_padding(const struct pass *s, const struct embedding *w, size_
         s->d->run->zero(s->d, device_at(position, s->c->pad * E * sizeof(float)), E * sizeof(float));
 }
 
+/* Where of the norm and what is before it the norm's bias is all that is trained. */
+static void bias_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k, device_memory dy,
+                          const struct dropout *dropout, size_t E)
+{
+    device_memory dbeta = pass_gradient(s, w->norm.beta);
+    s->d->run->dropout_apply(s->d, dy, dy, dropout, s->b->T, E);
+    s->d->run->normalize_backward(s->d, dy, DEVICE_NOTHING, DEVICE_NOTHING, dbeta, dy, k->sum, k->statistics,
+                                  pass_value(s, w->norm.gamma), NULL, s->b->T, E);
+}
+
 void embedding_backward(const struct pass *s, const struct embedding *w, const struct embedding_saved *k, const struct scratch *t,
                         device_memory dy)
 {
@@ -40,6 +50,10 @@ void embedding_backward(const struct pass *s, const struct embedding *w, const s
     if (w->projection.weight != PARAMETER_ABSENT) {
         pass_linear_backward(s, t->dz, dy, k->y, w->projection, false, b->T, E, s->c->width);
         dy = t->dz;
+    }
+    if (!pass_gradient(s, w->word).address) {
+        bias_backward(s, w, k, dy, &dropout, E);
+        return;
     }
     s->d->run->embedding_backward(s->d, pass_gradient(s, w->word), pass_gradient(s, w->position), pass_gradient(s, w->type),
                                   pass_gradient(s, w->norm.gamma), pass_gradient(s, w->norm.beta), dy, k->sum, k->statistics,

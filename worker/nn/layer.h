@@ -7,15 +7,16 @@
 
 /* Places in the arenas, in elements; PARAMETER_ABSENT: the family has none. */
 struct adapter {
-    size_t a, b;   /* (r,K), (O,r) */
-    uint32_t site; /* of its dropout */
-    bool again;    /* a has had a gradient from other rows of the map before: this one is added */
+    size_t a, b;         /* (r,K), (O,r) */
+    uint32_t site;       /* of its dropout */
+    bool adds_a, adds_b; /* it has had a gradient before, from other rows of the map or other vectors: this one is added */
 };
 
 struct linear {
     size_t weight, bias;
     struct adapter adapters[3]; /* of equal slices of its outputs; a PARAMETER_ABSENT: none */
     size_t slices;              /* 0: no adapters at all */
+    bool of_distances;          /* its vectors are not tokens, but embeddings of distances */
 };
 
 struct norm {
@@ -23,9 +24,9 @@ struct norm {
 };
 
 /* Scratch of adapters; DEVICE_NOTHING where there are none. x and dx act (T,max(C,F)), t act (T,widest output), u and du act
- * (T,r), da f32 (r,C). */
+ * (T,r), gradient f32 (r,C), bias f32 (3C). T: at least the number of distances. */
 struct lora_scratch {
-    device_memory x, u, t, du, dx, da;
+    device_memory x, u, t, du, dx, gradient, bias;
 };
 
 /* Embeddings of distances, S of them (zeros: the family has none). */
@@ -74,6 +75,13 @@ static inline struct vectors first_tokens(const struct pass *s)
     return (struct vectors){s->b->B, s->b->row_of, s->b->zeros};
 }
 
+/* Those that the batch's rows are long enough for. */
+static inline struct vectors used_distances(const struct pass *s)
+{
+    size_t at = s->of_distances.first * sizeof(int32_t);
+    return (struct vectors){s->of_distances.used, device_at(s->distances->rows, at), device_at(s->distances->numbers, at)};
+}
+
 static inline struct dropout pass_dropout(const struct pass *s, float probability, uint32_t site, struct vectors of)
 {
     return (struct dropout){s->dropout.on ? probability : 0, s->dropout.seed, s->dropout.epoch, site, of.rows, of.positions};
@@ -102,6 +110,10 @@ struct linear linear_keys_values(const struct pass *s, const struct linear *qkv)
 
 void adapted_forward(const struct pass *s, device_memory y, device_memory pre, device_memory x, struct linear w,
                      enum activation activation, size_t N, size_t K, size_t O);
+/* Whether biases of only some slices may be trained. */
+bool adapted_biases_apart(const struct pass *s, const struct linear *w);
+/* Their gradients, from that of all (O) in the scratch. */
+void adapted_biases_backward(const struct pass *s, const struct linear *w, size_t O);
 /* Of the adapters alone; dx += unless it is DEVICE_NOTHING. */
 void adapted_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x, struct linear w, size_t N,
                       size_t K, size_t O);
@@ -119,8 +131,11 @@ static inline void pass_linear(const struct pass *s, device_memory y, device_mem
 static inline void pass_linear_backward(const struct pass *s, device_memory dx, device_memory dy, device_memory x,
                                         struct linear w, bool add_dx, size_t N, size_t K, size_t O)
 {
-    s->d->run->linear_backward(s->d, dx, pass_gradient(s, w.weight), pass_gradient(s, w.bias), dy, x, pass_weight(s, w.weight),
-                               add_dx, N, K, O);
+    bool apart = adapted_biases_apart(s, &w);
+    s->d->run->linear_backward(s->d, dx, pass_gradient(s, w.weight), apart ? s->lora.bias : pass_gradient(s, w.bias), dy, x,
+                               pass_weight(s, w.weight), add_dx, N, K, O);
+    if (apart)
+        adapted_biases_backward(s, &w, O);
     if (w.slices)
         adapted_backward(s, dx, dy, x, w, N, K, O);
     if (s->watcher)
@@ -158,7 +173,7 @@ void distances_backward(const struct pass *s);
 
 struct attention {
     struct linear qkv, output;
-    struct linear distances; /* queries, then keys, of distances, where they have maps of their own */
+    struct linear distances; /* queries, then keys, of distances: those that are met; by tokens' maps, or by maps of their own */
     struct linear global; /* q, k, v of rows' first tokens where those see all, and are seen by all; absent: attention is full */
     struct norm norm;
     uint32_t layer;

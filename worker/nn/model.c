@@ -294,13 +294,15 @@ static struct lora_scratch lay_out_lora(struct layout *l, const struct model_con
            output = model_family_of(c)->pre_norm ? larger(3 * c->width, 2 * c->inner) : widest;
     if (rank == 0)
         return k;
+    T = larger(T, distances_count(c));
     k.u = take(l, rank * T);
     k.t = take(l, output * T);
     if (training) {
         k.x = take(l, widest * T);
         k.du = take(l, rank * T);
         k.dx = take(l, widest * T);
-        k.da = take_f32(l, rank * c->width);
+        k.gradient = take_f32(l, rank * c->width);
+        k.bias = take_f32(l, 3 * c->width);
     }
     return k;
 }
@@ -378,7 +380,12 @@ static struct linear place_linear(const struct parameters *p, int bucket, enum t
 
 #define LORA_SITES 0x8000u /* above the sites of layers */
 #define LORA_LAYER_SITES 32
-_Static_assert(ROLE_OUTPUT - ROLE_QUERY < LORA_LAYER_SITES, "each adapter of a layer has a site of its own");
+_Static_assert(ROLE_COUNT - ROLE_QUERY < LORA_LAYER_SITES, "each adapter of a layer has a site of its own");
+
+static uint32_t adapter_site(uint32_t layer, enum tensor_role role)
+{
+    return LORA_SITES + layer * LORA_LAYER_SITES + (uint32_t)(role - ROLE_QUERY);
+}
 
 static struct linear place_adapted(const struct parameters *p, uint32_t layer, enum tensor_role role, size_t slices)
 {
@@ -388,7 +395,7 @@ static struct linear place_adapted(const struct parameters *p, uint32_t layer, e
         struct adapter *a = &ret.adapters[i];
         a->a = parameters_adapter(p, (int)layer + 1, of, ADAPTER_A);
         a->b = parameters_adapter(p, (int)layer + 1, of, ADAPTER_B);
-        a->site = LORA_SITES + layer * LORA_LAYER_SITES + (uint32_t)(of - ROLE_QUERY);
+        a->site = adapter_site(layer, of);
         if (a->a != PARAMETER_ABSENT)
             ret.slices = slices;
     }
@@ -400,19 +407,33 @@ static struct norm place_norm(const struct parameters *p, int bucket, enum tenso
     return (struct norm){parameters_place(p, bucket, role, false), parameters_place(p, bucket, role, true)};
 }
 
+/* Where tokens share their maps, these have had the gradient of tokens before. */
+static struct linear place_distances(const struct parameters *p, uint32_t layer)
+{
+    const struct model_config *c = parameters_config(p);
+    enum tensor_role own = c->distance_queries ? ROLE_DISTANCE_QUERY : ROLE_DISTANCE_KEY,
+                     of_tokens = c->distance_queries ? ROLE_QUERY : ROLE_KEY;
+    size_t slices = (c->distance_queries ? 1 : 0) + (c->distance_keys ? 1 : 0);
+    struct linear ret = place_adapted(p, layer, c->distances_shared ? of_tokens : own, slices);
+    ret.of_distances = true;
+    for (size_t i = 0; i < slices; i++) {
+        ret.adapters[i].site = adapter_site(layer, own + (enum tensor_role)i);
+        ret.adapters[i].adds_a = ret.adapters[i].adds_b = c->distances_shared;
+    }
+    return ret;
+}
+
 static void place_layer(struct layer *to, const struct parameters *p, uint32_t i, bool last)
 {
     int bucket = (int)i + 1;
     bool packed = parameters_place(p, bucket, ROLE_KEY, false) == PARAMETER_ABSENT; /* q, k, v in one tensor */
     to->attention = (struct attention){.qkv = place_adapted(p, i, ROLE_QUERY, packed ? 1 : 3),
                                        .output = place_adapted(p, i, ROLE_ATTENTION_OUTPUT, 1),
-                                       .distances = place_linear(p, bucket, ROLE_DISTANCE_QUERY),
+                                       .distances = place_distances(p, i),
                                        .global = place_adapted(p, i, ROLE_GLOBAL_QUERY, 3),
                                        .norm = place_norm(p, bucket, ROLE_ATTENTION_NORM),
                                        .layer = i,
                                        .last = last};
-    if (to->attention.distances.weight == PARAMETER_ABSENT)
-        to->attention.distances = place_linear(p, bucket, ROLE_DISTANCE_KEY);
     to->feed_forward = (struct feed_forward){.inner = place_adapted(p, i, ROLE_INNER, 1),
                                              .output = place_adapted(p, i, ROLE_OUTPUT, 1),
                                              .norm = place_norm(p, bucket, ROLE_OUTPUT_NORM),

@@ -89,11 +89,20 @@ static size_t place_all(struct parameter *items, size_t count, const struct mode
     return items[count - 1].offset;
 }
 
+static bool is_trained_with_adapters(const struct lora *l, const struct parameter *p)
+{
+    if (p->adapter)
+        return true;
+    if (lora_is_head(p->role))
+        return l->train_head;
+    return p->is_bias && (l->bias == LORA_BIAS_ALL || (l->bias == LORA_BIAS_ADAPTED && l->adapted[p->role]));
+}
+
 static bool is_frozen(const struct tuning *t, const struct parameter *p, const struct model_config *c)
 {
     int bucket = p->is_words ? 0 : p->bucket;
     if (t->lora.rank > 0)
-        return !p->adapter && !(t->lora.train_head && lora_is_head(p->role));
+        return !is_trained_with_adapters(&t->lora, p);
     return t->frozen && bucket <= (int)c->layers + 1 && t->frozen[bucket];
 }
 
@@ -110,7 +119,9 @@ static size_t place_gradients(struct parameter *items, size_t count, const struc
             struct parameter *p = &items[i];
             if (p->bucket != bucket)
                 continue;
-            bool adjacent = i && !p->adapter && items[i - 1].offset + items[i - 1].count == p->offset;
+            const struct parameter *before = i ? p - 1 : NULL;
+            bool adjacent =
+                before && !p->adapter && before->gradient != PARAMETER_ABSENT && before->offset + before->count == p->offset;
             at = adjacent ? at : aligned(at);
             p->gradient = is_frozen(t, p, c) ? PARAMETER_ABSENT : at;
             at += p->gradient == PARAMETER_ABSENT || p->is_words ? 0 : p->count;

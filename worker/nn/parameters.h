@@ -40,7 +40,7 @@ struct parameters;
 
 /* What of a model is trained. */
 struct tuning {
-    struct lora lora;   /* rank above 0: adapters, and of the rest at most the head */
+    struct lora lora;   /* rank above 0: adapters, and of the rest at most the head and biases */
     const bool *frozen; /* (layers + 2), by bucket; that of the embeddings includes the words. NULL: none */
 };
 
@@ -116,7 +116,7 @@ int parameters_load(struct parameters *p, const char *path, struct error *e);
 int parameters_load_adapted(struct parameters *p, const char *weights, const char *adapter, struct error *e);
 /* safetensors, metadata format=pt. Adapters are merged into the weights. */
 int parameters_save(struct parameters *p, const char *path, struct error *e);
-/* For PEFT: adapters and the head, trained or not, by its names. */
+/* For PEFT: adapters, the head, trained or not, and biases that are trained, by its names. */
 int parameters_save_adapter(struct parameters *p, const char *path, struct error *e);
 /* What is trained alone, for a checkpoint; the rest is the pretrained model's, and loaded before. */
 int parameters_load_trained(struct parameters *p, const char *path, struct error *e);

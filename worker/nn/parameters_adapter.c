@@ -27,7 +27,7 @@ static int take_whole(struct parameters *p, const struct tensor *t, size_t offse
     return ret;
 }
 
-static int merge_pair(struct parameters *p, const struct peft_tensor *pair, const struct peft_config *c, struct error *e)
+static int merge_pair(struct parameters *p, const struct peft_tensor *pair, struct error *e)
 {
     struct device *d = parameters_device(p);
     const struct parameter *of = parameters_at(p, pair->index);
@@ -36,7 +36,7 @@ static int merge_pair(struct parameters *p, const struct peft_tensor *pair, cons
     int ret = tensor_to_f32(pair[0].tensor, a, e) || tensor_to_f32(pair[1].tensor, b, e) ? -1 : 0;
     if (ret == 0) {
         float *host = d->run->host_begin(d, at, of->count * sizeof(float));
-        adapter_merge(host, host, a, b, peft_scale(c), of->shape[0], of->shape[1], c->rank);
+        adapter_merge(host, host, a, b, pair->scale, of->shape[0], of->shape[1], pair->rank);
         d->run->host_end(d, host, at, of->count * sizeof(float));
     }
     free(a);
@@ -69,11 +69,16 @@ static int check_same(const struct parameters *p, const struct peft_adapter *a, 
         return error_set(e, ERROR_USAGE,
                          "%s: has r %u, alpha %g%s; the job has train.lora_r %u, lora_alpha %g%s: set them to that", a->path,
                          c->rank, c->alpha, c->rslora ? ", rslora" : "", l->rank, l->alpha, l->rslora ? ", rslora" : "");
-    if (c->trains_biases)
-        return error_set(e, ERROR_USAGE, "%s: with bias, LoRA cannot go on from it; use train.method \"full\"", a->path);
+    if (c->bias != l->bias)
+        return error_set(e, ERROR_USAGE, "%s: has bias \"%s\"; the job has train.lora_bias \"%s\": set it to that", a->path,
+                         lora_bias_names[c->bias], lora_bias_names[l->bias]);
     for (size_t i = 0; i < a->count; i++) {
         const struct peft_tensor *t = &a->tensors[i];
         pairs += t->part == PEFT_A;
+        if (t->part == PEFT_A && (t->rank != l->rank || t->scale != lora_scale(l)))
+            return error_set(e, ERROR_USAGE,
+                             "%s: has another rank or alpha for %s, LoRA cannot go on from it; use train.method \"full\"",
+                             a->path, parameters_at(p, t->index)->name);
         if (t->part == PEFT_A && place_of(p, t->index, ADAPTER_A) == PARAMETER_ABSENT)
             return error_set(e, ERROR_USAGE, "%s: adapts %s, which is not among train.lora_targets; set these to the adapter's",
                              a->path, parameters_at(p, t->index)->name);
@@ -105,7 +110,7 @@ static int take_all(struct parameters *p, const struct peft_adapter *a, struct e
         if (t->part == PEFT_WHOLE)
             ret = take_whole(p, t->tensor, parameters_at(p, t->index)->offset, e);
         else if (t->part == PEFT_A)
-            ret = goes_on ? take_pair(p, t, e) : merge_pair(p, t, &a->config, e);
+            ret = goes_on ? take_pair(p, t, e) : merge_pair(p, t, e);
     }
     return ret;
 }

@@ -35,12 +35,12 @@ static int check_finite(const struct tensor *t, const char *path, struct error *
 }
 
 /* Of the program's own files. */
-enum which { ALL, TRAINED, ADAPTER /* with the head, be it trained or not */ };
+enum which { ALL, TRAINED, ADAPTER /* with the head, be it trained or not, and biases that are */ };
 
 static bool is_meant(const struct parameter *p, enum which which)
 {
     if (which == ADAPTER)
-        return p->adapter || lora_is_head(p->role);
+        return p->adapter || lora_is_head(p->role) || p->gradient != PARAMETER_ABSENT;
     return which == ALL ? !p->adapter : p->gradient != PARAMETER_ABSENT;
 }
 
@@ -379,6 +379,16 @@ static int save(struct parameters *p, const char *path, enum which which, struct
     return ret;
 }
 
+/* Caller frees. A linear map with an adapter is PEFT's "base_layer". */
+static char *peft_name(const struct parameters *p, const struct parameter *of)
+{
+    bool adapted = of->is_bias && parameters_adapter(p, of->bucket, of->role, ADAPTER_A) != PARAMETER_ABSENT;
+    int stem = (int)(strlen(of->name) - (adapted ? strlen("bias") : 0));
+    if (of->adapter)
+        return duplicate(of->name);
+    return format_string(LORA_PREFIX "%.*s%s", stem, of->name, adapted ? "base_layer.bias" : "");
+}
+
 int parameters_save_adapter(struct parameters *p, const char *path, struct error *e)
 {
     struct device *d = parameters_device(p);
@@ -389,9 +399,7 @@ int parameters_save_adapter(struct parameters *p, const char *path, struct error
     size_t count = list_arena(tensors, p, host, ADAPTER, VALUE, "");
     for (size_t i = 0; i < count; i++) {
         char *name = (char *)(uintptr_t)tensors[i].name;
-        if (strncmp(name, LORA_PREFIX, strlen(LORA_PREFIX)) == 0)
-            continue;
-        tensors[i].name = format_string(LORA_PREFIX "%s", name);
+        tensors[i].name = peft_name(p, parameters_find(p, name));
         free(name);
     }
     int ret = write_tensors(path, tensors, count, e);

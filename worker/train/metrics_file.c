@@ -57,10 +57,10 @@ static int drop_later(const char *path, uint64_t steps, uint32_t epochs, struct 
 /* Of a trial, what a person compares it by. */
 static struct json *options_of(const struct trial *t)
 {
-    static const char *const keys[] = {"lr",           "epochs",    "batch",      "micro_batch",  "max_length",
-                                       "weight_decay", "clip",      "warmup",     "schedule",     "layer_decay",
-                                       "freeze",       "lora_rank", "lora_alpha", "lora_dropout", "label_smoothing",
-                                       "focal_gamma",  "dropout",   "precision",  "seed"};
+    static const char *const keys[] = {
+        "lr",        "epochs",          "batch",       "micro_batch", "max_length", "weight_decay", "clip",
+        "warmup",    "schedule",        "layer_decay", "freeze",      "lora_rank",  "lora_alpha",   "lora_dropout",
+        "lora_bias", "label_smoothing", "focal_gamma", "dropout",     "precision",  "seed"};
     struct json *all = trial_to_json(t), *options = json_object();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (json_get(all, keys[i]))

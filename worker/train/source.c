@@ -79,7 +79,8 @@ int source_open(struct source *ret, const struct trial *t, struct error *e)
                                       .alpha = t->lora_alpha,
                                       .dropout = t->lora_dropout,
                                       .rslora = t->lora_rslora,
-                                      .train_head = !t->lora_freeze_head};
+                                      .train_head = !t->lora_freeze_head,
+                                      .bias = t->lora_bias};
         if (lora_read_targets(s.tuning.lora.adapted, t->lora_targets, &s.config, e))
             goto fail;
     }

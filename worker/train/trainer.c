@@ -82,6 +82,8 @@ static void hash_later(struct sha256 *digest, const struct trial *t)
         hash_number(digest, "dropout", t->lora_dropout);
         hash_text(digest, t->lora_rslora ? "rslora" : "", t->lora_targets ? t->lora_targets : LORA_ALL);
         hash_text(digest, "head", t->lora_freeze_head ? "frozen" : "trained");
+        if (t->lora_bias != LORA_BIAS_NONE)
+            hash_text(digest, "bias", lora_bias_names[t->lora_bias]);
     }
     if (t->adapter)
         hash_text(digest, "from", "adapter");

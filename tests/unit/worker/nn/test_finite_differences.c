@@ -167,14 +167,16 @@ static void test_tuned_differences(void **state)
     for (int role = 0; role < ROLE_COUNT; role++)
         all.adapted[role] = lora_takes((enum tensor_role)role);
     some.adapted[ROLE_KEY] = some.adapted[ROLE_GLOBAL_KEY] = some.adapted[ROLE_OUTPUT] = true;
-    const struct tuning tunings[] = {{.lora = all}, {.lora = some}, {.frozen = bottom}, {.frozen = middle}};
+    struct lora biased = all, some_biased = some;
+    biased.bias = LORA_BIAS_ALL;
+    some_biased.bias = LORA_BIAS_ADAPTED;
+    const struct tuning tunings[] = {{.lora = all},         {.lora = some},     {.lora = biased},
+                                     {.lora = some_biased}, {.frozen = bottom}, {.frozen = middle}};
     static const char *const names[] = {"cpu_reference", "cpu"};
     for (size_t i = 0; i < 2; i++)
         for (size_t t = 0; t < sizeof tunings / sizeof *tunings; t++)
             for (size_t k = 0; k < sizeof tuned_families / sizeof *tuned_families; k++) {
                 struct model_config c = config_of(tuned_families[k]);
-                if (model_family_of(&c)->positions == POSITIONS_RELATIVE && tunings[t].lora.rank > 0)
-                    continue; /* refused by lora_read_targets */
                 struct device *d = open_named(names[i]);
                 struct rows r = some_rows();
                 static const float weights[] = {0.7f, 1.3f, 2.1f};

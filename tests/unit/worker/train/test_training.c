@@ -76,6 +76,8 @@ static void frozen_parts_and_layer_decay_are_those_of_pytorch(void **state)
 
 #define LONGFORMER "model=" TEST_GOLDEN "/train_longformer"
 #define MODERNBERT "model=" TEST_GOLDEN "/train_modernbert"
+#define DEBERTA "model=" TEST_GOLDEN "/train_deberta"
+#define DEBERTA_OWN "model=" TEST_GOLDEN "/train_deberta_own"
 
 static const char *const loras[] = {"r=8",
                                     "r=1 alpha=4 'targets=query value'",
@@ -87,11 +89,23 @@ static const char *const loras[] = {"r=8",
                                     LONGFORMER " r=8 rslora=1 'targets=key_global query_global output.dense'",
                                     MODERNBERT " r=8",
                                     MODERNBERT " r=1 alpha=4 targets=Wqkv",
-                                    MODERNBERT " r=8 rslora=1 'targets=Wi attn.Wo'"};
+                                    MODERNBERT " r=8 rslora=1 'targets=Wi attn.Wo'",
+                                    DEBERTA " r=8",
+                                    DEBERTA " r=1 alpha=4 targets=key_proj",
+                                    DEBERTA " r=8 rslora=1 'targets=query_proj value_proj intermediate.dense'",
+                                    DEBERTA_OWN " r=8",
+                                    DEBERTA_OWN " r=1 alpha=4 'targets=pos_key_proj query_proj'",
+                                    "r=2 bias=1",
+                                    "r=8 bias=2 'targets=query value intermediate.dense'",
+                                    LONGFORMER " r=8 bias=2 'targets=key value_global output.dense'",
+                                    DEBERTA " r=8 bias=1",
+                                    DEBERTA " r=8 bias=2 'targets=key_proj output.dense'",
+                                    DEBERTA_OWN " r=8 bias=1 targets=pos_query_proj"};
 
-static const char *model_of(const char *words)
+/* "model=..." of the words, which begin with it; "": none. Caller frees. */
+static char *model_of(const char *words)
 {
-    return strncmp(words, "model=", 6) ? "" : strstr(words, "longformer") ? LONGFORMER : MODERNBERT;
+    return strncmp(words, "model=", 6) ? duplicate("") : format_string("%.*s", (int)strcspn(words, " "), words);
 }
 
 /* Twelve steps as PEFT takes them, and the merged weights scored by themselves. */
@@ -103,8 +117,8 @@ static void lora_is_that_of_peft(void **state)
              *words = format_string("%s lr=5e-3%s", loras[i / 2], i % 2 ? " device=cpu" : "");
         against_pytorch(golden_lora, i / 2, name, words);
         const struct json *merged = json_get(json_at(json_get(golden_lora, "runs"), i / 2), "merged");
-        char *scored = format_string("lora_scored.%zu", i),
-             *score = format_string("score=1 weights=%s/%s/best.safetensors %s", work, name, model_of(loras[i / 2]));
+        char *scored = format_string("lora_scored.%zu", i), *model = model_of(loras[i / 2]),
+             *score = format_string("score=1 weights=%s/%s/best.safetensors %s", work, name, model);
         run_well(1, scored, score);
         struct logits l = read_logits(scored, PART_VALIDATION, 1), of_best = read_logits(name, PART_VALIDATION, 1),
                       of_last = read_logits(name, PART_VALIDATION, 2);
@@ -121,6 +135,7 @@ static void lora_is_that_of_peft(void **state)
         free(name);
         free(words);
         free(scored);
+        free(model);
         free(score);
     }
 }
@@ -181,7 +196,8 @@ static void frozen_trials_resume_and_spread(void **state)
                                         "micro=2 r=2 lora_dropout=0.2 'targets=query output.dense' freeze_head=1",
                                         "micro=2 dropout=0.1 r=8 device=guarded precision=bf16",
                                         LONGFORMER " micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=cpu",
-                                        MODERNBERT " micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=guarded precision=bf16"};
+                                        MODERNBERT " micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=guarded precision=bf16",
+                                        DEBERTA " micro=2 dropout=0.1 r=4 lora_dropout=0.2 device=guarded precision=bf16"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *names[4], *stopped = format_string("%s stop=7", kinds[i]);
         for (int n = 0; n < 4; n++)

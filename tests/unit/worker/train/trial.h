@@ -169,6 +169,7 @@ static inline int run_trial(const char *directory, struct device *d, struct comm
         .lora_dropout = number("lora_dropout", 0),
         .lora_rslora = number("rslora", 0) != 0,
         .lora_freeze_head = number("freeze_head", 0) != 0,
+        .lora_bias = (enum lora_bias)number("bias", 0),
         .lora_targets = option("targets", NULL) ? duplicate(option("targets", NULL)) : NULL,
         .checkpointing = number("checkpointing", 0) != 0,
         .label_smoothing = number("smoothing", 0),
