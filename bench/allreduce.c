@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a sum over ranks costs, by size: the time of all_reduce_start and wait, which is what a step pays where nothing is left to
+/* What a sum over ranks costs, by size: the time of all_reduce and join, which is what a step pays where nothing is left to
  * overlap with. Run it under mpirun; rank 0 prints one JSON line a size.
  *
  *     mpirun -np 4 --bind-to none bench_allreduce [BYTES ...]
@@ -25,7 +25,7 @@ static int sum_once(struct communicator *c, float *data, size_t count, double *s
     if (c->run->barrier(c, e))
         return -1;
     double start = clock_seconds();
-    if (c->run->all_reduce_start(c, data, count, e) || c->run->wait(c, e))
+    if (c->run->all_reduce(c, (device_memory){(uintptr_t)data}, count, e) || c->run->join(c, e))
         return -1;
     *seconds = clock_seconds() - start;
     for (size_t i = 0; i < count; i++) {
@@ -74,7 +74,9 @@ int main(int argc, char **argv)
     static const double sizes[] = {4, 4e3, 40e3, 400e3, 4e6, 40e6, 400e6};
     struct error e = {0};
     struct communicator *c;
-    if (communicator_create(&c, "mpi", 0, PATIENCE, &e)) {
+    struct device *d;
+    if (device_create(&d, "cpu_reference", PRECISION_F32, 1, &e) || communicator_create(&c, "mpi", 0, PATIENCE, &e) ||
+        c->run->attach(c, d, &e)) {
         fprintf(stderr, "bench_allreduce: %s\n", e.message);
         return (int)e.kind;
     }
@@ -89,5 +91,6 @@ int main(int argc, char **argv)
     if (result)
         fprintf(stderr, "bench_allreduce: %s\n", e.message);
     c->run->destroy(c);
+    d->run->destroy(d);
     return (int)e.kind;
 }

@@ -26,7 +26,8 @@ struct bench {
     const struct shape *s;
     size_t T, C, F, act;
     double rate, bandwidth; /* of the machine: GFLOPS, GB/s */
-    device_memory x, h, pre, dh, dx, qkv, dqkv, w, dw, bias, statistics, log_sum, offsets, rows, positions, slots, p, g, m, v;
+    device_memory x, h, pre, dh, dx, qkv, dqkv, w, dw, bias, statistics, log_sum, offsets, rows, positions, slots, p, g, m, v,
+        control;
     struct dropout dropout;
     double layer_seconds, layer_flops;
 };
@@ -115,13 +116,15 @@ static void set_up(struct bench *b)
     b->g = values(b, ARENA, false);
     b->m = values(b, ARENA, false);
     b->v = room(b, ARENA * sizeof(float));
+    b->control = room(b, sizeof(struct step_control));
+    b->d->run->upload(b->d, b->control, &(struct step_control){.scale = 0.5f}, sizeof(struct step_control));
     b->dropout = (struct dropout){0.1f, 42, 0, 1, b->rows, b->positions};
 }
 
 static void tear_down(struct bench *b)
 {
-    device_memory all[] = {b->x,          b->dx,      b->h,       b->pre,  b->dh,        b->qkv, b->dqkv, b->w, b->dw, b->bias,
-                           b->statistics, b->log_sum, b->offsets, b->rows, b->positions, b->p,   b->g,    b->m, b->v};
+    device_memory all[] = {b->control, b->x,          b->dx,      b->h,       b->pre,  b->dh,        b->qkv, b->dqkv, b->w, b->dw,
+                           b->bias,    b->statistics, b->log_sum, b->offsets, b->rows, b->positions, b->p,   b->g,    b->m, b->v};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         b->d->run->release(b->d, all[i]);
 }
@@ -202,14 +205,14 @@ static void qkv_backward(struct bench *b)
 
 static void adamw(struct bench *b)
 {
-    const struct adamw a = {1e-5f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.5f, 0.1f, 0.001f};
-    b->d->run->adamw(b->d, b->p, b->d->precision == PRECISION_BF16 ? b->h : DEVICE_NOTHING, b->g, b->m, b->v, &a,
+    const struct adamw a = {1e-5f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f};
+    b->d->run->adamw(b->d, b->p, b->d->precision == PRECISION_BF16 ? b->h : DEVICE_NOTHING, b->g, b->m, b->v, &a, b->control,
                      b->T * b->F < ARENA ? b->T * b->F : ARENA);
 }
 
 static void sum_of_squares(struct bench *b)
 {
-    b->d->run->sum_of_squares(b->d, b->g, ARENA);
+    b->d->run->sum_of_squares(b->d, b->control, b->g, ARENA); /* where the norm is */
 }
 
 static void add(struct bench *b)
@@ -292,9 +295,8 @@ static void bench_shape(enum precision precision, int threads, const struct shap
     printf("%s; %s: peak %.0f GFLOPS, memory %.0f GB/s\n", words, s->name, b.d->peak, b.bandwidth);
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         measure(&b, &operations[i]);
-    printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of peak: a layer, forward and backward\n", "layer",
-           b.layer_seconds * 1e3, b.layer_flops / b.layer_seconds / 1e9,
-           100 * device_peak_share(b.d, b.layer_flops / b.layer_seconds / 1e9));
+    printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of peak: a layer, forward and backward\n", "layer", b.layer_seconds * 1e3,
+           b.layer_flops / b.layer_seconds / 1e9, 100 * device_peak_share(b.d, b.layer_flops / b.layer_seconds / 1e9));
     tear_down(&b);
     b.d->run->destroy(b.d);
 }

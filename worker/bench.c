@@ -311,6 +311,16 @@ static void stop_clocks(struct bench *b)
     b->system += seconds_of(&usage.ru_stime);
 }
 
+static int drain(struct stepper *s, struct error *e)
+{
+    struct step_output out;
+    do {
+        if (stepper_next(s, &out, e))
+            return -1;
+    } while (out.t);
+    return 0;
+}
+
 static int train(struct bench *b, struct error *e)
 {
     struct batch_limits limits = batch_limits(b->source.data, b->source.config.vocabulary, b->source.split.part[PART_TRAIN].rows,
@@ -329,14 +339,18 @@ static int train(struct bench *b, struct error *e)
                                 .lr = 1e-5,
                                 .failure = &well};
         struct step_output out;
-        if (s == b->warm)
+        if (s == b->warm) {
+            if (drain(stepper, e))
+                goto done;
             start_clocks(b);
+        }
         if (stepper_run(stepper, &in, &out, e))
             goto done;
-        if (s >= b->warm)
-            b->tokens += out.tokens;
     }
+    if (drain(stepper, e))
+        goto done;
     stop_clocks(b);
+    b->tokens = tokens_of(b, b->rows + (size_t)b->warm * b->rows_a_step, b->steps * b->rows_a_step);
     result = 0;
 done:
     stepper_destroy(&stepper);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "common/base/error.h"
+#include "worker/device/device.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,13 +17,15 @@ struct communicator;
 
 struct communicator_operations {
     const char *name;
-    /* data += over ranks, element by element, by recursive halving and doubling (Rabenseifner 2004; Thakur, Rabenseifner, Gropp
-     * 2005): partners differ in the highest bit of the rank first, in bit 0 last (the order contract of train/plan.h). Started
-     * here, advanced by progress, completed by wait: until then `data` is not to be touched. Ranks beyond the
-     * largest power of two are added to rank - power first. */
-    int (*all_reduce_start)(struct communicator *c, float *data, size_t count, struct error *e);
-    int (*progress)(struct communicator *c, struct error *e); /* never blocks */
-    int (*wait)(struct communicator *c, struct error *e);     /* all started reductions are done */
+    /* The device whose memory all_reduce sums; borrowed as long as there is any to come. Once, or again for another. */
+    int (*attach)(struct communicator *c, struct device *d, struct error *e);
+    /* data f32 (count) += over ranks, element by element, by recursive halving and doubling (Rabenseifner 2004; Thakur,
+     * Rabenseifner, Gropp 2005): partners differ in the highest bit of the rank first, in bit 0 last (the order contract of
+     * train/plan.h). Ranks beyond the largest power of two are added to rank - power first. It comes after what the device was
+     * asked so far, and no operation may use `data` until join. */
+    int (*all_reduce)(struct communicator *c, device_memory data, size_t count, struct error *e);
+    int (*join)(struct communicator *c, struct error *e);  /* what the device is asked next comes after all these sums */
+    int (*watch)(struct communicator *c, struct error *e); /* never blocks: progress, and whether a sum has failed */
     int (*all_reduce_doubles)(struct communicator *c, double *data, size_t count, struct error *e); /* small; same order; waits */
     int (*broadcast)(struct communicator *c, void *data, size_t bytes, int root, struct error *e);
     /* Rank 0 receives sizes[r] bytes of each rank at into[r] (its own are copied); others pass NULL, NULL. */

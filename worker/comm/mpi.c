@@ -32,6 +32,13 @@ struct chunk {
     int tag;
 };
 
+/* Device memory that is open to the host until join. */
+struct open_span {
+    device_memory at;
+    void *host;
+    size_t bytes;
+};
+
 struct active {
     struct chunk chunk; /* data NULL: free */
     float *scratch;     /* allocated at first use */
@@ -45,6 +52,9 @@ struct mpi {
     MPI_Comm group;   /* ours; never freed: that would be collective, and a peer may be gone */
     int power;        /* the largest power of two that is not above size */
     char (*host)[64]; /* of each rank */
+    struct device *device;
+    struct open_span *open;
+    size_t open_count, open_capacity;
     struct active active[ACTIVE];
     struct chunk *queue; /* chunks that wait for a place: queue[first..last) */
     size_t first, last, queue_capacity;
@@ -261,13 +271,23 @@ static int await(struct mpi *m, MPI_Request *request, const char *operation, int
     }
 }
 
-static int all_reduce_start(struct communicator *c, float *data, size_t count, struct error *e)
+static int attach(struct communicator *c, struct device *d, struct error *e)
+{
+    (void)e;
+    mpi_of(c)->device = d;
+    return 0;
+}
+
+static int all_reduce(struct communicator *c, device_memory memory, size_t count, struct error *e)
 {
     struct mpi *m = mpi_of(c);
     if (m->broken.kind)
         return fail_again(m, e);
-    if (c->size == 1)
+    if (c->size == 1 || count == 0)
         return 0;
+    float *data = m->device->run->host_begin(m->device, memory, count * sizeof *data);
+    m->open = grow(m->open, &m->open_capacity, m->open_count + 1, sizeof *m->open);
+    m->open[m->open_count++] = (struct open_span){memory, data, count * sizeof *data};
     for (size_t done = 0; done < count; done += CHUNK) {
         size_t left = count - done;
         m->queue = grow(m->queue, &m->queue_capacity, m->last + 1, sizeof *m->queue);
@@ -278,16 +298,15 @@ static int all_reduce_start(struct communicator *c, float *data, size_t count, s
     return progress_all(m, &moved, &busy, e);
 }
 
-static int progress(struct communicator *c, struct error *e)
+static int watch(struct communicator *c, struct error *e)
 {
     struct mpi *m = mpi_of(c);
     bool moved, busy;
     return m->broken.kind ? fail_again(m, e) : progress_all(m, &moved, &busy, e);
 }
 
-static int wait(struct communicator *c, struct error *e)
+static int wait(struct mpi *m, struct error *e)
 {
-    struct mpi *m = mpi_of(c);
     if (m->broken.kind)
         return fail_again(m, e);
     double last_progress = clock_seconds();
@@ -301,10 +320,21 @@ static int wait(struct communicator *c, struct error *e)
             last_progress = clock_seconds();
             round = 0;
         }
-        if (clock_seconds() - last_progress > c->timeout)
+        if (clock_seconds() - last_progress > m->base.timeout)
             return report_timeout(m, "all_reduce", first_peer(m), e);
         back_off(round);
     }
+}
+
+static int join(struct communicator *c, struct error *e)
+{
+    struct mpi *m = mpi_of(c);
+    int result = wait(m, e);
+    while (m->open_count) {
+        const struct open_span *s = &m->open[--m->open_count];
+        m->device->run->host_end(m->device, s->host, s->at, s->bytes);
+    }
+    return result;
 }
 
 /* Sends and receives with one peer (either may be absent: NULL) and waits for both. */
@@ -422,6 +452,7 @@ static void destroy(struct communicator *c)
     for (int i = 0; i < ACTIVE && !m->broken.kind; i++)
         free(m->active[i].scratch);
     free(m->queue);
+    free(m->open);
     if (!m->broken.kind)
         free(m->doubles);
     free(m->host);
@@ -430,9 +461,10 @@ static void destroy(struct communicator *c)
 
 static const struct communicator_operations operations = {
     .name = "mpi",
-    .all_reduce_start = all_reduce_start,
-    .progress = progress,
-    .wait = wait,
+    .attach = attach,
+    .all_reduce = all_reduce,
+    .join = join,
+    .watch = watch,
     .all_reduce_doubles = all_reduce_doubles,
     .broadcast = broadcast,
     .gather = gather,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns how the loops over long arrays are divided among the cpu device's threads: optimiser, activations. */
 #include "worker/device/cpu_device.h"
+#include "worker/device/cpu_reference.h"
 
 #define BLOCK ((size_t)1 << 14) /* elements */
 
@@ -23,13 +24,13 @@ void cpu_add(struct device *d, device_memory y, device_memory x, size_t n)
 }
 
 /* Of blocks, then of neighbours as a tree: neither depends on the number of threads. */
-double cpu_sum_of_squares(struct device *d, device_memory x, size_t n)
+void cpu_sum_of_squares(struct device *d, device_memory sum, device_memory x, size_t n)
 {
     struct cpu *c = cpu_of(d);
     size_t blocks = blocks_of(n);
     double *sums = cpu_scratch(c, SCRATCH_PARTS, (blocks + 1) * sizeof *sums);
     if (!sums)
-        return 0;
+        return;
     sums[0] = 0;
 #pragma omp parallel for num_threads(d->threads) schedule(static) if (n > BLOCK)
     for (size_t i = 0; i < blocks; i++)
@@ -37,7 +38,14 @@ double cpu_sum_of_squares(struct device *d, device_memory x, size_t n)
     for (size_t step = 1; step < blocks; step *= 2)
         for (size_t i = 0; i + step < blocks; i += 2 * step)
             sums[i] += sums[i + step];
-    return sums[0];
+    *host_f64(sum) = sums[0];
+}
+
+/* The failure that waits to be told is bad, too: what was computed since is nothing to learn from. */
+void cpu_clip(struct device *d, device_memory control, device_memory sum, device_memory bad, double divisor, double clip)
+{
+    reference_clip(d, control, sum, bad, divisor, clip);
+    host_control(control)->bad |= cpu_of(d)->failure.kind != ERROR_NONE;
 }
 
 static char *act_at(const struct device *d, device_memory m, size_t element)
@@ -46,31 +54,37 @@ static char *act_at(const struct device *d, device_memory m, size_t element)
 }
 
 void cpu_adamw(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,
-               const struct adamw *a, size_t n)
+               const struct adamw *a, device_memory control, size_t n)
 {
     const struct kernels *k = cpu_of(d)->kernels;
+    const struct step_control c = *host_control(control);
+    if (c.bad)
+        return;
 #pragma omp parallel for num_threads(d->threads) schedule(static) if (n > BLOCK)
     for (size_t i = 0; i < blocks_of(n); i++) {
         size_t at = i * BLOCK;
-        k->adamw(host_f32(p) + at, act_at(d, shadow, at), host_f32(g) + at, host_f32(m) + at, host_f32(v) + at, a,
+        k->adamw(host_f32(p) + at, act_at(d, shadow, at), host_f32(g) + at, host_f32(m) + at, host_f32(v) + at, a, c.scale,
                  block_size(i, n));
     }
 }
 
 void cpu_adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v, device_memory seen,
-                    device_memory slot_of, const struct adamw *a, size_t V, size_t C)
+                    device_memory slot_of, const struct adamw *a, device_memory control, size_t V, size_t C)
 {
     const struct kernels *k = cpu_of(d)->kernels;
     const int32_t *slots = host_i32(slot_of);
     uint8_t *was_seen = host_pointer(seen);
+    const struct step_control c = *host_control(control);
     float keep = 1 - a->learning_rate * a->decay;
+    if (c.bad)
+        return;
 #pragma omp parallel for num_threads(d->threads) schedule(static) if (V * C > BLOCK)
     for (size_t row = 0; row < V; row++) {
         size_t at = row * C;
         was_seen[row] |= slots[row] >= 0;
         if (was_seen[row])
             k->adamw(host_f32(p) + at, NULL, slots[row] < 0 ? NULL : host_f32(g) + (size_t)slots[row] * C, host_f32(m) + at,
-                     host_f32(v) + at, a, C);
+                     host_f32(v) + at, a, c.scale, C);
         else if (keep != 1)
             k->scale(host_f32(p) + at, keep, C);
     }

@@ -104,12 +104,13 @@ void cpu_residual_normalize_backward(struct device *d, device_memory dx, device_
 void cpu_mean_tokens(struct device *d, device_memory y, device_memory x, device_memory offsets, size_t B, size_t C);
 void cpu_mean_tokens_backward(struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B, size_t C);
 
-double cpu_sum_of_squares(struct device *d, device_memory x, size_t n);
+void cpu_sum_of_squares(struct device *d, device_memory sum, device_memory x, size_t n);
+void cpu_clip(struct device *d, device_memory control, device_memory sum, device_memory bad, double divisor, double clip);
 void cpu_add(struct device *d, device_memory y, device_memory x, size_t n);
 void cpu_adamw(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,
-               const struct adamw *a, size_t n);
+               const struct adamw *a, device_memory control, size_t n);
 void cpu_adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v, device_memory seen,
-                    device_memory slot_of, const struct adamw *a, size_t V, size_t C);
+                    device_memory slot_of, const struct adamw *a, device_memory control, size_t V, size_t C);
 void cpu_widen_activation(struct device *d, device_memory y, device_memory x, size_t n);
 void cpu_round_to_activation(struct device *d, device_memory y, device_memory x, size_t n);
 void cpu_activation_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,

@@ -98,10 +98,13 @@ void reference_binary_cross_entropy(struct device *d, device_memory loss, device
 void reference_scale_columns(struct device *d, device_memory y, size_t y_stride, device_memory x, size_t x_stride, float scale,
                              int add, size_t N, size_t O);
 void reference_add(struct device *d, device_memory y, device_memory x, size_t n);
-double reference_sum_of_squares(struct device *d, device_memory x, size_t n);
+void reference_sum_of_squares(struct device *d, device_memory sum, device_memory x, size_t n);
+void reference_loss_sums(struct device *d, device_memory sums, device_memory bad, device_memory losses, size_t n, size_t each);
+void reference_clip(struct device *d, device_memory control, device_memory sum, device_memory bad, double divisor, double clip);
 void reference_adamw(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,
-                     const struct adamw *a, size_t n);
+                     const struct adamw *a, device_memory control, size_t n);
 void reference_adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v,
-                          device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C);
+                          device_memory seen, device_memory slot_of, const struct adamw *a, device_memory control, size_t V,
+                          size_t C);
 void reference_widen_activation(struct device *d, device_memory y, device_memory x, size_t n);
 void reference_round_to_activation(struct device *d, device_memory y, device_memory x, size_t n);

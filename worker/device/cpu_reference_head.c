@@ -159,19 +159,42 @@ void reference_add(struct device *d, device_memory y, device_memory x, size_t n)
         host_f32(y)[i] += host_f32(x)[i];
 }
 
-double reference_sum_of_squares(struct device *d, device_memory x, size_t n)
+void reference_sum_of_squares(struct device *d, device_memory sum, device_memory x, size_t n)
 {
     (void)d;
     double ret = 0;
     for (size_t i = 0; i < n; i++)
         ret += (double)host_f32(x)[i] * host_f32(x)[i];
-    return ret;
+    *host_f64(sum) = ret;
+}
+
+void reference_loss_sums(struct device *d, device_memory sums, device_memory bad, device_memory losses, size_t n, size_t each)
+{
+    (void)d;
+    *host_f32(bad) = 0;
+    for (size_t i = 0; i < n; i++) {
+        float loss = host_f32(losses)[i];
+        double before = i % each ? host_f64(sums)[i / each] : 0;
+        host_f64(sums)[i / each] = before + (double)loss;
+        if (!isfinite(loss))
+            *host_f32(bad) = 1;
+    }
+}
+
+void reference_clip(struct device *d, device_memory control, device_memory sum, device_memory bad, double divisor, double clip)
+{
+    (void)d;
+    struct step_control *c = host_control(control);
+    c->norm = sqrt(*host_f64(sum)) / divisor;
+    double coefficient = clip > 0 ? clip / (c->norm + 1e-6) : 1;
+    c->scale = (float)((coefficient < 1 ? coefficient : 1) / divisor);
+    c->bad |= !isfinite(c->norm) || *host_f32(bad) != 0;
 }
 
 /* Single precision throughout, in this order: every device gives these bits. */
-static void adamw_one(float *p, float gradient, float *m, float *v, const struct adamw *a)
+static void adamw_one(float *p, float gradient, float *m, float *v, float scale, const struct adamw *a)
 {
-    float g = gradient * a->scale + 0.0f;
+    float g = gradient * scale + 0.0f;
     *p *= 1 - a->learning_rate * a->decay;
     *m = a->beta1 * *m + (1 - a->beta1) * g;
     *v = a->beta2 * *v + (1 - a->beta2) * g * g;
@@ -179,27 +202,30 @@ static void adamw_one(float *p, float gradient, float *m, float *v, const struct
 }
 
 void reference_adamw(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,
-                     const struct adamw *a, size_t n)
+                     const struct adamw *a, device_memory control, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        adamw_one(host_f32(p) + i, host_f32(g)[i], host_f32(m) + i, host_f32(v) + i, a);
+    const struct step_control *c = host_control(control);
+    for (size_t i = 0; i < n && !c->bad; i++) {
+        adamw_one(host_f32(p) + i, host_f32(g)[i], host_f32(m) + i, host_f32(v) + i, c->scale, a);
         if (shadow.address)
             act_put(d, shadow, i, host_f32(p)[i]);
     }
 }
 
 void reference_adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v,
-                          device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C)
+                          device_memory seen, device_memory slot_of, const struct adamw *a, device_memory control, size_t V,
+                          size_t C)
 {
     (void)d;
+    const struct step_control *c = host_control(control);
     uint8_t *was_seen = host_pointer(seen);
-    for (size_t row = 0; row < V; row++) {
+    for (size_t row = 0; row < V && !c->bad; row++) {
         int32_t slot = host_i32(slot_of)[row];
         was_seen[row] |= slot >= 0;
         for (size_t i = row * C; i < (row + 1) * C; i++)
             if (was_seen[row])
                 adamw_one(host_f32(p) + i, slot < 0 ? 0 : host_f32(g)[(size_t)slot * C + i - row * C], host_f32(m) + i,
-                          host_f32(v) + i, a);
+                          host_f32(v) + i, c->scale, a);
             else
                 host_f32(p)[i] *= 1 - a->learning_rate * a->decay;
     }

@@ -60,6 +60,12 @@ struct device_operations {
     void (*release)(struct device *d, device_memory m);
     void (*upload)(struct device *d, device_memory to, const void *from, size_t bytes);
     void (*download)(struct device *d, void *to, device_memory from, size_t bytes); /* waits for what came before */
+    /* Returns at once: `to` has it when a mark that was made later has passed, or after finish, and lives until then. */
+    void (*download_later)(struct device *d, void *to, device_memory from, size_t bytes);
+    uint64_t (*mark)(struct device *d); /* of all that was asked so far */
+    /* 1: all before the mark is done; 0: not yet; -1: the sticky failure, as finish reports it. Never waits, but
+     * where the device is not ahead. */
+    int (*passed)(struct device *d, uint64_t mark, struct error *e);
     void (*zero)(struct device *d, device_memory m, size_t bytes);
     void (*copy)(struct device *d, device_memory to, device_memory from, size_t bytes);
     /* Host access to device memory for a collective or a file: valid until host_end, which brings changes back. May nest
@@ -225,15 +231,26 @@ struct device_operations {
 
     /* Optimiser, over arenas. */
     void (*add)(struct device *d, device_memory y /* f32 (n) += */, device_memory x, size_t n);
-    double (*sum_of_squares)(struct device *d, device_memory x /* f32 (n) */,
-                             size_t n); /* waits; same bits whatever the number of threads */
+    /* Same bits whatever the number of threads. */
+    void (*sum_of_squares)(struct device *d, device_memory sum /* f64 (1) = */, device_memory x /* f32 (n) */, size_t n);
+    /* A sum for each run of `each` losses, the last may be shorter: added in their order, in double. bad: 1 where a loss is not
+     * finite, else 0; ranks add theirs before clip. */
+    void (*loss_sums)(struct device *d, device_memory sums /* f64 (n / each, rounded up) = */, device_memory bad /* f32 (1) = */,
+                      device_memory losses /* f32 (n) */, size_t n, size_t each);
+    /* norm = sqrt(sum) / divisor, in double; scale = min(1, clip / (norm + 1e-6)) / divisor (clip 0 or less: 1 / divisor). Bad,
+     * and so from then on: a norm that is not finite, a loss that was not. */
+    void (*clip)(struct device *d, device_memory control /* struct step_control; zeros at first */,
+                 device_memory sum /* f64 (1) */, device_memory bad /* f32 (1): 0, or some loss was not finite */, double divisor,
+                 double clip);
+    /* Nothing is changed where control is bad; its scale is the gradient's. */
     void (*adamw)(struct device *d, device_memory p /* f32 (n) */,
                   device_memory shadow /* act (n) = rounded p, or DEVICE_NOTHING */, device_memory g, device_memory m,
-                  device_memory v, const struct adamw *a, size_t n);
+                  device_memory v, const struct adamw *a, device_memory control, size_t n);
     /* Rows of an embedding table. slot_of i32 (V): row of g (U,C), or -1: gradient 0. seen u8 (V): set for rows with a slot; a
-     * row never seen has zero moments and only decays. */
+     * row never seen has zero moments and only decays. As adamw where control is bad. */
     void (*adamw_rows)(struct device *d, device_memory p /* f32 (V,C) */, device_memory g /* f32 (U,C) */, device_memory m,
-                       device_memory v, device_memory seen, device_memory slot_of, const struct adamw *a, size_t V, size_t C);
+                       device_memory v, device_memory seen, device_memory slot_of, const struct adamw *a, device_memory control,
+                       size_t V, size_t C);
     void (*round_to_activation)(struct device *d, device_memory y /* act (n) = */, device_memory x /* f32 (n) */, size_t n);
     void (*widen_activation)(struct device *d, device_memory y /* f32 (n) = */, device_memory x /* act (n) */, size_t n);
 };
@@ -242,10 +259,12 @@ struct device {
     const struct device_operations *run; /* d->run->add(d, ...) */
     enum precision precision;
     int threads;
+    int ahead;       /* steps, or batches, that may be asked for before the first of them is done; 0: an operation is done when it
+                      * returns. The same on all ranks: they learn of a step when they have asked for this many more. */
     bool rows_alone; /* forward: what a linear map gives a row does not depend on the rows beside it, nor on the number of threads
-                       * (cpu, products of floats), which costs a few percent; false after creation */
-    double peak;  /* GFLOPS: the highest seen, see device_peak_share; 0: not measured */
-    double flops; /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
+                      * (cpu, products of floats), which costs a few percent; false after creation */
+    double peak;     /* GFLOPS: the highest seen, see device_peak_share; 0: not measured */
+    double flops;    /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
 };
 
 /* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one

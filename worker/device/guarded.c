@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 #include "worker/device/cpu.h"
 #include "worker/device/host.h"
+#include "worker/device/host_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,21 +227,19 @@ GUARD(binary_cross_entropy, (struct device *d, device_memory loss, device_memory
       targets, device_memory positive_weights, const struct loss_shape *shape, size_t B, size_t L), loss, dlogits, logits, targets,
       positive_weights, shape, B, L)
 GUARD(add, (struct device *d, device_memory y, device_memory x, size_t n), y, x, n)
+GUARD(sum_of_squares, (struct device *d, device_memory sum, device_memory x, size_t n), sum, x, n)
+GUARD(loss_sums, (struct device *d, device_memory sums, device_memory bad, device_memory losses, size_t n, size_t each), sums, bad,
+      losses, n, each)
+GUARD(clip, (struct device *d, device_memory control, device_memory sum, device_memory bad, double divisor, double clip), control,
+      sum, bad, divisor, clip)
 GUARD(adamw, (struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v, const
-      struct adamw *a, size_t n), p, shadow, g, m, v, a, n)
+      struct adamw *a, device_memory control, size_t n), p, shadow, g, m, v, a, control, n)
 GUARD(adamw_rows, (struct device *d, device_memory p, device_memory g, device_memory m, device_memory v, device_memory seen,
-      device_memory slot_of, const struct adamw *a, size_t V, size_t C), p, g, m, v, seen, slot_of, a, V, C)
+      device_memory slot_of, const struct adamw *a, device_memory control, size_t V, size_t C), p, g, m, v, seen, slot_of, a,
+      control, V, C)
 GUARD(widen_activation, (struct device *d, device_memory y, device_memory x, size_t n), y, x, n)
 GUARD(round_to_activation, (struct device *d, device_memory y, device_memory x, size_t n), y, x, n)
 /* clang-format on */
-
-static double guarded_sum_of_squares(struct device *d, device_memory x, size_t n)
-{
-    struct device *inner = enter(d);
-    double ret = inner->run->sum_of_squares(inner, x, n);
-    leave(d);
-    return ret;
-}
 
 static const struct device_operations operations = {
     .kind = DEVICE_GUARDED,
@@ -248,6 +247,9 @@ static const struct device_operations operations = {
     .release = guarded_release,
     .upload = guarded_upload,
     .download = guarded_download,
+    .download_later = guarded_download,
+    .mark = host_mark,
+    .passed = host_passed,
     .zero = guarded_zero,
     .copy = guarded_copy,
     .host_begin = guarded_host_begin,
@@ -288,6 +290,8 @@ static const struct device_operations operations = {
     .binary_cross_entropy = guarded_binary_cross_entropy,
     .add = guarded_add,
     .sum_of_squares = guarded_sum_of_squares,
+    .loss_sums = guarded_loss_sums,
+    .clip = guarded_clip,
     .adamw = guarded_adamw,
     .adamw_rows = guarded_adamw_rows,
     .round_to_activation = guarded_round_to_activation,

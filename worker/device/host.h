@@ -23,6 +23,16 @@ static inline int32_t *host_i32(device_memory m)
     return host_pointer(m);
 }
 
+static inline double *host_f64(device_memory m)
+{
+    return host_pointer(m);
+}
+
+static inline struct step_control *host_control(device_memory m)
+{
+    return host_pointer(m);
+}
+
 /* Element i of an act array. */
 static inline float act_get(const struct device *d, device_memory m, size_t i)
 {

@@ -13,3 +13,5 @@ void host_copy(struct device *d, device_memory to, device_memory from, size_t by
 void *host_begin(struct device *d, device_memory m, size_t bytes);
 void host_end(struct device *d, void *host, device_memory m, size_t bytes);
 int host_finish(struct device *d, struct error *e);
+uint64_t host_mark(struct device *d);
+int host_passed(struct device *d, uint64_t mark, struct error *e);

@@ -6,6 +6,7 @@
 #include "common/base/stop.h"
 #include "common/base/trace.h"
 #include "worker/train/agree.h"
+#include "worker/train/await.h"
 #include "worker/train/batch.h"
 
 #include <math.h>
@@ -20,7 +21,8 @@ struct evaluator {
     const struct source *source;
     struct model *model;
     struct batch *batch;
-    size_t budget; /* tokens of a batch */
+    size_t budget;   /* tokens of a batch */
+    uint64_t *marks; /* (device->ahead + 1), of rounds under way */
 };
 
 /* A row to be scored: its place among the caller's rows. */
@@ -86,6 +88,7 @@ int evaluator_create(struct evaluator **ret, struct device *d, struct communicat
 {
     struct evaluator *ev = allocate(1, sizeof *ev);
     *ev = (struct evaluator){.device = d, .communicator = c, .source = s, .model = m};
+    ev->marks = allocate((size_t)d->ahead + 1, sizeof *ev->marks);
     struct batch_limits limits = {0};
     evaluator_limits(s, &limits.tokens, &limits.rows);
     ev->budget = limits.tokens;
@@ -103,6 +106,7 @@ void evaluator_destroy(struct evaluator **evaluator)
     if (!ev)
         return;
     batch_destroy(&ev->batch);
+    free(ev->marks);
     free(ev);
     *evaluator = NULL;
 }
@@ -115,16 +119,16 @@ static void score(struct evaluator *ev, const struct composition *c, uint32_t i,
     const struct packed *b = batch_pack(ev->batch, c->packed_rows + c->first[i], count);
     trace_end();
     device_memory logits = model_forward(ev->model, b, (struct model_dropout){.on = false});
-    ev->device->run->download(ev->device, to, logits, (size_t)count * ev->source->config.labels * sizeof(float));
+    ev->device->run->download_later(ev->device, to, logits, (size_t)count * ev->source->config.labels * sizeof(float));
     trace_end();
 }
 
-/* All ranks know after each round whether any of them failed or was asked to stop. */
-static int check_ranks(struct evaluator *ev, struct error *e)
+/* All ranks know when they have a round whether any of them failed or was asked to stop. */
+static int check_ranks(struct evaluator *ev, uint64_t mark, struct error *e)
 {
     struct communicator *c = ev->communicator;
     struct error own = {0};
-    int result = ev->device->run->finish(ev->device, &own);
+    int result = await_mark(ev->device, c, mark, &own);
     double signals[2] = {stop_requested(), result != 0};
     if (c->run->all_reduce_doubles(c, signals, 2, e))
         return -1;
@@ -137,22 +141,29 @@ static int check_ranks(struct evaluator *ev, struct error *e)
     return 0;
 }
 
-/* This rank's batches, back to back in `mine`. */
-static int run_rounds(struct evaluator *ev, const struct composition *c, float *mine,
+/* This rank's batches, back to back in `mine`; *last: the mark behind what was asked. Rounds are asked for while the device may
+ * be ahead, and told in their order. */
+static int run_rounds(struct evaluator *ev, const struct composition *c, float *mine, uint64_t *last,
                       void (*batch)(void *context, uint64_t done, uint64_t all), void *context, struct error *e)
 {
     uint32_t rank = (uint32_t)ev->communicator->rank, size = (uint32_t)ev->communicator->size;
+    uint32_t rounds = (c->batches + size - 1) / size, ahead = (uint32_t)ev->device->ahead;
     size_t labels = ev->source->config.labels, at = 0;
-    for (uint32_t round = 0; round < c->batches; round += size) {
-        uint32_t i = round + rank;
+    for (uint32_t round = 0; round < rounds + ahead; round++) {
+        uint32_t i = round * size + rank;
         if (i < c->batches) {
             score(ev, c, i, mine + at * labels);
             at += c->first[i + 1] - c->first[i];
         }
-        if (check_ranks(ev, e))
+        if (round < rounds)
+            ev->marks[round % (ahead + 1)] = *last = ev->device->run->mark(ev->device);
+        if (round < ahead)
+            continue;
+        uint32_t done = round - ahead + 1;
+        if (check_ranks(ev, ev->marks[(done - 1) % (ahead + 1)], e))
             return -1;
         if (batch)
-            batch(context, round + size < c->batches ? round + size : c->batches, c->batches);
+            batch(context, done < rounds ? (uint64_t)done * size : c->batches, c->batches);
     }
     return 0;
 }
@@ -201,8 +212,13 @@ int evaluator_run(struct evaluator *ev, const uint32_t *rows, uint32_t count, fl
     compose(&c, ev, rows, count);
     size_t own = rows_of_rank(&c, (uint32_t)ev->communicator->rank, (uint32_t)ev->communicator->size);
     float *mine = allocate(own, ev->source->config.labels * sizeof *mine);
-    int result = run_rounds(ev, &c, mine, batch, context, e) || collect(ev, &c, mine, logits, e) ? -1 : 0;
-    free(mine);
+    uint64_t last = 0;
+    int result = run_rounds(ev, &c, mine, &last, batch, context, e);
+    bool idle = !result || await_end(ev->device, ev->communicator, last);
+    if (!result)
+        result = collect(ev, &c, mine, logits, e);
+    if (idle) /* not while the device may still write into it */
+        free(mine);
     composition_free(&c);
     return result;
 }

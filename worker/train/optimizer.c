@@ -71,18 +71,18 @@ void optimizer_destroy(struct optimizer **o)
     *o = NULL;
 }
 
-double optimizer_norm(struct optimizer *o, device_memory gradient, size_t U, double divisor)
+void optimizer_clip(struct optimizer *o, device_memory control, device_memory sum, device_memory bad, device_memory gradient,
+                    size_t U, double divisor)
 {
     size_t count = parameters_gradients(o->parameters) + U * parameters_gradient_words(o->parameters);
-    return sqrt(o->device->run->sum_of_squares(o->device, gradient, count)) / divisor;
+    o->device->run->sum_of_squares(o->device, sum, gradient, count);
+    o->device->run->clip(o->device, control, sum, bad, divisor, o->clip);
 }
 
-void optimizer_apply(struct optimizer *o, device_memory gradient, device_memory slot_of, double lr, uint64_t t, double divisor,
-                     double norm)
+void optimizer_apply(struct optimizer *o, device_memory control, device_memory gradient, device_memory slot_of, double lr,
+                     uint64_t t)
 {
-    double coefficient = o->clip > 0 ? o->clip / (norm + 1e-6) : 1;
     struct adamw a = {.learning_rate = (float)lr, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
-    a.scale = (float)((coefficient < 1 ? coefficient : 1) / divisor);
     a.correction1 = (float)(1 - pow(0.9, (double)t));
     a.correction2 = (float)(1 - pow(0.999, (double)t));
     struct device *d = o->device;
@@ -96,7 +96,7 @@ void optimizer_apply(struct optimizer *o, device_memory gradient, device_memory 
         a.decay = at->decays ? (float)o->weight_decay : 0;
         a.learning_rate = (float)(lr * at->rate);
         d->run->adamw(d, device_at(value, offset), rounded, device_at(gradient, gradients), device_at(m, gradients),
-                      device_at(v, gradients), &a, at->count);
+                      device_at(v, gradients), &a, control, at->count);
     }
     const struct parameter *w = o->words;
     if (!w)
@@ -105,5 +105,5 @@ void optimizer_apply(struct optimizer *o, device_memory gradient, device_memory 
     a.decay = w->decays ? (float)o->weight_decay : 0;
     a.learning_rate = (float)(lr * o->words_rate);
     d->run->adamw_rows(d, device_at(value, w->offset * sizeof(float)), device_at(gradient, at), device_at(m, at),
-                       device_at(v, at), parameters_seen(o->parameters), slot_of, &a, w->shape[0], w->shape[1]);
+                       device_at(v, at), parameters_seen(o->parameters), slot_of, &a, control, w->shape[0], w->shape[1]);
 }

@@ -2,11 +2,13 @@
 /* Owns the gradient arenas and the order of work in a step. */
 #include "worker/train/step.h"
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/base/stop.h"
 #include "common/base/trace.h"
 #include "worker/train/agree.h"
+#include "worker/train/await.h"
 #include "worker/train/balance.h"
 #include "worker/train/optimizer.h"
 #include "worker/train/plan.h"
@@ -16,12 +18,25 @@
 
 enum { ARENAS = 33 };
 
-/* A bucket's gradient while the communicator has it. */
-struct span {
-    device_memory at;
-    size_t bytes;
-    void *host; /* NULL: not on its way */
+/* What a step tells, as it lies in device memory. */
+struct told {
+    struct step_control control;
+    double sums[]; /* losses of this rank's micro-batches, in their order */
 };
+
+/* A step that was asked for and has not been told yet. */
+struct flight {
+    struct step_output known; /* what needs no device */
+    uint32_t micro_batches;
+    uint64_t mark;
+    double asked; /* clock */
+    struct told *told;
+};
+
+static size_t told_bytes(const struct trial *t)
+{
+    return sizeof(struct told) + t->batch / t->micro_batch * sizeof(double);
+}
 
 struct stepper {
     const struct trial *trial;
@@ -33,12 +48,17 @@ struct stepper {
     struct batch *batch;
     struct optimizer *optimizer;
     device_memory gradient[ARENAS];
-    device_memory weights; /* f32 (L): by class */
-    device_memory losses;  /* f32 (batch): of each row, those of this rank */
-    float *host_losses;
-    double *shared; /* per micro-batch its loss; then stop, failures, save */
-    struct span *spans;
-    uint32_t *rows; /* of the step, by micro-batch */
+    device_memory weights;   /* f32 (L): by class */
+    device_memory losses;    /* f32 (batch): of this rank's rows, micro-batch after micro-batch */
+    uint32_t filled;         /* of them, in this step */
+    device_memory bad;       /* f32 (1): whether a loss of the step is not finite */
+    device_memory squares;   /* f64 (1) */
+    device_memory on_device; /* struct told */
+    struct flight *flights;  /* (device->ahead + 1), step after step, around */
+    uint64_t asked, told;    /* steps so far */
+    double told_at;          /* clock, of the last */
+    double *shared;          /* per micro-batch its loss; then stop, failures, save */
+    uint32_t *rows;          /* of the step, by micro-batch */
     struct row_length *lengths;
     struct assignment *assignments;
     uint32_t *order;         /* scratch of balance_micro_batches */
@@ -61,21 +81,31 @@ static void bucket_range(const struct stepper *s, int bucket, size_t *offset, si
     }
 }
 
-/* The bucket's sum over this rank's micro-batches is complete: on its way to the other ranks. */
+/* On its way to the other ranks. */
+static void start_sum(struct stepper *s, int place, device_memory data, size_t count)
+{
+    struct communicator *c = s->communicator;
+    if (c->size == 1 || s->lost || !count) /* nothing: frozen */
+        return;
+    trace_begin("all-reduce bucket", place);
+    s->lost = c->run->all_reduce(c, data, count, &s->why) || c->run->watch(c, &s->why);
+    trace_end();
+}
+
+/* The bucket's sum over this rank's micro-batches is complete. */
 static void start_reduction(struct stepper *s, int bucket)
 {
     size_t offset, count;
     bucket_range(s, bucket, &offset, &count);
-    struct span *span = &s->spans[bucket];
-    struct communicator *c = s->communicator;
-    if (c->size == 1 || s->lost || !count) /* nothing: frozen */
-        return;
-    trace_begin("all-reduce bucket", bucket);
-    span->at = device_at(s->gradient[0], offset * sizeof(float));
-    span->bytes = count * sizeof(float);
-    span->host = s->device->run->host_begin(s->device, span->at, span->bytes);
-    s->lost = c->run->all_reduce_start(c, span->host, count, &s->why) || c->run->progress(c, &s->why);
-    trace_end();
+    start_sum(s, bucket, device_at(s->gradient[0], offset * sizeof(float)), count);
+}
+
+/* Of this rank's losses, for all ranks to know whether they may update. */
+static void sum_losses(struct stepper *s)
+{
+    device_memory sums = device_at(s->on_device, offsetof(struct told, sums));
+    s->device->run->loss_sums(s->device, sums, s->bad, s->losses, s->filled, s->trial->micro_batch);
+    start_sum(s, parameters_buckets(s->parameters) + 1, s->bad, 1);
 }
 
 /* Backward has completed a bucket of the micro-batch under way: the sums that it completes in turn are added, newest first. */
@@ -102,7 +132,7 @@ static void on_progress(void *context)
     if (c->size == 1 || s->lost || !s->last)
         return;
     trace_begin("all-reduce progress", -1);
-    s->lost = c->run->progress(c, &s->why);
+    s->lost = c->run->watch(c, &s->why);
     trace_end();
 }
 
@@ -119,7 +149,9 @@ static void run_micro_batch(struct stepper *s, const struct step_input *in)
     operation_begin("forward");
     model_forward(s->model, b, (struct model_dropout){.on = drops, .seed = t->seed, .epoch = in->epoch});
     device_memory loss = model_loss(s->model, b, s->weights, t->multi, &(struct loss_shape){t->label_smoothing, t->focal_gamma});
-    s->device->run->copy(s->device, device_at(s->losses, first * sizeof(float)), loss, count * sizeof(float));
+    size_t place = s->turn.micro_batch / (uint32_t)s->communicator->size * t->micro_batch;
+    s->device->run->copy(s->device, device_at(s->losses, place * sizeof(float)), loss, count * sizeof(float));
+    s->filled += count;
     const struct model_watcher watcher = {on_ready, on_progress, s};
     operation_begin("backward");
     model_backward(s->model, b, s->gradient[s->turn.arena], &watcher);
@@ -136,50 +168,43 @@ static void add_nothing(struct stepper *s)
     start_reduction(s, words);
 }
 
-static int finish_reductions(struct stepper *s, struct error *e)
+/* What the device is asked next comes after the sums. */
+static int join_sums(struct stepper *s, struct error *e)
 {
     trace_begin("all-reduce wait", -1);
     operation_begin("all_reduce");
-    if (!s->lost)
-        s->lost = s->communicator->run->wait(s->communicator, &s->why);
+    struct error last;
+    int joined = s->communicator->run->join(s->communicator, &last); /* after a failure, too: memory comes back */
     trace_end();
-    for (int bucket = 0; bucket <= parameters_buckets(s->parameters); bucket++) {
-        struct span *span = &s->spans[bucket];
-        if (span->host)
-            s->device->run->host_end(s->device, span->host, span->at, span->bytes);
-        span->host = NULL;
-    }
-    if (s->lost)
-        *e = s->why;
-    return s->lost ? -1 : 0;
+    if (joined || s->lost)
+        *e = s->lost ? s->why : last;
+    return joined || s->lost ? -1 : 0;
+}
+
+static struct flight *flight_at(const struct stepper *s, uint64_t number)
+{
+    return &s->flights[number % ((uint64_t)s->device->ahead + 1)];
 }
 
 /* Sums of micro-batches and signals to all ranks. Every micro-batch has a place of its own, so the sums do not depend on who
- * computed which. */
-static int share(struct stepper *s, const struct step_input *in, uint32_t micro_batches, struct step_output *ret, struct error *e)
+ * computed which. f: NULL, no step is told. in: NULL, no signals. own: this rank's failure, kind ERROR_NONE if there is none. */
+static int share(struct stepper *s, const struct flight *f, const struct step_input *in, const struct error *own,
+                 struct step_output *ret, struct error *e)
 {
     struct communicator *c = s->communicator;
-    struct error own = {0};
-    s->device->run->download(s->device, s->host_losses, s->losses, in->count * sizeof(float));
-    int failed = s->device->run->finish(s->device, &own);
-    if (in->failure->kind) {
-        own = *in->failure;
-        failed = -1;
-    }
-    for (uint32_t j = 0; j < micro_batches; j++) {
+    uint32_t micro_batches = f ? f->micro_batches : 0, mine = plan_turn_count(micro_batches, c->rank, c->size);
+    for (uint32_t j = 0; j < micro_batches; j++)
         s->shared[j] = 0;
-        uint32_t end = (j + 1) * s->trial->micro_batch;
-        for (uint32_t i = j * s->trial->micro_batch; i < end && i < in->count; i++)
-            s->shared[j] += j % (uint32_t)c->size == (uint32_t)c->rank ? (double)s->host_losses[i] : 0;
-    }
-    s->shared[micro_batches] = stop_requested();
-    s->shared[micro_batches + 1] = failed != 0;
-    s->shared[micro_batches + 2] = in->save;
+    for (uint32_t i = 0; i < mine; i++)
+        s->shared[i * (uint32_t)c->size + (uint32_t)c->rank] = f->told->sums[i];
+    s->shared[micro_batches] = in && stop_requested();
+    s->shared[micro_batches + 1] = own->kind != ERROR_NONE;
+    s->shared[micro_batches + 2] = in && in->save;
     if (c->run->all_reduce_doubles(c, s->shared, micro_batches + 3, e))
         return -1;
     if (s->shared[micro_batches + 1] > 0) {
-        *e = own;
-        return agree(c, failed, e);
+        *e = *own;
+        return agree(c, own->kind != ERROR_NONE, e);
     }
     for (uint32_t j = 0; j < micro_batches; j++)
         ret->loss_sum += s->shared[j];
@@ -188,20 +213,21 @@ static int share(struct stepper *s, const struct step_input *in, uint32_t micro_
     return 0;
 }
 
-static int diverged(const struct step_input *in, const char *what, double value, struct error *e)
+static int diverged(const struct step_output *of, const char *what, double value, struct error *e)
 {
     return error_set(e, ERROR_FAILED,
                      "step %llu of epoch %u: the %s is %g: training has diverged; lower train.lr (now %g) or set train.clip",
-                     (unsigned long long)in->t, in->epoch, what, value, in->lr);
+                     (unsigned long long)of->t, of->epoch, what, value, of->lr);
 }
 
-static int update(struct stepper *s, const struct step_input *in, struct step_output *out, struct error *e)
+/* Asked of the device, which does nothing where the step is bad. */
+static void update(struct stepper *s, const struct step_input *in, double weight_sum)
 {
-    out->grad_norm = optimizer_norm(s->optimizer, s->gradient[0], s->U, out->weight_sum);
-    if (!isfinite(out->grad_norm))
-        return diverged(in, "norm of the gradient", out->grad_norm, e);
-    optimizer_apply(s->optimizer, s->gradient[0], batch_slot_of(s->batch), in->lr, in->t, out->weight_sum, out->grad_norm);
-    return 0;
+    trace_begin("optimiser", -1);
+    operation_begin("optimizer");
+    optimizer_clip(s->optimizer, s->on_device, s->squares, s->bad, s->gradient[0], s->U, weight_sum);
+    optimizer_apply(s->optimizer, s->on_device, s->gradient[0], batch_slot_of(s->batch), in->lr, in->t);
+    trace_end();
 }
 
 /* Which rows and which sums: before anything is computed. Returns how many micro-batches are this rank's. */
@@ -223,6 +249,7 @@ static int run_micro_batches(struct stepper *s, const struct step_input *in, uin
 {
     uint32_t count = plan(s, in, micro_batches);
     s->lost = 0;
+    s->filled = 0;
     for (uint32_t i = 0; i < count; i++) {
         s->turn = s->turns[i];
         s->last = i + 1 == count;
@@ -230,41 +257,88 @@ static int run_micro_batches(struct stepper *s, const struct step_input *in, uin
     }
     if (!count)
         add_nothing(s);
-    return finish_reductions(s, e);
+    sum_losses(s);
+    return join_sums(s, e);
 }
 
-static int run_step(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
+/* What is known of a step before the device has done it. */
+static struct step_output foresee(const struct stepper *s, const struct step_input *in)
 {
-    uint32_t micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
-    struct step_output out = {0};
-    if (run_micro_batches(s, in, micro_batches, e))
-        return -1;
-    trace_begin("all-reduce loss", -1);
-    int shared = share(s, in, micro_batches, &out, e);
-    trace_end();
-    if (shared)
-        return -1;
+    struct step_output ret = {.t = in->t, .epoch = in->epoch, .lr = in->lr, .rows = in->count};
     for (uint32_t i = 0; i < in->count; i++) {
-        out.weight_sum += source_weight(s->source, s->trial, in->rows[i]);
-        out.tokens += dataset_tokens(s->source->data, in->rows[i]).length;
+        ret.weight_sum += source_weight(s->source, s->trial, in->rows[i]);
+        ret.tokens += dataset_tokens(s->source->data, in->rows[i]).length;
+    }
+    return ret;
+}
+
+/* All of the step, asked of the device. */
+static int ask(struct stepper *s, const struct step_input *in, struct error *e)
+{
+    struct flight *f = flight_at(s, s->asked);
+    double flops = device_flops(s->device);
+    f->asked = clock_seconds();
+    f->known = foresee(s, in);
+    f->micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
+    if (run_micro_batches(s, in, f->micro_batches, e))
+        return -1;
+    update(s, in, f->known.weight_sum);
+    s->device->run->download_later(s->device, f->told, s->on_device, told_bytes(s->trial));
+    f->mark = s->device->run->mark(s->device);
+    f->known.flops = device_flops(s->device) - flops;
+    s->asked++;
+    return 0;
+}
+
+/* The oldest step under way, or where f is NULL the signals alone. */
+static int tell(struct stepper *s, struct flight *f, const struct step_input *in, struct step_output *ret, struct error *e)
+{
+    struct step_output out = f ? f->known : (struct step_output){0};
+    struct error own = {0};
+    int done = f ? await_mark(s->device, s->communicator, f->mark, &own) : 0;
+    if (!done && in)
+        own = *in->failure;
+    if (share(s, f, in, &own, &out, e))
+        return -1;
+    if (f) {
+        double now = clock_seconds();
+        out.grad_norm = f->told->control.norm;
+        out.seconds = now - (f->asked > s->told_at ? f->asked : s->told_at);
+        s->told_at = now;
+        s->told++;
     }
     if (!isfinite(out.loss_sum))
-        return diverged(in, "loss", out.loss_sum / out.weight_sum, e);
-    trace_begin("optimiser", -1);
-    operation_begin("optimizer");
-    int result = update(s, in, &out, e);
-    trace_end();
-    if (!result)
-        *ret = out;
-    return result;
+        return diverged(&out, "loss", out.loss_sum / out.weight_sum, e);
+    if (!isfinite(out.grad_norm))
+        return diverged(&out, "norm of the gradient", out.grad_norm, e);
+    if (f && f->told->control.bad)
+        return error_set(
+            e, ERROR_FAILED,
+            "step %llu of epoch %u was not applied, although its loss and gradient are finite: the device is at fault; "
+            "run again: it resumes",
+            (unsigned long long)out.t, out.epoch);
+    *ret = out;
+    return 0;
 }
 
 int stepper_run(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e)
 {
     trace_begin("step", (int)in->t);
-    int result = run_step(s, in, ret, e);
+    int result = ask(s, in, e);
+    if (!result) {
+        bool full = s->asked - s->told > (uint64_t)s->device->ahead;
+        trace_begin("all-reduce loss", -1);
+        result = tell(s, full ? flight_at(s, s->told) : NULL, in, ret, e);
+        trace_end();
+    }
     trace_end();
     return result;
+}
+
+int stepper_next(struct stepper *s, struct step_output *ret, struct error *e)
+{
+    *ret = (struct step_output){0};
+    return s->told < s->asked ? tell(s, flight_at(s, s->told), NULL, ret, e) : 0;
 }
 
 static int check_ranks(const struct trial *t, const struct communicator *c, struct error *e)
@@ -295,9 +369,15 @@ static int allocate_device(struct stepper *s, const struct batch_limits *limits,
             return -1;
         run->zero(s->device, s->gradient[i], bytes);
     }
-    if (run->allocate(s->device, &s->losses, s->trial->batch * sizeof(float), e))
+    size_t told = told_bytes(s->trial);
+    if (run->allocate(s->device, &s->losses, s->trial->batch * sizeof(float), e) ||
+        run->allocate(s->device, &s->bad, sizeof(float), e) || run->allocate(s->device, &s->squares, sizeof(double), e) ||
+        run->allocate(s->device, &s->on_device, told, e))
         return -1;
-    run->zero(s->device, s->losses, s->trial->batch * sizeof(float));
+    run->zero(s->device, s->on_device, told);
+    s->flights = allocate((size_t)s->device->ahead + 1, sizeof *s->flights);
+    for (int i = 0; i <= s->device->ahead; i++)
+        s->flights[i].told = allocate(1, told);
     if (s->trial->multi && !s->trial->weights_by_class)
         return 0;
     if (run->allocate(s->device, &s->weights, s->trial->labels * sizeof(float), e))
@@ -314,19 +394,17 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
                    struct communicator *c, struct parameters *p, struct model *m, const struct batch_limits *limits,
                    struct error *e)
 {
-    if (check_ranks(t, c, e))
+    if (check_ranks(t, c, e) || c->run->attach(c, d, e))
         return -1;
     struct stepper *s = allocate(1, sizeof *s);
     *s = (struct stepper){.trial = t, .source = source, .device = d, .communicator = c, .parameters = p, .model = m};
     s->width = parameters_gradient_words(p);
-    s->host_losses = allocate(t->batch, sizeof *s->host_losses);
     s->shared = allocate((size_t)t->batch + 3, sizeof *s->shared);
     s->rows = allocate(t->batch, sizeof *s->rows);
     s->lengths = allocate(t->batch, sizeof *s->lengths);
     s->assignments = allocate(t->batch / t->micro_batch, sizeof *s->assignments);
     s->order = allocate(t->batch / t->micro_batch, sizeof *s->order);
     s->turns = allocate(t->batch / t->micro_batch, sizeof *s->turns);
-    s->spans = allocate((size_t)parameters_buckets(p) + 1, sizeof *s->spans);
     optimizer_create(&s->optimizer, p, d, t->weight_decay, t->clip);
     if (t->layer_decay > 0)
         optimizer_decay_layers(s->optimizer, t->layer_decay);
@@ -336,6 +414,16 @@ int stepper_create(struct stepper **ret, const struct trial *t, const struct sou
     }
     *ret = s;
     return 0;
+}
+
+/* Not while the device may still write into them. */
+static void free_flights(struct stepper *s)
+{
+    bool idle = s->asked == s->told || await_end(s->device, s->communicator, flight_at(s, s->asked - 1)->mark);
+    for (int i = 0; s->flights && i <= s->device->ahead && idle; i++)
+        free(s->flights[i].told);
+    if (idle)
+        free(s->flights);
 }
 
 static void release(struct device *d, device_memory m)
@@ -349,15 +437,17 @@ void stepper_destroy(struct stepper **stepper)
     struct stepper *s = stepper ? *stepper : NULL;
     if (!s)
         return;
+    free_flights(s);
     optimizer_destroy(&s->optimizer);
     batch_destroy(&s->batch);
     for (uint32_t i = 0; i < ARENAS; i++)
         release(s->device, s->gradient[i]);
     release(s->device, s->weights);
     release(s->device, s->losses);
-    free(s->host_losses);
+    release(s->device, s->bad);
+    release(s->device, s->squares);
+    release(s->device, s->on_device);
     free(s->shared);
-    free(s->spans);
     free(s->rows);
     free(s->lengths);
     free(s->assignments);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One step of training on all ranks: gradients of the local micro-batches summed in the plan's order, all-reduced while backward
- * still runs, one update. Allocates nothing once it is made. */
+ * still runs, one update. All of it is asked of the device; what came of it is told device->ahead steps later (at once: 0), so
+ * that the device has work while the host looks. Allocates nothing once it is made. */
 #pragma once
 
 #include "worker/comm/communicator.h"
@@ -23,16 +24,23 @@ struct step_input {
     uint32_t count, epoch;
     uint64_t t; /* number of this step in the trial, 1-based */
     double lr;
-    bool save;                   /* rank 0: it is time to */
-    const struct error *failure; /* of this rank since the last step (kind ERROR_NONE: none): ends the step on all ranks */
+    bool save;                   /* rank 0: it is time to, after this step */
+    const struct error *failure; /* of this rank since the last step (kind ERROR_NONE: none): ends training on all ranks */
 };
 
 struct step_output {
+    uint64_t t; /* the step that is told; 0: none yet, and of what follows there are only the signals */
+    uint32_t epoch, rows;
+    double lr;
     double loss_sum, weight_sum; /* over all ranks; loss = loss_sum / weight_sum */
     double grad_norm;            /* before clipping */
     uint64_t tokens;
-    bool stop, save; /* asked for on some rank; the same on all */
+    double seconds, flops; /* since the step before was told, or it was asked for; of this rank's matrix products */
+    bool stop, save;       /* asked for on some rank, now; the same on all */
 };
 
-/* ERROR_FAILED, on all ranks, when loss or norm is not finite: nothing has been updated then. */
+/* ERROR_FAILED, on all ranks, when loss or norm of the step that is told is not finite: neither it nor those that were asked for
+ * since have updated anything. */
 int stepper_run(struct stepper *s, const struct step_input *in, struct step_output *ret, struct error *e);
+/* The next step that was asked for and not told yet, without signals; ret->t 0: all are told, and the device has done them. */
+int stepper_next(struct stepper *s, struct step_output *ret, struct error *e);

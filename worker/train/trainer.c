@@ -49,7 +49,6 @@ struct trainer {
     char hash[SHA256_HEX];
     char *best, *logits;  /* paths */
     float *values;        /* rank 0: validation logits */
-    double flops;         /* device_flops before the step */
     struct error failure; /* of rank 0's metrics.jsonl: sent to the others in the next step */
 };
 
@@ -312,7 +311,8 @@ static int load_or_resume(struct trainer *r, struct error *e)
 
 /* ---- steps ---- */
 
-static void after_step(struct trainer *r, const struct step_input *in, const struct step_output *out, double seconds)
+/* What is told of a step, which may be some steps after it was asked for. */
+static void after_step(struct trainer *r, const struct step_output *out)
 {
     struct progress *s = &r->progress;
     s->step++;
@@ -321,14 +321,14 @@ static void after_step(struct trainer *r, const struct step_input *in, const str
     s->loss_sum += out->loss_sum;
     s->weight_sum += out->weight_sum;
     s->seconds = r->seconds_before + clock_seconds() - r->started;
-    double gflops = (device_flops(r->device) - r->flops) / seconds * 1e-9;
+    double gflops = out->flops / out->seconds * 1e-9;
     struct metrics_step line = {.step = s->steps,
                                 .epoch = s->epoch,
                                 .loss = out->loss_sum / out->weight_sum,
-                                .lr = in->lr,
+                                .lr = out->lr,
                                 .grad_norm = out->grad_norm,
-                                .tokens_per_second = (double)out->tokens / seconds,
-                                .examples_per_second = in->count / seconds,
+                                .tokens_per_second = (double)out->tokens / out->seconds,
+                                .examples_per_second = out->rows / out->seconds,
                                 .gflops = gflops,
                                 .peak_share = device_peak_share(r->device, gflops)};
     if (!r->communicator->rank)
@@ -364,15 +364,15 @@ static int save(struct trainer *r, struct error *e)
     return result;
 }
 
-/* Rank 0 decides when; the others learn it in the step. */
-static bool save_is_due(const struct trainer *r)
+/* After step t. Rank 0 decides when; the others learn it in the step. */
+static bool save_is_due(const struct trainer *r, uint64_t t)
 {
-    const struct trial *t = r->trial;
+    const struct trial *trial = r->trial;
     if (r->communicator->rank)
         return false;
-    if (t->checkpoint_steps && r->progress.steps + 1 - r->saved_step >= t->checkpoint_steps)
+    if (trial->checkpoint_steps && t - r->saved_step >= trial->checkpoint_steps)
         return true;
-    return t->checkpoint_minutes > 0 && clock_seconds() - r->saved_at >= 60 * t->checkpoint_minutes;
+    return trial->checkpoint_minutes > 0 && clock_seconds() - r->saved_at >= 60 * trial->checkpoint_minutes;
 }
 
 static void log_checkpoints(const struct trainer *r)
@@ -391,29 +391,47 @@ static int save_and_stop(struct trainer *r, struct error *e)
                      r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
 }
 
+/* Until the device has done all that was asked: before anything that looks at the weights. */
+static int drain(struct trainer *r, struct error *e)
+{
+    struct step_output out;
+    while (!stepper_next(r->stepper, &out, e)) {
+        if (!out.t)
+            return 0;
+        after_step(r, &out);
+    }
+    return -1;
+}
+
+/* number: 0-based within the epoch. */
+static int ask_step(struct trainer *r, uint64_t number, struct step_output *out, struct error *e)
+{
+    const struct progress *s = &r->progress;
+    uint64_t t = s->steps - s->step + number + 1;
+    struct step_input in = {
+        .epoch = s->epoch, .t = t, .lr = schedule_at(&r->schedule, t - 1), .save = save_is_due(r, t), .failure = &r->failure};
+    fault_set_step(t);
+    in.rows = plan_step(r->plan, s->epoch, number, &in.count);
+    return stepper_run(r->stepper, &in, out, e);
+}
+
 static int train_epoch(struct trainer *r, struct error *e)
 {
-    struct progress *s = &r->progress;
-    while (s->step < r->steps_per_epoch) {
-        double start = clock_seconds();
-        struct step_input in = {.epoch = s->epoch,
-                                .t = s->steps + 1,
-                                .lr = schedule_at(&r->schedule, s->steps),
-                                .save = save_is_due(r),
-                                .failure = &r->failure};
+    for (uint64_t number = r->progress.step; number < r->steps_per_epoch; number++) {
         struct step_output out;
-        fault_set_step(in.t);
-        r->flops = device_flops(r->device);
-        in.rows = plan_step(r->plan, s->epoch, s->step, &in.count);
-        if (stepper_run(r->stepper, &in, &out, e))
+        if (ask_step(r, number, &out, e))
             return -1;
-        after_step(r, &in, &out, clock_seconds() - start);
+        if (out.t)
+            after_step(r, &out);
+        bool saves = out.save && number + 1 < r->steps_per_epoch; /* after the last step the epoch's end saves */
+        if ((out.stop || saves) && drain(r, e))
+            return -1;
         if (out.stop)
             return save_and_stop(r, e);
-        if (out.save && s->step < r->steps_per_epoch && save(r, e)) /* after the last step the epoch's end saves */
+        if (saves && save(r, e))
             return -1;
     }
-    return 0;
+    return drain(r, e);
 }
 
 /* ---- the end of an epoch ---- */

@@ -156,6 +156,18 @@ static int finish(struct device *d, struct error *e)
     return -1;
 }
 
+/* Not ahead yet: what is looked at is waited for. */
+static uint64_t mark(struct device *d)
+{
+    (void)d;
+    return 0;
+}
+
+static int passed(struct device *d, uint64_t, struct error *e)
+{
+    return finish(d, e) ? -1 : 1;
+}
+
 static void destroy(struct device *d)
 {
     struct cuda *c = cuda_of(d);
@@ -182,6 +194,9 @@ static void fill_operations(void)
     o->release = release;
     o->upload = upload;
     o->download = download;
+    o->download_later = download;
+    o->mark = mark;
+    o->passed = passed;
     o->zero = zero;
     o->copy = copy;
     o->host_begin = host_begin;

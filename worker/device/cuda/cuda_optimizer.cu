@@ -46,11 +46,11 @@ struct arrays {
 };
 
 /* In this order, as cpu_reference. */
-DEVICE void adamw_octet(float p[8], float m[8], float v[8], const float gradient[8], const struct adamw &a)
+DEVICE void adamw_octet(float p[8], float m[8], float v[8], const float gradient[8], float scale, const struct adamw &a)
 {
     UNROLL for (int i = 0; i < 8; i++)
     {
-        float g = gradient[i] * a.scale + 0.0f;
+        float g = gradient[i] * scale + 0.0f;
         p[i] *= 1 - a.learning_rate * a.decay;
         m[i] = a.beta1 * m[i] + (1 - a.beta1) * g;
         v[i] = a.beta2 * v[i] + (1 - a.beta2) * g * g;
@@ -59,37 +59,38 @@ DEVICE void adamw_octet(float p[8], float m[8], float v[8], const float gradient
 }
 
 /* Elements c..c + 7 of p, m, v, which start at `from` of n; g is their gradient. */
-DEVICE void adamw_store(const struct arrays &of, size_t from, size_t c, size_t n, float p[8], const float g[8],
+DEVICE void adamw_store(const struct arrays &of, size_t from, size_t c, size_t n, float p[8], const float g[8], float scale,
                         const struct adamw &a)
 {
     float m[8], v[8];
     load_octet(m, of.m + from, c, n);
     load_octet(v, of.v + from, c, n);
-    adamw_octet(p, m, v, g, a);
+    adamw_octet(p, m, v, g, scale, a);
     store_octet(of.p + from, c, n, p);
     store_octet(of.m + from, c, n, m);
     store_octet(of.v + from, c, n, v);
 }
 
 template <typename A>
-KERNEL void updated(struct arrays of, A *shadow, struct adamw a, size_t n)
+KERNEL void updated(struct arrays of, A *shadow, struct adamw a, const struct step_control *control, size_t n)
 {
     struct octet at;
     float p[8], g[8];
-    if (!find_octet(&at, 1, n))
+    if (!find_octet(&at, 1, n) || control->bad)
         return;
     load_octet(p, of.p, at.c, n);
     load_octet(g, of.g, at.c, n);
-    adamw_store(of, 0, at.c, n, p, g, a);
+    adamw_store(of, 0, at.c, n, p, g, control->scale, a);
     if (shadow)
         store_octet(shadow, at.c, n, p);
 }
 
-KERNEL void updated_rows(struct arrays of, const uint8_t *seen, const int *slot_of, struct adamw a, size_t V, size_t C)
+KERNEL void updated_rows(struct arrays of, const uint8_t *seen, const int *slot_of, struct adamw a,
+                         const struct step_control *control, size_t V, size_t C)
 {
     struct octet at;
     float p[8], g[8] = {0};
-    if (!find_octet(&at, V, C))
+    if (!find_octet(&at, V, C) || control->bad)
         return;
     size_t from = at.vector * C;
     int slot = slot_of[at.vector];
@@ -97,7 +98,7 @@ KERNEL void updated_rows(struct arrays of, const uint8_t *seen, const int *slot_
     if (slot >= 0)
         load_octet(g, of.g + (size_t)slot * C, at.c, C);
     if (slot >= 0 || seen[at.vector]) {
-        adamw_store(of, from, at.c, C, p, g, a);
+        adamw_store(of, from, at.c, C, p, g, control->scale, a);
         return;
     }
     UNROLL for (int i = 0; i < 8; i++) p[i] *= 1 - a.learning_rate * a.decay;
@@ -105,10 +106,10 @@ KERNEL void updated_rows(struct arrays of, const uint8_t *seen, const int *slot_
 }
 
 /* After updated_rows, which many threads of a row read `seen` in. */
-KERNEL void seen_marked(uint8_t *seen, const int *slot_of, size_t V)
+KERNEL void seen_marked(uint8_t *seen, const int *slot_of, const struct step_control *control, size_t V)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < V && slot_of[i] >= 0)
+    if (i < V && slot_of[i] >= 0 && !control->bad)
         seen[i] = 1;
 }
 
@@ -152,6 +153,36 @@ KERNEL void squares_total(double *to, const double *parts, size_t count)
         *to = sum;
 }
 
+/* One block: a thread a sum, in the order of its losses. */
+KERNEL void losses_summed(double *sums, float *bad, const float *losses, size_t n, size_t each)
+{
+    double infinite = 0;
+    for (size_t i = threadIdx.x; i * each < n; i += 256) {
+        double sum = 0;
+        size_t end = (i + 1) * each < n ? (i + 1) * each : n;
+        for (size_t k = i * each; k < end; k++) {
+            float loss = losses[k];
+            sum += (double)loss;
+            infinite += loss - loss == 0 ? 0 : 1; /* NaN, of what is not finite */
+        }
+        sums[i] = sum;
+    }
+    infinite = block_sum(infinite);
+    if (!threadIdx.x)
+        *bad = infinite > 0 ? 1 : 0;
+}
+
+KERNEL void clipped(struct step_control *control, const double *sum, const float *bad, double divisor, double clip)
+{
+    if (threadIdx.x)
+        return;
+    double norm = sqrt(*sum) / divisor, coefficient = clip > 0 ? clip / (norm + 1e-6) : 1;
+    control->norm = norm;
+    control->scale = (float)((coefficient < 1 ? coefficient : 1) / divisor);
+    if (!(norm - norm == 0) || *bad != 0)
+        control->bad = 1;
+}
+
 template <typename A>
 static void round_of(struct cuda *c, device_memory y, device_memory x, size_t n)
 {
@@ -165,9 +196,10 @@ static void widen_of(struct cuda *c, device_memory y, device_memory x, size_t n)
 }
 
 template <typename A>
-static void update(struct cuda *c, const struct arrays &of, device_memory shadow, const struct adamw &a, size_t n)
+static void update(struct cuda *c, const struct arrays &of, device_memory shadow, const struct adamw &a, device_memory control,
+                   size_t n)
 {
-    LAUNCH_THREADS(c, updated<A>, octets_of(1, n), of, cuda_at<A>(shadow), a, n);
+    LAUNCH_THREADS(c, updated<A>, octets_of(1, n), of, cuda_at<A>(shadow), a, cuda_at<struct step_control>(control), n);
 }
 
 static void round_to_activation(struct device *d, device_memory y, device_memory x, size_t n)
@@ -191,37 +223,48 @@ static struct arrays arrays_of(device_memory p, device_memory g, device_memory m
 }
 
 static void adamw_flat(struct device *d, device_memory p, device_memory shadow, device_memory g, device_memory m, device_memory v,
-                       const struct adamw *a, size_t n)
+                       const struct adamw *a, device_memory control, size_t n)
 {
-    BY_ACT(cuda_of(d), update, cuda_of(d), arrays_of(p, g, m, v), shadow, *a, n);
+    BY_ACT(cuda_of(d), update, cuda_of(d), arrays_of(p, g, m, v), shadow, *a, control, n);
 }
 
 static void adamw_rows(struct device *d, device_memory p, device_memory g, device_memory m, device_memory v, device_memory seen,
-                       device_memory slot_of, const struct adamw *a, size_t V, size_t C)
+                       device_memory slot_of, const struct adamw *a, device_memory control, size_t V, size_t C)
 {
     struct cuda *c = cuda_of(d);
-    LAUNCH_THREADS(c, updated_rows, octets_of(V, C), arrays_of(p, g, m, v), cuda_at<uint8_t>(seen), cuda_at<int>(slot_of), *a, V,
-                   C);
-    LAUNCH_THREADS(c, seen_marked, V, cuda_at<uint8_t>(seen), cuda_at<int>(slot_of), V);
+    LAUNCH_THREADS(c, updated_rows, octets_of(V, C), arrays_of(p, g, m, v), cuda_at<uint8_t>(seen), cuda_at<int>(slot_of), *a,
+                   cuda_at<struct step_control>(control), V, C);
+    LAUNCH_THREADS(c, seen_marked, V, cuda_at<uint8_t>(seen), cuda_at<int>(slot_of), cuda_at<struct step_control>(control), V);
 }
 
-static double sum_of_squares(struct device *d, device_memory x, size_t n)
+static void sum_of_squares(struct device *d, device_memory sum, device_memory x, size_t n)
 {
     struct cuda *c = cuda_of(d);
     size_t parts = (n + SQUARES_BLOCK - 1) / SQUARES_BLOCK;
-    double *scratch = (double *)cuda_scratch(c, (parts + 1) * sizeof *scratch), ret = NAN;
+    double *scratch = (double *)cuda_scratch(c, (parts + 1) * sizeof *scratch);
     if (!scratch)
-        return NAN; /* the device has said so */
-    LAUNCH_BLOCKS(c, squares, parts, scratch + 1, cuda_at<float>(x), n);
-    LAUNCH_BLOCKS(c, squares_total, 1, scratch, scratch + 1, parts);
-    d->run->download(d, &ret, {(uintptr_t)scratch}, sizeof ret);
-    return ret;
+        return; /* which sticks: nothing is launched any more */
+    LAUNCH_BLOCKS(c, squares, parts, scratch, cuda_at<float>(x), n);
+    LAUNCH_BLOCKS(c, squares_total, 1, cuda_at<double>(sum), scratch, parts);
+}
+
+static void loss_sums(struct device *d, device_memory sums, device_memory bad, device_memory losses, size_t n, size_t each)
+{
+    LAUNCH_BLOCKS(cuda_of(d), losses_summed, 1, cuda_at<double>(sums), cuda_at<float>(bad), cuda_at<float>(losses), n, each);
+}
+
+static void clip_norm(struct device *d, device_memory control, device_memory sum, device_memory bad, double divisor, double clip)
+{
+    LAUNCH_BLOCKS(cuda_of(d), clipped, 1, cuda_at<struct step_control>(control), cuda_at<double>(sum), cuda_at<float>(bad),
+                  divisor, clip);
 }
 
 void cuda_optimizer_operations(struct device_operations *to)
 {
     to->add = add;
     to->sum_of_squares = sum_of_squares;
+    to->loss_sums = loss_sums;
+    to->clip = clip_norm;
     to->adamw = adamw_flat;
     to->adamw_rows = adamw_rows;
     to->round_to_activation = round_to_activation;

@@ -119,7 +119,8 @@ struct kernels {
 
     void (*add)(float *y, const float *x, size_t n);
     double (*sum_of_squares)(const float *x, size_t n);
-    void (*adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, size_t n); /* g NULL: zero */
+    void (*adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, float scale,
+                  size_t n); /* g NULL: zero */
     void (*scale)(float *p, float factor, size_t n);
 };
 

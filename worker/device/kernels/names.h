@@ -33,5 +33,5 @@ void KERNEL(classifier_input)(void *dx, const float *dlogits, const float *w, si
 void KERNEL(classifier_weight)(float *dw, float *dbias, const float *dlogits, const void *x, size_t B, size_t C, size_t L);
 void KERNEL(add)(float *y, const float *x, size_t n);
 double KERNEL(sum_of_squares)(const float *x, size_t n);
-void KERNEL(adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, size_t n);
+void KERNEL(adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, float scale, size_t n);
 void KERNEL(scale)(float *p, float factor, size_t n);

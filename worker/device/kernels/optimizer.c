@@ -52,9 +52,9 @@ INLINE void adamw_part(const struct factors *f, float *p, act *shadow, const flo
 }
 
 /* The same operations in the same order as the reference, none fused: the same bits. */
-void KERNEL(adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, size_t n)
+void KERNEL(adamw)(float *p, void *shadow, const float *g, float *m, float *v, const struct adamw *a, float scale, size_t n)
 {
-    struct factors f = {splat(a->scale),
+    struct factors f = {splat(scale),
                         splat(1 - a->learning_rate * a->decay),
                         splat(a->beta1),
                         splat(1 - a->beta1),

@@ -56,6 +56,12 @@ static float expected_sum(int size, size_t i)
     return tree(0, 1, size, i);
 }
 
+/* A host device's memory. */
+static device_memory on_device(const float *data)
+{
+    return (device_memory){(uintptr_t)data};
+}
+
 static int order(struct communicator *c, struct error *e)
 {
     static const size_t counts[] = {0, 1, 2, 3, 5, 17, 1000, 4097, 3000001};
@@ -64,7 +70,7 @@ static int order(struct communicator *c, struct error *e)
         float *data = allocate(count, sizeof *data);
         for (size_t i = 0; i < count; i++)
             data[i] = sample(c->rank, i);
-        REQUIRE(!c->run->all_reduce_start(c, data, count, e) && !c->run->wait(c, e), "%s", e->message);
+        REQUIRE(!c->run->all_reduce(c, on_device(data), count, e) && !c->run->join(c, e), "%s", e->message);
         for (size_t i = 0; i < count; i++) {
             float expected = expected_sum(c->size, i);
             REQUIRE(!memcmp(&expected, &data[i], sizeof expected), "sum of %zu at %zu: expected %.9g, found %.9g", count, i,
@@ -114,13 +120,13 @@ static int exact(struct communicator *c, struct error *e)
             bucket[b] = allocate(sizes[b], sizeof **bucket);
             for (size_t i = 0; i < sizes[b]; i++)
                 bucket[b][i] = (float)((int)(i % 1013) * (c->rank + 1) + b + round);
-            REQUIRE(!c->run->all_reduce_start(c, bucket[b], sizes[b], e) && !c->run->progress(c, e), "%s", e->message);
+            REQUIRE(!c->run->all_reduce(c, on_device(bucket[b]), sizes[b], e) && !c->run->watch(c, e), "%s", e->message);
         }
         double sum = c->rank + 1;
         REQUIRE(!c->run->all_reduce_doubles(c, &sum, 1, e), "%s", e->message); /* in between: must not block on the buckets */
         int n = c->size, ranks = n * (n + 1) / 2;
         REQUIRE(sum == ranks, "expected %d, found %g", ranks, sum);
-        REQUIRE(!c->run->wait(c, e), "%s", e->message);
+        REQUIRE(!c->run->join(c, e), "%s", e->message);
         for (int b = 0; b < BUCKETS; b++) {
             for (size_t i = 0; i < sizes[b]; i++) {
                 float expected = (float)((int)(i % 1013) * ranks + n * (b + round));
@@ -138,7 +144,7 @@ static int not_a_number(struct communicator *c, struct error *e)
     float data[101];
     for (int i = 0; i < 101; i++)
         data[i] = c->rank == 1 && i == 40 ? NAN : c->rank == 0 && i == 77 ? INFINITY : 1;
-    REQUIRE(!c->run->all_reduce_start(c, data, 101, e) && !c->run->wait(c, e), "%s", e->message);
+    REQUIRE(!c->run->all_reduce(c, on_device(data), 101, e) && !c->run->join(c, e), "%s", e->message);
     for (int i = 0; i < 101; i++) {
         bool right = i == 40 ? isnan(data[i]) : i == 77 ? isinf(data[i]) : data[i] == (float)c->size;
         REQUIRE(right, "at %d: %g", i, (double)data[i]);
@@ -186,8 +192,8 @@ static int late(struct communicator *c, struct error *e)
     if (c->rank > 1)
         return 0;
     double start = clock_seconds();
-    REQUIRE(!c->run->all_reduce_start(c, data, 1000, e), "%s", e->message);
-    REQUIRE(c->run->wait(c, e), "nobody answered, and yet it went well");
+    REQUIRE(!c->run->all_reduce(c, on_device(data), 1000, e), "%s", e->message);
+    REQUIRE(c->run->join(c, e), "nobody answered, and yet it went well");
     double took = clock_seconds() - start;
     REQUIRE(took > 0.9 && took < 4, "expected about 1 s, took %g", took);
     REQUIRE(e->kind == ERROR_FAILED && strstr(e->message, "all_reduce: rank 0 (") && strstr(e->message, "from rank 1 ("),
@@ -219,10 +225,12 @@ static int be_a_rank(const char *name)
 {
     struct error e = {0};
     struct communicator *c;
+    struct device *d;
     size_t i = 0;
     while (strcmp(name, scenarios[i].name))
         i++;
-    if (communicator_create(&c, "mpi", 0, scenarios[i].timeout, &e)) {
+    if (device_create(&d, "cpu_reference", PRECISION_F32, 1, &e) || communicator_create(&c, "mpi", 0, scenarios[i].timeout, &e) ||
+        c->run->attach(c, d, &e)) {
         printf("%s\n", e.message);
         return 1;
     }
@@ -231,6 +239,7 @@ static int be_a_rank(const char *name)
         printf("rank %d right\n", c->rank);
     fflush(stdout);
     c->run->destroy(c);
+    d->run->destroy(d);
     return result ? 1 : 0;
 }
 
@@ -308,8 +317,8 @@ static void a_group_of_one(void **state)
     double d = 4;
     char into[4] = "";
     assert_int_equal(c->size, 1);
-    assert_int_equal(c->run->all_reduce_start(c, data, 2, &e), 0);
-    assert_int_equal(c->run->wait(c, &e), 0);
+    assert_int_equal(c->run->all_reduce(c, on_device(data), 2, &e), 0);
+    assert_int_equal(c->run->join(c, &e), 0);
     assert_int_equal(c->run->all_reduce_doubles(c, &d, 1, &e), 0);
     assert_int_equal(c->run->gather(c, "abc", 4, (void *[]){into}, (size_t[]){4}, &e), 0);
     assert_true(data[0] == 1.5f && data[1] == -2 && d == 4);

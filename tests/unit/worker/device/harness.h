@@ -155,6 +155,22 @@ static inline float *take_values(struct bench *b, device_memory m, enum type typ
     return ret;
 }
 
+static inline double take_double(struct bench *b, device_memory m)
+{
+    double ret;
+    b->d->run->download(b->d, &ret, m, sizeof ret);
+    return ret;
+}
+
+/* A step that is not bad. */
+static inline device_memory put_control(struct bench *b, float scale)
+{
+    const struct step_control c = {.scale = scale};
+    device_memory ret = room(b, sizeof c);
+    b->d->run->upload(b->d, ret, &c, sizeof c);
+    return ret;
+}
+
 static inline void record(struct bench *b, const char *name, enum type type, device_memory m, size_t count)
 {
     assert_true(b->array_count < 64);

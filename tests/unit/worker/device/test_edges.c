@@ -7,20 +7,31 @@
 static const char *const isas[] = {"", "baseline", "avx2", "avx512", NULL};
 
 /* Runs `test` on every kind of cpu device that this machine has. */
+static void on_device(const char *name, const char *isa, void (*test)(struct bench *b))
+{
+    for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
+        struct bench b = {.random = 1};
+        struct error e = {0};
+        setenv("MUSTER_ISA", isa, 1);
+        if (device_create(&b.d, name, (enum precision)precision, 2, &e) != 0)
+            continue;
+        test(&b);
+        assert_int_equal(b.d->run->finish(b.d, &e), 0);
+        bench_close(&b);
+    }
+}
+
 static void on_each(void (*test)(struct bench *b))
 {
     for (int i = 0; isas[i]; i++)
-        for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
-            struct bench b = {.random = 1};
-            struct error e = {0};
-            setenv("MUSTER_ISA", isas[i], 1);
-            if (device_create(&b.d, "cpu", (enum precision)precision, 2, &e) != 0)
-                continue;
-            test(&b);
-            assert_int_equal(b.d->run->finish(b.d, &e), 0);
-            bench_close(&b);
-        }
+        on_device("cpu", isas[i], test);
     setenv("MUSTER_ISA", "", 1);
+}
+
+static void on_reference_and_each(void (*test)(struct bench *b))
+{
+    on_device("cpu_reference", "", test);
+    on_each(test);
 }
 
 /* Every operation, on T tokens of rows of these lengths. */
@@ -89,14 +100,19 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
 static void nothing(struct bench *b)
 {
     everything(b, NULL, 0);
-    const struct adamw a = {1, 1, 1, 1, 1, 1, 1, 1};
-    device_memory m = space(b, F32, 1);
-    b->d->run->adamw(b->d, m, m, m, m, m, &a, 0);
-    b->d->run->adamw_rows(b->d, m, m, m, m, m, m, &a, 0, 5);
+    const struct adamw a = {1, 1, 1, 1, 1, 1, 1};
+    device_memory m = space(b, F32, 1), control = put_control(b, 1), sum = room(b, 8);
+    b->d->run->adamw(b->d, m, m, m, m, m, &a, control, 0);
+    b->d->run->adamw_rows(b->d, m, m, m, m, m, m, &a, control, 0, 5);
     b->d->run->add(b->d, m, m, 0);
     b->d->run->zero(b->d, m, 0);
     b->d->run->copy(b->d, m, m, 0);
-    assert_true(b->d->run->sum_of_squares(b->d, m, 0) == 0);
+    b->d->run->sum_of_squares(b->d, sum, m, 0);
+    b->d->run->loss_sums(b->d, m, m, m, 0, 5); /* writes that no loss is bad */
+    assert_true(take_double(b, sum) == 0);
+    float bad;
+    b->d->run->download(b->d, &bad, m, 4);
+    assert_true(bad == 0);
 }
 
 static void test_nothing_to_do(void **state)
@@ -128,9 +144,96 @@ static void poisoned(struct bench *b)
     b->poison = true;
     everything(b, (const size_t[]){1, 40, 7}, 3);
     device_memory x = put_values(b, F32, (const float[]){1, NAN, 2}, 3);
-    double sum = b->d->run->sum_of_squares(b->d, x, 3);
-    if (!isnan(sum)) /* the trainer stops on it */
-        fail_msg("sum of squares with a NaN: expected NaN, found %g", sum);
+    device_memory sum = room(b, 8);
+    b->d->run->sum_of_squares(b->d, sum, x, 3);
+    if (!isnan(take_double(b, sum))) /* the trainer stops on it */
+        fail_msg("sum of squares with a NaN: expected NaN, found %g", take_double(b, sum));
+}
+
+static void clip_of(struct bench *b, device_memory control, double square, float bad, double clip)
+{
+    device_memory sum = room(b, sizeof square);
+    b->d->run->upload(b->d, sum, &square, sizeof square);
+    b->d->run->clip(b->d, control, sum, put_values(b, F32, &bad, 1), 4, clip);
+}
+
+static void expect_control(struct bench *b, device_memory control, double norm, float scale, int bad)
+{
+    struct step_control c;
+    b->d->run->download(b->d, &c, control, sizeof c);
+    if (c.norm != norm || c.scale != scale || c.bad != bad)
+        fail_msg("expected norm %g, scale %g, bad %d; found %g, %g, %d", norm, (double)scale, bad, c.norm, (double)c.scale,
+                 c.bad);
+}
+
+/* Sums in double, and a sign that training has diverged: it stays. */
+static void controls(struct bench *b)
+{
+    device_memory control = put_control(b, 0), sums = room(b, 3 * sizeof(double)), bad = space(b, F32, 1);
+    clip_of(b, control, 400, 0, 0);
+    expect_control(b, control, 5, 0.25f, 0);
+    clip_of(b, control, 400, 0, 1e9);
+    expect_control(b, control, 5, 0.25f, 0);
+    clip_of(b, control, 400, 0, 1);
+    expect_control(b, control, 5, (float)(1 / (5 + 1e-6) / 4), 0);
+    static const float losses[2][5] = {{16777216, 1, 3, -INFINITY, 7}, {16777216, 1, 3, 5, 7}};
+    for (int well = 0; well < 2; well++) {
+        b->d->run->loss_sums(b->d, sums, bad, put_values(b, F32, losses[well], 5), 5, 2);
+        float *found = take_values(b, bad, F32, 1);
+        assert_true(found[0] == (well ? 0 : 1));
+        free(found);
+        assert_true(take_double(b, sums) == 16777217 && take_double(b, device_at(sums, 16)) == 7);
+        assert_true(take_double(b, device_at(sums, 8)) == (well ? 8 : -INFINITY));
+    }
+    clip_of(b, control, 400, 2, 0);
+    expect_control(b, control, 5, 0.25f, 1);
+    clip_of(b, control, 1600, 0, 0);
+    expect_control(b, control, 10, 0.25f, 1);
+    control = put_control(b, 0);
+    clip_of(b, control, INFINITY, 0, 0);
+    expect_control(b, control, INFINITY, 0.25f, 1);
+}
+
+static void test_control(void **state)
+{
+    (void)state;
+    on_reference_and_each(controls);
+}
+
+/* Neither values nor moments nor what was seen, of either kind of update. */
+static void diverged(struct bench *b)
+{
+    enum { N = 12, V = 3 };
+    float before[4][N], after[N];
+    uint8_t seen_before[V] = {1, 0, 0}, seen_after[V];
+    device_memory arrays[4], control = put_control(b, 0), seen = room(b, V), shadow = put_random(b, ACT, N, 1);
+    float *shadow_before = take_values(b, shadow, ACT, N);
+    for (int i = 0; i < 4; i++) {
+        arrays[i] = put_random(b, F32, N, 1);
+        b->d->run->download(b->d, before[i], arrays[i], sizeof before[i]);
+    }
+    b->d->run->upload(b->d, seen, seen_before, V);
+    clip_of(b, control, NAN, 0, 1);
+    const struct adamw a = {0.1f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f};
+    b->d->run->adamw(b->d, arrays[0], shadow, arrays[1], arrays[2], arrays[3], &a, control, N);
+    b->d->run->adamw_rows(b->d, arrays[0], arrays[1], arrays[2], arrays[3], seen, put_integers(b, (const int32_t[]){0, 1, -1}, V),
+                          &a, control, V, N / V);
+    for (int i = 0; i < 4; i++) {
+        b->d->run->download(b->d, after, arrays[i], sizeof after);
+        assert_memory_equal(after, before[i], sizeof after);
+    }
+    b->d->run->download(b->d, seen_after, seen, V);
+    assert_memory_equal(seen_after, seen_before, V);
+    float *shadow_after = take_values(b, shadow, ACT, N);
+    assert_memory_equal(shadow_after, shadow_before, N * sizeof(float));
+    free(shadow_before);
+    free(shadow_after);
+}
+
+static void test_diverged(void **state)
+{
+    (void)state;
+    on_reference_and_each(diverged);
 }
 
 static void test_numbers_that_are_none(void **state)
@@ -271,10 +374,16 @@ static void test_rate_and_work(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_to_do),         cmocka_unit_test(test_empty_gradients),
-        cmocka_unit_test(test_numbers_that_are_none), cmocka_unit_test(test_nan_survives),
-        cmocka_unit_test(test_steady_memory),         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_too_much_memory),       cmocka_unit_test(test_failure_sticks),
+        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_empty_gradients),
+        cmocka_unit_test(test_numbers_that_are_none),
+        cmocka_unit_test(test_control),
+        cmocka_unit_test(test_diverged),
+        cmocka_unit_test(test_nan_survives),
+        cmocka_unit_test(test_steady_memory),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_too_much_memory),
+        cmocka_unit_test(test_failure_sticks),
         cmocka_unit_test(test_rate_and_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -380,20 +380,18 @@ static void optimizer(struct bench *b, const struct shape *s)
 {
     const struct device_operations *run = b->d->run;
     size_t n = OPTIMIZED + s->F, V = 37, U = 5, C = s->C;
-    struct adamw a = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.37f, 0.1f, 0.001f};
+    struct adamw a = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f};
     device_memory p = put_random(b, F32, n, 1), g = put_random(b, F32, n, 1), m = put_random(b, F32, n, 0.1f),
                   x = put_random(b, F32, n, 1);
-    device_memory v = space(b, F32, n), shadow = space(b, ACT, n), seen = room(b, V), sum = space(b, F32, 1);
+    device_memory v = space(b, F32, n), shadow = space(b, ACT, n), seen = room(b, V);
+    device_memory control = put_control(b, 0.37f);
     run->zero(b->d, v, n * 4);
-    run->adamw(b->d, p, shadow, g, m, v, &a, n);
-    run->adamw(b->d, p, DEVICE_NOTHING, g, m, v, &a, n);
+    run->adamw(b->d, p, shadow, g, m, v, &a, control, n);
+    run->adamw(b->d, p, DEVICE_NOTHING, g, m, v, &a, control, n);
     record(b, "shadow", ACT, shadow, n);
     record(b, "p", F32, p, n);
     record(b, "m", F32, m, n);
     record(b, "v", F32, v, n);
-    float squares = (float)run->sum_of_squares(b->d, p, n);
-    run->upload(b->d, sum, &squares, 4);
-    record(b, "sum of squares", F32, sum, 1);
     run->add(b->d, x, p, n);
     record(b, "add", F32, x, n);
     run->round_to_activation(b->d, shadow, x, n);
@@ -410,12 +408,42 @@ static void optimizer(struct bench *b, const struct shape *s)
     run->zero(b->d, seen, V);
     for (int step = 0; step < 3; step++) {
         slots[20 + step] = 4;
-        run->adamw_rows(b->d, table, words, first, second, seen, put_integers(b, slots, V), &a, V, C);
+        run->adamw_rows(b->d, table, words, first, second, seen, put_integers(b, slots, V), &a, control, V, C);
         slots[20 + step] = -1;
     }
     record(b, "rows p", F32, table, V * C);
     record(b, "rows m", F32, first, V * C);
     record(b, "rows v", F32, second, V * C);
+}
+
+/* Norm, losses, clip: as floats, which is finer than what may be off. */
+static void record_control(struct bench *b, const char *what, device_memory control)
+{
+    struct step_control c;
+    b->d->run->download(b->d, &c, control, sizeof c);
+    record(b, what, F32, put_values(b, F32, (const float[]){(float)c.norm, c.scale, (float)c.bad}, 3), 3);
+}
+
+static void control(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t n = OPTIMIZED + s->F, rows = 13 + s->C, each = 5, sums = (rows + each - 1) / each;
+    device_memory x = put_random(b, F32, n, 1), losses = put_random(b, F32, rows, 1), sum = room(b, 8);
+    device_memory loss_sums = room(b, sums * 8), bad = space(b, F32, 1), of_step = put_control(b, 0);
+    run->sum_of_squares(b->d, sum, x, n);
+    run->loss_sums(b->d, loss_sums, bad, losses, rows, each);
+    record(b, "bad", F32, bad, 1);
+    float rounded[32];
+    assert_true(sums <= 32);
+    for (size_t i = 0; i < sums; i++)
+        rounded[i] = (float)take_double(b, device_at(loss_sums, i * 8));
+    record(b, "sums of losses", F32, put_values(b, F32, rounded, sums), sums);
+    run->clip(b->d, of_step, sum, bad, 3.5, 0);
+    record_control(b, "no clip", of_step);
+    run->clip(b->d, of_step, sum, bad, 3.5, 1e9);
+    record_control(b, "loose clip", of_step);
+    run->clip(b->d, of_step, sum, bad, 3.5, 0.7);
+    record_control(b, "binding clip", of_step);
 }
 
 static const struct {
@@ -438,6 +466,7 @@ static const struct {
     {"embedding", embedding},
     {"head", head},
     {"optimizer", optimizer},
+    {"control", control},
 };
 
 static const struct candidate {

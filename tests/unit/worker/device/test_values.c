@@ -88,8 +88,8 @@ static void optimizer(struct bench *b)
     b->d->run->zero(b->d, m, 12);
     b->d->run->zero(b->d, v, 12);
     for (int t = 1; t <= 3; t++) {
-        struct adamw a = {0.1f, 0.9f, 0.999f, 1e-8f, 0.01f, 1, (float)(1 - pow(0.9, t)), (float)(1 - pow(0.999, t))};
-        b->d->run->adamw(b->d, p, DEVICE_NOTHING, put_values(b, F32, gradients[t - 1], 3), m, v, &a, 3);
+        struct adamw a = {0.1f, 0.9f, 0.999f, 1e-8f, 0.01f, (float)(1 - pow(0.9, t)), (float)(1 - pow(0.999, t))};
+        b->d->run->adamw(b->d, p, DEVICE_NOTHING, put_values(b, F32, gradients[t - 1], 3), m, v, &a, put_control(b, 1), 3);
     }
     check(b, "adamw", p, (const float[]){0.744625211f, -1.97256672f, 0.384259403f}, 3);
 }

@@ -5,7 +5,7 @@
 
 #define STEPS 10
 
-static void step_parameters(struct bench *n, const struct adamw *with_decay, device_memory slot_of)
+static void step_parameters(struct bench *n, const struct adamw *with_decay, device_memory control, device_memory slot_of)
 {
     const struct device_operations *run = n->d->run;
     for (size_t i = 0; i < parameters_count(n->p); i++) {
@@ -19,9 +19,9 @@ static void step_parameters(struct bench *n, const struct adamw *with_decay, dev
         if (n->d->precision == PRECISION_BF16)
             shadow = device_at(parameters_shadow(n->p), of->offset * 2);
         if (of->is_words)
-            run->adamw_rows(n->d, value, g, m, v, parameters_seen(n->p), slot_of, &a, of->shape[0], of->shape[1]);
+            run->adamw_rows(n->d, value, g, m, v, parameters_seen(n->p), slot_of, &a, control, of->shape[0], of->shape[1]);
         else
-            run->adamw(n->d, value, shadow, g, m, v, &a, of->count);
+            run->adamw(n->d, value, shadow, g, m, v, &a, control, of->count);
     }
 }
 
@@ -43,17 +43,23 @@ static double take_step(struct bench *n, const struct rows *r, int step, double 
     double loss = bench_loss(n, (struct model_dropout){.on = false}, false) / total;
     model_backward(n->m, &n->batch.view, n->gradient, NULL);
     size_t count = parameters_dense(n->p) + n->batch.view.U * model_config_embedding_width(&n->c);
-    *norm = sqrt(n->d->run->sum_of_squares(n->d, n->gradient, count)) / total;
+    const struct step_control none = {0};
+    const float well = 0;
+    device_memory control = device_array(n->d, &none, sizeof none), bad = device_array(n->d, &well, sizeof well);
+    n->d->run->sum_of_squares(n->d, control, n->gradient, count); /* the norm takes its place */
+    n->d->run->clip(n->d, control, control, bad, total, 1);
+    n->d->run->download(n->d, norm, control, sizeof *norm);
     struct adamw a = {.learning_rate = 5e-3f * (float)(STEPS - step) / STEPS,
                       .beta1 = 0.9f,
                       .beta2 = 0.999f,
                       .epsilon = 1e-8f,
                       .decay = 0.01f,
-                      .scale = (float)(fmin(1, 1 / (*norm + 1e-6)) / total),
                       .correction1 = (float)(1 - pow(0.9, step + 1)),
                       .correction2 = (float)(1 - pow(0.999, step + 1))};
-    step_parameters(n, &a, slot_of);
+    step_parameters(n, &a, control, slot_of);
     finish(n->d);
+    n->d->run->release(n->d, control);
+    n->d->run->release(n->d, bad);
     n->d->run->release(n->d, slot_of);
     pack_free(&n->batch);
     n->batch = whole;

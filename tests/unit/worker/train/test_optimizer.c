@@ -19,7 +19,8 @@ enum { USED = 5 }; /* words of the step */
 static struct device *device;
 static struct parameters *parameters;
 static float *gradient, *value, *after, *moment; /* on the host; gradient: dense + (USED,C), gaps 0 */
-static device_memory on_device, slots;
+static device_memory on_device, slots, control, squares, bad;
+static float loss_is_bad; /* of the step to come */
 static int32_t *slot_of;
 static size_t dense, words, width;
 
@@ -58,7 +59,9 @@ static int set_up(void **state)
     for (size_t w = 0; w < words; w++)
         slot_of[w] = w % 11 == 4 && w / 11 < USED ? (int32_t)(w / 11) : -1;
     if (device->run->allocate(device, &on_device, compact * sizeof(float), &e) ||
-        device->run->allocate(device, &slots, words * 4, &e))
+        device->run->allocate(device, &slots, words * 4, &e) ||
+        device->run->allocate(device, &control, sizeof(struct step_control), &e) ||
+        device->run->allocate(device, &squares, sizeof(double), &e) || device->run->allocate(device, &bad, sizeof(float), &e))
         return -1;
     device->run->upload(device, slots, slot_of, words * 4);
     return 0;
@@ -69,6 +72,9 @@ static int tear_down(void **state)
     (void)state;
     device->run->release(device, on_device);
     device->run->release(device, slots);
+    device->run->release(device, control);
+    device->run->release(device, squares);
+    device->run->release(device, bad);
     parameters_destroy(&parameters);
     device->run->destroy(device);
     free(gradient);
@@ -85,6 +91,7 @@ static double one_step(double clip, double decay, double divisor)
     const struct device_operations *run = device->run;
     struct error e = {0};
     size_t all = (dense + words * width) * sizeof(float), compact = (dense + USED * width) * sizeof(float);
+    struct step_control found;
     struct optimizer *o;
     optimizer_create(&o, parameters, device, decay, clip);
     run->upload(device, parameters_value(parameters), value, all);
@@ -92,14 +99,17 @@ static double one_step(double clip, double decay, double divisor)
     run->zero(device, parameters_first_moment(parameters), all);
     run->zero(device, parameters_second_moment(parameters), all);
     run->zero(device, parameters_seen(parameters), words);
-    double norm = optimizer_norm(o, on_device, USED, divisor);
-    optimizer_apply(o, on_device, slots, 1e-2, 1, divisor, norm);
+    run->zero(device, control, sizeof found);
+    run->upload(device, bad, &loss_is_bad, sizeof loss_is_bad);
+    optimizer_clip(o, control, squares, bad, on_device, USED, divisor);
+    optimizer_apply(o, control, on_device, slots, 1e-2, 1);
     run->download(device, after, parameters_value(parameters), all);
+    run->download(device, &found, control, sizeof found);
     run->download(device, moment, parameters_first_moment(parameters), all);
     if (run->finish(device, &e))
         fail_msg("%s", e.message);
     optimizer_destroy(&o);
-    return norm;
+    return found.norm;
 }
 
 static void check_element(const struct parameter *p, size_t k, double g, double decay)
@@ -166,13 +176,25 @@ static void gaps_stay_zero(void **state)
     free(used);
 }
 
+/* A loss of another rank, say: the norm itself is finite. */
+static void a_bad_loss_stops_the_update(void **state)
+{
+    (void)state;
+    loss_is_bad = 1;
+    double norm = one_step(1, 0.5, 2);
+    loss_is_bad = 0;
+    assert_true(isfinite(norm));
+    assert_memory_equal(after, value, (dense + words * width) * sizeof(float));
+    for (size_t k = 0; k < dense + words * width; k++)
+        assert_true(moment[k] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_binding_clip_scales_all),
-        cmocka_unit_test(a_loose_clip_changes_nothing),
-        cmocka_unit_test(no_clip_and_no_decay),
-        cmocka_unit_test(gaps_stay_zero),
+        cmocka_unit_test(a_binding_clip_scales_all),   cmocka_unit_test(a_loose_clip_changes_nothing),
+        cmocka_unit_test(no_clip_and_no_decay),        cmocka_unit_test(gaps_stay_zero),
+        cmocka_unit_test(a_bad_loss_stops_the_update),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -117,6 +117,82 @@ static void a_killed_trial_goes_on_from_its_last_epoch(void **state)
     assert_same_result("whole_way", "killed");
 }
 
+static void assert_same_checkpoint(const char *expected, const char *found)
+{
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct error e = {0};
+        char digest[2][SHA256_HEX];
+        for (int k = 0; k < 2; k++) {
+            char *path = format_string("%s/%s/checkpoint/%s", work, k ? found : expected, files[i]);
+            if (sha256_file(path, digest[k], &e))
+                fail_msg("%s", e.message);
+            free(path);
+        }
+        if (strcmp(digest[0], digest[1]))
+            fail_msg("%s: other bytes than %s's of %s", found, expected, files[i]);
+    }
+}
+
+/* Steps are told two behind, and yet all is as on a device that does at once what it is asked. */
+static void a_device_that_is_behind_changes_nothing(void **state)
+{
+    (void)state;
+    run_well(1, "behind", "micro=2 dropout=0.1 late=1");
+    assert_said("at most 3 marks behind; 12 updates, bad since 0");
+    assert_same_result("whole_way", "behind");
+    run_well(2, "behind2", "micro=2 dropout=0.1 late=1");
+    assert_same_result("whole_way", "behind2");
+    static const char *const stops[] = {"stop=1", "stop=3", "stop=5", "stop_validation=1"};
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        char *name = format_string("behind.%zu", i), *words = format_string("micro=2 dropout=0.1 late=1 %s", stops[i]);
+        if (run((int)i % 2 + 1, name, words) != ERROR_STOPPED && i % 2 == 0)
+            fail_msg("%s: not stopped: %s", words, said);
+        run_well(1, name, "micro=2 dropout=0.1 late=1");
+        assert_same_result("whole_way", name);
+        free(name);
+        free(words);
+    }
+}
+
+/* Saved after the steps that are due, not after those that are told. */
+static void checkpoints_of_a_device_behind_have_the_same_bytes(void **state)
+{
+    (void)state;
+    assert_int_not_equal(run(1, "kept_at_once", "micro=2 dropout=0.1 checkpoint_steps=4 kill=11"), 0);
+    assert_int_not_equal(run(1, "kept_behind", "micro=2 dropout=0.1 checkpoint_steps=4 kill=11 late=1"), 0);
+    assert_same_checkpoint("kept_at_once", "kept_behind");
+    run_well(1, "kept_behind", "micro=2 dropout=0.1 checkpoint_steps=4 late=1");
+    assert_said("resuming at step 4 of epoch 2");
+    assert_same_result("whole_way", "kept_behind");
+}
+
+/* The loss of a row of the third step is not a number, on one rank, and its gradient is well: that step and the two that are
+ * asked for until it is told update nothing, on no rank. */
+static void a_bad_step_told_late_has_updated_nothing(void **state)
+{
+    (void)state;
+    assert_int_not_equal(run(1, "bad1", "micro=2 late=1 bad_loss=9"), 0);
+    assert_said("step 3 of epoch 1: the loss is nan: training has diverged");
+    assert_said("5 updates, bad since 3\n");
+    assert_int_not_equal(run(2, "bad2", "micro=2 late=1 bad_loss=5"), 0); /* of rank 1 */
+    assert_said("rank 0: kind 1: step 3 of epoch 1: the loss is nan");
+    const char *first = strstr(said, "5 updates, bad since 3\n");
+    if (!first || !strstr(first + 1, "5 updates, bad since 3\n"))
+        fail_msg("expected both ranks bad since step 3 of 5, found: %s", said);
+}
+
+static void a_device_that_fails_or_falls_silent_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, "fails", "micro=2 late=1 fails_at=4"), ERROR_FAILED);
+    assert_said("device late: it failed as planned");
+    assert_int_equal(run(1, "left_out", "micro=2 late=1 left_out=2"), ERROR_FAILED);
+    assert_said("step 2 of epoch 1 was not applied, although its loss and gradient are finite");
+    assert_int_not_equal(run(2, "silent", "micro=2 late=1 silent=1 timeout=1"), 0);
+    assert_said("has not done what it was asked for 1 s; look at that host");
+}
+
 static void an_early_stop_ends_the_trial(void **state)
 {
     (void)state;
@@ -312,6 +388,10 @@ int main(int count, char **arguments)
         cmocka_unit_test(a_killed_trial_goes_on_from_its_last_steps),
         cmocka_unit_test(a_stop_on_any_rank_stops_all),
         cmocka_unit_test(a_killed_trial_goes_on_from_its_last_epoch),
+        cmocka_unit_test(a_device_that_is_behind_changes_nothing),
+        cmocka_unit_test(checkpoints_of_a_device_behind_have_the_same_bytes),
+        cmocka_unit_test(a_bad_step_told_late_has_updated_nothing),
+        cmocka_unit_test(a_device_that_fails_or_falls_silent_is_told),
         cmocka_unit_test(an_early_stop_ends_the_trial),
         cmocka_unit_test(damaged_checkpoints_are_said_and_not_used),
         cmocka_unit_test(half_swapped_checkpoints_are_found),

@@ -18,6 +18,7 @@
 #include "common/base/trace.h"
 #include "common/format/results.h"
 #include "common/json/json.h"
+#include "tests/unit/worker/train/late_device.h"
 #include "worker/train/trainer.h"
 
 #include <dlfcn.h>
@@ -212,9 +213,14 @@ static inline int be_a_rank(const char *directory)
     if (limit && (!getenv("OMPI_COMM_WORLD_RANK") || !strcmp(getenv("OMPI_COMM_WORLD_RANK"), "0")))
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
     enum precision precision = strcmp(option("precision", "f32"), "bf16") ? PRECISION_F32 : PRECISION_BF16;
-    int result = communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self", 0, 60, &e);
+    int result = communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self", 0, number("timeout", 60), &e);
     if (!result)
         result = device_create(&d, option("device", "cpu_reference"), precision, 1, &e);
+    if (!result && number("late", 0) != 0)
+        late_take(d, (struct late_plan){.silent = number("silent", 0) != 0,
+                                        .fails_at = (uint64_t)number("fails_at", 0),
+                                        .left_out = (int)number("left_out", 0),
+                                        .bad_loss = c->rank == c->size - 1 ? (int)number("bad_loss", 0) : 0});
     if (!result) {
         true_operations = c->run;
         counted_operations = *c->run;

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the wait for a mark. */
+#include "worker/train/await.h"
+
+#include "common/base/clock.h"
+#include "common/base/machine.h"
+
+#include <sched.h>
+
+static int report_silence(const struct communicator *c, struct error *e)
+{
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
+    return error_set(e, ERROR_FAILED,
+                     "rank %d: the device of host %s has not done what it was asked for %g s; look at that host and its output, "
+                     "then run again: it resumes",
+                     c->rank, host, c->timeout);
+}
+
+int await_mark(struct device *d, struct communicator *c, uint64_t mark, struct error *e)
+{
+    double start = clock_seconds();
+    for (int round = 0;; round++) {
+        int passed = d->run->passed(d, mark, e);
+        if (passed)
+            return passed < 0 ? -1 : 0;
+        if (c->run->watch(c, e))
+            return -1;
+        if (clock_seconds() - start > c->timeout)
+            return report_silence(c, e);
+        if (round < 200)
+            sched_yield();
+        else
+            clock_sleep(50e-6);
+    }
+}
+
+bool await_end(struct device *d, struct communicator *c, uint64_t mark)
+{
+    struct error ignored;
+    return await_mark(d, c, mark, &ignored) == 0 || d->run->passed(d, mark, &ignored) != 0;
+}
