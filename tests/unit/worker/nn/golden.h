@@ -24,12 +24,19 @@
 struct device_case {
     const char *device, *isa; /* isa: MUSTER_ISA, or NULL */
     enum precision precision;
+    int threads; /* 0: 2. Emulated: their order (tests/emu/cuda_emulated.h) */
 };
 
 static const struct device_case device_cases[] = {
+#ifdef MUSTER_EMULATED
+    {"cuda_emulated", NULL, PRECISION_F32, 1},  {"cuda_emulated", NULL, PRECISION_F32, 2},
+    {"cuda_emulated", NULL, PRECISION_F32, 3},  {"cuda_emulated", NULL, PRECISION_BF16, 1},
+    {"cuda_emulated", NULL, PRECISION_BF16, 2}, {"cuda_emulated", NULL, PRECISION_BF16, 3},
+#else
     {"cpu_reference", NULL, PRECISION_F32}, {"cpu", "baseline", PRECISION_F32},  {"cpu", "avx2", PRECISION_F32},
     {"cpu", "avx512", PRECISION_F32},       {"guarded", NULL, PRECISION_F32},    {"cpu_reference", NULL, PRECISION_BF16},
     {"cpu", "avx512", PRECISION_BF16},      {"cpu", "baseline", PRECISION_BF16}, {"guarded", NULL, PRECISION_BF16},
+#endif
 };
 #define DEVICE_CASES (sizeof device_cases / sizeof *device_cases)
 
@@ -42,7 +49,7 @@ static inline struct device *open_device(const struct device_case *of)
         setenv("MUSTER_ISA", of->isa, 1);
     else
         unsetenv("MUSTER_ISA");
-    if (device_create(&d, of->device, of->precision, 2, &e) == 0)
+    if (device_create(&d, of->device, of->precision, of->threads ? of->threads : 2, &e) == 0)
         return d;
     print_message("not tried: %s %s %s: %s\n", of->device, of->isa ? of->isa : "", precision_names[of->precision], e.message);
     assert_int_equal(e.kind, ERROR_USAGE);
