@@ -23,15 +23,10 @@ echo "== fetching the model"
 fetch_model runs/minilm
 echo "== making the demo's data from the Debian package index"
 if [ "$what" = --zoo ]; then
-  # The zoo's models and Russian texts (debian.py --language ru) take their places where their weights are there: muster run examples/zoo-rubert.json.
+  # The zoo's models and Russian texts (debian.py --language ru) take their places where their weights are there: muster run examples/zoo.json.
   [ -f runs/zoo.jsonl ] || python3 examples/debian.py tags runs/zoo.jsonl --parts --packages 3000
-  minilm=(model=runs/minilm 'train.lora_targets=["query", "key", "value", "attention.output.dense"]')
-  echo "== muster run examples/zoo-distilbert.json, with MiniLM in DistilBERT's place"
-  muster run examples/zoo-distilbert.json "${minilm[@]}" name=zoo-minilm out=runs/zoo-minilm
-  echo "== muster run examples/zoo-distilbert-title.json: titles alone, on the same split"
-  muster run examples/zoo-distilbert-title.json "${minilm[@]}" name=zoo-minilm-title out=runs/zoo-minilm-title split.file=runs/zoo-minilm/split.json
-  echo "== muster zoo"
-  muster zoo runs/zoo-minilm runs/zoo-minilm-title
+  echo "== muster run examples/zoo.json, with MiniLM in the place of DistilBERT and RuBERT: with and without the snippet, on one frozen split"
+  muster run examples/zoo.json 'sweep.model=["runs/minilm"]' out=runs/zoo-minilm
   exit 0
 fi
 if [ "$what" = --documents ]; then

@@ -73,12 +73,19 @@ static int refuse(const char *target, const struct model_config *c, struct error
     return -1;
 }
 
+/* Words that every family knows; else as PEFT names modules. */
+static bool is_meant(const char *target, const char *module, enum tensor_role role)
+{
+    bool attention = lora_takes(role) && role != ROLE_INNER && role != ROLE_OUTPUT;
+    return strcmp(target, LORA_ALL) == 0 || (attention && strcmp(target, LORA_ATTENTION) == 0) || matches(module, target);
+}
+
 static bool read_target(bool adapted[ROLE_COUNT], const char *target, const struct model_config *c)
 {
     bool found = false;
     for (const struct tensor_row *row = model_family_of(c)->layer; row->name; row++) {
         char *module = module_of(c, row);
-        if (module && (strcmp(target, LORA_ALL) == 0 || matches(module, target)))
+        if (module && is_meant(target, module, row->role))
             found = adapted[row->role] = true;
         free(module);
     }

@@ -8,6 +8,7 @@
 
 #define LORA_PREFIX "base_model.model."
 #define LORA_ALL "all-linear"
+#define LORA_ATTENTION "attention"
 
 struct lora {
     uint32_t rank; /* 0: no adapters */
@@ -23,7 +24,7 @@ double lora_scale(const struct lora *l);
 bool lora_takes(enum tensor_role role);
 bool lora_is_head(enum tensor_role role); /* what train_head trains */
 /* targets: suffixes of module names as PEFT's target_modules ("query", "attention.output.dense"), separated by blanks; LORA_ALL
- * or NULL: all linear maps of the layers. ERROR_USAGE naming a target that matches nothing, with "did you mean". */
+ * or NULL: all linear maps of the layers; LORA_ATTENTION: those of attention, whatever the family calls them. ERROR_USAGE naming a target that matches nothing, with "did you mean". */
 int lora_read_targets(bool adapted[ROLE_COUNT], const char *targets, const struct model_config *c, struct error *e);
 /* PEFT's target_modules for what is adapted, so that it hits this and nothing else: the module's name in a layer, such as
  * "attention.self.query". Separated by blanks; caller frees. */

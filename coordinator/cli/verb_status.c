@@ -6,6 +6,7 @@
 #include "coordinator/cli/verbs.h"
 #include "coordinator/status/status.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,35 @@ static void print_json(const struct status *s, bool pretty)
     json_destroy(&j);
 }
 
+static int visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* Of a job for several models, a line for each run that has begun. */
+static void print_models(const char *directory)
+{
+    struct dirent **entries;
+    struct error ignored;
+    char *models = path_join(directory, "models");
+    int count = scandir(models, &entries, visible, alphasort);
+    for (int i = 0; i < count; i++) {
+        struct status s;
+        char *path = path_join(models, entries[i]->d_name);
+        if (status_read(&s, path, &ignored) == 0) {
+            char *line = status_line(&s);
+            printf("  %-40s %s", entries[i]->d_name, line);
+            free(line);
+            status_free(&s);
+        }
+        free(path);
+        free(entries[i]);
+    }
+    if (count >= 0)
+        free(entries);
+    free(models);
+}
+
 static int print_once(const char *directory, bool json, struct error *e)
 {
     struct status s;
@@ -39,6 +69,8 @@ static int print_once(const char *directory, bool json, struct error *e)
         fputs(text, stdout);
     else
         print_json(&s, true);
+    if (text)
+        print_models(directory);
     free(text);
     status_free(&s);
     return 0;

@@ -238,16 +238,19 @@ int protocol_freeze(struct protocol_summary *ret, const struct job *j, const cha
     struct error ignored;
     if (j->split.file)
         return error_set(e, ERROR_USAGE, "split.file: the split is frozen already; remove the key to freeze another");
+    struct job own = *j; /* borrows from j */
+    if (!own.model && own.search.models.count > 0)
+        own.model = own.search.models.names[0]; /* of tokens, which the protocol does not depend on */
     *ret = (struct protocol_summary){0};
     char *first = path_join(directory, ".first"), *second = path_join(directory, ".second");
-    int result = directory_create(first, e) || directory_create(second, e) || pass_once(&f, j, first, e) ? -1 : 0;
+    int result = directory_create(first, e) || directory_create(second, e) || pass_once(&f, &own, first, e) ? -1 : 0;
     if (!result) {
         f.fates = allocate(dataset_rows(f.d), sizeof *f.fates);
         f.label_kept = allocate(dataset_labels(f.d), sizeof *f.label_kept);
         for (int p = 0; p < PART_COUNT; p++)
             limit_part(&f, (enum part)p, limits[p], j->seed);
         result = drop_rare(&f, j->data.min_label_count, e) || describe(&root, ret, &f, j, limits, e) ||
-                         pass_twice(ret, root, j, second, directory, e)
+                         pass_twice(ret, root, &own, second, directory, e)
                      ? -1
                      : 0;
     }

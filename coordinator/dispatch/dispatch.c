@@ -126,6 +126,19 @@ int dispatch_create(struct dispatch **ret, const struct dispatch_options *option
     return 0;
 }
 
+int dispatch_follow(struct dispatch *d, struct event_log *log, struct error *e)
+{
+    uint64_t last = last_lease_of(log);
+    if (log == d->log)
+        return 0;
+    d->log = log;
+    d->last_lease = last > d->last_lease ? last : d->last_lease;
+    for (size_t i = 0; log && i < d->roster.count; i++)
+        if (d->roster.groups[i]->state == GROUP_IDLE && dispatch_log_group(d, d->roster.groups[i], e) != 0)
+            return -1;
+    return 0;
+}
+
 static bool processes_left(struct dispatch *d)
 {
     bool left = false;

@@ -56,6 +56,8 @@ int dispatch_check(const struct dispatch_options *options, struct error *e);
 /* Starts nothing yet: groups are started by the first dispatch_run that needs them and live until destroy. */
 int dispatch_create(struct dispatch **ret, const struct dispatch_options *options,
                     struct event_log *log /* borrowed, may be NULL (predict) */, struct error *e);
+/* From now on the groups work for the run of this log (borrowed; NULL: none): those that are there are written into it. */
+int dispatch_follow(struct dispatch *d, struct event_log *log, struct error *e);
 /* Runs all trials (each once; up to `groups` at a time, in order), until all have ended. ERROR_STOPPED after stop_requested():
  * all workers have saved. A trial that fails does not end the others; only if every trial failed is it an error (the first one).
  * o: NULL for trials that only score. */

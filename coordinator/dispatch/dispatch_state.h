@@ -83,6 +83,7 @@ int dispatch_find_hosts(struct hosts **hosts, char address[INTERFACE_ADDRESS], c
 int dispatch_threads(const struct dispatch_options *o, const struct hosts *hosts); /* of a rank */
 /* Slots for one more group. *found false: none now. ERROR_FAILED: there will be none. */
 int dispatch_take_slots(struct dispatch *d, bool *found, struct slots *ret, struct error *e);
+int dispatch_log_group(struct dispatch *d, const struct group *g, struct error *e); /* on_message.c: event group_started */
 /* on_message.c. Waits up to DISPATCH_POLL seconds for a message, then handles all there are. */
 int dispatch_receive(struct dispatch *d, struct error *e);
 /* dispatch_metrics.c. *port: where it serves; 0: nobody asked for metrics. */

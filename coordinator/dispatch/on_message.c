@@ -45,7 +45,7 @@ static void send_refused(struct dispatch *d, const char *peer, const char *reaso
     r->sent = now;
 }
 
-static int log_group_started(struct dispatch *d, const struct group *g, struct error *e)
+int dispatch_log_group(struct dispatch *d, const struct group *g, struct error *e)
 {
     struct json *fields = json_object();
     json_set_string(fields, "group", g->token);
@@ -144,7 +144,7 @@ static int on_hello(struct dispatch *d, struct group *g, const char *peer, struc
     g->hello = m->hello;
     m->hello = (struct message_hello){0};
     group_add_rank(g, 0, g->hello.host);
-    if (log_group_started(d, g, e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
+    if (dispatch_log_group(d, g, e) || state_move(&group_states, &g->state, GROUP_IDLE, e))
         return -1;
     d->failed_starts = 0;
     d->had_group = true;

@@ -4,7 +4,14 @@
 
 int workers_need(struct workers *w, struct event_log *log, struct error *e)
 {
-    return w->dispatch ? 0 : dispatch_create(&w->dispatch, &w->options, log, e);
+    return w->dispatch ? dispatch_follow(w->dispatch, log, e) : dispatch_create(&w->dispatch, &w->options, log, e);
+}
+
+void workers_leave(struct workers *w)
+{
+    struct error ignored;
+    if (w->dispatch)
+        dispatch_follow(w->dispatch, NULL, &ignored);
 }
 
 void workers_dismiss(struct workers *w, int exit_code)

@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
+#include "coordinator/job/job_combinations.h"
 #include "coordinator/job/job_fields.h"
 #include "coordinator/job/job_lines.h"
 #include "coordinator/job/job_paths.h"
@@ -37,7 +38,7 @@ static int at_key(const struct given *g, const char *key, struct error *e)
 {
     if (json_get(g->overridden, key))
         return error_prefix(e, "command line: ");
-    int line = job_line_of(g->text, key);
+    int line = g->text ? job_line_of(g->text, key) : 0;
     return line ? error_prefix(e, "%s:%d: ", g->path, line) : error_prefix(e, "%s: ", g->path);
 }
 
@@ -205,12 +206,20 @@ static int apply_override(struct given *g, const char *text, struct error *e)
     return status;
 }
 
+/* Models to be compared stand in the model's place. */
+static bool is_swept(const struct given *g, const struct job_field *f)
+{
+    return strcmp(f->key, "model") == 0 && json_size(json_get(g->values, "sweep.model")) > 0;
+}
+
 static int store_all(struct job *j, const struct given *g, struct error *e)
 {
     for (size_t i = 0; i < job_field_count; i++) {
         const struct job_field *f = &job_fields[i];
         const struct json *value = json_get(g->values, f->key);
         struct json *fallback = NULL;
+        if (is_swept(g, f) && (!value || json_type(value) == JSON_NULL))
+            continue;
         if (!value && json_parse(&fallback, f->fallback, strlen(f->fallback), f->key, e) != 0)
             return -1;
         int status = job_field_store(f, j, value ? value : fallback, e);
@@ -291,14 +300,6 @@ static int check_sources(const struct job *j, struct error *e)
                          : !j->data.validation_path ? "validation_path"
                                                     : "test_path");
     return 0;
-}
-
-bool text_fields_have(const struct text_fields *f, const char *name)
-{
-    for (size_t i = 0; i < f->count; i++)
-        if (strcmp(f->names[i], name) == 0)
-            return true;
-    return false;
 }
 
 static int check_limits(const struct job *j, struct error *e)
@@ -482,7 +483,7 @@ static int check_together(const struct job *j, const char *path, struct error *e
 {
     if (check_sources(j, e) != 0 || check_limits(j, e) != 0 || check_names(j, e) != 0 || check_task(j, e) != 0 ||
         check_shares(j, e) != 0 || check_loss(j, e) != 0 || check_lora(j, e) != 0 || job_check_ranks(j, e) != 0 ||
-        check_search(j, e) != 0 || check_seeds(j, e) != 0 || check_folds(j, e) != 0)
+        check_search(j, e) != 0 || check_seeds(j, e) != 0 || check_folds(j, e) != 0 || job_combinations_check(j, e) != 0)
         return error_prefix(e, "%s: ", path);
     return 0;
 }
@@ -562,34 +563,48 @@ static int check_sweep_ranks(const struct job *j, struct error *e)
     return 0;
 }
 
-int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e)
+/* job_file: by whose directory paths are resolved; NULL: they stay. */
+static int make(struct job *ret, const struct given *g, const char *job_file, struct error *e)
 {
     struct job j = {0};
-    struct given g = {.values = json_object(), .overridden = json_object(), .path = path};
-    if (read_file(&g, e) != 0)
+    if (store_all(&j, g, e) != 0)
         goto fail;
-    for (size_t i = 0; i < count; i++)
-        if (apply_override(&g, overrides[i], e) != 0)
-            goto fail;
-    if (store_all(&j, &g, e) != 0)
-        goto fail;
-    derive(&j, path);
-    job_paths_resolve(&j, path, g.overridden);
+    derive(&j, g->path);
+    if (job_file)
+        job_paths_resolve(&j, job_file, g->overridden);
     job_derive_micro_batch(&j);
-    if (check_together(&j, path, e) != 0)
+    if (check_together(&j, g->path, e) != 0)
         goto fail;
     if (check_sweep_ranks(&j, e) != 0) {
-        error_prefix(e, "%s: ", path);
+        error_prefix(e, "%s: ", g->path);
         goto fail;
     }
     resolve(&j);
-    given_free(&g);
     *ret = j;
     return 0;
 fail:
-    given_free(&g);
     job_free(&j);
     return -1;
+}
+
+int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e)
+{
+    struct given g = {.values = json_object(), .overridden = json_object(), .path = path};
+    int status = read_file(&g, e);
+    for (size_t i = 0; i < count && status == 0; i++)
+        status = apply_override(&g, overrides[i], e);
+    if (status == 0)
+        status = make(ret, &g, path, e);
+    given_free(&g);
+    return status;
+}
+
+int job_of_values(struct job *ret, const struct json *values, const char *name, struct error *e)
+{
+    struct given g = {.values = json_copy(values), .overridden = json_object(), .path = name};
+    int status = make(ret, &g, NULL, e);
+    given_free(&g);
+    return status;
 }
 
 void job_free(struct job *j)

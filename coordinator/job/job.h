@@ -28,8 +28,8 @@ struct seed_list {
 
 /* `const char *` members with a fixed set of values point into the table; the others are owned. */
 struct job {
-    char *name, *out, *model;
-    char *adapter; /* directory of PEFT's adapter of the model, from which training goes on; NULL: none */
+    char *name, *out, *model; /* model: NULL where sweep.model has several */
+    char *adapter;            /* directory of PEFT's adapter of the model, from which training goes on; NULL: none */
     uint64_t seed;
     const char *task;
     bool multi; /* task */
@@ -92,7 +92,9 @@ struct job {
         uint32_t count;     /* of random trials; 0: not given */
         enum scheduler_kind scheduler;
         uint32_t grace_epochs, reduction, startup_trials;
-    } search; /* how the sweep goes about it: the other keys of "sweep" in the file */
+        struct text_fields models; /* instead of `model`; job_combinations.h */
+        struct json *fields;       /* lists of text fields; NULL: one run, with all of them */
+    } search;                      /* how the sweep goes about it: the other keys of "sweep" in the file */
     struct {
         struct threshold_grid grid;
         const char *per;
@@ -116,15 +118,18 @@ struct job {
         uint32_t metrics_port; /* or NO_METRICS_PORT */
         double heartbeat_timeout;
     } cluster;
-    uint32_t absolute_paths; /* bit k: the k-th of the path keys was given as an absolute path */
-    char *paths_note;        /* "key path, ..." that are not where the job file says, but in the current directory; NULL: none */
-    struct json *resolved;   /* everything above with defaults, as written to job.json */
-    char hash[65];           /* sha256 of `resolved` without the keys that may change in a run directory */
+    uint32_t absolute_paths;  /* bit k: the k-th of the path keys was given as an absolute path */
+    uint64_t absolute_models; /* likewise of sweep.model */
+    char *paths_note;         /* "key path, ..." that are not where the job file says, but in the current directory; NULL: none */
+    struct json *resolved;    /* everything above with defaults, as written to job.json */
+    char hash[65];            /* sha256 of `resolved` without the keys that may change in a run directory */
 };
 
 /* path: the job file; overrides: "train.lr=1e-5" (value: JSON or a bare word; where the key is a string, the string as it
  * stands). ERROR_USAGE. */
 int job_read(struct job *ret, const char *path, const char *const *overrides, size_t count, struct error *e);
+/* Likewise of dotted keys with values and of nothing else; paths stay as they are. name: of the job, for messages. */
+int job_of_values(struct job *ret, const struct json *values, const char *name, struct error *e);
 void job_free(struct job *j);
 void job_print_help(void); /* every key with default and meaning */
 

@@ -145,8 +145,9 @@ const struct job_field job_fields[] = {
     {"train.lora_bias", JOB_WORD, JOB_LATER, "\"none\"", AT(train.lora_bias), .words = lora_bias_names, .also = "bias",
      .help = "LoRA: biases that are trained, too: none; all of the model; lora_only: of the maps that get an adapter"},
     {"train.lora_targets", JOB_STRINGS, JOB_LATER, "[]", AT(train.lora_targets), .also = "target_modules targets",
-     .help =
-         "LoRA: linear maps that get an adapter, as PEFT's target_modules: [\"query\", \"value\"]; empty: all of the encoder"},
+     .help = "LoRA: linear maps that get an adapter, as PEFT's target_modules: [\"query\", \"value\"], or [\"attention\"] for "
+             "its maps in "
+             "any family; empty: all of the encoder"},
     {"train.lora_train_head", JOB_BOOLEAN, JOB_LATER, "true", AT(train.lora_train_head), .also = "train_head modules_to_save",
      .help = "LoRA: train the head (pooler and classifier) as a whole; false: it is frozen"},
     {"train.loss", JOB_WORD, JOB_SWEPT | JOB_LATER, "\"cross_entropy\"", AT(train.loss), WORDS("cross_entropy", "focal"),
@@ -200,6 +201,13 @@ const struct job_field job_fields[] = {
      .help = "asha: the best 1 / reduction of the trials continue after epoch grace_epochs * reduction^k"},
     {"sweep.startup_trials", JOB_COUNT, JOB_FREE, "5", 1, 10000, AT(search.startup_trials),
      .also = "n_startup_trials min_samples_required", .help = "median: completed trials needed before pruning starts"},
+    {"sweep.model", JOB_STRINGS, JOB_FREE, "[]", AT(search.models), .also = "models model_name model_path",
+     .help = "models, in place of model: a run for each in <out>/models, all on one frozen split; the best on validation is "
+             "published"},
+    {"sweep.fields", JOB_LISTS, JOB_FREE, "[]", AT(search.fields), .also = "text_fields columns",
+     .help =
+         "lists of fields out of data.text_a and data.text_b, such as [[\"title\"], [\"title\", \"text\"]]: a run for each, with "
+         "these alone"},
 
     {"tune.rule", JOB_RULE, JOB_FREE, "\"f1\"", AT(tune.grid.rule), .words = threshold_rule_names,
      .help = "metric that the threshold maximizes on validation"},
@@ -580,6 +588,30 @@ static int read_sweep(struct json **ret, const struct job_field *f, const struct
     return 0;
 }
 
+bool text_fields_have(const struct text_fields *f, const char *name)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int read_lists(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
+{
+    struct job_field list = *f;
+    list.flags |= JOB_FILLED;
+    if (json_type(value) != JSON_ARRAY)
+        return expected(f, "a list of lists such as [[\"title\"], [\"title\", \"text\"]]", value, e);
+    for (size_t i = 0; i < json_size(value); i++) {
+        struct text_fields scratch = {0};
+        if (read_texts(&scratch, &list, json_at(value, i), e) != 0)
+            return -1;
+        texts_free(&scratch);
+    }
+    *ret = json_size(value) > 0 ? json_copy(value) : NULL;
+    return 0;
+}
+
 static int read_limits(struct json **ret, const struct job_field *f, const struct json *value, struct error *e)
 {
     bool right = json_type(value) == JSON_OBJECT;
@@ -686,6 +718,8 @@ int job_field_store(const struct job_field *f, struct job *j, const struct json 
         return read_bounds(to, f, value, e);
     case JOB_LIMITS:
         return read_limits(to, f, value, e);
+    case JOB_LISTS:
+        return read_lists(to, f, value, e);
     case JOB_SWEEP:
         return read_sweep(to, f, value, e);
     case JOB_BOOLEAN:
@@ -748,6 +782,8 @@ struct json *job_field_value(const struct job_field *f, const struct job *j)
         return class_weights_value(j);
     case JOB_BOUNDS:
         return bounds_value(from);
+    case JOB_LISTS:
+        return *(struct json *const *)from ? json_copy(*(struct json *const *)from) : json_array();
     case JOB_LIMITS:
     case JOB_SWEEP:
         return *(struct json *const *)from ? json_copy(*(struct json *const *)from) : json_null();
@@ -778,7 +814,7 @@ void job_field_free(const struct job_field *f, struct job *j)
         texts_free(&j->data.label_columns);
     } else if (f->type == JOB_CLASS_WEIGHTS) {
         free(j->train.class_weight_list);
-    } else if (f->type == JOB_SWEEP || f->type == JOB_LIMITS) {
+    } else if (f->type == JOB_SWEEP || f->type == JOB_LIMITS || f->type == JOB_LISTS) {
         json_destroy(at);
     }
 }

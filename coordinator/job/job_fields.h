@@ -22,6 +22,7 @@ enum job_type {
     JOB_INTERVAL, /* "epoch", "N steps", "N minutes" */
     JOB_BOUNDS,   /* null or [low, high]; two doubles */
     JOB_LIMITS,   /* object of whole numbers */
+    JOB_LISTS,    /* a list of lists of strings */
     JOB_SWEEP
 };
 

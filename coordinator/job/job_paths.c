@@ -69,6 +69,34 @@ static void add_note(struct job *j, const struct job_field *f, const char *path)
     j->paths_note = note;
 }
 
+/* Where nothing is at its place by the job file, but in the current directory, it stays; so does a model's Hub name. */
+static void resolve_path(struct job *j, const struct job_field *f, char **path, const char *directory)
+{
+    char *joined = join_above(directory, *path);
+    bool here = !same_file(directory, ".") && !is_there(f, joined) && is_there(f, *path);
+    bool name = strcmp(f->key, "model") == 0 && !is_dotted(*path) && !is_there(f, joined);
+    if (here)
+        add_note(j, f, *path);
+    if (!here && !name) {
+        free(*path);
+        *path = joined;
+    } else {
+        free(joined);
+    }
+}
+
+static void resolve_models(struct job *j, const char *directory, const struct json *overridden)
+{
+    const struct job_field *f = job_field_find("model");
+    for (size_t i = 0; i < j->search.models.count; i++) {
+        char **path = &j->search.models.names[i];
+        bool given = **path == '/';
+        j->absolute_models |= (uint64_t)given << i;
+        if (directory && !given && !json_get(overridden, "sweep.model"))
+            resolve_path(j, f, path, directory);
+    }
+}
+
 void job_paths_resolve(struct job *j, const char *job_file, const struct json *overridden)
 {
     char *directory = strchr(job_file, '/') ? path_directory(job_file) : NULL; /* NULL: the current one, where nothing changes */
@@ -79,21 +107,21 @@ void job_paths_resolve(struct job *j, const char *job_file, const struct json *o
         bool given = path && *path && **path == '/';
         j->absolute_paths |= given ? bit : 0;
         bit <<= path != NULL;
-        if (!directory || !path || !*path || given || json_get(overridden, f->key))
-            continue;
-        char *joined = join_above(directory, *path);
-        bool here = !same_file(directory, ".") && !is_there(f, joined) && is_there(f, *path);
-        bool name = strcmp(f->key, "model") == 0 && !is_dotted(*path) && !is_there(f, joined);
-        if (here)
-            add_note(j, f, *path);
-        if (!here && !name) {
-            free(*path);
-            *path = joined;
-        } else {
-            free(joined);
-        }
+        if (directory && path && *path && !given && !json_get(overridden, f->key))
+            resolve_path(j, f, path, directory);
     }
+    resolve_models(j, directory, overridden);
     free(directory);
+}
+
+void job_paths_note_absolute(struct job *j, const char *key, bool absolute)
+{
+    uint32_t bit = 1;
+    for (size_t i = 0; i < job_field_count; i++) {
+        if (strcmp(job_fields[i].key, key) == 0)
+            j->absolute_paths = absolute ? j->absolute_paths | bit : j->absolute_paths & ~bit;
+        bit <<= (job_fields[i].flags & JOB_PATH) != 0;
+    }
 }
 
 static size_t common_directories(const char *a, const char *b)
@@ -149,6 +177,19 @@ char *path_from(const char *directory, const char *path)
     return relative;
 }
 
+static void store_models(struct json *stored, const struct job *j)
+{
+    struct json *sweep = json_copy(json_get(stored, "sweep")), *models = json_set(sweep, "model", json_array());
+    for (size_t i = 0; i < j->search.models.count; i++) {
+        const char *path = j->search.models.names[i];
+        bool kept = j->absolute_models >> i & 1 || !directory_exists(path);
+        char *name = kept ? duplicate(path) : path_from(j->out, path);
+        json_append(models, json_of_string(name));
+        free(name);
+    }
+    json_set(stored, "sweep", sweep);
+}
+
 struct json *job_paths_stored(const struct job *j)
 {
     struct json *stored = json_copy(j->resolved);
@@ -170,6 +211,7 @@ struct json *job_paths_stored(const struct job *j)
         free(section);
         free(name);
     }
+    store_models(stored, j);
     return stored;
 }
 

@@ -8,6 +8,8 @@
 /* Rewrites the relative paths of j that are not in `overridden` (an object of dotted keys) by the directory of the job file. What
  * is not there, but in the current directory, is taken from there and named in j->paths_note; so is a model's Hub name kept. */
 void job_paths_resolve(struct job *j, const char *job_file, const struct json *overridden);
+/* Whether the path of this key counts as given as an absolute one: <out>/job.json keeps it then. */
+void job_paths_note_absolute(struct job *j, const char *key, bool absolute);
 /* A copy of `resolved`, with the paths as <out>/job.json has them. j->out exists. Caller destroys. */
 struct json *job_paths_stored(const struct job *j);
 /* Does `stored`, of <out>/job.json, name what `here` names? Runs before there was this rule stored paths relative to what was the

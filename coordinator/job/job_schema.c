@@ -99,6 +99,15 @@ static struct json *limits_schema(const struct job_field *f)
     return schema;
 }
 
+static struct json *lists_schema(void)
+{
+    struct json *one = list_schema(string_schema(false), 1, 0);
+    json_set_boolean(one, "uniqueItems", true);
+    struct json *schema = list_schema(one, 0, 0);
+    json_set_boolean(schema, "uniqueItems", true);
+    return schema;
+}
+
 static struct json *sweep_schema(void);
 
 /* What a value of this key may be, null apart. */
@@ -134,6 +143,8 @@ static struct json *value_schema(const struct job_field *f)
         return list_schema(positive_schema(f->high), 2, 2);
     case JOB_LIMITS:
         return limits_schema(f);
+    case JOB_LISTS:
+        return lists_schema();
     case JOB_SWEEP:
         return sweep_schema();
     default:
@@ -237,6 +248,24 @@ static void add_section(struct json *properties, struct json *required, const ch
     free(prefix);
 }
 
+static struct json *requiring(const char *key)
+{
+    struct json *schema = of_type("object");
+    json_append(json_set(schema, "required", json_array()), json_of_string(key));
+    return schema;
+}
+
+/* `model`, or models to be compared in its place. */
+static struct json *model_choice(void)
+{
+    struct json *list = json_array(), *several = requiring("sweep"), *sweep = requiring("model");
+    json_set_number(json_set(json_set(sweep, "properties", json_object()), "model", json_object()), "minItems", 1);
+    json_set(json_set(several, "properties", json_object()), "sweep", sweep);
+    json_append(list, requiring("model"));
+    json_append(list, several);
+    return list;
+}
+
 struct json *job_schema(void)
 {
     struct json *schema = json_object(), *properties, *required;
@@ -255,9 +284,10 @@ struct json *job_schema(void)
             continue;
         }
         json_set(properties, f->key, field_schema(f));
-        if (f->flags & JOB_REQUIRED)
+        if (f->flags & JOB_REQUIRED && strcmp(f->key, "model") != 0)
             json_append(required, json_of_string(f->key));
     }
+    json_set(schema, "anyOf", model_choice());
     json_set_boolean(schema, "additionalProperties", false);
     return schema;
 }

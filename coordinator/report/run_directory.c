@@ -8,6 +8,7 @@
 #include "coordinator/data/folds.h"
 #include "coordinator/data/tokenize.h"
 #include "coordinator/events/event_log.h"
+#include "coordinator/job/job_combinations.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +50,11 @@ static int read_job(struct report_run *r, struct error *e)
     char *path = path_join(r->directory, "job.json");
     int status = job_read(&r->job, path, NULL, 0, e);
     free(path);
-    if (status != 0)
-        return -1;
+    if (status == 0 && job_combinations(&r->job) > 0)
+        status = error_set(e, ERROR_USAGE, "%s: holds a run for each model and choice of fields; name one of %s/models",
+                           r->directory, r->directory);
     r->multi = r->job.multi;
-    return 0;
+    return status;
 }
 
 static void read_labels(struct report_run *r)

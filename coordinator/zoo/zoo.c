@@ -4,6 +4,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "coordinator/job/job_combinations.h"
 #include "coordinator/zoo/zoo_row.h"
 
 #include <dirent.h>
@@ -14,11 +15,40 @@
 
 /* ---- what is there ---- */
 
+/* Of a job for several models: those of its runs that have begun, in the job's order. */
+static int add_combinations(struct zoo_rows *to, const char *directory, const struct job *j, struct error *e)
+{
+    int status = 0;
+    for (size_t i = 0; i < job_combinations(j) && status == 0; i++) {
+        char *name = job_combination_name(j, i), *path = format_string("%s/models/%s", directory, name);
+        if (directory_holds(path, "events.jsonl"))
+            status = zoo_add_run(to, path, e);
+        free(path);
+        free(name);
+    }
+    return status;
+}
+
+static int add_run(struct zoo_rows *to, const char *directory, struct error *e)
+{
+    struct job j;
+    char *path = path_join(directory, "job.json");
+    bool there = file_exists(path);
+    int status = there ? job_read(&j, path, NULL, 0, e) : 0;
+    free(path);
+    if (status != 0)
+        return -1;
+    status = there && job_combinations(&j) > 0 ? add_combinations(to, directory, &j, e) : zoo_add_run(to, directory, e);
+    if (there)
+        job_free(&j);
+    return status;
+}
+
 static int add_path(struct zoo_rows *to, const char *path, bool *found, struct error *e)
 {
     *found = true;
     if (directory_holds(path, "events.jsonl"))
-        return zoo_add_run(to, path, e);
+        return add_run(to, path, e);
     if (directory_holds(path, "inference_config.json"))
         return zoo_add_bundle(to, path, e);
     *found = false;
@@ -123,6 +153,8 @@ static struct json *table(struct zoo_row **rows, size_t count)
     const struct json *protocol = json_get(best->values, "protocol");
     json_set(o, "protocol", protocol ? json_copy(protocol) : json_null());
     json_set_string(o, "compared_by", bootstrap_metric_names[zoo_headline(best->most_probable)]);
+    if (best->labels)
+        json_set(o, "labels", json_copy(best->labels));
     models = json_set(o, "models", json_array());
     for (size_t i = 0; i < count; i++) {
         add_differences(rows[i], best);

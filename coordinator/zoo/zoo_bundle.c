@@ -3,22 +3,48 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "coordinator/zoo/zoo_describe.h"
+#include "coordinator/zoo/zoo_evidence.h"
 #include "coordinator/zoo/zoo_row.h"
 
 #include <stdlib.h>
 
-static void add_part(struct json *to, const char *name, const struct json *evaluation)
+/* What the run has measured on the part; it takes the place of what follows from logits of six digits. */
+static void add_measured(struct json *o, const struct json *part)
 {
-    static const char *const keys[] = {"micro_f1", "micro_precision", "micro_recall", "macro_f1", "loss"};
-    const struct json *part = json_get(evaluation, name), *tuned = json_get(json_get(part, "rules"), "tuned");
-    if (!tuned)
-        return;
-    struct json *o = json_set(to, name, json_object());
+    static const char *const keys[] = {"micro_f1", "micro_precision", "micro_recall", "macro_f1", "loss", "intervals"};
+    const struct json *tuned = json_get(json_get(part, "rules"), "tuned");
     zoo_copy(o, "rows", json_get(part, "rows"));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         zoo_copy(o, keys[i], json_get(tuned, keys[i]));
     zoo_copy(o, "subset_accuracy", json_get(tuned, "accuracy"));
-    zoo_copy(o, "intervals", json_get(tuned, "intervals"));
+}
+
+static void add_part(struct json *to, const char *name, const struct json *evaluation)
+{
+    const struct json *part = json_get(evaluation, name);
+    if (!json_get(json_get(part, "rules"), "tuned"))
+        return;
+    struct json *o = json_get(to, name) ? json_copy(json_get(to, name)) : json_object();
+    add_measured(o, part);
+    json_set(to, name, o);
+}
+
+/* The logits in a bundle are those of validation alone. */
+static int add_evidence(struct zoo_row *row, const struct json *inference, const struct json *evaluation, struct error *e)
+{
+    struct zoo_evidence v;
+    int status = zoo_evidence_read(&v, inference, evaluation, e);
+    if (status == 0 && v.logits) {
+        row->validation = allocate(ZOO_DRAWS, BOOTSTRAP_METRICS * sizeof *row->validation);
+        json_set(row->values, "validation",
+                 zoo_score(row->validation, &(struct zoo_model){&v.truth, v.logits, v.temperatures, v.thresholds}));
+    }
+    json_set_string(row->values, "missing",
+                    !evaluation ? "a bundle without evaluation.json: nothing is known of validation and test"
+                    : v.logits  ? "a bundle alone has no logits of test: no ECE, mAP and comparison there"
+                                : "a bundle without logits: no ECE, mAP and comparison");
+    zoo_evidence_free(&v);
+    return status;
 }
 
 static void add_files(struct json *to, const char *directory, const struct json *inference)
@@ -52,11 +78,14 @@ int zoo_add_bundle(struct zoo_rows *to, const char *directory, struct error *e)
         json_set_string(row->values, "directory", directory);
         zoo_describe(row->values, inference);
         add_files(row->values, directory, inference);
+        if (add_evidence(row, inference, evaluation, e) != 0)
+            status = error_prefix(e, "%s/", directory);
         add_part(row->values, "validation", evaluation);
         add_part(row->values, "test", evaluation);
         json_set_string(row->values, "status", "bundle");
         row->most_probable = zoo_most_probable(inference);
         row->protocol = format_string("%s %s", split ? split : "", labels);
+        row->labels = json_copy(json_get(input, "labels"));
         free(labels);
     }
     json_destroy(&evaluation);

@@ -24,6 +24,7 @@ void zoo_rows_free(struct zoo_rows *r)
 {
     for (size_t i = 0; i < r->count; i++) {
         json_destroy(&r->list[i].values);
+        json_destroy(&r->list[i].labels);
         free(r->list[i].protocol);
         free(r->list[i].data);
         free(r->list[i].validation);
@@ -128,9 +129,11 @@ static double *add_part(struct json *to, enum part part, const struct report_run
     if (!l->values || l->rows == 0)
         return NULL;
     double *draws = allocate(ZOO_DRAWS, BOOTSTRAP_METRICS * sizeof *draws);
-    const struct zoo_model m = {r->data,   r->split.part[part].rows, l->rows,        r->positive,
-                                l->values, rule.temperatures,        rule.thresholds};
+    struct truth t;
+    truth_read(&t, r->data, r->split.part[part].rows, l->rows, r->positive);
+    const struct zoo_model m = {&t, l->values, rule.temperatures, rule.thresholds};
     json_set(to, part_names[part], zoo_score(draws, &m));
+    truth_free(&t);
     return draws;
 }
 
@@ -147,8 +150,8 @@ static void name_rows(struct zoo_row *row, const struct report_run *r)
     row->most_probable = !r->multi && r->label_count > 2;
     if (split)
         json_set_string(row->values, "protocol", split);
+    row->labels = labels;
     free(text);
-    json_destroy(&labels);
 }
 
 /* ---- the baseline ---- */
@@ -227,7 +230,7 @@ static struct json *names(const struct text_fields *f)
     return list;
 }
 
-static char *fields_of(const struct job *j)
+char *zoo_fields_of(const struct job *j)
 {
     struct json *a = names(&j->data.text_a), *b = names(&j->data.text_b);
     char *fields = zoo_fields(a, b);
@@ -295,7 +298,7 @@ int zoo_add_run(struct zoo_rows *to, const char *directory, struct error *e)
     struct report_run r;
     if (report_run_read(&r, directory, e) != 0)
         return -1;
-    char *fields = fields_of(&r.job);
+    char *fields = zoo_fields_of(&r.job);
     add_row(zoo_rows_add(to), &r, fields);
     int status = add_baseline(to, &r, fields, e);
     free(fields);

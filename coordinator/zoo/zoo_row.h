@@ -3,10 +3,12 @@
  * say is absent. */
 #pragma once
 
+#include "coordinator/job/job.h"
 #include "coordinator/zoo/zoo_score.h"
 
 struct zoo_row {
     struct json *values;       /* owned; its keys: docs/formats.md, "muster zoo" */
+    struct json *labels;       /* their names. Owned; NULL: not known */
     char *protocol;            /* split and labels; two rows of another one are not compared. Owned */
     char *data;                /* hash of ids, groups and labels, likewise; NULL: not known. Owned */
     bool most_probable;        /* decides by the most probable class */
@@ -22,5 +24,6 @@ struct zoo_rows {
 int zoo_add_run(struct zoo_rows *to, const char *directory, struct error *e);
 /* Adds the row of a bundle. ERROR_DATA. */
 int zoo_add_bundle(struct zoo_rows *to, const char *directory, struct error *e);
+char *zoo_fields_of(const struct job *j); /* "title + snippet". Caller frees */
 struct zoo_row *zoo_rows_add(struct zoo_rows *to);
 void zoo_rows_free(struct zoo_rows *r);

@@ -86,6 +86,14 @@ static void add_metrics(struct json *to, const struct metrics *f, enum decision_
     json_set_number(to, "loss", f->loss);
 }
 
+/* Of two labels it would be the positive one's again. */
+static void add_each_label(struct json *to, const struct metrics *f, enum decision_kind kind)
+{
+    struct json *list = kind == DECISION_BINARY ? NULL : json_set(to, "label_f1", json_array());
+    for (uint32_t c = 0; list && c < f->labels; c++)
+        json_append(list, json_of_number(f->each[c].f1));
+}
+
 static void add_ranking(struct json *to, const double *p, const uint8_t *truth, size_t rows, size_t columns)
 {
     struct ranking r;
@@ -128,8 +136,9 @@ static void add_sanity(struct json *to, const struct by_row *rows, const double 
 
 /* ---- a part ---- */
 
-static struct json *score(double *draws, const struct truth *t, const struct zoo_model *m)
+struct json *zoo_score(double *draws, const struct zoo_model *m)
 {
+    const struct truth *t = m->truth;
     uint32_t columns;
     struct metrics f;
     struct by_row rows;
@@ -141,6 +150,7 @@ static struct json *score(double *draws, const struct truth *t, const struct zoo
     count_rows(&rows, truth, decided, t->rows, columns);
     json_set_number(o, "rows", t->rows);
     add_metrics(o, &f, t->kind, &rows);
+    add_each_label(o, &f, t->kind);
     add_ranking(o, p, truth, t->rows, columns);
     add_calibration(o, t, m);
     const uint8_t *rules[] = {decided};
@@ -155,15 +165,6 @@ static struct json *score(double *draws, const struct truth *t, const struct zoo
     free(decided);
     free(all);
     metrics_free(&f);
-    return o;
-}
-
-struct json *zoo_score(double *draws, const struct zoo_model *m)
-{
-    struct truth t;
-    truth_read(&t, m->data, m->rows, m->count, m->positive);
-    struct json *o = score(draws, &t, m);
-    truth_free(&t);
     return o;
 }
 

@@ -9,10 +9,8 @@
 #define ZOO_DRAWS 1000
 
 struct zoo_model {
-    const struct dataset *data;
-    const uint32_t *rows; /* (count) of data */
-    uint32_t count, positive;
-    const float *logits;        /* (count, labels) */
+    const struct truth *truth;
+    const float *logits;        /* (rows, labels) */
     const double *temperatures; /* (labels) */
     const double *thresholds;   /* (labels) */
 };

@@ -177,6 +177,16 @@ static void add_note(struct buffer *b, const struct json *tables)
                       json_size(tables));
 }
 
+/* What no column can say. */
+static void add_missing(struct buffer *b, const struct json *models)
+{
+    for (size_t i = 0; i < json_size(models); i++) {
+        const char *missing = json_string(json_get(json_at(models, i), "missing"));
+        if (missing)
+            buffer_printf(b, "%s%s: %s.", b->size ? " " : "", name_of(json_at(models, i)), missing);
+    }
+}
+
 char *zoo_to_markdown(const struct json *zoo)
 {
     struct buffer b = {0};
@@ -185,8 +195,11 @@ char *zoo_to_markdown(const struct json *zoo)
     add_note(&b, tables);
     for (size_t i = 0; i < json_size(tables); i++) {
         buffer_text(&b, i || json_size(tables) > 1 ? "\n## " : "## ");
+        struct buffer missing = {0};
+        add_missing(&missing, json_get(json_at(tables, i), "models"));
         add_heading(&b, json_at(tables, i));
-        buffer_text(&b, "\n");
+        buffer_printf(&b, "\n%s%s%s", missing.size ? "\n" : "", missing.size ? missing.data : "", missing.size ? "\n" : "");
+        buffer_free(&missing);
         for (int group = 0; group < GROUPS; group++)
             add_markdown(&b, json_get(json_at(tables, i), "models"), (enum group)group);
     }
@@ -250,6 +263,11 @@ char *zoo_to_html(const struct json *zoo)
         add_heading(&title, json_at(tables, i));
         snprintf(id, sizeof id, "table-%zu", i + 1);
         html_section(&b, id, title.data);
+        buffer_clear(&title);
+        add_missing(&title, json_get(json_at(tables, i), "models"));
+        buffer_text(&b, "<p>");
+        html_text(&b, title.size ? title.data : "");
+        buffer_text(&b, "</p>\n");
         for (int group = 0; group < GROUPS; group++)
             add_html(&b, json_get(json_at(tables, i), "models"), (enum group)group);
         html_section_end(&b);

@@ -136,6 +136,8 @@ for model, row in zip(zoo["tables"][0]["models"], rows):
 PY
 
 say "a bundle alone: what it says, and dashes"
+cp -r zoo/a run && rm run/baseline.json # whose TF-IDF a bundle does not have
+expect 0 '' muster zoo run zoo/b -o pair.json
 mv zoo/a/bundle alone
 expect 0 '' muster zoo alone zoo/b -o some.json
 python3 - <<'PY' || fail "a bundle's row"
@@ -144,9 +146,25 @@ import json
 models = {m["name"]: m for m in table["models"]}
 of = {m["name"]: m for m in json.load(open("zoo.json"))["tables"][0]["models"]}["with-snippet"]
 alone = models["with-snippet"]
-assert alone["status"] == "bundle" and "ece" not in alone["test"] and alone["fields"] == of["fields"] and alone["parameters"] == of["parameters"]
+assert alone["status"] == "bundle" and "ece" not in alone["test"] and "no logits of test" in alone["missing"] and alone["fields"] == of["fields"] and alone["parameters"] == of["parameters"]
 assert abs(alone["test"]["micro_f1"] - of["test"]["micro_f1"]) < 1e-9
+title, mine, its = models["title"]["validation"], alone["validation"], of["validation"]
+for key in ("micro_f1", "macro_precision", "rows_f1", "map", "ece", "loss"):
+    assert abs(mine[key] - its[key]) < 1e-5, (key, mine[key], its[key])
+assert mine["sanity"].keys() == its["sanity"].keys() and len(mine["label_f1"]) == len(table["labels"]) == 3
+# The same rows are drawn as for runs: the comparison is theirs.
+pair = json.load(open("pair.json"))["tables"][0]["models"]
+for m in (x for x in table["models"] if x["name"] in ("title", "with-snippet") and "p" in x["validation"]):
+    (same,) = [x for x in pair if x["name"] == m["name"]]
+    for key in ("difference", "p"):
+        assert abs(m["validation"][key] - same["validation"][key]) < 1e-6, (m["name"], key)
 PY
+
+expect -o 0 '^with-snippet: a bundle alone has no logits of test' muster zoo alone
+sed 's/"truth":\[\[[^]]*\],/"truth":[[9],/' alone/evaluation.json >bad && ! cmp -s bad alone/evaluation.json || fail "the file is not damaged yet"
+cp alone/evaluation.json good && mv bad alone/evaluation.json
+expect 3 "alone/evaluation.json: validation_outputs does not fit the bundle's 3 labels" muster zoo alone
+mv good alone/evaluation.json
 
 say "a damaged file is an error that names it"
 echo '{' >zoo/d/tune.json

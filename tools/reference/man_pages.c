@@ -276,6 +276,7 @@ static void put_type(struct buffer *b, const struct job_field *f)
         [JOB_INTERVAL] = "\"epoch\", \"N steps\" or \"N minutes\"",
         [JOB_BOUNDS] = "[low, high]",
         [JOB_LIMITS] = "object of integers",
+        [JOB_LISTS] = "list of lists of strings",
         [JOB_SWEEP] = "object of lists or ranges",
     };
     bool number = f->type == JOB_NUMBER || f->type == JOB_COUNT || f->type == JOB_POINTS || f->type == JOB_SEED;
