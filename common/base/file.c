@@ -75,6 +75,19 @@ int file_read(char **ret, size_t *size, const char *path, struct error *e)
     return 0;
 }
 
+int file_temporary(struct error *e)
+{
+    const char *base = getenv("TMPDIR");
+    char *name = format_string("%s/muster.XXXXXX", base && *base ? base : "/tmp");
+    int file = mkostemp(name, O_CLOEXEC);
+    if (file < 0)
+        error_errno(e, errno, "%s: no temporary file can be made (TMPDIR)", name);
+    else
+        unlink(name);
+    free(name);
+    return file;
+}
+
 int file_map(struct file_map *ret, const char *path, struct error *e)
 {
     int fd;
@@ -88,6 +101,12 @@ int file_map(struct file_map *ret, const char *path, struct error *e)
         return error_errno(e, number, "%s: cannot be mapped", path);
     *ret = (struct file_map){data, size};
     return 0;
+}
+
+void file_map_rest(const struct file_map *map)
+{
+    if (map->data)
+        madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED);
 }
 
 void file_unmap(struct file_map *map)

@@ -11,12 +11,16 @@
 /* Whole file into memory, NUL appended behind `size` bytes. Caller frees. A missing or unreadable file is ERROR_DATA. */
 int file_read(char **ret, size_t *size, const char *path, struct error *e);
 
+/* A new file that has no name and goes when it is closed, of TMPDIR or /tmp: its descriptor, or -1. ERROR_FAILED. */
+int file_temporary(struct error *e);
+
 /* Read-only mapping. An empty file maps to size 0 with data NULL. */
 struct file_map {
     const void *data;
     size_t size;
 };
 int file_map(struct file_map *ret, const char *path, struct error *e);
+void file_map_rest(const struct file_map *map); /* its pages need not stay resident for now */
 void file_unmap(struct file_map *map); /* NULL-safe, idempotent */
 
 /* write and fsync of an open descriptor, whole, whatever signals arrive in between (a stop is polled for elsewhere): 0, or -1

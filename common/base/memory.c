@@ -6,15 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *require(void *pointer, size_t count, size_t size)
+void memory_end(size_t count, size_t size)
 {
-    if (pointer)
-        return pointer;
     fprintf(
         stderr,
         "muster: out of memory: cannot allocate %zu x %zu bytes; use a machine with more memory, or lower train.micro_batch\n",
         count, size);
     exit(1);
+}
+
+static void *require(void *pointer, size_t count, size_t size)
+{
+    if (!pointer)
+        memory_end(count, size);
+    return pointer;
 }
 
 void *allocate(size_t count, size_t size)

@@ -13,5 +13,8 @@ char *duplicate(const char *text);                          /* NULL gives NULL; 
 char *format_string(const char *format, ...) __attribute__((format(printf, 1, 2))); /* freed with free() */
 char *format_string_list(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
+/* Ends the program as these do where memory is not available. */
+_Noreturn void memory_end(size_t count, size_t size);
+
 /* Grows *items (elements of `size` bytes, capacity in *capacity) so that `needed` of them fit; doubles. */
 void *grow(void *items, size_t *capacity, size_t needed, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory by which tables over all rows are sized that can also be made in several passes (the search for near duplicates):
- * MUSTER_MEMORY in the environment, or a quarter of the machine's. Texts and rows themselves are not bounded by it. */
+/* The memory by which it is decided what of the data stays in memory and what lies in temporary files (scratch.h, arena.h):
+ * MUSTER_MEMORY in the environment, or a quarter of the machine's. */
 #pragma once
 
 #include "common/base/error.h"

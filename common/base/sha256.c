@@ -58,12 +58,20 @@ void sha256_bytes(const void *bytes, size_t size, char text[SHA256_HEX])
     sha256_finish(&s, text);
 }
 
+#define PIECE ((size_t)64 << 20) /* of a file that is resident at a time */
+
 int sha256_file(const char *path, char text[SHA256_HEX], struct error *e)
 {
     struct file_map map;
+    struct sha256 *h;
     if (file_map(&map, path, e))
         return -1;
-    sha256_bytes(map.data, map.size, text);
+    sha256_create(&h);
+    for (size_t at = 0; at < map.size; at += PIECE) {
+        sha256_update(h, (const char *)map.data + at, map.size - at < PIECE ? map.size - at : PIECE);
+        file_map_rest(&map);
+    }
+    sha256_finish(&h, text);
     file_unmap(&map);
     return 0;
 }

@@ -269,19 +269,6 @@ bool stream_needs_spool(const char *path)
            (stat(path, &facts) == 0 && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode) || S_ISSOCK(facts.st_mode)));
 }
 
-static int open_temporary(struct error *e)
-{
-    const char *base = getenv("TMPDIR");
-    char *name = format_string("%s/muster.XXXXXX", base && *base ? base : "/tmp");
-    int file = mkstemp(name);
-    if (file < 0)
-        error_errno(e, errno, "%s: no temporary file can be made (TMPDIR)", name);
-    else
-        unlink(name);
-    free(name);
-    return file;
-}
-
 static int copy_all(int to, int from, const char *path, struct error *e)
 {
     char bytes[READ_SIZE];
@@ -307,7 +294,7 @@ int stream_spool(const char *path, struct error *e)
     stream_unspool();
     if (from < 0)
         return error_set(e, ERROR_DATA, "%s: cannot be read: %s", path, strerror(errno));
-    int status = (to = open_temporary(e)) < 0 ? -1 : copy_all(to, from, path, e);
+    int status = (to = file_temporary(e)) < 0 ? -1 : copy_all(to, from, path, e);
     if (!standard)
         close(from);
     if (status && to >= 0)
@@ -323,7 +310,7 @@ int stream_spool_bytes(const char *bytes, size_t size, bool rest, struct error *
 {
     int to;
     stream_unspool();
-    if ((to = open_temporary(e)) < 0)
+    if ((to = file_temporary(e)) < 0)
         return -1;
     int status = 0;
     if (file_write_all(to, bytes, size))
@@ -399,6 +386,18 @@ void stream_close(struct stream **stream)
     free(s->path);
     free(s);
     *stream = NULL;
+}
+
+size_t stream_position(const struct stream *s)
+{
+    off_t at = lseek(s->file, 0, SEEK_CUR);
+    return at > 0 ? (size_t)at : 0;
+}
+
+size_t stream_size(const struct stream *s)
+{
+    struct stat facts;
+    return fstat(s->file, &facts) == 0 ? (size_t)facts.st_size : 0;
 }
 
 const char *stream_data(const struct stream *s, size_t *size)

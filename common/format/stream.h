@@ -37,5 +37,9 @@ int stream_more(struct stream *s, struct error *e);
 /* The next line without its line feed, taken (and borrowed until stream_more or the next line): 1, 0 at the end, or -1. */
 int stream_line(struct stream *s, const char **line, size_t *size, struct error *e);
 
+/* Of the file's bytes on disk: what is read so far, and all. Any thread. */
+size_t stream_position(const struct stream *s);
+size_t stream_size(const struct stream *s);
+
 /* `path` without .gz or .zst ends here: "rows.csv.gz" gives 8. */
 size_t stream_name_size(const char *path);

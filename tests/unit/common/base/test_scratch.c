@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables and texts that go to temporary files once they are large: their content, and that they leave memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/arena.h"
+#include "common/base/machine.h"
+#include "common/base/scratch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MB ((size_t)1 << 20)
+
+static void fill(struct scratch *s, size_t from)
+{
+    uint64_t *words = s->data;
+    for (size_t i = from / sizeof *words; i < s->size / sizeof *words; i++) {
+        assert_int_equal(words[i], 0);
+        words[i] = i * 0x9e3779b97f4a7c15u + 1;
+    }
+}
+
+static void assert_filled(const struct scratch *s)
+{
+    const uint64_t *words = s->data;
+    for (size_t i = 0; i < s->size / sizeof *words; i++)
+        if (words[i] != i * 0x9e3779b97f4a7c15u + 1)
+            fail_msg("word %zu of %zu is %llx", i, s->size / sizeof *words, (unsigned long long)words[i]);
+}
+
+static void grow_table(bool in_file)
+{
+    static const size_t sizes[] = {MB, 6 * MB, 24 * MB, 96 * MB, 4 * MB}; /* 64 MB / 8 stay in memory */
+    struct scratch s = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t before = s.size;
+        scratch_resize(&s, sizes[i]);
+        assert_int_equal(s.size, sizes[i]);
+        assert_int_equal(s.mapped, in_file && sizes[i] > 8 * MB);
+        if (sizes[i] > before)
+            fill(&s, before);
+        double resident = machine_resident_bytes();
+        scratch_rest(&s);
+        if (s.mapped)
+            assert_true(machine_resident_bytes() < resident - (double)(sizes[i] - before) / 2);
+        assert_filled(&s);
+    }
+    scratch_free(&s);
+    assert_null(s.data);
+}
+
+static void a_large_table_lies_in_a_file(void **state)
+{
+    (void)state;
+    setenv("MUSTER_MEMORY", "64M", 1);
+    grow_table(true);
+    setenv("TMPDIR", "/nowhere", 1);
+    grow_table(false);
+    unsetenv("TMPDIR");
+}
+
+static void many_texts_lie_in_a_file(void **state)
+{
+    (void)state;
+    enum { TEXTS = 300000 };
+    struct arena *a;
+    const char **texts = calloc(TEXTS, sizeof *texts);
+    char text[400];
+    setenv("MUSTER_MEMORY", "64M", 1);
+    arena_create(&a);
+    for (size_t i = 0; i < TEXTS; i++) {
+        int size = snprintf(text, sizeof text, "%zu%*s", i, (int)(i % 300), "end");
+        texts[i] = arena_string(a, text, (size_t)size);
+    }
+    double resident = machine_resident_bytes();
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < TEXTS; i++) {
+            snprintf(text, sizeof text, "%zu%*s", i, (int)(i % 300), "end");
+            assert_string_equal(texts[i], text);
+        }
+        arena_rest(a);
+        assert_true(machine_resident_bytes() < resident + (double)MB);
+    }
+    assert_true(resident < 40 * (double)MB + 300000 * sizeof *texts); /* of 46 MB of texts */
+    arena_destroy(&a);
+    assert_null(a);
+    free(texts);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_large_table_lies_in_a_file),
+                                       cmocka_unit_test(many_texts_lie_in_a_file)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
