@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/format/split.h"
 
+#include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/sha256.h"
@@ -13,7 +14,8 @@
 
 const char *const part_names[PART_COUNT] = {"train", "validation", "test"};
 
-static const char *const keys[] = {"method", "rows", "data_sha256", "sha256", "fingerprints", "counts", "parts", "protocol"};
+static const char *const keys[] = {"method", "rows",  "data_sha256", "sha256",  "fingerprints",
+                                   "counts", "parts", "part_of",     "protocol"};
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* Lengths are hashed with the texts, so that no two splits share their bytes. */
@@ -32,6 +34,30 @@ static void hash(const struct split *s, const struct dataset *d, char text[SHA25
     sha256_finish(&h, text);
 }
 
+/* Two bits a row, the first in the lowest: the number of its part. */
+static char *pack_parts(const struct split *s, uint32_t rows)
+{
+    size_t size = (rows + (size_t)3) / 4;
+    uint8_t *bytes = allocate(size, 1);
+    for (unsigned p = 0; p < PART_COUNT; p++)
+        for (uint32_t i = 0; i < s->part[p].count; i++)
+            bytes[s->part[p].rows[i] / 4] |= (uint8_t)(p << s->part[p].rows[i] % 4 * 2);
+    char *text = base64_encode(bytes, size);
+    free(bytes);
+    return text;
+}
+
+static struct json *list_parts(const struct split *s, const struct dataset *d)
+{
+    struct json *parts = json_object();
+    for (int p = 0; p < PART_COUNT; p++) {
+        struct json *ids = json_set(parts, part_names[p], json_array());
+        for (uint32_t i = 0; i < s->part[p].count; i++)
+            json_append(ids, json_of_string(dataset_id(d, s->part[p].rows[i])));
+    }
+    return parts;
+}
+
 int split_write(const char *path, struct split *s, const struct dataset *d, struct error *e)
 {
     char sha256[SHA256_HEX];
@@ -46,12 +72,16 @@ int split_write(const char *path, struct split *s, const struct dataset *d, stru
         for (int p = 0; p < PART_COUNT; p++)
             json_set_string(fingerprints, part_names[p], s->fingerprint[p]);
     }
-    struct json *counts = json_set(root, "counts", json_object()), *parts = json_set(root, "parts", json_object());
-    for (int p = 0; p < PART_COUNT; p++) {
+    struct json *counts = json_set(root, "counts", json_object());
+    uint64_t given = 0;
+    for (int p = 0; p < PART_COUNT; given += s->part[p++].count)
         json_set_number(counts, part_names[p], s->part[p].count);
-        struct json *ids = json_set(parts, part_names[p], json_array());
-        for (uint32_t i = 0; i < s->part[p].count; i++)
-            json_append(ids, json_of_string(dataset_id(d, s->part[p].rows[i])));
+    if (given <= SPLIT_LISTED || given != dataset_rows(d)) {
+        json_set(root, "parts", list_parts(s, d));
+    } else {
+        char *packed = pack_parts(s, dataset_rows(d));
+        json_set_string(root, "part_of", packed);
+        free(packed);
     }
     int result = json_write(path, root, e);
     json_destroy(&root);
@@ -119,10 +149,42 @@ static int take_id(struct reading *r, const struct json *value, enum part part, 
     return 0;
 }
 
+static int check_ids(struct reading *r, struct error *e)
+{
+    for (uint32_t row = 0; row < dataset_rows(r->d); row++)
+        if (table_add(r->ids, dataset_id(r->d, row)) != row)
+            return error_set(e, ERROR_DATA, "the id \"%.200s\" appears twice in the rows file; delete the run's tokens directory",
+                             dataset_id(r->d, row));
+    return 0;
+}
+
+/* Of rows by number: the file has to be known to be of these rows. */
+static int read_packed(struct reading *r, const struct json *root, struct error *e)
+{
+    const char *text = json_string(json_get(root, "part_of"));
+    uint32_t rows = dataset_rows(r->d);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (json_get(root, "parts") || !json_string(json_get(root, "data_sha256")))
+        return error_set(e, ERROR_DATA, "%s: part_of stands in place of parts, together with data_sha256", r->path);
+    bool right = text && base64_decode(text, &bytes, &size) && size == (rows + (size_t)3) / 4;
+    for (uint32_t row = 0; right && row < 4 * size; row++) {
+        unsigned part = bytes[row / 4] >> row % 4 * 2 & 3u;
+        right = row < rows ? part < PART_COUNT : part == 0;
+        if (row < rows)
+            r->part_of[row] = (unsigned char)part;
+    }
+    free(bytes);
+    return right ? 0
+                 : error_set(e, ERROR_DATA, "%s: part_of is damaged: it is not the parts of %u rows in base64", r->path, rows);
+}
+
 static int read_parts(struct reading *r, const struct json *root, struct error *e)
 {
     const struct json *parts = json_get(root, "parts");
     char hint[128];
+    if (check_ids(r, e))
+        return -1;
     for (size_t i = 0; i < json_size(parts); i++) {
         const char *name = json_key(parts, i);
         if (!name || (strcmp(name, part_names[0]) && strcmp(name, part_names[1]) && strcmp(name, part_names[2])))
@@ -180,12 +242,8 @@ static int read_against(struct split *ret, const struct json *root, struct readi
     struct split s = {0};
     if (check_keys(root, r->path, e) || check_data(root, r->d, r->path, e))
         return -1;
-    for (uint32_t row = 0; row < rows; row++)
-        if (table_add(r->ids, dataset_id(r->d, row)) != row)
-            return error_set(e, ERROR_DATA, "the id \"%.200s\" appears twice in the rows file; delete the run's tokens directory",
-                             dataset_id(r->d, row));
     memset(r->part_of, PART_COUNT, rows);
-    if (read_parts(r, root, e))
+    if (json_get(root, "part_of") ? read_packed(r, root, e) : read_parts(r, root, e))
         return -1;
     collect(&s, r->part_of, rows);
     if (finish(&s, root, r->d, r->path, e)) {

@@ -2,6 +2,7 @@
 /* split.json: which row is in which part. Holds row ids (the user's), the sha256 of the data set's rows (dataset_rows_sha256: no
  * tokens, so that models with different tokenisers share a split), and its own sha256 over parts and ids; read back against a
  * data set, it becomes row numbers. The two hashes may be absent (a file made by other hands); every id is checked all the same.
+ * Of more than SPLIT_LISTED rows it holds no ids: the part of each row by number, two bits a row ("part_of" in place of "parts").
  */
 #pragma once
 
@@ -19,6 +20,8 @@ struct split {
     char sha256[65];                  /* set by split_write and split_read */
     char fingerprint[PART_COUNT][65]; /* of the parts' texts and labels; written if there, not read */
 };
+
+#define SPLIT_LISTED 200000
 
 int split_write(const char *path, struct split *s, const struct dataset *d, struct error *e);
 /* Refuses (ERROR_DATA) a file made from another data set, unknown or repeated ids, rows in no part or in two. */

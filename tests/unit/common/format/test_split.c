@@ -78,6 +78,69 @@ static void test_round_trip(void **state)
     dataset_close(&d);
 }
 
+static void refused(const struct dataset *d, const char *text, const char *words)
+{
+    struct error e = {0};
+    struct split s = {.method = "untouched"};
+    assert_int_equal(file_write(PATH, text, strlen(text), &e), 0);
+    if (!split_read(&s, PATH, d, &e))
+        fail_msg("accepted: %s", text);
+    assert_int_equal(e.kind, ERROR_DATA);
+    assert_string_equal(s.method, "untouched");
+    if (!strstr(e.message, words))
+        fail_msg("expected \"%s\", found \"%s\"", words, e.message);
+}
+
+/* More rows than are listed by id: by number, small, and as strict. */
+static void test_packed(void **state)
+{
+    (void)state;
+    enum { MANY = SPLIT_LISTED + 3 };
+    struct error e;
+    struct dataset_writer *w;
+    struct dataset *d;
+    char id[32], *text;
+    size_t size;
+    assert_int_equal(dataset_writer_create(&w, ROWS_PATH, 2, false, &e), 0);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(id, sizeof id, "row %d", i);
+        assert_int_equal(dataset_writer_append(w, id, "g", i % 2, NULL, (struct token_row){&(int32_t){i}, 1, 1}, &e), 0);
+    }
+    assert_int_equal(dataset_writer_commit(&w, &e), 0);
+    assert_int_equal(dataset_open(&d, ROWS_PATH, &e), 0);
+    struct split s = {.method = "muster"}, read = {0};
+    for (int p = 0; p < PART_COUNT; p++)
+        s.part[p].rows = allocate(MANY, sizeof(uint32_t));
+    for (uint32_t i = 0; i < MANY; i++) {
+        int p = i % 7 < 4 ? PART_TRAIN : i % 5 < 3 ? PART_TEST : PART_VALIDATION;
+        s.part[p].rows[s.part[p].count++] = i;
+    }
+    if (split_write(PATH, &s, d, &e) || split_read(&read, PATH, d, &e) || file_read(&text, &size, PATH, &e))
+        fail_msg("%s", e.message);
+    assert_true(size < MANY / 3 + 1000);
+    for (int p = 0; p < PART_COUNT; p++) {
+        assert_int_equal(read.part[p].count, s.part[p].count);
+        assert_memory_equal(read.part[p].rows, s.part[p].rows, s.part[p].count * sizeof(uint32_t));
+    }
+    assert_string_equal(read.sha256, s.sha256);
+    split_free(&read);
+    char *packed = strstr(text, "part_of") + 20, kept = packed[0];
+    size_t other = strspn(packed, (char[]){kept, 0});
+    packed[0] = packed[other]; /* other parts for some rows */
+    packed[other] = kept;
+    refused(d, text, "was changed after it was written");
+    packed[0] = '*';
+    refused(d, text, "part_of is damaged");
+    strstr(text, "data_sha256")[0] = 'D';
+    refused(d, text, "unknown key");
+    free(text);
+    split_free(&s);
+    dataset_close(&d);
+    d = make_rows("id", 7);
+    refused(d, "{\"part_of\": \"AAAA\"}", "together with data_sha256");
+    dataset_close(&d);
+}
+
 /* What a person with sha256sum would compute from the parts' names, sizes and ids. */
 static void test_hash(void **state)
 {
@@ -93,19 +156,6 @@ static void test_hash(void **state)
     assert_string_equal(s.sha256, expected);
     split_free(&s);
     dataset_close(&d);
-}
-
-static void refused(const struct dataset *d, const char *text, const char *words)
-{
-    struct error e = {0};
-    struct split s = {.method = "untouched"};
-    assert_int_equal(file_write(PATH, text, strlen(text), &e), 0);
-    if (!split_read(&s, PATH, d, &e))
-        fail_msg("accepted: %s", text);
-    assert_int_equal(e.kind, ERROR_DATA);
-    assert_string_equal(s.method, "untouched");
-    if (!strstr(e.message, words))
-        fail_msg("expected \"%s\", found \"%s\"", words, e.message);
 }
 
 static void test_refused(void **state)
@@ -175,7 +225,8 @@ static void test_changed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_hash),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_changed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip), cmocka_unit_test(test_packed),
+                                       cmocka_unit_test(test_hash), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_changed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
