@@ -2,15 +2,7 @@
 /* Rows of model input: two texts, truncated and put between special tokens. */
 #include "common/text/pair.h"
 
-#include "common/base/memory.h"
-#include "common/base/stop.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define CHUNK 64 /* rows handed to a thread at a time */
 
 const char *const truncation_names[] = {"only_second", "longest_first", "only_first", NULL};
 
@@ -101,65 +93,4 @@ void pair_encode(struct pair *p, const struct tokenizer *t, const char *a, size_
         p->truncated = true;
     }
     fill_template(p, template, n, whole);
-}
-
-struct work {
-    struct pair *results;
-    const struct tokenizer *tokenizer;
-    const char *const *a, *const *b;
-    size_t rows;
-    uint32_t max_length;
-    enum truncation truncation;
-    atomic_size_t next;
-    atomic_bool stopped;
-};
-
-/* The row's own memory is exactly what it needs; the scratch stays with the thread. */
-static void encode_row(struct work *w, size_t row, struct pair *scratch)
-{
-    const char *a = w->a[row], *b = w->b ? w->b[row] : NULL;
-    pair_encode(scratch, w->tokenizer, a, strlen(a), b, b ? strlen(b) : 0, w->max_length, w->truncation);
-    struct pair *r = &w->results[row];
-    *r = *scratch;
-    r->tokens.capacity = r->tokens.count;
-    r->tokens.ids = allocate(r->tokens.count, sizeof *r->tokens.ids);
-    memcpy(r->tokens.ids, scratch->tokens.ids, r->tokens.count * sizeof *r->tokens.ids);
-}
-
-static void *encode_chunks(void *argument)
-{
-    struct work *w = argument;
-    struct pair scratch = {0};
-    for (size_t row; (row = atomic_fetch_add(&w->next, CHUNK)) < w->rows;) {
-        if (stop_requested()) {
-            atomic_store(&w->stopped, true);
-            break;
-        }
-        for (size_t end = row + CHUNK < w->rows ? row + CHUNK : w->rows; row < end; row++)
-            encode_row(w, row, &scratch);
-    }
-    token_list_free(&scratch.tokens);
-    return NULL;
-}
-
-int pair_encode_all(struct pair *results, const struct tokenizer *t, const char *const *a, const char *const *b, size_t rows,
-                    uint32_t max_length, enum truncation truncation, int threads, struct error *e)
-{
-    struct work w = {results, t, a, b, rows, max_length, truncation};
-    pthread_t helpers[256];
-    int started = 0;
-    memset(results, 0, rows * sizeof *results);
-    /* This thread works too; helpers that cannot be had are done without. */
-    while (started < threads - 1 && started < 256 && (size_t)started * CHUNK < rows &&
-           !pthread_create(&helpers[started], NULL, encode_chunks, &w))
-        started++;
-    encode_chunks(&w);
-    while (started)
-        pthread_join(helpers[--started], NULL);
-    if (!atomic_load(&w.stopped))
-        return 0;
-    for (size_t i = 0; i < rows; i++)
-        token_list_free(&results[i].tokens);
-    memset(results, 0, rows * sizeof *results);
-    return stop_check(e);
 }

@@ -21,8 +21,3 @@ struct pair {
  * the template's number of special tokens. */
 void pair_encode(struct pair *ret, const struct tokenizer *t, const char *a, size_t a_size, const char *b, size_t b_size,
                  uint32_t max_length, enum truncation truncation);
-
-/* The same over many rows with `threads` threads; row i's texts from a[i], b[i] (b NULL: single texts). results[i] gets its own
- * memory (token_list_free each). Polls stop_check. */
-int pair_encode_all(struct pair *results, const struct tokenizer *t, const char *const *a, const char *const *b, size_t rows,
-                    uint32_t max_length, enum truncation truncation, int threads, struct error *e);

@@ -2,7 +2,7 @@
 /* Rows of model input against Hugging Face `tokenizers` at many lengths; what happens where that one fails; threads. */
 #include "tests/unit/common/text/text_test.h"
 
-#include "common/base/stop.h"
+#include "common/base/parallel.h"
 #include "common/text/pair.h"
 
 static enum truncation truncation_of(const char *name)
@@ -119,6 +119,19 @@ static void flags_say_what_was_cut(void **state)
 
 #define ROWS 1000
 
+struct encoding {
+    const struct tokenizer *tokenizer;
+    const char *const *a, *const *b;
+    struct pair *to; /* (ROWS) */
+};
+
+static void encode_rows(void *context, size_t begin, size_t end)
+{
+    const struct encoding *c = context;
+    for (size_t i = begin; i < end; i++)
+        encode(&c->to[i], c->tokenizer, c->a[i], c->b[i], 40, TRUNCATE_LONGEST_FIRST);
+}
+
 static void threads_give_what_one_gives(void **state)
 {
     (void)state;
@@ -127,23 +140,21 @@ static void threads_give_what_one_gives(void **state)
     const struct json *rows = json_get(g, "rows");
     struct pair *all = allocate(ROWS, sizeof *all), one = {0};
     const char **a = allocate(ROWS, sizeof *a), **b = allocate(ROWS, sizeof *b);
+    struct encoding c = {t, a, b, all};
     struct error e = {0};
     for (size_t i = 0; i < ROWS; i++) {
         a[i] = json_string(json_at(json_at(rows, i % json_size(rows)), 0));
-        b[i] = json_string(json_at(json_at(rows, (i * 7 + 3) % json_size(rows)), 0));
+        b[i] = i % 2 ? json_string(json_at(json_at(rows, (i * 7 + 3) % json_size(rows)), 0)) : NULL;
     }
-    for (int threads = 1; threads <= 5; threads += 2) {
-        assert_int_equal(pair_encode_all(all, t, a, threads == 3 ? NULL : b, ROWS, 40, TRUNCATE_LONGEST_FIRST, threads, &e), 0);
-        for (size_t i = 0; i < ROWS; i++) {
-            encode(&one, t, a[i], threads == 3 ? NULL : b[i], 40, TRUNCATE_LONGEST_FIRST);
-            assert_int_equal(all[i].tokens.count, one.tokens.count);
-            assert_int_equal(all[i].first, one.first);
-            assert_int_equal(all[i].truncated, one.truncated);
-            assert_memory_equal(all[i].tokens.ids, one.tokens.ids, one.tokens.count * sizeof *one.tokens.ids);
-            token_list_free(&all[i].tokens);
-        }
+    assert_int_equal(parallel_blocks(ROWS, 16, encode_rows, &c, &e), 0);
+    for (size_t i = 0; i < ROWS; i++) {
+        encode(&one, t, a[i], b[i], 40, TRUNCATE_LONGEST_FIRST);
+        assert_int_equal(all[i].tokens.count, one.tokens.count);
+        assert_int_equal(all[i].first, one.first);
+        assert_int_equal(all[i].truncated, one.truncated);
+        assert_memory_equal(all[i].tokens.ids, one.tokens.ids, one.tokens.count * sizeof *one.tokens.ids);
+        token_list_free(&all[i].tokens);
     }
-    assert_int_equal(pair_encode_all(all, t, a, b, 0, 40, TRUNCATE_LONGEST_FIRST, 2, &e), 0);
     token_list_free(&one.tokens);
     free(all);
     free(a);
@@ -152,30 +163,10 @@ static void threads_give_what_one_gives(void **state)
     tokenizer_close(&t);
 }
 
-/* The last test of the program: a stop cannot be taken back. */
-static void a_stop_is_heeded(void **state)
-{
-    (void)state;
-    struct tokenizer *t = open_small();
-    struct pair rows[3];
-    const char *const a[] = {"one", "two", "three"};
-    struct error e = {0};
-    stop_request();
-    assert_int_equal(pair_encode_all(rows, t, a, a, 3, 16, TRUNCATE_LONGEST_FIRST, 2, &e), -1);
-    assert_int_equal(e.kind, ERROR_STOPPED);
-    for (int i = 0; i < 3; i++)
-        assert_null(rows[i].tokens.ids);
-    tokenizer_close(&t);
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_truncation_at_many_lengths),
-        cmocka_unit_test(what_cannot_fit_is_cut_last),
-        cmocka_unit_test(flags_say_what_was_cut),
-        cmocka_unit_test(threads_give_what_one_gives),
-        cmocka_unit_test(a_stop_is_heeded),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_truncation_at_many_lengths),
+                                       cmocka_unit_test(what_cannot_fit_is_cut_last), cmocka_unit_test(flags_say_what_was_cut),
+                                       cmocka_unit_test(threads_give_what_one_gives)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
