@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "common/base/philox.h"
 #include "common/format/freeze.h"
@@ -195,7 +196,7 @@ static int choose_engine(struct bench *b, struct error *e)
     if (argument_choice(&precision, b->arguments, "precision", precision_names, e) || read_count(&threads, b, "threads", 0, e) ||
         communicator_create(&b->communicator, argument(b->arguments, "comm"), 0, 60, e))
         return -1;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int cores = machine_cores();
     if (!threads)
         threads = cores > b->communicator->size ? (uint32_t)(cores / b->communicator->size) : 1;
     strcpy(b->trial.precision, precision_names[precision]);

@@ -3,22 +3,19 @@
 #include "coordinator/compare/baseline_fit.h"
 
 #include "common/base/memory.h"
+#include "common/base/meter.h"
+#include "common/base/parallel.h"
 #include "common/base/stop.h"
 #include "coordinator/compare/linear.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define MAX_THREADS 16
 
 struct fitting {
     const struct baseline_task *task;
     const struct tfidf *tfidf;
     struct linear_rows *train, **scored;
     struct baseline_fit *to;
-    atomic_uint next; /* label */
+    struct meter meter;
 };
 
 static int make_rows(struct linear_rows **ret, const struct tfidf *t, const struct baseline_rows *from, struct error *e)
@@ -66,30 +63,17 @@ static void fit_label(struct fitting *f, uint32_t label, double *weights, unsign
     name_terms(&f->to->terms[(size_t)label * BASELINE_TERMS], f->tfidf, weights);
 }
 
-static void *fit_labels(void *context)
+static void fit_labels(void *context, size_t begin, size_t end)
 {
     struct fitting *f = context;
     double *weights = allocate(tfidf_columns(f->tfidf) + (size_t)1, sizeof *weights);
     unsigned char *truth = allocate(f->task->train.count, 1);
-    for (uint32_t label; !stop_requested() && (label = atomic_fetch_add(&f->next, 1)) < f->task->columns;)
-        fit_label(f, label, weights, truth);
+    for (size_t label = begin; label < end; label++) {
+        fit_label(f, (uint32_t)label, weights, truth);
+        meter_add(&f->meter, 1);
+    }
     free(truth);
     free(weights);
-    return NULL;
-}
-
-/* This thread works too, so that none need be had. */
-static void fit_in_threads(struct fitting *f)
-{
-    pthread_t threads[MAX_THREADS];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int wanted = cores > MAX_THREADS ? MAX_THREADS : (int)cores, started = 0;
-    while (started < wanted - 1 && (uint32_t)started + 1 < f->task->columns &&
-           pthread_create(&threads[started], NULL, fit_labels, f) == 0)
-        started++;
-    fit_labels(f);
-    for (int i = 0; i < started; i++)
-        pthread_join(threads[i], NULL);
 }
 
 static void make_room(struct baseline_fit *to, const struct baseline_task *task, uint32_t features)
@@ -113,10 +97,9 @@ int baseline_fit(struct baseline_fit *ret, const struct baseline_task *task, str
     int status = make_rows(&f.train, tfidf, &task->train, e);
     for (size_t s = 0; status == 0 && s < task->scored_count; s++)
         status = make_rows(&f.scored[s], tfidf, &task->scored[s], e);
-    if (status == 0) {
-        fit_in_threads(&f);
-        status = stop_check(e);
-    }
+    meter_begin(&f.meter, "TF-IDF baseline", "labels", task->columns);
+    if (status == 0)
+        status = parallel_blocks(task->columns, 1, fit_labels, &f, e);
     for (size_t s = 0; s < task->scored_count; s++)
         linear_rows_destroy(&f.scored[s]);
     free(f.scored);
