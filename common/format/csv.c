@@ -447,3 +447,8 @@ struct csv_dialect csv_dialect(const struct csv *f)
     d.swallowed_line = f->handed.swallowed_line;
     return d;
 }
+
+const struct stream *csv_stream(const struct csv *f)
+{
+    return f->stream;
+}

@@ -9,6 +9,7 @@
 #include "common/json/json.h"
 
 struct csv;
+struct stream;
 
 struct csv_options {
     char separator;       /* 0: the one of , ; tab | that gives most rows as many cells as the header */
@@ -34,3 +35,4 @@ void csv_close(struct csv **f);
 int csv_next(struct csv *f, const struct json **row, size_t *line, struct error *e);
 bool csv_failed(const struct csv *f); /* the last error was the file's, not a row's: nothing is to be read behind it */
 struct csv_dialect csv_dialect(const struct csv *f);
+const struct stream *csv_stream(const struct csv *f); /* borrowed: how far it is read */

@@ -131,3 +131,8 @@ struct json_leniency jsonl_leniency(const struct jsonl *f)
 {
     return f->met;
 }
+
+const struct stream *jsonl_stream(const struct jsonl *f)
+{
+    return f->stream;
+}

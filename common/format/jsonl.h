@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 struct jsonl;
+struct stream;
 
 /* encoding as stream_open takes it. */
 int jsonl_open(struct jsonl **ret, const char *path, const char *encoding,
@@ -23,3 +24,4 @@ void jsonl_close(struct jsonl **f);
 int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct error *e);
 bool jsonl_failed(const struct jsonl *f); /* the last error was the file's, not a row's: nothing is to be read behind it */
 struct json_leniency jsonl_leniency(const struct jsonl *f); /* met in the rows read so far */
+const struct stream *jsonl_stream(const struct jsonl *f);   /* borrowed: how far it is read */

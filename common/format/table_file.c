@@ -215,6 +215,13 @@ struct table_notes table_file_notes(const struct table_file *f)
     return notes;
 }
 
+void table_file_progress(const struct table_file *f, size_t *read, size_t *all)
+{
+    const struct stream *s = f->lines ? jsonl_stream(f->lines) : f->csv ? csv_stream(f->csv) : NULL;
+    *read = s ? stream_position(s) : 0;
+    *all = s ? stream_size(s) : 0;
+}
+
 #define GUESS_BYTES (64u << 20)
 
 /* Whether the file's first bytes can be read in an encoding (NULL: are UTF-8). */

@@ -38,6 +38,9 @@ bool table_file_has_cells(const struct table_file *f); /* CSV, TSV: all values a
 const char *table_file_format(const struct table_file *f);
 struct table_notes table_file_notes(const struct table_file *f); /* of the rows read so far */
 
+/* Bytes of the file that are read, ahead of the rows handed out, and all of them; 0 and 0 of one JSON document. */
+void table_file_progress(const struct table_file *f, size_t *read, size_t *all);
+
 /* NULL: UTF-8, as far as the first 64 MB say; "utf-16" by its byte order mark; "cp1252" where that reads what UTF-8 does not. A
  * file that cannot be read is NULL: whoever opens it says why. */
 const char *table_file_guess_encoding(const char *path);

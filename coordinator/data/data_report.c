@@ -8,6 +8,7 @@
 #include "coordinator/data/check.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,7 @@ static void measure(void *context, size_t begin, size_t end)
         m->words[i] = text_words(text);
         m->characters[i] = characters(text);
     }
+    records_walked(m->records, end);
 }
 
 static struct json *text_lengths(const struct records *r, bool second)
@@ -282,12 +284,27 @@ static size_t group_count(const struct records *r)
     return count;
 }
 
+struct counting {
+    const struct records *records;
+    atomic_size_t tiny;
+};
+
+static void count_tiny(void *context, size_t begin, size_t end)
+{
+    struct counting *c = context;
+    size_t tiny = 0;
+    for (size_t i = begin; i < end; i++)
+        tiny += text_words(c->records->rows[i].a) + text_words(c->records->rows[i].b) < TINY_WORDS;
+    atomic_fetch_add(&c->tiny, tiny);
+    records_walked(c->records, end);
+}
+
 static double tiny_rows(const struct records *r)
 {
-    double tiny = 0;
-    for (size_t i = 0; i < r->count; i++)
-        tiny += text_words(r->rows[i].a) + text_words(r->rows[i].b) < TINY_WORDS;
-    return tiny;
+    struct counting c = {.records = r};
+    struct error stopped; /* which the caller asks for */
+    (void)parallel_blocks(r->count, ROWS_AT_ONCE, count_tiny, &c, &stopped);
+    return (double)c.tiny;
 }
 
 struct json *data_report(const struct job *j, const struct records *r, struct token_lengths *lengths, const uint32_t *exact,

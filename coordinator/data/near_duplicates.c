@@ -3,7 +3,7 @@
 
 #include "common/base/key_sort.h"
 #include "common/base/memory.h"
-#include "common/base/memory_bound.h"
+#include "common/base/meter.h"
 #include "common/base/parallel.h"
 #include "common/base/stop.h"
 
@@ -20,6 +20,7 @@
 #define AGREEMENT_LEAST 83
 #define REMEMBERED 4096 /* signatures */
 #define ROWS_AT_ONCE 4096
+#define KEYS_AT_ONCE 65536 /* rows */
 #define SORTED_BY_INSERTION 48
 
 /* The shingles of a row, as hashes: sorted, each once; text A's first. */
@@ -42,13 +43,13 @@ struct search {
     const struct records *records;
     uint32_t *rows; /* that are looked at: one of each set of exact duplicates */
     size_t count;
-    uint64_t *keys;                /* (bands of a pass, count) what signatures say in each band */
-    size_t first_band, band_count; /* of the pass */
+    struct scratch keys;           /* (BANDS, count) uint64_t: what signatures say in each band */
     struct key_row *entries;       /* (count) of one band */
     struct remembered *remembered; /* (REMEMBERED) */
     uint32_t *parent;              /* (count) union-find, the lower is the root */
     uint32_t factors[PERMUTATIONS], terms[PERMUTATIONS];
     struct shingles one, other;
+    struct meter meter;
 };
 
 static uint64_t mix(uint64_t x) /* splitmix64's finaliser */
@@ -185,14 +186,19 @@ static void make_keys(void *context, size_t begin, size_t end)
 {
     struct search *s = context;
     struct shingles shingles = {0};
+    uint64_t *keys = s->keys.data;
     for (size_t i = begin; i < end; i++) {
         struct signature signature;
         make_shingles(&shingles, &s->records->rows[s->rows[i]]);
         sign(&signature, s, &shingles);
-        for (size_t band = 0; band < s->band_count; band++)
-            s->keys[band * s->count + i] = band_key(&signature, s->first_band + band);
+        for (size_t band = 0; band < BANDS; band++)
+            keys[band * s->count + i] = band_key(&signature, band);
     }
     free(shingles.hashes);
+    meter_add(&s->meter, end - begin);
+    records_walked(s->records, end);
+    if (end % KEYS_AT_ONCE == 0)
+        scratch_rest(&s->keys);
 }
 
 /* Signatures are made again where they are asked for, since those of all rows would be twice as long as their texts. */
@@ -253,8 +259,11 @@ static int search_bucket(struct search *s, struct near_duplicates *n, const stru
 
 static int search_band(struct search *s, struct near_duplicates *n, size_t band, struct error *e)
 {
+    const uint64_t *keys = s->keys.data;
     for (size_t i = 0; i < s->count; i++)
-        s->entries[i] = (struct key_row){s->keys[band * s->count + i], (uint32_t)i};
+        s->entries[i] = (struct key_row){keys[band * s->count + i], (uint32_t)i};
+    scratch_rest(&s->keys);
+    records_rest(s->records);
     if (key_rows_sort(s->entries, s->count, e))
         return -1;
     for (size_t start = 0, end; start < s->count; start = end) {
@@ -266,20 +275,17 @@ static int search_band(struct search *s, struct near_duplicates *n, size_t band,
     return stop_check(e);
 }
 
-/* As many bands at a time as a quarter of the memory has room for: texts are walked once for each. */
 static int search_all(struct search *s, struct near_duplicates *n, struct error *e)
 {
-    size_t most = (size_t)(memory_bound() / 4 / sizeof *s->keys / (s->count + 1));
-    most = most < 1 ? 1 : most > BANDS ? BANDS : most;
-    s->keys = allocate(s->count, most * sizeof *s->keys);
-    for (size_t band = 0; band < BANDS; band += s->band_count) {
-        s->first_band = band;
-        s->band_count = BANDS - band < most ? BANDS - band : most;
-        if (parallel_blocks(s->count, ROWS_AT_ONCE, make_keys, s, e))
+    scratch_resize(&s->keys, s->count * BANDS * sizeof(uint64_t));
+    meter_begin(&s->meter, "near duplicates, signatures", "rows", s->count);
+    if (parallel_blocks(s->count, ROWS_AT_ONCE, make_keys, s, e))
+        return -1;
+    meter_begin(&s->meter, "near duplicates, comparing", "bands", BANDS);
+    for (size_t band = 0; band < BANDS; band++) {
+        if (search_band(s, n, band, e))
             return -1;
-        for (size_t k = 0; k < s->band_count; k++)
-            if (search_band(s, n, k, e))
-                return -1;
+        meter_add(&s->meter, 1);
     }
     return 0;
 }
@@ -313,7 +319,7 @@ int near_duplicates_find(struct near_duplicates *ret, const struct records *r, c
         take_roots(&s, &n, exact);
     free(s.entries);
     free(s.remembered);
-    free(s.keys);
+    scratch_free(&s.keys);
     free(s.one.hashes);
     free(s.other.hashes);
     free(s.parent);

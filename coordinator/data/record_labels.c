@@ -89,12 +89,13 @@ static int by_number(const void *a, const void *b)
 }
 
 /* The classes of a row to `to`, ascending, each once: their number. *passed_over: it had a value that is ignored. */
-static uint32_t classes_of(const struct label_answer *a, const struct row_labels *row, uint32_t *to, bool *passed_over)
+static uint32_t classes_of(const struct label_answer *a, const uint32_t *values, uint32_t value_count, uint32_t *to,
+                           bool *passed_over)
 {
     uint32_t count = 0, kept = 0;
     *passed_over = false;
-    for (uint32_t k = 0; k < row->count; k++) {
-        uint32_t class = a->class_of[row->value[k]];
+    for (uint32_t k = 0; k < value_count; k++) {
+        uint32_t class = a->class_of[values[k]];
         if (a->vector && class == 1)
             to[count++] = k;
         else if (!a->vector && class != LABEL_IGNORED)
@@ -113,16 +114,14 @@ static uint32_t classes_of(const struct label_answer *a, const struct row_labels
 static void assign_classes(struct reader *r, const struct label_answer *a)
 {
     struct records *out = r->out;
-    size_t total = 0, kept = 0;
-    for (size_t i = 0; i < out->count; i++)
-        total += r->found[i]->count;
-    uint32_t *to = out->label_numbers = allocate(total, sizeof *to);
+    size_t kept = 0;
+    const uint32_t *found = r->found;
+    uint32_t *to = out->label_numbers = allocate(r->found_count - out->count, sizeof *to);
     for (size_t i = 0; i < out->count; i++) {
         bool passed_over;
         struct record *row = &out->rows[i];
-        uint32_t count = classes_of(a, r->found[i], to, &passed_over);
-        free(r->found[i]);
-        r->found[i] = NULL;
+        uint32_t count = classes_of(a, found + 1, *found, to, &passed_over);
+        found += 1 + *found;
         if (!count && passed_over) {
             out->without_label++;
             continue;
@@ -135,6 +134,7 @@ static void assign_classes(struct reader *r, const struct label_answer *a)
             row->class = (int32_t)to[0];
         }
         out->rows[kept++] = *row;
+        records_walked(out, i + 1);
     }
     out->count = kept;
 }

@@ -17,8 +17,8 @@ struct reader {
     bool label_present;         /* a row has in->label */
     bool *column_found;         /* [in->label_columns] a row has it */
     struct label_values values; /* of the label fields */
-    struct row_labels **found;  /* [rows capacity] */
-    size_t found_capacity;
+    uint32_t *found;            /* of each row the number of its values, and these */
+    size_t found_count, found_capacity;
     struct table *seen_fields; /* keys of the rows, the first of them, for "did you mean" */
     struct buffer composed, scratch;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/date.h"
 #include "common/base/memory.h"
+#include "common/base/meter.h"
 #include "common/base/near.h"
 #include "common/base/stop.h"
 #include "common/base/table.h"
@@ -133,14 +134,14 @@ static int read_names(struct reader *r, struct record *to, const struct json *ro
         snprintf(line, sizeof line, "%u:%u", r->file + 1, r->line);
     else
         snprintf(line, sizeof line, "%u", r->line);
-    const char *fallback = arena_string(r->out->texts, line, strlen(line));
-    to->id = to->group = fallback;
     if (r->in->id && field_name(r, &to->id, row, r->in->id, e))
         return -1;
     if (r->in->group && field_name(r, &to->group, row, r->in->group, e))
         return -1;
-    if (!to->id && r->in->id_optional)
-        to->id = fallback;
+    const bool by_line = !r->in->id || (!to->id && r->in->id_optional);
+    const char *place = by_line || !r->in->group ? arena_string(r->out->texts, line, strlen(line)) : NULL;
+    to->id = by_line ? place : to->id;
+    to->group = r->in->group ? to->group : place;
     if (!to->id || !to->group)
         return error_set(e, ERROR_DATA, "%s:%u: field '%s' (data.%s) is missing or blank; every row needs one", r->path, r->line,
                          to->id ? r->in->group : r->in->id, to->id ? "group" : "id");
@@ -183,6 +184,22 @@ static int read_time(struct reader *r, struct record *to, const struct json *row
     return 0;
 }
 
+static void keep_row(struct reader *r, const struct record *row, const struct row_labels *labels)
+{
+    struct records *out = r->out;
+    size_t capacity = out->row_memory.size / sizeof *out->rows, values = labels ? labels->count : 0;
+    if (out->count == capacity) {
+        scratch_resize(&out->row_memory, (capacity ? 2 * capacity : 64) * sizeof *out->rows);
+        out->rows = out->row_memory.data;
+    }
+    out->rows[out->count++] = *row;
+    records_walked(out, out->count);
+    r->found = grow(r->found, &r->found_capacity, r->found_count + 1 + values, sizeof *r->found);
+    r->found[r->found_count++] = (uint32_t)values;
+    for (size_t k = 0; k < values; k++)
+        r->found[r->found_count++] = labels->value[k];
+}
+
 static int add_row(struct reader *r, const struct json *row, struct error *e)
 {
     struct records *out = r->out;
@@ -214,10 +231,8 @@ static int add_row(struct reader *r, const struct json *row, struct error *e)
         free(found);
         return -1;
     }
-    out->rows = grow(out->rows, &out->capacity, out->count + 1, sizeof *out->rows);
-    r->found = grow(r->found, &r->found_capacity, out->count + 1, sizeof *r->found);
-    out->rows[out->count] = new;
-    r->found[out->count++] = found;
+    keep_row(r, &new, found);
+    free(found);
     return 0;
 }
 
@@ -309,19 +324,33 @@ static int read_row(struct reader *r, struct table_file *lines, struct error *e)
     return more > 0 && add_row(r, row, e) && !pass_over(r, e) ? -1 : more;
 }
 
+#define MEGABYTE 1000000
+
+static int read_rows(struct reader *r, struct table_file *lines, struct error *e)
+{
+    struct meter meter;
+    size_t done, all;
+    int result;
+    table_file_progress(lines, &done, &all);
+    meter_begin(&meter, "reading", "MB", all / MEGABYTE);
+    while ((result = read_row(r, lines, e)) > 0)
+        if (r->line % 1024 == 0) {
+            if (stop_check(e))
+                return -1;
+            table_file_progress(lines, &done, &all);
+            meter_set(&meter, done / MEGABYTE);
+        }
+    return result;
+}
+
 static int read_file(struct reader *r, struct error *e)
 {
     struct table_file *lines = NULL;
     if (table_file_open(&lines, r->path, &r->in->table, e))
         return -1;
     r->cells = table_file_has_cells(lines);
-    int result;
     r->line = 0;
-    while ((result = read_row(r, lines, e)) > 0)
-        if (r->line % 1024 == 0 && stop_check(e)) {
-            result = -1;
-            break;
-        }
+    int result = read_rows(r, lines, e);
     if (!result)
         note_file(r, lines);
     table_file_close(&lines);
@@ -330,8 +359,6 @@ static int read_file(struct reader *r, struct error *e)
 
 static void end_reader(struct reader *r)
 {
-    for (size_t i = 0; i < r->out->count; i++)
-        free(r->found[i]);
     free(r->found);
     free(r->column_found);
     label_values_free(&r->values);
@@ -462,6 +489,21 @@ int record_compose(char **a, char **b, const struct input *in, const struct json
     return result;
 }
 
+#define WALKED_AT_ONCE 65536 /* rows */
+
+void records_rest(const struct records *r)
+{
+    scratch_rest(&r->row_memory);
+    if (r->texts)
+        arena_rest(r->texts);
+}
+
+void records_walked(const struct records *r, size_t end)
+{
+    if (end % WALKED_AT_ONCE == 0)
+        records_rest(r);
+}
+
 static void free_names(char **names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -476,7 +518,7 @@ void records_free(struct records *r)
     json_destroy(&r->files);
     json_destroy(&r->label_reading);
     free(r->label_numbers);
-    free(r->rows);
+    scratch_free(&r->row_memory);
     free(r->fields);
     free(r->dropped);
     arena_destroy(&r->texts);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/base/arena.h"
+#include "common/base/scratch.h"
 #include "common/format/table_file.h"
 #include "common/json/json.h"
 #include "coordinator/job/job.h"
@@ -33,11 +34,11 @@ struct input input_of_job(const struct job *j);
 
 struct record {
     const char *id, *group, *a, *b; /* b NULL without text_b */
+    const uint32_t *labels;         /* multi-label: ascending, label_count of them */
+    double time;                    /* as records.time_form says; 0 without */
     uint32_t line, file;
-    int32_t class;          /* single label; -1: none */
-    const uint32_t *labels; /* multi-label: ascending, label_count of them */
+    int32_t class; /* single label; -1: none */
     uint32_t label_count;
-    double time; /* as records.time_form says; 0 without */
 };
 
 /* What the values of data.time are: one of the two for all rows. */
@@ -60,8 +61,9 @@ struct bad_rows {
 
 struct records {
     struct arena *texts;
-    struct record *rows;
-    size_t count, capacity;
+    struct record *rows; /* in `row_memory` */
+    struct scratch row_memory;
+    size_t count;
     uint64_t read; /* rows before cleaning */
     struct bad_rows bad;
     uint64_t without_label;     /* dropped: no label */
@@ -95,4 +97,8 @@ int records_prune(struct records *r, uint32_t min_count, uint32_t min_words, str
  * ERROR_DATA names the field: of a wrong type, missing, or none of text A is there. */
 int record_compose(char **a, char **b, const struct input *in, const struct json *row, struct error *e);
 void records_free(struct records *r);
+/* What lies in temporary files need not stay resident for now; any thread, whoever reads meanwhile. */
+void records_rest(const struct records *r);
+/* The same now and then, for who walks all rows in order and has done those before `end`. */
+void records_walked(const struct records *r, size_t end);
 uint32_t text_words(const char *composed); /* NULL has none */

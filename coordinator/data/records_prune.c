@@ -68,6 +68,7 @@ static void drop_rare(struct records *r, uint32_t min_count)
         uint32_t *labels = r->rows[i].labels ? r->label_numbers + (r->rows[i].labels - r->label_numbers) : NULL;
         if (renumber(&r->rows[i], labels, number))
             r->rows[kept++] = r->rows[i];
+        records_walked(r, i + 1);
     }
     r->rare_only += r->count - kept;
     r->count = kept;
@@ -82,9 +83,11 @@ int records_prune(struct records *r, uint32_t min_count, uint32_t min_words, str
         drop_rare(r, min_count);
     if (!r->label_count || !r->count)
         return error_set(e, ERROR_DATA, "no label has %u rows (data.min_label_count); lower it, or give more data", min_count);
-    for (size_t i = 0; i < r->count; i++)
-        if (text_words(r->rows[i].a) + text_words(r->rows[i].b) >= min_words)
+    for (size_t i = 0; i < r->count; i++) {
+        if (min_words == 0 || text_words(r->rows[i].a) + text_words(r->rows[i].b) >= min_words)
             r->rows[kept++] = r->rows[i];
+        records_walked(r, i + 1);
+    }
     r->too_short += r->count - kept;
     r->count = kept;
     return kept ? 0 : error_set(e, ERROR_DATA, "no row has %u words (data.min_words); lower it", min_words);

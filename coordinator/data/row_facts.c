@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "common/base/parallel.h"
 #include "common/base/sha256.h"
+#include "common/base/stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ static void hash_rows(void *context, size_t begin, size_t end)
         const struct record *row = &h->records->rows[i];
         h->entries[i] = (struct key_row){hash_text(hash_text(0xcbf29ce484222325u, row->a), row->b), (uint32_t)i};
     }
+    records_walked(h->records, end);
 }
 
 static bool same_texts(const struct record *x, const struct record *y)
@@ -65,6 +67,8 @@ int exact_duplicates(uint32_t **ret, const struct records *r, struct error *e)
         for (end = start + 1; end < r->count && h.entries[end].key == h.entries[start].key;)
             end++;
         find_first(exact, r, h.entries + start, end - start);
+        if (start / ROWS_AT_ONCE != end / ROWS_AT_ONCE)
+            result = stop_check(e);
     }
     free(h.entries);
     if (result == 0)
@@ -100,7 +104,7 @@ static void fingerprint(char text[FINGERPRINT_HEX], const struct records *r, con
 }
 
 struct facts_made {
-    struct row_facts *facts;
+    struct scratch *facts;
     const struct records *records;
     const uint32_t *exact;
     const struct near_duplicates *near;
@@ -110,18 +114,21 @@ static void make_facts(void *context, size_t begin, size_t end)
 {
     const struct facts_made *m = context;
     for (size_t i = begin; i < end; i++) {
-        struct row_fact *f = &m->facts->rows[i];
+        struct row_fact *f = (struct row_fact *)m->facts->data + i;
         f->exact = m->exact[i];
         f->near = m->near ? m->near->root[i] : m->exact[i];
         fingerprint(f->fingerprint, m->records, &m->records->rows[i]);
     }
+    records_walked(m->records, end);
 }
 
 int row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n,
                    struct error *e)
 {
-    struct row_facts f = {.rows = allocate(r->count, sizeof *f.rows), .count = (uint32_t)r->count};
-    struct facts_made m = {&f, r, exact, n};
+    struct row_facts f = {.count = (uint32_t)r->count};
+    struct facts_made m = {&f.memory, r, exact, n};
+    scratch_resize(&f.memory, r->count * sizeof *f.rows);
+    f.rows = f.memory.data;
     if (parallel_blocks(r->count, ROWS_AT_ONCE, make_facts, &m, e)) {
         row_facts_free(&f);
         return -1;
@@ -165,21 +172,20 @@ static bool read_times(struct row_facts *f, const char *bytes)
 
 int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struct error *e)
 {
-    char *bytes;
-    size_t size;
-    if (file_read(&bytes, &size, path, e))
+    struct row_facts f = {.count = rows};
+    if (file_map(&f.file, path, e))
         return -1;
-    struct row_facts f = {.rows = allocate(rows, sizeof *f.rows), .count = rows};
+    const char *bytes = f.file.data;
+    size_t size = f.file.size;
     size_t start = sizeof marks[0], times = start + rows * sizeof *f.rows;
     bool timed = size >= start && !memcmp(bytes, marks[1], start);
     bool right = size == times + (timed ? (rows + 1) * sizeof(double) : 0) && !memcmp(bytes, marks[timed], start);
     if (right)
-        memcpy(f.rows, bytes + start, rows * sizeof *f.rows);
+        f.rows = (const struct row_fact *)(const void *)(bytes + start);
     if (right && timed)
         right = read_times(&f, bytes + times);
     for (uint32_t i = 0; i < rows && right; i++)
         right = f.rows[i].exact < rows && f.rows[i].near < rows && !f.rows[i].fingerprint[FINGERPRINT_HEX - 1];
-    free(bytes);
     if (!right) {
         row_facts_free(&f);
         return error_set(e, ERROR_DATA, "%s: is damaged; delete it and run again: it is rebuilt", path);
@@ -190,7 +196,8 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
 
 void row_facts_free(struct row_facts *f)
 {
-    free(f->rows);
+    scratch_free(&f->memory);
+    file_unmap(&f->file);
     free(f->times);
     *f = (struct row_facts){0};
 }
@@ -207,7 +214,7 @@ static uint64_t first_digits(const char *digits)
 static int by_text(const void *a, const void *b, void *context)
 {
     const struct key_row *x = a, *y = b;
-    const struct row_fact *rows = context;
+    const struct row_fact *rows = *(const struct row_fact **)context;
     return strcmp(rows[x->row].fingerprint, rows[y->row].fingerprint);
 }
 
@@ -215,6 +222,7 @@ int row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f,
                           struct error *e)
 {
     struct key_row *order = allocate(count, sizeof *order);
+    const struct row_fact *context = f->rows;
     struct sha256 *h;
     for (size_t i = 0; i < count; i++) {
         uint32_t row = rows ? rows[i] : (uint32_t)i;
@@ -225,7 +233,7 @@ int row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f,
         for (end = start + 1; end < count && order[end].key == order[start].key;)
             end++;
         if (end - start > 1)
-            qsort_r(order + start, end - start, sizeof *order, by_text, f->rows);
+            qsort_r(order + start, end - start, sizeof *order, by_text, &context);
     }
     sha256_create(&h);
     for (size_t i = 0; i < count; i++)

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include "common/base/file.h"
+#include "common/base/scratch.h"
 #include "coordinator/data/near_duplicates.h"
 
 #define FINGERPRINT_HEX 65
@@ -17,7 +19,9 @@ struct row_fact {
 };
 
 struct row_facts {
-    struct row_fact *rows;
+    const struct row_fact *rows; /* in `memory`, or in the file that was read */
+    struct scratch memory;
+    struct file_map file;
     uint32_t count;
     double *times; /* (rows) of data.time; NULL without */
     enum time_form time_form;

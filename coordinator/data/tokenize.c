@@ -4,6 +4,7 @@
 #include "common/base/buffer.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/meter.h"
 #include "common/base/parallel.h"
 #include "common/base/stop.h"
 #include "common/format/dataset.h"
@@ -78,6 +79,7 @@ static void encode_rows(void *context, void *slot)
     block->tokens.count = 0;
     for (size_t i = 0; i < block->count; i++)
         encode_row(context, block, i);
+    records_walked(((const struct tokenizing *)context)->records, block->start + block->count);
 }
 
 static const float *targets_of(const struct tokenizing *t, const struct record *row)
@@ -116,9 +118,13 @@ static int tokenize_all(struct tokenizing *t, struct error *e)
     struct encoded *slots = allocate(slot_count, sizeof *slots);
     const struct encoded *block;
     struct ordered *ahead;
+    struct meter meter;
+    meter_begin(&meter, "tokenizing", "rows", t->records->count);
     ordered_create(&ahead, &(struct ordered_work){take_rows, encode_rows, t, threads}, slots, slot_count, sizeof *slots);
-    while (result == 0 && (block = ordered_next(ahead)) != NULL)
+    while (result == 0 && (block = ordered_next(ahead)) != NULL) {
         result = stop_check(e) ? -1 : write_rows(t, block, e);
+        meter_add(&meter, block->count);
+    }
     ordered_destroy(&ahead);
     for (size_t i = 0; i < slot_count; i++) {
         token_list_free(&slots[i].tokens);
