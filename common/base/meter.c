@@ -18,7 +18,8 @@ void meter_line(char *text, size_t size, const struct meter *m, size_t done, dou
     char left[64];
     double rate = (double)done / seconds, rest = done < m->total ? (double)(m->total - done) : 0;
     clock_duration(left, sizeof left, rest / rate);
-    snprintf(text, size, "%s: %zu of %zu %s, %.3g a second, %s left", m->what, done, m->total, m->unit, rate, left);
+    snprintf(text, size, "%s: %zu of %zu %s, %.*f a second, %s left", m->what, done, m->total, m->unit, rate < 10 ? 1 : 0, rate,
+             left);
 }
 
 static void show(struct meter *m, size_t done)
