@@ -489,21 +489,6 @@ int record_compose(char **a, char **b, const struct input *in, const struct json
     return result;
 }
 
-#define WALKED_AT_ONCE 65536 /* rows */
-
-void records_rest(const struct records *r)
-{
-    scratch_rest(&r->row_memory);
-    if (r->texts)
-        arena_rest(r->texts);
-}
-
-void records_walked(const struct records *r, size_t end)
-{
-    if (end % WALKED_AT_ONCE == 0)
-        records_rest(r);
-}
-
 static void free_names(char **names, size_t count)
 {
     for (size_t i = 0; i < count; i++)

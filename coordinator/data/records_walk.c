@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a walk over all rows lets go of. */
+#include "coordinator/data/records.h"
+
+#define WALKED_AT_ONCE 65536 /* rows */
+
+void records_rest(const struct records *r)
+{
+    scratch_rest(&r->row_memory);
+    if (r->texts)
+        arena_rest(r->texts);
+}
+
+void records_walked(const struct records *r, size_t end)
+{
+    if (end % WALKED_AT_ONCE == 0)
+        records_rest(r);
+}
