@@ -55,6 +55,7 @@ static void get_ready(struct server *s, struct http_exchange *x, struct call *c)
 static void get_info(struct server *s, struct http_exchange *x, struct call *c);
 static void get_models(struct server *s, struct http_exchange *x, struct call *c);
 static void get_evaluation(struct server *s, struct http_exchange *x, struct call *c);
+static void get_zoo(struct server *s, struct http_exchange *x, struct call *c);
 static void get_openapi(struct server *s, struct http_exchange *x, struct call *c);
 static void get_metrics(struct server *s, struct http_exchange *x, struct call *c);
 static void post_classify(struct server *s, struct http_exchange *x, struct call *c);
@@ -66,6 +67,7 @@ static const struct route routes[] =
         {"/info", "GET", false, get_info},
         {"/models", "GET", false, get_models},
         {"/evaluation", "GET", false, get_evaluation},
+        {"/zoo", "GET", false, get_zoo},
         {"/metrics", "GET", false, get_metrics},
         {"/openapi.json", "GET", true, get_openapi},
         {"/classify", "POST", false, post_classify, CLASSIFY_ONE},
@@ -77,6 +79,7 @@ static const struct route routes[] =
                               {"", "GET", false, get_info},
                               {"/info", "GET", false, get_info},
                               {"/evaluation", "GET", false, get_evaluation},
+                              {"/zoo", "GET", false, get_zoo},
                               {"/classify", "POST", false, post_classify, CLASSIFY_ONE},
                               {"/classify/batch", "POST", false, post_classify, CLASSIFY_MANY},
                               {"/predict", "POST", false, post_classify, CLASSIFY_TEI},
@@ -179,15 +182,15 @@ static void get_models(struct server *s, struct http_exchange *x, struct call *c
     answer_json(x, 200, o);
 }
 
-/* The bundle's evaluation.json as it is. */
-static void get_evaluation(struct server *s, struct http_exchange *x, struct call *c)
+/* A JSON file as it is. absent: what is said where there is none. */
+static void answer_json_file(struct server *s, struct http_exchange *x, const char *path, const char *absent)
 {
     struct refusal why;
     struct error e;
-    char *text, *path = path_join(served_model_path(c->model), BUNDLE_EVALUATION);
+    char *text;
     size_t size;
     if (!file_exists(path)) {
-        refuse(&why, REFUSAL_NOT_FOUND, "the bundle of '%.200s' has no %s", served_model_name(c->model), BUNDLE_EVALUATION);
+        refuse(&why, REFUSAL_NOT_FOUND, "%s", absent);
         answer_refusal(s, x, &why);
     } else if (file_read(&text, &size, path, &e) != 0) {
         refuse(&why, REFUSAL_UNAVAILABLE, "%s", e.message);
@@ -195,7 +198,22 @@ static void get_evaluation(struct server *s, struct http_exchange *x, struct cal
     } else {
         http_answer(x, 200, JSON_TYPE, text, size);
     }
+}
+
+static void get_evaluation(struct server *s, struct http_exchange *x, struct call *c)
+{
+    char *path = path_join(served_model_path(c->model), BUNDLE_EVALUATION),
+         *absent = format_string("the bundle of '%.200s' has no %s", served_model_name(c->model), BUNDLE_EVALUATION);
+    answer_json_file(s, x, path, absent);
+    free(absent);
     free(path);
+}
+
+static void get_zoo(struct server *s, struct http_exchange *x, struct call *c)
+{
+    char *absent = format_string("no zoo.json lies by the bundle of '%.200s'", served_model_name(c->model));
+    answer_json_file(s, x, served_model_zoo(c->model), absent);
+    free(absent);
 }
 
 static void get_openapi(struct server *s, struct http_exchange *x, struct call *c)

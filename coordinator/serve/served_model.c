@@ -21,7 +21,7 @@ struct stamp {
 };
 
 struct served_model {
-    char *name, *path, *weights;
+    char *name, *path, *weights, *zoo;
     char weights_sha256[SHA256_HEX];
     struct stamp stamp;
     struct tokenizer *tokenizer;
@@ -135,11 +135,25 @@ static char *trained_weights(const char *bundle)
     return path_join(bundle, directory_holds(bundle, BUNDLE_WEIGHTS) ? BUNDLE_WEIGHTS : BUNDLE_ADAPTER "/" PEFT_WEIGHTS);
 }
 
+/* By the bundle as it is named, which may be a link to one of the models that the table compares. Caller frees. */
+static char *zoo_by(const char *bundle)
+{
+    char *own = duplicate(bundle), *end = own + strlen(own);
+    while (end > own + 1 && end[-1] == '/')
+        *--end = 0;
+    char *directory = path_directory(own), *absolute = path_absolute(directory), *zoo = path_join(absolute, "zoo.json");
+    free(absolute);
+    free(directory);
+    free(own);
+    return zoo;
+}
+
 int served_model_open(struct served_model **ret, const char *path, const char *name, struct error *e)
 {
     struct served_model *m = allocate(1, sizeof *m);
     pthread_mutex_init(&m->lock, NULL);
     m->path = path_resolve(path, e);
+    m->zoo = zoo_by(path);
     if (!m->path)
         goto fail;
     m->weights = trained_weights(m->path);
@@ -171,6 +185,7 @@ void served_model_close(struct served_model **model)
     free(m->name);
     free(m->path);
     free(m->weights);
+    free(m->zoo);
     free(m);
     *model = NULL;
 }
@@ -183,6 +198,11 @@ const char *served_model_name(const struct served_model *m)
 const char *served_model_path(const struct served_model *m)
 {
     return m->path;
+}
+
+const char *served_model_zoo(const struct served_model *m)
+{
+    return m->zoo;
 }
 
 const struct tokenizer *served_model_tokenizer(const struct served_model *m)

@@ -150,10 +150,21 @@ def check_evaluation():
 
 def check_models():
     b.go(url + "/#models")
-    b.wait("document.querySelector('#zoo tbody tr')")
-    assert sorted(column("zoo", "model")) == sorted([many["name"], two["name"]])
-    b.eval("[...document.querySelectorAll('#zoo thead button')][2].click()")
-    assert column("zoo", "labels") == [str(len(many["labels"])), "2"]
+    b.wait("document.querySelector('#served tbody tr')")
+    assert sorted(column("served", "model")) == sorted([many["name"], two["name"]])
+    b.eval("[...document.querySelectorAll('#served thead button')][2].click()")
+    assert column("served", "labels") == [str(len(many["labels"])), "2"]
+    b.wait("document.querySelector('#heat tbody tr')")
+    (table,) = get("/zoo")["tables"]
+    models = {m["name"]: m for m in table["models"]}
+    assert len(models) == 2 and column("zoo", "model") == [m["name"] for m in table["models"]], column("zoo", "model")
+    assert column("zoo", "validation micro F1") == [f"{m['validation']['micro_f1']:.4f}" for m in table["models"]]
+    b.eval("[...document.querySelectorAll('#zoo thead button')].at(-1).click()")
+    assert column("zoo", "MB")[0] == f"{max(m.get('bytes', 0) for m in table['models']) / 1e6:.1f}"
+    of = dict(zip(column("heat", "label"), column("heat", table["models"][0]["name"] + (", " + table["models"][0]["fields"] if table["models"][0].get("baseline") else ""))))
+    assert of == {label: f"{f1:.2f}" for label, f1 in zip(table["labels"], table["models"][0]["validation"]["label_f1"])}, of
+    cells = b.eval("[...document.querySelectorAll('#heat td.heat')].map((c) => [Number(c.textContent), getComputedStyle(c).backgroundColor])")
+    assert len(cells) == 2 * len(many["labels"]) and len({f1 for f1, _ in cells}) == len({colour for _, colour in cells}) > 1, cells
     b.eval("document.querySelector('#model').value = '1'; document.querySelector('#model').dispatchEvent(new Event('change'))")
     b.eval("document.querySelector('#tab-evaluation').click()")
     b.wait("document.querySelector('#confusion tbody tr')")
@@ -178,7 +189,7 @@ def check_screens():
             b.wait("document.querySelector('#fields textarea')")
             b.eval("document.querySelector('#field-0').value = 'word1 linked'; document.querySelector('#form').requestSubmit()")
             b.wait("!document.querySelector('#answer').hidden")
-            for view, there in (("try", "#bars .bar"), ("evaluation", "#curve svg"), ("models", "#zoo td")):
+            for view, there in (("try", "#bars .bar"), ("evaluation", "#curve svg"), ("models", "#heat td")):
                 b.eval(f"document.querySelector('#tab-{view}').click()")
                 b.wait(f"document.querySelector('{there}')")
                 fits(width, view)

@@ -4,7 +4,8 @@
 . "$(dirname "$0")/common.sh"
 . "$here/serve.sh"
 make_bundles
-serve many=many/bundle pair=run/bundle
+muster zoo many -o many/zoo.json
+serve many=many/bundle/ pair=run/bundle
 
 say "files: types, a strict policy, nothing to fetch from elsewhere"
 head_of() { curl -sSI "$url$1" | tr -d '\r'; }
@@ -26,6 +27,10 @@ curl -sS "$url/models/pair/evaluation" >file && same_bytes file run/bundle/evalu
 mv run/bundle/evaluation.json kept
 [ "$(curl -sS -o file -w '%{http_code}' "$url/models/pair/evaluation")" = 404 ] && grep -q "the bundle of 'pair' has no evaluation.json" file || fail "a bundle without evaluation is not told"
 mv kept run/bundle/evaluation.json
+
+say "models compared"
+curl -sS "$url/zoo" >file && same_bytes file many/zoo.json
+[ "$(curl -sS -o file -w '%{http_code}' "$url/models/pair/zoo")" = 404 ] && grep -q "no zoo.json lies by the bundle of 'pair'" file || fail "a bundle without a table is not told"
 
 browser=$(command -v chromium || command -v chromium-browser || true)
 [ -n "$browser" ] || { skipped "chromium is not installed: how the page behaves is not tested"; exit 0; }

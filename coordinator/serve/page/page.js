@@ -48,7 +48,7 @@
 
   /* ---- tables ---- */
 
-  /* columns: {name, number?, value(row), text?(row), bar?}; a click on a head sorts by it, numbers from the largest. */
+  /* columns: {name, number?, value(row), text?(row), bar?, heat? (of a share)}; a click on a head sorts by it, numbers from the largest. */
   function fill(table, columns, rows, sorted) {
     const head = make("tr"), body = make("tbody"), order = rows.slice();
     const largest = columns.map((c) => (c.bar ? Math.max(1e-9, ...rows.map((r) => c.value(r) || 0)) : 0));
@@ -85,6 +85,11 @@
         if (c.bar && typeof value === "number") {
           td.classList.add("cell-bar");
           td.style.setProperty("--share", (100 * value) / largest[i] + "%");
+        }
+        if (c.heat && typeof value === "number") {
+          td.classList.add("heat");
+          if (value > 0.6) td.classList.add("deep");
+          td.style.setProperty("--share", 100 * value + "%");
         }
         tr.append(td);
       });
@@ -370,7 +375,7 @@
 
   /* ---- Models ---- */
 
-  function showZoo() {
+  function showServed() {
     const metric = (part, key) => ({ name: part + " " + key.replace(/_/g, " ").replace("f1", "F1"), number: true, bar: true, value: (m) => ((m.metrics || {})[part] || {})[key] });
     const has = (part, key) => state.models.some((m) => typeof ((m.metrics || {})[part] || {})[key] === "number");
     const measured = [];
@@ -378,7 +383,42 @@
     const columns = [{ name: "model", value: (m) => m.name }, { name: "task", value: (m) => (m.multi_label ? "many labels" : "one label") }, { name: "labels", number: true, value: (m) => m.labels.length, text: (m) => String(m.labels.length) },
       { name: "max. tokens", number: true, value: (m) => m.max_length, text: (m) => String(m.max_length || "–") }].concat(measured);
     const first = measured.length ? { column: 4, down: true } : { column: 0, down: false };
-    fill(byId("zoo"), columns, state.models, first);
+    fill(byId("served"), columns, state.models, first);
+  }
+
+  function showTable(table) {
+    const of = (part, key) => (m) => (m[part] || {})[key], by = table.compared_by;
+    const metric = (part, key, bar) => ({ name: part + " " + key.replace(/_/g, " ").replace("f1", "F1"), number: true, bar, value: of(part, key) });
+    const interval = (m, part) => { const i = (of(part, "intervals")(m) || {})[by]; return i ? digits(i[0], 3) + " – " + digits(i[1], 3) : "–"; };
+    const small = (x) => (typeof x === "number" ? digits(x, 4) : "–");
+    fill(byId("zoo"), [{ name: "model", value: (m) => m.name }, { name: "fields", value: (m) => m.fields }, { name: "method", value: (m) => m.method }, metric("validation", by, true), { name: "95 %", value: (m) => interval(m, "validation") },
+      { name: "p to the best", number: true, value: of("validation", "p"), text: (m) => small(of("validation", "p")(m)) }, metric("test", by, true), metric("test", "macro_f1"), metric("test", "ece"),
+      { name: "MB", number: true, value: (m) => m.bytes, text: (m) => (m.bytes ? digits(m.bytes / 1e6, 1) : "–") }], table.models, { column: 3, down: true });
+  }
+
+  function showHeat(table) {
+    const models = table.models.filter((m) => Array.isArray((m.validation || {}).label_f1));
+    byId("heat-all").hidden = !models.length || !table.labels;
+    if (byId("heat-all").hidden) return;
+    const name = (m) => m.name + (m.baseline ? ", " + m.fields : "");
+    const columns = models.map((m) => ({ name: name(m), number: true, heat: true, value: (l) => m.validation.label_f1[l], text: (l) => digits(m.validation.label_f1[l], 2) }));
+    fill(byId("heat"), [{ name: "label", value: (l) => table.labels[l] }].concat(columns), table.labels.map((_, l) => l), { column: 1, down: true });
+  }
+
+  /* The table in which the first model is, or the first one. */
+  async function showZoo() {
+    let zoo = null;
+    try {
+      zoo = await ask("/zoo");
+    } catch (why) {
+      if (why.status !== 404) return tell(why.message);
+    }
+    byId("zoo-all").hidden = !zoo || !zoo.tables.length;
+    if (byId("zoo-all").hidden) return;
+    const table = zoo.tables.find((t) => t.models.some((m) => m.name === state.models[0].name)) || zoo.tables[0];
+    byId("zoo-words").textContent = "On the same rows, each compared with the best one on validation by a paired bootstrap" + (zoo.tables.length > 1 ? "; " + (zoo.tables.length - 1) + " more tables of other rows are in zoo.json." : ".");
+    showTable(table);
+    showHeat(table);
   }
 
   /* ---- views ---- */
@@ -409,6 +449,7 @@
     byId("model").parentNode.hidden = false;
     document.title = "Muster: " + state.model.name;
     showModel();
+    showServed();
     showZoo();
     show(views.includes(location.hash.slice(1)) ? location.hash.slice(1) : "try", false);
   }
