@@ -388,10 +388,8 @@ void routes_resumed(void *server, struct http_exchange *x)
 {
     struct server *s = server;
     struct call *c = http_state(x);
-    if (c->left) {
-        counters_left(s->counters);
+    if (c->left)
         return;
-    }
     if (c->refused) {
         answer_refusal(s, x, &c->why);
         return;
@@ -592,6 +590,8 @@ void routes_ended(void *server, struct http_exchange *x)
         return;
     if (http_status(x))
         counters_request(s->counters, c->name, http_status(x));
+    if (c->left) /* here, since the library may close the connection on its own before routes_resumed */
+        counters_left(s->counters);
     classify_free(&c->request);
     served_model_release(c->model, c->view);
     free(c->answer);
