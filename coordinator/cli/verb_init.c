@@ -50,7 +50,7 @@ static int choose_model(struct init_draft *d, struct error *e)
     struct error absent;
     if (!d->model) {
         d->model = d->g.foreign > 0.05 ? "google-bert/bert-base-multilingual-cased" : "google-bert/bert-base-uncased";
-        init_because("model", "%s: a placeholder for %s; --model accepts any BERT", d->model,
+        init_because("model", "%s: a placeholder for %s; --model names another", d->model,
                      d->g.foreign > 0.05 ? "texts not only in English" : "English");
     } else {
         init_because("model", "%s: as given by --model", d->model);
