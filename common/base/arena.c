@@ -59,9 +59,10 @@ static void move_to_file(struct arena *a, struct chunk *c)
     a->file_failed = a->file < 0 || file_write_all(a->file, c->bytes, c->size) != 0;
     if (a->file_failed)
         return;
-    c->in_file = mmap(c->bytes, c->size, PROT_READ, MAP_SHARED | MAP_FIXED, a->file, (off_t)a->file_size) != MAP_FAILED;
-    if (!c->in_file)
+    void *there = mmap(c->bytes, c->size, PROT_READ, MAP_SHARED | MAP_FIXED, a->file, (off_t)a->file_size);
+    if (there == MAP_FAILED)
         memory_end(1, c->size);
+    c->in_file = true;
     a->file_size += c->size;
 }
 
