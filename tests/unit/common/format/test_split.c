@@ -100,7 +100,7 @@ static void test_packed(void **state)
     struct dataset_writer *w;
     struct dataset *d;
     char id[32], *text;
-    size_t size;
+    size_t size = 0;
     assert_int_equal(dataset_writer_create(&w, ROWS_PATH, 2, false, &e), 0);
     for (int i = 0; i < MANY; i++) {
         snprintf(id, sizeof id, "row %d", i);
