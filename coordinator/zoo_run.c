@@ -173,7 +173,8 @@ static int print_costs(const struct zoo_run *z, struct error *e)
     struct cost all = {0};
     if (json_read(&split, z->split_file, e) != 0)
         return -1;
-    double rows = (double)json_size(json_get(json_get(split, "parts"), "train"));
+    const struct json *counted = json_get(json_get(split, "counts"), "train"); /* not in a file made by other hands */
+    double rows = counted ? json_number(counted) : (double)json_size(json_get(json_get(split, "parts"), "train"));
     json_destroy(&split);
     printf("\n== sweep: %zu combination%s on the same %.0f rows of train\n", z->count, z->count == 1 ? "" : "s", rows);
     for (size_t i = 0; i < z->count; i++) {

@@ -199,6 +199,19 @@ static int describe(struct json **ret, struct protocol_summary *count, const str
     return 0;
 }
 
+/* The split that came out, with the ids of its rows also where split.json has numbers in their place. Caller frees. */
+static struct json *with_ids(const struct json *split, const struct json *root)
+{
+    struct json *protocol = json_object();
+    for (size_t i = 0; i < json_size(split); i++) {
+        bool packed = strcmp(json_key(split, i), "part_of") == 0;
+        json_set(protocol, packed ? "parts" : json_key(split, i),
+                 json_copy(packed ? json_get(root, "parts") : json_at(split, i)));
+    }
+    json_set(protocol, "protocol", json_copy(json_get(root, "protocol")));
+    return protocol;
+}
+
 /* Uses the protocol as any job will, and takes over the hashes of what came out. */
 static int pass_twice(struct protocol_summary *count, const struct json *root, const struct job *j, char *work,
                       const char *directory, struct error *e)
@@ -216,9 +229,10 @@ static int pass_twice(struct protocol_summary *count, const struct json *root, c
                      ? -1
                      : 0;
     if (!result) {
-        json_set(split, "protocol", json_copy(json_get(root, "protocol")));
+        struct json *protocol = with_ids(split, root);
         memcpy(count->sha256, s.sha256, sizeof count->sha256);
-        result = json_write(path, split, e);
+        result = json_write(path, protocol, e);
+        json_destroy(&protocol);
     }
     split_free(&s);
     json_destroy(&split);

@@ -90,6 +90,28 @@ refused 'was changed after it was written|the texts or labels of the train part'
 edit 'p["protocol"]["version"] = 2'
 refused 'its protocol is of version 2, version 1 is expected' $edited
 
+say "more rows than split.json lists by id: a protocol has all ids, and is used; a split by number tells how many rows train has"
+python3 - <<'PY'
+import json
+with open("large.jsonl", "w") as file:
+    for i in range(200_010):
+        file.write(f'{{"id": {i}, "text": "a{i}", "label": "{"xy"[i % 2]}"}}\n')
+job = json.load(open("job.json"))
+job.update(data={"path": "large.jsonl", "id": "id", "label": "label", "text_a": ["text"], "accept": ["leaks"]}, split={})
+job.pop("sweep")
+json.dump(job, open("large.json", "w"))
+PY
+expect 0 'protocol: large/protocol.json' muster protocol large.json -o large
+expect 0 '' muster split large.json split.file=large/protocol.json out=of-protocol
+python3 - <<'PY'
+import json
+p, s = json.load(open("large/protocol.json")), json.load(open("of-protocol/split.json"))
+assert "part_of" in s and "part_of" not in p and s["sha256"] == p["sha256"]
+assert {part: len(ids) for part, ids in p["parts"].items()} == p["counts"] == s["counts"]
+open("rows", "w").write(str(p["counts"]["train"]))
+PY
+expect 0 "on the same $(cat rows) rows of train" muster check large.json split.file=of-protocol/split.json 'sweep.fields=[["text"]]' out=by-number
+
 say "what cannot be frozen"
 expect 2 'split.file: the split is frozen already' muster protocol many.json split.file=frozen/protocol.json -o no
 expect 3 '0 labels have 1000 rows in the train part \(data.min_label_count\)' muster protocol many.json data.min_label_count=1000 -o no
