@@ -39,7 +39,6 @@ static struct json *values_of(const struct job *j)
 
 int job_combination(struct job *ret, const struct job *j, size_t n, const char *split_file, struct error *e)
 {
-    size_t choices = j->search.fields ? json_size(j->search.fields) : 1;
     const char *model = job_combination_model(j, n);
     const struct json *fields = job_combination_fields(j, n);
     char *name = job_combination_name(j, n), *out = format_string("%s/models/%s", j->out, name);
@@ -58,7 +57,7 @@ int job_combination(struct job *ret, const struct job *j, size_t n, const char *
     if (status == 0) {
         ret->absolute_paths = j->absolute_paths;
         if (j->search.models.count > 0)
-            job_paths_note_absolute(ret, "model", j->absolute_models >> n / choices & 1);
+            job_paths_note_absolute(ret, "model", j->absolute_models >> job_combination_model_number(j, n) & 1);
         if (!j->split.file)
             job_paths_note_absolute(ret, "split.file", false);
     }

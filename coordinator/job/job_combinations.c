@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/job/job_combinations.h"
 
-#include "common/base/file.h"
 #include "common/base/memory.h"
-#include "coordinator/job/job_fields.h"
-#include "coordinator/job/job_paths.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +24,14 @@ size_t job_combinations(const struct job *j)
     return j->search.models.count > 0 || j->search.fields ? models_of(j) * choices_of(j) : 0;
 }
 
+size_t job_combination_model_number(const struct job *j, size_t n)
+{
+    return n / choices_of(j);
+}
+
 const char *job_combination_model(const struct job *j, size_t n)
 {
-    return j->search.models.count > 0 ? j->search.models.names[n / choices_of(j)] : j->model;
+    return j->search.models.count > 0 ? j->search.models.names[job_combination_model_number(j, n)] : j->model;
 }
 
 const struct json *job_combination_fields(const struct job *j, size_t n)

@@ -12,6 +12,7 @@ int job_combinations_check(const struct job *j, struct error *e);
 /* What the n-th is called, fields fastest: "rubert-base-cased_title-snippet". It depends on its model and fields, and on the
  * other models only where two have the same last name. Caller frees. */
 char *job_combination_name(const struct job *j, size_t n);
+size_t job_combination_model_number(const struct job *j, size_t n); /* in sweep.model */
 /* Borrowed of the job: its model, and the list of its fields (NULL: all). */
 const char *job_combination_model(const struct job *j, size_t n);
 const struct json *job_combination_fields(const struct job *j, size_t n);

@@ -311,7 +311,7 @@ static int load_or_resume(struct trainer *r, struct error *e)
 
 /* ---- steps ---- */
 
-/* What is told of a step, which may be some steps after it was asked for. */
+/* What a step has come to, which may be known some steps after it was asked for. */
 static void after_step(struct trainer *r, const struct step_output *out)
 {
     struct progress *s = &r->progress;
