@@ -157,11 +157,25 @@ static void set_data_paths(struct init_draft *d)
                      d->data, d->files.unused, d->files.missing);
 }
 
+/* A split that somebody made is not passed over in silence. */
+static void tell_unused_part(const struct guess *g)
+{
+    if (g->part != SIZE_MAX || g->unused_part == SIZE_MAX || g->unused_part == g->label)
+        return;
+    if (g->no_part[0])
+        init_because("data.path", "its column '%s' is not the split: '%.60s' is no part; with train, validation and test alone it would be",
+                     guess_name(g, g->unused_part), g->no_part);
+    else
+        init_because("data.path", "its column '%s' is not the split: some rows have no value there; without them it would be",
+                     guess_name(g, g->unused_part));
+}
+
 static void choose_fields(struct init_draft *d)
 {
     const struct guess *g = &d->g;
     d->section = json_set(d->job, "data", json_object());
     set_data_paths(d);
+    tell_unused_part(g);
     if (g->table.encoding) {
         json_set_string(d->section, "encoding", g->table.encoding);
         init_because("data.encoding", "%s: the file is not UTF-8, and can be read so; look at letters with accents",
@@ -218,10 +232,12 @@ static int write_parts(struct init_draft *d, struct error *e)
     if (status == 0) {
         const char *slash = strrchr(path, '/');
         json_set_string(json_set(d->job, "split", json_object()), "file", slash ? slash + 1 : path);
-        init_because("split.file", "%s: by the column '%s', %zu rows to train, %zu to validate, %zu to test%s", path,
+        bool no_validation = d->drawn[PART_VALIDATION], no_test = d->drawn[PART_TEST];
+        init_because("split.file", "%s: by the column '%s', %zu rows to train, %zu to validate, %zu to test%s%s%s%s%s", path,
                      guess_name(&d->g, d->g.part), init_part_rows(d, PART_TRAIN), init_part_rows(d, PART_VALIDATION),
-                     init_part_rows(d, PART_TEST),
-                     d->drawn ? "; there is no validation part, so 15 % of the training rows, at random" : "");
+                     init_part_rows(d, PART_TEST), no_validation || no_test ? "; there is no " : "",
+                     no_validation ? "validation" : "", no_validation && no_test ? " or " : "", no_test ? "test" : "",
+                     no_validation || no_test ? " part, so 15 % of the training rows, at random" : "");
     }
     free(path);
     return status;

@@ -96,7 +96,7 @@ static int find_parts(struct init_draft *d, struct error *e)
     d->part = allocate(d->records.count, sizeof *d->part);
     for (size_t i = 0; i < d->records.count; i++)
         d->part[i] = d->files.paths[0] ? (uint8_t)d->records.rows[i].file : PART_TRAIN;
-    return d->g.part != SIZE_MAX ? init_read_parts(d->part, &d->drawn, &d->records, e) : 0;
+    return d->g.part != SIZE_MAX ? init_read_parts(d->part, d->drawn, &d->records, e) : 0;
 }
 
 int init_read_rows(struct init_draft *d, struct error *e)

@@ -12,7 +12,7 @@ struct init_draft {
     const char *data, *model;
     struct init_files files; /* of data that comes already split */
     uint8_t *part;           /* (rows) where the data says it, else PART_TRAIN; PART_COUNT: left out, its labels are too rare */
-    bool drawn;              /* a column of parts has no validation */
+    bool drawn[PART_COUNT];  /* parts that a column of parts does not have */
     const char *output;      /* job file, whose directory paths are relative to */
     struct guess g;
     struct records records;

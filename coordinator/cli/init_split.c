@@ -76,7 +76,7 @@ void init_files_free(struct init_files *f)
 
 /* ---- a column ---- */
 
-#define DRAWN 0.15 /* of the training rows, where there is no validation part */
+#define DRAWN 0.15 /* of the training rows, for a part that is not there */
 
 static enum part named_part(const struct record *row)
 {
@@ -86,9 +86,20 @@ static enum part named_part(const struct record *row)
     return PART_TRAIN;
 }
 
-int init_read_parts(uint8_t *part, bool *drawn, const struct records *r, struct error *e)
+/* The parts that no row is of get their share of the training rows. */
+static void draw_parts(uint8_t *part, const bool drawn[PART_COUNT], size_t rows)
 {
-    bool validation = false;
+    for (uint32_t i = 0; i < rows; i++) {
+        int share = (int)(philox(42, RANDOM_SPLIT, i, 0, 0, 0).word[0] / 4294967296.0 / DRAWN);
+        for (int p = PART_VALIDATION; p < PART_COUNT && part[i] == PART_TRAIN; p++)
+            if (drawn[p] && share-- == 0)
+                part[i] = (uint8_t)p;
+    }
+}
+
+int init_read_parts(uint8_t *part, bool drawn[PART_COUNT], const struct records *r, struct error *e)
+{
+    drawn[PART_VALIDATION] = drawn[PART_TEST] = true;
     for (size_t i = 0; i < r->count; i++) {
         const struct record *row = &r->rows[i];
         if (!row->group || !guess_part(row->group))
@@ -96,12 +107,9 @@ int init_read_parts(uint8_t *part, bool *drawn, const struct records *r, struct 
                              "line %u: \"%.60s\" is no part, as train, validation and test are; remove the column, or the row",
                              row->line, row->group ? row->group : "");
         part[i] = (uint8_t)named_part(row);
-        validation |= part[i] == PART_VALIDATION;
+        drawn[part[i]] = false;
     }
-    for (uint32_t i = 0; i < r->count && !validation; i++)
-        if (part[i] == PART_TRAIN && philox(42, RANDOM_SPLIT, i, 0, 0, 0).word[0] / 4294967296.0 < DRAWN)
-            part[i] = PART_VALIDATION;
-    *drawn = !validation;
+    draw_parts(part, drawn, r->count);
     return 0;
 }
 

@@ -16,9 +16,9 @@ struct init_files {
 bool init_sibling_files(struct init_files *ret, const char *path);
 void init_files_free(struct init_files *f);
 
-/* part (rows): of each record, whose `group` is what the column says. *drawn: there was no validation part, so 15 % of the
- * training rows are, drawn at random. ERROR_DATA: a value that is no part. */
-int init_read_parts(uint8_t *part, bool *drawn, const struct records *r, struct error *e);
+/* part (rows): of each record, whose `group` is what the column says. drawn: validation or test without a row, so that 15 % of
+ * the training rows are it, drawn at random. ERROR_DATA: a value that is no part. */
+int init_read_parts(uint8_t *part, bool drawn[PART_COUNT], const struct records *r, struct error *e);
 
 /* Writes the split file that `split.file` of a job takes; rows of PART_COUNT are left out. */
 int init_write_split(const char *path, const struct records *r, const uint8_t *part, struct error *e);

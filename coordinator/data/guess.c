@@ -189,48 +189,58 @@ const char *guess_part(const char *name)
     return NULL;
 }
 
-/* By its values alone: train and test, perhaps validation, and nothing else, in every row. */
-static bool is_part(const struct guess *g, const struct profile *f)
+/* By its values alone: train beside test or validation. What else is in it, or rows without a value, make it no split: g->part is
+ * NONE then, and g->unused_part says which column that is. Rows that were not looked at may be of any part. */
+static bool has_parts(const struct guess *g, const struct profile *f, const char **other)
 {
-    bool train = false, test = false;
-    if (f->filled < g->rows || f->lists || table_count(f->values) > 3)
+    bool train = false, scored = g->rows >= GUESS_ROWS;
+    *other = f->filled < g->rows ? "" : NULL;
+    if (f->lists || table_count(f->values) > 6)
         return false;
     for (uint32_t i = 0; i < table_count(f->values); i++) {
         const char *part = guess_part(table_key(f->values, i));
         if (!part)
-            return false;
-        train = train || !strcmp(part, "train");
-        test = test || !strcmp(part, "test");
+            *other = table_key(f->values, i);
+        train = train || (part && !strcmp(part, "train"));
+        scored = scored || (part && strcmp(part, "train"));
     }
-    return train && test;
+    return train && scored;
 }
 
 static void choose_part(struct guess *g)
 {
-    g->part = NONE;
-    for (size_t i = 0; i < g->field_count && g->part == NONE; i++)
-        if (is_part(g, &g->fields[i]))
+    g->part = g->unused_part = NONE;
+    for (size_t i = 0; i < g->field_count && g->part == NONE; i++) {
+        const char *other;
+        if (!has_parts(g, &g->fields[i], &other))
+            continue;
+        if (!other) {
             g->part = i;
+        } else if (g->unused_part == NONE) {
+            g->unused_part = i;
+            g->no_part = duplicate(other);
+        }
+    }
 }
 
-static const struct profile *part_field(const struct guess *g)
+static bool is_part(const struct guess *g, size_t field)
 {
-    return g->part == NONE ? NULL : &g->fields[g->part];
+    return field == g->part || field == g->unused_part;
 }
 
 /* How much a field looks like a label; 0: not at all. */
-static double label_likeness(const struct guess *g, const struct profile *f)
+static double label_likeness(const struct guess *g, size_t field)
 {
+    const struct profile *f = &g->fields[field];
     size_t different = table_count(f->values);
-    bool named = is_named(f->name, label_names);
-    if (f->filled * 2 < g->rows || f == part_field(g))
+    bool named = is_named(f->name, label_names), many = is_named(f->name, many_names);
+    if (f->filled * (many ? 10 : 2) < g->rows || is_part(g, field)) /* of "tags" most cells may be empty */
         return 0;
     if (f->lists * 10 > f->filled * 9)
         return named ? 200 : 30;
     if (!named && is_named(f->name, never_text))
         return 0;
-    bool many_in_cells = g->cells && is_named(f->name, many_names);
-    if (different < 2 || mean_words(f) > 6 || (!many_in_cells && (different > 1000 || different * 2 > f->filled)))
+    if (different < 2 || mean_words(f) > 6 || (!(many && g->cells) && (different > 1000 || different * 2 > f->filled)))
         return 0;
     return (named ? 100 : 0) + (different <= 2 ? 20 : different <= 50 ? 15 : 2);
 }
@@ -278,7 +288,7 @@ static void choose_label(struct guess *g)
     double best = 0;
     g->label = NONE;
     for (size_t i = 0; i < g->field_count; i++) {
-        double like = label_likeness(g, &g->fields[i]);
+        double like = label_likeness(g, i);
         if (like > 0 && like >= best) { /* among equals the last: labels tend to stand at the end */
             best = like;
             g->label = i;
@@ -393,7 +403,7 @@ static void choose_names(struct guess *g)
     g->id = g->group = NONE;
     for (size_t i = 0; i < g->field_count; i++) {
         const struct profile *f = &g->fields[i];
-        if (i == g->label || i == g->part || f->filled < g->rows || mean_words(f) > 6 || f->lists)
+        if (i == g->label || is_part(g, i) || f->filled < g->rows || mean_words(f) > 6 || f->lists)
             continue;
         if (g->id == NONE && !f->repeats && is_named(f->name, id_names))
             g->id = i;
@@ -413,7 +423,7 @@ static bool is_column(const struct guess *g, size_t i)
 static bool is_text(const struct guess *g, size_t i)
 {
     const struct profile *f = &g->fields[i];
-    if (i == g->label || i == g->part || is_column(g, i) || i == g->id || i == g->group || f->texts * 10 < f->filled * 9 ||
+    if (i == g->label || is_part(g, i) || is_column(g, i) || i == g->id || i == g->group || f->texts * 10 < f->filled * 9 ||
         !f->texts || is_named(f->name, never_text))
         return false;
     return (mean_words(f) >= 3 && f->repeats * 10 < f->texts * 9) || mean_words(f) >= 8 || is_named(f->name, text_names);
@@ -543,6 +553,7 @@ void guess_free(struct guess *g)
     free(g->fields);
     free(g->columns);
     free(g->pattern);
+    free(g->no_part);
     free(g->format);
     free(g->text_a);
     free(g->text_b);

@@ -22,6 +22,8 @@ struct guess {
     struct table_options table; /* how the file is read */
     /* Fields by number; SIZE_MAX: none. */
     size_t id, group, label, part; /* part: says of each row whether it is for training, validation or test */
+    size_t unused_part;            /* a column with parts in it that is not `part` */
+    char *no_part;                 /* the value of unused_part that is no part; "": rows without a value */
     size_t *columns;               /* of 0 and 1, each a label, where there is no `label`; in order of the file */
     size_t column_count;
     char *pattern;           /* that matches them and nothing else; NULL: none */

@@ -25,6 +25,11 @@ table("names.csv", [{"sentence": text(), "intent": names[i % 5]} for i in range(
 part = lambda i: "dev" if i % 6 == 0 else "test" if i % 6 == 1 else "train"
 table("parts.csv", [{"id": f"r{i}", "text": text(), "label": "ab"[i * 7 % 5 % 2], "split": part(i)} for i in range(240)])
 table("two.jsonl", [{"text": text(), "label": "ab"[i * 7 % 5 % 2], "part": "Test" if i % 5 == 0 else "Train"} for i in range(240)])
+table("nine.csv", [{"text": text(), "verdict": "ab"[i * 7 % 5 % 2], "fold": "dev" if i % 6 == 0 else "train"} for i in range(240)])
+table("other.csv", [{"text": text(), "verdict": "ab"[i * 7 % 5 % 2], "use": "unlabeled" if i % 9 == 0 else part(i)} for i in range(240)])
+table("blank.csv", [{"text": text(), "verdict": "ab"[i * 7 % 5 % 2], "use": "" if i % 9 == 0 else part(i)} for i in range(240)])
+table("sorted.csv", [{"text": f"{i} words of a long table", "verdict": "ab"[i * 7 % 5 % 2], "use": "train" if i < 50500 else "test"} for i in range(51000)])
+table("few.csv", [{"text": text(), "tags": ";".join("xyz"[k] for k in range(3) if i >> k & 1) if i % 3 == 0 else ""} for i in range(240)])
 for name, size in (("train", 120), ("val", 40), ("test", 40)):
     table(f"news-{name}.csv", [{"text": text(), "label": "ab"[i * 7 % 5 % 2]} for i in range(size)])
 for name, size in (("train", 120), ("test", 40)):
@@ -78,6 +83,14 @@ parts = json.load(open("runs/two/split.json"))["parts"]
 rows = {str(i): json.loads(line)["part"] for i, line in enumerate(open("two.jsonl"), 1)}
 assert sorted(parts["test"]) == sorted(i for i, part in rows.items() if part == "Test") and 10 <= len(parts["validation"]) <= 60, len(parts["validation"])
 PY
+
+init nine.csv 'there is no test part, so 15 % of the training rows' 'split={"file": "job.split.json"}' 'data.label="verdict"'
+expect 0 '' python3 -c 'import json; p = json.load(open("runs/nine/split.json"))["parts"]; assert len(p["validation"]) == 40 and 15 <= len(p["test"]) <= 45, p'
+expect 0 "data.path +its column 'use' is not the split: 'unlabeled' is no part" muster init other.csv --model model -o other.json
+expect 0 "data.path +its column 'use' is not the split: some rows have no value there" muster init blank.csv --model model -o blank.json
+expect 0 "by the column 'use', [0-9]+ rows to train, [0-9]+ to validate, 500 to test; there is no validation part" muster init sorted.csv --model model -o sorted.json
+expect 0 '' python3 -c 'import json; assert all(json.load(open(f))["data"]["label"] == "verdict" for f in ("other.json", "blank.json", "sorted.json"))'
+init few.csv 'multi-label: .* sets of others' 'task="multi_label_classification"' 'data.label="tags"' 'data.label_separator=";"'
 
 say "files named for their parts"
 init news-train.csv 'files named for their parts are the split' 'data.path=null' 'data.train_path="news-train.csv"' 'data.validation_path="news-val.csv"' 'data.test_path="news-test.csv"' 'split=null'
