@@ -128,12 +128,22 @@ def peer():
               open(f"{given.set}.peer.json", "w"))
 
 
+def macro_of_two(f1, accuracy):
+    """Mean F1 of both labels, from that of the positive one and the accuracy: true positives, negatives and errors as shares of the rows."""
+    errors = 1 - accuracy
+    positive = f1 * errors / (2 - 2 * f1) if f1 < 1 else 0
+    negative = 1 - errors - positive
+    return (f1 + (2 * negative / (2 * negative + errors) if negative + errors > 0 else 1)) / 2
+
+
 def scores(value, two_labels):
-    """Micro and macro F1; of two labels F1 of the positive one and accuracy."""
+    """Micro and macro F1; of two labels (whose micro F1 is the accuracy) after F1 of the positive one."""
     if not value:
         return "-"
-    first, second = (value.get("f1") or value.get("micro_f1", 0), value["accuracy"]) if two_labels else (value["micro_f1"], value["macro_f1"])
-    return f"{first:.3f} / {second:.3f}"
+    if not two_labels:
+        return f"{value['micro_f1']:.3f} / {value['macro_f1']:.3f}"
+    first = value["f1"] if "f1" in value else value["micro_f1"]  # evaluation.json: micro and macro over the positive label alone
+    return f"{first:.3f}; {value['accuracy']:.3f} / {macro_of_two(first, value['accuracy']):.3f}"
 
 
 def load(path):

@@ -5,7 +5,7 @@
 # split, and, with SWEEP, next to a small sweep. Prints a table in Markdown; WORK keeps jobs, logs and runs.
 #
 # usage: bench/defaults.sh DATA MODEL [SET...]     SET: banking77 clinc150 nlupp-banking nlupp-hotels tags pairs; default: all
-#   Columns: set, rows, labels; Muster, TF-IDF, Trainer, sweep: test F1, micro / macro (two labels: of the positive one / accuracy);
+#   Columns: set, rows, labels; Muster, TF-IDF, Trainer, sweep: test F1, micro / macro (two labels: of the positive one; micro, which is the accuracy / macro);
 #   user CPU seconds: of the whole run / of the Trainer's training / of the sweep's whole run; the job
 #   DATA holds banking77-{train,test}.csv, clinc150-small-{train,val,test}.jsonl, nlupp-{banking,hotels}.jsonl; tags and pairs are made by examples/debian.py
 #   WORK=DIR (default: a new one in TMPDIR)  ROWS=N: at most so many rows of a set, drawn at random   THREADS=N
