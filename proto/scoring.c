@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MAGIC 0x4d535431u /* "MST1" */
+#define MAGIC 0x4d535432u /* "MST2" */
 
 struct header {
     uint32_t magic, kind, count, size;
@@ -79,8 +79,9 @@ void scoring_frame_free(struct scoring_frame *f)
     *f = (struct scoring_frame){0};
 }
 
-void scoring_rows_encode(struct buffer *to, const struct scoring_row *rows, uint32_t count)
+void scoring_rows_encode(struct buffer *to, uint32_t model, const struct scoring_row *rows, uint32_t count)
 {
+    buffer_append(to, &model, sizeof model);
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t sizes[2] = {rows[i].length, rows[i].first};
         buffer_append(to, sizes, sizeof sizes);
@@ -89,12 +90,12 @@ void scoring_rows_encode(struct buffer *to, const struct scoring_row *rows, uint
         buffer_append(to, rows[i].ids, rows[i].length * sizeof *rows[i].ids);
 }
 
-int scoring_rows_decode(struct scoring_row **ret, const struct scoring_frame *f, struct error *e)
+int scoring_rows_decode(struct scoring_row **ret, uint32_t *model, const struct scoring_frame *f, struct error *e)
 {
-    size_t heads = (size_t)f->count * 2 * sizeof(uint32_t), tokens = 0;
+    size_t heads = (1 + (size_t)f->count * 2) * sizeof(uint32_t), tokens = 0;
     if (f->size < heads)
         return error_set(e, ERROR_FAILED, "a message of %zu bytes cannot hold %u rows", f->size, f->count);
-    const uint32_t *sizes = (const void *)f->payload;
+    const uint32_t *numbers = (const void *)f->payload, *sizes = numbers + 1;
     const int32_t *ids = (const void *)(f->payload + heads);
     struct scoring_row *rows = allocate(f->count, sizeof *rows);
     for (uint32_t i = 0; i < f->count; i++) {
@@ -105,6 +106,7 @@ int scoring_rows_decode(struct scoring_row **ret, const struct scoring_frame *f,
         free(rows);
         return error_set(e, ERROR_FAILED, "a message of %zu bytes does not hold the %zu tokens of its rows", f->size, tokens);
     }
+    *model = numbers[0];
     *ret = rows;
     return 0;
 }

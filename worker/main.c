@@ -40,7 +40,7 @@ static const char *const notes =
     "\n`work` may be omitted. muster starts its workers itself; start one by hand for a job with cluster.launcher \"none\".\n"
     "Other verbs: bench (as `muster bench`), devices (the GPUs, for `muster doctor`), memory TRIAL RANKS (bytes of weights and "
     "of\n"
-    "activations per rank), score BUNDLE (started by `muster serve`).\n";
+    "activations per rank), score BUNDLE ... (started by `muster serve`).\n";
 
 static int exit_code; /* of a verb that did not fail */
 
@@ -116,7 +116,8 @@ static const struct option score_options[] = {
 /* A terminal's Ctrl-C reaches this process too; it has to answer until the server is done, and ends with the server's socket. */
 static int run_score(const struct arguments *a, struct error *e)
 {
-    struct score_service_options o = {.bundle = a->positional[0], .device = argument(a, "device"), .socket = 0};
+    struct score_service_options o = {
+        .bundles = a->positional, .count = a->count, .device = argument(a, "device"), .socket = 0};
     struct stat what;
     if (argument_whole(&o.threads, a, "threads", 1, 4096, e))
         return -1;
@@ -152,7 +153,7 @@ static const struct verb verbs[] = {
     {"bench", "[option ...]", "measures training steps or inference of a BERT on this machine", 0, 0, bench_options,
      .run = bench_run},
     {"memory", "TRIAL RANKS", "what a trial takes of a rank's memory", 2, 2, .run = run_memory, .program = "muster-worker"},
-    {"score", "BUNDLE", "scores rows for `muster serve`, over the socket that is its standard input", 1, 1, score_options,
+    {"score", "BUNDLE ...", "scores rows for `muster serve`, over the socket that is its standard input", 1, 4096, score_options,
      .run = run_score, .program = "muster-worker"},
     {"devices", "", "prints the GPUs that this build can use, for `muster doctor`", 0, 0, .run = run_devices,
      .program = "muster-worker"},

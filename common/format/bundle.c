@@ -261,6 +261,51 @@ int bundle_base(char **weights, char **adapter, const char *path, struct error *
     return -1;
 }
 
+static bool differs_by_task(const char *key)
+{
+    return strcmp(key, "id2label") == 0 || strcmp(key, "label2id") == 0 || strcmp(key, "problem_type") == 0 || strstr(key, "drop");
+}
+
+/* config.json but for what adapters of one base may have of their own. Caller destroys. */
+static int read_encoder(struct json **ret, const char *path, struct error *e)
+{
+    struct json *config;
+    char *name = path_join(path, "config.json");
+    int result = json_read(&config, name, e);
+    free(name);
+    if (result)
+        return -1;
+    *ret = json_object();
+    for (size_t i = 0; i < json_size(config); i++)
+        if (!differs_by_task(json_key(config, i)))
+            json_set(*ret, json_key(config, i), json_copy(json_at(config, i)));
+    json_destroy(&config);
+    return 0;
+}
+
+int bundle_shared_base(char **ret, const char *path, struct error *e)
+{
+    struct json *shared = NULL, *base = NULL, *inference = NULL;
+    char *of_base = path_join(path, BUNDLE_ADAPTER "/" PEFT_BASE), *of_rule = path_join(path, BUNDLE_INFERENCE);
+    int result = 0;
+    *ret = NULL;
+    if (is_separate(path))
+        result = json_read(&base, of_base, e) || json_read(&inference, of_rule, e) || read_encoder(&shared, path, e) ? -1 : 0;
+    if (shared) {
+        const char *digest = json_string(json_get(base, "weights_sha256")),
+                   *precision = json_string(json_get(json_get(inference, "options"), "precision"));
+        json_set_string(shared, "weights_sha256", digest ? digest : "");
+        json_set_string(shared, "precision", precision ? precision : "");
+        *ret = json_print(shared, false);
+    }
+    json_destroy(&shared);
+    json_destroy(&inference);
+    json_destroy(&base);
+    free(of_rule);
+    free(of_base);
+    return result;
+}
+
 static int read_config(struct bundle *b, const char *path, struct error *e)
 {
     struct json *config;

@@ -49,6 +49,9 @@ const struct json *bundle_inference(const struct bundle *b);
 /* Of a bundle without weights of its own: *weights, those of its base, found and checked by their digest, and *adapter, the
  * directory; callers free. Both NULL: it has weights. ERROR_DATA. */
 int bundle_base(char **weights, char **adapter, const char *path, struct error *e);
+/* Of a bundle without weights of its own: a text that is the same of two whose base can be held once for both: the same weights,
+ * precision and config.json but for labels and dropouts. Caller frees; NULL: it has weights. ERROR_DATA. */
+int bundle_shared_base(char **ret, const char *path, struct error *e);
 
 /* Replaces the inference_config.json of the bundle at `path`, checked as bundle_open does, atomically. */
 int bundle_set_inference(const char *path, const struct json *inference, struct error *e);

@@ -233,8 +233,8 @@ static void get_metrics(struct server *s, struct http_exchange *x, struct call *
                        .connections = http_server_connections(s->http),
                        .ready = s->phase == SERVER_READY};
     (void)c;
-    for (size_t i = 0; i < s->count; i++)
-        g.restarts += scoring_worker_restarts(s->workers[i]);
+    for (size_t i = 0; i < s->group_count; i++)
+        g.restarts += scoring_worker_restarts(s->groups[i].worker);
     counters_print(&text, s->counters, &g);
     http_answer(x, 200, METRICS_TYPE, text.data, text.size);
 }

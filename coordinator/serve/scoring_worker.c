@@ -22,8 +22,18 @@
 #define ANSWER_MOST 300 /* seconds for a batch, or for loading */
 #define END_MOST 10.0
 
+#define LEFT_OUT UINT32_MAX
+
+/* A bundle, and what the running worker calls it. */
+struct member {
+    struct scored_bundle bundle;
+    uint32_t number;  /* LEFT_OUT: it has changed */
+    struct error why; /* of that */
+};
+
 struct scoring_worker {
     struct scoring_worker_options options;
+    struct member *members; /* (options.count) */
     struct process process;
     struct output output;
     int socket; /* -1: none runs */
@@ -36,6 +46,10 @@ void scoring_worker_create(struct scoring_worker **ret, const struct scoring_wor
 {
     struct scoring_worker *w = allocate(1, sizeof *w);
     *w = (struct scoring_worker){.options = *o, .socket = -1, .output = {.descriptor = -1}};
+    w->members = allocate(o->count, sizeof *w->members);
+    for (size_t i = 0; i < o->count; i++)
+        w->members[i].bundle = o->bundles[i];
+    w->options.bundles = NULL;
     *ret = w;
 }
 
@@ -68,15 +82,49 @@ void scoring_worker_destroy(struct scoring_worker **worker)
     if (!w)
         return;
     end(w, false);
+    free(w->members);
     free(w);
     *worker = NULL;
 }
 
+static const char *first_path(const struct scoring_worker *w)
+{
+    return w->members[0].bundle.path;
+}
+
+/* Numbers those that are loaded. ERROR_FAILED: none. */
+static int choose(struct scoring_worker *w, struct error *e)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < w->options.count; i++) {
+        struct member *m = &w->members[i];
+        bool changed = w->started && w->options.check(w->options.context, i, &m->why) != 0;
+        m->number = changed ? LEFT_OUT : count++;
+    }
+    return count ? 0 : error_set(e, ERROR_FAILED, "its scoring worker has ended, and %.900s", w->members[0].why.message);
+}
+
+static int start_process(struct scoring_worker *w, char *program, int input, struct error *e)
+{
+    char threads[16];
+    const char *const first[] = {program, "score", "--device", w->options.device, "--threads", threads, "--"};
+    size_t count = sizeof first / sizeof *first;
+    const char **arguments = allocate(count + w->options.count + 1, sizeof *arguments);
+    snprintf(threads, sizeof threads, "%d", w->options.threads);
+    memcpy(arguments, first, sizeof first);
+    for (size_t i = 0; i < w->options.count; i++)
+        if (w->members[i].number != LEFT_OUT)
+            arguments[count++] = w->members[i].bundle.path;
+    int result = process_start(&w->process, (char *const *)(uintptr_t)arguments, &(struct process_options){.input = input}, e);
+    free(arguments);
+    return result;
+}
+
 static int launch(struct scoring_worker *w, struct error *e)
 {
-    char *program, threads[16];
+    char *program;
     int pair[2];
-    if (launcher_worker_path(&program, e))
+    if (choose(w, e) || launcher_worker_path(&program, e))
         return -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
         free(program);
@@ -84,11 +132,7 @@ static int launch(struct scoring_worker *w, struct error *e)
     }
     const struct timeval most = {.tv_sec = ANSWER_MOST};
     setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
-    snprintf(threads, sizeof threads, "%d", w->options.threads);
-    char *const arguments[] = {program,     "score", "--device", (char *)(uintptr_t)w->options.device,
-                               "--threads", threads, "--",       (char *)(uintptr_t)w->options.bundle,
-                               NULL};
-    int result = process_start(&w->process, arguments, &(struct process_options){.input = pair[1]}, e);
+    int result = start_process(w, program, pair[1], e);
     close(pair[1]);
     free(program);
     if (result) {
@@ -106,80 +150,87 @@ static int receive(struct scoring_worker *w, struct scoring_frame *f, enum scori
     int more = scoring_receive(f, w->socket, e);
     output_relay(&w->output);
     if (more == 0)
-        return error_set(e, ERROR_FAILED, "%s: its scoring worker has ended", w->options.bundle);
+        return error_set(e, ERROR_FAILED, "%s: its scoring worker has ended", first_path(w));
     if (more < 0)
-        return error_prefix(e, "%s: its scoring worker: ", w->options.bundle);
+        return error_prefix(e, "%s: its scoring worker: ", first_path(w));
     if (f->kind == due)
         return 0;
     if (f->kind == SCORING_FAILED)
         error_set(e, f->count == ERROR_DATA ? ERROR_DATA : ERROR_USAGE, "%s", f->payload);
     else
-        error_set(e, ERROR_FAILED, "%s: its scoring worker answers out of turn", w->options.bundle);
+        error_set(e, ERROR_FAILED, "%s: its scoring worker answers out of turn", first_path(w));
     scoring_frame_free(f);
     return -1;
 }
 
-int scoring_worker_start(struct scoring_worker *w, struct error *e)
+static int receive_ready(struct scoring_worker *w, const struct scored_bundle *b, struct error *e)
 {
     struct scoring_frame ready;
+    if (receive(w, &ready, SCORING_READY, e))
+        return -1;
+    snprintf(w->device, sizeof w->device, "%s", ready.payload);
+    uint32_t labels = ready.count;
+    scoring_frame_free(&ready);
+    if (labels == b->labels)
+        return 0;
+    return error_set(e, ERROR_DATA, "%s: config.json has %u labels now, and had %u: start the server again", b->path, labels,
+                     b->labels);
+}
+
+int scoring_worker_start(struct scoring_worker *w, struct error *e)
+{
     if (w->socket >= 0)
         return 0;
     if (launch(w, e))
         return -1;
-    if (receive(w, &ready, SCORING_READY, e)) {
-        end(w, true);
-        return -1;
-    }
-    snprintf(w->device, sizeof w->device, "%s", ready.payload);
-    uint32_t labels = ready.count;
-    scoring_frame_free(&ready);
-    if (labels != w->options.labels) {
-        end(w, true);
-        return error_set(e, ERROR_DATA, "%s: config.json has %u labels now, and had %u: start the server again",
-                         w->options.bundle, labels, w->options.labels);
-    }
+    for (size_t i = 0; i < w->options.count; i++)
+        if (w->members[i].number != LEFT_OUT && receive_ready(w, &w->members[i].bundle, e)) {
+            end(w, true);
+            return -1;
+        }
     if (w->started)
         w->restarts++;
     w->started = true;
     return 0;
 }
 
-static int exchange(struct scoring_worker *w, const struct buffer *rows, uint32_t count, float *logits, struct error *e)
+static int exchange(struct scoring_worker *w, const struct member *m, const struct scoring_row *rows, uint32_t count,
+                    float *logits, struct error *e)
 {
     struct scoring_frame f;
-    size_t size = (size_t)count * w->options.labels * sizeof *logits;
-    if (scoring_send(w->socket, SCORING_ROWS, count, rows->data, rows->size, e))
-        return error_prefix(e, "%s: its scoring worker: ", w->options.bundle);
+    struct buffer sent = {0};
+    size_t size = (size_t)count * m->bundle.labels * sizeof *logits;
+    scoring_rows_encode(&sent, m->number, rows, count);
+    int result = scoring_send(w->socket, SCORING_ROWS, count, sent.data, sent.size, e);
+    buffer_free(&sent);
+    if (result)
+        return error_prefix(e, "%s: its scoring worker: ", m->bundle.path);
     if (receive(w, &f, SCORING_LOGITS, e))
         return -1;
     bool fits = f.count == count && f.size == size;
     if (fits)
         memcpy(logits, f.payload, size);
     scoring_frame_free(&f);
-    return fits ? 0 : error_set(e, ERROR_FAILED, "%s: its scoring worker gave %u rows for %u", w->options.bundle, f.count, count);
+    return fits ? 0 : error_set(e, ERROR_FAILED, "%s: its scoring worker gave %u rows for %u", m->bundle.path, f.count, count);
 }
 
-int scoring_worker_score(struct scoring_worker *w, const struct scoring_row *rows, uint32_t count, float *logits, struct error *e)
+int scoring_worker_score(struct scoring_worker *w, size_t bundle, const struct scoring_row *rows, uint32_t count, float *logits,
+                         struct error *e)
 {
-    struct buffer sent = {0};
+    const struct member *m = &w->members[bundle];
     int result = -1;
-    scoring_rows_encode(&sent, rows, count);
     for (int attempt = 0; attempt < 2 && result; attempt++) {
         if (scoring_worker_start(w, e))
             break;
-        result = exchange(w, &sent, count, logits, e);
+        if (m->number == LEFT_OUT)
+            return error_set(e, ERROR_FAILED, "its scoring worker has ended, and %.900s", m->why.message);
+        result = exchange(w, m, rows, count, logits, e);
         if (!result || e->kind == ERROR_DATA)
             break;
         log_warn("%s; it is started again", e->message);
         end(w, true);
     }
-    buffer_free(&sent);
     return result;
-}
-
-bool scoring_worker_runs(const struct scoring_worker *w)
-{
-    return w->socket >= 0;
 }
 
 const char *scoring_worker_device(const struct scoring_worker *w)

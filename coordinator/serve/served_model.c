@@ -21,7 +21,7 @@ struct stamp {
 };
 
 struct served_model {
-    char *name, *path, *weights, *zoo;
+    char *name, *path, *weights, *base, *zoo;
     char weights_sha256[SHA256_HEX];
     struct stamp stamp;
     struct tokenizer *tokenizer;
@@ -158,7 +158,7 @@ int served_model_open(struct served_model **ret, const char *path, const char *n
         goto fail;
     m->weights = trained_weights(m->path);
     if (view_create(&m->view, m, e) != 0 || tokenizer_open(&m->tokenizer, m->path, e) != 0 ||
-        sha256_file(m->weights, m->weights_sha256, e) != 0)
+        bundle_shared_base(&m->base, m->path, e) != 0 || sha256_file(m->weights, m->weights_sha256, e) != 0)
         goto fail;
     if (read_stamp(&m->stamp, m->weights) != 0) {
         error_set(e, ERROR_DATA, "%s: is gone", m->weights);
@@ -185,6 +185,7 @@ void served_model_close(struct served_model **model)
     free(m->name);
     free(m->path);
     free(m->weights);
+    free(m->base);
     free(m->zoo);
     free(m);
     *model = NULL;
@@ -198,6 +199,11 @@ const char *served_model_name(const struct served_model *m)
 const char *served_model_path(const struct served_model *m)
 {
     return m->path;
+}
+
+const char *served_model_base(const struct served_model *m)
+{
+    return m->base;
 }
 
 const char *served_model_zoo(const struct served_model *m)

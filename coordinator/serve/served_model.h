@@ -24,6 +24,7 @@ int served_model_open(struct served_model **ret, const char *path, const char *n
 void served_model_close(struct served_model **m);
 const char *served_model_name(const struct served_model *m);
 const char *served_model_path(const struct served_model *m); /* absolute */
+const char *served_model_base(const struct served_model *m); /* bundle_shared_base; NULL: it has weights of its own */
 const char *served_model_zoo(const struct served_model *m);  /* the table that lies by the bundle, if there is one */
 const struct tokenizer *served_model_tokenizer(const struct served_model *m);
 uint32_t served_model_labels(const struct served_model *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/serve/server.h"
 
+#include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/base/device_kind.h"
 #include "common/base/log.h"
@@ -42,7 +43,6 @@ static int open_models(struct server *s, struct error *e)
 {
     const struct server_options *o = s->options;
     s->models = allocate(o->bundle_count, sizeof *s->models);
-    s->workers = allocate(o->bundle_count, sizeof *s->workers);
     for (size_t i = 0; i < o->bundle_count; i++) {
         struct served_model *m;
         if (served_model_open(&m, o->bundles[i].path, o->bundles[i].name, e) != 0)
@@ -51,26 +51,84 @@ static int open_models(struct server *s, struct error *e)
             served_model_close(&m);
             return -1;
         }
-        const struct scoring_worker_options w = {
-            .bundle = served_model_path(m), .device = o->device, .threads = s->threads, .labels = served_model_labels(m)};
-        scoring_worker_create(&s->workers[s->count], &w);
         s->models[s->count++] = m;
     }
     return 0;
 }
 
+/* ---- who scores them ---- */
+
+/* A new group, unless there is one of that base. */
+static size_t group_for(struct server *s, const struct served_model *m)
+{
+    const char *base = served_model_base(m);
+    for (size_t i = 0; base && i < s->group_count; i++) {
+        const char *other = served_model_base(s->groups[i].models[0]);
+        if (other && strcmp(base, other) == 0)
+            return i;
+    }
+    s->groups[s->group_count].models = allocate(s->count, sizeof *s->groups->models);
+    return s->group_count++;
+}
+
+static int check_unchanged(void *context, size_t number, struct error *e)
+{
+    const struct scoring_group *g = context;
+    return served_model_is_changed(g->models[number], e) ? -1 : 0;
+}
+
+static void create_worker(const struct server *s, struct scoring_group *g)
+{
+    struct scored_bundle *bundles = allocate(g->count, sizeof *bundles);
+    for (size_t i = 0; i < g->count; i++)
+        bundles[i] = (struct scored_bundle){served_model_path(g->models[i]), served_model_labels(g->models[i])};
+    const struct scoring_worker_options o = {.bundles = bundles,
+                                             .count = g->count,
+                                             .device = s->options->device,
+                                             .threads = s->threads,
+                                             .check = check_unchanged,
+                                             .context = g};
+    scoring_worker_create(&g->worker, &o);
+    free(bundles);
+}
+
+/* Adapters of one base go to one worker, which holds it once. */
+static void group_models(struct server *s)
+{
+    s->groups = allocate(s->count, sizeof *s->groups);
+    s->places = allocate(s->count, sizeof *s->places);
+    for (size_t i = 0; i < s->count; i++) {
+        size_t group = group_for(s, s->models[i]);
+        struct scoring_group *g = &s->groups[group];
+        s->places[i].group = group;
+        s->places[i].number = g->count;
+        g->models[g->count++] = s->models[i];
+    }
+    for (size_t i = 0; i < s->group_count; i++)
+        create_worker(s, &s->groups[i]);
+}
+
+static void log_loaded(const struct scoring_group *g, double seconds)
+{
+    struct buffer names = {0};
+    for (size_t i = 0; i < g->count; i++)
+        buffer_printf(&names, "%s%s", i ? ", " : "", served_model_name(g->models[i]));
+    log_info("%s: loaded in %.1f s on %s%s", names.data, seconds, scoring_worker_device(g->worker),
+             g->count > 1 ? "; they share the weights of their base" : "");
+    buffer_free(&names);
+}
+
 static int load_models(struct server *s, struct error *e)
 {
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; i < s->group_count; i++) {
         double start = clock_seconds();
-        if (scoring_worker_start(s->workers[i], e) != 0)
+        if (scoring_worker_start(s->groups[i].worker, e) != 0)
             return -1;
-        log_info("%s: loaded in %.1f s on %s", served_model_name(s->models[i]), clock_seconds() - start,
-                 scoring_worker_device(s->workers[i]));
+        log_loaded(&s->groups[i], clock_seconds() - start);
         if (stop_requested())
             return 0;
     }
-    snprintf(s->device, sizeof s->device, "%s", scoring_worker_device(s->workers[0]));
+    snprintf(s->device, sizeof s->device, "%s", scoring_worker_device(s->groups[0].worker));
     return 0;
 }
 
@@ -106,10 +164,8 @@ static void watch(struct server *s, struct error *told)
 static int score(void *context, size_t model, const struct scoring_row *rows, uint32_t count, float *logits, struct error *e)
 {
     struct server *s = context;
-    struct error changed;
-    if (!scoring_worker_runs(s->workers[model]) && served_model_is_changed(s->models[model], &changed))
-        return error_set(e, ERROR_FAILED, "its scoring worker has ended, and %s", changed.message);
-    return scoring_worker_score(s->workers[model], rows, count, logits, e);
+    struct scoring_group *g = &s->groups[s->places[model].group];
+    return scoring_worker_score(g->worker, s->places[model].number, rows, count, logits, e);
 }
 
 static void on_batch(void *context, size_t model, uint32_t rows, size_t tokens, double seconds)
@@ -220,11 +276,14 @@ static void close_all(struct server *s)
     task_pool_destroy(&s->pool); /* resumes what still waits: the engine has stopped */
     http_server_destroy(&s->http);
     engine_destroy(&s->engine); /* not before: /metrics asks it */
-    for (size_t i = 0; i < s->count; i++) {
-        scoring_worker_destroy(&s->workers[i]);
-        served_model_close(&s->models[i]);
+    for (size_t i = 0; i < s->group_count; i++) {
+        scoring_worker_destroy(&s->groups[i].worker);
+        free(s->groups[i].models);
     }
-    free(s->workers);
+    for (size_t i = 0; i < s->count; i++)
+        served_model_close(&s->models[i]);
+    free(s->places);
+    free(s->groups);
     free(s->models);
     counters_destroy(&s->counters);
     api_keys_destroy(&s->keys);
@@ -242,8 +301,10 @@ int server_run(const struct server_options *o, struct error *e)
         status = api_keys_read(&s.keys, o->api_key_file, e);
     if (status == 0)
         status = open_models(&s, e);
-    if (status == 0)
+    if (status == 0) {
+        group_models(&s);
         status = listen_at(&s, e);
+    }
     if (status == 0)
         status = load_models(&s, e);
     if (status == 0 && !stop_requested()) {

@@ -14,12 +14,23 @@
 
 enum server_phase { SERVER_LOADING, SERVER_READY, SERVER_DRAINING };
 
+/* Models that one worker scores: one, or several that share a base. */
+struct scoring_group {
+    struct scoring_worker *worker; /* the engine's thread's, once there is one */
+    struct served_model **models;  /* (count) */
+    size_t count;
+};
+
 struct server {
     const struct server_options *options;
     struct api_keys *keys; /* NULL: everybody may */
     struct served_model **models;
-    struct scoring_worker **workers; /* of the models; the engine's thread's, once there is one */
     size_t count;
+    struct scoring_group *groups; /* (group_count) */
+    size_t group_count;
+    struct {
+        size_t group, number; /* its place in the group */
+    } *places;                /* of the models */
     struct http_server *http;
     struct task_pool *pool; /* reads and answers large requests */
     struct engine *engine;  /* NULL while loading */

@@ -53,7 +53,7 @@ struct pass {
     const struct packed *b;
     struct model_dropout dropout;
     bool training; /* save what backward needs */
-    device_memory value, shadow, gradient;
+    device_memory gradient;
     struct lora_scratch lora;
     const struct distances *distances; /* NULL: none */
     struct distances_saved of_distances;
@@ -89,7 +89,7 @@ static inline struct dropout pass_dropout(const struct pass *s, float probabilit
 
 static inline device_memory pass_value(const struct pass *s, size_t place)
 {
-    return place == PARAMETER_ABSENT ? DEVICE_NOTHING : device_at(s->value, place * sizeof(float));
+    return place == PARAMETER_ABSENT ? DEVICE_NOTHING : parameters_value_at(s->p, place);
 }
 
 static inline device_memory pass_gradient(const struct pass *s, size_t place)
@@ -100,7 +100,7 @@ static inline device_memory pass_gradient(const struct pass *s, size_t place)
 
 static inline device_memory pass_weight(const struct pass *s, size_t place) /* act */
 {
-    return device_at(s->shadow, place * precision_bytes(s->d->precision));
+    return parameters_shadow_at(s->p, place);
 }
 
 /* Of a map whose outputs are q, k, v (C each), and which has an adapter for each or one for all: its queries alone, and its keys

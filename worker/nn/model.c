@@ -507,7 +507,8 @@ int model_create(struct model **ret, struct parameters *p, const struct model_co
     if (place_all(m, e) || create_distance_tables(m, e))
         goto fail;
     size_t bytes = model_bytes(c, limits, m->d->precision);
-    if (m->d->run->allocate(m->d, &m->arena, bytes, e) < 0) {
+    m->arena = limits->arena;
+    if (!m->arena.address && m->d->run->allocate(m->d, &m->arena, bytes, e) < 0) {
         error_prefix(e, "activations of %zu tokens: ", limits->max_tokens);
         m->arena = DEVICE_NOTHING;
         goto fail;
@@ -524,7 +525,7 @@ void model_destroy(struct model **m)
 {
     if (!*m)
         return;
-    if ((*m)->arena.address)
+    if ((*m)->arena.address && !(*m)->limits.arena.address)
         (*m)->d->run->release((*m)->d, (*m)->arena);
     if ((*m)->distance_tables.address)
         (*m)->d->run->release((*m)->d, (*m)->distance_tables);
@@ -612,9 +613,7 @@ device_memory model_forward(struct model *m, const struct packed *b, struct mode
                             .c = &m->c,
                             .b = b,
                             .dropout = dropout,
-                            .training = b->U > 0,
-                            .value = parameters_value(m->p),
-                            .shadow = parameters_shadow(m->p)};
+                            .training = b->U > 0};
     const struct activations *a = activations_of(m);
     m->pass.lora = a->lora;
     m->pass.distances = m->distances.S ? &m->distances : NULL;

@@ -36,6 +36,7 @@ struct model_limits {
     uint32_t lora_rank;                        /* of the parameters' adapters; 0: none */
     int lowest_trained;                        /* bucket, parameters_lowest_trained; 0: all activations are kept */
     bool checkpointing;
+    device_memory arena; /* for activations, of at least model_bytes, for models that take turns; zeros: one of its own */
 };
 
 /* `p` is borrowed and must outlive the model. */

@@ -11,6 +11,11 @@
 /* In elements: 128 bytes in f32, and still 64 in a bf16 shadow. */
 #define ALIGNMENT 32
 
+/* Of the value arena's layout, and where it lies in arenas that hold no more than such spans. */
+struct span {
+    size_t offset, count, place;
+};
+
 struct parameters {
     struct device *d;
     struct parameter *items; /* words last, adapters behind them */
@@ -19,6 +24,9 @@ struct parameters {
     size_t gradients, *starts; /* elements before the words in a gradient arena; (buckets + 1): where its buckets begin */
     struct model_config c;
     device_memory value, shadow, first_moment, second_moment, seen;
+    const struct parameters *over; /* the base that they are laid over; NULL: all is here */
+    struct span *spans;            /* (span_count): what is here, in order */
+    size_t span_count, own;        /* elements of the arenas */
 };
 
 static size_t aligned(size_t n)
@@ -81,6 +89,7 @@ static size_t place_all(struct parameter *items, size_t count, const struct mode
                                       .role = t->role,
                                       .is_bias = t->is_bias,
                                       .decays = t->decays,
+                                      .adjacent = t->adjacent,
                                       .is_words = t->role == ROLE_WORDS};
         memcpy(items[i].name, t->name, sizeof items[i].name);
         dense += t->count;
@@ -177,27 +186,32 @@ static int arena_create(struct device *d, device_memory *ret, size_t bytes, stru
     return 0;
 }
 
-static int arenas_create(struct parameters *p, bool training, struct error *e)
+/* elements of the values, and those of them that a shadow has. */
+static int value_arenas_create(struct parameters *p, size_t elements, size_t dense, struct error *e)
 {
-    size_t bytes = parameters_elements(p) * sizeof(float);
-    if (arena_create(p->d, &p->value, bytes, e) < 0)
+    if (arena_create(p->d, &p->value, elements * sizeof(float), e) < 0)
         return -1;
     p->shadow = p->value;
-    if (p->d->precision != PRECISION_F32) {
-        p->shadow = DEVICE_NOTHING;
-        if (arena_create(p->d, &p->shadow, p->dense * precision_bytes(p->d->precision), e) < 0)
-            return -1;
-    }
+    if (p->d->precision == PRECISION_F32)
+        return 0;
+    p->shadow = DEVICE_NOTHING;
+    return arena_create(p->d, &p->shadow, dense * precision_bytes(p->d->precision), e);
+}
+
+static int arenas_create(struct parameters *p, bool training, struct error *e)
+{
+    if (value_arenas_create(p, parameters_elements(p), p->dense, e) < 0)
+        return -1;
     if (!training)
         return 0;
-    bytes = parameters_moments(p) * sizeof(float);
+    size_t bytes = parameters_moments(p) * sizeof(float);
     if (arena_create(p->d, &p->first_moment, bytes, e) < 0 || arena_create(p->d, &p->second_moment, bytes, e) < 0)
         return -1;
     return parameters_gradient_words(p) ? arena_create(p->d, &p->seen, p->c.vocabulary, e) : 0;
 }
 
-static int create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, const struct tuning *t,
-                  struct error *e)
+/* Without arenas. */
+static struct parameters *table_create(struct device *d, const struct model_config *c, const struct tuning *t)
 {
     struct parameters *p = allocate(1, sizeof *p);
     p->d = d;
@@ -207,6 +221,13 @@ static int create(struct parameters **ret, struct device *d, const struct model_
     p->dense = p->items[p->base - 1].offset;
     p->starts = allocate((size_t)c->layers + 3, sizeof *p->starts);
     p->gradients = place_gradients(p->items, p->count, c, t, p->starts);
+    return p;
+}
+
+static int create(struct parameters **ret, struct device *d, const struct model_config *c, bool training, const struct tuning *t,
+                  struct error *e)
+{
+    struct parameters *p = table_create(d, c, t);
     if (arenas_create(p, training, e) < 0 || d->run->finish(d, e) < 0) {
         parameters_destroy(&p);
         return -1;
@@ -226,6 +247,71 @@ int parameters_create_tuned(struct parameters **ret, struct device *d, const str
     return create(ret, d, c, true, t, e);
 }
 
+/* ---- over those of a base ---- */
+
+/* Where it lies in arenas that may hold no more than spans; *of: whose arenas those are. */
+static size_t find_place(const struct parameters **of, const struct parameters *p, size_t offset)
+{
+    *of = p;
+    if (!p->over)
+        return offset;
+    for (size_t i = 0; i < p->span_count; i++)
+        if (offset >= p->spans[i].offset && offset - p->spans[i].offset < p->spans[i].count)
+            return p->spans[i].place + offset - p->spans[i].offset;
+    *of = p->over; /* where the words come behind another head */
+    size_t words = p->items[p->base - 1].offset;
+    return offset < words ? offset : offset - words + p->over->items[p->over->base - 1].offset;
+}
+
+/* Spans of what is its own: whole matrices. */
+static void place_own(struct parameters *p, const bool *own)
+{
+    p->spans = allocate(p->count, sizeof *p->spans);
+    for (size_t i = 0, next; i < p->count; i = next) {
+        bool wanted = false;
+        for (next = i; next == i || (next < p->count && p->items[next].adjacent); next++)
+            wanted |= own[next] || p->items[next].bucket == (int)p->c.layers + 1;
+        size_t offset = p->items[i].offset, end = p->items[next - 1].offset + p->items[next - 1].count;
+        if (!wanted)
+            continue;
+        p->spans[p->span_count++] = (struct span){offset, end - offset, p->own};
+        p->own = aligned(p->own + end - offset);
+    }
+}
+
+/* Not of the classifier, whose labels are others. */
+static void copy_from_base(struct parameters *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct parameters *holder;
+        const struct parameter *of = &p->items[i];
+        find_place(&holder, p, of->offset);
+        if (holder == p && of->role != ROLE_CLASSIFIER)
+            p->d->run->copy(p->d, parameters_value_at(p, of->offset), parameters_value_at(p->over, p->over->items[i].offset),
+                            of->count * sizeof(float));
+    }
+}
+
+int parameters_create_over(struct parameters **ret, const struct parameters *base, const struct model_config *c, const bool *own,
+                           struct error *e)
+{
+    struct parameters *p = table_create(base->d, c, &(struct tuning){0});
+    p->over = base;
+    place_own(p, own);
+    if (value_arenas_create(p, p->own, p->own, e) < 0) {
+        parameters_destroy(&p);
+        return -1;
+    }
+    copy_from_base(p);
+    parameters_refresh(p);
+    if (p->d->run->finish(p->d, e) < 0) {
+        parameters_destroy(&p);
+        return -1;
+    }
+    *ret = p;
+    return 0;
+}
+
 void parameters_destroy(struct parameters **p)
 {
     if (!*p)
@@ -239,6 +325,7 @@ void parameters_destroy(struct parameters **p)
             d->run->release(d, arenas[i]);
     free((*p)->items);
     free((*p)->starts);
+    free((*p)->spans);
     free(*p);
     *p = NULL;
 }
@@ -408,8 +495,22 @@ device_memory parameters_seen(const struct parameters *p)
     return p->seen;
 }
 
+device_memory parameters_value_at(const struct parameters *p, size_t offset)
+{
+    const struct parameters *of;
+    size_t place = find_place(&of, p, offset);
+    return device_at(of->value, place * sizeof(float));
+}
+
+device_memory parameters_shadow_at(const struct parameters *p, size_t offset)
+{
+    const struct parameters *of;
+    size_t place = find_place(&of, p, offset);
+    return device_at(of->shadow, place * precision_bytes(p->d->precision));
+}
+
 void parameters_refresh(struct parameters *p)
 {
     if (p->shadow.address != p->value.address)
-        p->d->run->round_to_activation(p->d, p->shadow, p->value, p->dense);
+        p->d->run->round_to_activation(p->d, p->shadow, p->value, p->over ? p->own : p->dense);
 }

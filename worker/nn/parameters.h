@@ -30,7 +30,8 @@ struct parameter {
     enum tensor_role role;
     enum adapter_part adapter; /* not of the pretrained model: of the LoRA adapter of the linear map `role` */
     bool is_bias;
-    bool decays; /* not biases, not LayerNorm */
+    bool decays;   /* not biases, not LayerNorm */
+    bool adjacent; /* one matrix, or vector, with the one before */
     bool is_words;
 };
 
@@ -49,6 +50,11 @@ int parameters_create(struct parameters **ret, struct device *d, const struct mo
 /* For training, of what `t` says. */
 int parameters_create_tuned(struct parameters **ret, struct device *d, const struct model_config *c, const struct tuning *t,
                             struct error *e);
+/* To score with, over those of a base: of a model of its own that differs in its head alone. What `own` (parameters_count of c's)
+ * says, the head, and what is one matrix with either have places of their own, and the values of the base at first; the rest is
+ * the base's, which must outlive them. Of the arenas below they have none: parameters_value_at and parameters_shadow_at alone. */
+int parameters_create_over(struct parameters **ret, const struct parameters *base, const struct model_config *c, const bool *own,
+                           struct error *e);
 void parameters_destroy(struct parameters **p);
 /* Device memory before creation: of the arenas here and, when training, of so many gradient arenas for up to max_words; gradients
  * 0: no training. */
@@ -88,6 +94,9 @@ bool parameters_frozen(const struct parameters *p); /* some are */
  * (parameters_gradients) + (U,E) compact words behind it, for U up to max_words. */
 device_memory parameters_value(const struct parameters *p);
 device_memory parameters_shadow(const struct parameters *p); /* act (dense); the value itself in f32 */
+/* The same of what is at a place, to the end of its matrix. */
+device_memory parameters_value_at(const struct parameters *p, size_t offset);
+device_memory parameters_shadow_at(const struct parameters *p, size_t offset);
 device_memory parameters_first_moment(const struct parameters *p);
 device_memory parameters_second_moment(const struct parameters *p);
 device_memory parameters_seen(const struct parameters *p); /* u8 (V) */

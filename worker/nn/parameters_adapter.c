@@ -20,7 +20,7 @@ void adapter_merge(float *ret, const float *w, const float *a, const float *b, d
 static int take_whole(struct parameters *p, const struct tensor *t, size_t offset, struct error *e)
 {
     struct device *d = parameters_device(p);
-    device_memory at = device_at(parameters_value(p), offset * sizeof(float));
+    device_memory at = parameters_value_at(p, offset);
     float *host = d->run->host_begin(d, at, t->count * sizeof(float));
     int ret = tensor_to_f32(t, host, e);
     d->run->host_end(d, host, at, t->count * sizeof(float));
@@ -31,7 +31,7 @@ static int merge_pair(struct parameters *p, const struct peft_tensor *pair, stru
 {
     struct device *d = parameters_device(p);
     const struct parameter *of = parameters_at(p, pair->index);
-    device_memory at = device_at(parameters_value(p), of->offset * sizeof(float));
+    device_memory at = parameters_value_at(p, of->offset);
     float *a = allocate(pair[0].tensor->count, sizeof *a), *b = allocate(pair[1].tensor->count, sizeof *b);
     int ret = tensor_to_f32(pair[0].tensor, a, e) || tensor_to_f32(pair[1].tensor, b, e) ? -1 : 0;
     if (ret == 0) {
@@ -115,12 +115,10 @@ static int take_all(struct parameters *p, const struct peft_adapter *a, struct e
     return ret;
 }
 
-int parameters_take_adapter(struct parameters *p, const char *directory, bool new_classifier, bool whole_head, struct error *e)
+/* Closes the file. */
+static int take_and_close(struct parameters *p, struct peft_adapter *a, bool whole_head, struct error *e)
 {
-    struct peft_adapter *a;
     struct device *d = parameters_device(p);
-    if (peft_open(&a, directory, parameters_config(p), new_classifier, e) != 0)
-        return -1;
     int ret = whole_head ? check_head(p, a, e) : 0;
     if (ret == 0)
         ret = take_all(p, a, e);
@@ -129,4 +127,32 @@ int parameters_take_adapter(struct parameters *p, const char *directory, bool ne
         return -1;
     parameters_refresh(p);
     return d->run->finish(d, e);
+}
+
+int parameters_take_adapter(struct parameters *p, const char *directory, bool new_classifier, bool whole_head, struct error *e)
+{
+    struct peft_adapter *a;
+    return peft_open(&a, directory, parameters_config(p), new_classifier, e) ? -1 : take_and_close(p, a, whole_head, e);
+}
+
+int parameters_create_adapted(struct parameters **ret, const struct parameters *base, const struct model_config *c,
+                              const char *adapter, struct error *e)
+{
+    struct peft_adapter *a;
+    if (peft_open(&a, adapter, c, false, e))
+        return -1;
+    bool *own = allocate(model_tensors(NULL, c), sizeof *own);
+    for (size_t i = 0; i < a->count; i++)
+        own[a->tensors[i].index] = true;
+    int result = parameters_create_over(ret, base, c, own, e);
+    free(own);
+    if (result) {
+        peft_close(&a);
+        return -1;
+    }
+    if (take_and_close(*ret, a, true, e)) {
+        parameters_destroy(ret);
+        return -1;
+    }
+    return 0;
 }
