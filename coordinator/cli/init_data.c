@@ -144,16 +144,23 @@ static void choose_rare(struct init_draft *d)
 static void set_data_paths(struct init_draft *d)
 {
     static const char *const keys[PART_COUNT] = {"train_path", "validation_path", "test_path"};
-    for (int p = 0; p < PART_COUNT && d->files.paths[0]; p++)
-        init_set_path(d, d->section, keys[p], d->files.paths[p], true);
-    if (d->files.paths[0]) {
+    char *const *files = d->files.paths;
+    for (int p = 0; p < PART_COUNT; p++)
+        if (files[p])
+            init_set_path(d, d->section, keys[p], files[p], true);
+    if (files[PART_VALIDATION])
         init_because("data.train_path", "%s, and %s and %s next to it: files named for their parts are the split",
-                     d->files.paths[0], d->files.paths[1], d->files.paths[2]);
+                     files[PART_TRAIN], files[PART_VALIDATION], files[PART_TEST]);
+    else if (files[PART_TRAIN])
+        init_because("data.train_path",
+                     "%s, and %s next to it: files named for their parts are the split; without a file for validation, validation "
+                     "rows are drawn from train",
+                     files[PART_TRAIN], files[PART_TEST]);
+    if (files[PART_TRAIN])
         return;
-    }
     init_set_path(d, d->section, "path", d->data, true);
     if (d->files.unused)
-        init_because("data.path", "%s alone: %s is not used, as there is no file for %s; with all three they would be the split",
+        init_because("data.path", "%s alone: %s is not used, as there is no file for %s; with train and test they would be the split",
                      d->data, d->files.unused, d->files.missing);
 }
 

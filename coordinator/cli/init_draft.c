@@ -94,8 +94,10 @@ static void count_labels(struct init_draft *d)
 static int find_parts(struct init_draft *d, struct error *e)
 {
     d->part = allocate(d->records.count, sizeof *d->part);
-    for (size_t i = 0; i < d->records.count; i++)
-        d->part[i] = d->files.paths[0] ? (uint8_t)d->records.rows[i].file : PART_TRAIN;
+    for (size_t i = 0; i < d->records.count; i++) {
+        uint32_t file = d->records.rows[i].file;
+        d->part[i] = (uint8_t)(file && !d->files.paths[PART_VALIDATION] ? PART_TEST : file);
+    }
     return d->g.part != SIZE_MAX ? init_read_parts(d->part, d->drawn, &d->records, e) : 0;
 }
 
@@ -114,9 +116,12 @@ int init_read_rows(struct init_draft *d, struct error *e)
                        .label_separator = g->separator,
                        .multi = g->multi,
                        .table = g->table};
-    const char *const paths[PART_COUNT] = {d->files.paths[0], d->files.paths[1], d->files.paths[2]};
-    int result = d->files.paths[0] ? records_read(&d->records, paths, PART_COUNT, &in, false, e)
-                                   : records_read(&d->records, &d->data, 1, &in, false, e);
+    const char *paths[PART_COUNT];
+    size_t files = 0;
+    for (int p = 0; p < PART_COUNT; p++)
+        if (d->files.paths[p])
+            paths[files++] = d->files.paths[p];
+    int result = records_read(&d->records, files ? paths : &d->data, files ? files : 1, &in, false, e);
     names_free(&in.label_columns);
     names_free(&in.text_a);
     names_free(&in.text_b);

@@ -49,14 +49,13 @@ bool init_sibling_files(struct init_files *ret, const char *path)
 {
     struct init_files f = {0};
     enum part own = PART_TRAIN;
-    size_t size = 0, found = 0;
+    size_t size = 0;
     const char *at = find_word(path, &own, &size);
-    for (int p = 0; p < PART_COUNT && at; p++) {
+    for (int p = 0; p < PART_COUNT && at; p++)
         f.paths[p] = p == (int)own ? duplicate(path) : sibling(path, at, size, (enum part)p);
-        found += f.paths[p] != NULL;
-    }
-    for (int p = 0; p < PART_COUNT && found < PART_COUNT; p++) {
-        if (!f.paths[p])
+    bool found = f.paths[PART_TRAIN] && f.paths[PART_TEST];
+    for (int p = 0; p < PART_COUNT && !found; p++) {
+        if (!f.paths[p] && p != PART_VALIDATION)
             f.missing = part_names[p];
         else if (p != (int)own)
             f.unused = duplicate(f.paths[p]);
@@ -64,7 +63,7 @@ bool init_sibling_files(struct init_files *ret, const char *path)
         f.paths[p] = NULL;
     }
     *ret = f;
-    return found == PART_COUNT;
+    return found;
 }
 
 void init_files_free(struct init_files *f)

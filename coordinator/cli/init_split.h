@@ -6,13 +6,13 @@
 #include "coordinator/data/records.h"
 
 struct init_files {
-    char *paths[PART_COUNT]; /* NULL: not all are there */
+    char *paths[PART_COUNT]; /* NULL: not all are there, or, of validation alone, it is drawn from train */
     const char *missing;     /* the part without a file; static words */
     char *unused;            /* file of another part than the given one's, where one is missing; NULL: there is none */
 };
 
-/* data-train.csv, data-validation.csv (valid, val, dev) and data-test.csv, where `path` is one of them. false: not all are there.
- * init_files_free in any case. */
+/* data-train.csv, data-test.csv and perhaps data-validation.csv (valid, val, dev), where `path` is one of them. false: not all are
+ * there. init_files_free in any case. */
 bool init_sibling_files(struct init_files *ret, const char *path);
 void init_files_free(struct init_files *f);
 

@@ -28,10 +28,12 @@ static void choose_rate(struct init_draft *d)
     init_because("train.warmup", "0.1: the first tenth of the steps; new classifier weights make the first gradients large");
 }
 
+/* Files without one for validation have to give those rows, too. */
 static double training_rows(const struct init_draft *d)
 {
     double rows = (double)init_part_rows(d, PART_TRAIN);
-    return init_parts_given(d) ? rows : 0.7 * rows;
+    bool drawn = d->files.paths[PART_TRAIN] && !d->files.paths[PART_VALIDATION];
+    return !init_parts_given(d) ? 0.7 * rows : drawn ? 0.7 / 0.85 * rows : rows;
 }
 
 /* So many epochs that the optimizer takes enough steps to learn at all, and then to tell the labels apart, as far as this takes

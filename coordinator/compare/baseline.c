@@ -32,13 +32,12 @@ struct part_texts {
 /* Rows are found again by their ids, so labels need no reading. */
 static int read_records(struct records *ret, const struct job *j, struct error *e)
 {
-    const char *paths[PART_COUNT] = {j->data.train_path, j->data.validation_path, j->data.test_path};
+    const char *paths[PART_COUNT];
+    size_t count = job_data_files(paths, j);
     struct input in = input_of_job(j);
     in.group = in.label = NULL;
     in.label_columns.count = in.labels.count = 0;
-    if (j->data.path)
-        paths[0] = j->data.path;
-    return records_read(ret, paths, j->data.path ? 1 : PART_COUNT, &in, false, e);
+    return records_read(ret, paths, count, &in, false, e);
 }
 
 static const char *join(struct part_texts *t, const struct record *r, struct buffer *scratch)

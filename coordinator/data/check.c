@@ -33,9 +33,9 @@ struct inputs {
 
 static struct inputs inputs_of_job(const struct job *j)
 {
-    if (j->data.path)
-        return (struct inputs){.count = 1, .path = {j->data.path}};
-    return (struct inputs){.count = PART_COUNT, .path = {j->data.train_path, j->data.validation_path, j->data.test_path}};
+    struct inputs in = {0};
+    in.count = job_data_files(in.path, j);
+    return in;
 }
 
 static struct json *describe_inputs(const struct inputs *in)

@@ -116,12 +116,12 @@ static int describe_left_out(struct json *to, const struct first_pass *f, const 
 {
     struct json *left_out = json_set(to, "left_out", json_object()), *limit = json_set(left_out, "limit", json_array()),
                 *rare = json_set(left_out, "rare_labels", json_array()), *cleaning = json_set(left_out, "cleaning", json_array());
-    const char *const paths[PART_COUNT] = {j->data.path ? j->data.path : j->data.train_path, j->data.validation_path,
-                                           j->data.test_path};
+    const char *paths[PART_COUNT];
+    size_t count = job_data_files(paths, j);
     struct input input = input_of_job(j);
     struct records all;
     struct table *used;
-    if (records_read(&all, paths, j->data.path ? 1 : PART_COUNT, &input, false, e))
+    if (records_read(&all, paths, count, &input, false, e))
         return -1;
     table_create(&used);
     for (uint32_t row = 0; row < dataset_rows(f->d); row++) {

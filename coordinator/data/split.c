@@ -108,14 +108,41 @@ static int split_rows_by_time(struct split *s, const struct job *j, const struct
     return result;
 }
 
-/* The data came already split: the first file's rows are the train part, and so on. */
+/* The first `count` rows become train and validation: whole groups, each label in the same proportions. */
+static void draw_validation(struct split *s, const struct job *j, const struct dataset *d, uint32_t count)
+{
+    const double both = j->split.train + j->split.validation, share[] = {j->split.train / both, j->split.validation / both};
+    uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of);
+    struct table *groups;
+    table_create(&groups);
+    for (uint32_t i = 0; i < rows; i++)
+        group_of[i] = i < count ? table_add(groups, dataset_group(d, i)) : UINT32_MAX;
+    uint32_t number = (uint32_t)table_count(groups), *part_of = allocate(number, sizeof *part_of);
+    uint32_t *rank = shuffle_ranks(number, j->seed, RANDOM_SPLIT, 0);
+    stratify(part_of, d, group_of, number, rank, share, 2);
+    for (uint32_t i = 0; i < count; i++)
+        give_row(s, (enum part)part_of[group_of[i]], i);
+    free(rank);
+    free(part_of);
+    free(group_of);
+    table_destroy(&groups);
+}
+
+/* The data came already split: each file's rows are a part. */
 static int split_by_file(struct split *s, const struct job *j, const struct dataset *d, const struct json *check, struct error *e)
 {
     const struct json *files = json_get(check, "files");
     uint32_t row = 0;
-    for (size_t f = 0; f < json_size(files) && f < PART_COUNT; f++)
-        for (uint32_t left = (uint32_t)json_number(json_get(json_at(files, f), "rows")); left && row < dataset_rows(d); left--)
-            give_row(s, (enum part)f, row++);
+    for (size_t f = 0; f < json_size(files) && f < PART_COUNT; f++) {
+        uint32_t end = row + (uint32_t)json_number(json_get(json_at(files, f), "rows"));
+        end = end < dataset_rows(d) ? end : dataset_rows(d);
+        if (f == 0 && !j->data.validation_path) {
+            draw_validation(s, j, d, end);
+            row = end;
+        }
+        for (; row < end; row++)
+            give_row(s, f + 1 == json_size(files) ? PART_TEST : (enum part)f, row);
+    }
     return refuse_empty_part(s, j, dataset_rows(d), e);
 }
 

@@ -293,12 +293,11 @@ static int check_sources(const struct job *j, struct error *e)
                          j->data.train_path        ? "train_path"
                          : j->data.validation_path ? "validation_path"
                                                    : "test_path");
-    if (!j->data.path && parts < 3)
+    if (!j->data.path && (!j->data.train_path || !j->data.test_path))
         return error_set(e, ERROR_USAGE,
-                         "\"data.%s\" is missing: data that comes already split needs train_path, validation_path and test_path",
-                         !j->data.train_path        ? "train_path"
-                         : !j->data.validation_path ? "validation_path"
-                                                    : "test_path");
+                         "\"data.%s\" is missing: data that comes already split needs train_path and test_path; without "
+                         "validation_path validation rows are drawn from train",
+                         !j->data.train_path ? "train_path" : "test_path");
     return 0;
 }
 
@@ -515,6 +514,16 @@ static struct json *nested(const struct job *j, bool all)
         json_set(section, dot + 1, job_field_value(f, j));
     }
     return root;
+}
+
+size_t job_data_files(const char *files[3], const struct job *j)
+{
+    const char *const given[] = {j->data.path, j->data.train_path, j->data.validation_path, j->data.test_path};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (given[i])
+            files[count++] = given[i];
+    return count;
 }
 
 struct json *job_data_options(const struct job *j)

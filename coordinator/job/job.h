@@ -139,6 +139,10 @@ void job_print_help(void); /* every key with default and meaning */
  * ranks. */
 int job_claim_directory(struct job *j, struct error *e);
 
+/* Number of the job's data files: one, or those of train, validation (unless it is drawn from train) and test, in that order;
+ * borrowed from j. */
+size_t job_data_files(const char *files[3], const struct job *j);
+
 /* The data keys and values of j, in table order, without keys that came later than the identities that runs have stored
  * (JOB_LATER) while they have their defaults. Caller destroys. */
 struct json *job_data_options(const struct job *j);

@@ -45,7 +45,8 @@ const struct job_field job_fields[] = {
     {"data.train_path", JOB_STRING, JOB_NULL | JOB_PATH, "null", AT(data.train_path),
      .help = "training data, where it comes already split (instead of data.path)"},
     {"data.validation_path", JOB_STRING, JOB_NULL | JOB_PATH, "null", AT(data.validation_path),
-     .help = "validation data, where it comes already split"},
+     .help = "validation data, where it comes already split; null: drawn from the training data, by whole groups and labels, "
+             "as much of it as split.validation is of train and validation"},
     {"data.test_path", JOB_STRING, JOB_NULL | JOB_PATH, "null", AT(data.test_path),
      .help = "test data, where it comes already split"},
     {"data.id", JOB_STRING, JOB_NULL, "null", AT(data.id),

@@ -32,6 +32,8 @@ table("sorted.csv", [{"text": f"{i} words of a long table", "verdict": "ab"[i * 
 table("few.csv", [{"text": text(), "tags": ";".join("xyz"[k] for k in range(3) if i >> k & 1) if i % 3 == 0 else ""} for i in range(240)])
 for name, size in (("train", 120), ("val", 40), ("test", 40)):
     table(f"news-{name}.csv", [{"text": text(), "label": "ab"[i * 7 % 5 % 2]} for i in range(size)])
+for name, size in (("train", 120), ("val", 40)):
+    table(f"only-{name}.csv", [{"text": text(), "label": "ab"[i * 7 % 5 % 2]} for i in range(size)])
 for name, size in (("train", 120), ("test", 40)):
     table(f"pair-{name}.csv", [{"text": text(), "label": "ab"[i * 7 % 5 % 2]} for i in range(size)])
 table("rare.csv", [{"text": text(), "label": int(i % 16 == 0)} for i in range(480)])
@@ -94,8 +96,16 @@ init few.csv 'multi-label: .* sets of others' 'task="multi_label_classification"
 
 say "files named for their parts"
 init news-train.csv 'files named for their parts are the split' 'data.path=null' 'data.train_path="news-train.csv"' 'data.validation_path="news-val.csv"' 'data.test_path="news-test.csv"' 'split=null'
-init pair-train.csv 'pair-train.csv alone: pair-test.csv is not used, as there is no file for validation' 'data.path="pair-train.csv"'
-init pair-test.csv 'pair-test.csv alone: pair-train.csv is not used, as there is no file for validation' 'data.path="pair-test.csv"'
+for file in pair-train.csv pair-test.csv; do
+  init $file 'without a file for validation, validation rows are drawn from train' 'data.path=null' 'data.train_path="pair-train.csv"' 'data.test_path="pair-test.csv"'
+done
+python3 - <<'PY' || fail "the test part is not the test file, or validation is not drawn from train"
+import json
+parts = json.load(open("runs/pair-test/split.json"))["parts"]
+assert parts["test"] == [f"2:{line}" for line in range(2, 42)] and ":" not in "".join(parts["train"] + parts["validation"]), parts
+assert len(parts["train"]) + len(parts["validation"]) == 120 and 18 <= len(parts["validation"]) <= 24, parts
+PY
+init only-train.csv 'only-train.csv alone: only-val.csv is not used, as there is no file for test; with train and test they would be' 'data.path="only-train.csv"'
 
 say "rare positives"
 init rare.csv 'train.select +best_f1: F1 at the best threshold, which is tuned afterwards' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'

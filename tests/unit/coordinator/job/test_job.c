@@ -337,8 +337,8 @@ static const struct refusal refusals[] = {
      "j.json: \"data.path\" is missing: the file with the data (JSON Lines, CSV or TSV)"},
     {"{" MINIMAL "}", "data.test_path=t", "j.json: data.path and data.test_path are mutually exclusive: remove one"},
     {"{\"model\": \"m\", \"data\": {\"train_path\": \"p\", \"text_a\": [\"a\"]}}", NULL,
-     "j.json: \"data.validation_path\" is missing: data that comes already split needs train_path, validation_path and "
-     "test_path"},
+     "j.json: \"data.test_path\" is missing: data that comes already split needs train_path and test_path; without "
+     "validation_path validation rows are drawn from train"},
     {"{" MINIMAL "}", "split.validation=0.3",
      "j.json: split.train 0.7 and split.validation 0.3 leave no rows for the test part: their sum must be below 1"},
     {"{" MINIMAL "}", "tune.per_class=0",
