@@ -66,19 +66,28 @@ static double relative_score(const struct query *a, size_t j)
 {
     double ret = 0;
     const struct vectors keys = {a->bias->keys, a->bias->stride}, queries = {a->bias->queries, a->bias->stride};
+    size_t place = relative_place(a, j);
     for (size_t i = 0; i < a->D && keys.at.address; i++)
-        ret += element(a, a->q, a->number, i) * element(a, keys, relative_place(a, j), i);
+        ret += element(a, a->q, a->number, i) * element(a, keys, place, i);
     for (size_t i = 0; i < a->D && queries.at.address; i++)
-        ret += element(a, a->k, a->first + j, i) * element(a, queries, relative_place(a, j), i);
+        ret += element(a, a->k, a->first + j, i) * element(a, queries, place, i);
     return ret;
 }
 
-static double query_score(const struct query *a, size_t j)
+/* (n) scores of the keys, -infinity where one is not seen; to be freed. */
+static double *query_scores(const struct query *a)
 {
-    double ret = a->bias ? relative_score(a, j) : 0;
-    for (size_t i = 0; i < a->D; i++)
-        ret += element(a, a->q, a->number, i) * element(a, a->k, a->first + j, i);
-    return ret * query_scale(a);
+    double *ret = allocate(a->n, sizeof *ret), scale = query_scale(a);
+    for (size_t j = 0; j < a->n; j++) {
+        ret[j] = -INFINITY;
+        if (!query_sees(a, j))
+            continue;
+        ret[j] = a->bias ? relative_score(a, j) : 0;
+        for (size_t i = 0; i < a->D; i++)
+            ret[j] += element(a, a->q, a->number, i) * element(a, a->k, a->first + j, i);
+        ret[j] *= scale;
+    }
+    return ret;
 }
 
 static float query_dropout(const struct query *a, size_t j)
@@ -86,27 +95,29 @@ static float query_dropout(const struct query *a, size_t j)
     return dropout_factor(a->dropout, a->number, (uint32_t)(a->head << 19 | j));
 }
 
-static double query_log_sum(const struct query *a)
+static double query_log_sum(const double *scores, size_t n)
 {
     double max = -INFINITY, sum = 0;
-    for (size_t j = 0; j < a->n; j++)
-        if (query_sees(a, j))
-            max = fmax(max, query_score(a, j));
-    for (size_t j = 0; j < a->n; j++)
-        if (query_sees(a, j))
-            sum += exp(query_score(a, j) - max);
+    for (size_t j = 0; j < n; j++)
+        max = fmax(max, scores[j]);
+    for (size_t j = 0; j < n; j++)
+        sum += exp(scores[j] - max);
     return max + log(sum);
 }
 
-static void query_forward(const struct query *a, device_memory y, double log_sum)
+static void query_forward(const struct query *a, device_memory y, const double *scores, double log_sum)
 {
-    for (size_t i = 0; i < a->D; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < a->n; j++)
-            if (query_sees(a, j))
-                sum += exp(query_score(a, j) - log_sum) * query_dropout(a, j) * element(a, a->v, a->first + j, i);
-        act_put(a->d, y, (a->number * a->H + a->head) * a->D + i, (float)sum);
+    double *sums = allocate(a->D, sizeof *sums);
+    for (size_t j = 0; j < a->n; j++) {
+        if (!query_sees(a, j))
+            continue;
+        double weight = exp(scores[j] - log_sum) * query_dropout(a, j);
+        for (size_t i = 0; i < a->D; i++)
+            sums[i] += weight * element(a, a->v, a->first + j, i);
     }
+    for (size_t i = 0; i < a->D; i++)
+        act_put(a->d, y, (a->number * a->H + a->head) * a->D + i, (float)sums[i]);
+    free(sums);
 }
 
 /* Calls callback for each query of each head of each row. */
@@ -133,9 +144,10 @@ struct forward {
 static void visit_forward(const struct query *a, void *context)
 {
     struct forward *f = context;
-    double log_sum = query_log_sum(a);
+    double *scores = query_scores(a), log_sum = query_log_sum(scores, a->n);
     f->log_sum[a->head * f->N + a->number] = (float)log_sum;
-    query_forward(a, f->y, log_sum);
+    query_forward(a, f->y, scores, log_sum);
+    free(scores);
 }
 
 void reference_window_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
@@ -195,29 +207,33 @@ static void visit_bias(const struct query *a, struct backward *b, size_t j, doub
 static void visit_backward(const struct query *a, void *context)
 {
     struct backward *b = context;
+    double *p = query_scores(a), *dp = allocate(a->n, sizeof *dp);
     double sum = 0, log_sum = b->log_sum[a->head * b->N + a->number], scale = query_scale(a);
     size_t at = a->head * a->D;
     const struct vectors dy = {b->dy, a->H * a->D};
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t j = 0; j < a->n; j++) {
-            if (!query_sees(a, j))
-                continue;
-            double p = exp(query_score(a, j) - log_sum), m = query_dropout(a, j), dp = 0;
-            for (size_t i = 0; i < a->D; i++)
-                dp += m * element(a, dy, a->number, i) * element(a, a->v, a->first + j, i);
-            if (pass == 0) {
-                sum += p * dp;
-                continue;
-            }
-            double ds = p * (dp - sum) * scale;
-            for (size_t i = 0; i < a->D; i++) {
-                b->dv[(a->first + j) * a->v.stride + at + i] += p * m * element(a, dy, a->number, i);
-                b->dq[a->number * a->q.stride + at + i] += ds * element(a, a->k, a->first + j, i);
-                b->dk[(a->first + j) * a->k.stride + at + i] += ds * element(a, a->q, a->number, i);
-            }
-            if (a->bias)
-                visit_bias(a, b, j, ds);
+    for (size_t j = 0; j < a->n; j++) {
+        if (!query_sees(a, j))
+            continue;
+        double m = query_dropout(a, j);
+        p[j] = exp(p[j] - log_sum);
+        for (size_t i = 0; i < a->D; i++)
+            dp[j] += m * element(a, dy, a->number, i) * element(a, a->v, a->first + j, i);
+        sum += p[j] * dp[j];
+    }
+    for (size_t j = 0; j < a->n; j++) {
+        if (!query_sees(a, j))
+            continue;
+        double m = query_dropout(a, j), ds = p[j] * (dp[j] - sum) * scale;
+        for (size_t i = 0; i < a->D; i++) {
+            b->dv[(a->first + j) * a->v.stride + at + i] += p[j] * m * element(a, dy, a->number, i);
+            b->dq[a->number * a->q.stride + at + i] += ds * element(a, a->k, a->first + j, i);
+            b->dk[(a->first + j) * a->k.stride + at + i] += ds * element(a, a->q, a->number, i);
         }
+        if (a->bias)
+            visit_bias(a, b, j, ds);
+    }
+    free(p);
+    free(dp);
 }
 
 static void put_all(struct device *d, device_memory to, const double *from, size_t n)
