@@ -72,6 +72,14 @@ void cpu_first_attention_backward(struct device *d, device_memory dq, device_mem
                                   device_memory q, device_memory kv, device_memory log_sum, device_memory offsets,
                                   const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
 
+void cpu_projected_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory x,
+                                     device_memory w, device_memory bias, device_memory offsets, const struct dropout *dropout,
+                                     size_t B, size_t T, size_t H, size_t D);
+void cpu_projected_attention_backward(struct device *d, device_memory dq, device_memory dx, device_memory dw, device_memory dbias,
+                                      device_memory dy, device_memory y, device_memory q, device_memory x, device_memory w,
+                                      device_memory bias, device_memory log_sum, device_memory offsets,
+                                      const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+
 void cpu_gated_forward(struct device *d, device_memory y, device_memory pre, enum activation activation, size_t N, size_t F);
 void cpu_gated_backward(struct device *d, device_memory dpre, device_memory y, device_memory dy, device_memory pre,
                         enum activation activation, size_t N, size_t F);

@@ -38,6 +38,14 @@ void reference_attention_forward(struct device *d, device_memory y, device_memor
 void reference_attention_backward(struct device *d, device_memory dqkv, device_memory dy, device_memory y, device_memory qkv,
                                   device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
                                   size_t H, size_t D);
+void reference_projected_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
+                                           device_memory x, device_memory w, device_memory bias, device_memory offsets,
+                                           const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+void reference_projected_attention_backward(struct device *d, device_memory dq, device_memory dx, device_memory dw,
+                                            device_memory dbias, device_memory dy, device_memory y, device_memory q,
+                                            device_memory x, device_memory w, device_memory bias, device_memory log_sum,
+                                            device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H,
+                                            size_t D);
 void reference_first_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
                                        device_memory kv, device_memory offsets, const struct dropout *dropout, size_t B, size_t T,
                                        size_t H, size_t D);

@@ -139,6 +139,21 @@ struct device_operations {
                                      device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H,
                                      size_t D);
 
+    /* first_attention of keys and values kv = x w^T + bias, which need not be made: H vectors a row meet the tokens in place of
+     * 2C. log_sum: for backward alone, each device's own. */
+    void (*projected_attention_forward)(struct device *d, device_memory y /* act (B,C) = */,
+                                        device_memory log_sum /* f32 (H,B) = */, device_memory q /* act (B,C) */,
+                                        device_memory x /* act (T,C) */, device_memory w /* act (2C,C) */,
+                                        device_memory bias /* f32 (2C) or DEVICE_NOTHING */, device_memory offsets,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);
+    /* dx, dw and dbias may be DEVICE_NOTHING. */
+    void (*projected_attention_backward)(struct device *d, device_memory dq /* act (B,C) = */,
+                                         device_memory dx /* act (T,C) += */, device_memory dw /* f32 (2C,C) = */,
+                                         device_memory dbias /* f32 (2C) = */, device_memory dy, device_memory y, device_memory q,
+                                         device_memory x, device_memory w, device_memory bias, device_memory log_sum,
+                                         device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H,
+                                         size_t D);
+
     /* attention_forward, where a token sees only tokens `window->half` away or nearer (0: all, and then it is attention_forward's
      * bits), and the first of the row too where window->first is set (once, if it is near anyway). Memory is linear in a row's
      * length. */

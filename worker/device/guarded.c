@@ -193,6 +193,13 @@ GUARD(first_attention_forward, (struct device *d, device_memory y, device_memory
 GUARD(first_attention_backward, (struct device *d, device_memory dq, device_memory dkv, device_memory dy, device_memory y,
       device_memory q, device_memory kv, device_memory log_sum, device_memory offsets, const struct dropout *dropout, size_t B,
       size_t T, size_t H, size_t D), dq, dkv, dy, y, q, kv, log_sum, offsets, dropout, B, T, H, D)
+GUARD(projected_attention_forward, (struct device *d, device_memory y, device_memory log_sum, device_memory q, device_memory x,
+      device_memory w, device_memory bias, device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H,
+      size_t D), y, log_sum, q, x, w, bias, offsets, dropout, B, T, H, D)
+GUARD(projected_attention_backward, (struct device *d, device_memory dq, device_memory dx, device_memory dw, device_memory dbias,
+      device_memory dy, device_memory y, device_memory q, device_memory x, device_memory w, device_memory bias, device_memory
+      log_sum, device_memory offsets, const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D), dq, dx, dw, dbias,
+      dy, y, q, x, w, bias, log_sum, offsets, dropout, B, T, H, D)
 GUARD(normalize_forward, (struct device *d, device_memory y, device_memory sum, device_memory statistics, device_memory x,
       device_memory z, device_memory gamma, device_memory beta, float epsilon, const struct dropout *dropout, size_t N, size_t
       C), y, sum, statistics, x, z, gamma, beta, epsilon, dropout, N, C)
@@ -274,6 +281,8 @@ static const struct device_operations operations = {
     .attention_backward = guarded_attention_backward,
     .first_attention_forward = guarded_first_attention_forward,
     .first_attention_backward = guarded_first_attention_backward,
+    .projected_attention_forward = guarded_projected_attention_forward,
+    .projected_attention_backward = guarded_projected_attention_backward,
     .normalize_forward = guarded_normalize_forward,
     .normalize_backward = guarded_normalize_backward,
     .residual_normalize_backward = guarded_residual_normalize_backward,

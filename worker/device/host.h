@@ -79,6 +79,13 @@ static inline double first_attention_flops(device_memory offsets, size_t B, size
     return each * (double)(host_i32(offsets)[B] - host_i32(offsets)[0]) * (double)C;
 }
 
+/* `each`: products of a head's vectors of a row with its tokens; both maps' with queries and sums besides. */
+static inline double projected_attention_flops(size_t B, size_t T, size_t H, size_t D, double each)
+{
+    double C = (double)H * (double)D;
+    return 2 * each * ((double)T * (double)H * C + (double)B * C * C);
+}
+
 /* How many products there are for a score. */
 static inline double relative_products(const struct relative_bias *b)
 {

@@ -29,6 +29,22 @@ static const struct linear *of_first(const struct attention *w)
     return is_global(w) ? &w->global : &w->qkv;
 }
 
+/* Whether global keys and values, which only first tokens meet, are not made. Adapters want them. */
+static bool is_projected(const struct attention *w)
+{
+    return is_global(w) && !w->global.slices;
+}
+
+static void project_first(const struct pass *s, const struct attention *w, device_memory mixed, device_memory log_sum,
+                          device_memory first_q, device_memory x, const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    struct linear pairs = linear_keys_values(s, &w->global);
+    s->d->run->projected_attention_forward(s->d, mixed, log_sum, first_q, x, pass_weight(s, pairs.weight),
+                                           pass_value(s, pairs.bias), b->offsets, dropout, b->B, b->T, s->c->heads,
+                                           s->c->width / s->c->heads);
+}
+
 /* From the first tokens' x, which is kept. */
 static void mix_first(const struct pass *s, const struct attention *w, const struct attention_saved *k, device_memory x,
                       const struct dropout *dropout)
@@ -37,6 +53,10 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     size_t C = s->c->width, H = s->c->heads;
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
     pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(of_first(w)), ACTIVATION_NONE, b->B, C, C);
+    if (is_projected(w)) {
+        project_first(s, w, k->mixed, k->log_sum, k->first_q, x, dropout);
+        return;
+    }
     pass_linear(s, k->qkv, DEVICE_NOTHING, x, linear_keys_values(s, of_first(w)), ACTIVATION_NONE, b->T, C, 2 * C);
     if (s->distances) {
         struct relative_bias bias = distances_project(s, w, k->distances);
@@ -61,9 +81,13 @@ static void mix_local(const struct pass *s, const struct attention *w, const str
     s->d->run->window_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &window, dropout, b->B, b->T, H, C / H);
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
     pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(&w->global), ACTIVATION_NONE, b->B, C, C);
-    pass_linear(s, k->global_kv, DEVICE_NOTHING, x, linear_keys_values(s, &w->global), ACTIVATION_NONE, b->T, C, 2 * C);
-    s->d->run->first_attention_forward(s->d, k->first_mixed, k->first_log_sum, k->first_q, k->global_kv, b->offsets, &of_global,
-                                       b->B, b->T, H, C / H);
+    if (is_projected(w)) {
+        project_first(s, w, k->first_mixed, k->first_log_sum, k->first_q, x, &of_global);
+    } else {
+        pass_linear(s, k->global_kv, DEVICE_NOTHING, x, linear_keys_values(s, &w->global), ACTIVATION_NONE, b->T, C, 2 * C);
+        s->d->run->first_attention_forward(s->d, k->first_mixed, k->first_log_sum, k->first_q, k->global_kv, b->offsets,
+                                           &of_global, b->B, b->T, H, C / H);
+    }
     s->d->run->replace_first_tokens(s->d, k->mixed, k->first_mixed, b->offsets, b->B, C);
 }
 
@@ -121,6 +145,38 @@ static void zero_gradients(const struct pass *s, const struct linear *qkv)
     }
 }
 
+/* dq act (B,C) =, dx += unless it is DEVICE_NOTHING. */
+static void project_first_backward(const struct pass *s, const struct attention *w, device_memory dq, device_memory dx,
+                                   device_memory dmixed, device_memory mixed, device_memory first_q, device_memory x,
+                                   device_memory log_sum, const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    struct linear pairs = linear_keys_values(s, &w->global);
+    s->d->run->projected_attention_backward(s->d, dq, dx, pass_gradient(s, pairs.weight), pass_gradient(s, pairs.bias), dmixed,
+                                            mixed, first_q, x, pass_weight(s, pairs.weight), pass_value(s, pairs.bias), log_sum,
+                                            b->offsets, dropout, b->B, b->T, s->c->heads, s->c->width / s->c->heads);
+    if (s->watcher)
+        s->watcher->between(s->watcher->context);
+}
+
+/* mix_first_backward's, of keys and values that are not made. dq and dy: gradients of queries, and of first tokens. */
+static void project_last_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
+                                  device_memory dq, device_memory dx, device_memory dy, device_memory dmixed, device_memory x,
+                                  const struct dropout *dropout)
+{
+    const struct packed *b = s->b;
+    size_t C = s->c->width;
+    if (dx.address) /* all but first tokens are 0 */
+        s->d->run->first_tokens_backward(s->d, dx, dy, b->offsets, b->B, b->T, C);
+    project_first_backward(s, w, dq, dx, dmixed, k->mixed, k->first_q, x, k->log_sum, dropout);
+    if (dx.address)
+        s->d->run->first_tokens(s->d, dy, dx, b->offsets, b->B, C);
+    pass_linear_backward(s, dy, dq, k->first_x, linear_queries(&w->global), true, b->B, C, C);
+    if (dx.address)
+        s->d->run->replace_first_tokens(s->d, dx, dy, b->offsets, b->B, C);
+    zero_gradients(s, &w->qkv); /* nothing goes through the local maps */
+}
+
 /* dy: the residual's gradient of first tokens; it and that of the queries are spread over all tokens. */
 static void mix_first_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,
                                const struct scratch *t, device_memory dx, device_memory dy, device_memory dmixed, device_memory x,
@@ -128,6 +184,10 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
+    if (is_projected(w)) {
+        project_last_backward(s, w, k, t->dz, dx, dy, dmixed, x, dropout);
+        return;
+    }
     if (s->distances) {
         struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
         s->d->run->first_relative_attention_backward(s->d, t->dz, t->wide, d.keys, d.queries, dmixed, k->mixed, k->first_q,
@@ -160,15 +220,19 @@ static void mix_local_backward(const struct pass *s, const struct attention *w, 
     s->d->run->window_attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, &window, dropout, b->B,
                                          b->T, H, C / H);
     pass_linear_backward(s, dx, t->wide, x, w->qkv, true, b->T, C, 3 * C);
-    s->d->run->first_attention_backward(s->d, t->dz, t->wide, t->d_first, k->first_mixed, k->first_q, k->global_kv,
-                                        k->first_log_sum, b->offsets, &of_global, b->B, b->T, H, C / H);
+    if (is_projected(w))
+        project_first_backward(s, w, t->dz, dx, t->d_first, k->first_mixed, k->first_q, x, k->first_log_sum, &of_global);
+    else
+        s->d->run->first_attention_backward(s->d, t->dz, t->wide, t->d_first, k->first_mixed, k->first_q, k->global_kv,
+                                            k->first_log_sum, b->offsets, &of_global, b->B, b->T, H, C / H);
     if (dx.address)
         s->d->run->first_tokens(s->d, t->d_first, dx, b->offsets, b->B, C);
     pass_linear_backward(s, dx.address ? t->d_first : DEVICE_NOTHING, t->dz, k->first_x, linear_queries(&w->global), true, b->B,
                          C, C);
     if (dx.address)
         s->d->run->replace_first_tokens(s->d, dx, t->d_first, b->offsets, b->B, C);
-    pass_linear_backward(s, dx, t->wide, x, linear_keys_values(s, &w->global), true, b->T, C, 2 * C);
+    if (!is_projected(w))
+        pass_linear_backward(s, dx, t->wide, x, linear_keys_values(s, &w->global), true, b->T, C, 2 * C);
 }
 
 static void mix_backward(const struct pass *s, const struct attention *w, const struct attention_saved *k,

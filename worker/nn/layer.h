@@ -181,11 +181,11 @@ struct attention {
 };
 
 struct attention_saved {
-    device_memory qkv;                        /* act (T,3C); of the last layer k and v, act (T,2C) */
+    device_memory qkv;                        /* act (T,3C); of the last layer k and v, act (T,2C), where they are made */
     device_memory mixed, log_sum;             /* act (N,C), f32 (H,N) */
     device_memory first_x, first_q;           /* act (B,C); of the last layer, or where first tokens are global */
-    device_memory global_kv;                  /* act (T,2C); of layers other than the last where first tokens are global */
-    device_memory first_mixed, first_log_sum; /* act (B,C), f32 (H,B); likewise */
+    device_memory global_kv;                  /* act (T,2C); of other layers where global maps have adapters */
+    device_memory first_mixed, first_log_sum; /* act (B,C), f32 (H,B); of other layers where first tokens are global */
     device_memory sum, statistics, y;         /* act (N,C), f32 (N,2), act (N,C) */
     device_memory distances;                  /* act (S,2C), or (S,C) where only keys or queries of distances are met */
 };

@@ -143,15 +143,16 @@ static void lay_out_layer(struct layout *l, struct layer_saved *k, const struct 
 {
     bool last = layer + 1 == c->layers;
     size_t T = m->max_tokens, B = m->max_rows, C = c->width, N = last ? B : T;
-    k->attention.qkv = take(l, (last ? 2 : 3) * C * T);
+    bool global = model_family_of(c)->global_first, projected = global && m->lora_rank == 0;
+    k->attention.qkv = take(l, (!last ? 3 : projected ? 0 : 2) * C * T);
     k->attention.mixed = take(l, C * N);
     k->attention.log_sum = take_f32(l, c->heads * N);
-    if (!last && model_family_of(c)->global_first) {
-        k->attention.global_kv = take(l, 2 * C * T);
+    if (!last && global) {
+        k->attention.global_kv = take(l, projected ? 0 : 2 * C * T);
         k->attention.first_mixed = take(l, C * B);
         k->attention.first_log_sum = take_f32(l, c->heads * B);
     }
-    if (last || model_family_of(c)->global_first) {
+    if (last || global) {
         k->attention.first_x = take(l, C * B);
         k->attention.first_q = take(l, C * B);
     }

@@ -161,6 +161,40 @@ static void first_attention_backward(struct device *d, device_memory dq, device_
     backward(c, &a, dy, y, log_sum);
 }
 
+/* Keys and values x w^T + bias, made in scratch, `more` elements of act behind them; nothing: there is no memory, which sticks.
+ */
+static device_memory make_pairs(struct device *d, device_memory x, device_memory w, device_memory bias, size_t T, size_t C,
+                                size_t more)
+{
+    device_memory kv = {(uintptr_t)cuda_pairs(cuda_of(d), (T * 2 * C + more) * precision_bytes(d->precision))};
+    if (kv.address)
+        d->run->linear_forward(d, kv, nothing, x, w, bias, ACTIVATION_NONE, T, C, 2 * C);
+    return kv;
+}
+
+static void projected_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory q,
+                                        device_memory x, device_memory w, device_memory bias, device_memory offsets,
+                                        const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    device_memory kv = make_pairs(d, x, w, bias, T, H * D, 0);
+    if (kv.address)
+        first_attention_forward(d, y, log_sum, q, kv, offsets, dropout, B, T, H, D);
+}
+
+static void projected_attention_backward(struct device *d, device_memory dq, device_memory dx, device_memory dw,
+                                         device_memory dbias, device_memory dy, device_memory y, device_memory q, device_memory x,
+                                         device_memory w, device_memory bias, device_memory log_sum, device_memory offsets,
+                                         const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D)
+{
+    size_t C = H * D;
+    device_memory kv = make_pairs(d, x, w, bias, T, C, T * 2 * C);
+    if (!kv.address)
+        return;
+    device_memory dkv = device_at(kv, T * 2 * C * precision_bytes(d->precision));
+    first_attention_backward(d, dq, dkv, dy, y, q, kv, log_sum, offsets, dropout, B, T, H, D);
+    d->run->linear_backward(d, dx, dw, dbias, dkv, x, w, 1, T, C, 2 * C);
+}
+
 static void relative_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,
                                        device_memory offsets, const struct relative_bias *bias, const struct dropout *dropout,
                                        size_t B, size_t T, size_t H, size_t D)
@@ -214,6 +248,8 @@ void cuda_attention_operations(struct device_operations *to)
     to->attention_backward = attention_backward;
     to->first_attention_forward = first_attention_forward;
     to->first_attention_backward = first_attention_backward;
+    to->projected_attention_forward = projected_attention_forward;
+    to->projected_attention_backward = projected_attention_backward;
     to->window_attention_forward = window_attention_forward;
     to->window_attention_backward = window_attention_backward;
     to->relative_attention_forward = relative_attention_forward;

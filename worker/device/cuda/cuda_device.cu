@@ -42,23 +42,32 @@ static bool done(struct cuda *c, cudaError_t status, const char *what)
     return false;
 }
 
-void *cuda_scratch(struct cuda *c, size_t bytes)
+static void *hold(struct cuda *c, struct held *h, size_t bytes)
 {
-    if (bytes > c->scratch_size) {
+    if (bytes > h->size) {
         cudaStreamSynchronize(c->stream); /* what runs may use the old one */
-        cudaFree(c->scratch);
-        c->scratch = NULL;
-        c->scratch_size = 0;
-        if (cudaMalloc(&c->scratch, bytes) != cudaSuccess) {
-            c->scratch = NULL;
+        cudaFree(h->at);
+        *h = {};
+        if (cudaMalloc(&h->at, bytes) != cudaSuccess) {
+            h->at = NULL;
             cudaGetLastError();
             cuda_fail(c, "cuda: the GPU has no %zu MiB left for what an operation writes on the way; lower train.tokens_per_step",
                       bytes >> 20);
             return NULL;
         }
-        c->scratch_size = bytes;
+        h->size = bytes;
     }
-    return c->scratch;
+    return h->at;
+}
+
+void *cuda_scratch(struct cuda *c, size_t bytes)
+{
+    return hold(c, &c->scratch, bytes);
+}
+
+void *cuda_pairs(struct cuda *c, size_t bytes)
+{
+    return hold(c, &c->pairs, bytes);
 }
 
 void cuda_zero(struct cuda *c, void *at, size_t bytes)
@@ -180,7 +189,8 @@ static void destroy(struct device *d)
         cudaFreeHost(c->ring->at);
     free(c->ring);
     matmul_destroy(&c->matmul);
-    cudaFree(c->scratch);
+    cudaFree(c->scratch.at);
+    cudaFree(c->pairs.at);
     if (c->stream)
         cudaStreamDestroy(c->stream);
     free(c);

@@ -15,8 +15,10 @@ extern "C" {
 struct cuda {
     struct device base;
     cudaStream_t stream; /* all that the device is asked for, in order */
-    void *scratch;
-    size_t scratch_size;
+    struct held {
+        void *at;
+        size_t size;
+    } scratch, pairs;      /* pairs: keys and values that are made on the way, and their gradients */
     struct ring *ring;     /* of uploads */
     struct matmul *matmul; /* matmul.h */
     bool failed;           /* what came first is in failure; nothing runs until finish has told it */
@@ -48,6 +50,7 @@ int cuda_create(struct device **ret, enum precision precision, int threads, stru
 /* What an operation writes on the way: bytes, 256-byte aligned, until the next call. Not zeroed. NULL: there is no memory, which
  * sticks. */
 void *cuda_scratch(struct cuda *c, size_t bytes);
+void *cuda_pairs(struct cuda *c, size_t bytes); /* likewise, beside it */
 void cuda_zero(struct cuda *c, void *at, size_t bytes);
 
 static inline struct cuda *cuda_of(struct device *d)

@@ -43,6 +43,20 @@ struct relative_attention {
     size_t stride, S, reach;
 };
 
+/* One call's attention of first tokens to x w^T + bias (device.h: projected_attention). dy: NULL in the forward. */
+struct projected_attention {
+    const void *q, *x, *w, *dy;
+    const float *bias; /* or NULL */
+    void *y, *dq, *dx;
+    float *log_sum, *dw, *dbias; /* dw, dbias: or NULL */
+    const int32_t *offsets;
+    const struct mask *mask;
+    size_t B, T, H, D;
+    /* Made on the way. Of each head of a row, (B,H,C): what x is multiplied by for its score, and for its part in the gradient of
+     * the output; sums of x by weights, and by slopes. (H,T): scores, then weights; slopes. kept (B,H): sums of weights. */
+    float *keys, *outputs, *values, *turns, *scores, *slopes, *kept;
+};
+
 struct layer_norm {
     void *y, *sum;
     float *statistics;
@@ -112,6 +126,16 @@ struct kernels {
     /* dkeys, dqueries f32 (S, RELATIVE_WIDE(D)) +=: of this head alone. */
     void (*relative_backward)(const struct relative_attention *r, size_t row, size_t head, float *dkeys, float *dqueries,
                               void *scratch);
+
+    /* In this order. from..to: tokens of the row; of gather, channels. */
+    void (*projected_spread)(const struct projected_attention *p, size_t row, size_t head);
+    void (*projected_score)(const struct projected_attention *p, size_t row, size_t from, size_t to);
+    void (*projected_soften)(const struct projected_attention *p, size_t row, size_t head); /* forward */
+    void (*projected_slope)(const struct projected_attention *p, size_t row, size_t head);  /* backward */
+    void (*projected_gather)(const struct projected_attention *p, size_t row, size_t from, size_t to);
+    void (*projected_output)(const struct projected_attention *p, size_t row, size_t head); /* forward */
+    void (*projected_gradient)(const struct projected_attention *p, size_t head);           /* backward: all but dx */
+    void (*projected_input)(const struct projected_attention *p, size_t row, size_t from, size_t to);
 
     void (*classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);
     void (*classifier_input)(void *dx, const float *dlogits, const float *w, size_t B, size_t C, size_t L);

@@ -28,6 +28,14 @@ size_t KERNEL(relative_scratch)(const struct relative_attention *r, size_t n);
 void KERNEL(relative_forward)(const struct relative_attention *r, size_t row, size_t head, void *scratch);
 void KERNEL(relative_backward)(const struct relative_attention *r, size_t row, size_t head, float *dkeys, float *dqueries,
                                void *scratch);
+void KERNEL(projected_spread)(const struct projected_attention *p, size_t row, size_t head);
+void KERNEL(projected_score)(const struct projected_attention *p, size_t row, size_t from, size_t to);
+void KERNEL(projected_soften)(const struct projected_attention *p, size_t row, size_t head);
+void KERNEL(projected_slope)(const struct projected_attention *p, size_t row, size_t head);
+void KERNEL(projected_gather)(const struct projected_attention *p, size_t row, size_t from, size_t to);
+void KERNEL(projected_output)(const struct projected_attention *p, size_t row, size_t head);
+void KERNEL(projected_gradient)(const struct projected_attention *p, size_t head);
+void KERNEL(projected_input)(const struct projected_attention *p, size_t row, size_t from, size_t to);
 void KERNEL(classifier)(float *logits, const void *x, const float *w, const float *bias, size_t B, size_t C, size_t L);
 void KERNEL(classifier_input)(void *dx, const float *dlogits, const float *w, size_t B, size_t C, size_t L);
 void KERNEL(classifier_weight)(float *dw, float *dbias, const float *dlogits, const void *x, size_t B, size_t C, size_t L);

@@ -67,6 +67,11 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
     run->attention_backward(b->d, dwide, x, y, wide, log_sum, r.offsets, &p, B, T, H, C / H);
     run->first_attention_forward(b->d, y, log_sum, x, wide, r.offsets, &p, B, T, H, C / H);
     run->first_attention_backward(b->d, sum, dwide, x, y, x, wide, log_sum, r.offsets, &p, B, T, H, C / H);
+    device_memory maps = put_random(b, ACT, 2 * C * C, 0.1f), dmaps = space(b, F32, 2 * C * C),
+                  biases = put_random(b, F32, 2 * C, 1);
+    run->projected_attention_forward(b->d, y, log_sum, x, wide, maps, biases, r.offsets, &p, B, T, H, C / H);
+    run->projected_attention_backward(b->d, sum, dwide, dmaps, biases, x, y, x, wide, maps, biases, log_sum, r.offsets, &p, B, T,
+                                      H, C / H);
     for (size_t half = 0; half < 60; half = 3 * half + 1) {
         const struct attention_window near = {half, half % 2};
         run->window_attention_forward(b->d, y, log_sum, wide, r.offsets, &near, &p, B, T, H, C / H);

@@ -325,6 +325,47 @@ static void test_first_attention(void **state)
     }
 }
 
+static double projected_attention_loss(struct problem *p)
+{
+    device_memory *m = p->memory;
+    p->b.d->run->projected_attention_forward(p->b.d, m[4], m[5], m[0], m[1], m[2], m[3], p->rows.offsets, &p->dropout, p->rows.B,
+                                             p->n, p->H, p->C / p->H);
+    return against_fixed(p, m[4], p->rows.B * p->C);
+}
+
+/* Also what the operation is: first_attention of x w^T + bias. */
+static void test_projected_attention(void **state)
+{
+    (void)state;
+    for (int dropout = 0; dropout < 2; dropout++) {
+        struct problem p = {.loss = projected_attention_loss};
+        problem_open(&p);
+        p.dropout = dropout_of(&p.rows, dropout ? 0.3f : 0, 2);
+        struct bench *b = &p.b;
+        size_t C = p.C, queries = p.rows.B * C;
+        device_memory *m = p.memory, dy = fixed_gradient(&p, queries), dq = space(b, F32, queries), dx = space(b, F32, p.n * C);
+        device_memory dw = space(b, F32, 2 * C * C), dbias = space(b, F32, 2 * C), kv = space(b, F32, p.n * 2 * C);
+        m[0] = put_random(b, F32, queries, 1);
+        m[1] = put_random(b, F32, p.n * C, 1);
+        m[2] = put_random(b, F32, 2 * C * C, 0.5f);
+        m[3] = put_random(b, F32, 2 * C, 1);
+        m[4] = space(b, F32, queries);
+        m[5] = space(b, F32, p.H * p.rows.B);
+        double loss = projected_attention_loss(&p);
+        b->d->run->zero(b->d, dx, p.n * C * sizeof(float));
+        b->d->run->projected_attention_backward(b->d, dq, dx, dw, dbias, dy, m[4], m[0], m[1], m[2], m[3], m[5], p.rows.offsets,
+                                                &p.dropout, p.rows.B, p.n, p.H, C / p.H);
+        check(&p, "dq", m[0], dq, queries);
+        check(&p, "dx", m[1], dx, p.n * C);
+        check(&p, "dw", m[2], dw, 2 * C * C);
+        check(&p, "dbias", m[3], dbias, 2 * C);
+        b->d->run->linear_forward(b->d, kv, DEVICE_NOTHING, m[1], m[2], m[3], ACTIVATION_NONE, p.n, C, 2 * C);
+        b->d->run->first_attention_forward(b->d, m[4], m[5], m[0], kv, p.rows.offsets, &p.dropout, p.rows.B, p.n, p.H, C / p.H);
+        assert_float_equal(against_fixed(&p, m[4], queries), loss, 1e-5);
+        bench_close(b);
+    }
+}
+
 static double normalize_loss(struct problem *p)
 {
     device_memory *m = p->memory;
@@ -486,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_first_attention),
+        cmocka_unit_test(test_projected_attention),
         cmocka_unit_test(test_window_attention),
         cmocka_unit_test(test_relative_attention),
         cmocka_unit_test(test_rotate),

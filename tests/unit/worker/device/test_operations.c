@@ -122,6 +122,31 @@ static void first_attention(struct bench *b, const struct shape *s)
     record(b, "dq, dkv", ACT, dq, (r.B + 2 * r.T) * C);
 }
 
+static void projected_attention(struct bench *b, const struct shape *s)
+{
+    const struct device_operations *run = b->d->run;
+    size_t C = s->H * s->D;
+    struct rows r = put_rows(b, s->lengths, s->B, 1000);
+    struct dropout p = dropout_of(&r, s->dropout, 5);
+    device_memory q = put_random(b, ACT, r.B * C, 1), x = put_random(b, ACT, r.T * C, 1), w = put_random(b, ACT, 2 * C * C, 0.2f);
+    device_memory bias = put_random(b, F32, 2 * C, 1), y = space(b, ACT, r.B * C), log_sum = space(b, F32, s->H * r.B);
+    device_memory dy = put_random(b, ACT, r.B * C, 1), dq = space(b, ACT, r.B * C), dx = put_random(b, ACT, r.T * C, 1);
+    device_memory dw = space(b, F32, 2 * C * (C + 1)), dbias = device_at(dw, 2 * C * C * sizeof(float));
+    for (int with = 0; with < 2; with++) {
+        device_memory added = with ? bias : DEVICE_NOTHING;
+        run->projected_attention_forward(b->d, y, log_sum, q, x, w, added, r.offsets, &p, r.B, r.T, s->H, s->D);
+        record(b, "y", ACT, y, r.B * C);
+        run->projected_attention_backward(b->d, dq, dx, dw, dbias, dy, y, q, x, w, added, log_sum, r.offsets, &p, r.B, r.T, s->H,
+                                          s->D);
+        record(b, "dq", ACT, dq, r.B * C);
+        record(b, "dx +=", ACT, dx, r.T * C);
+        record(b, "dw, dbias", F32, dw, 2 * C * (C + 1)); /* side by side: of the keys' bias there is only rounding */
+    }
+    run->projected_attention_backward(b->d, dq, DEVICE_NOTHING, DEVICE_NOTHING, DEVICE_NOTHING, dy, y, q, x, w, DEVICE_NOTHING,
+                                      log_sum, r.offsets, &p, r.B, r.T, s->H, s->D);
+    record(b, "dq alone", ACT, dq, r.B * C);
+}
+
 /* Windows smaller and larger than rows, with and without the first token; for rows longer than a block of queries, too. */
 static void window_attention(struct bench *b, const struct shape *s)
 {
@@ -452,6 +477,7 @@ static const struct {
 } cases[] = {
     {"attention", attention},
     {"first_attention", first_attention},
+    {"projected_attention", projected_attention},
     {"window_attention", window_attention},
     {"relative_attention", relative_attention},
     {"linear", linear_none},
@@ -607,8 +633,8 @@ static void test_same_bits_again(void **state)
 static void test_same_bits_on_any_threads(void **state)
 {
     (void)state;
-    static void (*const runs[])(struct bench * b, const struct shape *s) = {attention, first_attention, window_attention,
-                                                                            relative_attention};
+    static void (*const runs[])(struct bench * b, const struct shape *s) = {attention, first_attention, projected_attention,
+                                                                            window_attention, relative_attention};
     setenv("MUSTER_ISA", "", 1);
     for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++)
         for (size_t k = 0; k < sizeof runs / sizeof *runs; k++)
