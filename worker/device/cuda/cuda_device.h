@@ -12,16 +12,19 @@ extern "C" {
 
 #include "worker/device/cuda/dropout.cuh"
 
+/* Memory that grows with what is asked of it. */
+struct held {
+    void *at;
+    size_t size;
+};
+
 struct cuda {
     struct device base;
-    cudaStream_t stream; /* all that the device is asked for, in order */
-    struct held {
-        void *at;
-        size_t size;
-    } scratch, pairs;      /* pairs: keys and values that are made on the way, and their gradients */
-    struct ring *ring;     /* of uploads */
-    struct matmul *matmul; /* matmul.h */
-    bool failed;           /* what came first is in failure; nothing runs until finish has told it */
+    cudaStream_t stream;        /* all that the device is asked for, in order */
+    struct held scratch, pairs; /* pairs: keys and values that are made on the way, and their gradients */
+    struct ring *ring;          /* of uploads */
+    struct matmul *matmul;      /* matmul.h */
+    bool failed;                /* what came first is in failure; nothing runs until finish has told it */
     struct error failure;
 };
 

@@ -142,8 +142,8 @@ static void projected_attention(struct bench *b, const struct shape *s)
         record(b, "dx +=", ACT, dx, r.T * C);
         record(b, "dw, dbias", F32, dw, 2 * C * (C + 1)); /* side by side: of the keys' bias there is only rounding */
     }
-    run->projected_attention_backward(b->d, dq, DEVICE_NOTHING, DEVICE_NOTHING, DEVICE_NOTHING, dy, y, q, x, w, DEVICE_NOTHING,
-                                      log_sum, r.offsets, &p, r.B, r.T, s->H, s->D);
+    run->projected_attention_backward(b->d, dq, DEVICE_NOTHING, DEVICE_NOTHING, DEVICE_NOTHING, dy, y, q, x, w, bias, log_sum,
+                                      r.offsets, &p, r.B, r.T, s->H, s->D);
     record(b, "dq alone", ACT, dq, r.B * C);
 }
 
