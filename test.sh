@@ -4,13 +4,13 @@
 # All parts run, whatever fails. It ends with the counts of what passed, failed and was skipped; CI=true: a skip that tests/skips.txt does not
 # allow is a failure.
 #
-# usage: bash test.sh [quick | coverage]    quick: the first part alone; coverage: the tests with gcov, and the lines they reach by directory
+# usage: bash test.sh [quick | coverage | gpu]    quick: the first part alone; coverage: the tests with gcov, and the lines they reach by directory; gpu: on this machine's GPU
 set -uo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 mode=${1:-all}
-case $mode in all | quick | coverage) ;; *) sed -n '7s/^# //p' "$0" >&2; exit 2 ;; esac
+case $mode in all | quick | coverage | gpu) ;; *) sed -n '7s/^# //p' "$0" >&2; exit 2 ;; esac
 
 mkdir -p runs
 results=runs/test-results
@@ -49,6 +49,36 @@ summarize() {
   python3 tests/summary.py $results/parts.tsv $(ls $results/*.xml 2>/dev/null)
   exit
 }
+
+# A run on the first GPU; where there is none, it says so in one line.
+run_cuda() {
+  local folder code=0 pattern='^muster: cluster\.device cuda: (host .* has no NVIDIA driver|the driver of host|no GPU is visible)'
+  folder=$(mktemp -d)
+  python3 tests/system/tiny.py "$folder" 60 || return
+  build/cuda/muster run "$folder/job.json" cluster.device=cuda sweep=null >"$folder/log" 2>&1 || code=$?
+  if build/cuda/muster doctor | grep -q 'GPU 0: '; then [ $code = 0 ]; else [ $code = 1 ] && tail -1 "$folder/log" | grep -E "$pattern"; fi || { tail -5 "$folder/log"; return 1; }
+  rm -rf "$folder"
+}
+build_cuda() {
+  local root=()
+  command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { bash tools/cuda.sh runs/cuda && root=(-D MUSTER_CUDA_ROOT=runs/cuda); } || return
+  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen -- --quiet &&
+    build/cuda/muster doctor | grep -E '^  GPU +(CUDA|NCCL) [0-9]' && run_cuda
+}
+# The build with CUDA on this machine's GPU; where there is none, the tests that need it say so and are skipped.
+if [ "$mode" = gpu ]; then
+  echo "== on the GPU"
+  if [ -f env.sh ]; then # a folder that tools/portable.sh made: nothing is built
+    . ./env.sh
+    export MUSTER_BIN=$PWD/bin
+  else
+    export MUSTER_BIN=$PWD/build/cuda
+    step build/cuda build_cuda || summarize
+  fi
+  export MUSTER_SOURCE=$PWD
+  step gpu/test_runs bash tests/gpu/test_runs.sh
+  summarize
+fi
 
 # Real weights and the Python that checks our files from outside. Offline, the tests that need them say so and are skipped.
 prepare() {
@@ -93,12 +123,6 @@ echo "== threaded parts under ThreadSanitizer"
 build tsan threads && run_ctest tsan -L threads
 
 echo "== the build with CUDA"
-build_cuda() {
-  local root=()
-  command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { bash tools/cuda.sh runs/cuda && root=(-D MUSTER_CUDA_ROOT=runs/cuda); } || return
-  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen -- --quiet &&
-    build/cuda/muster doctor | grep -E '^  GPU +(CUDA|NCCL) [0-9]'
-}
 step build/cuda build_cuda
 
 echo "== everything by a second compiler, clang; fuzzing, a bounded minute"

@@ -63,6 +63,8 @@ static void add_worker(struct command *c, const struct launch *l)
     add_option(c, "--device", l->device);
     add_number(c, "--threads", l->threads);
     add_option(c, "--group", l->group);
+    if (l->first_gpu > 0)
+        add_number(c, "--gpu", l->first_gpu);
 }
 
 /* Environment of a child: a copy of ours in which names can be set; all texts are owned. */
@@ -274,6 +276,8 @@ static int start_srun(struct process *ret, const struct launch *l, struct error 
     add_word(&c, "--exact");            /* so that the groups of a sweep share the allocation out */
     add_option(&c, "--mem", "0");       /* of the job, for each of them: it is not counted twice */
     add_word(&c, "--kill-on-bad-exit"); /* a rank that died takes the group with it */
+    if (l->gpus)
+        add_number(&c, "--gpus-per-task", 1);
     add_option(&c, "--mpi", l->ranks > 1 ? "pmix" : "none");
     add_worker(&c, l);
     return start_command(ret, &c, l, e);

@@ -11,6 +11,8 @@ struct launch {
     const char *device;
     const char *group;     /* its name in HELLO */
     int ranks, threads;    /* threads a rank */
+    int first_gpu;         /* on this machine, of the ranks of the group */
+    bool gpus;             /* each rank takes a GPU: SLURM is asked for it */
     bool oversubscribed;   /* all groups together have more threads than this machine has cores: waiting must not spin */
     const char *spec;      /* "mpirun": hosts and their slots, "n1:2,n2:1" */
     bool local;            /* all ranks of the group are on this machine: nothing of it listens beyond the loopback interface */

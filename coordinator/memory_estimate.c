@@ -3,6 +3,7 @@
 #include "coordinator/memory_estimate.h"
 
 #include "cluster/launcher.h"
+#include "cluster/local_device.h"
 #include "common/base/memory.h"
 #include "common/base/process.h"
 #include "coordinator/job/job_variant.h"
@@ -75,21 +76,55 @@ static char *trial_message(const struct run_place *place, const struct run_data 
     return text;
 }
 
-void memory_estimate_print(const struct run_place *place, const struct run_data *data, const struct dispatch_options *workers)
+/* Of the machine where workers start; elsewhere they say it themselves. */
+static int find_device(struct local_device *ret, const struct dispatch_options *o, struct error *e)
+{
+    bool here = o->launcher == LAUNCHER_LOCAL || o->launcher == LAUNCHER_ATTACHED;
+    int processes = o->ranks_on_host ? o->ranks_on_host : o->groups * o->ranks_per_group;
+    *ret = (struct local_device){0};
+    if (!here || o->device > DEVICE_CUDA || o->device == DEVICE_CPU)
+        return 0;
+    if (local_device_ask(ret, device_names[o->device], processes, e))
+        return -1;
+    if (ret->memory)
+        printf("  device: %s%s, %.1f GB free\n", o->device == DEVICE_AUTO ? "auto takes " : "", ret->text,
+               1e-9 * (double)ret->left);
+    return 0;
+}
+
+static int check_memory(const struct local_device *d, size_t weights, size_t activations, struct error *e)
+{
+    if (!d->memory || weights + activations <= d->memory)
+        return 0;
+    return error_set(e, ERROR_USAGE, "training takes %.1f GB of a GPU's memory, and %s has %.1f GB; %s",
+                     1e-9 * (double)(weights + activations), d->text, 1e-9 * (double)d->memory,
+                     weights > d->memory / 2 ? "train less of it: train.lora_r or train.freeze"
+                                             : "lower train.micro_batch, or set train.checkpointing");
+}
+
+int memory_estimate_print(const struct run_place *place, const struct run_data *data, const struct dispatch_options *workers,
+                          bool again, struct error *e)
 {
     char *worker = NULL, line[64];
     struct error ignored;
+    struct local_device device = {0};
+    if (!again && find_device(&device, workers, e))
+        return -1;
     if (workers->device == DEVICE_FAKE || launcher_worker_path(&worker, &ignored) != 0)
-        return;
+        return 0;
     size_t weights, activations;
+    int status = 0;
     char *text = trial_message(place, data), *ranks = format_string("%d", workers->ranks_per_group);
     char *const words[] = {worker, "memory", text, ranks, NULL};
-    if (output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2)
+    if (output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2) {
         printf("  memory a rank: at most %.0f MB; weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch "
                "%u)\n",
                1e-6 * (double)(weights + activations), 1e-6 * (double)weights, 1e-6 * (double)activations,
                place->job->train.micro_batch);
+        status = check_memory(&device, weights, activations, e);
+    }
     free(ranks);
     free(text);
     free(worker);
+    return status;
 }

@@ -105,7 +105,8 @@ static int stage_check(struct run *r, struct error *e)
         run_data_head(d, j, r->model, e) != 0)
         return -1;
     decision_create(&r->decision, r->trials.count);
-    if (r->last == STAGE_CHECK || !run_claim_was_done(r->claim, "check", dataset_sha256(d->data)))
+    bool again = r->last != STAGE_CHECK && run_claim_was_done(r->claim, "check", dataset_sha256(d->data));
+    if (!again)
         data_print_check(d->check);
     else
         printf("  done before: %u rows\n", dataset_rows(d->data));
@@ -113,7 +114,8 @@ static int stage_check(struct run *r, struct error *e)
     char *training = job_training_summary(j);
     printf("  training: %u epoch%s, %s\n", j->train.epochs, j->train.epochs == 1 ? "" : "s", training);
     free(training);
-    memory_estimate_print(&r->place, d, &r->workers->options);
+    if (memory_estimate_print(&r->place, d, &r->workers->options, again, e) != 0)
+        return -1;
     if (r->last == STAGE_CHECK && r->trials.count > 1)
         sweep_print(&r->trials, j);
     return run_claim_remember(r->claim, "check", dataset_sha256(d->data), e);

@@ -4,7 +4,7 @@
 # It runs from any place on an x86-64 Linux with this machine's glibc or a newer one; nothing is installed there.
 #
 # usage: bash tools/portable.sh [-b BUILD] DIR | FILE.tar.gz        BUILD: build/release, or build/cuda
-# there: DIR/muster run job.json        or, for mpirun and the rest: . DIR/env.sh
+# there: DIR/muster run job.json        or, for mpirun and the rest: . DIR/env.sh        bash DIR/test.sh gpu: tests on the GPU of that machine
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/install.sh
@@ -64,7 +64,9 @@ cat >"$new/muster" <<'RUN'
 exec muster "$@"
 RUN
 chmod +x "$new/muster"
-cp LICENSE README.md "$new"
+cp LICENSE README.md test.sh "$new" # bash test.sh gpu: the programs here, on the GPU of where they are
+mkdir -p "$new"/tests/{gpu,system} "$new/tools"
+cp tests/summary.py tests/skips.txt "$new/tests" && cp tests/gpu/*.sh "$new/tests/gpu" && cp tests/system/{common.sh,tiny.py} "$new/tests/system" && cp tools/install.sh "$new/tools"
 mv "$new" "$directory"
 if [ "$target" != "$directory" ]; then
   tar -C "$(dirname "$directory")" -czf "$target.new" muster && mv "$target.new" "$target" && rm -rf "$(dirname "$directory")"

@@ -58,6 +58,7 @@ static int find_device(struct device **ret, struct agent *a, const char *precisi
         return error_set(e, ERROR_USAGE, "train.precision: \"%s\" is not known; use f32 or bf16", precision);
     if (!a->devices[i] && a->work->open(&a->devices[i], a->options->device, (enum precision)i, a->options->threads, e))
         return -1;
+    a->devices[i]->timeout = a->communicator->timeout;
     *ret = a->devices[i];
     return 0;
 }
@@ -153,13 +154,23 @@ static int run_trial(struct trainer_result *ret, struct agent *a, const struct t
     return result;
 }
 
-/* 0: the group can go on, whatever became of the lease, which is reported. -1: its ranks have lost each other. */
+static bool device_is_lost(const struct agent *a)
+{
+    bool lost = false;
+    for (int i = 0; i < PRECISIONS; i++)
+        lost |= a->devices[i] && a->devices[i]->lost;
+    return lost;
+}
+
+/* 0: the group can go on, whatever became of the lease, which is reported. -1: its ranks have lost each other, or one its
+ * device, and have to end. */
 static int run_lease(struct agent *a, const struct trial *t, struct error *e)
 {
     struct trainer_result r = {0};
     struct error why = {0}, broken;
     int result = run_trial(&r, a, t, &why);
-    bool healthy = !agree(a->communicator, 0, &broken);
+    broken = why;
+    bool healthy = !agree(a->communicator, device_is_lost(a), &broken);
     bool stopped = result && why.kind == ERROR_STOPPED && healthy;
     if (!a->communicator->rank) {
         struct client_status status;
@@ -341,7 +352,7 @@ static int connect_agent(struct agent *a, int result, struct error *e)
         make_token(group, sizeof group);
     result = agree(c, result, e);
     if (!result)
-        result = preflight_check(&p, c, a->options->connection, e);
+        result = preflight_check(&p, c, a->options->connection, device_gpu(a->devices[PRECISION_F32]), e);
     if (!c->rank)
         result = announce(a, group, &p, result, e);
     free(p.places);

@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/philox.h"
 #include "common/format/freeze.h"
+#include "worker/device/gpu.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/step.h"
 #include "worker/train/trace_file.h"
@@ -34,7 +35,7 @@ const struct option bench_options[] = {
     {"warm", 0, "N", "4", "warm-up steps before the clock starts"},
     {"precision", 0, "P", "f32", "f32 or bf16"},
     {"threads", 0, "N", "0", "threads per rank; 0: cores / ranks"},
-    {"device", 0, "NAME", "auto", "auto, cpu, cpu_reference or guarded"},
+    {"device", 0, "NAME", "auto", "auto, cpu, cuda, cpu_reference or guarded"},
     {"comm", 0, "self|mpi", "self", "self, or mpi under mpirun"},
     {"trace", 0, "FILE", NULL, "write a trace of each rank to this file, in Chrome's trace format, for Perfetto"},
     {NULL},
@@ -196,6 +197,7 @@ static int choose_engine(struct bench *b, struct error *e)
     if (argument_choice(&precision, b->arguments, "precision", precision_names, e) || read_count(&threads, b, "threads", 0, e) ||
         communicator_create(&b->communicator, argument(b->arguments, "comm"), 0, 60, e))
         return -1;
+    gpu_use(b->communicator->local_rank);
     int cores = machine_cores();
     if (!threads)
         threads = cores > b->communicator->size ? (uint32_t)(cores / b->communicator->size) : 1;

@@ -29,8 +29,9 @@ static const struct option work_options[] = {
     {"connection", 0, "FILE", NULL, "connection.json in the run directory of a running muster (required)"},
     {"comm", 0, "self|mpi", "self", "one process alone, or one rank of an MPI job"},
     {"ranks", 0, "N", "0", "ranks per group; the MPI job is split into groups of that size; 0: one group of all ranks"},
-    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference, guarded, or fake: simulated losses"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference, guarded, or fake: simulated losses"},
     {"threads", 0, "N", "1", "threads of this process"},
+    {"gpu", 0, "N", "0", "with a GPU: number of the first that this MPI job takes on its host; its ranks take one each"},
     {"group", 0, "TOKEN", NULL, "name of this group in the run; without it one is made up"},
     {NULL},
 };
@@ -50,11 +51,12 @@ static void print_error(const char *program, const struct error *e)
 }
 
 /* The ranks agree on what went wrong: rank 0's line is enough. */
-static int work(const struct agent_options *o, const char *comm, int ranks, struct error *e)
+static int work(const struct agent_options *o, const char *comm, int ranks, int gpu, struct error *e)
 {
     struct communicator *c;
     if (communicator_create(&c, comm, ranks, CONNECT_TIMEOUT, e))
         return -1;
+    gpu_use(gpu + c->local_rank);
     const struct agent_work *doing = device_kind_find(o->device) == DEVICE_FAKE ? &agent_fake : &agent_training;
     int result = agent_run(&exit_code, o, doing, c, e);
     if (result && c->rank) {
@@ -71,18 +73,18 @@ static int run_work(const struct arguments *a, struct error *e)
                               .device = argument(a, "device"),
                               .group = argument(a, "group"),
                               .trace = getenv("MUSTER_TRACE")};
-    int ranks;
+    int ranks, gpu;
     if (!o.connection)
         return error_set(e, ERROR_USAGE,
                          "work: --connection is missing; it names connection.json in the run directory of a running muster");
     if (argument_whole(&o.threads, a, "threads", 1, 4096, e) || argument_whole(&ranks, a, "ranks", 0, 4096, e) ||
-        fault_plan(getenv("MUSTER_FAULT"), message_known, e))
+        argument_whole(&gpu, a, "gpu", 0, 4096, e) || fault_plan(getenv("MUSTER_FAULT"), message_known, e))
         return -1;
     if (!strcmp(argument(a, "comm"), "mpi"))
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* without its mpirun a rank would wait for the others forever, stopped ones included */
     signal(SIGPIPE, SIG_IGN);             /* the reader of our output may be gone before us */
     stop_install();
-    return work(&o, argument(a, "comm"), ranks, e);
+    return work(&o, argument(a, "comm"), ranks, gpu, e);
 }
 
 /* What a trial needs, for the coordinator: bytes of weights and of activations per rank. */
@@ -108,7 +110,7 @@ static int run_memory(const struct arguments *a, struct error *e)
 }
 
 static const struct option score_options[] = {
-    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference, guarded"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference, guarded"},
     {"threads", 0, "N", "1", "threads of this process"},
     {NULL},
 };
@@ -130,12 +132,36 @@ static int run_score(const struct arguments *a, struct error *e)
     return score_service_run(&o, e);
 }
 
+static const struct option devices_options[] = {
+    {"device", 0, "NAME", NULL, "say instead what this device is, and its memory; fail where it is not to be had"},
+    {"processes", 0, "N", "1", "that will run here at the same time"},
+    {NULL},
+};
+
+/* A line for a person, and one of the bytes of memory: all, and free. 0 0: it is the host's. */
+static int describe_device(const char *name, int processes, struct error *e)
+{
+    struct device *d;
+    char text[256];
+    if (device_create(&d, name, PRECISION_F32, 1, e))
+        return -1;
+    device_describe(d, text, sizeof text);
+    int result = *device_gpu(d) ? gpu_enough(processes, e) : 0;
+    if (!result)
+        printf("%s\n%zu %zu\n", text, *device_gpu(d) ? gpu_opened()->memory : 0, device_memory_left(d));
+    d->run->destroy(d);
+    return result;
+}
+
 /* For `muster doctor`: the GPUs, and the software that drives them. */
 static int run_devices(const struct arguments *a, struct error *e)
 {
-    (void)a;
-    (void)e;
+    int processes;
     struct buffer text = {0};
+    if (argument_whole(&processes, a, "processes", 1, 4096, e))
+        return -1;
+    if (argument(a, "device"))
+        return describe_device(argument(a, "device"), processes, e);
     int nccl = communicator_nccl_version();
     gpu_describe(&text);
     if (nccl)
@@ -155,7 +181,7 @@ static const struct verb verbs[] = {
     {"memory", "TRIAL RANKS", "what a trial takes of a rank's memory", 2, 2, .run = run_memory, .program = "muster-worker"},
     {"score", "BUNDLE ...", "scores rows for `muster serve`, over the socket that is its standard input", 1, 4096, score_options,
      .run = run_score, .program = "muster-worker"},
-    {"devices", "", "prints the GPUs that this build can use, for `muster doctor`", 0, 0, .run = run_devices,
+    {"devices", "", "prints the GPUs that this build can use, for `muster doctor`", 0, 0, devices_options, .run = run_devices,
      .program = "muster-worker"},
     {"options", "", "prints the options of each verb as JSON: manual pages and completion are made of it", 0, 0,
      .run = run_options, .program = "muster-worker"},

@@ -64,30 +64,59 @@ static int compare(const struct identity *mine, const struct identity *first, co
     return 0;
 }
 
-/* Lines of equal size come to rank 0 in order. */
-static int gather_places(char **ret, struct communicator *c, const char *host, struct error *e)
+/* Texts of `size` bytes come to rank 0, rank after rank; the caller frees them. NULL on the others. */
+static int gather_texts(char **ret, struct communicator *c, const char *own, size_t size, struct error *e)
 {
-    enum { LINE = 512 };
-    char line[LINE] = "", *all = c->rank ? NULL : allocate((size_t)c->size, LINE);
-    struct buffer cores = {0};
-    list_cores(&cores);
-    snprintf(line, sizeof line, "rank %d: %.200s, cores %.200s", c->rank, host, cores.size ? cores.data : "unknown");
-    buffer_free(&cores);
+    char *all = c->rank ? NULL : allocate((size_t)c->size, size);
     void **into = allocate((size_t)c->size, sizeof *into);
     size_t *sizes = allocate((size_t)c->size, sizeof *sizes);
     for (int r = 0; all && r < c->size; r++) {
-        into[r] = all + (size_t)r * LINE;
-        sizes[r] = LINE;
+        into[r] = all + (size_t)r * size;
+        sizes[r] = size;
     }
-    int status = c->run->gather(c, line, LINE, all ? into : NULL, all ? sizes : NULL, e);
-    struct buffer text = {0};
-    for (int r = 0; !status && all && r < c->size; r++)
-        buffer_printf(&text, "%s%s", r ? "\n" : "", all + (size_t)r * LINE);
+    int status = c->run->gather(c, own, size, all ? into : NULL, all ? sizes : NULL, e);
     free(into);
     free(sizes);
+    *ret = all;
+    return status;
+}
+
+static int gather_places(char **ret, struct communicator *c, const char *host, const char *gpu, struct error *e)
+{
+    enum { LINE = 512 };
+    char line[LINE] = "", *all;
+    struct buffer cores = {0}, text = {0};
+    list_cores(&cores);
+    snprintf(line, sizeof line, "rank %d: %.200s, cores %.200s%s%.47s", c->rank, host, cores.size ? cores.data : "unknown",
+             *gpu ? ", " : "", gpu);
+    buffer_free(&cores);
+    int status = gather_texts(&all, c, line, LINE, e);
+    for (int r = 0; !status && all && r < c->size; r++)
+        buffer_printf(&text, "%s%s", r ? "\n" : "", all + (size_t)r * LINE);
     free(all);
     *ret = text.data;
     return status;
+}
+
+/* A UUID is one of the world's. */
+static int compare_gpus(struct communicator *c, const char *host, const char *gpu, struct error *e)
+{
+    enum { LINE = 256 };
+    char line[LINE] = "", *all;
+    snprintf(line, sizeof line, "%.47s on host %.180s", gpu, *gpu ? host : "");
+    int status = gather_texts(&all, c, line, LINE, e), shared = 0;
+    for (int r = 1; !status && all && r < c->size; r++)
+        for (int q = 0; q < r && !shared; q++) {
+            const char *of = all + (size_t)r * LINE;
+            if (strncmp(of, " ", 1) && !strcmp(of, all + (size_t)q * LINE))
+                shared = error_set(e, ERROR_USAGE,
+                                   "ranks %d and %d have the same GPU, %s; each needs one of its own: lower "
+                                   "cluster.ranks_per_group, or let CUDA_VISIBLE_DEVICES show as many as there are ranks "
+                                   "(SLURM: --gpus-per-task=1)",
+                                   q, r, of);
+        }
+    free(all);
+    return agree(c, status || shared, e);
 }
 
 void preflight_compare_clocks(const char *who, double theirs)
@@ -100,7 +129,7 @@ void preflight_compare_clocks(const char *who, double theirs)
                  fabs(ahead), ahead > 0 ? "ahead of" : "behind", who);
 }
 
-int preflight_check(struct preflight *ret, struct communicator *c, const char *connection, struct error *e)
+int preflight_check(struct preflight *ret, struct communicator *c, const char *connection, const char *gpu, struct error *e)
 {
     struct identity mine = {0}, first;
     *ret = (struct preflight){0};
@@ -113,7 +142,9 @@ int preflight_check(struct preflight *ret, struct communicator *c, const char *c
     if (!status)
         status = agree(c, compare(&mine, &first, connection, e), e);
     if (!status)
-        status = gather_places(&ret->places, c, mine.host, e);
+        status = compare_gpus(c, mine.host, gpu, e);
+    if (!status)
+        status = gather_places(&ret->places, c, mine.host, gpu, e);
     memcpy(ret->build, mine.build, sizeof ret->build);
     return status;
 }

@@ -3,11 +3,9 @@
 
 #include <string.h>
 
-const char *const device_names[DEVICES + 1] = {[DEVICE_AUTO] = "auto",
-                                               [DEVICE_CPU] = "cpu",
-                                               [DEVICE_CPU_REFERENCE] = "cpu_reference",
-                                               [DEVICE_GUARDED] = "guarded",
-                                               [DEVICE_FAKE] = "fake"};
+const char *const device_names[DEVICES + 1] = {
+    [DEVICE_AUTO] = "auto",       [DEVICE_CPU] = "cpu",  [DEVICE_CUDA] = "cuda", [DEVICE_CPU_REFERENCE] = "cpu_reference",
+    [DEVICE_GUARDED] = "guarded", [DEVICE_FAKE] = "fake"};
 
 int device_kind_find(const char *name)
 {

@@ -3,13 +3,13 @@
 #pragma once
 
 enum device_kind {
-    DEVICE_AUTO, /* the fastest that this machine has */
+    DEVICE_AUTO, /* a GPU where one is to be had, else the CPU */
     DEVICE_CPU,
+    DEVICE_CUDA,
     DEVICE_CPU_REFERENCE, /* plain C, one thread: defines what is right */
     DEVICE_GUARDED,       /* cpu, with memory that only operations may touch: finds missing host_begin/host_end */
     DEVICE_FAKE,          /* simulated losses, to test a sweep in seconds */
-    DEVICES,
-    DEVICE_CUDA /* has no name yet, as it never ran on a GPU: tests/emu makes it */
+    DEVICES
 };
 
 extern const char *const device_names[DEVICES + 1]; /* by kind, NULL at the end */

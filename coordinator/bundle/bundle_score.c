@@ -3,6 +3,7 @@
 #include "coordinator/bundle/bundle_score.h"
 
 #include "cluster/launcher.h"
+#include "cluster/local_device.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -242,9 +243,13 @@ static int take_logits(struct bundle_score *s, const struct place *p, struct err
 
 static int check_device(const char *name, struct error *e)
 {
-    if (device_kind_find(name) >= 0)
+    struct local_device found;
+    int kind = device_kind_find(name);
+    if (kind == DEVICE_CUDA)
+        return local_device_ask(&found, name, 1, e);
+    if (kind >= 0)
         return 0;
-    return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference, guarded or fake, found \"%s\"", name);
+    return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cuda, cpu_reference, guarded or fake, found \"%s\"", name);
 }
 
 /* A run directory is often meant to be its bundle. */

@@ -21,7 +21,7 @@ const struct option calibrate_options[] = {
     {"dry-run", 0, NULL, NULL, "for a bundle: measure only, change nothing"},
     {"allow-train", 0, NULL, NULL, "accept rows that the bundle was trained on; by default such data is refused"},
     INPUT_OPTIONS,
-    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };

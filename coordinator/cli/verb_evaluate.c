@@ -23,7 +23,7 @@ const struct option evaluate_options[] = {
     {"junit", 0, "FILE", NULL, "write the gate's result as JUnit XML"},
     {"json", 0, NULL, NULL, "print the metrics as JSON"},
     INPUT_OPTIONS,
-    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };

@@ -22,7 +22,7 @@ const struct option predict_options[] = {
     {"url", 0, "URL", NULL, "ask the muster serve at this address, in place of a bundle: muster predict --url URL DATA"},
     {"api-key-file", 0, "FILE", NULL, "of --url: the file whose first line is the key to send"},
     INPUT_OPTIONS,
-    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference"},
     {"threads", 0, "N", "0", "threads; 0: all cores"},
     {NULL},
 };

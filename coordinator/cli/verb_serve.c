@@ -14,7 +14,7 @@ const struct option serve_options[] = {
     {"api-key-file", 0, "FILE", NULL, "keys, one a line; a request must carry one: \"Authorization: Bearer KEY\""},
     {"open", 0, NULL, NULL, "serve whoever reaches the address, without a key"},
     {"cors", 0, "ORIGIN", NULL, "web origin whose pages may use the server, or *; default: none"},
-    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cpu_reference"},
+    {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference"},
     {"threads", 0, "N", "0", "threads that compute; 0: all cores"},
     {"max-batch-tokens", 0, "N", "16384", "tokens that are scored together"},
     {"max-wait-ms", 0, "X", "0", "milliseconds that a batch waits to become full"},

@@ -208,10 +208,24 @@ static bool oversubscribed(const struct dispatch *d)
     return ranks * d->options.threads > machine_cores();
 }
 
+/* The lowest place that no live group has: it takes the GPUs that belong to it. */
+static int free_place(const struct dispatch *d)
+{
+    int place = 0;
+    for (size_t i = 0; i < d->roster.count; i++)
+        if (live(d->roster.groups[i]) && d->roster.groups[i]->place == place) {
+            place++;
+            i = (size_t)-1; /* and again, from the first */
+        }
+    return place;
+}
+
 /* One that cannot be started gives its slots back. */
 static int start_group(struct dispatch *d, struct slots slots, struct error *e)
 {
     char token[PEER_NAME];
+    bool shares = d->options.launcher == LAUNCHER_LOCAL && d->options.device <= DEVICE_CUDA;
+    int place = free_place(d);
     snprintf(token, sizeof token, "%d-%s", ++d->started, d->run_name);
     struct launch launch = {.worker = d->options.worker,
                             .connection = d->connection,
@@ -219,6 +233,8 @@ static int start_group(struct dispatch *d, struct slots slots, struct error *e)
                             .group = token,
                             .ranks = d->options.ranks_per_group,
                             .threads = d->options.threads,
+                            .first_gpu = shares ? place * d->options.ranks_per_group : 0,
+                            .gpus = d->options.device == DEVICE_CUDA,
                             .oversubscribed = oversubscribed(d),
                             .spec = slots.spec,
                             .local = !d->launcher->remote && !d->options.ranks_on_host,
@@ -231,6 +247,7 @@ static int start_group(struct dispatch *d, struct slots slots, struct error *e)
     }
     struct group *g = roster_add(&d->roster, token);
     g->slots = slots;
+    g->place = place;
     g->process = launched.pid;
     output_open(&g->output, launched.output);
     log_debug("group %s: started, process %d", token, (int)launched.pid);

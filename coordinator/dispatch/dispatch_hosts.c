@@ -21,6 +21,18 @@ static int check_counts(const struct dispatch_options *o, struct error *e)
     return 0;
 }
 
+/* Which slots of a host a group has is mpirun's affair: two groups there would take the same GPUs. */
+static int check_gpus(const struct dispatch_options *o, const struct launcher *l, struct error *e)
+{
+    if (o->device != DEVICE_CUDA || !l->uses_slots || o->groups == 1)
+        return 0;
+    return error_set(
+        e, ERROR_USAGE,
+        "cluster.groups: %d groups of GPUs cannot be started by \"%s\"; set cluster.launcher to \"srun\" or \"local\", "
+        "or cluster.groups to 1",
+        o->groups, l->name);
+}
+
 /* NULL where the launcher knows of none. */
 static int list_hosts(struct hosts **ret, const struct launcher *l, const struct dispatch_options *o, struct error *e)
 {
@@ -48,8 +60,8 @@ int dispatch_find_hosts(struct hosts **hosts, char address[INTERFACE_ADDRESS], c
 {
     const struct launcher *l = launcher_get(o->launcher);
     *hosts = NULL;
-    if (check_counts(o, e) || (l->check && l->check(o->groups, o->ranks_per_group, e)) || list_hosts(hosts, l, o, e) ||
-        find_address(address, l, *hosts, o, e)) {
+    if (check_counts(o, e) || check_gpus(o, l, e) || (l->check && l->check(o->groups, o->ranks_per_group, e)) ||
+        list_hosts(hosts, l, o, e) || find_address(address, l, *hosts, o, e)) {
         hosts_destroy(hosts);
         return -1;
     }

@@ -24,6 +24,7 @@ struct group {
     pid_t process; /* that we started and that has not been reaped; 0: none */
     struct output output;
     struct slots slots;         /* on hosts; none unless the launcher uses slots */
+    int place;                  /* among the live groups of this machine, from 0; each has another */
     struct message_hello hello; /* zero before HELLO; owned */
     double started;             /* clock_seconds */
     struct rank_state *ranks;   /* (hello.ranks), from HELLO on */

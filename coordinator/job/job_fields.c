@@ -269,7 +269,9 @@ const struct job_field job_fields[] = {
      .help = "MPI ranks per group; a power of two"},
     {"cluster.threads", JOB_COUNT, JOB_FREE, "0", 0, 1024, AT(cluster.threads), .help = "threads per rank; 0: cores / ranks"},
     {"cluster.device", JOB_WORD, JOB_FREE, "\"auto\"", AT(cluster.device), .words = device_names,
-     .help = "compute device; fake: simulated losses, to test a sweep in seconds"},
+     .help = "compute device; auto: cuda where a GPU is visible, else cpu; cuda: a GPU for each rank; fake: simulated losses, to "
+             "test a "
+             "sweep in seconds"},
     {"cluster.hostfile", JOB_STRING, JOB_NULL | JOB_FREE | JOB_PATH, "null", AT(cluster.hostfile),
      .help = "Open MPI host file (name slots=N) for launcher mpirun; null: the SLURM allocation"},
     {"cluster.interface", JOB_STRING, JOB_NULL | JOB_FREE, "null", AT(cluster.interface),

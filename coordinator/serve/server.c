@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/serve/server.h"
 
+#include "cluster/local_device.h"
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/base/device_kind.h"
@@ -206,8 +207,12 @@ static int listen_at(struct server *s, struct error *e)
 
 static int check_exposure(const struct server_options *o, struct error *e)
 {
-    if (device_kind_find(o->device) < 0)
-        return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cpu_reference or guarded, found \"%s\"", o->device);
+    struct local_device found;
+    int kind = device_kind_find(o->device);
+    if (kind == DEVICE_CUDA && local_device_ask(&found, o->device, 1, e))
+        return -1;
+    if (kind < 0)
+        return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cuda, cpu_reference or guarded, found \"%s\"", o->device);
     if (http_is_loopback(o->host) || o->api_key_file || o->open)
         return 0;
     return error_set(

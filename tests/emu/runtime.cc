@@ -14,6 +14,24 @@ struct emulated_event {
     uint64_t after = 0; /* of its stream */
 };
 
+static uint64_t given; /* pieces of work, to all streams */
+
+static bool reached(const char *name)
+{
+    const char *text = getenv(name);
+    return text && given >= strtoull(text, NULL, 10);
+}
+
+static bool lost()
+{
+    return reached("MUSTER_EMULATED_LOST");
+}
+
+static bool silent()
+{
+    return reached("MUSTER_EMULATED_SILENT");
+}
+
 static std::string last_error; /* of a kernel; told once by cudaGetLastError */
 
 static void run_until(cudaStream_t stream, uint64_t count)
@@ -31,8 +49,11 @@ void emulated_enqueue(cudaStream_t stream, std::function<void()> work)
         work();
         return;
     }
+    given++;
+    if (lost())
+        return;
     stream->waiting.push_back(std::move(work));
-    if (emulated_order_now() == EMULATED_FORWARD)
+    if (emulated_order_now() == EMULATED_FORWARD && !silent())
         run_until(stream, stream->done + stream->waiting.size());
 }
 
@@ -75,6 +96,9 @@ cudaError_t cudaMemsetAsync(void *at, int byte, size_t bytes, cudaStream_t strea
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret, unsigned)
 {
+    const char *order = getenv("MUSTER_EMULATED_ORDER");
+    if (order)
+        emulate_in((enum emulated_order)atoi(order));
     *ret = new emulated_stream();
     return cudaSuccess;
 }
@@ -90,6 +114,30 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     run_until(stream, stream->done + stream->waiting.size());
     return cudaSuccess;
+}
+
+/* What is asked for again and again comes nearer, some work at a time. */
+static cudaError_t query(cudaStream_t stream, uint64_t until)
+{
+    uint64_t most = stream->done + 64;
+    if (lost())
+        return cudaErrorECCUncorrectable;
+    if (silent())
+        return cudaErrorNotReady;
+    if (stream->done >= until)
+        return cudaSuccess;
+    run_until(stream, most < until ? most : until);
+    return cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    return query(stream, stream->done + stream->waiting.size());
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    return event->stream ? query(event->stream, event->after) : cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ret, unsigned)
@@ -132,5 +180,7 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 
 const char *cudaGetErrorString(cudaError_t error)
 {
-    return error == cudaErrorLaunchFailure ? last_error.c_str() : error == cudaSuccess ? "no error" : "out of memory";
+    return error == cudaErrorLaunchFailure ? last_error.c_str()
+           : error == cudaErrorECCUncorrectable ? "uncorrectable ECC error encountered"
+           : error == cudaSuccess ? "no error" : "out of memory";
 }

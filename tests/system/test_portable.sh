@@ -22,6 +22,10 @@ for file in here/trials/*/*.safetensors; do
 done
 ls here/trials/*/*.safetensors >/dev/null || fail "no weights to compare"
 
+# Tests lie in it, and say what they miss here.
+MUSTER_BIN='' bash "$portable/test.sh" gpu >tested 2>&1 || fail "test.sh gpu in the folder: $(tail -3 tested)"
+grep -q 'skipped: no GPU to be had: cluster.device' tested || muster doctor | has 'GPU 0: ' || fail "test.sh gpu in the folder: $(tail -3 tested)"
+
 # refused CODE PATTERN ARGUMENTS...: in one line.
 refused() {
   local code=$1 pattern=$2 found=0

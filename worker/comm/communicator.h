@@ -39,6 +39,7 @@ struct communicator_operations {
 struct communicator {
     const struct communicator_operations *run;
     int rank, size;
+    int local_rank; /* among the ranks of the whole job on this machine: the number of its GPU, see gpu_use */
     double timeout; /* seconds without any progress */
 };
 

@@ -513,6 +513,18 @@ static int split_world(MPI_Comm *ret, int size, struct error *e)
     return 0;
 }
 
+/* Which of the ranks on this machine this one is: of the whole job, as its GPUs are shared by all groups. */
+static int find_local_rank(void)
+{
+    MPI_Comm here;
+    int rank = 0;
+    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here) == MPI_SUCCESS) {
+        MPI_Comm_rank(here, &rank);
+        MPI_Comm_free(&here);
+    }
+    return rank;
+}
+
 static char init_timeout[512]; /* message of on_init_timeout, made beforehand: it runs in a signal handler */
 
 static void on_init_timeout(int number)
@@ -548,10 +560,11 @@ int mpi_create(struct communicator **ret, int size, double timeout, struct error
                          "MPI cannot be initialised with threads (MPI_THREAD_FUNNELED); install another MPI build");
     if (split_world(&group, size, e))
         return -1;
+    int local_rank = find_local_rank();
     alarm(0);
     struct mpi *m = allocate(1, sizeof *m);
     m->group = group;
-    m->base = (struct communicator){.run = &operations, .timeout = timeout};
+    m->base = (struct communicator){.run = &operations, .local_rank = local_rank, .timeout = timeout};
     MPI_Comm_rank(group, &m->base.rank);
     MPI_Comm_size(group, &m->base.size);
     m->host = allocate((size_t)m->base.size, sizeof *m->host);

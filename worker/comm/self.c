@@ -75,7 +75,10 @@ int self_create(struct communicator **ret, int size, double timeout, struct erro
     if (size > 1)
         return error_set(e, ERROR_USAGE, "communicator self: one rank, not %d; use mpi", size);
     struct communicator *c = allocate(1, sizeof *c);
-    *c = (struct communicator){.run = &operations, .rank = 0, .size = 1, .timeout = timeout};
+    const char *task =
+        getenv("OMPI_COMM_WORLD_LOCAL_RANK"); /* each process of an MPI job or job step may be a group of its own */
+    task = task ? task : getenv("SLURM_LOCALID");
+    *c = (struct communicator){.run = &operations, .rank = 0, .size = 1, .local_rank = task ? atoi(task) : 0, .timeout = timeout};
     *ret = c;
     return 0;
 }

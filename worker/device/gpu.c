@@ -2,9 +2,23 @@
 #include "worker/device/gpu.h"
 
 #include "common/base/buffer.h"
+#include "common/base/machine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+void gpu_print_uuid(char text[GPU_UUID], const unsigned char u[16])
+{
+    snprintf(text, GPU_UUID, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3],
+             u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+}
+
+static struct {
+    int number;
+    bool open;
+    struct gpu gpu;
+} own;
 
 #ifdef MUSTER_CUDA
 #include <cuda_runtime_api.h>
@@ -19,16 +33,24 @@ struct gpu_software gpu_software(void)
     return s;
 }
 
+static const char *set_device(int index)
+{
+    cudaError_t status = cudaSetDevice(index);
+    if (status == cudaSuccess)
+        status = cudaFree(NULL); /* makes the context: what is wrong shows here */
+    return status == cudaSuccess ? NULL : cudaGetErrorString(status);
+}
+
+size_t gpu_memory_left(void)
+{
+    size_t left, all;
+    return gpu_opened() && cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+}
+
 int gpu_count(void)
 {
     int count = 0;
     return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
-}
-
-static void print_uuid(char *text, size_t size, const unsigned char *u)
-{
-    snprintf(text, size, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3], u[4],
-             u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
 bool gpu_find(struct gpu *ret, int index)
@@ -40,7 +62,7 @@ bool gpu_find(struct gpu *ret, int index)
         cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, index) != cudaSuccess)
         return false;
     snprintf(ret->name, sizeof ret->name, "%s", p.name);
-    print_uuid(ret->uuid, sizeof ret->uuid, (const unsigned char *)p.uuid.bytes);
+    gpu_print_uuid(ret->uuid, (const unsigned char *)p.uuid.bytes);
     ret->capability_major = p.major;
     ret->capability_minor = p.minor;
     ret->multiprocessors = p.multiProcessorCount;
@@ -55,6 +77,17 @@ struct gpu_software gpu_software(void)
     return (struct gpu_software){0};
 }
 
+static const char *set_device(int index)
+{
+    (void)index;
+    return "no CUDA";
+}
+
+size_t gpu_memory_left(void)
+{
+    return 0;
+}
+
 int gpu_count(void)
 {
     return 0;
@@ -67,6 +100,93 @@ bool gpu_find(struct gpu *ret, int index)
     return false;
 }
 #endif
+
+int gpu_check(struct error *e)
+{
+    struct gpu_software s = gpu_software();
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
+    if (!s.built)
+        return error_set(e, ERROR_USAGE,
+                         "cluster.device: \"cuda\" is not in this build; build with cmake --preset cuda (docs/gpu.md), or take "
+                         "\"cpu\"");
+    if (!s.driver)
+        return error_set(e, ERROR_FAILED,
+                         "cluster.device cuda: host %s has no NVIDIA driver; run on a host with a GPU, or set cluster.device to "
+                         "\"cpu\"",
+                         host);
+    if (s.driver < s.runtime)
+        return error_set(
+            e, ERROR_FAILED,
+            "cluster.device cuda: the driver of host %s knows only CUDA %d.%d, and this build needs %d.%d; install a "
+            "newer driver, or set cluster.device to \"cpu\"",
+            host, s.driver / 1000, s.driver % 1000 / 10, s.runtime / 1000, s.runtime % 1000 / 10);
+    if (gpu_count() > 0)
+        return 0;
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    return error_set(e, ERROR_FAILED,
+                     "cluster.device cuda: no GPU is visible on host %s%s%.200s%s; ask SLURM for one (--gpus-per-task=1), or set "
+                     "cluster.device to \"cpu\"",
+                     host, visible ? " (CUDA_VISIBLE_DEVICES is \"" : "", visible ? visible : "", visible ? "\")" : "");
+}
+
+void gpu_use(int number)
+{
+    own.number = number;
+}
+
+const struct gpu *gpu_opened(void)
+{
+    return own.open ? &own.gpu : NULL;
+}
+
+int gpu_enough(int processes, struct error *e)
+{
+    char host[MACHINE_NAME];
+    int count = gpu_count();
+    machine_name(host, sizeof host);
+    if (processes <= count)
+        return 0;
+    return error_set(e, ERROR_USAGE,
+                     "cluster.device cuda: %d processes on host %s, which take a GPU each, and %d GPU%s visible; lower "
+                     "cluster.groups or cluster.ranks_per_group",
+                     processes, host, count, count == 1 ? " is" : "s are");
+}
+
+int gpu_open(struct gpu *ret, struct error *e)
+{
+    struct gpu g;
+    int index;
+    char host[MACHINE_NAME];
+    machine_name(host, sizeof host);
+    if (own.open) {
+        *ret = own.gpu;
+        return 0;
+    }
+    if (gpu_check(e))
+        return -1;
+    index = gpu_count() == 1 ? 0 : own.number;
+    if (gpu_enough(index + 1, e))
+        return -1;
+    if (!gpu_find(&g, index))
+        return error_set(e, ERROR_FAILED,
+                         "cluster.device cuda: the driver of host %s tells nothing of GPU %d; look at nvidia-smi", host, index);
+    if (g.prohibited)
+        return error_set(e, ERROR_FAILED,
+                         "cluster.device cuda: host %s, GPU %d (%s): its compute mode is \"prohibited\"; set it by nvidia-smi -i "
+                         "%s -c DEFAULT",
+                         host, index, g.name, g.uuid);
+    const char *why = set_device(index);
+    if (why)
+        return error_set(e, ERROR_FAILED, "cluster.device cuda: host %s, GPU %d (%s) does not start: %s; %s", host, index, g.name,
+                         why,
+                         g.exclusive ? "it is exclusive to one process, and another may have it: wait for that to end, or "
+                                       "nvidia-smi -c DEFAULT"
+                                     : "look at nvidia-smi and the kernel's log (dmesg, Xid)");
+    *ret = own.gpu = g;
+    own.open = true;
+    return 0;
+}
 
 static void describe_one(struct buffer *to, int index)
 {

@@ -296,6 +296,8 @@ static int tell(struct stepper *s, struct flight *f, const struct step_input *in
     struct step_output out = f ? f->known : (struct step_output){0};
     struct error own = {0};
     int done = f ? await_mark(s->device, s->communicator, f->mark, &own) : 0;
+    if (done)
+        error_prefix(&own, "step %llu of epoch %u: ", (unsigned long long)out.t, out.epoch);
     if (!done && in)
         own = *in->failure;
     if (share(s, f, in, &own, &out, e))

@@ -117,6 +117,15 @@ static void test_command_lines(void **state)
         LAUNCHER_SRUN, &l,
         "<srun><--ntasks><1><--nodes><1-1><--cpus-per-task><3><--exact><--mem><0><--kill-on-bad-exit><--mpi><none>" PATH_OF_WORKER
         "<self>" REST);
+    l.gpus = true;
+    expect_words(
+        LAUNCHER_SRUN, &l,
+        "<srun><--ntasks><1><--nodes><1-1><--cpus-per-task><3><--exact><--mem><0><--kill-on-bad-exit><--gpus-per-task><1>"
+        "<--mpi><none>" PATH_OF_WORKER "<self>" REST);
+    l.gpus = false;
+    l.first_gpu = 4;
+    expect_words(LAUNCHER_LOCAL, &l, WORDS_OF_WORKER "<self>" REST "<--gpu><4>");
+    l.first_gpu = 0;
     l.ranks = 12;
     expect_words(LAUNCHER_LOCAL, &l,
                  "<mpirun><-np><12><--bind-to><none><--oversubscribe>" PATH_OF_WORKER "<mpi><--ranks><12>" REST);

@@ -5,17 +5,41 @@
 #include "worker/device/cuda/matmul.h"
 #include "worker/device/cuda/runtime.cuh"
 
+extern "C" {
+#include "common/base/clock.h"
+}
+
+#include <sched.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SLOTS = 64, SLOT_BYTES = 256 << 10 };
+enum { SLOTS = 64, SLOT_BYTES = 256 << 10, MARKS = 16, WAITING = 64, LATER_BYTES = 1 << 20 };
+
+#define AHEAD 2           /* steps */
+#define TIMEOUT 600.0     /* seconds, until the owner of the device says how long */
 
 /* Pinned memory that uploads are copied to, so that they return at once. */
 struct ring {
     char *at;
     cudaEvent_t copied[SLOTS]; /* passed: the slot is free */
     size_t next;
+};
+
+/* What was downloaded into pinned memory and goes to its place once its mark has passed. */
+struct arrival {
+    void *to;
+    size_t at, bytes; /* at: in the pinned memory */
+    uint64_t mark;
+};
+
+struct later {
+    char *pinned;
+    struct arrival waiting[WAITING]; /* in order, around */
+    size_t first, count, next;       /* next: free place in the pinned memory */
+    cudaEvent_t events[MARKS];       /* of mark m: m % MARKS */
+    uint64_t made, passed;
 };
 
 static struct device_operations operations;
@@ -33,20 +57,55 @@ void cuda_fail(struct cuda *c, const char *format, ...)
     c->failed = true;
 }
 
-/* False: it failed, which sticks. */
+/* False: it failed, which sticks. All but a lack of memory is for good. */
 static bool done(struct cuda *c, cudaError_t status, const char *what)
 {
+    const char *gpu = device_gpu(&c->base);
     if (status == cudaSuccess)
         return true;
-    cuda_fail(c, "cuda: %s: %s", what, cudaGetErrorString(status));
+    if (status == cudaErrorMemoryAllocation) {
+        cuda_fail(c, "cuda: %s: %s", what, cudaGetErrorString(status));
+        return false;
+    }
+    c->base.lost = true;
+    cuda_fail(c, "cuda: %s has failed: %s%s%s; look at nvidia-smi and the kernel's log (dmesg, Xid)", what, cudaGetErrorString(status),
+              *gpu ? ", on " : "", gpu);
+    return false;
+}
+
+/* The deadline has passed: what is held stays held, as to free anything would wait. */
+static void fall_silent(struct cuda *c, const char *what)
+{
+    const char *gpu = device_gpu(&c->base);
+    c->base.lost = c->silent = true;
+    cuda_fail(c, "cuda: the GPU%s%s has not done what it was asked for %g s (%s); look at nvidia-smi and the kernel's log", *gpu ? " " : "", gpu,
+              c->base.timeout, what);
+}
+
+/* Until the event has passed, or where it is NULL the stream has done all that it was given. False: that failed, or does not come to
+ * an end. */
+static bool await(struct cuda *c, cudaEvent_t event, const char *what)
+{
+    double start = clock_seconds();
+    for (int round = 0; !c->silent; round++) {
+        cudaError_t status = event ? cudaEventQuery(event) : cudaStreamQuery(c->stream);
+        if (status != cudaErrorNotReady)
+            return done(c, status, what);
+        if (c->base.timeout > 0 && clock_seconds() - start > c->base.timeout)
+            fall_silent(c, what);
+        if (round < 1000)
+            sched_yield();
+        else
+            clock_sleep(50e-6);
+    }
     return false;
 }
 
 static void *hold(struct cuda *c, struct held *h, size_t bytes)
 {
     if (bytes > h->size) {
-        cudaStreamSynchronize(c->stream); /* what runs may use the old one */
-        cudaFree(h->at);
+        if (await(c, NULL, "an operation")) /* what runs may use the old one */
+            cudaFree(h->at);
         *h = {};
         if (cudaMalloc(&h->at, bytes) != cudaSuccess) {
             h->at = NULL;
@@ -94,8 +153,10 @@ static int allocate(struct device *d, device_memory *ret, size_t bytes, struct e
 
 static void release(struct device *d, device_memory m)
 {
-    cudaStreamSynchronize(cuda_of(d)->stream);
-    cudaFree(cuda_at<void>(m));
+    struct cuda *c = cuda_of(d);
+    await(c, NULL, "an operation");
+    if (!c->silent)
+        cudaFree(cuda_at<void>(m));
 }
 
 /* From memory that the caller goes on with: through the ring, piece by piece. */
@@ -106,7 +167,7 @@ static void upload(struct device *d, device_memory to, const void *from, size_t 
     for (size_t at = 0; at < bytes && !c->failed; at += SLOT_BYTES) {
         size_t left = bytes - at, piece = left < SLOT_BYTES ? left : (size_t)SLOT_BYTES;
         char *slot = r->at + r->next * SLOT_BYTES;
-        if (!done(c, cudaEventSynchronize(r->copied[r->next]), "upload"))
+        if (!await(c, r->copied[r->next], "upload"))
             return;
         memcpy(slot, (const char *)from + at, piece);
         if (!done(c, cudaMemcpyAsync(cuda_at<char>(to) + at, slot, piece, cudaMemcpyHostToDevice, c->stream), "upload") ||
@@ -122,7 +183,50 @@ static void download(struct device *d, void *to, device_memory from, size_t byte
     if (c->failed || !bytes)
         return;
     if (done(c, cudaMemcpyAsync(to, cuda_at<void>(from), bytes, cudaMemcpyDeviceToHost, c->stream), "download"))
-        done(c, cudaStreamSynchronize(c->stream), "download");
+        await(c, NULL, "download");
+}
+
+/* A place in pinned memory; NULL: too much is waiting. */
+static char *take_place(struct later *l, size_t bytes)
+{
+    if (!l->count)
+        l->next = 0;
+    size_t oldest = l->waiting[l->first].at;
+    bool around = l->count && l->next <= oldest; /* free: from next to oldest */
+    if (!around && l->next + bytes > LATER_BYTES && l->count) {
+        l->next = 0;
+        around = true;
+    }
+    if (l->count == WAITING || l->next + bytes > (around ? oldest : (size_t)LATER_BYTES))
+        return NULL;
+    return l->pinned + l->next;
+}
+
+static void deliver(struct later *l, uint64_t mark)
+{
+    while (l->count && l->waiting[l->first].mark <= mark) {
+        const struct arrival *a = &l->waiting[l->first];
+        memcpy(a->to, l->pinned + a->at, a->bytes);
+        l->first = (l->first + 1) % WAITING;
+        l->count--;
+    }
+}
+
+static void download_later(struct device *d, void *to, device_memory from, size_t bytes)
+{
+    struct cuda *c = cuda_of(d);
+    struct later *l = c->later;
+    if (c->failed || !bytes)
+        return;
+    char *place = take_place(l, bytes);
+    if (!place) {
+        download(d, to, from, bytes);
+        return;
+    }
+    if (!done(c, cudaMemcpyAsync(place, cuda_at<void>(from), bytes, cudaMemcpyDeviceToHost, c->stream), "download"))
+        return;
+    l->waiting[(l->first + l->count++) % WAITING] = {to, (size_t)(place - l->pinned), bytes, l->made + 1};
+    l->next = (size_t)(place - l->pinned) + bytes;
 }
 
 static void zero(struct device *d, device_memory m, size_t bytes)
@@ -153,35 +257,75 @@ static void host_end(struct device *d, void *host, device_memory m, size_t bytes
     free(host);
 }
 
-static int finish(struct device *d, struct error *e)
+static int report(struct cuda *c, struct error *e)
 {
-    struct cuda *c = cuda_of(d);
-    if (done(c, cudaStreamSynchronize(c->stream), "an operation"))
-        done(c, cudaGetLastError(), "an operation");
     if (!c->failed)
         return 0;
-    c->failed = false;
+    c->failed = c->silent; /* which it stays */
     *e = c->failure;
     return -1;
 }
 
-/* Not ahead yet: what is looked at is waited for. */
-static uint64_t mark(struct device *d)
+/* After a failure nobody wants what was under way. */
+static void deliver_all(struct cuda *c)
 {
-    (void)d;
-    return 0;
+    if (c->failed)
+        c->later->count = 0;
+    deliver(c->later, UINT64_MAX);
+    c->later->passed = c->silent ? c->later->passed : c->later->made;
 }
 
-static int passed(struct device *d, uint64_t, struct error *e)
+static int finish(struct device *d, struct error *e)
 {
-    return finish(d, e) ? -1 : 1;
+    struct cuda *c = cuda_of(d);
+    if (await(c, NULL, "an operation"))
+        done(c, cudaGetLastError(), "an operation");
+    deliver_all(c);
+    return report(c, e);
+}
+
+/* Also after a failure: what was asked before it may still be under way. */
+static uint64_t mark(struct device *d)
+{
+    struct cuda *c = cuda_of(d);
+    struct later *l = c->later;
+    l->made++;
+    done(c, cudaEventRecord(l->events[l->made % MARKS], c->stream), "a mark");
+    return l->made;
+}
+
+/* Of marks that have lost their event to a later one, that one is looked at. */
+static int passed(struct device *d, uint64_t mark, struct error *e)
+{
+    struct cuda *c = cuda_of(d);
+    struct later *l = c->later;
+    if (mark > l->passed && !c->silent) {
+        uint64_t at = l->made - mark < MARKS ? mark : l->made - MARKS + 1;
+        cudaError_t status = cudaEventQuery(l->events[at % MARKS]);
+        if (status == cudaErrorNotReady)
+            return 0;
+        if (done(c, status, "an operation"))
+            done(c, cudaGetLastError(), "an operation");
+        l->passed = at;
+        if (!c->failed)
+            deliver(l, at);
+    }
+    return report(c, e) ? -1 : 1;
 }
 
 static void destroy(struct device *d)
 {
     struct cuda *c = cuda_of(d);
+    if (c->silent) /* what it holds stays with it: to free anything would wait */
+        return;
     if (c->stream)
-        cudaStreamSynchronize(c->stream);
+        await(c, NULL, "an operation");
+    for (size_t i = 0; i < MARKS && c->later; i++)
+        if (c->later->events[i])
+            cudaEventDestroy(c->later->events[i]);
+    if (c->later)
+        cudaFreeHost(c->later->pinned);
+    free(c->later);
     for (size_t i = 0; i < SLOTS && c->ring; i++)
         if (c->ring->copied[i])
             cudaEventDestroy(c->ring->copied[i]);
@@ -204,7 +348,7 @@ static void fill_operations(void)
     o->release = release;
     o->upload = upload;
     o->download = download;
-    o->download_later = download;
+    o->download_later = download_later;
     o->mark = mark;
     o->passed = passed;
     o->zero = zero;
@@ -233,6 +377,17 @@ static int open_ring(struct cuda *c, struct error *e)
     return 0;
 }
 
+static int open_later(struct cuda *c, struct error *e)
+{
+    c->later = (struct later *)calloc(1, sizeof *c->later);
+    if (!c->later || cudaMallocHost((void **)&c->later->pinned, LATER_BYTES) != cudaSuccess)
+        return error_set(e, ERROR_FAILED, "cuda: no 1 MiB of pinned memory for downloads");
+    for (size_t i = 0; i < MARKS; i++)
+        if (cudaEventCreateWithFlags(&c->later->events[i], cudaEventDisableTiming) != cudaSuccess)
+            return error_set(e, ERROR_FAILED, "cuda: no event: %s", cudaGetErrorString(cudaGetLastError()));
+    return 0;
+}
+
 int cuda_create(struct device **ret, enum precision precision, int threads, struct error *e)
 {
     struct cuda *c = (struct cuda *)calloc(1, sizeof *c);
@@ -243,10 +398,12 @@ int cuda_create(struct device **ret, enum precision precision, int threads, stru
     c->base.run = &operations;
     c->base.precision = precision;
     c->base.threads = threads;
+    c->base.ahead = AHEAD;
+    c->base.timeout = TIMEOUT;
     cudaError_t status = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
     if (status != cudaSuccess)
         error_set(e, ERROR_FAILED, "cuda: the GPU does not start: %s", cudaGetErrorString(status));
-    else if (!open_ring(c, e) && !matmul_create(&c->matmul, precision, e)) {
+    else if (!open_ring(c, e) && !open_later(c, e) && !matmul_create(&c->matmul, precision, e)) {
         *ret = &c->base;
         return 0;
     }

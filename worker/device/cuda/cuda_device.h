@@ -5,7 +5,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#include "worker/device/device.h"
+#include "worker/device/cuda/cuda.h"
 #ifdef __cplusplus
 }
 #endif
@@ -23,7 +23,9 @@ struct cuda {
     cudaStream_t stream;        /* all that the device is asked for, in order */
     struct held scratch, pairs; /* pairs: keys and values that are made on the way, and their gradients */
     struct ring *ring;          /* of uploads */
+    struct later *later;        /* downloads that nobody waits for, and marks */
     struct matmul *matmul;      /* matmul.h */
+    bool silent;                /* it did not answer in time: nothing waits for it any more */
     bool failed;                /* what came first is in failure; nothing runs until finish has told it */
     struct error failure;
 };
@@ -33,9 +35,6 @@ void cuda_fail(struct cuda *c, const char *format, ...) __attribute__((format(pr
 
 /* y = activation(pre), of n elements; y may be pre. */
 void cuda_activate(struct cuda *c, device_memory y, device_memory pre, enum activation activation, size_t n);
-
-/* As device_create. */
-int cuda_create(struct device **ret, enum precision precision, int threads, struct error *e);
 
 /* f of the device's act type: f<bf16>(...) or f<float>(...). */
 #define BY_ACT(c, f, ...) (cuda_half(c) ? f<bf16>(__VA_ARGS__) : f<float>(__VA_ARGS__))

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a compute device is on this machine: the worker is asked, as only it knows its build. */
+#pragma once
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+
+struct local_device {
+    char text[256];      /* "cuda (NVIDIA H200, 141 GiB, GPU-...)": one line */
+    size_t memory, left; /* bytes of the GPU: all, and free now; 0: its memory is the host's */
+};
+
+/* device: a name of device_names. processes: how many will run here at the same time. Runs the worker next to this program, for
+ * some tenths of a second. Its own error where the device is not to be had. */
+int local_device_ask(struct local_device *ret, const char *device, int processes, struct error *e);
