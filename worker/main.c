@@ -118,8 +118,7 @@ static const struct option score_options[] = {
 /* A terminal's Ctrl-C reaches this process too; it has to answer until the server is done, and ends with the server's socket. */
 static int run_score(const struct arguments *a, struct error *e)
 {
-    struct score_service_options o = {
-        .bundles = a->positional, .count = a->count, .device = argument(a, "device"), .socket = 0};
+    struct score_service_options o = {.bundles = a->positional, .count = a->count, .device = argument(a, "device"), .socket = 0};
     struct stat what;
     if (argument_whole(&o.threads, a, "threads", 1, 4096, e))
         return -1;

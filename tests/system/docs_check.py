@@ -18,7 +18,7 @@ import sys
 
 source, programs = pathlib.Path(sys.argv[1]), sys.argv[2]
 pages = [p for p in sorted(source.glob("*.md")) + sorted(source.glob("docs/*.md")) + sorted(source.glob("bench/*.md"))]
-code = [p for room in ("common", "proto", "cluster", "coordinator", "worker") for p in sorted((source / room).rglob("*.[ch]"))]
+code = [p for room in ("common", "proto", "cluster", "coordinator", "worker") for p in sorted((source / room).rglob("*.[ch]*"))]
 problems = []
 
 
