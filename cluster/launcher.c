@@ -61,6 +61,8 @@ static void add_worker(struct command *c, const struct launch *l)
     if (l->ranks > 1)
         add_number(c, "--ranks", l->ranks);
     add_option(c, "--device", l->device);
+    if (l->fast)
+        add_option(c, "--reduction", "fast");
     add_number(c, "--threads", l->threads);
     add_option(c, "--group", l->group);
     if (l->first_gpu > 0)
@@ -142,6 +144,8 @@ static void set_interface(struct environment *v, const char *interface)
 {
     set(v, "OMPI_MCA_oob_tcp_if_include", interface, false);
     set(v, "OMPI_MCA_btl_tcp_if_include", interface, false);
+    if (!strchr(interface, '/')) /* NCCL knows names alone, no networks */
+        set(v, "NCCL_SOCKET_IFNAME", interface, false);
     set(v, LISTEN_VARIABLE, interface, true);
 }
 
@@ -151,6 +155,7 @@ static void set_local(struct environment *v)
     set(v, "OMPI_MCA_pml", "ob1", true);
     set(v, "OMPI_MCA_btl", "self,vader", true);
     set(v, "OMPI_MCA_oob_tcp_if_include", "lo", true);
+    set(v, "NCCL_SOCKET_IFNAME", "lo", true);
     set(v, LISTEN_VARIABLE, "lo", true);
 }
 
@@ -245,7 +250,8 @@ static void add_exports(struct command *c)
 {
     static const char *const names[] = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OMP_PLACES",    "OMP_PROC_BIND",
                                         "MUSTER_TRACE",    "MUSTER_FAULT",    LISTEN_VARIABLE, "LD_LIBRARY_PATH",
-                                        "ASAN_OPTIONS",    "UBSAN_OPTIONS",   "TSAN_OPTIONS"};
+                                        "ASAN_OPTIONS",    "UBSAN_OPTIONS",   "TSAN_OPTIONS",  "NCCL_SOCKET_IFNAME",
+                                        "NCCL_IB_HCA",     "NCCL_IB_DISABLE", "NCCL_DEBUG"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (i == 0 || getenv(names[i]))
             add_option(c, "-x", names[i]);

@@ -9,6 +9,7 @@ struct launch {
     const char *worker;     /* path of muster-worker */
     const char *connection; /* path of the connection file */
     const char *device;
+    bool fast;             /* GPUs sum by NCCL's all-reduce, in no order of ours */
     const char *group;     /* its name in HELLO */
     int ranks, threads;    /* threads a rank */
     int first_gpu;         /* on this machine, of the ranks of the group */

@@ -10,10 +10,12 @@
 #include "coordinator/zoo_run.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void fill_workers(struct dispatch_options *o, const struct job *j)
 {
     o->device = (enum device_kind)device_kind_find(j->cluster.device);
+    o->fast = !strcmp(j->cluster.reduction, "fast");
     o->hostfile = j->cluster.hostfile;
     o->interface = j->cluster.interface;
     o->threads = (int)j->cluster.threads;

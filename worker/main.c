@@ -30,6 +30,7 @@ static const struct option work_options[] = {
     {"comm", 0, "self|mpi", "self", "one process alone, or one rank of an MPI job"},
     {"ranks", 0, "N", "0", "ranks per group; the MPI job is split into groups of that size; 0: one group of all ranks"},
     {"device", 0, "NAME", "auto", "compute device: auto, cpu, cuda, cpu_reference, guarded, or fake: simulated losses"},
+    {"reduction", 0, "ordered|fast", "ordered", "sums of gradients between GPUs: fast is NCCL's own all-reduce"},
     {"threads", 0, "N", "1", "threads of this process"},
     {"gpu", 0, "N", "0", "with a GPU: number of the first that this MPI job takes on its host; its ranks take one each"},
     {"group", 0, "TOKEN", NULL, "name of this group in the run; without it one is made up"},
@@ -51,12 +52,15 @@ static void print_error(const char *program, const struct error *e)
 }
 
 /* The ranks agree on what went wrong: rank 0's line is enough. */
-static int work(const struct agent_options *o, const char *comm, int ranks, int gpu, struct error *e)
+static int work(const struct agent_options *o, const char *comm, bool fast, int ranks, int gpu, struct error *e)
 {
     struct communicator *c;
-    if (communicator_create(&c, comm, ranks, CONNECT_TIMEOUT, e))
+    int kind = device_kind_find(o->device);
+    bool gpus = (kind == DEVICE_AUTO || kind == DEVICE_CUDA) && gpu_count() > 0; /* may sum on them */
+    if (communicator_create(&c, gpus && !strcmp(comm, "mpi") ? "nccl" : comm, ranks, CONNECT_TIMEOUT, e))
         return -1;
     gpu_use(gpu + c->local_rank);
+    c->fast = fast;
     const struct agent_work *doing = device_kind_find(o->device) == DEVICE_FAKE ? &agent_fake : &agent_training;
     int result = agent_run(&exit_code, o, doing, c, e);
     if (result && c->rank) {
@@ -84,7 +88,7 @@ static int run_work(const struct arguments *a, struct error *e)
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* without its mpirun a rank would wait for the others forever, stopped ones included */
     signal(SIGPIPE, SIG_IGN);             /* the reader of our output may be gone before us */
     stop_install();
-    return work(&o, argument(a, "comm"), ranks, gpu, e);
+    return work(&o, argument(a, "comm"), !strcmp(argument(a, "reduction"), "fast"), ranks, gpu, e);
 }
 
 /* What a trial needs, for the coordinator: bytes of weights and of activations per rank. */

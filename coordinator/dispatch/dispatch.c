@@ -230,6 +230,7 @@ static int start_group(struct dispatch *d, struct slots slots, struct error *e)
     struct launch launch = {.worker = d->options.worker,
                             .connection = d->connection,
                             .device = device_names[d->options.device],
+                            .fast = d->options.fast,
                             .group = token,
                             .ranks = d->options.ranks_per_group,
                             .threads = d->options.threads,

@@ -16,6 +16,7 @@ struct dispatch_options {
     const char *worker;    /* path of muster-worker */
     enum launcher_kind launcher;
     enum device_kind device;
+    bool fast;                            /* GPUs sum by NCCL's all-reduce, in no order of ours */
     const char *hostfile;                 /* of LAUNCHER_MPIRUN; NULL: the SLURM allocation */
     const char *interface;                /* where to listen, see cluster/interface.h; NULL: chosen */
     int ranks_on_host;                    /* of LAUNCHER_ATTACHED on several hosts; 0: all are here */

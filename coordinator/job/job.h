@@ -112,7 +112,7 @@ struct job {
         double agreement;
     } report;
     struct {
-        const char *launcher, *device;
+        const char *launcher, *device, *reduction; /* of gradients: "ordered", "fast" */
         char *hostfile, *interface;
         uint32_t groups, ranks_per_group, threads, restarts;
         uint32_t metrics_port; /* or NO_METRICS_PORT */

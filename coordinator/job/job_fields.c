@@ -272,6 +272,9 @@ const struct job_field job_fields[] = {
      .help = "compute device; auto: cuda where a GPU is visible, else cpu; cuda: a GPU for each rank; fake: simulated losses, to "
              "test a "
              "sweep in seconds"},
+    {"cluster.reduction", JOB_WORD, JOB_FREE, "\"ordered\"", AT(cluster.reduction), WORDS("ordered", "fast"),
+     .help = "sums of gradients between GPUs: ordered: the same bits on 1, 2, 4, 8 ranks, and as on the CPU's; fast: NCCL's own "
+             "all-reduce, other bits on other ranks and hosts. CPU ranks always sum in order"},
     {"cluster.hostfile", JOB_STRING, JOB_NULL | JOB_FREE | JOB_PATH, "null", AT(cluster.hostfile),
      .help = "Open MPI host file (name slots=N) for launcher mpirun; null: the SLURM allocation"},
     {"cluster.interface", JOB_STRING, JOB_NULL | JOB_FREE, "null", AT(cluster.interface),

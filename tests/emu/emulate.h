@@ -45,6 +45,8 @@ std::string emulated_error(void);
 /* --- used by the macros and functions below --- */
 
 void emulated_enqueue(cudaStream_t stream, std::function<void()> work); /* runtime.cc */
+/* What may have to wait: called until it returns true, before anything that comes later on the stream. */
+void emulated_enqueue_until(cudaStream_t stream, std::function<bool()> work);
 void emulated_launch(const char *kernel, dim3 grid, dim3 threads, const std::function<void()> &thread);
 /* Ends the launch, from a thread of a kernel. */
 [[noreturn]] void emulated_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));

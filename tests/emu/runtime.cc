@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/emu/runtime.h"
 
+#include <sched.h>
+
 #include <deque>
+#include <map>
 
 /* What was not done yet, in order. `done`: how many of all that came were. */
 struct emulated_stream {
-    std::deque<std::function<void()>> waiting;
+    std::deque<std::function<bool()>> waiting;
     uint64_t done = 0;
+    bool running = false;
 };
 
 struct emulated_event {
@@ -34,27 +38,43 @@ static bool silent()
 
 static std::string last_error; /* of a kernel; told once by cudaGetLastError */
 
-static void run_until(cudaStream_t stream, uint64_t count)
+/* As far as `count` of the stream, if nothing holds it up: whether it has come there. */
+static bool run_towards(cudaStream_t stream, uint64_t count)
 {
-    for (; stream->done < count; stream->done++) {
-        std::function<void()> next = std::move(stream->waiting.front());
+    if (stream->done >= count || stream->running)
+        return stream->done >= count;
+    stream->running = true;
+    for (; stream->done < count && stream->waiting.front()(); stream->done++)
         stream->waiting.pop_front();
-        next();
-    }
+    stream->running = false;
+    return stream->done >= count;
 }
 
-void emulated_enqueue(cudaStream_t stream, std::function<void()> work)
+static void run_until(cudaStream_t stream, uint64_t count)
 {
-    if (!stream) {
-        work();
-        return;
-    }
+    while (!run_towards(stream, count))
+        sched_yield();
+}
+
+void emulated_enqueue_until(cudaStream_t stream, std::function<bool()> work)
+{
     given++;
     if (lost())
         return;
     stream->waiting.push_back(std::move(work));
     if (emulated_order_now() == EMULATED_FORWARD && !silent())
-        run_until(stream, stream->done + stream->waiting.size());
+        run_towards(stream, stream->done + stream->waiting.size());
+}
+
+void emulated_enqueue(cudaStream_t stream, std::function<void()> work)
+{
+    if (stream)
+        emulated_enqueue_until(stream, [=] {
+            work();
+            return true;
+        });
+    else
+        work();
 }
 
 cudaError_t cudaMalloc(void **ret, size_t bytes)
@@ -72,20 +92,36 @@ cudaError_t cudaFree(void *at)
     return cudaSuccess;
 }
 
+static std::map<const char *, size_t> pinned; /* bytes at */
+
 cudaError_t cudaMallocHost(void **ret, size_t bytes)
 {
-    return cudaMalloc(ret, bytes);
+    cudaError_t status = cudaMalloc(ret, bytes);
+    if (status == cudaSuccess)
+        pinned[(const char *)*ret] = bytes;
+    return status;
 }
 
 cudaError_t cudaFreeHost(void *at)
 {
+    pinned.erase((const char *)at);
     return cudaFree(at);
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t stream)
+static bool is_pinned(const void *at, size_t bytes)
+{
+    auto behind = pinned.upper_bound((const char *)at);
+    if (behind == pinned.begin())
+        return false;
+    behind--;
+    return (const char *)at + bytes <= behind->first + behind->second;
+}
+
+/* To pageable memory of the host: returns when it is there. */
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     emulated_enqueue(stream, [=] { memmove(to, from, bytes); });
-    return cudaSuccess;
+    return kind == cudaMemcpyDeviceToHost && !is_pinned(to, bytes) ? cudaStreamSynchronize(stream) : cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *at, int byte, size_t bytes, cudaStream_t stream)
@@ -126,7 +162,7 @@ static cudaError_t query(cudaStream_t stream, uint64_t until)
         return cudaErrorNotReady;
     if (stream->done >= until)
         return cudaSuccess;
-    run_until(stream, most < until ? most : until);
+    run_towards(stream, most < until ? most : until);
     return cudaErrorNotReady;
 }
 
@@ -163,6 +199,30 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     if (event->stream)
         run_until(event->stream, event->after);
+    return cudaSuccess;
+}
+
+/* The event as it was recorded last: it may be recorded again. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    cudaStream_t other = event->stream;
+    uint64_t after = event->after;
+    if (other)
+        emulated_enqueue_until(stream, [=] { return run_towards(other, after); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *ret)
+{
+    *ret = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *ret, int)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *gpus = getenv("MUSTER_EMULATED_KINDS");
+    *ret = {};
+    snprintf(ret->name, sizeof ret->name, "emulated GPU%s%.1s", gpus ? " " : "", gpus ? gpus + (rank ? atoi(rank) : 0) : "");
     return cudaSuccess;
 }
 

@@ -18,6 +18,9 @@ enum cudaError_t {
     cudaErrorNotReady = 600,
     cudaErrorLaunchFailure = 719
 };
+struct cudaDeviceProp {
+    char name[256];
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 
@@ -36,6 +39,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaGetDevice(int *ret);
+/* MUSTER_EMULATED_KINDS="ab": a letter for each rank of an MPI job, the name of its GPU; otherwise all are of one kind. */
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *ret, int device);
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total);
 const char *cudaGetErrorString(cudaError_t error);

@@ -4,15 +4,12 @@
 
 #include "worker/comm/backends.h"
 
-#ifdef MUSTER_CUDA
-#include <nccl.h>
-#endif
 #include <string.h>
 
 static const struct {
     const char *name;
     int (*create)(struct communicator **ret, int size, double timeout, struct error *e);
-} backends[] = {{"self", self_create}, {"mpi", mpi_create}};
+} backends[] = {{"self", self_create}, {"mpi", mpi_create}, {"nccl", nccl_create}};
 
 int communicator_create(struct communicator **ret, const char *name, int size, double timeout, struct error *e)
 {
@@ -21,15 +18,5 @@ int communicator_create(struct communicator **ret, const char *name, int size, d
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (!strcmp(name, backends[i].name))
             return backends[i].create(ret, size, timeout, e);
-    return error_set(e, ERROR_USAGE, "communicator \"%s\" is not known; use self or mpi", name);
-}
-
-int communicator_nccl_version(void)
-{
-    int version = 0;
-#ifdef MUSTER_CUDA
-    if (ncclGetVersion(&version) != ncclSuccess)
-        version = 0;
-#endif
-    return version;
+    return error_set(e, ERROR_USAGE, "communicator \"%s\" is not known; use self, mpi or nccl", name);
 }

@@ -10,6 +10,7 @@
 #include "common/base/error.h"
 #include "worker/device/device.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,10 +42,13 @@ struct communicator {
     int rank, size;
     int local_rank; /* among the ranks of the whole job on this machine: the number of its GPU, see gpu_use */
     double timeout; /* seconds without any progress */
+    bool fast;      /* sums of GPUs in NCCL's own order (cluster.reduction "fast"): other bits on another number of ranks. The
+                     * same on all ranks; false after creation */
 };
 
-/* name: "self" (one rank) or "mpi" (initialises MPI, so once in a process). size: ranks of a group; an MPI job of more is split
- * into groups of consecutive ranks, each with a communicator of its own (abort still ends the whole job); 0: all of the job. */
+/* name: "self" (one rank), "mpi" (initialises MPI, so once in a process) or "nccl": MPI, but that GPUs sum by NCCL. With "mpi" a
+ * GPU's sums go through the host. size: ranks of a group; an MPI job of more is split into groups of consecutive ranks, each with
+ * a communicator of its own (abort still ends the whole job); 0: all of the job. */
 int communicator_create(struct communicator **ret, const char *name, int size, double timeout, struct error *e);
 /* Version of the NCCL that this process runs with, as NCCL counts: 10000 major + 100 minor + patch. 0: not in this build. */
 int communicator_nccl_version(void);

@@ -22,7 +22,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 20, ACTIVE = 16, MESSAGE = 1 << 30, TAG_DOUBLES = 1, TAG_BYTES, TAG_REDUCE, TAG_REDUCE_END = 16384 };
+enum {
+    CHUNK = 1 << 20,
+    ACTIVE = 16,
+    MESSAGE = 1 << 30,
+    TAG_DOUBLES = 1,
+    TAG_BYTES,
+    TAG_ROLL_CALL,
+    TAG_REDUCE,
+    TAG_REDUCE_END = 16384
+};
 
 enum stage { STAGE_FOLD, STAGE_HALVE, STAGE_DOUBLE, STAGE_UNFOLD, STAGE_DONE };
 
@@ -61,6 +70,8 @@ struct mpi {
     int next_tag;
     double *doubles; /* scratch of all_reduce_doubles */
     size_t doubles_capacity;
+    int (*beside)(void *context, struct error *e); /* looked at while something waits; NULL: nothing */
+    void *context;
     struct error broken; /* the first failure; kind ERROR_NONE while all is well */
 };
 
@@ -248,6 +259,13 @@ static int first_peer(const struct mpi *m)
     return m->base.rank;
 }
 
+static int look_beside(struct mpi *m, struct error *e)
+{
+    if (!m->beside || !m->beside(m->context, &m->broken))
+        return 0;
+    return fail_again(m, e);
+}
+
 /* Waits for one message while reductions progress. */
 static int await(struct mpi *m, MPI_Request *request, const char *operation, int peer, struct error *e)
 {
@@ -259,7 +277,7 @@ static int await(struct mpi *m, MPI_Request *request, const char *operation, int
             return -1;
         if (arrived)
             return 0;
-        if (progress_all(m, &moved, &busy, e))
+        if (progress_all(m, &moved, &busy, e) || look_beside(m, e))
             return -1;
         if (moved) {
             last_progress = clock_seconds();
@@ -472,6 +490,61 @@ static const struct communicator_operations operations = {
     .abort = end_all,
     .destroy = destroy,
 };
+
+void mpi_watch_beside(struct communicator *c, int (*look)(void *context, struct error *e), void *context)
+{
+    mpi_of(c)->beside = look;
+    mpi_of(c)->context = context;
+}
+
+void mpi_break(struct communicator *c, const struct error *why)
+{
+    if (!mpi_of(c)->broken.kind)
+        mpi_of(c)->broken = *why;
+}
+
+const char *mpi_host(const struct communicator *c, int rank)
+{
+    return ((const struct mpi *)c)->host[rank];
+}
+
+bool mpi_roll_is_called(struct communicator *c)
+{
+    int called = 0;
+    return MPI_Iprobe(MPI_ANY_SOURCE, TAG_ROLL_CALL, mpi_of(c)->group, &called, MPI_STATUS_IGNORE) == MPI_SUCCESS && called;
+}
+
+/* What is sent and received stays where it is: messages of ranks that do not answer are under way for ever. */
+void mpi_roll_call(struct communicator *c, const struct mpi_standing *mine, struct mpi_standing *all, bool *answered,
+                   double seconds)
+{
+    struct mpi *m = mpi_of(c);
+    int size = c->size, left = size - 1;
+    struct mpi_standing *buffers = allocate((size_t)size + 1, sizeof *buffers);
+    MPI_Request *in = allocate((size_t)size, sizeof *in), out;
+    buffers[size] = *mine;
+    for (int peer = 0; peer < size; peer++) {
+        answered[peer] = peer == c->rank;
+        in[peer] = MPI_REQUEST_NULL;
+        if (peer == c->rank)
+            continue;
+        MPI_Isend(&buffers[size], sizeof *buffers, MPI_BYTE, peer, TAG_ROLL_CALL, m->group, &out);
+        MPI_Irecv(&buffers[peer], sizeof *buffers, MPI_BYTE, peer, TAG_ROLL_CALL, m->group, &in[peer]);
+    }
+    double start = clock_seconds();
+    for (int round = 0; left && clock_seconds() - start < seconds; back_off(round++))
+        for (int peer = 0; peer < size; peer++) {
+            int arrived = 0;
+            if (!answered[peer] && MPI_Test(&in[peer], &arrived, MPI_STATUS_IGNORE) == MPI_SUCCESS && arrived) {
+                answered[peer] = true;
+                left--;
+            }
+        }
+    buffers[c->rank] = *mine;
+    for (int peer = 0; peer < size; peer++)
+        if (answered[peer])
+            all[peer] = buffers[peer];
+}
 
 /* All ranks exchange host names. */
 static int exchange_host_names(struct mpi *m, struct error *e)

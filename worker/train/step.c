@@ -281,7 +281,7 @@ static int ask(struct stepper *s, const struct step_input *in, struct error *e)
     f->known = foresee(s, in);
     f->micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
     if (run_micro_batches(s, in, f->micro_batches, e))
-        return -1;
+        return error_prefix(e, "step %llu: ", (unsigned long long)in->t);
     update(s, in, f->known.weight_sum);
     s->device->run->download_later(s->device, f->told, s->on_device, told_bytes(s->trial));
     f->mark = s->device->run->mark(s->device);

@@ -130,6 +130,10 @@ static void test_command_lines(void **state)
     expect_words(LAUNCHER_LOCAL, &l,
                  "<mpirun><-np><12><--bind-to><none><--oversubscribe>" PATH_OF_WORKER "<mpi><--ranks><12>" REST);
     expect_words(LAUNCHER_ATTACHED, &l, WORDS_OF_WORKER "<mpi><--ranks><12>" REST);
+    l.fast = true;
+    expect_words(LAUNCHER_ATTACHED, &l,
+                 WORDS_OF_WORKER "<mpi><--ranks><12><--device><cpu><--reduction><fast><--threads><3><--group><g-7>");
+    l.fast = false;
     setenv("SLURM_NNODES", "4", 1);
     expect_words(LAUNCHER_SRUN, &l,
                  "<srun><--ntasks><12><--nodes><1-4><--cpus-per-task><3><--exact><--mem><0><--kill-on-bad-exit><--mpi><"
@@ -167,6 +171,7 @@ static void test_hosts(void **state)
     expect_setting(found, "OMPI_MCA_oob_tcp_keepalive_time=1"); /* whole seconds, at least one */
     expect_setting(found, "OMPI_MCA_oob_tcp_if_include=ib0");
     expect_setting(found, "OMPI_MCA_btl_tcp_if_include=ib0");
+    expect_setting(found, "NCCL_SOCKET_IFNAME=ib0");
     free(found);
 }
 

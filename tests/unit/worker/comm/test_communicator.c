@@ -333,7 +333,7 @@ static void wrong_names_are_refused(void **state)
     struct communicator *c = NULL;
     assert_int_equal(communicator_create(&c, "gloo", 1, 1, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
-    assert_string_equal(e.message, "communicator \"gloo\" is not known; use self or mpi");
+    assert_string_equal(e.message, "communicator \"gloo\" is not known; use self, mpi or nccl");
     assert_int_equal(communicator_create(&c, "self", 1, 0, &e), -1);
     assert_int_equal(e.kind, ERROR_USAGE);
     assert_null(c);

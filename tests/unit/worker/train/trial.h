@@ -151,9 +151,9 @@ static inline int run_trial(const char *directory, struct device *d, struct comm
         .split = number("split", 1) != 0 ? format_string("%s/%s.split.json", parent, multi ? "multi" : "single") : NULL,
         .model = duplicate(option("model", TEST_GOLDEN "/train_model")),
         .weights = duplicate(option("weights", NULL)),
-        .score_train = true,
+        .score_train = number("parts", 1) != 0,
         .score_validation = true,
-        .score_test = true,
+        .score_test = number("parts", 1) != 0,
         .multi = multi,
         .labels = LABELS,
         .weights_by_class = weights,
@@ -213,9 +213,12 @@ static inline int be_a_rank(const char *directory)
     if (limit && (!getenv("OMPI_COMM_WORLD_RANK") || !strcmp(getenv("OMPI_COMM_WORLD_RANK"), "0")))
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
     enum precision precision = strcmp(option("precision", "f32"), "bf16") ? PRECISION_F32 : PRECISION_BF16;
-    int result = communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? "mpi" : "self", 0, number("timeout", 60), &e);
-    if (!result)
-        result = device_create(&d, option("device", "cpu_reference"), precision, 1, &e);
+    int result =
+        communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? option("comm", "mpi") : "self", 0, number("timeout", 60), &e);
+    if (!result) {
+        c->fast = number("fast", 0) != 0;
+        result = device_create(&d, option("device", "cpu_reference"), precision, (int)number("threads", 1), &e);
+    }
     if (!result && number("late", 0) != 0)
         late_take(d, (struct late_plan){.silent = number("silent", 0) != 0,
                                         .fails_at = (uint64_t)number("fails_at", 0),
