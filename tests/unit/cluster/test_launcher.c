@@ -38,7 +38,7 @@ static char *path_before;
 static const char script[] = "#!/bin/sh\n"
                              "printf '<%s>' \"${0##*/}\" \"$@\"\n"
                              "printf '\\n'\n"
-                             "env | grep -E '^(OMP_|OMPI_|VARIABLE_)' | LC_ALL=C sort\n";
+                             "env | grep -E '^(OMP_|OMPI_|NCCL_|VARIABLE_)' | LC_ALL=C sort\n";
 
 static void write_program(const char *path, const char *text)
 {

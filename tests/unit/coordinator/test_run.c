@@ -302,6 +302,7 @@ static int set_up(void **state)
                "{\"name\": \"t\", \"out\": \"run\", \"model\": \"model\","
                " \"data\": {\"path\": \"rows.jsonl\", \"id\": \"id\", \"group\": \"g\", \"text_a\": [\"a\"], \"text_b\": [\"b\"],"
                "           \"labels\": [\"NO\", \"YES\"]},"
+               " \"cluster\": {\"device\": \"cpu\"},"
                " \"train\": {\"lr\": 1e-3, \"epochs\": 3, \"max_length\": 16},"
                " \"sweep\": {\"lr\": [1e-3, 2e-3], \"epochs\": [2, 3]}}");
     leased[0] = 0;
