@@ -88,7 +88,6 @@
         }
         if (c.heat && typeof value === "number") {
           td.classList.add("heat");
-          if (value > 0.6) td.classList.add("deep");
           td.style.setProperty("--share", 100 * value + "%");
         }
         tr.append(td);
@@ -388,7 +387,7 @@
 
   function showTable(table) {
     const of = (part, key) => (m) => (m[part] || {})[key], by = table.compared_by;
-    const metric = (part, key, bar) => ({ name: part + " " + key.replace(/_/g, " ").replace("f1", "F1"), number: true, bar, value: of(part, key) });
+    const metric = (part, key, bar) => ({ name: part + " " + key.replace(/_/g, " ").replace("f1", "F1").replace("ece", "ECE"), number: true, bar, value: of(part, key) });
     const interval = (m, part) => { const i = (of(part, "intervals")(m) || {})[by]; return i ? digits(i[0], 3) + " – " + digits(i[1], 3) : "–"; };
     const small = (x) => (typeof x === "number" ? digits(x, 4) : "–");
     fill(byId("zoo"), [{ name: "model", value: (m) => m.name }, { name: "fields", value: (m) => m.fields }, { name: "method", value: (m) => m.method }, metric("validation", by, true), { name: "95 %", value: (m) => interval(m, "validation") },
