@@ -220,8 +220,10 @@ int scoring_worker_score(struct scoring_worker *w, size_t bundle, const struct s
     const struct member *m = &w->members[bundle];
     int result = -1;
     for (int attempt = 0; attempt < 2 && result; attempt++) {
-        if (scoring_worker_start(w, e))
+        if (scoring_worker_start(w, e)) {
+            e->kind = ERROR_FAILED; /* whatever it is, the rows are not to blame */
             break;
+        }
         if (m->number == LEFT_OUT)
             return error_set(e, ERROR_FAILED, "its scoring worker has ended, and %.900s", m->why.message);
         result = exchange(w, m, rows, count, logits, e);

@@ -74,6 +74,14 @@ ask many many16
 for name in many many16; do same_bytes answers.$name alone.$name; done
 mv gone pair
 stop
+say "a file of a bundle that a new worker needs is gone: 503, and the rows are not blamed"
+serve pair/bundle
+mv pair/bundle/inference_config.json kept.json
+kill -9 "$(workers)"
+curl -s -o body -w '%{http_code}' "$url/classify" -H 'Content-Type: application/json' -d "$(head -1 some.jsonl)" | has '^503$' || fail "$(cat body)"
+mv kept.json pair/bundle/inference_config.json
+curl -s "$url/classify" -H 'Content-Type: application/json' -d "$(head -1 some.jsonl)" | has '"labels"' || fail "it does not come back"
+stop
 
 say "memory: eight adapters take less than a third of eight bases ($base_mb MB each) more than one"
 serve pair/bundle
