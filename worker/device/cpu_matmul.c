@@ -20,11 +20,31 @@ static const struct {
     [PRODUCT_WEIGHT] = {true, false},
 };
 
+/* How sgemm sums over K depends on the sizes: it has other kernels for the last rows of a block (M mod 6 with AVX2, mod 8 with
+ * AVX-512) and for the last columns (N mod 16), and cuts a long K in pieces by M. Within these limits M decides nothing, and N no
+ * more than which columns are the last: tests/unit/worker/device/test_rows_alone.c. */
+#define ALONE_ROWS 24  /* M is a multiple of it; what is missing is zeros */
+#define ALONE_MOST 168 /* and no more than this */
+#define ALONE_DEPTH 384
+#define ALONE_FEW 48     /* so many rows are faster without sgemm, which copies b first */
+#define ALONE_COLUMNS 16 /* few_rows has no other order for the last columns */
+
+enum { SHAPES_MOST = 64 };
+
+/* A map's product, as far as the order in which sgemm sums may depend on it. */
+struct shape {
+    size_t N, K, c_stride;
+    bool agrees; /* few_rows gives sgemm's bits */
+};
+
 struct matmul {
     dnnl_engine_t engine;
     dnnl_stream_t *streams; /* one a part */
     int parts;
     dnnl_primitive_t primitives[PRODUCT_KINDS]; /* bf16; NULL where products are of floats */
+    void (*few_rows)(const struct few_rows *p);
+    struct shape shapes[SHAPES_MOST]; /* that have been tried; of all threads, in the critical section `shapes` */
+    size_t shape_count;
 };
 
 /* rows x columns as a product sees it. */
@@ -80,9 +100,10 @@ static void primitives_create(struct matmul *m)
         }
 }
 
-int matmul_create(struct matmul **ret, int threads, bool bf16)
+int matmul_create(struct matmul **ret, int threads, bool bf16, void (*few_rows)(const struct few_rows *p))
 {
     struct matmul *m = allocate(1, sizeof *m);
+    m->few_rows = few_rows;
     m->streams = allocate((size_t)threads, sizeof *m->streams);
     if (dnnl_engine_create(&m->engine, dnnl_cpu, 0) != dnnl_success)
         goto fail;
@@ -152,13 +173,7 @@ static dnnl_status_t run_bf16(struct matmul *m, size_t part, const struct matrix
     return status;
 }
 
-/* ---- rows alone ----
- * How sgemm sums over K depends on the sizes: it has other kernels for the last rows of a block (M mod 6 with AVX2, mod 8 with
- * AVX-512), and cuts a long K in pieces by M. Within these limits it does not: tests/unit/worker/device/test_rows_alone.c. */
-
-#define ALONE_ROWS 24  /* M is a multiple of it; what is missing is zeros */
-#define ALONE_MOST 168 /* and no more than this */
-#define ALONE_DEPTH 384
+/* ---- rows alone ---- */
 
 static struct matrix_product piece_of(const struct matrix_product *p, size_t row, size_t rows, size_t k)
 {
@@ -195,26 +210,123 @@ static dnnl_status_t run_padded(float *c, const struct matrix_product *p, size_t
     return status;
 }
 
-static dnnl_status_t run_rows_alone(const struct matrix_product *p)
+/* As sgemm sums a piece: up to FEW_ROWS_DEPTH in one go, more in two halves. */
+static void run_few_piece(const struct matmul *m, const struct matrix_product *q)
 {
-    size_t whole = p->M / ALONE_ROWS * ALONE_ROWS;
+    size_t first = q->K <= FEW_ROWS_DEPTH ? q->K : (q->K + 1) / 2;
+    struct few_rows p = {.c = q->c,
+                         .x = q->a,
+                         .w = q->b,
+                         .c_stride = q->c_stride,
+                         .x_stride = q->a_stride,
+                         .w_stride = q->b_stride,
+                         .rows = q->M,
+                         .columns = q->N,
+                         .depth = first,
+                         .add = q->add};
+    m->few_rows(&p);
+    if (first == q->K)
+        return;
+    p.x += first;
+    p.w += first;
+    p.depth = q->K - first;
+    p.add = true;
+    m->few_rows(&p);
+}
+
+static dnnl_status_t run_whole(const struct matrix_product *p, size_t whole)
+{
     dnnl_status_t status = dnnl_success;
     for (size_t row = 0; row < whole && status == dnnl_success; row += ALONE_MOST)
         for (size_t k = 0; k < p->K && status == dnnl_success; k += ALONE_DEPTH) {
             struct matrix_product q = piece_of(p, row, whole - row < ALONE_MOST ? whole - row : ALONE_MOST, k);
             status = run_f32(&q);
         }
-    if (whole == p->M || status != dnnl_success)
-        return status;
+    return status;
+}
+
+static void run_few(const struct matmul *m, const struct matrix_product *p, size_t row)
+{
+    for (size_t k = 0; k < p->K; k += ALONE_DEPTH) {
+        struct matrix_product q = piece_of(p, row, p->M - row, k);
+        run_few_piece(m, &q);
+    }
+}
+
+/* Whether few_rows gives sgemm's bits, tried on a product of the same sizes: oneDNN has another sgemm for each instruction set,
+ * and each chooses by sizes how it goes about it. */
+static bool try_few(const struct matmul *m, const struct matrix_product *like)
+{
+    size_t K = like->K, size = ALONE_FEW * like->c_stride;
+    uint32_t random = 1;
+    float *x = allocate((ALONE_FEW + like->N) * K + 2 * size + ALONE_ROWS * like->N, sizeof *x),
+          *few = x + (ALONE_FEW + like->N) * K, *c = few + size, *rest = c + size;
+    for (size_t i = 0; i < (ALONE_FEW + like->N) * K; i++) {
+        random = random * 1664525u + 1013904223u;
+        x[i] = (float)(random >> 8) / 8388608.0f - 1;
+    }
+    struct matrix_product q = {.kind = PRODUCT_FORWARD,
+                               .a = x,
+                               .b = x + ALONE_FEW * K,
+                               .c = few,
+                               .a_stride = K,
+                               .b_stride = K,
+                               .c_stride = like->c_stride,
+                               .M = ALONE_FEW,
+                               .N = like->N,
+                               .K = K};
+    run_few(m, &q, 0);
+    q.c = c;
+    bool same = run_whole(&q, ALONE_FEW) == dnnl_success && memcmp(few, c, size * sizeof *c) == 0 &&
+                run_whole(&q, ALONE_ROWS) == dnnl_success && memcmp(few, c, size * sizeof *c) == 0 &&
+                run_padded(rest, &q, ALONE_ROWS + 1) == dnnl_success && memcmp(few, c, size * sizeof *c) == 0;
+    free(x);
+    return same;
+}
+
+static bool tried(struct matmul *m, const struct matrix_product *p)
+{
+    for (size_t i = 0; i < m->shape_count; i++)
+        if (m->shapes[i].N == p->N && m->shapes[i].K == p->K && m->shapes[i].c_stride == p->c_stride)
+            return m->shapes[i].agrees;
+    if (m->shape_count == SHAPES_MOST)
+        return false;
+    m->shapes[m->shape_count] = (struct shape){p->N, p->K, p->c_stride, try_few(m, p)};
+    return m->shapes[m->shape_count++].agrees;
+}
+
+static bool takes_few(struct matmul *m, const struct matrix_product *p)
+{
+    if (p->N % ALONE_COLUMNS != 0 || p->a_stride != p->K || p->b_stride != p->K || p->add)
+        return false;
+    bool ret;
+#pragma omp critical(shapes)
+    ret = tried(m, p);
+    return ret;
+}
+
+static dnnl_status_t run_rest(struct matmul *m, const struct matrix_product *p, size_t row)
+{
+    if (takes_few(m, p)) {
+        run_few(m, p, row);
+        return dnnl_success;
+    }
     float *rest = allocate(ALONE_ROWS * p->N, sizeof *rest);
-    status = run_padded(rest, p, whole);
+    dnnl_status_t status = run_padded(rest, p, row);
     free(rest);
     return status;
 }
 
-static dnnl_status_t run_floats(const struct matrix_product *p)
+static dnnl_status_t run_rows_alone(struct matmul *m, const struct matrix_product *p)
 {
-    return p->rows_alone ? run_rows_alone(p) : run_f32(p);
+    size_t whole = p->M <= ALONE_FEW && takes_few(m, p) ? 0 : p->M / ALONE_ROWS * ALONE_ROWS;
+    dnnl_status_t status = run_whole(p, whole);
+    return whole == p->M || status != dnnl_success ? status : run_rest(m, p, whole);
+}
+
+static dnnl_status_t run_floats(struct matmul *m, const struct matrix_product *p)
+{
+    return p->rows_alone ? run_rows_alone(m, p) : run_f32(p);
 }
 
 int matmul_run(struct matmul *m, size_t part, const struct matrix_product *p)
@@ -224,5 +336,5 @@ int matmul_run(struct matmul *m, size_t part, const struct matrix_product *p)
             memset(p->c + i * p->c_stride, 0, p->N * sizeof *p->c);
     if (p->M == 0 || p->N == 0 || p->K == 0)
         return 0;
-    return (int)(matmul_takes_bf16(m) ? run_bf16(m, part, p) : run_floats(p));
+    return (int)(matmul_takes_bf16(m) ? run_bf16(m, part, p) : run_floats(m, p));
 }

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include "worker/device/kernels/kernels.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,11 +20,12 @@ struct matrix_product {
     size_t a_stride, b_stride, c_stride;
     size_t M, N, K;
     bool add;        /* float only */
-    bool rows_alone; /* PRODUCT_FORWARD, float only: a row of c has the same bits whatever M and N are, and wherever the row
-                        stands */
+    bool rows_alone; /* PRODUCT_FORWARD, float only: a row of c has the same bits whatever M is, wherever the row stands, and
+                        in one product or in several of columns that begin at multiples of 16 */
 };
 
-int matmul_create(struct matmul **ret, int threads, bool bf16);
+/* few_rows: of this machine's kernels. */
+int matmul_create(struct matmul **ret, int threads, bool bf16, void (*few_rows)(const struct few_rows *p));
 void matmul_destroy(struct matmul **m);         /* NULL-safe */
 bool matmul_takes_bf16(const struct matmul *m); /* else its factors are float */
 /* To be called inside a parallel region, or with OpenMP set to one thread; part 0..threads - 1 belongs to the caller. 0, or

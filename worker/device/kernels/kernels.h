@@ -85,11 +85,23 @@ struct epilogue {
     size_t rows, columns, stride, product_stride;
 };
 
+#define FEW_ROWS_DEPTH 256
+
+/* c (rows,columns) = or += x w^T: each sum from zero in order of depth, a fused multiply-add a step, and then added. */
+struct few_rows {
+    float *c;
+    const float *x, *w;
+    size_t c_stride, x_stride, w_stride;
+    size_t rows, columns, depth; /* depth: at most FEW_ROWS_DEPTH */
+    bool add;
+};
+
 struct kernels {
     const char *isa; /* as MUSTER_ISA names it */
     const char *description;
     enum precision precision;
 
+    void (*few_rows)(const struct few_rows *p);
     void (*bias_activation)(const struct epilogue *e);
     void (*activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
     /* Of n tokens of F elements; dpre and y as device.h has them. */

@@ -4,6 +4,7 @@
 
 #include "worker/device/kernels/kernels.h"
 
+void KERNEL(few_rows)(const struct few_rows *p);
 void KERNEL(bias_activation)(const struct epilogue *e);
 void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
 void KERNEL(gated_forward)(void *y, const void *pre, enum activation activation, size_t n, size_t F);

@@ -9,6 +9,7 @@ const struct kernels KERNEL(kernels) = {
     .isa = TEXT(ISA),
     .description = ISA_DESCRIPTION,
     .precision = ACT_IS_BF16 ? PRECISION_BF16 : PRECISION_F32,
+    .few_rows = KERNEL(few_rows),
     .bias_activation = KERNEL(bias_activation),
     .activation_backward = KERNEL(activation_backward),
     .gated_forward = KERNEL(gated_forward),

@@ -143,6 +143,23 @@ INLINE void transpose_square(unit *to, size_t to_row, const unit *from, size_t f
     }
     for (size_t i = 0; i < 16; i++)
         _mm512_storeu_si512(to + i * to_row, y[i]);
+#elif LANES == 8
+    vector x[8], y[8];
+    for (size_t i = 0; i < 8; i++)
+        x[i] = load((const float *)from + i * from_row);
+    for (int i = 0; i < 8; i += 2) {
+        y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; j++) { /* x[i + 2 j + ...]: in each half, two columns of rows i .. i + 3 */
+            x[i + 2 * j] = _mm256_shuffle_ps(y[i + j], y[i + j + 2], 0x44);
+            x[i + 2 * j + 1] = _mm256_shuffle_ps(y[i + j], y[i + j + 2], 0xee);
+        }
+    for (size_t i = 0; i < 4; i++) {
+        store((float *)to + i * to_row, _mm256_permute2f128_ps(x[i], x[4 + i], 0x20));
+        store((float *)to + (4 + i) * to_row, _mm256_permute2f128_ps(x[i], x[4 + i], 0x31));
+    }
 #else
     for (size_t i = 0; i < LANES; i++)
         for (size_t j = 0; j < LANES; j++)
