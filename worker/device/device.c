@@ -30,7 +30,10 @@ static void gpu_device_describe(const struct device *d, char *text, size_t size)
 {
     const struct gpu *g = gpu_opened();
     (void)d;
-    snprintf(text, size, "cuda (%.100s, %.0f GiB, %s)", g->name, (double)g->memory / (1 << 30), g->uuid);
+    if (g)
+        snprintf(text, size, "cuda (%.100s, %.0f GiB, %s)", g->name, (double)g->memory / (1 << 30), g->uuid);
+    else /* emulated */
+        snprintf(text, size, "cuda");
 }
 
 /* A GPU that is there and cannot be had is an error: nobody waits days for a CPU without having been told. */
