@@ -552,7 +552,7 @@ static void split_destroy(void *state)
     free(s);
 }
 
-int split_read(struct pre_tokenizer_step *ret, const struct json *j, const struct pipeline_source *source, struct error *e)
+int split_step_read(struct pre_tokenizer_step *ret, const struct json *j, const struct pipeline_source *source, struct error *e)
 {
     const struct json *pattern = json_get(j, "pattern");
     const char *expression = json_string(json_get(pattern, "Regex")), *text = json_string(json_get(pattern, "String"));

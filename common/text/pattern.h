@@ -13,4 +13,4 @@ int pattern_create(struct pattern **ret, const char *expression, const char *pat
 void pattern_destroy(void *pattern);
 bool pattern_find(const void *pattern, const char *text, size_t size, size_t from, struct match *ret); /* a find_match */
 
-pre_tokenizer_reader split_read; /* Split, with a Regex or a String */
+pre_tokenizer_reader split_step_read; /* Split, with a Regex or a String */

@@ -48,7 +48,7 @@ static const struct {
     {"Digits", digits_read},
     {"Metaspace", metaspace_read},
     {"Punctuation", punctuation_read},
-    {"Split", split_read},
+    {"Split", split_step_read},
     {"Whitespace", whitespace_read},
     {"WhitespaceSplit", whitespace_split_read},
 };
