@@ -2,6 +2,7 @@
 #include "cluster/local_device.h"
 
 #include "cluster/launcher.h"
+#include "common/base/device_kind.h"
 #include "common/base/memory.h"
 
 #include <stdint.h>
@@ -47,4 +48,13 @@ int local_device_ask(struct local_device *ret, const char *device, int processes
     if (!result)
         *ret = found;
     return result;
+}
+
+int local_device_check(const char *name, const char *expected, struct error *e)
+{
+    struct local_device found;
+    int kind = device_kind_find(name);
+    if (kind < 0)
+        return error_set(e, ERROR_USAGE, "--device: expected %s, found \"%s\"", expected, name);
+    return kind == DEVICE_CUDA ? local_device_ask(&found, name, 1, e) : 0;
 }

@@ -14,3 +14,7 @@ struct local_device {
 /* device: a name of device_names. processes: how many will run here at the same time. Runs the worker next to this program, for
  * some tenths of a second. Its own error where the device is not to be had. */
 int local_device_ask(struct local_device *ret, const char *device, int processes, struct error *e);
+
+/* Of an option --device, before any work: a device's name, and where that is cuda, a GPU to be had. expected: the names, for the
+ * message. ERROR_USAGE: another name; local_device_ask's errors. */
+int local_device_check(const char *name, const char *expected, struct error *e);

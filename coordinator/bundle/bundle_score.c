@@ -243,13 +243,7 @@ static int take_logits(struct bundle_score *s, const struct place *p, struct err
 
 static int check_device(const char *name, struct error *e)
 {
-    struct local_device found;
-    int kind = device_kind_find(name);
-    if (kind == DEVICE_CUDA)
-        return local_device_ask(&found, name, 1, e);
-    if (kind >= 0)
-        return 0;
-    return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cuda, cpu_reference, guarded or fake, found \"%s\"", name);
+    return local_device_check(name, "auto, cpu, cuda, cpu_reference, guarded or fake", e);
 }
 
 /* A run directory is often meant to be its bundle. */

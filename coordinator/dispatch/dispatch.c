@@ -208,15 +208,20 @@ static bool oversubscribed(const struct dispatch *d)
     return ranks * d->options.threads > machine_cores();
 }
 
+static bool is_taken(const struct dispatch *d, int place)
+{
+    for (size_t i = 0; i < d->roster.count; i++)
+        if (live(d->roster.groups[i]) && d->roster.groups[i]->place == place)
+            return true;
+    return false;
+}
+
 /* The lowest place that no live group has: it takes the GPUs that belong to it. */
 static int free_place(const struct dispatch *d)
 {
     int place = 0;
-    for (size_t i = 0; i < d->roster.count; i++)
-        if (live(d->roster.groups[i]) && d->roster.groups[i]->place == place) {
-            place++;
-            i = (size_t)-1; /* and again, from the first */
-        }
+    while (is_taken(d, place))
+        place++;
     return place;
 }
 

@@ -4,7 +4,6 @@
 #include "cluster/local_device.h"
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
-#include "common/base/device_kind.h"
 #include "common/base/log.h"
 #include "common/base/machine.h"
 #include "common/base/memory.h"
@@ -207,12 +206,6 @@ static int listen_at(struct server *s, struct error *e)
 
 static int check_exposure(const struct server_options *o, struct error *e)
 {
-    struct local_device found;
-    int kind = device_kind_find(o->device);
-    if (kind == DEVICE_CUDA && local_device_ask(&found, o->device, 1, e))
-        return -1;
-    if (kind < 0)
-        return error_set(e, ERROR_USAGE, "--device: expected auto, cpu, cuda, cpu_reference or guarded, found \"%s\"", o->device);
     if (http_is_loopback(o->host) || o->api_key_file || o->open)
         return 0;
     return error_set(
@@ -301,7 +294,9 @@ int server_run(const struct server_options *o, struct error *e)
     setenv("OMP_WAIT_POLICY", "passive", 0); /* of the workers: cores that spin between batches are missing elsewhere */
     counters_create(&s.counters);
     sigaction(SIGHUP, &hangup, NULL);
-    int status = check_exposure(o, e);
+    int status = local_device_check(o->device, "auto, cpu, cuda, cpu_reference or guarded", e);
+    if (status == 0)
+        status = check_exposure(o, e);
     if (status == 0 && o->api_key_file)
         status = api_keys_read(&s.keys, o->api_key_file, e);
     if (status == 0)

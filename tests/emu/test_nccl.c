@@ -12,6 +12,7 @@
 #include "common/base/machine.h"
 #include "common/base/memory.h"
 #include "tests/emu/cuda_emulated.h"
+#include "tests/unit/worker/comm/ranks.h"
 #include "worker/comm/communicator.h"
 
 #include <stdio.h>
@@ -20,26 +21,6 @@
 #include <unistd.h>
 
 /* ---- the ranks ---- */
-
-#define REQUIRE(condition, ...)                                                                                                  \
-    do {                                                                                                                         \
-        if (!(condition)) {                                                                                                      \
-            printf("rank %d: ", c->rank);                                                                                        \
-            printf(__VA_ARGS__);                                                                                                 \
-            printf(" (%s:%d)\n", __FILE__, __LINE__);                                                                            \
-            return -1;                                                                                                           \
-        }                                                                                                                        \
-    } while (0)
-
-/* Values whose sums round differently in every order. */
-static float sample(int rank, size_t i)
-{
-    uint32_t x = (uint32_t)rank * 2654435761u + (uint32_t)i * 40503u + 12345u;
-    x ^= x >> 15;
-    x *= 2246822519u;
-    x ^= x >> 13;
-    return ((float)(x & 0xffffff) / 8388608.0f - 1.0f) * (float)(1 << (x >> 28));
-}
 
 static device_memory upload(struct device *d, float *data, size_t count)
 {

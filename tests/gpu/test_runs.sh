@@ -23,7 +23,7 @@ set_key job.json report '{"baseline": false}'
 set_key job.json cluster '{"threads": 1, "device": "cuda"}'
 set_key job.json train.epochs 2
 
-say "what is told of the GPU"
+say "the GPU, in doctor and check"
 expect 0 'GPU +GPU 0: .*, [0-9.]+ GiB, compute capability [0-9.]+, .*GPU-' muster doctor
 expect 0 "device: $gpu, [0-9.]+ GB free" muster check job.json
 expect 0 "device: auto takes $gpu" muster check job.json cluster.device=auto

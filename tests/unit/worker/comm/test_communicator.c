@@ -10,6 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "tests/unit/worker/comm/ranks.h"
 #include "worker/comm/communicator.h"
 
 #include <math.h>
@@ -21,26 +22,6 @@
 static const char *self_path;
 
 /* ---- the ranks ---- */
-
-#define REQUIRE(condition, ...)                                                                                                  \
-    do {                                                                                                                         \
-        if (!(condition)) {                                                                                                      \
-            printf("rank %d: ", c->rank);                                                                                        \
-            printf(__VA_ARGS__);                                                                                                 \
-            printf(" (%s:%d)\n", __FILE__, __LINE__);                                                                            \
-            return -1;                                                                                                           \
-        }                                                                                                                        \
-    } while (0)
-
-/* Values whose sums round differently in every order. */
-static float sample(int rank, size_t i)
-{
-    uint32_t x = (uint32_t)rank * 2654435761u + (uint32_t)i * 40503u + 12345u;
-    x ^= x >> 15;
-    x *= 2246822519u;
-    x ^= x >> 13;
-    return ((float)(x & 0xffffff) / 8388608.0f - 1.0f) * exp2f((float)(x >> 28));
-}
 
 /* The order contract of plan.h, written out: ranks whose low bits are `low` (below `step`), the next bit 0 plus the next bit 1.
  */
