@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The rules that no compiler knows. Who may include whom is checked by the build itself (cmake/check_includes.cmake); here, that this
-# check finds a breach. Then: every third-party header has one owner a program, no function is too long, and no two object
-# files need each other.
+# check finds a breach. Then: every third-party header has one owner a program, no function is too long, no name
+# is defined twice, and no two object files need each other.
 set -euo pipefail
 cd "${MUSTER_SOURCE:-$(dirname "$0")/../..}"
 build=${MUSTER_BIN:-build/dev}
@@ -59,6 +59,17 @@ done
 # ---- long functions; kernels in worker/device may be ----
 find common proto cluster coordinator worker tools -name '*.c' ! -path 'worker/device/*' | sort > "$work/sources"
 long=$(xargs "${PYTHON:-python3}" tests/system/long_functions.py < "$work/sources") || complain "$long"
+
+# ---- one name, one function: of two the linker takes either, without a word ----
+# names_of_two: reads what nm tells of object files, prints the names that two of them define.
+names_of_two() {
+  awk 'NF > 2 { split($1, place, ":"); object = place[1] ":" place[2]; name = $NF }
+    NF > 2 && name !~ /^_/ { if (name in first && first[name] != object) print name; else first[name] = object }' | sort -u
+}
+printf 'liba.a:x.o:0000 T f\nlibb.a:y.o:0000 T f\nlibb.a:y.o:0010 T g\n' > "$work/example"
+[ "$(names_of_two < "$work/example")" = f ] || complain "a name that two object files define is not found"
+found=$(find "$build" -maxdepth 1 -name 'lib*.a' -exec nm -A --extern-only --defined-only {} + | names_of_two)
+[ -z "$found" ] || complain "names that two object files define: $found"
 
 # ---- cycles: object A needs a symbol of B, and B, directly or through others, one of A ----
 # arrows LIBRARY...: "A B" a line, each as library/object: A needs a symbol that B defines.
