@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,11 +25,21 @@ static void require(int right)
     exit(1);
 }
 
+/* Looked up once: with EVP_sha256() each hash would look it up, at the cost of hashing a short text. */
+static EVP_MD *algorithm;
+
+static void find_algorithm(void)
+{
+    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void sha256_create(struct sha256 **ret)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sha256 *s = allocate(1, sizeof *s);
+    pthread_once(&once, find_algorithm);
     s->state = EVP_MD_CTX_new();
-    require(s->state && EVP_DigestInit_ex(s->state, EVP_sha256(), NULL));
+    require(algorithm && s->state && EVP_DigestInit_ex(s->state, algorithm, NULL));
     *ret = s;
 }
 

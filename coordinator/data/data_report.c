@@ -103,8 +103,8 @@ static struct json *distribution(uint32_t *sizes, size_t count)
 static uint32_t characters(const char *text)
 {
     uint32_t n = 0;
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
+    for (size_t i = 0, size = strlen(text); i < size; i++)
+        n += ((unsigned char)text[i] & 0xc0) != 0x80;
     return n;
 }
 

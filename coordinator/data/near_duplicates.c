@@ -23,7 +23,7 @@
 #define KEYS_AT_ONCE 65536 /* rows */
 #define SORTED_BY_INSERTION 48
 
-/* The shingles of a row, as hashes: sorted, each once; text A's first. */
+/* The shingles of a row, as hashes; text A's first. */
 struct shingles {
     uint64_t *hashes;
     size_t count, first /* of text B */, capacity;
@@ -96,40 +96,53 @@ static void make_set(struct shingles *s, size_t start)
     s->count = kept;
 }
 
+static uint64_t hash_word(const char **text)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+    const char *p = *text;
+    for (; *p && *p != ' '; p++) {
+        unsigned char byte = (unsigned char)*p;
+        hash = (hash ^ (byte >= 'A' && byte <= 'Z' ? byte + 32u : byte)) * 0x100000001b3u;
+    }
+    *text = p;
+    return hash;
+}
+
+static uint64_t hash_shingle(const uint64_t words[SHINGLE], uint64_t salt)
+{
+    uint64_t hash = salt;
+    for (size_t i = 0; i < SHINGLE; i++)
+        hash = mix(hash ^ words[i]) + i;
+    return hash;
+}
+
 /* A text of fewer than five words is one shingle. `text` is composed: one space between two words. */
 static void add_text(struct shingles *s, const char *text, uint64_t salt)
 {
-    uint64_t words[SHINGLE] = {0}, word = 0xcbf29ce484222325u; /* FNV-1a */
-    size_t count = 0, start = s->count;
-    for (const char *p = text;; p++) {
-        if (*p && *p != ' ') {
-            unsigned char byte = (unsigned char)*p;
-            word = (word ^ (byte >= 'A' && byte <= 'Z' ? byte + 32u : byte)) * 0x100000001b3u;
-            continue;
-        }
-        memmove(words, words + 1, sizeof words - sizeof *words);
-        words[SHINGLE - 1] = word;
-        word = 0xcbf29ce484222325u;
-        count += p != text;
-        if (count >= SHINGLE || (!*p && count > 0)) {
-            uint64_t hash = salt;
-            for (size_t i = 0; i < SHINGLE; i++)
-                hash = mix(hash ^ words[i]) + i;
-            add_shingle(s, hash);
-        }
-        if (!*p)
-            break;
+    uint64_t words[2 * SHINGLE] = {0}; /* the last five, twice: in order from any place on */
+    size_t count = 0, at = 0;
+    for (const char *p = text; *p; p += *p != 0) {
+        words[at] = words[at + SHINGLE] = hash_word(&p);
+        at = at + 1 == SHINGLE ? 0 : at + 1;
+        if (++count >= SHINGLE)
+            add_shingle(s, hash_shingle(words + at, salt));
     }
-    make_set(s, start);
+    if (count > 0 && count < SHINGLE)
+        add_shingle(s, hash_shingle(words + at, salt));
 }
 
-static void make_shingles(struct shingles *s, const struct record *row)
+/* Sorted, each once where `sets` says so: what is signed needs not be. */
+static void make_shingles(struct shingles *s, const struct record *row, bool sets)
 {
     s->count = 0;
     add_text(s, row->a, 0x9e3779b97f4a7c15u);
+    if (sets)
+        make_set(s, 0);
     s->first = s->count;
     if (row->b)
         add_text(s, row->b, 0xd1b54a32d192ed03u);
+    if (sets && row->b)
+        make_set(s, s->first);
 }
 
 static double jaccard(const uint64_t *a, size_t a_count, const uint64_t *b, size_t b_count)
@@ -161,8 +174,15 @@ static void make_permutations(struct search *s)
     }
 }
 
+/* Wider vectors where the processor has them: the multiplications are a tenth of the stage's time without. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define BY_PROCESSOR __attribute__((target_clones("avx2", "default")))
+#else
+#define BY_PROCESSOR
+#endif
+
 /* Permutation k of the hashes: multiply and add in 32 bits, odd factors. */
-static void sign(struct signature *to, const struct search *search, const struct shingles *s)
+BY_PROCESSOR static void sign(struct signature *to, const struct search *search, const struct shingles *s)
 {
     memset(to, 0xff, sizeof *to);
     for (size_t i = 0; i < s->count; i++) {
@@ -189,7 +209,7 @@ static void make_keys(void *context, size_t begin, size_t end)
     uint64_t *keys = s->keys.data;
     for (size_t i = begin; i < end; i++) {
         struct signature signature;
-        make_shingles(&shingles, &s->records->rows[s->rows[i]]);
+        make_shingles(&shingles, &s->records->rows[s->rows[i]], false);
         sign(&signature, s, &shingles);
         for (size_t band = 0; band < BANDS; band++)
             keys[band * s->count + i] = band_key(&signature, band);
@@ -206,7 +226,7 @@ static const struct signature *signature_of(struct search *s, uint32_t i)
 {
     struct remembered *place = &s->remembered[i % REMEMBERED];
     if (place->row != i) {
-        make_shingles(&s->one, &s->records->rows[s->rows[i]]);
+        make_shingles(&s->one, &s->records->rows[s->rows[i]], false);
         sign(&place->signature, s, &s->one);
         place->row = i;
     }
@@ -236,8 +256,8 @@ static void compare(struct search *s, struct near_duplicates *n, uint32_t a, uin
     uint32_t x = root_of(s, a), y = root_of(s, b);
     if (x == y || !agree(s, a, b))
         return;
-    make_shingles(&s->one, &s->records->rows[s->rows[a]]);
-    make_shingles(&s->other, &s->records->rows[s->rows[b]]);
+    make_shingles(&s->one, &s->records->rows[s->rows[a]], true);
+    make_shingles(&s->other, &s->records->rows[s->rows[b]], true);
     double like = similarity(&s->one, &s->other);
     if (like < NEAR_LEAST)
         return;

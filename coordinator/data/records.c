@@ -90,12 +90,15 @@ static int count_missing(struct reader *r, const struct json *row, struct field_
     *dropped = NULL;
     for (size_t i = 0; i < r->out->field_count; i++) {
         struct field_count *f = &r->out->fields[i];
-        bool blank;
+        const struct json *value = json_get(row, f->name);
+        bool blank = !value;
         buffer_clear(&r->scratch);
-        if (field_text(r, &r->scratch, &blank, row, f->name, e))
+        if (json_type(value) == JSON_STRING)
+            blank = text_is_blank(json_string(value));
+        else if (value && field_text(r, &r->scratch, &blank, row, f->name, e))
             return -1;
         f->missing += blank;
-        f->present += json_get(row, f->name) != NULL;
+        f->present += value != NULL;
         for (size_t k = 0; blank && !*dropped && k < r->in->required.count; k++)
             if (!strcmp(r->in->required.names[k], f->name))
                 *dropped = f;
@@ -200,14 +203,23 @@ static void keep_row(struct reader *r, const struct record *row, const struct ro
         r->found[r->found_count++] = labels->value[k];
 }
 
+/* Most rows have the keys of the first one, in its order. */
+static void note_keys(struct reader *r, const struct json *row)
+{
+    for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < FIELDS_REMEMBERED; i++) {
+        const char *key = json_key(row, i);
+        bool expected = i < table_count(r->seen_fields) && !strcmp(table_key(r->seen_fields, (uint32_t)i), key);
+        if (!expected && table_find(r->seen_fields, key) == TABLE_ABSENT)
+            table_add(r->seen_fields, arena_string(r->out->texts, key, strlen(key)));
+    }
+}
+
 static int add_row(struct reader *r, const struct json *row, struct error *e)
 {
     struct records *out = r->out;
     struct field_count *dropped;
     out->read++;
-    for (size_t i = 0; i < json_size(row) && table_count(r->seen_fields) < FIELDS_REMEMBERED; i++)
-        if (table_find(r->seen_fields, json_key(row, i)) == TABLE_ABSENT)
-            table_add(r->seen_fields, arena_string(out->texts, json_key(row, i), strlen(json_key(row, i))));
+    note_keys(r, row);
     r->label_present |= r->in->label && json_get(row, r->in->label);
     if (count_missing(r, row, &dropped, e))
         return -1;

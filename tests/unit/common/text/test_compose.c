@@ -70,9 +70,34 @@ static void fields_are_cut_behind_so_many_words(void **state)
     buffer_free(&b);
 }
 
+/* A field that is composed already is copied whole: what only looks so, at any place of the eight bytes that are looked at
+ * together, is told from it. With a limit of words each is walked. */
+static void what_is_composed_already_is_told(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {"  ", " ", "\t", " \t", "\n", "\x1c", "\x7f", "\u00a0", "\u00e9", " \u3000 ", "b c d e f"};
+    for (size_t size = 0; size < 20; size++)
+        for (size_t at = 0; at <= size; at++)
+            for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+                char text[64];
+                snprintf(text, sizeof text, "%.*s%s%.*s", (int)at, "aaaaaaaaaaaaaaaaaaaa", odd[k], (int)(size - at),
+                         "aaaaaaaaaaaaaaaaaaaa");
+                const char *fields[] = {text, "end"};
+                const uint32_t all[] = {1000, 1000};
+                struct buffer expected = {0}, found = {0};
+                compose_text(&expected, fields, 2, all, "; ");
+                compose_text(&found, fields, 2, NULL, "; ");
+                if (strcmp(found.data, expected.data) != 0)
+                    fail_msg("\"%s\": expected \"%s\", found \"%s\"", text, expected.data, found.data);
+                buffer_free(&expected);
+                buffer_free(&found);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_composed_already_is_told),
         cmocka_unit_test(fields_are_cut_behind_so_many_words),
         cmocka_unit_test(as_python_joins),
         cmocka_unit_test(nothing_is_an_empty_text),
