@@ -42,8 +42,10 @@ void arena_destroy(struct arena **arena)
     struct arena *a = arena ? *arena : NULL;
     if (!a)
         return;
-    for (size_t i = 0; i < a->count; i++)
+    for (size_t i = 0; i < a->count; i++) {
         munmap(a->chunks[i].bytes, a->chunks[i].size);
+        memory_bound_give_back(a->chunks[i].in_file ? 0 : a->chunks[i].size);
+    }
     if (a->file >= 0)
         close(a->file);
     free(a->chunks);
@@ -64,6 +66,7 @@ static void move_to_file(struct arena *a, struct chunk *c)
         memory_end(1, c->size);
     c->in_file = true;
     a->file_size += c->size;
+    memory_bound_give_back(c->size);
 }
 
 /* The more there is, the longer chunks are: their number stays small. */
@@ -71,8 +74,11 @@ static void add_chunk(struct arena *a, size_t needed)
 {
     size_t size = a->total / 64 < CHUNK_LEAST ? CHUNK_LEAST : a->total / 64 > CHUNK_MOST ? CHUNK_MOST : a->total / 64;
     size = ((needed > size ? needed : size) + PAGE - 1) / PAGE * PAGE;
-    if (a->count > 0 && !a->file_failed && a->total > memory_bound() / 8)
-        move_to_file(a, &a->chunks[a->count - 1]);
+    if (!memory_bound_take(size)) {
+        if (a->count > 0 && !a->file_failed)
+            move_to_file(a, &a->chunks[a->count - 1]);
+        memory_bound_count(size);
+    }
     void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (bytes == MAP_FAILED)
         memory_end(1, size);

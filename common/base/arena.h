@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory that is given out piece by piece and freed all at once: the texts of many rows. What is beyond an eighth of memory_bound
+/* Memory that is given out piece by piece and freed all at once: the texts of many rows. What is too much (memory_bound_take)
  * goes to a temporary file without a name (of TMPDIR) and is mapped from there, at the same address; where that cannot be, it
  * stays in memory. One thread gives out; texts may be read by any. */
 #pragma once

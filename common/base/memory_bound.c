@@ -2,6 +2,7 @@
 #include "common/base/memory_bound.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,26 @@ uint64_t memory_bound(void)
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     double quarter = pages > 0 && size > 0 ? (double)pages * (double)size / 4 : 1024.0 * 1024 * 1024;
     return (uint64_t)(given > 0 ? given : fmax(quarter, LEAST));
+}
+
+static atomic_size_t held;
+
+bool memory_bound_take(size_t bytes)
+{
+    if (atomic_fetch_add(&held, bytes) + bytes <= memory_bound() / 8)
+        return true;
+    atomic_fetch_sub(&held, bytes);
+    return false;
+}
+
+void memory_bound_count(size_t bytes)
+{
+    atomic_fetch_add(&held, bytes);
+}
+
+void memory_bound_give_back(size_t bytes)
+{
+    atomic_fetch_sub(&held, bytes);
 }
 
 int memory_bound_check(struct error *e)

@@ -36,15 +36,23 @@ static bool map(struct scratch *s, size_t size)
         if (s->size > 0)
             memcpy(data, s->data, s->size);
         free(s->data);
+        memory_bound_give_back(s->size);
     }
     *s = (struct scratch){.data = data, .size = size, .mapped = true, .file = file};
     return true;
 }
 
+#define STAYS ((size_t)1 << 20) /* whatever else there is */
+
 void scratch_resize(struct scratch *s, size_t size)
 {
-    if (size > memory_bound() / 8 && map(s, size))
-        return;
+    size_t held = s->mapped ? 0 : s->size, more = size > held ? size - held : 0;
+    if (!memory_bound_take(more)) {
+        if (size > STAYS && map(s, size))
+            return;
+        memory_bound_count(more);
+    }
+    memory_bound_give_back(size < held ? held - size : 0);
     size_t kept = s->size < size ? s->size : size;
     void *data = s->mapped ? allocate(1, size) : reallocate(s->data, 1, size);
     if (s->mapped) {
@@ -64,9 +72,11 @@ void scratch_rest(const struct scratch *s)
 
 void scratch_free(struct scratch *s)
 {
-    if (s->mapped)
+    if (s->mapped) {
         unmap(s);
-    else
+    } else {
         free(s->data);
+        memory_bound_give_back(s->size);
+    }
     *s = (struct scratch){0};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table over many rows whose memory need not stay resident: of the process while it is small (an eighth of memory_bound), else
- * mapped from a temporary file without a name (of TMPDIR), to which the kernel writes what it takes back. Where no such file can
- * be made or the file system is full, memory of the process. */
+/* A table over many rows whose memory need not stay resident: of the process while all of these are small (memory_bound_take),
+ * else mapped from a temporary file without a name (of TMPDIR), to which the kernel writes what it takes back. Where no such file
+ * can be made or the file system is full, memory of the process. */
 #pragma once
 
 #include <stdbool.h>

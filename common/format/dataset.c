@@ -12,12 +12,15 @@
 #include "common/format/dataset.h"
 
 #include "common/base/arena.h"
+#include "common/base/buffer.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/scratch.h"
 #include "common/base/sha256.h"
 #include "common/base/table.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +167,7 @@ int dataset_open(struct dataset **ret, const char *path, struct error *e)
     d->groups = section_of(d, GROUPS);
     if (check_rows(d, path, e))
         goto fail;
+    file_map_rest(&d->map);
     digest_hex(d->sha256, d->header->sha256);
     digest_hex(d->rows_sha256, d->header->rows_sha256);
     *ret = d;
@@ -217,6 +221,16 @@ const char *dataset_group(const struct dataset *d, uint32_t row)
     return d->groups + d->group_offsets[d->group[row]];
 }
 
+uint32_t dataset_groups(const struct dataset *d)
+{
+    return d->header->groups;
+}
+
+uint32_t dataset_group_number(const struct dataset *d, uint32_t row)
+{
+    return d->group[row];
+}
+
 int32_t dataset_class(const struct dataset *d, uint32_t row)
 {
     return d->class[row];
@@ -241,14 +255,23 @@ struct dataset_writer {
     struct header header;
     struct arena *texts;
     struct table *ids, *groups; /* an id's number is its row */
-    struct row {
-        uint64_t end; /* of the row in DATA, in words */
-        uint32_t first, group;
-        int32_t class;
-    } * rows;
-    size_t capacity;
+    struct scratch rows;        /* of struct row */
     struct sha256 *all, *without_tokens;
+    struct buffer name; /* of the row that is hashed: what both hashes have of it */
 };
+
+struct row {
+    uint64_t end; /* in DATA, in words */
+    uint32_t first, group;
+    int32_t class;
+};
+
+#define WALKED_AT_ONCE 65536 /* rows */
+
+static struct row *row_at(const struct dataset_writer *w, uint32_t number)
+{
+    return (struct row *)w->rows.data + number;
+}
 
 int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_t labels, bool multi, struct error *e)
 {
@@ -272,18 +295,27 @@ int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_
     return 0;
 }
 
+/* Rows of one group mostly stand together. */
 static uint32_t add_group(struct dataset_writer *w, const char *group)
 {
+    uint32_t last = w->header.rows > 0 ? row_at(w, w->header.rows - 1)->group : 0;
+    if (w->header.rows > 0 && !strcmp(table_key(w->groups, last), group))
+        return last;
     uint32_t number = table_find(w->groups, group);
     return number != TABLE_ABSENT ? number : table_add(w->groups, arena_string(w->texts, group, strlen(group)));
 }
 
+static int add_id(struct dataset_writer *w, const char *id, struct error *e)
+{
+    uint32_t number = table_add(w->ids, arena_string(w->texts, id, strlen(id)));
+    return number == w->header.rows
+               ? 0
+               : error_set(e, ERROR_DATA, "the id \"%.200s\" is that of row %u and of row %u (counted from 0); ids must differ",
+                           id, number, w->header.rows);
+}
+
 static int check_row(const struct dataset_writer *w, const char *id, int32_t class, struct token_row tokens, struct error *e)
 {
-    uint32_t earlier = table_find(w->ids, id);
-    if (earlier != TABLE_ABSENT)
-        return error_set(e, ERROR_DATA, "the id \"%.200s\" is that of row %u and of row %u (counted from 0); ids must differ", id,
-                         earlier, w->header.rows);
     if (class < -1 || (class >= 0 && (uint32_t) class >= w->header.labels))
         return error_set(e, ERROR_DATA, "row \"%.200s\": label %d is out of range; there are %u labels", id, class,
                          w->header.labels);
@@ -297,17 +329,25 @@ static int check_row(const struct dataset_writer *w, const char *id, int32_t cla
 static void hash_row(struct dataset_writer *w, const char *id, const char *group, int32_t class, const float *targets,
                      struct token_row tokens)
 {
-    struct sha256 *both[] = {w->without_tokens, w->all};
-    for (int i = 0; i < 2; i++) {
-        sha256_update(both[i], id, strlen(id) + 1);
-        sha256_update(both[i], group, strlen(group) + 1);
-        sha256_update(both[i], &class, sizeof class);
-        if (targets)
-            sha256_update(both[i], targets, w->header.labels * sizeof *targets);
-    }
     const uint32_t shape[] = {tokens.length, tokens.first};
-    sha256_update(w->all, shape, sizeof shape);
+    struct buffer *b = &w->name;
+    buffer_clear(b);
+    buffer_append(b, id, strlen(id) + 1);
+    buffer_append(b, group, strlen(group) + 1);
+    buffer_append(b, &class, sizeof class);
+    if (targets)
+        buffer_append(b, targets, w->header.labels * sizeof *targets);
+    sha256_update(w->without_tokens, b->data, b->size);
+    buffer_append(b, shape, sizeof shape);
+    sha256_update(w->all, b->data, b->size);
     sha256_update(w->all, tokens.ids, tokens.length * sizeof *tokens.ids);
+}
+
+/* What lies in temporary files. */
+static void rest(const struct dataset_writer *w)
+{
+    scratch_rest(&w->rows);
+    arena_rest(w->texts);
 }
 
 int dataset_writer_append(struct dataset_writer *w, const char *id, const char *group, int32_t class, const float *targets,
@@ -317,6 +357,8 @@ int dataset_writer_append(struct dataset_writer *w, const char *id, const char *
         return -1;
     if (w->header.multi && !targets)
         return error_set(e, ERROR_DATA, "row \"%.200s\": has no labels", id);
+    if (add_id(w, id, e))
+        return -1;
     FILE *stream = file_writer_stream(w->file);
     uint32_t number = w->header.rows, row_targets = w->header.multi ? w->header.labels : 0;
     if (row_targets)
@@ -326,33 +368,18 @@ int dataset_writer_append(struct dataset_writer *w, const char *id, const char *
     if (ferror(stream))
         return error_errno(e, errno, "%s: cannot be written", w->path);
     hash_row(w, id, group, class, row_targets ? targets : NULL, tokens);
-    table_add(w->ids, arena_string(w->texts, id, strlen(id)));
-    w->rows = grow(w->rows, &w->capacity, (size_t)number + 1, sizeof *w->rows);
-    uint64_t start = number ? w->rows[number - 1].end : 0;
-    w->rows[number] = (struct row){start + row_targets + tokens.length, tokens.first, add_group(w, group), class};
-    w->header.rows++;
+    if (number == w->rows.size / sizeof(struct row))
+        scratch_resize(&w->rows, (number ? 2 * (size_t)number : 64) * sizeof(struct row));
+    uint64_t start = number ? row_at(w, number - 1)->end : 0;
+    *row_at(w, number) = (struct row){start + row_targets + tokens.length, tokens.first, add_group(w, group), class};
+    if (++w->header.rows % WALKED_AT_ONCE == 0)
+        rest(w);
     return 0;
 }
 
-/* Sections are written through these, one value a row: columns out of `rows`. */
-static void write_offset(const struct dataset_writer *w, uint32_t i, FILE *to)
+uint32_t dataset_writer_groups(const struct dataset_writer *w)
 {
-    fwrite(&w->rows[i].end, sizeof w->rows[i].end, 1, to);
-}
-
-static void write_first(const struct dataset_writer *w, uint32_t i, FILE *to)
-{
-    fwrite(&w->rows[i].first, sizeof w->rows[i].first, 1, to);
-}
-
-static void write_class(const struct dataset_writer *w, uint32_t i, FILE *to)
-{
-    fwrite(&w->rows[i].class, sizeof w->rows[i].class, 1, to);
-}
-
-static void write_group(const struct dataset_writer *w, uint32_t i, FILE *to)
-{
-    fwrite(&w->rows[i].group, sizeof w->rows[i].group, 1, to);
+    return (uint32_t)table_count(w->groups);
 }
 
 static void begin_section(struct dataset_writer *w, enum section section, uint64_t *at)
@@ -372,18 +399,25 @@ static void end_section(struct dataset_writer *w, enum section section, uint64_t
 
 static void write_columns(struct dataset_writer *w, uint64_t *at)
 {
+    /* One value a row: a member of struct row. */
     static const struct {
         enum section section;
-        void (*write)(const struct dataset_writer *w, uint32_t row, FILE *to);
+        size_t offset, size;
         bool from_zero; /* offsets: a 0 in front of the ends */
-    } columns[] = {{DATA_OFFSETS, write_offset, true}, {FIRST, write_first}, {CLASS, write_class}, {GROUP, write_group}};
+    } columns[] = {{DATA_OFFSETS, offsetof(struct row, end), sizeof(uint64_t), true},
+                   {FIRST, offsetof(struct row, first), sizeof(uint32_t), false},
+                   {CLASS, offsetof(struct row, class), sizeof(int32_t), false},
+                   {GROUP, offsetof(struct row, group), sizeof(uint32_t), false}};
     FILE *to = file_writer_stream(w->file);
     for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
         begin_section(w, columns[c].section, at);
         if (columns[c].from_zero)
             fwrite(&(uint64_t){0}, sizeof(uint64_t), 1, to);
-        for (uint32_t i = 0; i < w->header.rows; i++)
-            columns[c].write(w, i, to);
+        for (uint32_t i = 0; i < w->header.rows; i++) {
+            fwrite((const char *)row_at(w, i) + columns[c].offset, columns[c].size, 1, to);
+            if (i % WALKED_AT_ONCE == 0)
+                rest(w);
+        }
         end_section(w, columns[c].section, section_size(&w->header, columns[c].section), at);
     }
 }
@@ -397,6 +431,8 @@ static void write_text_offsets(struct dataset_writer *w, enum section section, c
     for (size_t i = 0; i < table_count(texts); i++) {
         offset += strlen(table_key(texts, (uint32_t)i)) + 1;
         fwrite(&offset, sizeof offset, 1, to);
+        if (i % WALKED_AT_ONCE == 0)
+            rest(w);
     }
     end_section(w, section, section_size(&w->header, section), at);
 }
@@ -410,6 +446,8 @@ static void write_texts(struct dataset_writer *w, enum section section, const st
         const char *text = table_key(texts, (uint32_t)i);
         size += strlen(text) + 1;
         fwrite(text, strlen(text) + 1, 1, to);
+        if (i % WALKED_AT_ONCE == 0)
+            rest(w);
     }
     end_section(w, section, size, at);
 }
@@ -417,7 +455,7 @@ static void write_texts(struct dataset_writer *w, enum section section, const st
 int dataset_writer_commit(struct dataset_writer **writer, struct error *e)
 {
     struct dataset_writer *w = *writer;
-    uint64_t words = w->header.rows ? w->rows[w->header.rows - 1].end : 0, at = HEADER_SIZE;
+    uint64_t words = w->header.rows ? row_at(w, w->header.rows - 1)->end : 0, at = HEADER_SIZE;
     char text[SHA256_HEX];
     w->header.groups = (uint32_t)table_count(w->groups);
     w->header.section[DATA].offset = at;
@@ -457,8 +495,9 @@ void dataset_writer_destroy(struct dataset_writer **writer)
     arena_destroy(&w->texts);
     table_destroy(&w->ids);
     table_destroy(&w->groups);
+    buffer_free(&w->name);
     free(w->path);
-    free(w->rows);
+    scratch_free(&w->rows);
     free(w);
     *writer = NULL;
 }

@@ -28,15 +28,19 @@ const char *dataset_sha256(const struct dataset *d); /* of ids, groups, labels a
 const char *dataset_rows_sha256(const struct dataset *d);
 const char *dataset_id(const struct dataset *d, uint32_t row);
 const char *dataset_group(const struct dataset *d, uint32_t row);
-int32_t dataset_class(const struct dataset *d, uint32_t row);        /* single label; -1 without labels */
-const float *dataset_targets(const struct dataset *d, uint32_t row); /* (L) 0 or 1; multi-label only */
+uint32_t dataset_groups(const struct dataset *d);                     /* how many there are */
+uint32_t dataset_group_number(const struct dataset *d, uint32_t row); /* below that, in the order in which they first appear */
+int32_t dataset_class(const struct dataset *d, uint32_t row);         /* single label; -1 without labels */
+const float *dataset_targets(const struct dataset *d, uint32_t row);  /* (L) 0 or 1; multi-label only */
 struct token_row dataset_tokens(const struct dataset *d, uint32_t row);
 
 /* Writer: append rows in order, commit puts the file in place. An id that an earlier row has is ERROR_DATA. Tokens and targets go
- * to disk at once; memory holds the ids and some 50 bytes a row. */
+ * to disk at once; memory holds some 25 bytes a row
+ * and 20 a group; ids and groups as arena.h says. */
 struct dataset_writer;
 int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_t labels, bool multi, struct error *e);
 int dataset_writer_append(struct dataset_writer *w, const char *id, const char *group, int32_t class,
                           const float *targets /* (L) or NULL */, struct token_row tokens, struct error *e);
+uint32_t dataset_writer_groups(const struct dataset_writer *w);        /* of the rows so far */
 int dataset_writer_commit(struct dataset_writer **w, struct error *e); /* consumes *w also on failure */
 void dataset_writer_destroy(struct dataset_writer **w);

@@ -166,8 +166,10 @@ static int make_rows(struct json **ret, const struct job *j, const struct protoc
         result = check_labels(j, &records, e);
     if (!result)
         result = write_rows(j, t, &records, rows, facts, ret, e);
-    for (size_t i = 0; i < records.count && !result; i++)
+    for (size_t i = 0; i < records.count && !result; i++) {
         in->rows[records.rows[i].file]++;
+        records_walked(&records, i + 1);
+    }
     records_free(&records);
     return result;
 }

@@ -4,7 +4,6 @@
 #include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/parallel.h"
-#include "common/base/table.h"
 #include "coordinator/data/check.h"
 
 #include <math.h>
@@ -188,6 +187,7 @@ static void describe_labels(struct json *check, const struct records *r)
             counts[r->rows[i].class]++;
         for (uint32_t k = 0; k < r->rows[i].label_count; k++)
             counts[r->rows[i].labels[k]]++;
+        records_walked(r, i + 1);
     }
     struct json *list = json_set(check, "labels", json_array());
     for (size_t c = 0; c < r->label_count; c++) {
@@ -213,6 +213,7 @@ static struct json *labels_per_row(const struct records *r)
     for (size_t i = 0; i < r->count; i++) {
         rows[r->rows[i].label_count]++;
         sum += r->rows[i].label_count;
+        records_walked(r, i + 1);
     }
     struct json *j = json_object(), *list = json_array();
     for (uint32_t k = 0; k <= most; k++)
@@ -244,6 +245,7 @@ static struct json *repeats(const struct records *r, const uint32_t *root)
     for (size_t i = 0; i < r->count; i++) {
         same += root[i] != i;
         conflicts += !records_agree(&r->rows[i], &r->rows[root[i]]);
+        records_walked(r, i + 1);
     }
     struct json *j = json_object();
     json_set_number(j, "rows", same);
@@ -254,12 +256,14 @@ static struct json *repeats(const struct records *r, const uint32_t *root)
 static void list_conflicts(struct json *to, const struct records *r, const uint32_t *exact)
 {
     struct json *list = json_set(to, "conflicts", json_array());
-    for (size_t i = 0; i < r->count && json_size(list) < NEAR_LISTED; i++)
+    for (size_t i = 0; i < r->count && json_size(list) < NEAR_LISTED; i++) {
+        records_walked(r, i);
         if (!records_agree(&r->rows[i], &r->rows[exact[i]])) {
             struct json *pair = json_append(list, json_array());
             json_append(pair, json_of_string(r->rows[exact[i]].id));
             json_append(pair, json_of_string(r->rows[i].id));
         }
+    }
 }
 
 static void list_pairs(struct json *to, const struct records *r, const struct near_duplicates *n)
@@ -271,17 +275,6 @@ static void list_pairs(struct json *to, const struct records *r, const struct ne
         json_set_string(pair, "b", r->rows[n->pairs[i].b].id);
         json_set_number(pair, "jaccard", round(n->pairs[i].jaccard * 1e4) / 1e4);
     }
-}
-
-static size_t group_count(const struct records *r)
-{
-    struct table *groups;
-    table_create(&groups);
-    for (size_t i = 0; i < r->count; i++)
-        table_add(groups, r->rows[i].group);
-    size_t count = table_count(groups);
-    table_destroy(&groups);
-    return count;
 }
 
 struct counting {
@@ -321,7 +314,7 @@ struct json *data_report(const struct job *j, const struct records *r, struct to
         json_set_number(check, "protocol_left_out", (double)r->protocol_left_out);
     json_set_number(check, "tiny", tiny_rows(r));
     json_set(check, "fields", field_counts(r));
-    json_set_number(check, "groups", (double)group_count(r));
+    json_set_number(check, "groups", lengths->groups);
     describe_labels(check, r);
     if (r->label_reading)
         json_set(check, "label_reading", json_copy(r->label_reading));

@@ -49,6 +49,7 @@ struct search {
     uint32_t *parent;              /* (count) union-find, the lower is the root */
     uint32_t factors[PERMUTATIONS], terms[PERMUTATIONS];
     struct shingles one, other;
+    size_t looks; /* records_looked_at */
     struct meter meter;
 };
 
@@ -226,6 +227,7 @@ static const struct signature *signature_of(struct search *s, uint32_t i)
 {
     struct remembered *place = &s->remembered[i % REMEMBERED];
     if (place->row != i) {
+        records_looked_at(s->records, &s->looks);
         make_shingles(&s->one, &s->records->rows[s->rows[i]], false);
         sign(&place->signature, s, &s->one);
         place->row = i;

@@ -99,6 +99,8 @@ int record_compose(char **a, char **b, const struct input *in, const struct json
 void records_free(struct records *r);
 /* What lies in temporary files need not stay resident for now; any thread, whoever reads meanwhile. */
 void records_rest(const struct records *r);
+/* The same each so many calls, for who looks at single rows all over: *looks counts them, from 0. */
+void records_looked_at(const struct records *r, size_t *looks);
 /* The same now and then, for who walks all rows in order and has done those before `end`. */
 void records_walked(const struct records *r, size_t end);
 uint32_t text_words(const char *composed); /* NULL has none */

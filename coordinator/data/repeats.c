@@ -14,6 +14,7 @@ static uint64_t drop(struct records *r, const uint32_t *root)
     for (size_t i = 0; i < count; i++)
         if (root[i] == i)
             r->rows[kept++] = r->rows[i];
+    records_rest(r);
     r->count = kept;
     return count - kept;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define ROWS_AT_ONCE 4096
+#define WALKED_AT_ONCE 65536
 
 /* The second kind is followed by an enum time_form in 8 bytes, and a double a row. */
 static const char marks[2][8] = {"facts 1\n", "facts 2\n"};
@@ -45,11 +46,13 @@ static bool same_texts(const struct record *x, const struct record *y)
 }
 
 /* Rows of one hash, ascending: each gets the first with its texts. */
-static void find_first(uint32_t *exact, const struct records *r, const struct key_row *bucket, size_t size)
+static void find_first(uint32_t *exact, const struct records *r, const struct key_row *bucket, size_t size, size_t *looks)
 {
     for (size_t i = 0; i < size; i++) {
         uint32_t row = bucket[i].row;
         exact[row] = row;
+        if (i > 0)
+            records_looked_at(r, looks);
         for (size_t k = 0; k < i && exact[row] == row; k++)
             if (exact[bucket[k].row] == bucket[k].row && same_texts(&r->rows[bucket[k].row], &r->rows[row]))
                 exact[row] = bucket[k].row;
@@ -60,16 +63,18 @@ int exact_duplicates(uint32_t **ret, const struct records *r, struct error *e)
 {
     struct hashing h = {.records = r, .entries = allocate(r->count, sizeof *h.entries)};
     uint32_t *exact = allocate(r->count, sizeof *exact);
+    size_t looks = 0;
     int result = parallel_blocks(r->count, ROWS_AT_ONCE, hash_rows, &h, e);
     if (result == 0)
         result = key_rows_sort(h.entries, r->count, e);
     for (size_t start = 0, end; start < r->count && result == 0; start = end) {
         for (end = start + 1; end < r->count && h.entries[end].key == h.entries[start].key;)
             end++;
-        find_first(exact, r, h.entries + start, end - start);
+        find_first(exact, r, h.entries + start, end - start, &looks);
         if (start / ROWS_AT_ONCE != end / ROWS_AT_ONCE)
             result = stop_check(e);
     }
+    records_rest(r);
     free(h.entries);
     if (result == 0)
         *ret = exact;
@@ -120,6 +125,8 @@ static void make_facts(void *context, size_t begin, size_t end)
         fingerprint(f->fingerprint, m->records, &m->records->rows[i]);
     }
     records_walked(m->records, end);
+    if (end % WALKED_AT_ONCE == 0)
+        scratch_rest(m->facts);
 }
 
 int row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n,
@@ -149,12 +156,23 @@ int row_facts_write(const char *path, const struct row_facts *f, struct error *e
         return -1;
     FILE *to = file_writer_stream(writer);
     fwrite(marks[f->times != NULL], sizeof marks[0], 1, to);
-    fwrite(f->rows, sizeof *f->rows, f->count, to);
+    for (size_t i = 0; i < f->count; i += WALKED_AT_ONCE) {
+        fwrite(f->rows + i, sizeof *f->rows, f->count - i < WALKED_AT_ONCE ? f->count - i : WALKED_AT_ONCE, to);
+        row_facts_walked(f, i + WALKED_AT_ONCE);
+    }
     if (f->times) {
         fwrite(&form, sizeof form, 1, to);
         fwrite(f->times, sizeof *f->times, f->count, to);
     }
     return file_writer_commit(&writer, e);
+}
+
+void row_facts_walked(const struct row_facts *f, size_t end)
+{
+    if (end % WALKED_AT_ONCE != 0)
+        return;
+    scratch_rest(&f->memory);
+    file_map_rest(&f->file);
 }
 
 static bool read_times(struct row_facts *f, const char *bytes)
@@ -184,8 +202,10 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
         f.rows = (const struct row_fact *)(const void *)(bytes + start);
     if (right && timed)
         right = read_times(&f, bytes + times);
-    for (uint32_t i = 0; i < rows && right; i++)
+    for (uint32_t i = 0; i < rows && right; i++) {
         right = f.rows[i].exact < rows && f.rows[i].near < rows && !f.rows[i].fingerprint[FINGERPRINT_HEX - 1];
+        row_facts_walked(&f, i + 1);
+    }
     if (!right) {
         row_facts_free(&f);
         return error_set(e, ERROR_DATA, "%s: is damaged; delete it and run again: it is rebuilt", path);
@@ -202,43 +222,91 @@ void row_facts_free(struct row_facts *f)
     *f = (struct row_facts){0};
 }
 
+/* ---- the fingerprint of a set ---- */
+
+#define SORTED_AT_ONCE ((size_t)1 << 20) /* fingerprints: of more, those that begin alike are taken in turn, lowest first */
+#define TURNS_MOST 256
+
+static unsigned digit_value(char digit)
+{
+    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
 /* The first 64 bits of a fingerprint's digits, so that their order is that of the digits. */
 static uint64_t first_digits(const char *digits)
 {
     uint64_t value = 0;
     for (int i = 0; i < 16; i++)
-        value = value << 4 | (uint64_t)(digits[i] <= '9' ? digits[i] - '0' : digits[i] - 'a' + 10);
+        value = value << 4 | digit_value(digits[i]);
     return value;
 }
+
+struct turn {
+    char (*fingerprints)[FINGERPRINT_HEX]; /* (count), as they were met */
+    struct key_row *order;                 /* (count) */
+    size_t count, fingerprint_capacity, order_capacity;
+};
 
 static int by_text(const void *a, const void *b, void *context)
 {
     const struct key_row *x = a, *y = b;
-    const struct row_fact *rows = *(const struct row_fact **)context;
-    return strcmp(rows[x->row].fingerprint, rows[y->row].fingerprint);
+    const struct turn *t = context;
+    return strcmp(t->fingerprints[x->row], t->fingerprints[y->row]);
+}
+
+static void take_fingerprint(struct turn *t, const char *digits)
+{
+    t->fingerprints = grow(t->fingerprints, &t->fingerprint_capacity, t->count + 1, sizeof *t->fingerprints);
+    t->order = grow(t->order, &t->order_capacity, t->count + 1, sizeof *t->order);
+    memcpy(t->fingerprints[t->count], digits, FINGERPRINT_HEX);
+    t->order[t->count] = (struct key_row){first_digits(digits), (uint32_t)t->count};
+    t->count++;
+}
+
+/* Those whose first eight bits, of `turns` equal ranges, are in range `number`. */
+static void take_turn(struct turn *t, const struct row_facts *f, const uint32_t *rows, size_t count, unsigned number,
+                      unsigned turns)
+{
+    t->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *digits = f->rows[rows ? rows[i] : i].fingerprint;
+        if ((digit_value(digits[0]) << 4 | digit_value(digits[1])) / (TURNS_MOST / turns) == number)
+            take_fingerprint(t, digits);
+        row_facts_walked(f, i + 1);
+    }
+}
+
+static int hash_turn(struct sha256 *h, struct turn *t, struct error *e)
+{
+    if (key_rows_sort(t->order, t->count, e))
+        return -1;
+    for (size_t start = 0, end; start < t->count; start = end) {
+        for (end = start + 1; end < t->count && t->order[end].key == t->order[start].key;)
+            end++;
+        if (end - start > 1)
+            qsort_r(t->order + start, end - start, sizeof *t->order, by_text, t);
+    }
+    for (size_t i = 0; i < t->count; i++)
+        sha256_update(h, t->fingerprints[t->order[i].row], FINGERPRINT_HEX);
+    return stop_check(e);
 }
 
 int row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count,
                           struct error *e)
 {
-    struct key_row *order = allocate(count, sizeof *order);
-    const struct row_fact *context = f->rows;
+    struct turn turn = {0};
     struct sha256 *h;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t row = rows ? rows[i] : (uint32_t)i;
-        order[i] = (struct key_row){first_digits(f->rows[row].fingerprint), row};
-    }
-    int result = key_rows_sort(order, count, e);
-    for (size_t start = 0, end; start < count && result == 0; start = end) {
-        for (end = start + 1; end < count && order[end].key == order[start].key;)
-            end++;
-        if (end - start > 1)
-            qsort_r(order + start, end - start, sizeof *order, by_text, &context);
-    }
+    unsigned turns = 1;
+    int result = 0;
+    while (turns < TURNS_MOST && count / turns > SORTED_AT_ONCE)
+        turns *= 2;
     sha256_create(&h);
-    for (size_t i = 0; i < count; i++)
-        sha256_update(h, f->rows[order[i].row].fingerprint, FINGERPRINT_HEX);
+    for (unsigned i = 0; i < turns && !result; i++) {
+        take_turn(&turn, f, rows, count, i, turns);
+        result = hash_turn(h, &turn, e);
+    }
     sha256_finish(&h, text);
-    free(order);
+    free(turn.fingerprints);
+    free(turn.order);
     return result;
 }

@@ -33,6 +33,8 @@ int row_facts_make(struct row_facts *ret, const struct records *r, const uint32_
 int row_facts_write(const char *path, const struct row_facts *f, struct error *e);
 int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struct error *e); /* ERROR_DATA: not of so many rows */
 void row_facts_free(struct row_facts *f);
+/* Now and then, for who walks them all and has done those before `end`: what lies in files need not stay resident. */
+void row_facts_walked(const struct row_facts *f, size_t end);
 
 /* rows NULL: all. ERROR_STOPPED. */
 int row_facts_fingerprint(char text[FINGERPRINT_HEX], const struct row_facts *f, const uint32_t *rows, size_t count,

@@ -4,7 +4,6 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/numpy_random.h"
-#include "common/base/table.h"
 #include "coordinator/data/check.h"
 #include "coordinator/data/protocol.h"
 #include "coordinator/data/shuffle.h"
@@ -72,12 +71,9 @@ static void deal_by_shuffle(uint32_t *part_of, const struct job *j, uint32_t gro
 
 static int split_by_group(struct split *s, const struct job *j, const struct dataset *d, struct error *e)
 {
-    uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of);
-    struct table *groups;
-    table_create(&groups);
+    uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of), count = dataset_groups(d);
     for (uint32_t i = 0; i < rows; i++)
-        group_of[i] = table_add(groups, dataset_group(d, i));
-    uint32_t count = (uint32_t)table_count(groups);
+        group_of[i] = dataset_group_number(d, i);
     uint32_t *part_of = allocate(count, sizeof *part_of);
     if (!strcmp(j->split.method, "stratified"))
         deal_evenly(part_of, j, d, group_of, count);
@@ -91,7 +87,6 @@ static int split_by_group(struct split *s, const struct job *j, const struct dat
                               count, j->data.group ? j->data.group : "each row on its own")
                   : refuse_empty_part(s, j, count, e);
     free(part_of);
-    table_destroy(&groups);
     free(group_of);
     return result;
 }
@@ -112,12 +107,12 @@ static int split_rows_by_time(struct split *s, const struct job *j, const struct
 static void draw_validation(struct split *s, const struct job *j, const struct dataset *d, uint32_t count)
 {
     const double both = j->split.train + j->split.validation, share[] = {j->split.train / both, j->split.validation / both};
-    uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of);
-    struct table *groups;
-    table_create(&groups);
-    for (uint32_t i = 0; i < rows; i++)
-        group_of[i] = i < count ? table_add(groups, dataset_group(d, i)) : UINT32_MAX;
-    uint32_t number = (uint32_t)table_count(groups), *part_of = allocate(number, sizeof *part_of);
+    uint32_t rows = dataset_rows(d), *group_of = allocate(rows, sizeof *group_of), number = 0;
+    for (uint32_t i = 0; i < rows; i++) {
+        group_of[i] = i < count ? dataset_group_number(d, i) : UINT32_MAX;
+        number = i < count && group_of[i] >= number ? group_of[i] + 1 : number;
+    }
+    uint32_t *part_of = allocate(number, sizeof *part_of);
     uint32_t *rank = shuffle_ranks(number, j->seed, RANDOM_SPLIT, 0);
     stratify(part_of, d, group_of, number, rank, share, 2);
     for (uint32_t i = 0; i < count; i++)
@@ -125,7 +120,6 @@ static void draw_validation(struct split *s, const struct job *j, const struct d
     free(rank);
     free(part_of);
     free(group_of);
-    table_destroy(&groups);
 }
 
 /* The data came already split: each file's rows are a part. */

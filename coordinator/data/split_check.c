@@ -3,7 +3,6 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/base/table.h"
 #include "coordinator/data/data_problems.h"
 #include "coordinator/data/split.h"
 #include "coordinator/data/split_time.h"
@@ -24,7 +23,7 @@ struct examination {
     const struct json *labels;    /* of check.json */
     uint32_t *exact_in, *near_in; /* (rows) by root: the first row of train with it, or ABSENT */
     struct json *leaks;
-    double exact[PART_COUNT], near[PART_COUNT];
+    double exact[PART_COUNT], near[PART_COUNT], groups[PART_COUNT];
 };
 
 static const char *label_name(const struct examination *x, size_t c)
@@ -46,6 +45,7 @@ static void mark_train(struct examination *x)
             x->exact_in[f->exact] = row;
         if (x->near_in[f->near] == ABSENT)
             x->near_in[f->near] = row;
+        row_facts_walked(x->facts, i + 1);
     }
 }
 
@@ -70,6 +70,7 @@ static void find_leaks(struct examination *x, enum part part)
         x->near[part] += near != ABSENT;
         if (near != ABSENT)
             list_leak(x, part, row, exact != ABSENT ? exact : near, exact != ABSENT);
+        row_facts_walked(x->facts, i + 1);
     }
 }
 
@@ -115,13 +116,8 @@ static void describe_times(struct json *to, const struct examination *x, enum pa
 static struct json *describe_part(struct examination *x, enum part part, const char *fingerprint)
 {
     struct json *j = json_object();
-    struct table *groups;
-    table_create(&groups);
-    for (uint32_t i = 0; i < x->split->part[part].count; i++)
-        table_add(groups, dataset_group(x->d, x->split->part[part].rows[i]));
     json_set_number(j, "rows", x->split->part[part].count);
-    json_set_number(j, "groups", (double)table_count(groups));
-    table_destroy(&groups);
+    json_set_number(j, "groups", x->groups[part]);
     json_set_string(j, "fingerprint", fingerprint);
     describe_times(j, x, part);
     find_leaks(x, part);
@@ -131,20 +127,21 @@ static struct json *describe_part(struct examination *x, enum part part, const c
     return j;
 }
 
-/* Groups that have rows in more than one part. */
-static double shared_groups(const struct examination *x, double *groups)
+/* Groups that have rows in more than one part; *groups: in any. */
+static double shared_groups(struct examination *x, double *groups)
 {
-    struct table *seen;
-    uint32_t *parts = allocate(dataset_rows(x->d), sizeof *parts);
+    uint8_t *parts = allocate(dataset_groups(x->d), sizeof *parts);
     double shared = 0;
-    table_create(&seen);
-    for (int p = 0; p < PART_COUNT; p++)
+    for (unsigned p = 0; p < PART_COUNT; p++)
         for (uint32_t i = 0; i < x->split->part[p].count; i++)
-            parts[table_add(seen, dataset_group(x->d, x->split->part[p].rows[i]))] |= 1u << p;
-    *groups = (double)table_count(seen);
-    for (size_t g = 0; g < table_count(seen); g++)
+            parts[dataset_group_number(x->d, x->split->part[p].rows[i])] |= (uint8_t)(1u << p);
+    *groups = 0;
+    for (uint32_t g = 0; g < dataset_groups(x->d); g++) {
+        *groups += parts[g] != 0;
         shared += (parts[g] & (parts[g] - 1)) != 0;
-    table_destroy(&seen);
+        for (unsigned p = 0; p < PART_COUNT; p++)
+            x->groups[p] += parts[g] >> p & 1;
+    }
     free(parts);
     return shared;
 }

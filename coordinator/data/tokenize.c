@@ -145,6 +145,8 @@ int tokenize_records(const char *path, const struct records *r, const struct tok
         t.targets = allocate(r->label_count, sizeof *t.targets);
     int result = tokenize_all(&t, e);
     free(t.targets);
+    if (lengths)
+        lengths->groups = dataset_writer_groups(t.writer);
     if (!result)
         return dataset_writer_commit(&t.writer, e);
     dataset_writer_destroy(&t.writer);

@@ -10,6 +10,7 @@
 struct token_lengths {
     uint32_t *tokens; /* of each row, before truncation */
     uint64_t truncated, first_too_long;
+    uint32_t groups; /* of the rows */
 };
 
 /* labels 0: the rows file carries none. lengths may be NULL. Polls stop_check. */

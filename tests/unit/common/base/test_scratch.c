@@ -66,6 +66,35 @@ static void a_large_table_lies_in_a_file(void **state)
     unsetenv("TMPDIR");
 }
 
+/* Eight megabytes of all tables and texts together stay in memory, and what goes makes room. */
+static void tables_share_what_stays_in_memory(void **state)
+{
+    (void)state;
+    struct scratch one = {0}, two = {0}, small = {0};
+    struct arena *texts;
+    setenv("MUSTER_MEMORY", "64M", 1);
+    scratch_resize(&one, 5 * MB);
+    scratch_resize(&two, 5 * MB);
+    scratch_resize(&small, MB);
+    assert_int_equal(one.mapped, false);
+    assert_int_equal(two.mapped, true);
+    assert_int_equal(small.mapped, false);
+    arena_create(&texts);
+    arena_string(texts, "text", 4);
+    scratch_free(&one);
+    scratch_resize(&two, 6 * MB);
+    assert_int_equal(two.mapped, false);
+    scratch_resize(&two, 2 * MB);
+    scratch_resize(&one, 4 * MB);
+    assert_int_equal(one.mapped, false);
+    arena_destroy(&texts);
+    scratch_free(&small);
+    scratch_resize(&one, 6 * MB);
+    assert_int_equal(one.mapped, false);
+    scratch_free(&one);
+    scratch_free(&two);
+}
+
 static void many_texts_lie_in_a_file(void **state)
 {
     (void)state;
@@ -98,6 +127,7 @@ static void many_texts_lie_in_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_large_table_lies_in_a_file),
+                                       cmocka_unit_test(tables_share_what_stays_in_memory),
                                        cmocka_unit_test(many_texts_lie_in_a_file)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
