@@ -13,6 +13,7 @@ case "${1:-}" in
 esac
 
 need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates gnuplot-nox
+use_ccache
 echo "== building"
 cmake --preset release >/dev/null
 cmake --build --preset release -- --quiet

@@ -82,7 +82,7 @@ fi
 
 # Real weights and the Python that checks our files from outside. Offline, the tests that need them say so and are skipped.
 prepare() {
-  need_packages "${BUILD_PACKAGES[@]}" g++ libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
+  need_packages "${BUILD_PACKAGES[@]}" ccache g++ libcmocka-dev python3 python3-venv python3-pip python3-numpy python3-h5py python3-torch \
     clang clang-tidy cppcheck libclang-rt-14-dev libomp-dev unzip zstd ca-certificates mandoc lintian dpkg-dev file binutils gnuplot-nox chromium iproute2 slurm-wlm munge systemd curl procps patchelf
   fetch_model runs/minilm
   fetch_e5 runs/e5
@@ -100,18 +100,19 @@ prepare() {
 }
 (set -e; prepare)
 [ $? = 0 ] || record failed install 0 # what needs nothing of it is tested all the same
+use_ccache
 export MUSTER_MINILM=$PWD/runs/minilm MUSTER_E5=$PWD/runs/e5 PYTHON=$PWD/runs/python/bin/python
 
 if [ "$mode" = coverage ]; then
   echo "== coverage"
   find build/coverage -name '*.gcda' -delete 2>/dev/null
   export GCOV_ERROR_FILE=$PWD/$results/gcov.log # not the programs' standard error, which tests compare
-  build coverage && run_ctest coverage -j 2 && python3 tools/coverage.py build/coverage
+  build coverage && run_ctest coverage -j 3 && python3 tools/coverage.py build/coverage
   summarize
 fi
 
 echo "== build with sanitizers, all tests"
-build dev && run_ctest dev -j 2
+build dev && run_ctest dev -j 3 # one more than cores: tests of several processes wait much
 [ "$mode" = quick ] && summarize
 
 if [ -f tools/lint.sh ]; then

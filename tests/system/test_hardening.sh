@@ -7,7 +7,7 @@ readelf --dyn-syms -W "$bin/muster" >symbols
 if grep -q '__asan_init\|__tsan_init' symbols; then
   say "a build with sanitizers: the programs are built once more, without, as they are packed (test_package uses them too)"
   bin=$MUSTER_SOURCE/build/package
-  cmake -S "$MUSTER_SOURCE" -B "$bin" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_TESTS=OFF >/dev/null
+  cmake -S "$MUSTER_SOURCE" -B "$bin" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMUSTER_TESTS=OFF -DMUSTER_WERROR=ON >/dev/null
   cmake --build "$bin" -- --quiet
 fi
 for program in muster muster-worker; do
