@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/tcp.h>
 #include <microhttpd.h>
@@ -13,15 +14,18 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define HEADERS_MOST 8
 #define DROPPED_MOST ((size_t)64 << 20) /* bytes of a refused body that are read, so that the client reads the answer */
 #define CONNECTION_MEMORY 32768         /* bytes of a request's head */
+#define UNREAD_MOST ((size_t)1 << 20)   /* bytes behind what is no HTTP that are read: a reset would take the answer along */
 
 /* Whom a connection waits for: a client may be slow, the server's own time is never counted as the client's. */
 enum phase {
@@ -31,8 +35,10 @@ enum phase {
 };
 
 struct connection {
+    struct http_server *server;
     struct connection *next, *before;
     int socket;
+    bool answers; /* MHD_queue_response is called by this file, and not by the library itself */
     enum phase phase;
     double since;   /* of PHASE_SENDS: the client has taken something */
     uint64_t taken; /* bytes that the client has acknowledged */
@@ -200,19 +206,26 @@ static enum MHD_Result send_answer(struct http_exchange *x)
     if (!x->response)
         return MHD_NO;
     set_phase(x->server, x->connection, PHASE_SENDS);
+    if (x->connection)
+        x->connection->answers = true;
     return MHD_queue_response(x->mhd, (unsigned)x->status, x->response);
+}
+
+static struct connection *connection_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
 }
 
 static struct http_exchange *begin(struct http_server *s, struct MHD_Connection *c, const char *path, const char *method)
 {
     struct http_exchange *x = allocate(1, sizeof *x);
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     *x = (struct http_exchange){.server = s,
                                 .mhd = c,
                                 .method = duplicate(method),
                                 .path = duplicate(path),
                                 .started = clock_seconds(),
-                                .connection = info ? info->socket_context : NULL};
+                                .connection = connection_of(c)};
     s->exchanges++;
     set_phase(s, x->connection, PHASE_RECEIVES);
     return x;
@@ -264,6 +277,8 @@ static void on_end(void *context, struct MHD_Connection *c, void **state, enum M
         return;
     s->handler.ended(s->handler.context, x);
     set_phase(s, x->connection, PHASE_RECEIVES);
+    if (x->connection)
+        x->connection->answers = false;
     if (x->response)
         MHD_destroy_response(x->response);
     for (size_t i = 0; i < x->header_count; i++) {
@@ -284,7 +299,7 @@ static struct connection *connection_open(struct http_server *s, struct MHD_Conn
 {
     struct connection *n = allocate(1, sizeof *n);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    *n = (struct connection){.socket = info ? info->connect_fd : -1, .since = clock_seconds()};
+    *n = (struct connection){.server = s, .socket = info ? info->connect_fd : -1, .since = clock_seconds()};
     pthread_mutex_lock(&s->lock);
     n->next = s->connections;
     if (n->next)
@@ -320,6 +335,52 @@ static void on_connection(void *context, struct MHD_Connection *c, void **socket
         *socket_context = NULL;
     }
 }
+
+/* ---- what is no HTTP ---- */
+
+static void refuse_malformed(struct connection *n, unsigned status)
+{
+    char date[40], head[400], rest[4096];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &utc));
+    char *body = n->server->handler.malformed(n->server->handler.context, (int)status);
+    int size = snprintf(head, sizeof head,
+                        "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                        "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n",
+                        status, MHD_get_reason_phrase_for(status), date, strlen(body));
+    struct iovec parts[] = {{head, (size_t)size}, {body, strlen(body)}};
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    sendmsg(n->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(body);
+    for (size_t taken = 0; taken < UNREAD_MOST;) {
+        ssize_t got = recv(n->socket, rest, sizeof rest, MSG_DONTWAIT);
+        if (got <= 0)
+            return;
+        taken += (size_t)got;
+    }
+}
+
+/* A function of libmicrohttpd, found here before its own, as any symbol of a program is. The library answers a malformed head or
+ * body before any callback, with HTML, for which it has no option; 0.9.75 sends the head of some of these twice. It does so by
+ * this function: here such an answer is sent as the server's own, and MHD_NO has the library close the connection. */
+enum MHD_Result MHD_queue_response(struct MHD_Connection *c, unsigned status, struct MHD_Response *r)
+{
+    static _Atomic(enum MHD_Result(*)(struct MHD_Connection *, unsigned, struct MHD_Response *)) next;
+    struct connection *n = connection_of(c);
+    if (n && !n->answers) {
+        refuse_malformed(n, status);
+        return MHD_NO;
+    }
+    if (!next) {
+        enum MHD_Result (*found)(struct MHD_Connection *, unsigned, struct MHD_Response *);
+        *(void **)&found = dlsym(RTLD_NEXT, "MHD_queue_response");
+        next = found;
+    }
+    return next(c, status, r);
+}
+
+/* ---- slow clients ---- */
 
 /* Bytes have come that the server has not read. */
 static bool has_unread(const struct connection *n)

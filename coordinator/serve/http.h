@@ -20,6 +20,8 @@ struct http_handler {
     void (*resumed)(void *context, struct http_exchange *x); /* after http_resume: answers, or not: the connection is closed */
     /* The answer is sent, or the client is gone. Frees what http_set_state left. */
     void (*ended)(void *context, struct http_exchange *x);
+    /* What came is no HTTP/1.1: the body (JSON, malloc) of the answer with that status, behind which the connection is closed. */
+    char *(*malformed)(void *context, int status);
 };
 
 struct http_options {

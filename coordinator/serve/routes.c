@@ -597,3 +597,31 @@ void routes_ended(void *server, struct http_exchange *x)
     free(c->answer);
     free(c);
 }
+
+char *routes_malformed(void *server, int status)
+{
+    static const struct {
+        int status; /* 0: any other */
+        enum refusal_kind kind;
+        const char *message;
+    } table[] = {
+        {413, REFUSAL_TOO_LARGE, "the Content-Length, or the size of a chunk, is beyond all numbers"},
+        {414, REFUSAL_TOO_LARGE, "the first line of the request is too long"},
+        {431, REFUSAL_TOO_LARGE, "the headers of the request are too long"},
+        {505, REFUSAL_BAD_REQUEST, "HTTP/1.1 or HTTP/1.0 was expected"},
+        {0, REFUSAL_BAD_REQUEST,
+         "the request is malformed: its first line, a header, its Content-Length or a chunk; or there is no Host"},
+    };
+    struct server *s = server;
+    struct refusal why;
+    size_t i = 0;
+    while (table[i].status && table[i].status != status)
+        i++;
+    refuse(&why, table[i].kind, "%s", table[i].message);
+    counters_request(s->counters, "none", status);
+    counters_refusal(s->counters, refusal_name(why.kind));
+    struct json *j = refusal_to_json(&why);
+    char *text = json_print(j, false);
+    json_destroy(&j);
+    return text;
+}

@@ -188,7 +188,7 @@ static int http_threads(void)
 static int listen_at(struct server *s, struct error *e)
 {
     const struct server_options *o = s->options;
-    const struct http_handler handler = {s, routes_begin, routes_handle, routes_resumed, routes_ended};
+    const struct http_handler handler = {s, routes_begin, routes_handle, routes_resumed, routes_ended, routes_malformed};
     const struct http_options http = {.host = o->host,
                                       .port = o->port,
                                       .threads = http_threads(),

@@ -48,3 +48,4 @@ void routes_begin(void *server, struct http_exchange *x);
 void routes_handle(void *server, struct http_exchange *x);
 void routes_resumed(void *server, struct http_exchange *x);
 void routes_ended(void *server, struct http_exchange *x);
+char *routes_malformed(void *server, int status);

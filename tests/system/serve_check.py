@@ -224,6 +224,8 @@ def bad():
         answers = re.findall(rb"^HTTP/1\.[01] (\d+)", got, re.M)
         whole = b"\n" in data.lstrip(b"\r\n")  # without the end of a line it is waited for, until --timeout
         assert all(a[:1] in b"45" for a in answers) and not (whole and got.endswith(b"(open)")), (data[:200], got[:400])
+        body = got.partition(b"\r\n\r\n")[2].removesuffix(b"(open)")
+        assert not answers or (set(json.loads(body)) == {"error", "error_type"} and b"\n" not in body), (data[:200], got[:600])
     assert ask("GET", "/ready")[0] == 200 and ask("POST", "/classify", good)[0] == 200
 
 

@@ -73,6 +73,14 @@ static void ended(void *context, struct http_exchange *x)
     (void)context, (void)x;
 }
 
+static char *malformed(void *context, int status)
+{
+    char *text = malloc(32);
+    (void)context;
+    snprintf(text, 32, "{\"malformed\": %d}", status);
+    return text;
+}
+
 static void *check(void *context)
 {
     struct server *s = context;
@@ -83,7 +91,7 @@ static void *check(void *context)
 
 static int start(void **state)
 {
-    const struct http_handler handler = {&server, begin, handle, resumed, ended};
+    const struct http_handler handler = {&server, begin, handle, resumed, ended, malformed};
     const struct http_options o = {
         .host = "127.0.0.1", .threads = 1, .connections_most = 50, .body_most = 1 << 20, .receive_most = MOST};
     struct error e;
@@ -271,6 +279,65 @@ static void answer_that_is_taken_slowly(void **state)
     close(fd);
 }
 
+/* All that comes until the end of the connection. */
+static void exchange(char text[4096], const char *request)
+{
+    size_t size = 0;
+    int fd = connect_client();
+    send_text(fd, request);
+    for (ssize_t got; (got = recv(fd, text + size, 4095 - size, 0)) > 0;)
+        size += (size_t)got;
+    text[size] = 0;
+    close(fd);
+}
+
+/* What is no HTTP gets one whole answer, the handler's, and the connection is closed. */
+static void expect_refusal(const char *request, int status)
+{
+    char text[4096], head[32], body[32], length[40];
+    exchange(text, request);
+    snprintf(head, sizeof head, "HTTP/1.1 %d ", status);
+    snprintf(body, sizeof body, "\r\n\r\n{\"malformed\": %d}", status);
+    snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", strlen(body) - 4);
+    const char *end = strlen(text) < strlen(body) ? text : text + strlen(text) - strlen(body);
+    if (strncmp(text, head, strlen(head)) != 0 || strcmp(end, body) != 0 || strstr(text + 1, "HTTP/1.1") ||
+        !strstr(text, length) || !strstr(text, "\r\nContent-Type: application/json\r\n") ||
+        !strstr(text, "\r\nConnection: close\r\n"))
+        fail_msg("\"%.60s\": expected status %d, \"%s\" and the end of the connection; found \"%s\"", request, status, body + 4,
+                 text);
+}
+
+static void what_is_no_http(void **state)
+{
+    static char most[33000];
+    const char *const chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    (void)state;
+    expect_refusal("GET / HTTP/9.9\r\nHost: x\r\n\r\n", 505);
+    expect_refusal("GET / HTTP/0.9\r\nHost: x\r\n\r\n", 505);
+    expect_refusal("GET / HTTQ/1.1\r\nHost: x\r\n\r\n", 400);
+    expect_refusal("GET / HTTP/1.1\r\n\r\n", 400);
+    expect_refusal("GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", 400);
+    expect_refusal("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5x\r\n\r\n", 400);
+    expect_refusal("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", 400);
+    expect_refusal("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", 413);
+    snprintf(most, sizeof most, "%sZZZ\r\n", chunked);
+    expect_refusal(most, 400);
+    snprintf(most, sizeof most, "%s5\r\nhelloo\r\n", chunked);
+    expect_refusal(most, 400);
+    snprintf(most, sizeof most, "%sffffffffffffffffff\r\n", chunked);
+    expect_refusal(most, 413);
+    memset(most, 'a', sizeof most - 1);
+    memcpy(most, "GET /", 5);
+    expect_refusal(most, 414);
+    memcpy(most, "GET / HTTP/1.1\r\nX: ", 19);
+    expect_refusal(most, 431);
+    char text[4096];
+    exchange(text, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/9.9\r\nHost: x\r\n\r\n");
+    const char *first = strstr(text, "done");
+    if (!first || strncmp(first + 4, "HTTP/1.1 505 ", 13) != 0)
+        fail_msg("behind a good request: expected its answer and status 505, found \"%s\"", text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(client_that_does_not_send, start, stop),
         cmocka_unit_test_setup_teardown(answer_that_is_not_taken, start, stop),
         cmocka_unit_test_setup_teardown(answer_that_is_taken_slowly, start, stop),
+        cmocka_unit_test_setup_teardown(what_is_no_http, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
