@@ -3,6 +3,7 @@
 
 #include "common/base/fault.h"
 #include "common/base/memory.h"
+#include "common/base/stop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +23,8 @@ struct file_writer {
     char *temporary; /* NULL: written in place */
     int file;
     FILE *stream; /* writes to `file` */
+    bool polls;
+    off_t written, begun; /* bytes that went to the kernel in order; of these, on their way to the disk */
     char buffer[WRITE_BUFFER];
 };
 
@@ -151,11 +154,25 @@ int file_sync(int fd)
 
 /* ---- the atomic writer ---- */
 
+#define SYNCED_AT_ONCE ((off_t)8 << 20) /* bytes: what a slow disk writes within a second */
+
+static void begin_sync(struct file_writer *w)
+{
+    while (w->polls && w->written - w->begun >= SYNCED_AT_ONCE) {
+        sync_file_range(w->file, w->begun, SYNCED_AT_ONCE, SYNC_FILE_RANGE_WRITE); /* fsync tells what went wrong */
+        w->begun += SYNCED_AT_ONCE;
+    }
+}
+
 /* stdio gives up on a write that a signal interrupts, as network file systems allow; so the stream writes through us. */
 static ssize_t write_through(void *cookie, const char *bytes, size_t size)
 {
-    const struct file_writer *w = cookie;
-    return file_write_all(w->file, bytes, size) ? 0 : (ssize_t)size; /* 0: an error, as fopencookie has it */
+    struct file_writer *w = cookie;
+    if (file_write_all(w->file, bytes, size))
+        return 0; /* an error, as fopencookie has it */
+    w->written += (off_t)size;
+    begin_sync(w);
+    return (ssize_t)size;
 }
 
 static int seek_through(void *cookie, off64_t *offset, int whence)
@@ -240,10 +257,31 @@ static int sync_writer(const struct file_writer *w)
     return file_sync(w->file) && (w->temporary || (errno != EINVAL && errno != EROFS && errno != ENOTSUP)) ? -1 : 0;
 }
 
+void file_writer_polls(struct file_writer *w)
+{
+    w->polls = true;
+}
+
+/* What fsync would wait for, some at a time. */
+static int sync_in_pieces(const struct file_writer *w, struct error *e)
+{
+    const unsigned whole = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    for (off_t at = 0; w->polls && at < w->written; at += SYNCED_AT_ONCE) {
+        if (stop_check(e))
+            return -1;
+        if (sync_file_range(w->file, at, SYNCED_AT_ONCE, whole) && (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+            return error_errno(e, errno, "%s: cannot be written", w->path);
+    }
+    return w->polls ? stop_check(e) : 0;
+}
+
 int file_writer_commit(struct file_writer **writer, struct error *e)
 {
     struct file_writer *w = *writer;
-    if (fflush(w->stream) || sync_writer(w)) {
+    int flushed = fflush(w->stream);
+    if (!flushed && sync_in_pieces(w, e))
+        goto fail;
+    if (flushed || sync_writer(w)) {
         error_errno(e, errno, "%s: cannot be written", w->path);
         goto fail;
     }

@@ -21,7 +21,7 @@ struct file_map {
 };
 int file_map(struct file_map *ret, const char *path, struct error *e);
 void file_map_rest(const struct file_map *map); /* its pages need not stay resident for now */
-void file_unmap(struct file_map *map); /* NULL-safe, idempotent */
+void file_unmap(struct file_map *map);          /* NULL-safe, idempotent */
 
 /* write and fsync of an open descriptor, whole, whatever signals arrive in between (a stop is polled for elsewhere): 0, or -1
  * with errno. A short write without an error is ENOSPC. */
@@ -36,6 +36,8 @@ int file_writer_create(struct file_writer **ret, const char *path, struct error 
 FILE *file_writer_stream(struct file_writer *w);           /* borrowed until commit or destroy */
 const char *file_writer_path(const struct file_writer *w); /* the temporary name, for libraries that open by name; of what is
                                                             * written in place its own */
+/* Of large files: bytes go to disk while they are written, and commit polls stop_check: ERROR_STOPPED, nothing is in place. */
+void file_writer_polls(struct file_writer *w);
 int file_writer_commit(struct file_writer **w, struct error *e); /* consumes *w also on failure */
 void file_writer_destroy(struct file_writer **w);
 

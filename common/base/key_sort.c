@@ -85,3 +85,8 @@ int key_rows_sort(struct key_row *entries, size_t count, struct error *e)
     deal(entries, count, 0, s.start);
     return parallel_blocks(DIGITS, count < 65536 ? DIGITS : 4, sort_buckets, &s, e);
 }
+
+void key_rows_sort_here(struct key_row *entries, size_t count)
+{
+    sort(entries, count, 0);
+}

@@ -14,3 +14,4 @@ struct key_row {
 
 /* By key, of equal ones by row. In place, on all cores. ERROR_STOPPED. */
 int key_rows_sort(struct key_row *entries, size_t count, struct error *e);
+void key_rows_sort_here(struct key_row *entries, size_t count); /* on this thread alone, to its end */

@@ -4,6 +4,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/stop.h"
 
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -69,20 +70,32 @@ void sha256_bytes(const void *bytes, size_t size, char text[SHA256_HEX])
     sha256_finish(&s, text);
 }
 
-#define PIECE ((size_t)64 << 20) /* of a file that is resident at a time */
+#define PIECE ((size_t)16 << 20) /* of a file that is resident at a time */
 
-int sha256_file(const char *path, char text[SHA256_HEX], struct error *e)
+static int hash_file(const char *path, char text[SHA256_HEX], bool polling, struct error *e)
 {
     struct file_map map;
     struct sha256 *h;
+    int result = 0;
     if (file_map(&map, path, e))
         return -1;
     sha256_create(&h);
-    for (size_t at = 0; at < map.size; at += PIECE) {
+    for (size_t at = 0; at < map.size && !result; at += PIECE) {
         sha256_update(h, (const char *)map.data + at, map.size - at < PIECE ? map.size - at : PIECE);
         file_map_rest(&map);
+        result = polling ? stop_check(e) : 0;
     }
     sha256_finish(&h, text);
     file_unmap(&map);
-    return 0;
+    return result;
+}
+
+int sha256_file(const char *path, char text[SHA256_HEX], struct error *e)
+{
+    return hash_file(path, text, false, e);
+}
+
+int sha256_file_polling(const char *path, char text[SHA256_HEX], struct error *e)
+{
+    return hash_file(path, text, true, e);
 }

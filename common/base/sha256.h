@@ -15,3 +15,4 @@ void sha256_finish(struct sha256 **s, char text[SHA256_HEX]); /* consumes *s */
 
 void sha256_bytes(const void *bytes, size_t size, char text[SHA256_HEX]);
 int sha256_file(const char *path, char text[SHA256_HEX], struct error *e);
+int sha256_file_polling(const char *path, char text[SHA256_HEX], struct error *e); /* polls stop_check */

@@ -17,6 +17,7 @@
 #include "common/base/memory.h"
 #include "common/base/scratch.h"
 #include "common/base/sha256.h"
+#include "common/base/stop.h"
 #include "common/base/table.h"
 
 #include <errno.h>
@@ -278,6 +279,7 @@ int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_
     struct file_writer *file;
     if (file_writer_create(&file, path, e))
         return -1;
+    file_writer_polls(file);
     struct dataset_writer *w = allocate(1, sizeof *w);
     w->file = file;
     w->path = duplicate(path);
@@ -350,6 +352,15 @@ static void rest(const struct dataset_writer *w)
     arena_rest(w->texts);
 }
 
+/* Of a walk at its place i: false where a stop is asked for, which commit says. */
+static bool goes_on(const struct dataset_writer *w, size_t i)
+{
+    if (i % WALKED_AT_ONCE != 0)
+        return true;
+    rest(w);
+    return !stop_requested();
+}
+
 int dataset_writer_append(struct dataset_writer *w, const char *id, const char *group, int32_t class, const float *targets,
                           struct token_row tokens, struct error *e)
 {
@@ -413,11 +424,8 @@ static void write_columns(struct dataset_writer *w, uint64_t *at)
         begin_section(w, columns[c].section, at);
         if (columns[c].from_zero)
             fwrite(&(uint64_t){0}, sizeof(uint64_t), 1, to);
-        for (uint32_t i = 0; i < w->header.rows; i++) {
+        for (uint32_t i = 0; i < w->header.rows && goes_on(w, i); i++)
             fwrite((const char *)row_at(w, i) + columns[c].offset, columns[c].size, 1, to);
-            if (i % WALKED_AT_ONCE == 0)
-                rest(w);
-        }
         end_section(w, columns[c].section, section_size(&w->header, columns[c].section), at);
     }
 }
@@ -428,11 +436,9 @@ static void write_text_offsets(struct dataset_writer *w, enum section section, c
     begin_section(w, section, at);
     uint64_t offset = 0;
     fwrite(&offset, sizeof offset, 1, to);
-    for (size_t i = 0; i < table_count(texts); i++) {
+    for (size_t i = 0; i < table_count(texts) && goes_on(w, i); i++) {
         offset += strlen(table_key(texts, (uint32_t)i)) + 1;
         fwrite(&offset, sizeof offset, 1, to);
-        if (i % WALKED_AT_ONCE == 0)
-            rest(w);
     }
     end_section(w, section, section_size(&w->header, section), at);
 }
@@ -442,12 +448,10 @@ static void write_texts(struct dataset_writer *w, enum section section, const st
     FILE *to = file_writer_stream(w->file);
     begin_section(w, section, at);
     uint64_t size = 0;
-    for (size_t i = 0; i < table_count(texts); i++) {
+    for (size_t i = 0; i < table_count(texts) && goes_on(w, i); i++) {
         const char *text = table_key(texts, (uint32_t)i);
         size += strlen(text) + 1;
         fwrite(text, strlen(text) + 1, 1, to);
-        if (i % WALKED_AT_ONCE == 0)
-            rest(w);
     }
     end_section(w, section, size, at);
 }

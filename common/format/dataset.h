@@ -42,5 +42,5 @@ int dataset_writer_create(struct dataset_writer **ret, const char *path, uint32_
 int dataset_writer_append(struct dataset_writer *w, const char *id, const char *group, int32_t class,
                           const float *targets /* (L) or NULL */, struct token_row tokens, struct error *e);
 uint32_t dataset_writer_groups(const struct dataset_writer *w);        /* of the rows so far */
-int dataset_writer_commit(struct dataset_writer **w, struct error *e); /* consumes *w also on failure */
+int dataset_writer_commit(struct dataset_writer **w, struct error *e); /* consumes *w also on failure; ERROR_STOPPED */
 void dataset_writer_destroy(struct dataset_writer **w);

@@ -2,6 +2,7 @@
 #include "common/format/split.h"
 
 #include "common/base/base64.h"
+#include "common/base/buffer.h"
 #include "common/base/memory.h"
 #include "common/base/near.h"
 #include "common/base/sha256.h"
@@ -16,21 +17,29 @@ const char *const part_names[PART_COUNT] = {"train", "validation", "test"};
 
 static const char *const keys[] = {"method", "rows",  "data_sha256", "sha256",  "fingerprints",
                                    "counts", "parts", "part_of",     "protocol"};
+#define HASHED_AT_ONCE 65536
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* Lengths are hashed with the texts, so that no two splits share their bytes. */
 static void hash(const struct split *s, const struct dataset *d, char text[SHA256_HEX])
 {
     struct sha256 *h;
+    struct buffer b = {0};
     sha256_create(&h);
     for (int p = 0; p < PART_COUNT; p++) {
-        sha256_update(h, part_names[p], strlen(part_names[p]) + 1);
-        sha256_update(h, &s->part[p].count, sizeof s->part[p].count);
+        buffer_append(&b, part_names[p], strlen(part_names[p]) + 1);
+        buffer_append(&b, &s->part[p].count, sizeof s->part[p].count);
         for (uint32_t i = 0; i < s->part[p].count; i++) {
             const char *id = dataset_id(d, s->part[p].rows[i]);
-            sha256_update(h, id, strlen(id) + 1);
+            buffer_append(&b, id, strlen(id) + 1);
+            if (b.size >= HASHED_AT_ONCE) {
+                sha256_update(h, b.data, b.size);
+                buffer_clear(&b);
+            }
         }
     }
+    sha256_update(h, b.data, b.size);
+    buffer_free(&b);
     sha256_finish(&h, text);
 }
 

@@ -56,7 +56,7 @@ static int hash_inputs(char hash[SHA256_HEX], struct inputs *in, const struct jo
 {
     static const char *const places[] = {"path", "train_path", "validation_path", "test_path", "accept"};
     for (size_t i = 0; i < in->count; i++)
-        if (sha256_file(in->path[i], in->sha256[i], e))
+        if (sha256_file_polling(in->path[i], in->sha256[i], e))
             return -1;
     struct json *data = job_data_options(j);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)

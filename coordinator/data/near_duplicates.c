@@ -20,6 +20,7 @@
 #define AGREEMENT_LEAST 83
 #define REMEMBERED 4096 /* signatures */
 #define ROWS_AT_ONCE 4096
+#define MARKS_A_ROW 8      /* bits, at least */
 #define KEYS_AT_ONCE 65536 /* rows */
 #define SORTED_BY_INSERTION 48
 
@@ -43,8 +44,11 @@ struct search {
     const struct records *records;
     uint32_t *rows; /* that are looked at: one of each set of exact duplicates */
     size_t count;
-    struct scratch keys;           /* (BANDS, count) uint64_t: what signatures say in each band */
-    struct key_row *entries;       /* (count) of one band */
+    struct scratch keys;     /* (BANDS, count) uint64_t: what signatures say in each band */
+    struct key_row *entries; /* (entry_count) of one band: keys that more than one row may have */
+    size_t entry_count, entry_capacity;
+    uint64_t *once, *twice;        /* a bit for the first bits of a key: rows of the band with these */
+    unsigned bits;                 /* of a key */
     struct remembered *remembered; /* (REMEMBERED) */
     uint32_t *parent;              /* (count) union-find, the lower is the root */
     uint32_t factors[PERMUTATIONS], terms[PERMUTATIONS];
@@ -279,17 +283,45 @@ static int search_bucket(struct search *s, struct near_duplicates *n, const stru
     return 0;
 }
 
+static bool has_bit(const uint64_t *set, uint64_t bit)
+{
+    return set[bit / 64] >> bit % 64 & 1;
+}
+
+static void mark_keys(struct search *s, const uint64_t *keys)
+{
+    size_t size = ((size_t)1 << s->bits) / 8;
+    memset(s->once, 0, size);
+    memset(s->twice, 0, size);
+    for (size_t i = 0; i < s->count; i++) {
+        uint64_t bit = keys[i] >> (64 - s->bits), mask = (uint64_t)1 << bit % 64;
+        s->twice[bit / 64] |= s->once[bit / 64] & mask;
+        s->once[bit / 64] |= mask;
+    }
+}
+
+/* Most keys are one row's alone, and need not be sorted. */
+static void take_entries(struct search *s, const uint64_t *keys)
+{
+    mark_keys(s, keys);
+    s->entry_count = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!has_bit(s->twice, keys[i] >> (64 - s->bits)))
+            continue;
+        s->entries = grow(s->entries, &s->entry_capacity, s->entry_count + 1, sizeof *s->entries);
+        s->entries[s->entry_count++] = (struct key_row){keys[i], (uint32_t)i};
+    }
+}
+
 static int search_band(struct search *s, struct near_duplicates *n, size_t band, struct error *e)
 {
-    const uint64_t *keys = s->keys.data;
-    for (size_t i = 0; i < s->count; i++)
-        s->entries[i] = (struct key_row){keys[band * s->count + i], (uint32_t)i};
+    take_entries(s, (const uint64_t *)s->keys.data + band * s->count);
     scratch_rest(&s->keys);
     records_rest(s->records);
-    if (key_rows_sort(s->entries, s->count, e))
+    if (key_rows_sort(s->entries, s->entry_count, e))
         return -1;
-    for (size_t start = 0, end; start < s->count; start = end) {
-        for (end = start + 1; end < s->count && s->entries[end].key == s->entries[start].key;)
+    for (size_t start = 0, end; start < s->entry_count; start = end) {
+        for (end = start + 1; end < s->entry_count && s->entries[end].key == s->entries[start].key;)
             end++;
         if (search_bucket(s, n, s->entries + start, end - start, e))
             return -1;
@@ -330,7 +362,10 @@ int near_duplicates_find(struct near_duplicates *ret, const struct records *r, c
     s.parent = allocate(s.count, sizeof *s.parent);
     for (size_t i = 0; i < s.count; i++)
         s.parent[i] = (uint32_t)i;
-    s.entries = allocate(s.count, sizeof *s.entries);
+    for (s.bits = 12; (size_t)1 << s.bits < MARKS_A_ROW * s.count;)
+        s.bits++;
+    s.once = allocate(((size_t)1 << s.bits) / 64, sizeof *s.once);
+    s.twice = allocate(((size_t)1 << s.bits) / 64, sizeof *s.twice);
     s.remembered = allocate(REMEMBERED, sizeof *s.remembered);
     for (size_t i = 0; i < REMEMBERED; i++)
         s.remembered[i].row = UINT32_MAX;
@@ -340,6 +375,8 @@ int near_duplicates_find(struct near_duplicates *ret, const struct records *r, c
     if (!result)
         take_roots(&s, &n, exact);
     free(s.entries);
+    free(s.once);
+    free(s.twice);
     free(s.remembered);
     scratch_free(&s.keys);
     free(s.one.hashes);

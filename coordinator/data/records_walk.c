@@ -3,7 +3,7 @@
 #include "coordinator/data/records.h"
 
 #define WALKED_AT_ONCE 65536 /* rows */
-#define LOOKS_AT_ONCE 512    /* each brings some pages around what is looked at */
+#define LOOKS_AT_ONCE 64     /* each brings some pages around what is looked at */
 
 void records_rest(const struct records *r)
 {

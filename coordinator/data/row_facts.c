@@ -155,8 +155,9 @@ int row_facts_write(const char *path, const struct row_facts *f, struct error *e
     if (file_writer_create(&writer, path, e))
         return -1;
     FILE *to = file_writer_stream(writer);
+    file_writer_polls(writer);
     fwrite(marks[f->times != NULL], sizeof marks[0], 1, to);
-    for (size_t i = 0; i < f->count; i += WALKED_AT_ONCE) {
+    for (size_t i = 0; i < f->count && !stop_requested(); i += WALKED_AT_ONCE) { /* commit says so */
         fwrite(f->rows + i, sizeof *f->rows, f->count - i < WALKED_AT_ONCE ? f->count - i : WALKED_AT_ONCE, to);
         row_facts_walked(f, i + WALKED_AT_ONCE);
     }
@@ -202,9 +203,13 @@ int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struc
         f.rows = (const struct row_fact *)(const void *)(bytes + start);
     if (right && timed)
         right = read_times(&f, bytes + times);
-    for (uint32_t i = 0; i < rows && right; i++) {
+    for (uint32_t i = 0; i < rows && right && !(i % WALKED_AT_ONCE == 0 && stop_requested()); i++) {
         right = f.rows[i].exact < rows && f.rows[i].near < rows && !f.rows[i].fingerprint[FINGERPRINT_HEX - 1];
         row_facts_walked(&f, i + 1);
+    }
+    if (right && stop_check(e)) {
+        row_facts_free(&f);
+        return -1;
     }
     if (!right) {
         row_facts_free(&f);

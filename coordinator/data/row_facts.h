@@ -31,7 +31,8 @@ struct row_facts {
 int row_facts_make(struct row_facts *ret, const struct records *r, const uint32_t *exact, const struct near_duplicates *n,
                    struct error *e);
 int row_facts_write(const char *path, const struct row_facts *f, struct error *e);
-int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows, struct error *e); /* ERROR_DATA: not of so many rows */
+int row_facts_read(struct row_facts *ret, const char *path, uint32_t rows,
+                   struct error *e); /* ERROR_DATA: not of so many rows; ERROR_STOPPED */
 void row_facts_free(struct row_facts *f);
 /* Now and then, for who walks them all and has done those before `end`: what lies in files need not stay resident. */
 void row_facts_walked(const struct row_facts *f, size_t end);

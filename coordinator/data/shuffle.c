@@ -1,33 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/data/shuffle.h"
 
+#include "common/base/key_sort.h"
 #include "common/base/memory.h"
 
 #include <stdlib.h>
 
-struct sort_key {
-    uint64_t key;
-    uint32_t number;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct sort_key *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
 void shuffle_numbers(uint32_t *numbers, size_t count, uint64_t seed, enum random_purpose purpose, uint32_t salt)
 {
-    struct sort_key *keys = allocate(count, sizeof *keys);
+    struct key_row *keys = allocate(count, sizeof *keys);
     for (size_t i = 0; i < count; i++) {
         struct philox_block b = philox(seed, purpose, numbers[i], salt, 0, 0);
-        keys[i] = (struct sort_key){(uint64_t)b.word[0] << 32 | b.word[1], numbers[i]};
+        keys[i] = (struct key_row){(uint64_t)b.word[0] << 32 | b.word[1], numbers[i]};
     }
-    qsort(keys, count, sizeof *keys, by_key);
+    key_rows_sort_here(keys, count);
     for (size_t i = 0; i < count; i++)
-        numbers[i] = keys[i].number;
+        numbers[i] = keys[i].row;
     free(keys);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -254,6 +255,35 @@ static void test_full_disk(void **state)
     assert_int_equal(umount(DIRECTORY), 0);
 }
 
+/* Last: a stop that was asked for stays. */
+static void a_stop_ends_a_writer_that_polls(void **state)
+{
+    (void)state;
+    struct error e;
+    struct file_writer *w;
+    for (int stopped = 0; stopped < 2; stopped++) {
+        assert_int_equal(file_writer_create(&w, DIRECTORY "/a", &e), 0);
+        file_writer_polls(w);
+        for (int i = 0; i < 20 << 20; i++)
+            putc_unlocked('a' + stopped, file_writer_stream(w));
+        if (stopped)
+            stop_request();
+        assert_int_equal(file_writer_commit(&w, &e), -stopped);
+        assert_null(w);
+        char *bytes;
+        size_t size;
+        assert_int_equal(file_read(&bytes, &size, DIRECTORY "/a", &e), 0);
+        assert_int_equal(size, 20 << 20);
+        assert_int_equal(bytes[size - 1], 'a');
+        free(bytes);
+        check_only("a ");
+    }
+    assert_int_equal(file_writer_create(&w, DIRECTORY "/a", &e), 0);
+    fputs("written all the same", file_writer_stream(w));
+    assert_int_equal(file_writer_commit(&w, &e), 0);
+    check_content(DIRECTORY "/a", "written all the same");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed_writer, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_directories, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_full_disk, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(a_stop_ends_a_writer_that_polls, fresh_directory, remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
+#include "common/base/stop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,8 +67,24 @@ static void test_file(void **state)
     assert_int_equal(e.kind, ERROR_DATA);
 }
 
+static void a_stop_ends_hashing_where_it_is_polled_for(void **state)
+{
+    (void)state;
+    struct error e;
+    char found[SHA256_HEX];
+    assert_int_equal(file_write("test_sha256.bin", "abc", 3, &e), 0);
+    assert_int_equal(sha256_file_polling("test_sha256.bin", found, &e), 0);
+    assert_string_equal(found, cases[1].expected);
+    stop_request();
+    assert_int_equal(sha256_file_polling("test_sha256.bin", found, &e), -1);
+    assert_int_equal(e.kind, ERROR_STOPPED);
+    assert_int_equal(sha256_file("test_sha256.bin", found, &e), 0);
+    remove("test_sha256.bin");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bytes), cmocka_unit_test(test_pieces), cmocka_unit_test(test_file)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bytes), cmocka_unit_test(test_pieces), cmocka_unit_test(test_file),
+                                       cmocka_unit_test(a_stop_ends_hashing_where_it_is_polled_for)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
