@@ -4,10 +4,12 @@
 #
 #     bench/compare.sh [WORD ...]      only the cases that have all these words, such as: train bf16 256 trainer
 #
-# Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full, trainer loop.
+# Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full sorted, trainer loop transformers openvino onnxruntime.
+# Inference of rows sorted by length, where no batch has padding to speak of, also meets OpenVINO and ONNX Runtime (f32 only); bf16 is measured
+# where the processor has instructions for it.
 # Environment: BUILD (the build directory, with the target bench_tokenizer built; default build/release), PYTHON (has PyTorch, transformers,
-# accelerate), MODEL (directory of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS (12), WARM (2), BASE_STEPS (2,
-# of BERT-base, behind one that warms up), THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
+# accelerate, openvino, onnxruntime, onnx), MODEL (directory of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS
+# (12), WARM (2), BASE_STEPS (2, of BERT-base, behind one that warms up), THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
@@ -32,6 +34,9 @@ wanted() {
 
 # Like wanted, but words that choose the peer do not keep our own side from running.
 any_peer() { wanted "$@" trainer || wanted "$@" loop; }
+any_runtime() { wanted "$@" transformers || wanted "$@" openvino || wanted "$@" onnxruntime; }
+
+has_bf16() { grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; }
 
 # run CASE SIDE ROUND COMMAND...: the last JSON line that it prints is kept.
 run() {
@@ -46,16 +51,18 @@ run() {
   echo "$line" | tee -a "$scratch/results" >&2
 }
 
-# rows LENGTH: $scratch/LENGTH.jsonl and .rows, what both sides can take, once.
+# rows LENGTH [COUNT]: $scratch/LENGTH.jsonl and .rows, what both sides can take, once; with COUNT the first so many, sorted, and "LENGTH-sorted".
 rows() {
+  local length=$1
+  if [ $# = 2 ]; then set -- "$1-sorted" "$2"; fi
   [ -e "$scratch/$1.rows" ] && return
-  "$PYTHON" "$here/peer.py" rows --model "$MODEL" --rows "$DATA" --max-length "$1" >"$scratch/$1.jsonl"
+  "$PYTHON" "$here/peer.py" rows --model "$MODEL" --rows "$DATA" --max-length "$length" ${2:+--sort "$2"} >"$scratch/$1.jsonl"
   cat >"$scratch/$1.json" <<JOB
 {"name": "compare", "out": "$scratch/$1", "model": "$(realpath "$MODEL")", "seed": 1, "task": "single_label_classification",
  "data": {"path": "$scratch/$1.jsonl", "group": "original_paper_id", "label": "label", "text_a": ["sentence"],
           "text_b": ["ref_paper_title", "ref_paper_authors", "ref_paper_text"], "joiner": ". ",
           "required": ["sentence", "ref_paper_text"], "labels": ["NOT_LINKED", "LINKED"], "positive": "LINKED"},
- "train": {"max_length": $1}}
+ "train": {"max_length": $length}}
 JOB
   "$BUILD/muster" check "$scratch/$1.json" >"$scratch/said" 2>&1 || { tail -3 "$scratch/said" >&2; exit 1; }
   mv "$scratch/$1"/tokens/*.rows "$scratch/$1.rows"
@@ -95,6 +102,22 @@ infer() {
   done
 }
 
+# sorted PRECISION LENGTH
+sorted() {
+  local tags="infer $1 minilm $2 sorted" round side
+  any_runtime $tags || return 0
+  [ "$1" = f32 ] || has_bf16 || return 0
+  rows "$2" $((32 * (STEPS + WARM)))
+  for round in $(seq "$ROUNDS"); do
+    ours "$tags" muster "$round" --mode infer --precision "$1" --model "$MODEL" --rows "$scratch/$2-sorted.rows" --steps "$STEPS" --warm "$WARM"
+    for side in transformers openvino onnxruntime; do
+      [ "$1 $side" != "bf16 onnxruntime" ] && wanted $tags $side || continue
+      peer "$tags" $side "$round" "${side/transformers/infer}" --precision "$1" --rows "$scratch/$2-sorted.jsonl" --max-length "$2" \
+        --steps $((STEPS + WARM)) --warm "$WARM"
+    done
+  done
+}
+
 # tokenizer THREADS: texts one by one, not cut
 tokenizer() {
   local tags="tokenizer $1 thread(s)" round speed
@@ -127,6 +150,7 @@ for precision in f32 bf16; do
   train base $precision 512 real 8 "$BASE_STEPS" 1
   infer $precision 128
   infer $precision 256
+  sorted $precision 256
   ranks $precision
 done
 tokenizer 1

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW, transformers'
-inference, the `tokenizers` library. Prints one JSON line: tokens a second (padding not counted) and peak resident memory.
+inference, OpenVINO's and ONNX Runtime's of the same model, the `tokenizers` library. Prints one JSON line: tokens a second (padding not
+counted) and peak resident memory.
 `rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit. `records` writes
 their texts to standard output as bench_tokenizer reads them. `make` writes a model of another family.
 
-Needs PyTorch, transformers, accelerate. Rows come from a JSON Lines file of pairs (fields as the demo's), in file order; or, with
---fixed N, rows of exactly N tokens.
+Needs PyTorch, transformers, accelerate; openvino, onnxruntime and onnx for these two. Rows come from a JSON Lines file of pairs (fields as
+the demo's), in file order; or, with --fixed N, rows of exactly N tokens.
 """
 import argparse
 import json
@@ -18,12 +19,13 @@ import tempfile
 import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("mode", choices=("trainer", "loop", "infer", "tokenize", "rows", "records", "make"))
+parser.add_argument("mode", choices=("trainer", "loop", "infer", "openvino", "onnxruntime", "tokenize", "rows", "records", "make"))
 parser.add_argument("--model", required=True, help="Hugging Face model directory")
 parser.add_argument("--weights", help="another model directory; only the tokenizer is --model's (`make` writes it)")
 parser.add_argument("--family", choices=("distilbert", "roberta", "longformer", "modernbert"), help="make: base shape, random weights")
 parser.add_argument("--rows", help="JSON Lines file of pairs")
 parser.add_argument("--fixed", type=int, help="rows of exactly this many tokens instead")
+parser.add_argument("--sort", type=int, metavar="COUNT", help="rows: the first COUNT only, sorted by length")
 parser.add_argument("--base", action="store_true", help="BERT-base's shape, random weights, instead of the model's")
 parser.add_argument("--max-length", type=int, default=256)
 parser.add_argument("--batch", type=int, default=8)
@@ -44,9 +46,9 @@ transformers.utils.logging.disable_progress_bar()
 tokenizer = transformers.AutoTokenizer.from_pretrained(given.model)
 
 
-def texts():
+def texts(lines=None):
     first, second, labels = [], [], []
-    for line in open(given.rows):
+    for line in lines or open(given.rows):
         row = json.loads(line)
         parts = (row["ref_paper_title"], row["ref_paper_authors"], row["ref_paper_text"])
         first.append(" ".join(row["sentence"].split()))
@@ -162,6 +164,51 @@ def infer():
     report(tokens, time.perf_counter() - start, mean_length=mean_length(found))
 
 
+def example():
+    batch = collate(rows(4))
+    return {k: batch[k] for k in ("input_ids", "attention_mask", "token_type_ids") if k in batch}
+
+
+def measure(run):
+    """As infer, of a function that takes a batch of NumPy arrays."""
+    found, tokens, start = rows(32 * given.steps), 0, 0
+    for step in range(given.steps):
+        if step == given.warm:
+            tokens, start = 0, time.perf_counter()
+        batch = found[step * 32:(step + 1) * 32]
+        tokens += sum(len(row["input_ids"]) for row in batch)
+        run({k: v.numpy() for k, v in collate(batch).items() if k != "labels"})
+    return tokens, time.perf_counter() - start, mean_length(found)
+
+
+def openvino():
+    import openvino as ov
+    model = ov.convert_model(load().eval(), example_input=example())
+    core = ov.Core()
+    options = {"INFERENCE_PRECISION_HINT": given.precision, "INFERENCE_NUM_THREADS": given.threads, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(model, "CPU", options)
+    names = [next(iter(port.get_names())) for port in compiled.inputs]
+    request = compiled.create_infer_request()
+    tokens, seconds, length = measure(lambda batch: request.infer({name: batch[name] for name in names}))
+    report(tokens, seconds, mean_length=length, openvino=ov.__version__)
+
+
+def onnxruntime():
+    import onnxruntime as ort
+    if given.precision != "f32":
+        sys.exit("onnxruntime: its processor kernels of transformers are f32")
+    inputs = example()
+    path = os.path.join(tempfile.mkdtemp(), "model.onnx")
+    axes = {name: {0: "rows", 1: "tokens"} for name in inputs}
+    torch.onnx.export(load().eval(), (), path, kwargs=inputs, input_names=list(inputs), output_names=["logits"], dynamic_axes=axes, dynamo=False)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = given.threads
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [port.name for port in session.get_inputs()]
+    tokens, seconds, length = measure(lambda batch: session.run(None, {name: batch[name] for name in names}))
+    report(tokens, seconds, mean_length=length, onnxruntime=ort.__version__)
+
+
 def tokenize():
     """Every text alone, not cut, as bench_tokenizer does it; the best of some passes, as there."""
     first, second, _ = texts()
@@ -177,9 +224,12 @@ def tokenize():
 
 
 def usable_rows():
-    for line in open(given.rows):
-        if len(tokenizer(" ".join(json.loads(line)["sentence"].split()))["input_ids"]) < given.max_length - 8:
-            print(line, end="")
+    kept = [line for line in open(given.rows) if len(tokenizer(" ".join(json.loads(line)["sentence"].split()))["input_ids"]) < given.max_length - 8]
+    if given.sort:
+        first, second, _ = texts(kept[:given.sort])
+        lengths = [len(ids) for ids in tokenizer(first, second, truncation="only_second", max_length=given.max_length)["input_ids"]]
+        kept = [kept[i] for i in sorted(range(len(lengths)), key=lengths.__getitem__)]
+    print("".join(kept), end="")
 
 
 def records():
@@ -189,4 +239,5 @@ def records():
         sys.stdout.buffer.write(struct.pack("<I", len(data)) + data)
 
 
-{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "infer": infer, "tokenize": tokenize, "make": make}[given.mode]()
+{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "infer": infer, "openvino": openvino, "onnxruntime": onnxruntime,
+ "tokenize": tokenize, "make": make}[given.mode]()

@@ -248,6 +248,14 @@ struct token_row dataset_tokens(const struct dataset *d, uint32_t row)
     return (struct token_row){(const int32_t *)(d->data + start), (uint32_t)(d->data_offsets[row + 1] - start), d->first[row]};
 }
 
+#define WALKED_AT_ONCE 65536 /* rows */
+
+void dataset_walked(const struct dataset *d, size_t end)
+{
+    if (end % WALKED_AT_ONCE == 0)
+        file_map_rest(&d->map);
+}
+
 /* ---- writer ---- */
 
 struct dataset_writer {
@@ -266,8 +274,6 @@ struct row {
     uint32_t first, group;
     int32_t class;
 };
-
-#define WALKED_AT_ONCE 65536 /* rows */
 
 static struct row *row_at(const struct dataset_writer *w, uint32_t number)
 {

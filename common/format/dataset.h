@@ -8,6 +8,7 @@
 
 #include "common/base/error.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct dataset;
@@ -33,6 +34,8 @@ uint32_t dataset_group_number(const struct dataset *d, uint32_t row); /* below t
 int32_t dataset_class(const struct dataset *d, uint32_t row);         /* single label; -1 without labels */
 const float *dataset_targets(const struct dataset *d, uint32_t row);  /* (L) 0 or 1; multi-label only */
 struct token_row dataset_tokens(const struct dataset *d, uint32_t row);
+/* Now and then, for who walks rows and has done those before `end`: their pages need not stay resident. Any thread. */
+void dataset_walked(const struct dataset *d, size_t end);
 
 /* Writer: append rows in order, commit puts the file in place. An id that an earlier row has is ERROR_DATA. Tokens and targets go
  * to disk at once; memory holds some 25 bytes a row

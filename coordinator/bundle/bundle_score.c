@@ -101,9 +101,11 @@ static int leave_out(struct dataset **d, char **rows, const char *unseen, const 
     int status = dataset_writer_create(&w, unseen, dataset_labels(*d), dataset_is_multi(*d), e);
     if (status != 0)
         return -1;
-    for (uint32_t i = 0; status == 0 && i < dataset_rows(*d); i++)
+    for (uint32_t i = 0; status == 0 && i < dataset_rows(*d); i++) {
         if (training_rows_find(k, *d, i) >= PART_TEST)
             status = copy_row(w, *d, i, e);
+        dataset_walked(*d, i + 1);
+    }
     if (status == 0)
         status = dataset_writer_commit(&w, e);
     else
@@ -124,8 +126,10 @@ static int apply_overlap_policy(struct bundle_score *s, struct place *p, const c
     if (policy == OVERLAP_ANY || read_known(&k, p, e) != 0)
         return policy == OVERLAP_ANY ? 0 : -1;
     s->knows = k != NULL;
-    for (uint32_t i = 0; k && i < rows; i++)
+    for (uint32_t i = 0; k && i < rows; i++) {
         s->known[training_rows_find(k, s->data, i)]++;
+        dataset_walked(s->data, i + 1);
+    }
     uint32_t train = s->known[PART_TRAIN], seen = train + s->known[PART_VALIDATION];
     int status = 0;
     if (policy == OVERLAP_REFUSE_TRAIN && train > 0)

@@ -60,9 +60,11 @@ int source_check(const struct source *s, const struct trial *t, struct error *e)
                              "weight %g of class %u: weights must be above 0; see train.class_weights and train.pos_weight",
                              t->weights_by_class[l], l);
     for (int part = 0; part < PART_COUNT; part++)
-        for (uint32_t i = 0; i < s->split.part[part].count; i++)
+        for (uint32_t i = 0; i < s->split.part[part].count; i++) {
             if (check_row(s, t, s->split.part[part].rows[i], e))
                 return -1;
+            dataset_walked(s->data, i + 1);
+        }
     return 0;
 }
 
