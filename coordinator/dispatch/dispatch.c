@@ -312,7 +312,7 @@ static int send_new_lease(struct dispatch *d, struct group *g, size_t i, struct 
     json_set_string(fields, "group", g->token);
     json_set_number(fields, "lease", (double)lease->number);
     json_set_number(fields, "attempt", lease->attempts);
-    if (dispatch_log_event(d, "lease", fields, e) || state_move(&lease_states, &lease->state, LEASE_GIVEN, e) ||
+    if (dispatch_log_event(d, "lease", fields, e) || leases_move(&d->leases, i, LEASE_GIVEN, e) ||
         state_move(&group_states, &g->state, GROUP_BUSY, e))
         return -1;
     g->lease = lease->number;

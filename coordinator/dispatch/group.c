@@ -68,7 +68,7 @@ struct lease *dispatch_lease_of(struct dispatch *d, const struct group *g)
 int dispatch_end_trial(struct dispatch *d, size_t i, enum lease_state state, const struct dispatch_result *result,
                        const struct error *why, struct error *e)
 {
-    if (state_move(&lease_states, &d->leases.items[i].state, state, e))
+    if (leases_move(&d->leases, i, state, e))
         return -1;
     return d->observer ? d->observer->ended(d->observer->context, i, result, why, e) : 0;
 }
@@ -103,7 +103,7 @@ int dispatch_requeue_trial(struct dispatch *d, struct group *g, const struct err
     if (!d->stopping)
         log_info("trial %s: restarting from its last checkpoint on another group (attempt %d of %d)", d->trials[i].key,
                  lease->deaths + 1, d->options.restarts + 1);
-    return state_move(&lease_states, &lease->state, LEASE_QUEUED, e);
+    return leases_move(&d->leases, i, LEASE_QUEUED, e);
 }
 
 /* Where a group died, as far as it is known. */

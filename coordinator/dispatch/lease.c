@@ -7,7 +7,7 @@
 
 void leases_create(struct leases *l, size_t count)
 {
-    *l = (struct leases){allocate(count, sizeof(struct lease)), count};
+    *l = (struct leases){.items = allocate(count, sizeof(struct lease)), .count = count, .in = {[LEASE_QUEUED] = count}};
 }
 
 void leases_free(struct leases *l)
@@ -16,20 +16,27 @@ void leases_free(struct leases *l)
     *l = (struct leases){0};
 }
 
-bool leases_next(const struct leases *l, size_t *trial)
+bool leases_next(struct leases *l, size_t *trial)
 {
-    for (size_t i = 0; i < l->count; i++)
-        if (l->items[i].state == LEASE_QUEUED) {
-            *trial = i;
-            return true;
-        }
-    return false;
+    while (l->first < l->count && l->items[l->first].state != LEASE_QUEUED)
+        l->first++;
+    *trial = l->first;
+    return l->first < l->count;
+}
+
+int leases_move(struct leases *l, size_t trial, enum lease_state to, struct error *e)
+{
+    int *state = &l->items[trial].state, from = *state;
+    if (state_move(&lease_states, state, to, e))
+        return -1;
+    l->in[from]--;
+    l->in[to]++;
+    if (to == LEASE_QUEUED && trial < l->first)
+        l->first = trial;
+    return 0;
 }
 
 size_t leases_in(const struct leases *l, enum lease_state state)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < l->count; i++)
-        count += l->items[i].state == (int)state;
-    return count;
+    return l->in[state];
 }

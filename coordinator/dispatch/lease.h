@@ -3,6 +3,7 @@
  * are ignored. */
 #pragma once
 
+#include "common/base/error.h"
 #include "proto/state.h"
 
 #include <stddef.h>
@@ -18,9 +19,12 @@ struct lease {
 struct leases {
     struct lease *items; /* by trial */
     size_t count;
+    size_t in[LEASE_FAILED + 1]; /* so many are in each state */
+    size_t first;                /* none before it is queued */
 };
 
 void leases_create(struct leases *l, size_t count);
 void leases_free(struct leases *l);
-bool leases_next(const struct leases *l, size_t *trial); /* the first that is queued */
+bool leases_next(struct leases *l, size_t *trial);                                     /* the first that is queued */
+int leases_move(struct leases *l, size_t trial, enum lease_state to, struct error *e); /* state_move of one of them */
 size_t leases_in(const struct leases *l, enum lease_state state);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/events/event_log.h"
 
+#include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -229,7 +230,7 @@ const struct json *event_log_last_of(const struct event_log *l, const char *cons
 }
 
 /* Time and event first, for people who read the file. */
-static struct json *compose(const char *name, struct json *fields)
+static struct json *compose(const char *name, const struct json *fields)
 {
     char time[32];
     clock_timestamp(time, sizeof time);
@@ -238,7 +239,6 @@ static struct json *compose(const char *name, struct json *fields)
     json_set_string(event, "event", name);
     for (size_t i = 0; i < json_size(fields); i++)
         json_set(event, json_key(fields, i), json_copy(json_at(fields, i)));
-    json_destroy(&fields);
     return event;
 }
 
@@ -257,6 +257,7 @@ static int write_line(struct event_log *l, const char *line, size_t size, struct
 int event_log_append(struct event_log *l, const char *name, struct json *fields, struct error *e)
 {
     struct json *event = compose(name, fields);
+    json_destroy(&fields);
     char *text = json_print(event, false), *line = format_string("%s\n", text);
     int result = write_line(l, line, strlen(line), e);
     free(text);
@@ -265,6 +266,29 @@ int event_log_append(struct event_log *l, const char *name, struct json *fields,
         json_destroy(&event);
     else
         keep(l, event);
+    return result;
+}
+
+int event_log_append_all(struct event_log *l, const char *name, struct json *list, struct error *e)
+{
+    size_t count = json_size(list);
+    struct json **events = allocate(count, sizeof(struct json *));
+    struct buffer lines = {0};
+    for (size_t i = 0; i < count; i++) {
+        events[i] = compose(name, json_at(list, i));
+        char *text = json_print(events[i], false);
+        buffer_printf(&lines, "%s\n", text);
+        free(text);
+    }
+    json_destroy(&list);
+    int result = count ? write_line(l, lines.data, lines.size, e) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (result)
+            json_destroy(&events[i]);
+        else
+            keep(l, events[i]);
+    buffer_free(&lines);
+    free(events);
     return result;
 }
 

@@ -23,6 +23,8 @@ const struct json *event_log_last(const struct event_log *l, const char *event, 
 const struct json *event_log_last_of(const struct event_log *l, const char *const *names, const char *field, const char *value);
 /* Consumes `fields` (an object or NULL), adds time and event. */
 int event_log_append(struct event_log *l, const char *event, struct json *fields, struct error *e);
+/* The same for each of a list of fields, which is consumed: written and synced once, all or none of them. */
+int event_log_append_all(struct event_log *l, const char *event, struct json *list, struct error *e);
 
 /* Reading without the lock, for `muster status`. Caller destroys *ret (an array). */
 int event_log_read(struct json **ret, const char *directory, struct error *e);

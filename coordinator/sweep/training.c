@@ -200,11 +200,8 @@ static int handle_end(void *context, size_t i, const struct dispatch_result *res
     return 0;
 }
 
-/* A trial whose directory is gone begins anew, and its former epochs count for nothing. */
-static int announce(const struct run_place *place, const struct run_data *data, const struct trial_run *t, struct error *e)
+static struct json *announcement(const struct run_data *data, const struct trial_run *t)
 {
-    if (trials_event(place, t, "trial_started") && directory_exists(t->directory))
-        return 0;
     struct json *event = json_object();
     json_set_string(event, "trial", t->key);
     json_set_string(event, "identity", t->identity);
@@ -213,7 +210,26 @@ static int announce(const struct run_place *place, const struct run_data *data, 
     json_set(event, "options", json_copy(t->options));
     json_set_string(event, "model", t->job.model);
     json_set_string(event, "model_sha256", t->model_sha256);
-    return event_log_append(place->log, "trial_started", event, e) == 0 ? directory_create(t->directory, e) : -1;
+    return event;
+}
+
+/* A trial whose directory is gone begins anew, and its former epochs count for nothing. */
+static int announce_all(const struct training *training, size_t queued, struct error *e)
+{
+    struct json *events = json_array();
+    bool *begins = allocate(queued, sizeof *begins);
+    for (size_t i = 0; i < queued; i++) {
+        const struct trial_run *t = &training->trials->list[training->index[i]];
+        begins[i] = !trials_event(training->place, t, "trial_started") || !directory_exists(t->directory);
+        if (begins[i])
+            json_append(events, announcement(data_of(training, t), t));
+    }
+    int status = event_log_append_all(training->place->log, "trial_started", events, e);
+    for (size_t i = 0; i < queued && status == 0; i++)
+        if (begins[i])
+            status = directory_create(training->trials->list[training->index[i]].directory, e);
+    free(begins);
+    return status;
 }
 
 /* If none of them is done, the error of the first. The baseline does not count where a grid was asked for. */
@@ -284,11 +300,10 @@ int trials_train(struct trials *t, size_t first, size_t count, const struct run_
     struct dispatch_observer observer = {.context = &training, .epoch = handle_epoch, .ended = handle_end};
     struct error failure = {0};
     size_t queued = queue(training.index, t, first, count);
-    int status = 0;
     scheduler_replay_create(&training.scheduler, t, place);
+    int status = announce_all(&training, queued, e);
     for (size_t i = 0; i < queued && status == 0; i++) {
         const struct trial_run *trial = &t->list[training.index[i]];
-        status = announce(place, data_of(&training, trial), trial, e);
         trials_lease(&leases[i], place, data_of(&training, trial), trial, false);
     }
     if (status == 0 && queued > 0)

@@ -24,7 +24,7 @@
 #define EVENTS DIRECTORY "/events.jsonl"
 
 /* Network file systems: flock may fail, and a signal may interrupt flock, write and fsync. */
-static int lock_errno, interrupts;
+static int lock_errno, interrupts, syncs;
 
 int flock(int fd, int operation)
 {
@@ -41,6 +41,7 @@ int fsync(int fd)
         errno = EINTR;
         return -1;
     }
+    syncs++;
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -282,6 +283,34 @@ static void test_unwritable(void **state)
 }
 
 /* A full disk: the append fails, says so, and leaves no half line (the device /dev/full stands for the disk). */
+/* Ten thousand trials are announced with one wait for the disk. */
+static void many_are_appended_at_once(void **state)
+{
+    (void)state;
+    struct error e;
+    struct event_log *l = open_log();
+    struct json *list = json_array();
+    for (int i = 0; i < 50; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "trial-%d", i);
+        json_set_string(json_append(list, json_object()), "trial", key);
+    }
+    append(l, "before", "x", 1);
+    syncs = 0;
+    assert_int_equal(event_log_append_all(l, "trial_started", list, &e), 0);
+    assert_int_equal(syncs, 1);
+    assert_int_equal(event_log_append_all(l, "trial_started", json_array(), &e), 0);
+    assert_int_equal(event_log_count(l), 51);
+    event_log_close(&l);
+    l = open_log();
+    assert_int_equal(event_log_count(l), 51);
+    const struct json *event = event_log_last(l, "trial_started", "trial", "trial-49");
+    assert_non_null(event);
+    assert_non_null(json_get(event, "time"));
+    assert_ptr_equal(event, event_log_at(l, 50));
+    event_log_close(&l);
+}
+
 static void test_full_disk(void **state)
 {
     (void)state;
@@ -310,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unwritable, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_are_appended_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
