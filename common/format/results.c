@@ -136,11 +136,16 @@ static int write_whole(hid_t file, const char *name, hid_t type, hsize_t rows, h
     return H5Dclose(dataset) < 0 ? -1 : result;
 }
 
-/* Hangs the datasets `row_scale` and "label" on the two dimensions of the logits. */
+/* Names the two dimensions of the logits, and hangs the datasets `row_scale` (NULL: none) and "label" on them. */
 static int attach_scales(hid_t file, hid_t logits, const char *row_scale)
 {
     const char *const names[] = {row_scale, "/label"}, *const dimensions[] = {"row", "label"};
     for (unsigned i = 0; i < 2; i++) {
+        if (!row_scale) {
+            if (H5DSset_label(logits, i, dimensions[i]) < 0)
+                return -1;
+            continue;
+        }
         hid_t scale = H5Dopen2(file, names[i], H5P_DEFAULT);
         int is_scale = H5DSis_scale(scale) > 0;
         herr_t status = is_scale ? 0 : H5DSset_scale(scale, dimensions[i]);
@@ -400,6 +405,7 @@ struct results {
     hid_t file;
     const struct dataset *d;
     const struct split *s;
+    bool scales; /* dimension scales are attached to the logits */
 };
 
 typedef const char *text_of_row(const struct dataset *d, uint32_t row);
@@ -475,6 +481,18 @@ static int check_against_split(const struct results *r, const struct logits *l, 
     return 0;
 }
 
+/* A scale lists what it is attached to in an attribute, which holds 4,000 of them at most and is read and written again for each
+ * one more. */
+#define SCALED_MOST 3900
+
+static bool has_scales(const struct results_trial *trials, size_t count)
+{
+    uint64_t epochs = 0;
+    for (size_t i = 0; i < count; i++)
+        epochs += (uint64_t)trials[i].epochs;
+    return epochs * PART_COUNT <= SCALED_MOST;
+}
+
 static int merge_epoch(const struct results *r, const struct results_trial *t, hid_t from, enum part part, int epoch,
                        struct error *e)
 {
@@ -489,7 +507,7 @@ static int merge_epoch(const struct results *r, const struct results_trial *t, h
         result = read_unchecked(&l, from, t->logits_path, part, epoch, &whose, e) || check_against_split(r, &l, t->logits_path, e)
                      ? -1
                      : 0;
-        if (!result && write_logits(r->file, target, row_scale, &l, metrics, t->options))
+        if (!result && write_logits(r->file, target, r->scales ? row_scale : NULL, &l, metrics, t->options))
             result = library_failed(e, ERROR_FAILED, r->path, "cannot be written");
         logits_free(&l);
     }
@@ -553,7 +571,7 @@ int results_write(const char *path, const struct dataset *d, const struct split 
     struct file_writer *w;
     if (file_writer_create(&w, path, e))
         return -1;
-    struct results r = {path, create_file(file_writer_path(w), 0), d, s};
+    struct results r = {path, create_file(file_writer_path(w), 0), d, s, has_scales(trials, count)};
     int result =
         r.file < 0 ? library_failed(e, ERROR_FAILED, path, "cannot be written") : write_all(&r, label_names, trials, count, e);
     return finish(w, r.file, result, path, e);

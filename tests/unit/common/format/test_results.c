@@ -348,6 +348,30 @@ static void test_results_multi(void **state)
     check_with_h5py(true);
 }
 
+/* More than a dimension scale can be attached to. */
+static void a_large_sweep_is_merged(void **state)
+{
+    (void)state;
+    enum { TRIALS = 4200 };
+    struct error e;
+    struct dataset *d = make_rows(false);
+    struct split s = make_split(d);
+    struct results_trial *trials = calloc(TRIALS, sizeof *trials);
+    append(PART_VALIDATION, 1, s.part[PART_VALIDATION].count, 2, s.sha256);
+    for (int i = 0; i < TRIALS; i++) {
+        trials[i] = trial;
+        trials[i].key = format_string("trial-%d", i);
+        trials[i].epochs = 1;
+    }
+    if (results_write(RESULTS, d, &s, label_names, trials, TRIALS, &e))
+        fail_msg("%s", e.message);
+    for (int i = 0; i < TRIALS; i++)
+        free((void *)(uintptr_t)trials[i].key);
+    free(trials);
+    split_free(&s);
+    dataset_close(&d);
+}
+
 static void test_results_refused(void **state)
 {
     (void)state;
@@ -417,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rows_are_named, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_results_single, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_results_multi, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(a_large_sweep_is_merged, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_results_refused, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_full_disk, fresh_directory, remove_directory),
     };
