@@ -4,16 +4,19 @@
 
 #include "common/base/arena.h"
 #include "common/base/memory.h"
+#include "common/base/parallel.h"
 #include "common/base/stop.h"
 #include "common/base/table.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NO_WORD UINT32_MAX
-#define PAIRS_AT_ONCE (1u << 22) /* occurrences that one pass counts: bounds its table */
+#define PAIRS_AT_ONCE (1u << 22) /* occurrences that the passes under way count: bounds their tables */
+#define PAIRS_ALONE (1u << 16)   /* words of which pairs are counted by one thread */
 
 /* Words that enough texts have are numbered in order of their bytes. A term's key is then in order of the term's bytes too: the
  * space between two words comes before every character of a word. */
@@ -233,20 +236,43 @@ static int count_pairs(struct pair_table *t, const struct corpus *c, uint64_t pa
     return 0;
 }
 
-static int keep_pairs(struct term_list *list, const struct corpus *c, const struct tfidf_options *o, struct error *e)
+struct pair_passes {
+    const struct corpus *corpus;
+    const struct tfidf_options *options;
+    uint64_t count;
+    pthread_mutex_t lock; /* of the list */
+    struct term_list *list;
+};
+
+/* Whichever pass ends first: what keep_most leaves and the order of columns do not depend on the order in which terms came. */
+static void keep_pairs_of(void *context, size_t begin, size_t end)
 {
-    uint64_t passes = 1 + c->starts[c->texts] / PAIRS_AT_ONCE;
+    struct pair_passes *p = context;
     struct pair_table t = {.size = 1024};
-    int status = 0;
+    struct error stopped; /* which parallel_blocks asks for */
     t.slots = allocate(t.size, sizeof *t.slots);
-    for (uint64_t pass = 0; status == 0 && pass < passes; pass++) {
-        status = count_pairs(&t, c, pass, passes, e);
-        for (size_t i = 0; status == 0 && i < t.size; i++)
-            if (t.slots[i].key && t.slots[i].texts >= o->min_df)
-                add_term(list, (struct term){t.slots[i].key, t.slots[i].count, t.slots[i].texts});
-        keep_most(list, o->max_features);
+    for (size_t pass = begin; pass < end && count_pairs(&t, p->corpus, pass, p->count, &stopped) == 0; pass++) {
+        pthread_mutex_lock(&p->lock);
+        for (size_t i = 0; i < t.size; i++)
+            if (t.slots[i].key && t.slots[i].texts >= p->options->min_df)
+                add_term(p->list, (struct term){t.slots[i].key, t.slots[i].count, t.slots[i].texts});
+        keep_most(p->list, p->options->max_features);
+        pthread_mutex_unlock(&p->lock);
     }
     free(t.slots);
+}
+
+/* Threads share what one pass may count; few texts are counted in one. */
+static int keep_pairs(struct term_list *list, const struct corpus *c, const struct tfidf_options *o, struct error *e)
+{
+    const uint64_t words = c->starts[c->texts], threads = words > PAIRS_ALONE ? (uint64_t)parallel_threads() : 1;
+    struct pair_passes p = {.corpus = c,
+                            .options = o,
+                            .count = threads * (1 + words / PAIRS_AT_ONCE),
+                            .lock = PTHREAD_MUTEX_INITIALIZER,
+                            .list = list};
+    int status = parallel_blocks(p.count, 1, keep_pairs_of, &p, e);
+    pthread_mutex_destroy(&p.lock);
     return status;
 }
 

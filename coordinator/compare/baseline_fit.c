@@ -9,6 +9,7 @@
 #include "coordinator/compare/linear.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct fitting {
     const struct baseline_task *task;
@@ -18,20 +19,79 @@ struct fitting {
     struct meter meter;
 };
 
+#define TEXTS_AT_ONCE 256
+#define SLOTS_A_THREAD 4
+
+struct transforming {
+    const struct tfidf *tfidf;
+    const struct baseline_rows *from;
+    size_t taken;
+};
+
+/* Rows of some texts, one behind the other. */
+struct transformed {
+    size_t start, count, end[TEXTS_AT_ONCE]; /* of each text among columns and values */
+    uint32_t *columns;
+    double *values;
+    size_t column_capacity, value_capacity;
+    struct tfidf_row row;
+};
+
+static bool take_texts(void *context, void *slot)
+{
+    struct transforming *t = context;
+    struct transformed *to = slot;
+    size_t left = t->from->count - t->taken;
+    to->start = t->taken;
+    to->count = left < TEXTS_AT_ONCE ? left : TEXTS_AT_ONCE;
+    t->taken += to->count;
+    return to->count > 0 && !stop_requested();
+}
+
+static void transform_texts(void *context, void *slot)
+{
+    const struct transforming *t = context;
+    struct transformed *to = slot;
+    size_t size = 0;
+    for (size_t i = 0; i < to->count; i++) {
+        tfidf_transform(&to->row, t->tfidf, t->from->texts[to->start + i]);
+        to->columns = grow(to->columns, &to->column_capacity, size + to->row.count, sizeof *to->columns);
+        to->values = grow(to->values, &to->value_capacity, size + to->row.count, sizeof *to->values);
+        if (to->row.count > 0) {
+            memcpy(to->columns + size, to->row.columns, to->row.count * sizeof *to->columns);
+            memcpy(to->values + size, to->row.values, to->row.count * sizeof *to->values);
+        }
+        size += to->row.count;
+        to->end[i] = size;
+    }
+}
+
+static void append_rows(struct linear_rows *rows, const struct transformed *from)
+{
+    for (size_t i = 0, start = 0; i < from->count; start = from->end[i++])
+        linear_rows_append(rows, from->columns + start, from->values + start, from->end[i] - start);
+}
+
 static int make_rows(struct linear_rows **ret, const struct tfidf *t, const struct baseline_rows *from, struct error *e)
 {
-    struct linear_rows *rows;
-    struct tfidf_row row = {0};
-    int status = 0;
-    linear_rows_create(&rows, tfidf_columns(t));
-    for (size_t i = 0; status == 0 && i < from->count; i++) {
-        tfidf_transform(&row, t, from->texts[i]);
-        linear_rows_append(rows, row.columns, row.values, row.count);
-        status = i % 256 == 0 ? stop_check(e) : 0;
+    struct transforming work = {.tfidf = t, .from = from};
+    size_t slot_count = SLOTS_A_THREAD * (size_t)parallel_threads();
+    struct transformed *slots = allocate(slot_count, sizeof *slots);
+    const struct transformed *next;
+    struct ordered *ahead;
+    linear_rows_create(ret, tfidf_columns(t));
+    ordered_create(&ahead, &(struct ordered_work){take_texts, transform_texts, &work, parallel_threads()}, slots, slot_count,
+                   sizeof *slots);
+    while ((next = ordered_next(ahead)) != NULL)
+        append_rows(*ret, next);
+    ordered_destroy(&ahead);
+    for (size_t i = 0; i < slot_count; i++) {
+        tfidf_row_free(&slots[i].row);
+        free(slots[i].columns);
+        free(slots[i].values);
     }
-    tfidf_row_free(&row);
-    *ret = rows;
-    return status;
+    free(slots);
+    return stop_check(e);
 }
 
 /* The heaviest terms by insertion; equal ones in order of columns. */

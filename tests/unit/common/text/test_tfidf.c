@@ -5,6 +5,7 @@
 #include "common/text/tfidf.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -146,10 +147,74 @@ static void test_limit_prefers_the_first_of_equals(void **state)
     tfidf_destroy(&t);
 }
 
+/* Texts by a linear congruence: 40 words of 500 each. */
+static char **make_texts(size_t count)
+{
+    char **texts = allocate(count, sizeof *texts);
+    uint64_t state = 1;
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = allocate(40 * 8, 1);
+        for (int k = 0; k < 40; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            sprintf(texts[i] + strlen(texts[i]), "w%llu ", (unsigned long long)(state >> 33) * (state >> 60) % 500);
+        }
+    }
+    return texts;
+}
+
+static struct tfidf *fit_on(const char *const *texts, size_t count, const cpu_set_t *cores)
+{
+    struct tfidf *t;
+    struct error e;
+    struct tfidf_options o = {2, 20000}; /* of some 200,000 terms */
+    assert_int_equal(sched_setaffinity(0, sizeof *cores, cores), 0);
+    if (tfidf_fit(&t, texts, count, &o, &e))
+        fail_msg("%s", e.message);
+    return t;
+}
+
+static void all_cores_give_the_same(void **state)
+{
+    (void)state;
+    enum { TEXTS = 10000 };
+    char **texts = make_texts(TEXTS);
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    for (int i = 0; CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    struct tfidf *expected = fit_on((const char *const *)texts, TEXTS, &one),
+                 *found = fit_on((const char *const *)texts, TEXTS, &all);
+    assert_int_equal(tfidf_columns(expected), 20000);
+    assert_int_equal(tfidf_columns(found), 20000);
+    struct tfidf_row x = {0}, y = {0};
+    for (uint32_t i = 0; i < 20000; i += 7) {
+        char *a = tfidf_term(expected, i), *b = tfidf_term(found, i);
+        assert_string_equal(a, b);
+        free(a);
+        free(b);
+    }
+    for (size_t i = 0; i < 200; i++) {
+        tfidf_transform(&x, expected, texts[i]);
+        tfidf_transform(&y, found, texts[i]);
+        assert_int_equal(x.count, y.count);
+        assert_memory_equal(x.columns, y.columns, x.count * sizeof *x.columns);
+        assert_memory_equal(x.values, y.values, x.count * sizeof *x.values);
+    }
+    tfidf_row_free(&x);
+    tfidf_row_free(&y);
+    tfidf_destroy(&expected);
+    tfidf_destroy(&found);
+    for (size_t i = 0; i < TEXTS; i++)
+        free(texts[i]);
+    free(texts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_scikit_learn), cmocka_unit_test(test_many_pairs),
-                                       cmocka_unit_test(test_nothing_left),
+                                       cmocka_unit_test(all_cores_give_the_same), cmocka_unit_test(test_nothing_left),
                                        cmocka_unit_test(test_limit_prefers_the_first_of_equals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
