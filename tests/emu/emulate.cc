@@ -234,7 +234,8 @@ void in_warp(A *arguments, void (*operation)(A *const lanes[LANES]), const char 
             emulated_fail(file, line, "lane %d is here, lane %d has left the kernel", f->number % LANES, i);
         if (other->state == READY)
             continue;
-        if (other->state == IN_BARRIER || other->line != line || other->operation != f->operation || !same_file(other->file, file))
+        if (other->state == IN_BARRIER || other->line != line || other->operation != f->operation ||
+            !same_file(other->file, file))
             emulated_fail(file, line, "lane %d is here, lane %d at line %d", f->number % LANES, i, other->line);
         all[i] = (A *)other->arguments;
         there++;
@@ -276,6 +277,49 @@ void emulated_fail(const char *file, int line, const char *format, ...)
     abort();
 }
 
+/* ---- memory, with guards around it ---- */
+
+static std::map<unsigned char *, size_t> buffers; /* bytes at */
+
+enum { BUFFER_GUARD = 256 };
+
+static size_t behind(size_t bytes) /* up to the end of the guard */
+{
+    return (bytes + 255) / 256 * 256 + BUFFER_GUARD;
+}
+
+void *emulated_allocate(size_t bytes)
+{
+    unsigned char *at = (unsigned char *)aligned_alloc(256, BUFFER_GUARD + behind(bytes));
+    if (!at)
+        return NULL;
+    memset(at, 0xff, BUFFER_GUARD + behind(bytes));
+    buffers[at + BUFFER_GUARD] = bytes;
+    return at + BUFFER_GUARD;
+}
+
+void emulated_free(void *at)
+{
+    if (!at)
+        return;
+    buffers.erase((unsigned char *)at);
+    free((unsigned char *)at - BUFFER_GUARD);
+}
+
+/* Reports the first byte that was written outside a buffer, once. */
+static void check_guards(void)
+{
+    for (const auto &b : buffers)
+        for (ptrdiff_t i = -BUFFER_GUARD; i < (ptrdiff_t)behind(b.second); i++) {
+            if (i == 0)
+                i += (ptrdiff_t)b.second;
+            if (b.first[i] != 0xff) {
+                b.first[i] = 0xff;
+                fail_launch("byte %td of a buffer of %zu was written", i, b.second);
+            }
+        }
+}
+
 void emulated_launch(const char *kernel, dim3 grid, dim3 threads, const std::function<void()> &thread)
 {
     size_t count = (size_t)threads.x * threads.y * threads.z;
@@ -303,6 +347,7 @@ void emulated_launch(const char *kernel, dim3 grid, dim3 threads, const std::fun
         if (block.fibers[i]->stack)
             __asan_unpoison_memory_region((char *)block.fibers[i]->stack + GUARD, STACK);
 #endif
+    check_guards();
     block.kernel = NULL;
 }
 

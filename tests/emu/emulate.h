@@ -41,6 +41,10 @@ void emulate_in(enum emulated_order order);
 enum emulated_order emulated_order_now(void);
 /* The first error since the last call, "" if none: a launch ends with its first error. */
 std::string emulated_error(void);
+/* Memory of the GPU, 256-byte aligned, NaN: NULL: there is none. What a kernel writes within 256 bytes before or behind it is an
+ * error of its launch; what it reads there is NaN. */
+void *emulated_allocate(size_t bytes);
+void emulated_free(void *at); /* NULL-safe */
 
 /* --- used by the macros and functions below --- */
 

@@ -79,16 +79,13 @@ void emulated_enqueue(cudaStream_t stream, std::function<void()> work)
 
 cudaError_t cudaMalloc(void **ret, size_t bytes)
 {
-    *ret = aligned_alloc(256, (bytes + 255) / 256 * 256 + 256);
-    if (!*ret)
-        return cudaErrorMemoryAllocation;
-    memset(*ret, 0xff, bytes); /* NaN: what is not written shows */
-    return cudaSuccess;
+    *ret = emulated_allocate(bytes);
+    return *ret ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFree(void *at)
 {
-    free(at);
+    emulated_free(at);
     return cudaSuccess;
 }
 
@@ -240,7 +237,8 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 
 const char *cudaGetErrorString(cudaError_t error)
 {
-    return error == cudaErrorLaunchFailure ? last_error.c_str()
+    return error == cudaErrorLaunchFailure      ? last_error.c_str()
            : error == cudaErrorECCUncorrectable ? "uncorrectable ECC error encountered"
-           : error == cudaSuccess ? "no error" : "out of memory";
+           : error == cudaSuccess               ? "no error"
+                                                : "out of memory";
 }

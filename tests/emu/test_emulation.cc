@@ -30,6 +30,11 @@ KERNEL void beyond(int last)
     numbers[threadIdx.x == 63 ? last : (int)threadIdx.x] = 1;
 }
 
+KERNEL void beyond_buffer(float *to, int shift)
+{
+    to[(int)threadIdx.x + shift] = 1;
+}
+
 KERNEL void unwritten(int *to)
 {
     SHARED(int, numbers, 64);
@@ -163,6 +168,20 @@ static void test_shared_memory(void **state)
     FINDS("not a multiple of 4", RUN(unaligned_pair, 32));
 }
 
+/* Off by one, in memory of the GPU. */
+static void test_buffers(void **state)
+{
+    (void)state;
+    float *to;
+    assert_int_equal(cudaMalloc((void **)&to, 32 * sizeof *to), cudaSuccess);
+    emulate_in(EMULATED_FORWARD);
+    RUN(beyond_buffer, 32, to, 0);
+    assert_string_equal(emulated_error().c_str(), "");
+    FINDS("byte 128 of a buffer of 128 was written", RUN(beyond_buffer, 32, to, 1));
+    FINDS("byte -4 of a buffer of 128 was written", RUN(beyond_buffer, 32, to, -1));
+    cudaFree(to);
+}
+
 static void test_meeting(void **state)
 {
     (void)state;
@@ -231,6 +250,32 @@ static void test_streams(void **state)
             cudaEventDestroy(copied);
             assert_int_equal(to[0], waits || order == EMULATED_FORWARD ? 7 : 8);
             assert_int_equal(to[1], 8);
+        }
+}
+
+/* A stream that reads what another one writes: without a wait for its event it reads what was there before. */
+static void test_stream_events(void **state)
+{
+    (void)state;
+    for (int order = 0; order < EMULATED_ORDERS; order++)
+        for (int waits = 0; waits < 2; waits++) {
+            cudaStream_t writes, reads;
+            cudaEvent_t written;
+            int value = 7, between = 0, found = 0;
+            emulate_in((enum emulated_order)order);
+            cudaStreamCreateWithFlags(&writes, cudaStreamNonBlocking);
+            cudaStreamCreateWithFlags(&reads, cudaStreamNonBlocking);
+            cudaEventCreateWithFlags(&written, cudaEventDisableTiming);
+            cudaMemcpyAsync(&between, &value, sizeof value, cudaMemcpyHostToDevice, writes);
+            cudaEventRecord(written, writes);
+            if (waits)
+                cudaStreamWaitEvent(reads, written, 0);
+            cudaMemcpyAsync(&found, &between, sizeof found, cudaMemcpyDeviceToDevice, reads);
+            cudaStreamSynchronize(reads);
+            assert_int_equal(found, waits || order == EMULATED_FORWARD ? 7 : 0);
+            cudaStreamDestroy(writes);
+            cudaStreamDestroy(reads);
+            cudaEventDestroy(written);
         }
 }
 
@@ -335,7 +380,7 @@ int main(void)
         cmocka_unit_test(test_right_kernels), cmocka_unit_test(test_shared_memory), cmocka_unit_test(test_meeting),
         cmocka_unit_test(test_copies),        cmocka_unit_test(test_product),       cmocka_unit_test(test_wide_accesses),
         cmocka_unit_test(test_streams),       cmocka_unit_test(test_uploads),       cmocka_unit_test(test_sticking),
-        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_layouts),       cmocka_unit_test(test_buffers),       cmocka_unit_test(test_stream_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
