@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sums down columns, in one order: a block of threads takes 256 columns and a part of the rows, each of its warps every eighth
- * row of it; then warps are added in order, and by a second kernel parts.
+ * row of it; then warps are added in order, and by a second kernel parts, in the same manner.
  *
  * What is summed is an F: enum { SUMS }, and `void operator()(float x[SUMS][8], size_t row, size_t c) const`, which gives eight
  * columns of each sum; 0 behind the last column. */
@@ -11,28 +11,37 @@
 
 enum { COLUMNS_WARPS = 8, COLUMNS_WIDTH = 256, COLUMNS_ROWS = 128 };
 
+/* From what each lane of each warp has, its eight columns of 256: thread t gets the sums over the warps of column t. By all
+ * threads of the block. */
+template <int SUMS>
+DEVICE void warps_sums(float sums[SUMS], const float mine[SUMS][8])
+{
+    SHARED(float, of_warps, SUMS *COLUMNS_WARPS *COLUMNS_WIDTH);
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    barrier(); /* of a call before */
+    UNROLL for (int i = 0; i < SUMS * 8; i++) of_warps[(warp * SUMS + i / 8) * COLUMNS_WIDTH + i % 8 * 32 + lane] =
+        mine[i / 8][i % 8];
+    barrier();
+    UNROLL for (int s = 0; s < SUMS; s++)
+    {
+        sums[s] = 0;
+        for (int w = 0; w < COLUMNS_WARPS; w++)
+            sums[s] += of_warps[(w * SUMS + s) * COLUMNS_WIDTH + threadIdx.x % 8 * 32 + threadIdx.x / 8];
+    }
+}
+
 /* Rows from..to - 1 by this block: thread t gets the sums of column t of the block's. */
 template <typename F>
 DEVICE void block_sums(float sums[F::SUMS], const F &of, size_t from, size_t to, size_t C)
 {
-    SHARED(float, of_warps, F::SUMS *COLUMNS_WARPS *COLUMNS_WIDTH);
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    size_t c = (size_t)blockIdx.x * COLUMNS_WIDTH + lane * 8;
     float mine[F::SUMS][8] = {};
-    for (size_t row = from + warp; c < C && row < to; row += COLUMNS_WARPS) {
+    size_t c = (size_t)blockIdx.x * COLUMNS_WIDTH + threadIdx.x % 32 * 8;
+    for (size_t row = from + threadIdx.x / 32; c < C && row < to; row += COLUMNS_WARPS) {
         float x[F::SUMS][8];
         of(x, row, c);
         UNROLL for (int i = 0; i < F::SUMS * 8; i++) mine[i / 8][i % 8] += x[i / 8][i % 8];
     }
-    UNROLL for (int i = 0; i < F::SUMS * 8; i++) of_warps[(warp * F::SUMS + i / 8) * COLUMNS_WIDTH + i % 8 * 32 + lane] =
-        mine[i / 8][i % 8];
-    barrier();
-    UNROLL for (int s = 0; s < F::SUMS; s++)
-    {
-        sums[s] = 0;
-        for (int w = 0; w < COLUMNS_WARPS; w++)
-            sums[s] += of_warps[(w * F::SUMS + s) * COLUMNS_WIDTH + threadIdx.x % 8 * 32 + threadIdx.x / 8];
-    }
+    warps_sums<F::SUMS>(sums, mine);
 }
 
 template <typename F>
@@ -46,8 +55,10 @@ KERNEL void columns_parts(float *parts /* (SUMS, gridDim.y, C) */, F of, size_t 
         parts[((size_t)s * gridDim.y + blockIdx.y) * C + c] = sums[s];
 }
 
-/* Defined in columns.cu: to[c] = sum of parts, in order. */
-void columns_total(struct cuda *c, float *to, const float *parts, size_t count, size_t C);
+enum { COLUMNS_SUMS = 2 /* at most, at once */ };
+
+/* Defined in columns.cu: to[s] (C) = sum of parts (SUMS, count, C), in one order; NULL: not wanted. */
+void columns_totals(struct cuda *c, float *const *to, size_t sums, const float *parts, size_t count, size_t C);
 
 static inline size_t columns_part_count(size_t N)
 {
@@ -68,9 +79,7 @@ static void columns_sum(struct cuda *c, float *const to[F::SUMS], const F &of, f
     dim3 grid((unsigned)((C + COLUMNS_WIDTH - 1) / COLUMNS_WIDTH), (unsigned)parts);
     if (parts && C && !c->failed)
         LAUNCH(columns_parts<F>, grid, dim3(32 * COLUMNS_WARPS), c->stream, scratch, of, N, C);
-    for (int s = 0; s < F::SUMS; s++)
-        if (to[s])
-            columns_total(c, to[s], scratch + (size_t)s * parts * C, parts, C);
+    columns_totals(c, to, F::SUMS, scratch, parts, C);
 }
 
 /* The sum of a matrix's rows. */

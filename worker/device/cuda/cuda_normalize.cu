@@ -188,22 +188,115 @@ KERNEL void normalized_backward(struct norm_outputs<A> to, struct norm_gradient<
     }
 }
 
-/* Row r of `to` = the sum of vectors t of g whose place is r, in their order. A warp takes 256 columns of a row. */
-KERNEL void gathered(float *to, const float *g, const int *places, size_t rows, size_t T, size_t C)
+enum { SUMS_ROWS = 32 /* of a part */, SUMS_OCTETS = 4 /* of 32 lanes: vectors of at most 1024 */ };
+
+/* The same, and the gradients of beta and gamma from the same reading: parts (2, gridDim.x, C) of SUMS_ROWS vectors. A warp takes
+ * every eighth of them and holds a vector in registers. */
+template <typename A, int OCTETS>
+KERNEL void normalized_backward_sums(float *parts, struct norm_outputs<A> to, struct norm_gradient<A> from, const float *gamma,
+                                     size_t N)
 {
-    size_t r = warp_vector(), c = (size_t)blockIdx.y * STEP + threadIdx.x % 32 * 8;
-    if (r >= rows)
-        return;
-    float sums[8] = {0}, x[8];
-    for (size_t first = 0; first < T; first += 32) {
-        size_t t = first + threadIdx.x % 32;
-        for (uint32_t found = warp_vote(t < T && (size_t)places[t] == r); found && c < C; found &= found - 1) {
-            load_octet(x, g + (first + lowest_bit(found)) * C, c, C);
-            UNROLL for (int i = 0; i < 8; i++) sums[i] += x[i];
+    size_t C = from.C, first = threadIdx.x % 32 * 8, end = ((size_t)blockIdx.x + 1) * SUMS_ROWS;
+    float mine[OCTETS][2][8] = {};
+    for (size_t n = end - SUMS_ROWS + threadIdx.x / 32; n < end && n < N; n += COLUMNS_WARPS) {
+        float g[OCTETS][8], unit[OCTETS][8], weight[8], mean = 0, with_unit = 0;
+        UNROLL for (int k = 0; k < OCTETS; k++)
+        {
+            if (first + k * STEP >= C)
+                break;
+            from.load(g[k], unit[k], n, first + k * STEP);
+            load_octet(weight, gamma, first + k * STEP, C);
+            UNROLL for (int i = 0; i < 8; i++)
+            {
+                mine[k][0][i] += g[k][i];
+                mine[k][1][i] += unit[k][i] * g[k][i];
+                g[k][i] *= weight[i];
+                mean += g[k][i];
+                with_unit += g[k][i] * unit[k][i];
+            }
+        }
+        mean = warp_sum(mean) / (float)C;
+        with_unit = warp_sum(with_unit) / (float)C;
+        float inverse = from.statistics[2 * n + 1];
+        UNROLL for (int k = 0; k < OCTETS; k++)
+        {
+            if (first + k * STEP >= C)
+                break;
+            UNROLL for (int i = 0; i < 8; i++) g[k][i] = inverse * (g[k][i] - mean - unit[k][i] * with_unit);
+            to.store(g[k], n, first + k * STEP, C);
         }
     }
-    if (c < C)
-        store_octet(to + r * C, c, C, sums);
+    UNROLL for (int k = 0; k < OCTETS; k++)
+    {
+        float sums[2];
+        size_t c = (size_t)k * STEP + threadIdx.x;
+        if ((size_t)k * STEP >= C)
+            break;
+        warps_sums<2>(sums, mine[k]);
+        for (int s = 0; s < 2 && c < C; s++)
+            parts[((size_t)s * gridDim.x + blockIdx.x) * C + c] = sums[s];
+    }
+}
+
+static size_t sums_parts(size_t N)
+{
+    return (N + SUMS_ROWS - 1) / SUMS_ROWS;
+}
+
+/* Floats of scratch that normalize_gradients takes. */
+static size_t gradients_scratch(size_t N, size_t C)
+{
+    return 2 * sums_parts(N) * C;
+}
+
+/* All of a norm's backward. sums: of beta and of gamma, or NULL. to may write over what from reads. */
+template <typename A>
+static void normalize_gradients(struct cuda *c, float *const sums[2], const struct norm_outputs<A> &to,
+                                const struct norm_gradient<A> &from, const float *gamma, float *scratch, size_t N)
+{
+    size_t C = from.C, parts = sums_parts(N), octets = (C + STEP - 1) / STEP;
+    bool wanted = sums[0] || sums[1];
+    if (!N || c->failed)
+        return;
+    if (!wanted || octets > SUMS_OCTETS) {
+        if (wanted)
+            columns_sum(c, sums, from, scratch, N, C); /* before dx takes the place of dy */
+        LAUNCH_WARPS(c, normalized_backward<A>, N, to, from, gamma, N);
+        return;
+    }
+    auto with_sums = octets <= 2   ? normalized_backward_sums<A, 2>
+                     : octets == 3 ? normalized_backward_sums<A, 3>
+                                   : normalized_backward_sums<A, 4>;
+    LAUNCH(with_sums, dim3((unsigned)parts), dim3(32 * COLUMNS_WARPS), c->stream, scratch, to, from, gamma, N);
+    columns_totals(c, sums, 2, scratch, parts, C);
+}
+
+enum { GATHERED = 3 /* octets of a lane: 768 columns */, AT_ONCE = 2 };
+
+/* Row r of `to` = the sum of vectors t of g whose place is r, in their order. A warp takes 768 columns of a row, and two vectors
+ * at once: rows of frequent words are long, and their loads should not wait for each other. */
+KERNEL void gathered(float *to, const float *g, const int *places, size_t rows, size_t T, size_t C)
+{
+    size_t r = warp_vector(), c = (size_t)blockIdx.y * STEP * GATHERED + threadIdx.x % 32 * 8;
+    if (r >= rows)
+        return;
+    float sums[GATHERED][8] = {}, x[AT_ONCE][GATHERED][8];
+    for (size_t first = 0; first < T; first += 32) {
+        size_t t = first + threadIdx.x % 32;
+        uint32_t found = warp_vote(t < T && (size_t)places[t] == r);
+        while (found) {
+            UNROLL for (int v = 0; v < AT_ONCE; v++)
+            {
+                const float *from = g + (found ? first + lowest_bit(found) : 0) * C;
+                UNROLL for (int k = 0; k < GATHERED; k++) load_octet(x[v][k], from, c + k * STEP, found ? C : 0);
+                found &= found - 1;
+            }
+            UNROLL for (int i = 0; i < AT_ONCE * GATHERED * 8; i++) sums[i / 8 % GATHERED][i % 8] +=
+                x[i / (8 * GATHERED)][i / 8 % GATHERED][i % 8];
+        }
+    }
+    for (int k = 0; k < GATHERED; k++)
+        store_octet(to + r * C, c + k * STEP, C, sums[k]);
 }
 
 /* Vectors whose place is `row`: for tables of a few rows, each of many vectors. */
@@ -229,7 +322,7 @@ static void table_gradient(struct cuda *c, float *to, const float *g, const int 
     if (!to || !T || c->failed)
         return;
     if (rows > FEW) {
-        dim3 grid((unsigned)((rows + 7) / 8), (unsigned)((C + STEP - 1) / STEP));
+        dim3 grid((unsigned)((rows + 7) / 8), (unsigned)((C + STEP * GATHERED - 1) / (STEP * GATHERED)));
         LAUNCH(gathered, grid, dim3(256), c->stream, to, g, places, rows, T, C);
         return;
     }
@@ -272,16 +365,13 @@ template <typename A>
 static void backward(struct cuda *c, device_memory dx, device_memory dz, bool add, const struct dropout *dropout,
                      device_memory dgamma, device_memory dbeta, const float *gamma, const struct norm_gradient<A> &from, size_t N)
 {
-    float *scratch = (float *)cuda_scratch(c, columns_scratch(2, N, from.C) * sizeof *scratch);
+    float *scratch = (float *)cuda_scratch(c, gradients_scratch(N, from.C) * sizeof *scratch);
     float *const sums[] = {cuda_at<float>(dbeta), cuda_at<float>(dgamma)};
     struct norm_outputs<A> to = {
         NULL, cuda_at<A>(dx), cuda_at<A>(dz), add, cuda_dropout(dropout)
     };
-    if (!scratch)
-        return; /* the device has said so */
-    if (sums[0] || sums[1])
-        columns_sum(c, sums, from, scratch, N, from.C); /* before dx takes the place of dy */
-    LAUNCH_WARPS(c, normalized_backward<A>, N, to, from, gamma, N);
+    if (scratch)
+        normalize_gradients(c, sums, to, from, gamma, scratch, N);
 }
 
 template <typename A>
@@ -344,8 +434,7 @@ static void sum_gradient(struct cuda *c, float *to, float *scratch, device_memor
     struct norm_outputs<A> outputs = {
     };
     outputs.exact = to;
-    columns_sum(c, sums, from, scratch, T, C);
-    LAUNCH_WARPS(c, normalized_backward<A>, T, outputs, from, cuda_at<float>(gamma), T);
+    normalize_gradients(c, sums, outputs, from, cuda_at<float>(gamma), scratch, T);
 }
 
 static void embedding_backward(struct device *d, device_memory dword, device_memory dposition, device_memory dtype,
@@ -355,7 +444,7 @@ static void embedding_backward(struct device *d, device_memory dword, device_mem
                                size_t type_count)
 {
     struct cuda *c = cuda_of(d);
-    float *g = (float *)cuda_scratch(c, (T * C + columns_scratch(2, T, C)) * sizeof *g), *parts = g + T * C;
+    float *g = (float *)cuda_scratch(c, (T * C + gradients_scratch(T, C)) * sizeof *g), *parts = g + T * C;
     if (!g)
         return; /* the device has said so */
     BY_ACT(c, sum_gradient, c, g, parts, dgamma, dbeta, dy, sum, statistics, gamma, dropout, T, C);
