@@ -4,7 +4,9 @@
 
 #include "cluster/launcher.h"
 #include "cluster/local_device.h"
+#include "common/base/device_kind.h"
 #include "common/base/memory.h"
+#include "common/base/precision.h"
 #include "common/base/process.h"
 #include "coordinator/job/job_variant.h"
 #include "proto/trial.h"
@@ -92,6 +94,15 @@ static int find_device(struct local_device *ret, const struct dispatch_options *
     return 0;
 }
 
+/* Elsewhere, and in a sweep, the workers refuse it. */
+static int check_precision(const struct local_device *d, const struct dispatch_options *o, const char *precision, struct error *e)
+{
+    bool cpu = o->device == DEVICE_CPU || (o->device == DEVICE_AUTO && *d->text && !d->memory);
+    if (!cpu || strcmp(precision, precision_names[PRECISION_TF32]))
+        return 0;
+    return error_set(e, ERROR_USAGE, "train.precision: \"tf32\" is for GPUs, and cluster.device is cpu here; use f32 or bf16");
+}
+
 static int check_memory(const struct local_device *d, size_t weights, size_t activations, struct error *e)
 {
     if (!d->memory || weights + activations <= d->memory)
@@ -108,7 +119,7 @@ int memory_estimate_print(const struct run_place *place, const struct run_data *
     char *worker = NULL, line[64];
     struct error ignored;
     struct local_device device = {0};
-    if (!again && find_device(&device, workers, e))
+    if ((!again && find_device(&device, workers, e)) || check_precision(&device, workers, place->job->train.precision, e))
         return -1;
     if (workers->device == DEVICE_FAKE || launcher_worker_path(&worker, &ignored) != 0)
         return 0;

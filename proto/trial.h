@@ -44,7 +44,7 @@ struct trial {
     double label_smoothing, focal_gamma; /* device/loss.h; 0, 0: plain cross-entropy */
     double dropout;                      /* < 0: as the model's config says */
     uint32_t epochs, batch, micro_batch, max_length;
-    char precision[8];         /* "f32", "bf16" */
+    char precision[8];         /* of precision_names */
     int resume;                /* 1: resume from directory/checkpoint if there is one */
     uint32_t checkpoint_steps; /* saved after so many steps, besides at the end of each epoch; 0: not so */
     double checkpoint_minutes; /* likewise */

@@ -55,7 +55,7 @@ static int find_device(struct device **ret, struct agent *a, const char *precisi
 {
     int i = precision_find(precision);
     if (i < 0)
-        return error_set(e, ERROR_USAGE, "train.precision: \"%s\" is not known; use f32 or bf16", precision);
+        return error_set(e, ERROR_USAGE, "train.precision: \"%s\" is not known; use f32, bf16 or tf32", precision);
     if (!a->devices[i] && a->work->open(&a->devices[i], a->options->device, (enum precision)i, a->options->threads, e))
         return -1;
     a->devices[i]->timeout = a->communicator->timeout;

@@ -71,7 +71,7 @@ static int answer_all(struct service *s, struct error *e)
     return more;
 }
 
-/* As publish wrote it: options.precision of inference_config.json. */
+/* As publish wrote it: options.precision of inference_config.json. What was trained in tf32 is scored in f32, on any device. */
 static int read_precision(enum precision *ret, const char *bundle, struct error *e)
 {
     struct json *config;
@@ -82,7 +82,7 @@ static int read_precision(enum precision *ret, const char *bundle, struct error 
         return -1;
     const char *name = json_string(json_get(json_get(config, "options"), "precision"));
     int found = name ? precision_find(name) : PRECISION_F32;
-    *ret = found < 0 ? PRECISION_F32 : (enum precision)found;
+    *ret = found == PRECISION_BF16 ? PRECISION_BF16 : PRECISION_F32;
     json_destroy(&config);
     return 0;
 }

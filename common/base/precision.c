@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-const char *const precision_names[PRECISIONS + 1] = {[PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16"};
+const char *const precision_names[PRECISIONS + 1] = {
+    [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_TF32] = "tf32"};
 
 int precision_find(const char *name)
 {

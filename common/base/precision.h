@@ -3,16 +3,22 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
-enum precision { PRECISION_F32, PRECISION_BF16 };
+enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_TF32 /* f32; products of f32 rounded to 10 bits: on GPUs alone */ };
 
-#define PRECISIONS 2
-extern const char *const precision_names[PRECISIONS + 1]; /* "f32", "bf16", NULL */
+#define PRECISIONS 3
+extern const char *const precision_names[PRECISIONS + 1]; /* "f32", "bf16", "tf32", NULL */
 
 int precision_find(const char *name); /* its enum precision; -1: unknown */
 
+static inline bool precision_is_narrow(enum precision p) /* activations are, and weights have a rounded copy */
+{
+    return p == PRECISION_BF16;
+}
+
 static inline size_t precision_bytes(enum precision p)
 {
-    return p == PRECISION_BF16 ? 2 : 4;
+    return precision_is_narrow(p) ? 2 : 4;
 }

@@ -70,7 +70,7 @@ static void show_machine(void)
     line("processor", "%s", model[0] ? model : "unknown");
     line("instructions", "%s", instructions[0] ? instructions : "baseline only");
     line("cores", "%d", machine_cores());
-    for (int p = 0; p < PRECISIONS; p++) {
+    for (int p = PRECISION_F32; p <= PRECISION_BF16; p++) {
         struct peak peak = peak_measure((enum precision)p, machine_cores());
         line(p == PRECISION_F32 ? "peak f32" : "peak bf16", "%.0f GFLOPS (%s, all cores)", peak.gflops, peak.instructions);
     }

@@ -167,7 +167,7 @@ const struct job_field job_fields[] = {
      .help = "gradient checkpointing: less memory, more time; activations are computed again in the backward pass; the "
              "weights are the same"},
     {"train.precision", JOB_WORD, JOB_SWEPT, "\"f32\"", AT(train.precision), .words = precision_names, .also = "dtype",
-     .help = "data type of the matrix multiplications' inputs"},
+     .help = "data type of the matrix multiplications' inputs; tf32, f32 rounded to 10 bits, is for GPUs alone"},
     {"train.select", JOB_WORD, JOB_SWEPT, "\"loss\"", AT(train.select),
      WORDS("loss", "f1", "micro_f1", "macro_f1", "best_f1", "average_precision"), .also = "metric_for_best_model",
      .help = "validation metric that selects the best epoch (f1, micro_f1, macro_f1 at threshold 0.5; best_f1 at the best "

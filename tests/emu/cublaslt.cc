@@ -8,6 +8,7 @@ struct emulated_product {
     cublasOperation_t left = CUBLAS_OP_N, right = CUBLAS_OP_N;
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     const void *bias = NULL;
+    bool tf32 = false;
 };
 
 struct emulated_layout {
@@ -32,9 +33,10 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t lt)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *ret, cublasComputeType_t, cudaDataType_t scale)
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *ret, cublasComputeType_t compute, cudaDataType_t scale)
 {
     *ret = new emulated_product();
+    (*ret)->tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     return scale == CUDA_R_32F ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
@@ -132,6 +134,18 @@ static float load(const emulated_layout *l, const void *at, uint64_t row, uint64
     return l->type == CUDA_R_16BF ? bf16_value(((const uint16_t *)at)[i]) : ((const float *)at)[i];
 }
 
+/* To 10 bits of mantissa, ties away from zero, as cvt.rna.tf32 does. */
+static float tf32_round(float x)
+{
+    uint32_t bits;
+    if (!isfinite(x))
+        return x;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x1000) & ~0x1fffu;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
 static void store(const emulated_layout *l, void *at, uint64_t row, uint64_t column, float x)
 {
     uint64_t i = row + column * (uint64_t)l->leading;
@@ -147,12 +161,13 @@ static void multiply(const emulated_product &p, const emulated_layout &a, const 
     uint64_t m, n, k;
     const emulated_layout bias = {d.type, d.rows, 1, (int64_t)d.rows};
     extents(&p, &a, &b, &d, &m, &n, &k);
+    auto factor = [&](float x) { return p.tf32 ? tf32_round(x) : x; };
     for (uint64_t j = 0; j < n; j++)
         for (uint64_t i = 0; i < m; i++) {
             float sum = 0;
             for (uint64_t l = 0; l < k; l++)
-                sum += (p.left == CUBLAS_OP_T ? load(&a, at_a, l, i) : load(&a, at_a, i, l)) *
-                       (p.right == CUBLAS_OP_T ? load(&b, at_b, j, l) : load(&b, at_b, l, j));
+                sum += factor(p.left == CUBLAS_OP_T ? load(&a, at_a, l, i) : load(&a, at_a, i, l)) *
+                       factor(p.right == CUBLAS_OP_T ? load(&b, at_b, j, l) : load(&b, at_b, l, j));
             if (beta != 0)
                 sum += beta * load(&d, at_d, i, j);
             if (p.epilogue == CUBLASLT_EPILOGUE_BIAS)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A double of what the cuda device calls of cuBLASLt: plain loops, sums in f32, results rounded to their type. Layouts are
+/* A double of what the cuda device calls of cuBLASLt: plain loops, sums in f32, results rounded to their type; with
+ * CUBLAS_COMPUTE_32F_FAST_TF32 of factors that are rounded to 10 bits. Layouts are
  * checked against each other as cuBLASLt does. */
 #pragma once
 
@@ -8,7 +9,7 @@
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_INVALID_VALUE = 7, CUBLAS_STATUS_NOT_SUPPORTED = 15 };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
 enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_16BF = 14 };
-enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68 };
+enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68, CUBLAS_COMPUTE_32F_FAST_TF32 = 77 };
 enum cublasLtEpilogue_t { CUBLASLT_EPILOGUE_DEFAULT = 1, CUBLASLT_EPILOGUE_BIAS = 4 };
 enum { CUBLASLT_REDUCTION_SCHEME_NONE = 0 };
 enum cublasLtMatmulDescAttributes_t {

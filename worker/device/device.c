@@ -37,11 +37,19 @@ static void gpu_device_describe(const struct device *d, char *text, size_t size)
 }
 
 /* A GPU that is there and cannot be had is an error: nobody waits days for a CPU without having been told. */
+static int refuse_tf32(enum precision precision, const char *name, struct error *e)
+{
+    if (precision != PRECISION_TF32)
+        return 0;
+    return error_set(e, ERROR_USAGE, "train.precision: \"tf32\" is for GPUs, and cluster.device is %s here; use f32 or bf16",
+                     name);
+}
+
 static int auto_create(struct device **ret, enum precision precision, int threads, struct error *e)
 {
     struct error ignored;
     if (gpu_check(&ignored))
-        return cpu_create(ret, precision, threads, e);
+        return refuse_tf32(precision, "cpu", e) ? -1 : cpu_create(ret, precision, threads, e);
     return gpu_create(ret, precision, threads, e);
 }
 
@@ -63,6 +71,8 @@ int device_create(struct device **ret, const char *name, enum precision precisio
     if (kind < 0 || !backends[kind].create)
         return error_set(e, ERROR_USAGE, "cluster.device: \"%s\" is not known; use auto, cpu, cuda, cpu_reference or guarded",
                          name);
+    if (kind != DEVICE_CUDA && kind != DEVICE_AUTO && refuse_tf32(precision, name, e))
+        return -1;
     return backends[kind].create(ret, precision, threads < 1 ? 1 : threads, e);
 }
 
@@ -90,7 +100,7 @@ double device_flops(const struct device *d)
 double device_peak(const struct device *d)
 {
     if (d->run->kind == DEVICE_CUDA)
-        return 0;
+        return gpu_opened() ? gpu_peak(gpu_opened()->name, d->precision) : 0;
     return peak_measure(d->precision, d->threads).gflops;
 }
 

@@ -281,13 +281,14 @@ struct device {
     double timeout;  /* seconds that operations which wait, finish too, wait for the device; 0: for ever */
     bool lost;       /* it failed for good, or did not answer in time: nothing can be had of it, and its process has to end */
     double peak;     /* GFLOPS: the highest seen, see device_peak_share; 0: not measured */
-    double flops;    /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add */
+    double flops; /* of matrix products asked for so far (linear maps, attention): 2 a multiply-add. cuda, which has no offsets on
+                   * the host, counts linear maps alone; attention's are added by who knows the rows */
 };
 
 /* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one
  * thread, defines what is right), "cuda" (this process's GPU, gpu.h), "guarded" (cpu with memory unreadable outside operations
- * and host_begin/end), "auto" (cuda where a GPU is visible, else cpu). ERROR_USAGE for a name not known or bf16 where the device
- * has none; gpu_open's errors. Destroy with d->run->destroy(d). */
+ * and host_begin/end), "auto" (cuda where a GPU is visible, else cpu). ERROR_USAGE for a name not known, and for tf32 where
+ * the device is not cuda; gpu_open's errors. Destroy with d->run->destroy(d). */
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
 const char *device_gpu(const struct device *d); /* UUID of the GPU that computes, borrowed; "": none does */
 size_t
@@ -295,7 +296,7 @@ device_memory_left(const struct device *d); /* bytes of the GPU that nobody has;
 /* One line, without the precision: "cpu (AVX-512), 2 threads, oneDNN 2.6.3". */
 void device_describe(const struct device *d, char *text, size_t size);
 /* What the processor's multiply-add instructions can do in the device's precision on its threads, GFLOPS, measured now (peak.h).
- * 0 of cuda: not measured. */
+ * Of cuda what the data sheet says, gpu_peak. */
 double device_peak(const struct device *d);
 /* Work at `gflops` as a share of d->peak, 0..1; 0 if that is not measured. Work that was faster shows that the peak was measured
  * while something else took the machine: it is measured again, and where work is still faster, that work is the highest rate

@@ -14,6 +14,29 @@ void gpu_print_uuid(char text[GPU_UUID], const unsigned char u[16])
              u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
+/* Data sheets of A100, A30, H100, H200 (SXM, PCIe and NVL differ), B200; longer names first. */
+static const struct {
+    const char *part;
+    double peak[PRECISIONS]; /* TFLOPS */
+} kinds[] = {
+    {"H100 PCIe", {[PRECISION_F32] = 51, [PRECISION_BF16] = 756, [PRECISION_TF32] = 378}},
+    {"H100 NVL", {[PRECISION_F32] = 60, [PRECISION_BF16] = 835, [PRECISION_TF32] = 417}},
+    {"H200 NVL", {[PRECISION_F32] = 60, [PRECISION_BF16] = 835, [PRECISION_TF32] = 417}},
+    {"H100", {[PRECISION_F32] = 67, [PRECISION_BF16] = 989, [PRECISION_TF32] = 494}},
+    {"H200", {[PRECISION_F32] = 67, [PRECISION_BF16] = 989, [PRECISION_TF32] = 494}},
+    {"A100", {[PRECISION_F32] = 19.5, [PRECISION_BF16] = 312, [PRECISION_TF32] = 156}},
+    {"A30", {[PRECISION_F32] = 10.3, [PRECISION_BF16] = 165, [PRECISION_TF32] = 82}},
+    {"B200", {[PRECISION_F32] = 75, [PRECISION_BF16] = 2250, [PRECISION_TF32] = 1125}},
+};
+
+double gpu_peak(const char *name, enum precision precision)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strstr(name, kinds[i].part))
+            return 1000 * kinds[i].peak[precision];
+    return 0;
+}
+
 static struct {
     int number;
     bool open;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/base/error.h"
+#include "common/base/precision.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +21,10 @@ struct gpu {
     size_t memory;              /* bytes */
     bool prohibited, exclusive; /* compute mode: nobody may use it; one process alone */
 };
+
+/* Dense products a second in this precision, GFLOPS, of a GPU of this name, as NVIDIA's data sheet has it; 0: not in the table.
+ */
+double gpu_peak(const char *name, enum precision precision);
 
 /* Versions as CUDA counts them: 1000 major + 10 minor. */
 struct gpu_software {

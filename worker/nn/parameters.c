@@ -165,7 +165,7 @@ size_t parameters_bytes_tuned(const struct model_config *c, const struct tuning 
                               size_t max_words)
 {
     size_t trained, dense = count_dense(c, t, &trained), E = model_config_embedding_width(c), words = c->vocabulary * E;
-    size_t ret = (dense + words) * sizeof(float) + (precision == PRECISION_F32 ? 0 : dense * precision_bytes(precision));
+    size_t ret = (dense + words) * sizeof(float) + (precision_is_narrow(precision) ? dense * precision_bytes(precision) : 0);
     bool frozen = t->lora.rank > 0 || (t->frozen && t->frozen[0]);
     if (gradients > 0)
         ret += 2 * (trained + (frozen ? 0 : words)) * sizeof(float) + (frozen ? 0 : c->vocabulary) +
@@ -192,7 +192,7 @@ static int value_arenas_create(struct parameters *p, size_t elements, size_t den
     if (arena_create(p->d, &p->value, elements * sizeof(float), e) < 0)
         return -1;
     p->shadow = p->value;
-    if (p->d->precision == PRECISION_F32)
+    if (!precision_is_narrow(p->d->precision))
         return 0;
     p->shadow = DEVICE_NOTHING;
     return arena_create(p->d, &p->shadow, dense * precision_bytes(p->d->precision), e);

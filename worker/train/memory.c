@@ -39,7 +39,7 @@ int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct
         return error_set(e, ERROR_USAGE, "trial %s: batch %u, micro_batch %u", t->key, t->batch, t->micro_batch);
     int precision = precision_find(t->precision);
     if (precision < 0)
-        return error_set(e, ERROR_USAGE, "trial %s: precision \"%s\" is not known; use f32 or bf16", t->key, t->precision);
+        return error_set(e, ERROR_USAGE, "trial %s: precision \"%s\" is not known; use f32, bf16 or tf32", t->key, t->precision);
     if (source_open(&s, t, e))
         return -1;
     const struct batch_limits limits = memory_batches(t, &s, s.split.part[PART_TEST].rows, s.split.part[PART_TEST].count);

@@ -88,7 +88,7 @@ void optimizer_apply(struct optimizer *o, device_memory control, device_memory g
     struct device *d = o->device;
     device_memory value = parameters_value(o->parameters), shadow = parameters_shadow(o->parameters);
     device_memory m = parameters_first_moment(o->parameters), v = parameters_second_moment(o->parameters);
-    bool shadowed = d->precision != PRECISION_F32;
+    bool shadowed = precision_is_narrow(d->precision);
     for (size_t i = 0; i < o->count; i++) {
         const struct span *at = &o->spans[i];
         size_t offset = at->offset * sizeof(float), gradients = at->gradient * sizeof(float);

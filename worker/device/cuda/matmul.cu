@@ -55,6 +55,7 @@ unsigned alignment_of(uintptr_t all)
 struct matmul {
     cublasLtHandle_t lt;
     cudaDataType_t act;
+    cublasComputeType_t compute;
     void *workspace;
     std::map<shape, cublasLtMatmulAlgo_t> algorithms;
 };
@@ -65,6 +66,7 @@ int matmul_create(struct matmul **ret, enum precision precision, struct error *e
     if (!m)
         return error_set(e, ERROR_FAILED, "cuda: out of memory");
     m->act = precision == PRECISION_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    m->compute = precision == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     cublasStatus_t status = cublasLtCreate(&m->lt);
     if (status == CUBLAS_STATUS_SUCCESS && cudaMalloc(&m->workspace, WORKSPACE) == cudaSuccess) {
         *ret = m;
@@ -108,7 +110,7 @@ static cublasStatus_t plan_open(struct plan *p, const struct matmul *m, enum pro
     const extents x = extents_of(kind, N, K, O);
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
     cudaDataType_t to = kind == PRODUCT_WEIGHT ? CUDA_R_32F : m->act;
-    cublasStatus_t s = cublasLtMatmulDescCreate(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+    cublasStatus_t s = cublasLtMatmulDescCreate(&p->operation, m->compute, CUDA_R_32F);
     if (!s)
         s = cublasLtMatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_TRANSA, &x.left, sizeof x.left);
     if (!s)

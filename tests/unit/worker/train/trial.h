@@ -212,7 +212,7 @@ static inline int be_a_rank(const char *directory)
     signal(SIGXFSZ, SIG_IGN);
     if (limit && (!getenv("OMPI_COMM_WORLD_RANK") || !strcmp(getenv("OMPI_COMM_WORLD_RANK"), "0")))
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
-    enum precision precision = strcmp(option("precision", "f32"), "bf16") ? PRECISION_F32 : PRECISION_BF16;
+    enum precision precision = (enum precision)precision_find(option("precision", "f32"));
     int result =
         communicator_create(&c, getenv("OMPI_COMM_WORLD_SIZE") ? option("comm", "mpi") : "self", 0, number("timeout", 60), &e);
     if (!result) {
