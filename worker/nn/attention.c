@@ -62,8 +62,10 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
         struct relative_bias bias = distances_project(s, w, k->distances);
         s->d->run->first_relative_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, &bias, dropout,
                                                     b->B, b->T, H, C / H);
+        pass_count(s, (double)b->T, 2 + 2 * products_of(&bias));
         return;
     }
+    pass_count(s, (double)b->T, 4);
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
@@ -101,8 +103,10 @@ static void mix(const struct pass *s, const struct attention *w, const struct at
         struct relative_bias bias = distances_project(s, w, k->distances);
         s->d->run->relative_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &bias, dropout, b->B, b->T, H,
                                               C / H);
+        pass_count(s, b->pairs, 2 + 2 * products_of(&bias));
         return;
     }
+    pass_count(s, b->pairs, 4);
     s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
@@ -192,7 +196,9 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
         struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
         s->d->run->first_relative_attention_backward(s->d, t->dz, t->wide, d.keys, d.queries, dmixed, k->mixed, k->first_q,
                                                      k->qkv, k->log_sum, b->offsets, &bias, dropout, b->B, b->T, H, C / H);
+        pass_count(s, (double)b->T, 4 + 4 * products_of(&bias));
     } else {
+        pass_count(s, (double)b->T, 8);
         s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                             dropout, b->B, b->T, H, C / H);
     }
@@ -245,7 +251,9 @@ static void mix_backward(const struct pass *s, const struct attention *w, const 
         struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
         s->d->run->relative_attention_backward(s->d, t->wide, d.keys, d.queries, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets,
                                                &bias, dropout, b->B, b->T, H, C / H);
+        pass_count(s, b->pairs, 4 + 4 * products_of(&bias));
     } else {
+        pass_count(s, b->pairs, 8);
         s->d->run->attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, dropout, b->B, b->T, H,
                                       C / H);
     }

@@ -82,6 +82,19 @@ static inline struct vectors used_distances(const struct pass *s)
     return (struct vectors){s->of_distances.used, device_at(s->distances->rows, at), device_at(s->distances->numbers, at)};
 }
 
+/* Attention's products, `each` a pair of tokens and channel, where the device cannot count them: its offsets are not on the host.
+ * Windows are left out. */
+static inline void pass_count(const struct pass *s, double pairs, double each)
+{
+    if (s->d->run->kind == DEVICE_CUDA)
+        s->d->flops += each * pairs * (double)s->c->width;
+}
+
+static inline double products_of(const struct relative_bias *b)
+{
+    return 1 + (b->keys.address ? 1 : 0) + (b->queries.address ? 1 : 0);
+}
+
 static inline struct dropout pass_dropout(const struct pass *s, float probability, uint32_t site, struct vectors of)
 {
     return (struct dropout){s->dropout.on ? probability : 0, s->dropout.seed, s->dropout.epoch, site, of.rows, of.positions};

@@ -6,6 +6,7 @@
 
 struct packed {
     size_t T, B;             /* tokens, rows */
+    double pairs;            /* sum of the rows' squared lengths: what attention works on */
     size_t U;                /* distinct words of the STEP (all ranks, all micro-batches); 0 for evaluation */
     size_t padding;          /* 1 + the slot of the configuration's padding token; 0: the step has none */
     device_memory ids;       /* i32 (T) */

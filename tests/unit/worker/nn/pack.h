@@ -71,6 +71,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
 {
     size_t T = 0, V = c->vocabulary;
     int32_t *offsets = allocate(r->B + 1, 4);
+    double pairs = 0;
     for (size_t b = 0; b < r->B; b++)
         offsets[b + 1] = offsets[b] + r->lengths[b];
     T = (size_t)offsets[r->B];
@@ -86,6 +87,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
         if (p.slot_of[v] == 0)
             p.slot_of[v] = words++;
     for (size_t b = 0; b < r->B; b++) {
+        pairs += (double)r->lengths[b] * r->lengths[b];
         packed_places(places + offsets[b], r->ids + offsets[b], (uint32_t)r->lengths[b], c);
         row_of[b] = r->numbers ? r->numbers[b] : (int32_t)(5 + 3 * b);
         for (int32_t t = offsets[b]; t < offsets[b + 1]; t++) {
@@ -104,6 +106,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
                              .types = device_array(d, r->types, T * 4),
                              .rows = device_array(d, rows, T * 4),
                              .slots = device_array(d, slots, T * 4),
+                             .pairs = pairs,
                              .offsets = device_array(d, offsets, (r->B + 1) * 4),
                              .row_of = device_array(d, row_of, r->B * 4),
                              .zeros = device_array(d, zeros, r->B * 4)};
