@@ -61,9 +61,15 @@ run_cuda() {
 }
 build_cuda() {
   local root=()
+  need_packages "${BUILD_PACKAGES[@]}" g++ libcmocka-dev python3
   command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { bash tools/cuda.sh runs/cuda && root=(-D MUSTER_CUDA_ROOT=runs/cuda); } || return
-  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen -- --quiet &&
+  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen test_gpu -- --quiet &&
     build/cuda/muster doctor | grep -E '^  GPU +(CUDA|NCCL) [0-9]' && run_cuda
+}
+# A suite of test_gpu, from the root: golden files lie below it.
+on_gpu() {
+  [ -x "$MUSTER_BIN/test_gpu" ] || { echo "skipped: this build has no CUDA"; return 77; }
+  "$MUSTER_BIN/test_gpu" "$1"
 }
 # The build with CUDA on this machine's GPU; where there is none, the tests that need it say so and are skipped.
 if [ "$mode" = gpu ]; then
@@ -76,7 +82,8 @@ if [ "$mode" = gpu ]; then
     step build/cuda build_cuda || summarize
   fi
   export MUSTER_SOURCE=$PWD
-  step gpu/test_runs bash tests/gpu/test_runs.sh
+  for suite in operations dropout loss golden differences steps; do step "gpu/$suite" on_gpu $suite; done
+  for script in runs ranks sanitizer; do step gpu/test_$script bash tests/gpu/test_$script.sh; done
   summarize
 fi
 

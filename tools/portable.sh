@@ -26,6 +26,7 @@ pmix=$(dirname "$(ldconfig -p | sed -n 's/.*libpmix\.so\.2.* => //p' | head -1)"
 new=$directory.new
 rm -rf "$new" && mkdir -p "$new"/{bin,lib/muster,lib/openmpi3,share/openmpi,etc}
 cp "$build/muster" "$build/muster-worker" "$(command -v orted)" "$new/bin"
+for more in "$build/test_gpu" "$build/bench/bench_kernels"; do [ ! -x "$more" ] || cp "$more" "$new/bin"; done
 cp "$(readlink -f "$(command -v mpirun)")" "$new/bin/orterun" && ln -s orterun "$new/bin/mpirun"
 cp "$build/libmuster-listen.so" "$new/lib/muster"
 cp "$mpi"/*.so "$new/lib/openmpi3"
@@ -65,8 +66,10 @@ exec muster "$@"
 RUN
 chmod +x "$new/muster"
 cp LICENSE README.md test.sh "$new" # bash test.sh gpu: the programs here, on the GPU of where they are
-mkdir -p "$new"/tests/{gpu,system} "$new/tools"
+mkdir -p "$new"/tests/{gpu,golden,system} "$new/tools"
 cp tests/summary.py tests/skips.txt "$new/tests" && cp tests/gpu/*.sh "$new/tests/gpu" && cp tests/system/{common.sh,tiny.py} "$new/tests/system" && cp tools/install.sh "$new/tools"
+mkdir "$new/bench" && cp bench/{gpu.sh,compare.sh,peer.py,table.py} "$new/bench" # bash bench/gpu.sh
+[ ! -x "$build/test_gpu" ] || cp tests/golden/{nn_*.safetensors,train_losses.json} "$new/tests/golden"
 mv "$new" "$directory"
 if [ "$target" != "$directory" ]; then
   tar -C "$(dirname "$directory")" -czf "$target.new" muster && mv "$target.new" "$target" && rm -rf "$(dirname "$directory")"

@@ -58,7 +58,11 @@ static void check_case(struct bench *b, const struct json *of)
 static void losses_are_those_of_pytorch(void **state)
 {
     (void)state;
+#ifdef TEST_GPU
+    static const char *const devices[] = {"cpu_reference", "cpu", TEST_GPU};
+#else
     static const char *const devices[] = {"cpu_reference", "cpu", "guarded"};
+#endif
     static const enum precision precisions[] = {PRECISION_F32, PRECISION_BF16};
     struct error e = {0};
     struct json *golden;

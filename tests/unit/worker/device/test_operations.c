@@ -21,10 +21,16 @@ static const struct shape shapes[] = {
     {{66}, 1, 64, 33, 1, 64, 2, 0},
     {{9}, 1, 90, 77, 1, 90, 2, 0.5f},
 #else
-    {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0},       {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0.1f}, {{511, 1}, 2, 24, 96, 3, 8, 1, 0.3f},
-    {{17, 65, 3}, 3, 64, 130, 2, 32, 7, 0.1f}, {{129}, 1, 128, 33, 2, 64, 2, 0},       {{40, 23}, 2, 90, 77, 1, 90, 2, 0.5f},
+    {{17, 65, 3}, 3, 64, 130, 2, 32, 7, 0.1f}, {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0.1f}, {{129}, 1, 128, 33, 2, 64, 2, 0},
+    {{511, 1}, 2, 24, 96, 3, 8, 1, 0.3f},      {{1, 2, 34}, 3, 20, 53, 5, 4, 3, 0},    {{40, 23}, 2, 90, 77, 1, 90, 2, 0.5f},
 #endif
 };
+
+/* MUSTER_TEST_SHORT: under a tool that slows a GPU down a hundred times; tiles of tensor cores, and tails. */
+static size_t shapes_tried(void)
+{
+    return getenv("MUSTER_TEST_SHORT") ? 2 : sizeof shapes / sizeof *shapes;
+}
 
 static void case_linear(struct bench *b, const struct shape *s, enum activation activation)
 {
@@ -362,6 +368,32 @@ static void embedding(struct bench *b, const struct shape *s)
     record(b, "dword of words alone", F32, dword, U * C);
 }
 
+/* Vectors of several times 256 elements, and of more than 1024, which a GPU's norms take in other ways. Of one shape: they are
+ * their own. */
+static void wide(struct bench *b, const struct shape *s)
+{
+    static const size_t widths[] = {530, 900, 1100}, length = 37;
+    const struct device_operations *run = b->d->run;
+    for (size_t i = 0; i < 3 && s == shapes; i++) {
+        size_t C = widths[i], n = length * C, U = 12;
+        struct rows r = put_rows(b, &length, 1, 1000);
+        struct dropout p = dropout_of(&r, 0.1f, 6);
+        device_memory x = put_random(b, ACT, n, 1), z = put_random(b, ACT, n, 1), gamma = put_random(b, F32, C, 1);
+        device_memory y = space(b, ACT, n), sum = space(b, ACT, n), statistics = space(b, F32, 2 * length);
+        run->normalize_forward(b->d, y, sum, statistics, x, z, gamma, gamma, 1e-12f, &p, length, C);
+        device_memory dz = space(b, ACT, n), dgamma = space(b, F32, C), dbeta = space(b, F32, C);
+        run->normalize_backward(b->d, x, dz, dgamma, dbeta, y, sum, statistics, gamma, &p, length, C);
+        record(b, "wide dx", ACT, x, n);
+        record(b, "wide dz", ACT, dz, n);
+        record(b, "wide dgamma", F32, dgamma, C);
+        record(b, "wide dbeta", F32, dbeta, C);
+        device_memory dword = space(b, F32, U * C), slots = put_choices(b, length, U);
+        run->embedding_backward(b->d, dword, DEVICE_NOTHING, DEVICE_NOTHING, dgamma, dbeta, y, sum, statistics, slots,
+                                r.positions, DEVICE_NOTHING, gamma, &p, length, C, U, 0, 0);
+        record(b, "wide dword", F32, dword, U * C);
+    }
+}
+
 static void head(struct bench *b, const struct shape *s)
 {
     const struct device_operations *run = b->d->run;
@@ -490,6 +522,7 @@ static const struct {
     {"tokens", tokens},
     {"normalize", normalize},
     {"embedding", embedding},
+    {"wide", wide},
     {"head", head},
     {"optimizer", optimizer},
     {"control", control},
@@ -500,9 +533,10 @@ static const struct candidate {
     enum precision precision;
     int threads;
 } candidates[] = {
-#ifdef MUSTER_EMULATED
-    {"cuda_emulated", "", PRECISION_F32, 1},
-    {"cuda_emulated", "", PRECISION_BF16, 1},
+#ifdef TEST_GPU
+    {TEST_GPU, "", PRECISION_F32, 1},
+    {TEST_GPU, "", PRECISION_BF16, 1},
+    {TEST_GPU, "", PRECISION_TF32, 1},
 #else
     {"cpu", "baseline", PRECISION_F32, 2},
     {"cpu", "avx2", PRECISION_F32, 2},
@@ -522,9 +556,13 @@ static const struct candidate {
 
 /* The same again: with the threads that made it; emulated: threads in another order (tests/emu/cuda_emulated.h). */
 #ifdef MUSTER_EMULATED
-#define AGAIN "cuda_emulated"
+#define AGAIN TEST_GPU
 #define AGAIN_THREADS(again) (1 + (again))
 #define AGAIN_SHAPES 1
+#elif defined TEST_GPU
+#define AGAIN TEST_GPU
+#define AGAIN_THREADS(again) 1
+#define AGAIN_SHAPES shapes_tried()
 #else
 #define AGAIN "cpu"
 #define AGAIN_THREADS(again) 3
@@ -545,8 +583,10 @@ static bool available(const struct candidate *c)
     return true;
 }
 
-/* f32: rounding of sums of a few hundred terms. bf16: act arrays are stored with 8 bits, and others are made from such. */
-static const double tolerances[][2] = {[PRECISION_F32] = {1e-5, 1e-5}, [PRECISION_BF16] = {8e-3, 1.2e-2}};
+/* f32: rounding of sums of a few hundred terms. bf16: act arrays are stored with 8 bits, and others are made from such. tf32:
+ * factors of products have 11 bits. */
+static const double tolerances[][2] = {
+    [PRECISION_F32] = {1e-5, 1e-5}, [PRECISION_BF16] = {8e-3, 1.2e-2}, [PRECISION_TF32] = {2e-3, 2e-3}};
 
 /* Those of a precision that this machine has; returns how many. */
 static size_t open_candidates(struct bench *found, enum precision precision)
@@ -573,7 +613,7 @@ static void compare_case(struct bench *expected, struct bench *found, size_t k, 
     cases[k].run(found, &shapes[s]);
     compare(device, what, expected, found, tolerances[found->d->precision]);
     assert_int_equal(found->d->run->finish(found->d, &e), 0);
-    if (cases[k].run != optimizer && strcmp(device, "cuda_emulated") != 0) /* whose attention counts nothing */
+    if (cases[k].run != optimizer && found->d->run->kind != DEVICE_CUDA) /* whose attention counts nothing */
         assert_true(expected->d->flops == found->d->flops);
     bench_clear(found);
 }
@@ -582,11 +622,13 @@ static void test_against_reference(void **state)
 {
     (void)state;
     struct bench expected, found[sizeof candidates / sizeof *candidates];
-    for (int precision = PRECISION_F32; precision <= PRECISION_BF16; precision++) {
+    for (int precision = PRECISION_F32; precision < PRECISIONS; precision++) {
         size_t count = open_candidates(found, (enum precision)precision);
-        bench_open(&expected, "cpu_reference", (enum precision)precision, 1);
+        if (!count)
+            continue;
+        bench_open(&expected, "cpu_reference", precision == PRECISION_TF32 ? PRECISION_F32 : (enum precision)precision, 1);
         for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            for (size_t s = 0; s < shapes_tried(); s++) {
                 cases[k].run(&expected, &shapes[s]);
                 for (size_t i = 0; i < count; i++)
                     compare_case(&expected, &found[i], k, s);
@@ -628,7 +670,7 @@ static void test_same_bits_again(void **state)
             }
 }
 
-#ifndef MUSTER_EMULATED
+#ifndef TEST_GPU
 /* Attention of all kinds, whose sums over rows are of parts that do not follow from the number of threads. */
 static void test_same_bits_on_any_threads(void **state)
 {
@@ -651,12 +693,37 @@ static void test_same_bits_on_any_threads(void **state)
 }
 #endif
 
+#ifdef TEST_GPU
+/* tf32 rounds products' factors, which shows; and nothing else. */
+static void test_tf32_rounds_products(void **state)
+{
+    (void)state;
+    static void (*const runs[])(struct bench * b, const struct shape *s) = {linear_none, normalize, attention};
+    for (size_t k = 0; k < sizeof runs / sizeof *runs; k++) {
+        struct bench exact, rounded;
+        size_t at;
+        bench_open(&exact, TEST_GPU, PRECISION_F32, 1);
+        runs[k](&exact, &shapes[1]);
+        bench_open(&rounded, TEST_GPU, PRECISION_TF32, 1);
+        runs[k](&rounded, &shapes[1]);
+        double off = difference(&exact.arrays[0], &rounded.arrays[0], &at);
+        if (runs[k] == linear_none ? !(off > 2e-5 && off < 2e-3) : off != 0)
+            fail_msg("run %zu: y is off by %g of the largest", k, off);
+        bench_close(&rounded);
+        bench_close(&exact);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifdef TEST_GPU
+        cmocka_unit_test(test_tf32_rounds_products),
+#endif
         cmocka_unit_test(test_against_reference),
         cmocka_unit_test(test_same_bits_again),
-#ifndef MUSTER_EMULATED
+#ifndef TEST_GPU
         cmocka_unit_test(test_same_bits_on_any_threads),
 #endif
     };

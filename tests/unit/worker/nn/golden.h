@@ -29,9 +29,13 @@ struct device_case {
 
 static const struct device_case device_cases[] = {
 #ifdef MUSTER_EMULATED
-    {"cuda_emulated", NULL, PRECISION_F32, 1},  {"cuda_emulated", NULL, PRECISION_F32, 2},
-    {"cuda_emulated", NULL, PRECISION_F32, 3},  {"cuda_emulated", NULL, PRECISION_BF16, 1},
-    {"cuda_emulated", NULL, PRECISION_BF16, 2}, {"cuda_emulated", NULL, PRECISION_BF16, 3},
+    {TEST_GPU, NULL, PRECISION_F32, 1},  {TEST_GPU, NULL, PRECISION_F32, 2},  {TEST_GPU, NULL, PRECISION_F32, 3},
+    {TEST_GPU, NULL, PRECISION_BF16, 1}, {TEST_GPU, NULL, PRECISION_BF16, 2}, {TEST_GPU, NULL, PRECISION_BF16, 3},
+    {TEST_GPU, NULL, PRECISION_TF32, 1},
+#elif defined TEST_GPU
+    {TEST_GPU, NULL, PRECISION_F32, 1},
+    {TEST_GPU, NULL, PRECISION_BF16, 1},
+    {TEST_GPU, NULL, PRECISION_TF32, 1},
 #else
     {"cpu_reference", NULL, PRECISION_F32}, {"cpu", "baseline", PRECISION_F32},  {"cpu", "avx2", PRECISION_F32},
     {"cpu", "avx512", PRECISION_F32},       {"guarded", NULL, PRECISION_F32},    {"cpu_reference", NULL, PRECISION_BF16},
@@ -86,7 +90,7 @@ static inline float *host_array(struct device *d, device_memory from, size_t cou
 /* act to float. */
 static inline float *host_act(struct device *d, device_memory from, size_t count)
 {
-    if (d->precision == PRECISION_F32)
+    if (!precision_is_narrow(d->precision))
         return host_array(d, from, count);
     uint16_t *bits = allocate(count, sizeof *bits);
     float *ret = allocate(count, sizeof *ret);

@@ -133,6 +133,12 @@ static struct device *open_named(const char *name)
     return open_device(&(struct device_case){name, NULL, PRECISION_F32});
 }
 
+#ifdef TEST_GPU
+static const char *const names[] = {"cpu_reference", TEST_GPU};
+#else
+static const char *const names[] = {"cpu_reference", "cpu"};
+#endif
+
 static void check_family(struct device *d, const char *family, bool both)
 {
     struct model_config c = config_of(family);
@@ -149,7 +155,6 @@ static void check_family(struct device *d, const char *family, bool both)
 static void test_finite_differences(void **state)
 {
     (void)state;
-    static const char *const names[] = {"cpu_reference", "cpu"};
     for (size_t i = 0; i < 2; i++)
         for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
             struct device *d = open_named(names[i]);
@@ -172,7 +177,6 @@ static void test_tuned_differences(void **state)
     some_biased.bias = LORA_BIAS_ADAPTED;
     const struct tuning tunings[] = {{.lora = all},         {.lora = some},     {.lora = biased},
                                      {.lora = some_biased}, {.frozen = bottom}, {.frozen = middle}};
-    static const char *const names[] = {"cpu_reference", "cpu"};
     for (size_t i = 0; i < 2; i++)
         for (size_t t = 0; t < sizeof tunings / sizeof *tunings; t++)
             for (size_t k = 0; k < sizeof tuned_families / sizeof *tuned_families; k++) {

@@ -51,6 +51,8 @@ struct tolerance {
 
 static struct tolerance tolerance_of(const struct device_case *of)
 {
+    if (of->precision == PRECISION_TF32)
+        return (struct tolerance){5e-3, 2e-2, 5e-3};
     return of->precision == PRECISION_F32 ? (struct tolerance){1e-5, 1e-4, 1e-5} : (struct tolerance){2e-2, 8e-2, 2e-2};
 }
 

@@ -97,7 +97,7 @@ static const char *const models[] = {"steps",
 /* In whatever order threads run: the same bits, of losses and norms, which all weights of the steps before have gone into. */
 static void check_orders(const struct device_case *of, const char *where, const float losses[STEPS], const float norms[STEPS])
 {
-    static float first[PRECISION_BF16 + 1][2][2]; /* of two steps */
+    static float first[PRECISIONS][2][2]; /* of two steps */
     float(*known)[2] = first[of->precision];
     if (of->threads == 1) {
         memcpy(known[0], losses, sizeof known[0]);
@@ -121,6 +121,26 @@ static int steps_of(const struct device_case *of, size_t model)
     return STEPS;
 }
 
+#ifdef TEST_GPU
+/* A GPU is said to have worked as much as the CPU counts. */
+static void check_flops(const char *where, const struct model_config *c, const struct rows *r, double found)
+{
+    struct device *cpu = open_device(&(struct device_case){"cpu_reference", NULL, PRECISION_F32});
+    struct bench n;
+    double norm;
+    float weights[16] = {1, 1, 1};
+    bench_create(&n, cpu, c, r, true);
+    make_weights(n.p, 1);
+    n.weights = device_array(cpu, weights, sizeof weights);
+    cpu->flops = 0;
+    take_step(&n, r, 0, &norm);
+    if (cpu->flops != found)
+        fail_msg("%s: the first step: expected %.0f floating-point operations, found %.0f", where, cpu->flops, found);
+    bench_destroy(&n);
+    cpu->run->destroy(cpu);
+}
+#endif
+
 static void check_steps(struct device *d, const struct device_case *of, size_t k)
 {
     struct tensor_file *f = golden_open(models[k]);
@@ -132,16 +152,25 @@ static void check_steps(struct device *d, const struct device_case *of, size_t k
     float *weights = golden_array(f, "class_weights", NULL), losses[STEPS], norms[STEPS];
     n.weights = device_array(d, weights, c.labels * sizeof *weights);
     int steps = steps_of(of, k);
+    double of_first = -d->flops;
     for (int i = 0; i < steps; i++) {
         double norm;
         losses[i] = (float)take_step(&n, &r, i, &norm);
         norms[i] = (float)norm;
+        of_first += i ? 0 : d->flops;
     }
     float *expected_losses = golden_array(f, "losses", NULL), *expected_norms = golden_array(f, "norms", NULL);
     char *where = case_name(of, models[k]);
+    static const double tolerances[] = {[PRECISION_F32] = 1e-4, [PRECISION_BF16] = 5e-2, [PRECISION_TF32] = 5e-3};
     bool exact = of->precision == PRECISION_F32;
-    double off = check_close(where, "losses", losses, expected_losses, (size_t)steps, exact ? 1e-4 : 5e-2, 0);
-    check_close(where, "gradient norms", norms, expected_norms, (size_t)steps, exact ? 1e-4 : 1e-1, 0);
+    double off = check_close(where, "losses", losses, expected_losses, (size_t)steps, tolerances[of->precision], 0);
+    check_close(where, "gradient norms", norms, expected_norms, (size_t)steps, tolerances[of->precision] * (exact ? 1 : 2), 0);
+#ifdef TEST_GPU
+    if (k == 0)
+        check_flops(where, &c, &r, of_first);
+#else
+    (void)of_first;
+#endif
 #ifdef MUSTER_EMULATED
     if (k == 0)
         check_orders(of, where, losses, norms);
