@@ -4,22 +4,32 @@
 #
 #     bench/compare.sh [WORD ...]      only the cases that have all these words, such as: train bf16 256 trainer
 #
-# Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full sorted, trainer loop transformers openvino onnxruntime.
+# Words: train infer tokenizer ranks, f32 bf16, minilm base, 128 256 512, real full sorted, trainer loop packed transformers openvino onnxruntime.
 # Inference of rows sorted by length, where no batch has padding to speak of, also meets OpenVINO and ONNX Runtime (f32 only); bf16 is measured
 # where the processor has instructions for it.
 # Environment: BUILD (the build directory, with the target bench_tokenizer built; default build/release), PYTHON (has PyTorch, transformers,
 # accelerate, openvino, onnxruntime, onnx), MODEL (directory of a MiniLM-L6), DATA (pairs in JSON Lines, as demo.sh makes them), ROUNDS (3), STEPS
-# (12), WARM (2), BASE_STEPS (2, of BERT-base, behind one that warms up), THREADS (all cores), LOCK (a file that each single run holds while it runs, where a machine is shared).
+# (12), WARM (2), BASE_STEPS (2, of BERT-base, behind one that warms up), THREADS (all cores), DEVICE (cpu), CASES (cpu, cuda:
+# as DEVICE; gpu.sh has a GPU's), TOKENS (16384: of a step of these, were all rows as long as they may be), ALONE (1: our side only), LOCK (a file that each single run holds while it runs, where a machine is shared).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 BUILD=${BUILD:-$root/build/release} PYTHON=${PYTHON:-python3} MODEL=${MODEL:-$root/runs/minilm} DATA=${DATA:-$root/runs/pairs.jsonl}
 ROUNDS=${ROUNDS:-3} STEPS=${STEPS:-12} WARM=${WARM:-2} BASE_STEPS=${BASE_STEPS:-2} THREADS=${THREADS:-$(nproc)} LOCK=${LOCK:-}
+DEVICE=${DEVICE:-cpu} CASES=${CASES:-$DEVICE} TOKENS=${TOKENS:-16384}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 words=" $* "
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-for needed in "$BUILD/muster" "$BUILD/muster-worker" "$BUILD/bench/bench_tokenizer" "$MODEL/config.json" "$DATA"; do
+kinds=(full real) needed_files=("$BUILD/muster" "$BUILD/muster-worker") on_gpu=
+if [ "$CASES" = cuda ]; then
+  on_gpu=cuda # a word of each case
+  [ -e "$MODEL/config.json" ] && [ -e "$DATA" ] || { echo "skipped: real lengths: $MODEL or $DATA is not there; demo.sh makes both" >&2; kinds=(full); }
+  [ -e "$MODEL/config.json" ] || ALONE=1
+else
+  needed_files+=("$BUILD/bench/bench_tokenizer" "$MODEL/config.json" "$DATA")
+fi
+for needed in "${needed_files[@]}"; do
   [ -e "$needed" ] || { echo "compare.sh: $needed is not there; build first, or run demo.sh, which fetches model and data" >&2; exit 2; }
 done
 : >"$scratch/results"
@@ -33,7 +43,7 @@ wanted() {
 }
 
 # Like wanted, but words that choose the peer do not keep our own side from running.
-any_peer() { wanted "$@" trainer || wanted "$@" loop; }
+any_peer() { wanted "$@" trainer || wanted "$@" loop || wanted "$@" packed; }
 any_runtime() { wanted "$@" transformers || wanted "$@" openvino || wanted "$@" onnxruntime; }
 
 has_bf16() { grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; }
@@ -56,7 +66,11 @@ rows() {
   local length=$1
   if [ $# = 2 ]; then set -- "$1-sorted" "$2"; fi
   [ -e "$scratch/$1.rows" ] && return
-  "$PYTHON" "$here/peer.py" rows --model "$MODEL" --rows "$DATA" --max-length "$length" ${2:+--sort "$2"} >"$scratch/$1.jsonl"
+  if [ -n "${ALONE:-}" ]; then
+    cp "$DATA" "$scratch/$1.jsonl"
+  else
+    "$PYTHON" "$here/peer.py" rows --model "$MODEL" --rows "$DATA" --max-length "$length" ${2:+--sort "$2"} >"$scratch/$1.jsonl"
+  fi
   cat >"$scratch/$1.json" <<JOB
 {"name": "compare", "out": "$scratch/$1", "model": "$(realpath "$MODEL")", "seed": 1, "task": "single_label_classification",
  "data": {"path": "$scratch/$1.jsonl", "group": "original_paper_id", "label": "label", "text_a": ["sentence"],
@@ -68,15 +82,15 @@ JOB
   mv "$scratch/$1"/tokens/*.rows "$scratch/$1.rows"
 }
 
-ours() { local case=$1 side=$2 round=$3; shift 3; run "$case" "$side" "$round" "$BUILD/muster" bench --threads "$THREADS" "$@"; }
-peer() { local case=$1 side=$2 round=$3; shift 3; run "$case" "$side" "$round" "$PYTHON" "$here/peer.py" "$@" --model "$MODEL" --threads "$THREADS"; }
+ours() { local case=$1 side=$2 round=$3; shift 3; run "$case" "$side" "$round" "$BUILD/muster" bench --device "$DEVICE" --threads "$THREADS" "$@"; }
+peer() { [ -z "${ALONE:-}" ] || return 0; local case=$1 side=$2 round=$3; shift 3; run "$case" "$side" "$round" "$PYTHON" "$here/peer.py" "$@" --device "$DEVICE" --model "$MODEL" --threads "$THREADS"; }
 
 # train NAME PRECISION LENGTH real|full BATCH STEPS WARM
 train() {
-  local shape=$1 precision=$2 length=$3 kind=$4 batch=$5 steps=$6 warm=$7 round tags our_model=(--model "$MODEL") their_model=() our_rows their_rows
-  tags="train $precision $shape $length $kind"
+  local shape=$1 precision=$2 length=$3 kind=$4 batch=$5 steps=$6 warm=$7 round tags our_model=(--shape minilm) their_model=() our_rows their_rows
+  tags="train $precision $shape $length $kind $on_gpu"
   any_peer $tags || return 0
-  [ "$shape" = base ] && our_model=(--shape base) their_model=(--base)
+  if [ "$shape" = base ]; then our_model=(--shape base) their_model=(--base); elif [ -e "$MODEL/config.json" ]; then our_model=(--model "$MODEL"); fi
   our_rows=(--length "$length") their_rows=(--fixed "$length")
   if [ "$kind" = real ]; then
     rows "$length"
@@ -84,7 +98,7 @@ train() {
   fi
   for round in $(seq "$ROUNDS"); do
     ours "$tags" muster "$round" --mode train --precision "$precision" "${our_model[@]}" "${our_rows[@]}" --batch "$batch" --steps "$steps" --warm "$warm"
-    for side in trainer loop; do
+    for side in "${sides[@]}"; do
       wanted $tags $side || continue
       peer "$tags" $side "$round" $side --precision "$precision" "${their_model[@]}" "${their_rows[@]}" --batch "$batch" --steps $((steps + warm)) --warm "$warm"
     done
@@ -93,7 +107,7 @@ train() {
 
 # infer PRECISION LENGTH
 infer() {
-  local tags="infer $1 minilm $2 real" round
+  local tags="infer $1 minilm $2 real $on_gpu" round
   wanted $tags || return 0
   rows "$2"
   for round in $(seq "$ROUNDS"); do
@@ -142,6 +156,18 @@ ranks() {
   done
 }
 
+if [ "$CASES" = cuda ]; then
+  sides=(trainer loop packed)
+  for shape in base minilm; do
+    for length in 128 256 512; do
+      for kind in "${kinds[@]}"; do train $shape bf16 $length $kind $((TOKENS / length)) "$STEPS" "$WARM"; done
+    done
+  done
+  for length in 128 256 512; do [ ${#kinds[@]} = 1 ] || infer bf16 $length; done
+  python3 "$here/table.py" "$scratch/results"
+  exit
+fi
+sides=(trainer loop)
 for precision in f32 bf16; do
   for length in 128 256; do
     for kind in real full; do train minilm $precision $length $kind 8 "$STEPS" "$WARM"; done

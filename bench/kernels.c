@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each operation of the cpu device at the shapes of an encoder layer: time, GFLOPS or GB/s, its share of what the machine's
- * matrix products or memory reach, and the share of products in a whole layer. Best of several runs; run it on a quiet machine:
- *     cmake --build build --target bench_kernels && build/bench/bench_kernels [f32|bf16] [threads] */
+/* Each operation of a device at the shapes of an encoder layer: time, GFLOPS or GB/s, its share of what the machine's matrix
+ * products or memory reach, and the share of products in a whole layer. Best of several runs; run it on a quiet machine:
+ *     cmake --build build --target bench_kernels && build/bench/bench_kernels [f32|bf16 [threads]]
+ *     build/cuda/bench/bench_kernels --device cuda [f32|bf16]    on the first GPU: 20 of an operation are asked for at once and
+ *                                                                timed together; its peak is the data sheet's */
 #include "common/base/clock.h"
 #include "worker/device/device.h"
 
@@ -14,18 +16,18 @@ struct shape {
     size_t B, n, C, F, H;
 };
 
-static const struct shape shapes[] = {
-    {"MiniLM-L6, 8 rows of 200", 8, 200, 384, 1536, 12},
-    {"BERT-base, 4 rows of 512", 4, 512, 768, 3072, 12},
+/* Of the CPU, and of a GPU. */
+static const struct shape shapes[2][2] = {
+    {{"MiniLM-L6, 8 rows of 200", 8, 200, 384, 1536, 12}, {"BERT-base, 4 rows of 512", 4, 512, 768, 3072, 12}},
+    {{"MiniLM-L6, 64 rows of 256", 64, 256, 384, 1536, 12}, {"BERT-base, 64 rows of 256", 64, 256, 768, 3072, 12}},
 };
-
-enum { ARENA = 10 << 20 }; /* floats, of the optimiser's arrays */
 
 struct bench {
     struct device *d;
     const struct shape *s;
-    size_t T, C, F, act;
-    double rate, bandwidth; /* of the machine: GFLOPS, GB/s */
+    size_t T, C, F, act, arena; /* arena: floats, of the optimiser's arrays */
+    int at_once;                /* how many of an operation are timed together */
+    double rate, bandwidth;     /* of the machine: GFLOPS, GB/s */
     device_memory x, h, pre, dh, dx, qkv, dqkv, w, dw, bias, statistics, log_sum, offsets, rows, positions, slots, p, g, m, v,
         control;
     struct dropout dropout;
@@ -97,6 +99,8 @@ static void set_up(struct bench *b)
 {
     size_t T = b->T = b->s->B * b->s->n, C = b->C = b->s->C, F = b->F = b->s->F;
     b->act = precision_bytes(b->d->precision);
+    b->arena = b->d->ahead ? 110 << 20 : 10 << 20;
+    b->at_once = b->d->ahead ? 20 : 1;
     b->x = values(b, T * C, true);
     b->dx = values(b, T * C, true);
     b->h = values(b, T * F, true);
@@ -112,10 +116,10 @@ static void set_up(struct bench *b)
     b->offsets = integers(b, b->s->B + 1, offset_of);
     b->rows = integers(b, T, row_of);
     b->positions = integers(b, T, position_of);
-    b->p = values(b, ARENA, false);
-    b->g = values(b, ARENA, false);
-    b->m = values(b, ARENA, false);
-    b->v = room(b, ARENA * sizeof(float));
+    b->p = values(b, b->arena, false);
+    b->g = values(b, b->arena, false);
+    b->m = values(b, b->arena, false);
+    b->v = room(b, b->arena * sizeof(float));
     b->control = room(b, sizeof(struct step_control));
     b->d->run->upload(b->d, b->control, &(struct step_control){.scale = 0.5f}, sizeof(struct step_control));
     b->dropout = (struct dropout){0.1f, 42, 0, 1, b->rows, b->positions};
@@ -203,21 +207,27 @@ static void qkv_backward(struct bench *b)
     b->d->run->linear_backward(b->d, b->dx, b->dw, b->bias, b->dqkv, b->x, b->w, 1, b->T, b->C, 3 * b->C);
 }
 
+/* Parameters of which there are rounded ones, too. */
+static size_t optimized(const struct bench *b)
+{
+    return b->T * b->F < b->arena ? b->T * b->F : b->arena;
+}
+
 static void adamw(struct bench *b)
 {
     const struct adamw a = {1e-5f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f};
     b->d->run->adamw(b->d, b->p, b->d->precision == PRECISION_BF16 ? b->h : DEVICE_NOTHING, b->g, b->m, b->v, &a, b->control,
-                     b->T * b->F < ARENA ? b->T * b->F : ARENA);
+                     optimized(b));
 }
 
 static void sum_of_squares(struct bench *b)
 {
-    b->d->run->sum_of_squares(b->d, b->control, b->g, ARENA); /* where the norm is */
+    b->d->run->sum_of_squares(b->d, b->control, b->g, b->arena); /* where the norm is */
 }
 
 static void add(struct bench *b)
 {
-    b->d->run->add(b->d, b->p, b->g, ARENA);
+    b->d->run->add(b->d, b->p, b->g, b->arena);
 }
 
 /* bytes of act and of float that must be moved, a token (0: the operation is counted in FLOP). */
@@ -227,33 +237,44 @@ static const struct operation {
     bool in_layer;
     int times;                             /* in a layer */
     double act_per_channel, act_per_inner; /* elements a token */
-    double f32_of_arena;                   /* elements, of ARENA */
+    double pairs_uncounted;                /* products a pair of tokens and channel that a GPU does not count */
+    double f32_of_arena;                   /* elements, of the arena */
 } operations[] = {
-    {"qkv forward", qkv_forward, true, 1, 0, 0, 0},
-    {"attention forward", attention_forward, true, 1, 0, 0, 0},
-    {"output forward", output_forward, true, 1, 0, 0, 0},
-    {"normalize forward", normalize_forward, true, 2, 4, 0, 0},
-    {"inner forward + gelu", inner_forward, true, 1, 0, 0, 0},
-    {"outer forward", outer_forward, true, 1, 0, 0, 0},
-    {"normalize backward", normalize_backward, true, 2, 4, 0, 0},
-    {"outer backward", outer_backward, true, 1, 0, 0, 0},
-    {"gelu backward", gelu_backward, true, 1, 0, 3, 0},
-    {"inner backward", inner_backward, true, 1, 0, 0, 0},
-    {"output backward", output_backward, true, 1, 0, 0, 0},
-    {"attention backward", attention_backward, true, 1, 0, 0, 0},
-    {"qkv backward", qkv_backward, true, 1, 0, 0, 0},
-    {"adamw", adamw, false, 0, 0, 0, 0},
-    {"sum of squares", sum_of_squares, false, 0, 0, 0, 1},
+    {"qkv forward", qkv_forward, true, 1, 0, 0, 0, 0},
+    {"attention forward", attention_forward, true, 1, 0, 0, 4, 0},
+    {"output forward", output_forward, true, 1, 0, 0, 0, 0},
+    {"normalize forward", normalize_forward, true, 2, 4, 0, 0, 0},
+    {"inner forward + gelu", inner_forward, true, 1, 0, 0, 0, 0},
+    {"outer forward", outer_forward, true, 1, 0, 0, 0, 0},
+    {"normalize backward", normalize_backward, true, 2, 4, 0, 0, 0},
+    {"outer backward", outer_backward, true, 1, 0, 0, 0, 0},
+    {"gelu backward", gelu_backward, true, 1, 0, 3, 0, 0},
+    {"inner backward", inner_backward, true, 1, 0, 0, 0, 0},
+    {"output backward", output_backward, true, 1, 0, 0, 0, 0},
+    {"attention backward", attention_backward, true, 1, 0, 0, 8, 0},
+    {"qkv backward", qkv_backward, true, 1, 0, 0, 0, 0},
+    {"adamw", adamw, false, 0, 0, 0, 0, 0},
+    {"sum of squares", sum_of_squares, false, 0, 0, 0, 0, 1},
 };
+
+static void finish(struct bench *b)
+{
+    struct error e;
+    if (b->d->run->finish(b->d, &e) != 0)
+        die(&e);
+}
 
 static double time_best(struct bench *b, void (*run)(struct bench *b), double seconds)
 {
     double best = 1e9, until = clock_seconds() + seconds;
     run(b);
+    finish(b);
     do {
         double start = clock_seconds();
-        run(b);
-        double took = clock_seconds() - start;
+        for (int i = 0; i < b->at_once; i++)
+            run(b);
+        finish(b);
+        double took = (clock_seconds() - start) / b->at_once;
         best = took < best ? took : best;
     } while (clock_seconds() < until);
     return best;
@@ -263,17 +284,16 @@ static void measure(struct bench *b, const struct operation *o)
 {
     double flops = b->d->flops;
     o->run(b);
-    flops = b->d->flops - flops;
+    flops = b->d->flops - flops + (b->d->ahead ? o->pairs_uncounted * (double)b->s->n * (double)(b->T * b->C) : 0);
     double seconds = time_best(b, o->run, 0.06);
     if (flops > 0) {
         printf("  %-22s %8.3f ms %8.0f GFLOPS   %3.0f %% of peak\n", o->name, seconds * 1e3, flops / seconds / 1e9,
                100 * device_peak_share(b->d, flops / seconds / 1e9));
     } else {
-        double n = b->T * b->F < ARENA ? (double)(b->T * b->F) : ARENA;
         double bytes = (o->act_per_channel * (double)b->C + o->act_per_inner * (double)b->F) * (double)b->T * (double)b->act;
-        bytes += o->f32_of_arena * ARENA * 4;
+        bytes += o->f32_of_arena * (double)b->arena * 4;
         if (o->run == adamw)
-            bytes = n * (7 * 4 + (b->act == 2 ? 2 : 0));
+            bytes = (double)optimized(b) * (7 * 4 + (b->act == 2 ? 2 : 0));
         printf("  %-22s %8.3f ms %8.1f GB/s     %3.0f %% of memory\n", o->name, seconds * 1e3, bytes / seconds / 1e9,
                bytes / seconds / 1e7 / b->bandwidth);
     }
@@ -281,17 +301,17 @@ static void measure(struct bench *b, const struct operation *o)
     b->layer_flops += flops * o->times;
 }
 
-static void bench_shape(enum precision precision, int threads, const struct shape *s)
+static void bench_shape(const char *device, enum precision precision, int threads, const struct shape *s)
 {
     struct error e;
     struct bench b = {.s = s};
     char words[256];
-    if (device_create(&b.d, "cpu", precision, threads, &e) != 0)
+    if (device_create(&b.d, device, precision, threads, &e) != 0)
         die(&e);
     device_describe(b.d, words, sizeof words);
     set_up(&b);
     b.d->peak = device_peak(b.d);
-    b.bandwidth = 3.0 * ARENA * 4 / time_best(&b, add, 0.2) / 1e9;
+    b.bandwidth = 3.0 * (double)b.arena * 4 / time_best(&b, add, 0.2) / 1e9;
     printf("%s; %s: peak %.0f GFLOPS, memory %.0f GB/s\n", words, s->name, b.d->peak, b.bandwidth);
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         measure(&b, &operations[i]);
@@ -303,14 +323,21 @@ static void bench_shape(enum precision precision, int threads, const struct shap
 
 int main(int count, char **arguments)
 {
+    const char *device = "cpu";
+    if (count > 2 && strcmp(arguments[1], "--device") == 0) {
+        device = arguments[2];
+        count -= 2;
+        arguments += 2;
+    }
+    bool gpu = strcmp(device, "cuda") == 0;
     int only = -1, threads = count > 2 ? atoi(arguments[2]) : 0;
     for (int i = 0; count > 1 && precision_names[i]; i++)
         if (strcmp(arguments[1], precision_names[i]) == 0)
             only = i;
-    for (int precision = 0; precision_names[precision]; precision++)
-        for (int t = 1; t <= 2; t++)
-            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (int precision = 0; precision < (gpu ? PRECISIONS : PRECISION_TF32); precision++)
+        for (int t = 1; t <= (gpu ? 1 : 2); t++)
+            for (size_t s = 0; s < sizeof shapes[gpu] / sizeof *shapes[gpu]; s++)
                 if ((only < 0 || only == precision) && (threads == 0 || threads == t))
-                    bench_shape((enum precision)precision, t, &shapes[s]);
+                    bench_shape(device, (enum precision)precision, t, &shapes[gpu][s]);
     return 0;
 }

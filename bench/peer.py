@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW, transformers'
-inference, OpenVINO's and ONNX Runtime's of the same model, the `tokenizers` library. Prints one JSON line: tokens a second (padding not
-counted) and peak resident memory.
+"""What a user would pick instead, on the same rows: Hugging Face Trainer, a bare PyTorch loop with fused AdamW (`packed`: on rows back to
+back, without padding, by flash attention of ragged rows), transformers' inference, OpenVINO's and ONNX Runtime's of the same model, the
+`tokenizers` library. Prints one JSON line: tokens a second (padding not counted) and peak resident memory, or the GPU's.
 `rows` prints the rows that both sides can take: `tokenizers` throws where text A alone is longer than the limit. `records` writes
 their texts to standard output as bench_tokenizer reads them. `make` writes a model of another family.
 
@@ -19,7 +19,7 @@ import tempfile
 import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("mode", choices=("trainer", "loop", "infer", "openvino", "onnxruntime", "tokenize", "rows", "records", "make"))
+parser.add_argument("mode", choices=("trainer", "loop", "packed", "infer", "openvino", "onnxruntime", "tokenize", "rows", "records", "make"))
 parser.add_argument("--model", required=True, help="Hugging Face model directory")
 parser.add_argument("--weights", help="another model directory; only the tokenizer is --model's (`make` writes it)")
 parser.add_argument("--family", choices=("distilbert", "roberta", "longformer", "modernbert"), help="make: base shape, random weights")
@@ -34,6 +34,7 @@ parser.add_argument("--warm", type=int, default=4, help="steps before the clock 
 parser.add_argument("--checkpointing", action="store_true", help="trainer: activations are computed again in the backward pass")
 parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 given = parser.parse_args()
 os.environ.update(OMP_NUM_THREADS=str(given.threads), RAYON_NUM_THREADS=str(given.threads), HF_HUB_OFFLINE="1",
                   TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true" if given.threads > 1 else "false")
@@ -93,8 +94,21 @@ def mean_length(found):
     return round(sum(len(row["input_ids"]) for row in timed) / len(timed), 1)
 
 
+def now():
+    if given.device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def autocast():
+    return torch.autocast(given.device, torch.bfloat16, enabled=given.precision == "bf16")
+
+
 def report(tokens, seconds, **more):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if given.device == "cuda": # all that is taken, the context too: the allocator keeps what it once had
+        free, total = torch.cuda.mem_get_info()
+        peak = (total - free) / 2**20
     print(json.dumps({"mode": given.mode, "precision": given.precision, "threads": given.threads, "tokens_per_second": round(tokens / seconds, 1),
                       "peak_MB": round(peak), "torch": torch.__version__, "transformers": transformers.__version__} | more))
 
@@ -119,11 +133,11 @@ def trainer():
 
     class Clock(transformers.TrainerCallback):
         def on_step_end(self, *_, **__):
-            clock.append((time.perf_counter(), *os.times()[:2]))
+            clock.append((now(), *os.times()[:2]))
 
     options = transformers.TrainingArguments(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=given.batch, max_steps=given.steps, learning_rate=2e-5, weight_decay=0.01,
-        max_grad_norm=1.0, bf16=given.precision == "bf16", use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
+        max_grad_norm=1.0, bf16=given.precision == "bf16", use_cpu=given.device == "cpu", report_to=[], save_strategy="no", logging_strategy="no",
         disable_tqdm=True, gradient_checkpointing=given.checkpointing, seed=42)
     found = rows(given.batch * given.steps)
     InOrder(model=load(), args=options, train_dataset=found, data_collator=counting, callbacks=[Clock()]).train()
@@ -131,37 +145,88 @@ def trainer():
     report(sum(sizes[given.warm:given.steps]), seconds, user_seconds=round(user, 2), system_seconds=round(system, 2), mean_length=mean_length(found))
 
 
-def loop():
-    model = load().train()
+def ragged(found):
+    """Rows back to back: what the model takes, and where rows begin."""
+    flat = lambda key: torch.tensor([[token for row in found for token in row[key]]], device=given.device)  # noqa: E731
+    lengths = [len(row["input_ids"]) for row in found]
+    offsets = torch.tensor([0] + lengths, device=given.device).cumsum(0)
+    places = torch.tensor([[i for n in lengths for i in range(n)]], device=given.device)
+    return {"input_ids": flat("input_ids"), "token_type_ids": flat("token_type_ids"), "position_ids": places}, offsets, max(lengths)
+
+
+rows_now = None  # offsets and the longest row, of the batch under way
+
+
+def ragged_attention(module, query, key, value, mask, scaling=None, dropout=0.0, **_):
+    offsets, longest = rows_now
+    try:
+        from flash_attn import flash_attn_varlen_func
+        q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
+        cut = offsets.int()
+        return flash_attn_varlen_func(q, k, v, cut, cut, longest, longest, dropout_p=dropout, softmax_scale=scaling)[None], None
+    except ImportError:
+        q, k, v = (torch.nested.nested_tensor_from_jagged(x[0].transpose(0, 1), offsets, max_seqlen=longest).transpose(1, 2) for x in (query, key, value))
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+        return mixed.transpose(1, 2).values()[None], None
+
+
+def packed_loss(model, found):
+    """As BertForSequenceClassification, of the first token of each row."""
+    global rows_now
+    inputs, offsets, longest = ragged(found)
+    rows_now = offsets, longest
+    first = model.bert(**inputs).last_hidden_state[0, offsets[:-1]]
+    pooled = model.bert.pooler(first[:, None])
+    logits = model.classifier(model.dropout(pooled))
+    return torch.nn.functional.cross_entropy(logits.float(), torch.tensor([row["labels"] for row in found], device=given.device))
+
+
+def padded_loss(model, found):
+    return model(**collate(found).to(given.device)).loss
+
+
+def train_loop(loss_of, model):
     decayed = [p for n, p in model.named_parameters() if not (n.endswith("bias") or "LayerNorm" in n)]
     others = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0}], lr=2e-5, fused=True)
     found, tokens, start = rows(given.batch * given.steps), 0, 0
     for step in range(given.steps):
         if step == given.warm:
-            tokens, start = 0, time.perf_counter()
+            tokens, start = 0, now()
         batch = found[step * given.batch:(step + 1) * given.batch]
         tokens += sum(len(row["input_ids"]) for row in batch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=given.precision == "bf16"):
-            loss = model(**collate(batch)).loss
+        with autocast():
+            loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    report(tokens, time.perf_counter() - start, mean_length=mean_length(found))
+    report(tokens, now() - start, mean_length=mean_length(found))
+
+
+def loop():
+    train_loop(padded_loss, load().to(given.device).train())
+
+
+def packed():
+    transformers.AttentionInterface.register("ragged", ragged_attention)
+    transformers.masking_utils.AttentionMaskInterface.register("ragged", lambda *_, **__: None)
+    model = load().to(given.device).train()
+    model.set_attn_implementation("ragged")
+    train_loop(packed_loss, model)
 
 
 def infer():
-    model = load().eval()
+    model = load().to(given.device).eval()
     found, tokens, start = rows(32 * given.steps), 0, 0
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=given.precision == "bf16"):
+    with torch.inference_mode(), autocast():
         for step in range(given.steps):
             if step == given.warm:
-                tokens, start = 0, time.perf_counter()
+                tokens, start = 0, now()
             batch = found[step * 32:(step + 1) * 32]
             tokens += sum(len(row["input_ids"]) for row in batch)
-            model(**{k: v for k, v in collate(batch).items() if k != "labels"})
-    report(tokens, time.perf_counter() - start, mean_length=mean_length(found))
+            model(**{k: v for k, v in collate(batch).to(given.device).items() if k != "labels"})
+    report(tokens, now() - start, mean_length=mean_length(found))
 
 
 def example():
@@ -239,5 +304,5 @@ def records():
         sys.stdout.buffer.write(struct.pack("<I", len(data)) + data)
 
 
-{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "infer": infer, "openvino": openvino, "onnxruntime": onnxruntime,
- "tokenize": tokenize, "make": make}[given.mode]()
+{"rows": usable_rows, "records": records, "trainer": trainer, "loop": loop, "packed": packed, "infer": infer, "openvino": openvino,
+ "onnxruntime": onnxruntime, "tokenize": tokenize, "make": make}[given.mode]()

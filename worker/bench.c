@@ -33,7 +33,7 @@ const struct option bench_options[] = {
     {"checkpointing", 0, NULL, NULL, "train.checkpointing: activations are computed again in the backward pass"},
     {"steps", 0, "N", "20", "steps (infer: 32 rows each) that are timed"},
     {"warm", 0, "N", "4", "warm-up steps before the clock starts"},
-    {"precision", 0, "P", "f32", "f32 or bf16"},
+    {"precision", 0, "P", "f32", "f32, bf16 or, on a GPU, tf32"},
     {"threads", 0, "N", "0", "threads per rank; 0: cores / ranks"},
     {"device", 0, "NAME", "auto", "auto, cpu, cuda, cpu_reference or guarded"},
     {"comm", 0, "self|mpi", "self", "self, or mpi under mpirun"},
@@ -65,7 +65,9 @@ struct bench {
     double seconds, user, system, flops; /* user, system: CPU seconds of this process, whatever else runs */
     uint64_t tokens;                     /* over all ranks */
     double told;                         /* memory, in MB as the next, as it is estimated before training; infer: 0 */
-    double peak; /* resident memory of this process, MB, before anything but the work itself has been done */
+    double peak;   /* resident memory of this process, MB, before anything but the work itself has been done */
+    double on_gpu; /* memory of the GPU that is taken then, by whomever, MB; 0: none computes */
+    double asking; /* seconds until a step has been asked for, of a device that is ahead: the host's side of it; 0: of others */
 };
 
 /* A number of rows, tokens or steps; from: 0 or 1. */
@@ -309,6 +311,8 @@ static void stop_clocks(struct bench *b)
     struct rusage usage;
     b->seconds += clock_seconds();
     b->flops += device_flops(b->device);
+    if (gpu_opened())
+        b->on_gpu = (double)(gpu_opened()->memory - gpu_memory_left()) / MEBIBYTE;
     getrusage(RUSAGE_SELF, &usage);
     b->user += seconds_of(&usage.ru_utime);
     b->system += seconds_of(&usage.ru_stime);
@@ -347,8 +351,11 @@ static int train(struct bench *b, struct error *e)
                 goto done;
             start_clocks(b);
         }
+        double asked = clock_seconds();
         if (stepper_run(stepper, &in, &out, e))
             goto done;
+        if (b->device->ahead && s == b->warm) /* nothing is under way that it would wait for */
+            b->asking = clock_seconds() - asked;
     }
     if (drain(stepper, e))
         goto done;
@@ -386,17 +393,19 @@ static void print_result(struct bench *b)
 {
     char device[128];
     double achieved = b->flops / b->seconds / 1e9, share = device_peak_share(b->device, achieved), rate = b->device->peak;
+    double memory = b->on_gpu > 0 ? b->on_gpu : b->peak;
     device_describe(b->device, device, sizeof device);
-    log_info("%s %s: %.0f tokens/s on %d rank(s), %.0f of %.0f GFLOPS per rank (%.0f %% of peak), memory %.0f MB, %s",
-             argument(b->arguments, "mode"), b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size, achieved,
-             rate, 100 * share, b->peak, device);
+    log_info(
+        "%s %s: %.0f tokens/s on %d rank(s), %.1f ms a step, %.0f of %.0f GFLOPS per rank (%.0f %% of peak), memory %.0f MB, %s",
+        argument(b->arguments, "mode"), b->trial.precision, (double)b->tokens / b->seconds, b->communicator->size,
+        1e3 * b->seconds / b->steps, achieved, rate, 100 * share, memory, device);
     printf("{\"mode\": \"%s\", \"precision\": \"%s\", \"ranks\": %d, \"threads\": %d, \"tokens_per_second\": %.1f, \"gflops\": "
            "%.1f, "
-           "\"peak_gflops\": %.1f, \"peak_share\": %.3f, \"mean_length\": %.1f, \"peak_MB\": %.0f, "
-           "\"told_MB\": %.0f, \"user_seconds\": %.2f, \"system_seconds\": %.2f, \"device\": \"%s\"}\n",
+           "\"peak_gflops\": %.1f, \"peak_share\": %.3f, \"mean_length\": %.1f, \"step_ms\": %.3f, \"asking_ms\": %.3f, "
+           "\"peak_MB\": %.0f, \"told_MB\": %.0f, \"user_seconds\": %.2f, \"system_seconds\": %.2f, \"device\": \"%s\"}\n",
            argument(b->arguments, "mode"), b->trial.precision, b->communicator->size, b->device->threads,
            (double)b->tokens / b->seconds, achieved, rate, share, (double)b->tokens / (b->steps * (double)b->rows_a_step),
-           b->peak, b->told, b->user, b->system, device);
+           1e3 * b->seconds / b->steps, 1e3 * b->asking, memory, b->told, b->user, b->system, device);
 }
 
 static int prepare(struct bench *b, struct error *e)
