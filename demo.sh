@@ -2,22 +2,31 @@
 # SPDX-License-Identifier: Apache-2.0
 # The main job on real input: installs what is missing, builds, fetches a pretrained BERT, makes labelled pairs from the Debian
 # package index, and lets `muster run` fine-tune, sweep, tune, publish on two MPI ranks. About ten minutes on 2 cores. --tags: many labels a row;
-# --zoo: LoRA, with and without a field, on one frozen split; --documents: long texts; --serve: the demo's bundle behind HTTP, under load.
+# --zoo: LoRA, with and without a field, on one frozen split; --documents: long texts; --serve: the demo's bundle behind HTTP, under load;
+# --gpu: the job on this machine's GPU, by a build with CUDA (tools/cuda.sh fetches it where it is not installed). Without a GPU: one line, exit code 1.
 set -euo pipefail
 cd "$(dirname "$0")"
 . tools/install.sh
 
 case "${1:-}" in
-  "" | --tags | --zoo | --documents | --serve) what=${1:-} ;;
-  *) echo "usage: bash demo.sh [--tags | --zoo | --documents | --serve]" >&2; exit 2 ;;
+  "" | --tags | --zoo | --documents | --serve | --gpu) what=${1:-} ;;
+  *) echo "usage: bash demo.sh [--tags | --zoo | --documents | --serve | --gpu]" >&2; exit 2 ;;
 esac
+preset=release cuda=() demo=demo device=()
+if [ "$what" = --gpu ]; then
+  nvidia-smi -L 2>/dev/null | grep -q '^GPU 0' || { echo "demo.sh --gpu: no GPU on this machine, or no driver (nvidia-smi -L lists none); bash demo.sh runs on the CPU" >&2; exit 1; }
+  command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { echo "== fetching CUDA"; bash tools/cuda.sh runs/cuda; cuda=(-D MUSTER_CUDA_ROOT=runs/cuda); }
+  preset=cuda demo=demo-gpu device=(cluster.device=cuda name=demo-gpu out=runs/demo-gpu)
+fi
 
 need_packages "${BUILD_PACKAGES[@]}" python3 ca-certificates gnuplot-nox
 use_ccache
+[ "$what" != --gpu ] || need_packages g++
 echo "== building"
-cmake --preset release >/dev/null
-cmake --build --preset release -- --quiet
-PATH=$PWD/build/release:$PATH
+cmake --preset $preset "${cuda[@]}" >/dev/null
+cmake --build --preset $preset -- --quiet
+PATH=$PWD/build/$preset:$PATH
+[ "$what" != --gpu ] || muster-worker devices --device cuda || exit 1
 
 mkdir -p runs
 echo "== fetching the model"
@@ -53,8 +62,8 @@ LAST
 fi
 [ -f runs/pairs.jsonl ] || python3 examples/debian.py pairs runs/pairs.jsonl --links 500
 
-echo "== muster run examples/demo.json"
-muster run examples/demo.json
+echo "== muster run examples/demo.json ${device[*]}"
+muster run examples/demo.json "${device[@]}"
 
 echo "== muster predict"
 cat >runs/three.jsonl <<'LINES'
@@ -62,7 +71,7 @@ cat >runs/three.jsonl <<'LINES'
 {"sentence": "web framework for Python that renders templates and talks to databases", "ref_paper_title": "fonts-dejavu-core", "ref_paper_authors": "Debian Fonts Task Force", "ref_paper_text": "Vera font family derivate with additional characters"}
 {"sentence": "graphical music player that decodes Ogg Vorbis and shows album covers", "ref_paper_title": "libvorbisfile3", "ref_paper_authors": "Debian Multimedia Maintainers", "ref_paper_text": "high-level API for Vorbis General Audio Compression Codec decoding of compressed audio"}
 LINES
-muster predict runs/demo/bundle runs/three.jsonl
+muster predict runs/$demo/bundle runs/three.jsonl
 
 if [ "$what" = --serve ]; then
   need_packages curl wrk
@@ -88,9 +97,9 @@ if [ "$what" = --serve ]; then
   exit 0
 fi
 
-cat <<'LAST'
+cat <<LAST
 
-Done. The model bundle is runs/demo/bundle (and runs/demo/demo.zip): load it with transformers'
-AutoModelForSequenceClassification.from_pretrained("runs/demo/bundle"). Look at runs/demo/table.md, and try next:
-  build/release/muster evaluate runs/demo/bundle runs/pairs.jsonl --unseen      # the rows it was neither trained nor tuned on
+Done. The model bundle is runs/$demo/bundle (and runs/$demo/$demo.zip): load it with transformers'
+AutoModelForSequenceClassification.from_pretrained("runs/$demo/bundle"). Look at runs/$demo/table.md, and try next:
+  build/$preset/muster evaluate runs/$demo/bundle runs/pairs.jsonl --unseen      # the rows it was neither trained nor tuned on
 LAST
