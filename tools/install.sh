@@ -21,7 +21,7 @@ need_packages() {
   "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev
+BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libzmq3-dev libcjson-dev
   libdnnl-dev libutf8proc-dev libssl-dev libzip-dev zlib1g-dev libzstd-dev liblinear-dev libmicrohttpd-dev
   libcurl4-openssl-dev)
 

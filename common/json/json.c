@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON documents: the tree, what is printed. json_scan.c says what is accepted. */
+/* JSON documents: the tree, what is printed. json_scan.c says what is accepted; cJSON builds. */
 #include "common/json/json.h"
 
 #include "common/base/buffer.h"
@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/json/json_scan.h"
 
+#include <cjson/cJSON.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,20 +16,16 @@
 enum { SMALL_OBJECT = 16 /* members that are found faster one by one than by the index */ };
 
 struct json {
-    char *key;   /* in an object */
-    bool inside; /* node and key lie in the `whole` of a document that was read */
-    /* What json_set exchanges: */
     enum json_type type;
-    bool content_inside; /* likewise text and items, until one is added */
-    bool is_float;       /* prints with a point */
-    bool boolean;
+    char *key; /* in an object */
     double number;
+    bool is_float; /* prints with a point */
+    bool boolean;
     char *text;
     struct json **items; /* members or elements, in order */
     size_t count, capacity;
     struct json **sorted; /* by key; only in objects of more than SMALL_OBJECT members */
     size_t sorted_capacity;
-    void *whole; /* all that was read, of its root */
 };
 
 /* ---- tree ---- */
@@ -47,193 +44,57 @@ void json_destroy(struct json **node)
         return;
     for (size_t i = 0; i < j->count; i++)
         json_destroy(&j->items[i]);
-    if (!j->content_inside) {
-        free(j->items);
-        free(j->text);
-    }
+    free(j->items);
     free(j->sorted);
-    free(j->whole);
-    if (!j->inside) {
-        free(j->key);
-        free(j);
-    }
+    free(j->key);
+    free(j->text);
+    free(j);
     *node = NULL;
 }
 
 static void push(struct json *parent, struct json *child)
 {
-    if (parent->content_inside) {
-        struct json **items = allocate(parent->count, sizeof *items);
-        if (parent->count)
-            memcpy(items, parent->items, parent->count * sizeof *items);
-        parent->items = items;
-        parent->capacity = parent->count;
-        parent->content_inside = false;
-    }
     parent->items = grow(parent->items, &parent->capacity, parent->count + 1, sizeof *parent->items);
     parent->items[parent->count++] = child;
 }
 
-/* ---- a tree of a text that was scanned ---- */
-
-/* What is left of the memory that nodes, lists of items and texts are taken of, and of the text, which holds no errors. */
-struct making {
+/* The numbers of a text, in order, as they are adopted. */
+struct numbers {
     const struct scan *s;
-    const char *at;
-    struct json *node;
-    struct json **item;
-    char *text;
-    size_t container, number, next_float; /* in s->containers, of all numbers, in s->floats */
+    size_t met, next; /* next: in s->floats */
 };
 
-static void skip_to_token(struct making *m)
+static bool next_is_float(struct numbers *n)
 {
-    while (*m->at == ' ' || *m->at == '\n' || *m->at == '\r' || *m->at == '\t' || *m->at == ',' || *m->at == ':')
-        m->at++;
+    bool found = n->next < n->s->float_count && n->s->floats[n->next] == n->met;
+    n->met++;
+    n->next += found;
+    return found;
 }
 
-static unsigned read_hexadecimal(const char *digits)
+/* Takes over the texts of `c`, so that the cJSON tree can be deleted and no text is copied. */
+static struct json *adopt(cJSON *c, struct numbers *numbers)
 {
-    unsigned value = 0;
-    for (int i = 0; i < 4; i++)
-        value = value << 4 | (unsigned)(digits[i] <= '9' ? digits[i] - '0' : (digits[i] | 0x20) - 'a' + 10);
-    return value;
-}
-
-static char *put_character(char *to, unsigned c)
-{
-    if (c >= 0x10000)
-        *to++ = (char)(0xf0 | c >> 18);
-    else if (c >= 0x800)
-        *to++ = (char)(0xe0 | c >> 12);
-    else if (c >= 0x80)
-        *to++ = (char)(0xc0 | c >> 6);
-    else
-        *to++ = (char)c;
-    for (int shift = c >= 0x10000 ? 12 : c >= 0x800 ? 6 : c >= 0x80 ? 0 : -6; shift >= 0; shift -= 6)
-        *to++ = (char)(0x80 | (c >> shift & 0x3f));
-    return to;
-}
-
-/* m->at is behind the backslash. */
-static char *make_escaped(struct making *m, char *to)
-{
-    static const char letters[] = "bfnrt", meant[] = "\b\f\n\r\t";
-    char c = *m->at++;
-    const char *letter = strchr(letters, c);
-    if (c != 'u') {
-        *to = letter ? meant[letter - letters] : c;
-        return to + 1;
+    static const struct {
+        int theirs;
+        enum json_type ours;
+    } types[] = {{cJSON_False, JSON_BOOLEAN}, {cJSON_True, JSON_BOOLEAN}, {cJSON_Number, JSON_NUMBER},
+                 {cJSON_String, JSON_STRING}, {cJSON_Array, JSON_ARRAY},  {cJSON_Object, JSON_OBJECT}};
+    struct json *j = create(JSON_NULL);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if ((c->type & 0xff) == types[i].theirs)
+            j->type = types[i].ours;
+    j->boolean = cJSON_IsTrue(c);
+    if (j->type == JSON_NUMBER) {
+        j->number = c->valuedouble;
+        j->is_float = next_is_float(numbers);
     }
-    unsigned value = read_hexadecimal(m->at);
-    m->at += 4;
-    if (value >= 0xd800 && value <= 0xdbff) {
-        value = 0x10000 + ((value - 0xd800) << 10) + (read_hexadecimal(m->at + 2) - 0xdc00);
-        m->at += 6;
-    }
-    return put_character(to, value);
-}
-
-/* m->at is the quote. */
-static char *make_text(struct making *m)
-{
-    char *start = m->text, *to = start;
-    m->at++;
-    for (;;) {
-        const char *end = m->at;
-        while (*end != '"' && *end != '\\')
-            end++;
-        size_t size = (size_t)(end - m->at);
-        memcpy(to, m->at, size);
-        to += size;
-        m->at = end + 1;
-        if (*end == '"')
-            break;
-        to = make_escaped(m, to);
-    }
-    *to++ = 0;
-    m->text = to;
-    return start;
-}
-
-static void make_number(struct making *m, struct json *j)
-{
-    char digits[SCAN_NUMBER_SIZE + 1];
-    size_t size = 0;
-    while (size < SCAN_NUMBER_SIZE && m->at < m->s->end && strchr("+-.0123456789eE", *m->at) && *m->at)
-        digits[size++] = *m->at++;
-    digits[size] = 0;
-    j->type = JSON_NUMBER;
-    j->number = strtod(digits, NULL);
-    j->is_float = m->next_float < m->s->float_count && m->s->floats[m->next_float] == m->number;
-    m->number++;
-    m->next_float += j->is_float;
-}
-
-static void make_value(struct making *m, struct json *j);
-
-static void make_items(struct making *m, struct json *j)
-{
-    j->type = *m->at++ == '{' ? JSON_OBJECT : JSON_ARRAY;
-    j->count = j->capacity = m->s->containers[m->container++];
-    j->items = m->item;
-    m->item += j->count;
-    for (size_t i = 0; i < j->count; i++) {
-        struct json *item = j->items[i] = m->node++;
-        *item = (struct json){.inside = true, .content_inside = true};
-        skip_to_token(m);
-        if (j->type == JSON_OBJECT)
-            item->key = make_text(m);
-        make_value(m, item);
-    }
-    skip_to_token(m);
-    m->at++; /* the closing one */
-}
-
-static void make_value(struct making *m, struct json *j)
-{
-    skip_to_token(m);
-    switch (*m->at) {
-    case '{':
-    case '[':
-        make_items(m, j);
-        break;
-    case '"':
-        j->type = JSON_STRING;
-        j->text = make_text(m);
-        break;
-    case 't':
-    case 'f':
-        j->type = JSON_BOOLEAN;
-        j->boolean = *m->at == 't';
-        m->at += j->boolean ? 4 : 5;
-        break;
-    case 'n':
-        j->type = JSON_NULL;
-        m->at += 4;
-        break;
-    default:
-        make_number(m, j);
-    }
-}
-
-/* Texts take no more room than the text they stand in: each has a NUL for its two quotes. */
-static struct json *make_tree(const struct scan *s, const char *text, size_t size)
-{
-    struct json *root = create(JSON_NULL);
-    size_t nodes = (s->values - 1) * sizeof *root, items = (s->values - 1) * sizeof root;
-    root->whole = reallocate(NULL, 1, nodes + items + size + 1);
-    root->content_inside = true;
-    char *whole = root->whole;
-    struct scan left = *s; /* numbers end with the text that is read */
-    left.end = text + size;
-    struct making m = {.s = &left,
-                       .at = text,
-                       .node = (struct json *)(void *)whole,
-                       .item = (struct json **)(void *)(whole + nodes),
-                       .text = whole + nodes + items};
-    make_value(&m, root);
-    return root;
+    j->key = c->string;
+    j->text = c->valuestring;
+    c->string = c->valuestring = NULL;
+    for (cJSON *child = c->child; child; child = child->next)
+        push(j, adopt(child, numbers));
+    return j;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -312,7 +173,6 @@ static int refuse_repeated(const struct json *root, const struct json *member, c
     count_keys(root, member, &again.wanted_key);
     scan_document(&again);
     buffer_free(&again.rewritten);
-    free(again.containers);
     char *what = format_string("the key \"%.200s\" appears twice in its object", member->key);
     scan_refuse(&again, again.at, what);
     free(what);
@@ -380,8 +240,13 @@ static int build(struct json **ret, struct scan *s, struct json_leniency *met)
 {
     if (s->rewritten.data)
         buffer_append(&s->rewritten, s->copied, (size_t)(s->end - s->copied));
-    bool as_is = !s->rewritten.data;
-    struct json *root = make_tree(s, as_is ? s->text : s->rewritten.data, as_is ? (size_t)(s->end - s->text) : s->rewritten.size);
+    bool whole = !s->rewritten.data;
+    cJSON *tree =
+        cJSON_ParseWithLength(whole ? s->text : s->rewritten.data, whole ? (size_t)(s->end - s->text) : s->rewritten.size);
+    if (!tree)
+        return error_set(s->e, ERROR_FAILED, "%s: out of memory while reading", s->place);
+    struct json *root = adopt(tree, &(struct numbers){.s = s});
+    cJSON_Delete(tree);
     const struct json *repeated = find_repeated(root);
     if (repeated && met) {
         met->repeated_keys += drop_repeated(root);
@@ -409,7 +274,6 @@ static int parse(struct json **ret, struct scan s, struct json_leniency *met)
         met->surrogates += s.surrogates;
     }
     buffer_free(&s.rewritten);
-    free(s.containers);
     free(s.floats);
     return result;
 }
@@ -609,13 +473,12 @@ struct json *json_copy(const struct json *j)
 /* `value` takes the place of `old`, whose node stays, since the index and the order point at it. */
 static struct json *replace(struct json *old, struct json *value)
 {
-    struct json content = *old, key = *value;
+    struct json freed = *old;
+    char *key = old->key;
     *old = *value;
-    old->key = content.key;
-    old->inside = content.inside;
-    *value = content;
-    value->key = key.key;
-    value->inside = key.inside;
+    old->key = key;
+    freed.key = NULL;
+    *value = freed;
     json_destroy(&value);
     return old;
 }

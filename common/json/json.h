@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON. Strict (RFC 8259): the whole text is one value, valid UTF-8, no repeated keys, no \u0000, at
+/* JSON; the sole owner of cJSON. Strict (RFC 8259): the whole text is one value, valid UTF-8, no repeated keys, no \u0000, at
  * most 64 deep. Errors say "place:line:column: what". A node inside a document is borrowed and lives until the document's root is
  * destroyed. Numbers print in the shortest form that reads back the same. */
 #pragma once

@@ -78,7 +78,7 @@ static int hexadecimal(const char *p, const char *end, unsigned *ret)
     return 0;
 }
 
-/* What a tree cannot hold: it is made of a copy of the text with something else in the place of [s->at, end). */
+/* What cJSON cannot hold: it is handed a copy of the text with something else in the place of [s->at, end). */
 static void replace(struct scan *s, const char *end, const char *with)
 {
     buffer_append(&s->rewritten, s->copied, (size_t)(s->at - s->copied));
@@ -183,7 +183,7 @@ static bool is_written_as_float(const char *p, const char *end)
     return p < end;
 }
 
-/* A number of well-formed characters up to `end`. Of a long one the shortest is left that reads back the same. */
+/* A number of well-formed characters up to `end`. cJSON cuts a long one: it gets the shortest that reads back the same. */
 static int take_number(struct scan *s, const char *end)
 {
     char short_copy[SCAN_NUMBER_SIZE + 1], shortest[32], *copy = short_copy;
@@ -292,15 +292,12 @@ static int scan_container(struct scan *s, int depth)
     char close = object ? '}' : ']';
     if (depth == DEPTH)
         return scan_refuse(s, start, "nested more than 64 deep");
-    size_t number = s->container_count++;
-    s->containers = grow(s->containers, &s->container_capacity, s->container_count, sizeof *s->containers);
-    s->containers[number] = 0;
     skip_space(s);
     if (s->at < s->end && *s->at == close) {
         s->at++;
         return 0;
     }
-    for (;; s->containers[number]++) {
+    for (;;) {
         int result = object ? scan_key(s) : 0;
         if (result || (result = scan_value(s, depth + 1)))
             return result;
@@ -309,10 +306,8 @@ static int scan_container(struct scan *s, int depth)
             return scan_refuse(
                 s, start, object ? "the object that starts here is never closed" : "the list that starts here is never closed");
         char c = *s->at++;
-        if (c == close) {
-            s->containers[number]++;
+        if (c == close)
             return 0;
-        }
         if (c != ',')
             return scan_refuse(s, s->at - 1, object ? "a comma or } is missing here" : "a comma or ] is missing here");
     }
@@ -324,7 +319,6 @@ static int scan_value(struct scan *s, int depth)
     skip_space(s);
     if (s->at == s->end)
         return scan_refuse(s, s->at, "a value is missing here");
-    s->values++;
     if (*s->at == '{' || *s->at == '[')
         return scan_container(s, depth);
     return *s->at == '"' ? scan_text(s) : scan_word(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scan of a JSON text before a tree is made of it: inside json.c only. It refuses what is not JSON (RFC 8259), knows the
- * place, and counts, so that the tree is made in one piece of memory and without a look at errors. */
+/* The scan of a JSON text before cJSON reads it: inside json.c only. It refuses what cJSON lets through (RFC 8259: trailing text,
+ * 01, 1., control characters, bad UTF-8, lone surrogates), and knows the place. */
 #pragma once
 
 #include "common/base/buffer.h"
@@ -9,20 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { SCAN_NUMBER_SIZE = 63 /* of numbers in the text that is left: longer ones are rewritten */ };
+enum { SCAN_NUMBER_SIZE = 63 /* cJSON cuts longer numbers */ };
 
 struct scan {
     const char *text, *at, *end;
     const char *place;
     size_t first_line;
     bool lenient;            /* as Python reads: NaN and infinities (null here), \u0000 and lone surrogates (U+FFFD here) */
-    struct buffer rewritten; /* the text up to `copied`, if anything had to be replaced */
+    struct buffer rewritten; /* the text up to `copied`, if anything had to be replaced for cJSON */
     const char *copied;
     size_t nuls, surrogates; /* of these replaced */
     size_t keys, wanted_key; /* keys met; the scan ends at number wanted_key (from 1) */
-    size_t values;           /* met */
-    size_t *containers;      /* (container_count) members or elements of each object and list, in the order in which they open */
-    size_t container_count, container_capacity;
     bool as_written;
     size_t numbers; /* met and kept */
     size_t

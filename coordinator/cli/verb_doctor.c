@@ -117,6 +117,7 @@ static const struct library libraries[] = {
     {"libcrypto", "libcrypto.so", "libssl3", "hashes"},
     {"libzip", "libzip.so", "libzip4", "bundles"},
     {"utf8proc", "libutf8proc.so", "libutf8proc2", "tokeniser"},
+    {"cJSON", "libcjson.so", "libcjson1", "JSON"},
 };
 
 /* What the dynamic linker finds for the worker, which needs all of them: "libmpi.so.40 => /usr/lib/.../libmpi.so.40 (0x...)". */

@@ -38,6 +38,7 @@ owner() {
   found=$(grep -rlE "^#include <$1>" common proto coordinator worker cluster | grep -vE "$2" || true)
   [ -z "$found" ] || complain "<$1> belongs to $2, but is included by: $found"
 }
+owner 'cjson/cJSON.h' '^common/json/json\.c$'
 owner 'hdf5(_hl)?.h' '^common/format/results[a-z_]*\.[ch]$'
 owner 'mpi.h' '^worker/comm/mpi\.c$'
 owner 'openssl/[a-z]+.h' '^common/base/sha256\.c$'
@@ -48,7 +49,7 @@ owner 'linear.h' '^coordinator/compare/linear\.c$'
 owner 'microhttpd.h' '^coordinator/(dispatch/metrics_server|serve/http)\.c$'
 owner 'curl/curl.h' '^coordinator/cli/http_client\.c$'
 owner 'zmq.h' '^proto/(listener|dialer)\.c$'
-for header in 'mpi.h' 'openssl/[a-z]+.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
+for header in 'cjson/cJSON.h' 'mpi.h' 'openssl/[a-z]+.h' '(oneapi/dnnl/)?dnnl[a-z_]*.h'; do
   for program in coordinator worker; do
     count=$({ grep -rlE "^#include <$header>" common proto cluster $program || true; } | wc -l)
     [ "$count" -le 1 ] || complain "<$header> has $count owners in $program"

@@ -392,37 +392,6 @@ static void test_building(void **state)
     json_destroy(&copy);
 }
 
-/* A document that was read lies in one piece; what is put into it, or it into, lives and goes by itself. */
-static void what_was_read_is_changed(void **state)
-{
-    (void)state;
-    struct json *j = parse("{\"a\": {\"b\": [1, \"x\"], \"empty\": {}}, \"text\": \"old\", \"list\": []}");
-    struct json *other = parse("[{\"c\": \"\\u00e9\"}, 2]"), *more = parse("{\"d\": [3]}");
-    struct json *list = json_set(j, "list", other);
-    json_append(list, more);
-    json_set_string(json_set(j, "text", parse("{\"inner\": \"read\"}")), "new", "made");
-    json_set(j, "a", json_of_number(5));
-    json_set(more, "d", parse("\"text\""));
-    for (int i = 0; i < 20; i++) {
-        char key[8];
-        snprintf(key, sizeof key, "k%02d", i);
-        json_set(more, key, i % 2 ? parse("[]") : json_null());
-    }
-    json_set(more, "k07", parse("[7]"));
-    assert_int_equal(json_size(more), 21);
-    assert_true(json_number(json_at(json_get(more, "k07"), 0)) == 7);
-    struct json *copy = json_copy(json_get(j, "list"));
-    char *found = json_print(json_at(copy, 0), false);
-    assert_string_equal(found, "{\"c\": \"\u00e9\"}");
-    free(found);
-    found = json_print(json_get(j, "text"), false);
-    assert_string_equal(found, "{\"inner\": \"read\", \"new\": \"made\"}");
-    free(found);
-    json_destroy(&j);
-    assert_string_equal(json_string(json_get(json_at(copy, 2), "d")), "text");
-    json_destroy(&copy);
-}
-
 static void test_large_object(void **state)
 {
     (void)state;
@@ -511,7 +480,6 @@ int main(void)
                                        cmocka_unit_test(test_numbers),
                                        cmocka_unit_test(floats_of_a_file_print_as_floats),
                                        cmocka_unit_test(test_building),
-                                       cmocka_unit_test(what_was_read_is_changed),
                                        cmocka_unit_test(test_large_object),
                                        cmocka_unit_test(test_long_list),
                                        cmocka_unit_test(test_files)};
