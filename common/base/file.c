@@ -275,36 +275,35 @@ static int sync_in_pieces(const struct file_writer *w, struct error *e)
     return w->polls ? stop_check(e) : 0;
 }
 
-int file_writer_commit(struct file_writer **writer, struct error *e)
+static int commit(struct file_writer **writer, bool synced, struct error *e)
 {
     struct file_writer *w = *writer;
-    int flushed = fflush(w->stream);
-    if (!flushed && sync_in_pieces(w, e))
-        goto fail;
-    if (flushed || sync_writer(w)) {
+    int result = -1, flushed = fflush(w->stream);
+    if (!flushed && synced && sync_in_pieces(w, e)) {
+        /* it has told */
+    } else if (flushed || (synced && sync_writer(w))) {
         error_errno(e, errno, "%s: cannot be written", w->path);
-        goto fail;
-    }
-    if (ferror(w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
+    } else if (ferror(w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
         error_errno(e, ENOSPC, "%s: cannot be written", w->path);
-        goto fail;
-    }
-    if (!w->temporary) {
-        file_writer_destroy(writer);
-        return 0;
-    }
-    if (rename(w->temporary, w->path)) {
+    } else if (w->temporary && rename(w->temporary, w->path)) {
         error_errno(e, errno, "%s: cannot be put in place", w->path);
-        goto fail;
+    } else {
+        char *directory = path_directory(w->path);
+        result = w->temporary && synced ? directory_sync(directory, e) : 0;
+        free(directory);
     }
-    char *directory = path_directory(w->path);
-    int result = directory_sync(directory, e);
-    free(directory);
     file_writer_destroy(writer);
     return result;
-fail:
-    file_writer_destroy(writer);
-    return -1;
+}
+
+int file_writer_commit(struct file_writer **w, struct error *e)
+{
+    return commit(w, true, e);
+}
+
+int file_writer_commit_unsynced(struct file_writer **w, struct error *e)
+{
+    return commit(w, false, e);
 }
 
 void file_writer_destroy(struct file_writer **writer)
@@ -374,14 +373,24 @@ int directory_create(const char *path, struct error *e)
     return result;
 }
 
-int directory_sync(const char *path, struct error *e)
+static int sync_named(const char *path, int flags, struct error *e)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+    int fd = open(path, flags | O_CLOEXEC), result = 0;
     if (fd < 0 || (file_sync(fd) && errno != EINVAL)) /* EINVAL: a file system that has no such thing */
         result = error_errno(e, errno, "%s: cannot be synced to disk", path);
     if (fd >= 0)
         close(fd);
     return result;
+}
+
+int file_sync_named(const char *path, struct error *e)
+{
+    return sync_named(path, O_RDONLY, e);
+}
+
+int directory_sync(const char *path, struct error *e)
+{
+    return sync_named(path, O_RDONLY | O_DIRECTORY, e);
 }
 
 int directory_remove(const char *path, struct error *e)

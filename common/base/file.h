@@ -39,6 +39,8 @@ const char *file_writer_path(const struct file_writer *w); /* the temporary name
 /* Of large files: bytes go to disk while they are written, and commit polls stop_check: ERROR_STOPPED, nothing is in place. */
 void file_writer_polls(struct file_writer *w);
 int file_writer_commit(struct file_writer **w, struct error *e); /* consumes *w also on failure */
+/* The same without waiting for the disk: before anything relies on the file, file_sync_named and directory_sync. */
+int file_writer_commit_unsynced(struct file_writer **w, struct error *e);
 void file_writer_destroy(struct file_writer **w);
 
 /* Whether a writer of `path` could be created, asked before the work: nothing is left behind, and a pipe is not opened. */
@@ -47,6 +49,7 @@ int file_check_writable(const char *path, struct error *e);
 int file_write(const char *path, const void *bytes, size_t size, struct error *e); /* whole file, atomically */
 int file_copy(const char *from, const char *to, struct error *e);                  /* atomically */
 
+int file_sync_named(const char *path, struct error *e);
 int directory_create(const char *path, struct error *e); /* with parents; an existing directory is fine */
 int directory_sync(const char *path, struct error *e);   /* renames in it survive a power cut */
 int directory_remove(const char *path, struct error *e); /* with all in it; a missing one is fine */

@@ -275,7 +275,8 @@ static int check_writable(const char *path, const struct tensor *t, struct error
     return 0;
 }
 
-int safetensors_write(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata, struct error *e)
+static int write_all(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata,
+                     int (*commit)(struct file_writer **w, struct error *e), struct error *e)
 {
     struct buffer header = {0};
     struct file_writer *w = NULL;
@@ -292,9 +293,20 @@ int safetensors_write(const char *path, const struct tensor *tensors, size_t cou
         if (write_bytes(w, tensors[i].data, tensors[i].size, path, e))
             goto fail;
     buffer_free(&header);
-    return file_writer_commit(&w, e);
+    return commit(&w, e);
 fail:
     buffer_free(&header);
     file_writer_destroy(&w);
     return -1;
+}
+
+int safetensors_write(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata, struct error *e)
+{
+    return write_all(path, tensors, count, metadata, file_writer_commit, e);
+}
+
+int safetensors_write_unsynced(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata,
+                               struct error *e)
+{
+    return write_all(path, tensors, count, metadata, file_writer_commit_unsynced, e);
 }

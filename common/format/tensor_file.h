@@ -42,3 +42,6 @@ int64_t tensor_first_not_finite(const struct tensor *t);
  * others stay aligned for readers that need it). metadata: NULL-terminated
  * key, value, key, value list, or NULL. Same input, same bytes. */
 int safetensors_write(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata, struct error *e);
+/* The same by file_writer_commit_unsynced. */
+int safetensors_write_unsynced(const char *path, const struct tensor *tensors, size_t count, const char *const *metadata,
+                               struct error *e);

@@ -127,7 +127,8 @@ int parameters_load_adapted(struct parameters *p, const char *weights, const cha
 int parameters_save(struct parameters *p, const char *path, struct error *e);
 /* For PEFT: adapters, the head, trained or not, and biases that are trained, by its names. */
 int parameters_save_adapter(struct parameters *p, const char *path, struct error *e);
-/* What is trained alone, for a checkpoint; the rest is the pretrained model's, and loaded before. */
+/* What is trained alone, for a checkpoint; the rest is the pretrained model's, and loaded before. Saved by
+ * safetensors_write_unsynced, as moments are. */
 int parameters_load_trained(struct parameters *p, const char *path, struct error *e);
 int parameters_save_trained(struct parameters *p, const char *path, struct error *e);
 /* Of what is trained: "<name>.exp_avg", "<name>.exp_avg_sq", and "seen", unless the words are frozen. */

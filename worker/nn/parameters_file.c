@@ -332,10 +332,11 @@ static size_t arena_bytes(const struct parameters *p)
     return parameters_elements(p) * sizeof(float);
 }
 
-static int write_tensors(const char *path, struct tensor *tensors, size_t count, struct error *e)
+static int write_tensors(const char *path, struct tensor *tensors, size_t count, bool synced, struct error *e)
 {
     static const char *const metadata[] = {"format", "pt", NULL};
-    int ret = safetensors_write(path, tensors, count, metadata, e);
+    int ret = synced ? safetensors_write(path, tensors, count, metadata, e)
+                     : safetensors_write_unsynced(path, tensors, count, metadata, e);
     for (size_t i = 0; i < count; i++)
         free((void *)(uintptr_t)tensors[i].name);
     free(tensors);
@@ -371,7 +372,7 @@ static int save(struct parameters *p, const char *path, enum which which, struct
     for (size_t i = 0; which == ALL && i < base; i++)
         if (is_adapted(p, parameters_at(p, i)))
             tensors[i].data = owned[i] = merged(p, parameters_at(p, i), host);
-    int ret = write_tensors(path, tensors, count, e);
+    int ret = write_tensors(path, tensors, count, which == ALL, e);
     for (size_t i = 0; i < base; i++)
         free(owned[i]);
     free(owned);
@@ -402,7 +403,7 @@ int parameters_save_adapter(struct parameters *p, const char *path, struct error
         tensors[i].name = peft_name(p, parameters_find(p, name));
         free(name);
     }
-    int ret = write_tensors(path, tensors, count, e);
+    int ret = write_tensors(path, tensors, count, true, e);
     d->run->host_end(d, host, parameters_value(p), arena_bytes(p));
     return ret;
 }
@@ -443,7 +444,7 @@ int parameters_save_moments(struct parameters *p, const char *path, struct error
                                            .count = V,
                                            .data = seen,
                                            .size = V};
-    int ret = write_tensors(path, tensors, count, e);
+    int ret = write_tensors(path, tensors, count, false, e);
     if (words)
         d->run->host_end(d, seen, parameters_seen(p), V);
     d->run->host_end(d, second, parameters_second_moment(p), bytes);

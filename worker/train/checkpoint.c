@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,7 +71,7 @@ static int write_state(const char *directory, const struct progress *s, const ch
     int result = 0;
     for (size_t i = 0; i < COUNT(tensor_files) && !result; i++) {
         char digest[SHA256_HEX], *path = path_join(directory, tensor_files[i]);
-        result = sha256_file(path, digest, e);
+        result = file_sync_named(path, e) || sha256_file(path, digest, e) ? -1 : 0;
         if (!result)
             json_set_string(j, tensor_files[i], digest);
         free(path);
@@ -152,33 +155,113 @@ static int finish_swap(const char *directory, const char *fresh, const char *cur
     return move(fresh, current, e) ? -1 : directory_sync(directory, e);
 }
 
-int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial, struct error *e)
+/* What is left to do once the tensors are in files. */
+struct checkpoint_rest {
+    char *directory, *path[COUNT(places)];
+    struct progress progress;
+    char trial[SHA256_HEX];
+    pthread_t thread;
+    int result;
+    struct error why;
+};
+
+static struct checkpoint_rest *rest_create(const char *directory, const struct progress *s, const char *trial)
 {
-    char *path[COUNT(places)], *tensors[COUNT(tensor_files)];
+    struct checkpoint_rest *rest = allocate(1, sizeof *rest);
+    rest->directory = duplicate(directory);
     for (size_t i = 0; i < COUNT(places); i++)
-        path[i] = path_join(directory, places[i]);
+        rest->path[i] = path_join(directory, places[i]);
+    rest->progress = *s;
+    snprintf(rest->trial, sizeof rest->trial, "%s", trial);
+    return rest;
+}
+
+static void rest_destroy(struct checkpoint_rest *rest)
+{
+    for (size_t i = 0; i < COUNT(places); i++)
+        free(rest->path[i]);
+    free(rest->directory);
+    free(rest);
+}
+
+/* To checkpoint.new, in memory that the system has yet to write out. */
+static int copy_tensors(const struct checkpoint_rest *rest, struct parameters *p, struct error *e)
+{
+    char *const *path = rest->path, *tensors[COUNT(tensor_files)];
     for (size_t i = 0; i < COUNT(tensor_files); i++)
         tensors[i] = path_join(path[1], tensor_files[i]);
-    int result = -1;
-    if (!finish_swap(directory, path[1], path[0], trial, e) && !directory_remove(path[1], e) && !directory_create(path[1], e) &&
-        !parameters_save_trained(p, tensors[0], e) && !parameters_save_moments(p, tensors[1], e) &&
-        !write_state(path[1], s, trial, e))
-        result = swap(directory, path[1], path[0], path[2], e);
-    if (!result && s->finished)
-        result = directory_remove(path[2], e);
-    if (result) { /* a full disk needs the room */
-        struct error ignored;
-        directory_remove(path[1], &ignored);
-    } else {
-        char *model = path_join(path[0], tensor_files[0]);
-        fault_damage(model);
-        free(model);
-    }
-    for (size_t i = 0; i < COUNT(places); i++)
-        free(path[i]);
+    int result = finish_swap(rest->directory, path[1], path[0], rest->trial, e) || directory_remove(path[1], e) ||
+                         directory_create(path[1], e) || parameters_save_trained(p, tensors[0], e) ||
+                         parameters_save_moments(p, tensors[1], e)
+                     ? -1
+                     : 0;
     for (size_t i = 0; i < COUNT(tensor_files); i++)
         free(tensors[i]);
     return result;
+}
+
+static int complete(const struct checkpoint_rest *rest, struct error *e)
+{
+    char *const *path = rest->path;
+    if (write_state(path[1], &rest->progress, rest->trial, e) || swap(rest->directory, path[1], path[0], path[2], e) ||
+        (rest->progress.finished && directory_remove(path[2], e)))
+        return -1;
+    char *model = path_join(path[0], tensor_files[0]);
+    fault_damage(model);
+    free(model);
+    return 0;
+}
+
+static void *run_complete(void *context)
+{
+    struct checkpoint_rest *rest = context;
+    rest->result = complete(rest, &rest->why);
+    return NULL;
+}
+
+/* Signals belong to the training thread. Planned faults happen in the operation under way, so nothing is left to another thread. */
+static bool leave_to_thread(struct checkpoint_rest *rest)
+{
+    sigset_t all, before;
+    if (fault_planned)
+        return false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = !pthread_create(&rest->thread, NULL, run_complete, rest);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+/* A full disk needs the room. */
+static int end(struct checkpoint_rest *rest, int result)
+{
+    struct error ignored;
+    if (result)
+        directory_remove(rest->path[1], &ignored);
+    rest_destroy(rest);
+    return result;
+}
+
+int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial,
+                    struct checkpoint_rest **ret, struct error *e)
+{
+    struct checkpoint_rest *rest = rest_create(directory, s, trial);
+    int result = copy_tensors(rest, p, e);
+    if (ret)
+        *ret = !result && leave_to_thread(rest) ? rest : NULL;
+    return ret && *ret ? 0 : end(rest, result ? result : complete(rest, e));
+}
+
+int checkpoint_wait(struct checkpoint_rest **pending, struct error *e)
+{
+    struct checkpoint_rest *rest = *pending;
+    *pending = NULL;
+    if (!rest)
+        return 0;
+    pthread_join(rest->thread, NULL);
+    if (rest->result)
+        *e = rest->why;
+    return end(rest, rest->result);
 }
 
 static int load_tensors(const char *directory, struct parameters *p, struct error *e)

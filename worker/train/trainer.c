@@ -46,6 +46,7 @@ struct trainer {
     double saved_at, saving;        /* clock of the last checkpoint; seconds that all of this run took */
     uint64_t saved_step;
     uint32_t saves;
+    struct checkpoint_rest *saving_on; /* rank 0: what is left of the last checkpoint */
     char hash[SHA256_HEX];
     char *best, *logits;  /* paths */
     float *values;        /* rank 0: validation logits */
@@ -367,13 +368,21 @@ static void after_step(struct trainer *r, const struct step_output *out)
     r->observer->step(r->observer->context, &progress);
 }
 
-static int save(struct trainer *r, struct error *e)
+/* Rank 0: the one before is on the disk by the time that the next begins. last: nothing follows that it could be left beside. */
+static int save_checkpoint(struct trainer *r, bool last, struct error *e)
+{
+    if (checkpoint_wait(&r->saving_on, e))
+        return -1;
+    return checkpoint_save(r->trial->directory, r->parameters, &r->progress, r->hash, last ? NULL : &r->saving_on, e);
+}
+
+static int save(struct trainer *r, bool last, struct error *e)
 {
     double start = clock_seconds();
     operation_begin("checkpoint");
     report(r);
     trace_begin("save", -1);
-    int result = r->communicator->rank ? 0 : checkpoint_save(r->trial->directory, r->parameters, &r->progress, r->hash, e);
+    int result = r->communicator->rank ? 0 : save_checkpoint(r, last, e);
     trace_end();
     result = agree(r->communicator, result, e);
     r->saved_at = clock_seconds();
@@ -404,7 +413,7 @@ static void log_checkpoints(const struct trainer *r)
 
 static int save_and_stop(struct trainer *r, struct error *e)
 {
-    if (save(r, e))
+    if (save(r, true, e))
         return -1;
     return error_set(e, ERROR_STOPPED, "%s: stopped on request at step %llu of epoch %u, saved; the same command resumes",
                      r->trial->key, (unsigned long long)r->progress.step, r->progress.epoch);
@@ -447,7 +456,7 @@ static int train_epoch(struct trainer *r, struct error *e)
             return -1;
         if (out.stop)
             return save_and_stop(r, e);
-        if (saves && save(r, e))
+        if (saves && save(r, false, e))
             return -1;
     }
     return drain(r, e);
@@ -545,11 +554,13 @@ static int finish_epoch(struct trainer *r, struct error *e)
     s->step = 0;
     s->loss_sum = s->weight_sum = 0;
     s->seconds = r->seconds_before + clock_seconds() - r->started;
-    return save(r, e);
+    return save(r, s->finished, e);
 }
 
 static void close_all(struct trainer *r)
 {
+    struct error ignored; /* an earlier one is why training ends with something left */
+    checkpoint_wait(&r->saving_on, &ignored);
     metrics_file_close(&r->metrics);
     evaluator_destroy(&r->evaluator);
     stepper_destroy(&r->stepper);

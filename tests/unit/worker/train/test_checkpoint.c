@@ -124,7 +124,7 @@ static void save(struct parameters *p, uint64_t step)
     struct progress s = progress_at(step);
     struct error e = {0};
     fill(p, step);
-    if (checkpoint_save(DIRECTORY, p, &s, TRIAL, &e))
+    if (checkpoint_save(DIRECTORY, p, &s, TRIAL, NULL, &e))
         fail_msg("step %d: %s", (int)step, e.message);
 }
 
@@ -188,7 +188,7 @@ static void test_comes_back(void **state)
     struct error e = {0};
     bool found;
     fill(p, 5);
-    assert_int_equal(checkpoint_save(DIRECTORY, p, &s, TRIAL, &e), 0);
+    assert_int_equal(checkpoint_save(DIRECTORY, p, &s, TRIAL, NULL, &e), 0);
     fill(p, 6);
     assert_int_equal(checkpoint_load(DIRECTORY, p, &back, &found, TRIAL, &e), 0);
     assert_true(found);
@@ -241,7 +241,7 @@ static void test_one_before_is_kept(void **state)
     struct progress s = progress_at(4);
     s.finished = true;
     fill(p, 4);
-    assert_int_equal(checkpoint_save(DIRECTORY, p, &s, TRIAL, &e), 0);
+    assert_int_equal(checkpoint_save(DIRECTORY, p, &s, TRIAL, NULL, &e), 0);
     expect_names(DIRECTORY, "checkpoint "); /* a finished trial needs no other */
     bool found;
     assert_int_equal(checkpoint_load(DIRECTORY, p, &s, &found, TRIAL, &e), 0);
@@ -419,7 +419,7 @@ static void expect_save_fails(struct parameters *p, uint64_t step, const char *w
     struct progress s = progress_at(step);
     struct error e = {0};
     fill(p, step);
-    if (!checkpoint_save(DIRECTORY, p, &s, TRIAL, &e))
+    if (!checkpoint_save(DIRECTORY, p, &s, TRIAL, NULL, &e))
         fail_msg("expected: the save fails with '%s'; found: saved", words);
     assert_int_equal(e.kind, ERROR_FAILED);
     if (!strstr(e.message, words) || !strstr(e.message, DIRECTORY))
@@ -438,6 +438,56 @@ static void plan(const char *text)
     struct error e = {0};
     if (fault_plan(text, no_message, &e))
         fail_msg("%s", e.message);
+}
+
+/* ---- saves whose rest another thread does ---- */
+
+static struct checkpoint_rest *save_ahead(struct parameters *p, uint64_t step)
+{
+    struct checkpoint_rest *rest = NULL;
+    struct progress s = progress_at(step);
+    struct error e = {0};
+    fill(p, step);
+    if (checkpoint_save(DIRECTORY, p, &s, TRIAL, &rest, &e))
+        fail_msg("step %d: %s", (int)step, e.message);
+    assert_non_null(rest);
+    return rest;
+}
+
+static void test_rest_by_another_thread(void **state)
+{
+    (void)state;
+    clear();
+    struct parameters *p = open_parameters(&config);
+    struct error e = {0};
+    for (uint64_t step = 1; step <= 3; step++) {
+        struct checkpoint_rest *rest = save_ahead(p, step);
+        fill(p, step + 10); /* training goes on at once */
+        assert_int_equal(checkpoint_wait(&rest, &e), 0);
+        assert_null(rest);
+        expect_load(step);
+    }
+    expect_names(DIRECTORY, "checkpoint checkpoint.old ");
+    parameters_destroy(&p);
+}
+
+/* What goes wrong behind the training thread's back is told when it waits. */
+static void test_rest_that_fails(void **state)
+{
+    (void)state;
+    clear();
+    struct parameters *p = open_parameters(&config);
+    struct error e = {0};
+    save(p, 1);
+    assert_int_equal(file_write(DIRECTORY "/checkpoint.old", "x", 1, &e), 0); /* where a directory goes */
+    struct checkpoint_rest *rest = save_ahead(p, 2);
+    assert_int_equal(checkpoint_wait(&rest, &e), -1);
+    assert_null(rest);
+    if (!strstr(e.message, DIRECTORY "/checkpoint.old"))
+        fail_msg("expected: the path; found: %s", e.message);
+    expect_names(DIRECTORY, "checkpoint checkpoint.old ");
+    expect_load(1);
+    parameters_destroy(&p);
 }
 
 static void test_planned_faults(void **state)
@@ -488,7 +538,7 @@ static void test_no_room_for_the_second_file(void **state)
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &limit);
         fill(p, 3);
-        int result = checkpoint_save(DIRECTORY, p, &s, TRIAL, &e);
+        int result = checkpoint_save(DIRECTORY, p, &s, TRIAL, NULL, &e);
         _exit(result == -1 && strstr(e.message, "optimizer.safetensors") ? 41 : 42);
     }
     int status;
@@ -508,7 +558,7 @@ static void test_directory_that_is_none(void **state)
     struct progress s = progress_at(1);
     struct error e = {0};
     assert_int_equal(file_write(DIRECTORY "/file", "x", 1, &e), 0);
-    assert_int_equal(checkpoint_save(DIRECTORY "/file", p, &s, TRIAL, &e), -1);
+    assert_int_equal(checkpoint_save(DIRECTORY "/file", p, &s, TRIAL, NULL, &e), -1);
     assert_int_equal(e.kind, ERROR_FAILED);
     if (!strstr(e.message, DIRECTORY "/file"))
         fail_msg("expected: the path; found: %s", e.message);
@@ -533,7 +583,7 @@ static void test_killed_between_the_renames(void **state)
     struct progress s = progress_at(3);
     struct error e = {0};
     fill(p, 3);
-    assert_int_equal(checkpoint_save(DIRECTORY, p, &s, TRIAL, &e), -1);
+    assert_int_equal(checkpoint_save(DIRECTORY, p, &s, TRIAL, NULL, &e), -1);
     plan(NULL);
     operation_begin("forward");
     expect_load(2);
@@ -633,6 +683,8 @@ int main(void)
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_states_that_are_none),
         cmocka_unit_test(test_of_another_trial_or_model),
+        cmocka_unit_test(test_rest_by_another_thread),
+        cmocka_unit_test(test_rest_that_fails),
         cmocka_unit_test(test_planned_faults),
         cmocka_unit_test(test_no_room_for_the_second_file),
         cmocka_unit_test(test_directory_that_is_none),
