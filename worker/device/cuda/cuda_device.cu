@@ -110,7 +110,7 @@ static void *hold(struct cuda *c, struct held *h, size_t bytes)
         if (cudaMalloc(&h->at, bytes) != cudaSuccess) {
             h->at = NULL;
             cudaGetLastError();
-            cuda_fail(c, "cuda: the GPU has no %zu MiB left for what an operation writes on the way; lower train.tokens_per_step",
+            cuda_fail(c, "cuda: the GPU has no %zu MiB left for what an operation writes on the way; lower train.micro_batch, or end what else is on it",
                       bytes >> 20);
             return NULL;
         }
@@ -144,7 +144,7 @@ static int allocate(struct device *d, device_memory *ret, size_t bytes, struct e
         cudaGetLastError();
         cudaMemGetInfo(&left, &total);
         return error_set(e, ERROR_FAILED,
-                         "cuda: %zu MiB of GPU memory are needed, %zu of %zu are left; lower train.tokens_per_step", bytes >> 20,
+                         "cuda: %zu MiB of GPU memory are needed, %zu of %zu are left; lower train.micro_batch, or end what else is on it", bytes >> 20,
                          left >> 20, total >> 20);
     }
     *ret = {(uintptr_t)at};
