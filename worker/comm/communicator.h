@@ -40,10 +40,11 @@ struct communicator_operations {
 struct communicator {
     const struct communicator_operations *run;
     int rank, size;
-    int local_rank; /* among the ranks of the whole job on this machine: the number of its GPU, see gpu_use */
-    double timeout; /* seconds without any progress */
-    bool fast;      /* sums of GPUs in NCCL's own order (cluster.reduction "fast"): other bits on another number of ranks. The
-                     * same on all ranks; false after creation */
+    int local_rank;   /* among the ranks of the whole job on this machine: the number of its GPU, see gpu_use */
+    double timeout;   /* seconds without any progress */
+    uint64_t pending; /* sums that the device waits for, as of the last watch, whose deadline is watch's */
+    bool fast;        /* sums of GPUs in NCCL's own order (cluster.reduction "fast"): other bits on another number of ranks. The
+                       * same on all ranks; false after creation */
 };
 
 /* name: "self" (one rank), "mpi" (initialises MPI, so once in a process) or "nccl": MPI, but that GPUs sum by NCCL. With "mpi" a

@@ -176,6 +176,15 @@ static int give_up_nccl(struct nccl *n, const char *call, ncclResult_t result, s
     return give_up(n, text, e);
 }
 
+/* Its GPU has failed, in CUDA's words. */
+static int give_up_gpu(struct nccl *n, const struct error *why, struct error *e)
+{
+    char text[512];
+    const char *gpu = device_gpu(n->device);
+    snprintf(text, sizeof text, "%.400s%s%s", why->message, *gpu ? ", on " : "", gpu);
+    return give_up(n, text, e);
+}
+
 /* ---- looking ---- */
 
 /* Whether the GPU goes on. Time in which nobody looked does not count. */
@@ -187,9 +196,10 @@ static int look_at_marks(struct nccl *n, struct error *e)
     if (!n->stream)
         return 0;
     if (gpu_stream_passed(&passed, n->stream, &why))
-        return give_up(n, why.message, e);
+        return give_up_gpu(n, &why, e);
     n->waited = passed != n->passed || passed == 2 * n->asked ? 0 : n->waited + (since < 1 ? since : 1);
     n->passed = passed;
+    n->base.pending = n->asked - passed / 2;
     n->looked = now;
     return n->waited > n->base.timeout ? give_up(n, NULL, e) : 0;
 }
@@ -337,7 +347,7 @@ static int open_comm(struct nccl *n, struct error *e)
     if (v.result != ncclSuccess)
         return error_set(e, ERROR_FAILED, "rank 0 (%s): ncclGetUniqueId: %s", mpi_host(n->mpi, 0), ncclGetErrorString(v.result));
     if (gpu_stream_create(&n->stream, (size_t)CHUNK + (size_t)n->base.size, &why))
-        return give_up(n, why.message, e);
+        return give_up_gpu(n, &why, e);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     config.maxCTAs = MAX_CTAS;
@@ -409,7 +419,7 @@ static int add_in_order(struct nccl *n, float *data, size_t count, struct error 
         if (settle(n, "all-to-all of gradients", result == ncclSuccess ? end : result, e))
             return -1;
         if (!phase && gpu_stream_add(n->stream, data + mine.low, parts, stride, rank, size, mine.count, &why))
-            return give_up(n, why.message, e);
+            return give_up_gpu(n, &why, e);
     }
     return 0;
 }
@@ -445,14 +455,14 @@ static int all_reduce(struct communicator *c, device_memory memory, size_t count
         return -1;
     n->asked++;
     if (gpu_stream_follow(n->stream, n->device, &why) || gpu_stream_mark(n->stream, &why))
-        return give_up(n, why.message, e);
+        return give_up_gpu(n, &why, e);
     for (size_t done = 0; done < count; done += CHUNK) {
         size_t left = count - done, size = left < CHUNK ? left : CHUNK;
         float *data = (float *)memory.address + done;
         if (c->fast ? add_fast(n, data, size, e) : add_in_order(n, data, size, e))
             return -1;
     }
-    return gpu_stream_mark(n->stream, &why) ? give_up(n, why.message, e) : 0;
+    return gpu_stream_mark(n->stream, &why) ? give_up_gpu(n, &why, e) : 0;
 }
 
 static int join(struct communicator *c, struct error *e)
@@ -463,7 +473,7 @@ static int join(struct communicator *c, struct error *e)
         return n->mpi->run->join(n->mpi, e);
     if (n->broken.kind)
         return fail_again(n, e);
-    return gpu_stream_lead(n->stream, n->device, &why) ? give_up(n, why.message, e) : 0;
+    return gpu_stream_lead(n->stream, n->device, &why) ? give_up_gpu(n, &why, e) : 0;
 }
 
 /* ---- what MPI does ---- */

@@ -26,3 +26,32 @@ int agree(struct communicator *c, int result, struct error *e)
     *e = first_error;
     return c->rank == first ? -1 : error_prefix(e, "rank %d: ", first);
 }
+
+/* The communicator's words are an echo where it fails because this rank has. */
+static int fail(const struct error *own, struct error *e)
+{
+    if (own->kind)
+        *e = *own;
+    return -1;
+}
+
+int agree_on(struct communicator *c, double *values, size_t count, const struct error *own, struct error *e)
+{
+    int first = 0;
+    values[count] = own->kind != ERROR_NONE;
+    if (c->run->all_reduce_doubles(c, values, count + 1, e))
+        return fail(own, e);
+    if (values[count] == 0)
+        return 0;
+    double *failed = allocate((size_t)c->size, sizeof *failed);
+    failed[c->rank] = own->kind != ERROR_NONE;
+    int lost = c->run->all_reduce_doubles(c, failed, (size_t)c->size, e);
+    while (!lost && failed[first] == 0)
+        first++;
+    free(failed);
+    struct error words = *own;
+    if (lost || c->run->broadcast(c, &words, sizeof words, first, e))
+        return fail(own, e);
+    *e = words;
+    return -1;
+}

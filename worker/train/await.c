@@ -7,14 +7,19 @@
 
 #include <sched.h>
 
-static int report_silence(const struct communicator *c, struct error *e)
+int await_failed(const struct communicator *c, struct error *e)
 {
     char host[MACHINE_NAME];
     machine_name(host, sizeof host);
-    return error_set(e, ERROR_FAILED,
-                     "rank %d: the device of host %s has not done what it was asked for %g s; look at that host and its output, "
-                     "then run again: it resumes",
-                     c->rank, host, c->timeout);
+    return error_prefix(e, "rank %d (%.200s): ", c->rank, host);
+}
+
+static int report_silence(const struct communicator *c, struct error *e)
+{
+    error_set(e, ERROR_FAILED,
+              "its device has not done what it was asked for %g s; look at that host and its output, then run again: it resumes",
+              c->timeout);
+    return await_failed(c, e);
 }
 
 int await_mark(struct device *d, struct communicator *c, uint64_t mark, struct error *e)
@@ -23,9 +28,10 @@ int await_mark(struct device *d, struct communicator *c, uint64_t mark, struct e
     for (int round = 0;; round++) {
         int passed = d->run->passed(d, mark, e);
         if (passed)
-            return passed < 0 ? -1 : 0;
+            return passed < 0 ? await_failed(c, e) : 0;
         if (c->run->watch(c, e))
             return -1;
+        start = c->pending ? clock_seconds() : start;
         if (clock_seconds() - start > c->timeout)
             return report_silence(c, e);
         if (round < 200)

@@ -128,14 +128,10 @@ static int check_ranks(struct evaluator *ev, uint64_t mark, struct error *e)
 {
     struct communicator *c = ev->communicator;
     struct error own = {0};
-    int result = await_mark(ev->device, c, mark, &own);
-    double signals[2] = {stop_requested(), result != 0};
-    if (c->run->all_reduce_doubles(c, signals, 2, e))
+    await_mark(ev->device, c, mark, &own);
+    double signals[2] = {stop_requested()};
+    if (agree_on(c, signals, 1, &own, e))
         return -1;
-    if (signals[1] > 0) {
-        *e = own;
-        return agree(c, result, e);
-    }
     if (signals[0] > 0)
         return error_set(e, ERROR_STOPPED, "stopped on request; the same command resumes");
     return 0;

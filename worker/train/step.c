@@ -29,7 +29,7 @@ struct flight {
     struct step_output known; /* what needs no device */
     uint32_t micro_batches;
     uint64_t mark;
-    double asked; /* clock */
+    double asked, done; /* clock; when its mark was seen to have passed */
     struct told *told;
 };
 
@@ -48,17 +48,18 @@ struct stepper {
     struct batch *batch;
     struct optimizer *optimizer;
     device_memory gradient[ARENAS];
-    device_memory weights;   /* f32 (L): by class */
-    device_memory losses;    /* f32 (batch): of this rank's rows, micro-batch after micro-batch */
-    uint32_t filled;         /* of them, in this step */
-    device_memory bad;       /* f32 (1): whether a loss of the step is not finite */
-    device_memory squares;   /* f64 (1) */
-    device_memory on_device; /* struct told */
-    struct flight *flights;  /* (device->ahead + 1), step after step, around */
-    uint64_t asked, told;    /* steps so far */
-    double told_at;          /* clock, of the last */
-    double *shared;          /* per micro-batch its loss; then stop, failures, save */
-    uint32_t *rows;          /* of the step, by micro-batch */
+    device_memory weights;      /* f32 (L): by class */
+    device_memory losses;       /* f32 (batch): of this rank's rows, micro-batch after micro-batch */
+    uint32_t filled;            /* of them, in this step */
+    device_memory bad;          /* f32 (1): whether a loss of the step is not finite */
+    device_memory squares;      /* f64 (1) */
+    device_memory on_device;    /* struct told */
+    struct flight *flights;     /* (device->ahead + 1), step after step, around */
+    uint64_t asked, done, told; /* steps so far; done: their marks were seen to have passed */
+    double told_done;           /* clock: when the last one told was done */
+    struct error failure;       /* of the device, found when looking at marks; kind ERROR_NONE: none */
+    double *shared;             /* per micro-batch its loss; then stop, save, failures */
+    uint32_t *rows;             /* of the step, by micro-batch */
     struct row_length *lengths;
     struct assignment *assignments;
     uint32_t *order;         /* scratch of balance_micro_batches */
@@ -123,12 +124,29 @@ static void on_ready(void *context, int bucket)
         start_reduction(s, bucket);
 }
 
+static struct flight *flight_at(const struct stepper *s, uint64_t number)
+{
+    return &s->flights[number % ((uint64_t)s->device->ahead + 1)];
+}
+
+/* Steps that the device has done while the host was busy with later ones: that is what they took, whenever they are told. */
+static void look_at_marks(struct stepper *s)
+{
+    for (; s->done < s->asked && !s->failure.kind; s->done++) {
+        struct flight *f = flight_at(s, s->done);
+        if (s->device->run->passed(s->device, f->mark, &s->failure) != 1)
+            break;
+        f->done = clock_seconds();
+    }
+}
+
 /* Messages progress only in calls of MPI, which cost next to nothing. Calls at the end of a layer alone leave most of a sum for
  * when backward is over. */
 static void on_progress(void *context)
 {
     struct stepper *s = context;
     struct communicator *c = s->communicator;
+    look_at_marks(s);
     if (c->size == 1 || s->lost || !s->last)
         return;
     trace_begin("all-reduce progress", -1);
@@ -181,11 +199,6 @@ static int join_sums(struct stepper *s, struct error *e)
     return joined || s->lost ? -1 : 0;
 }
 
-static struct flight *flight_at(const struct stepper *s, uint64_t number)
-{
-    return &s->flights[number % ((uint64_t)s->device->ahead + 1)];
-}
-
 /* Sums of micro-batches and signals to all ranks. Every micro-batch has a place of its own, so the sums do not depend on who
  * computed which. f: NULL, no step is told. in: NULL, no signals. own: this rank's failure, kind ERROR_NONE if there is none. */
 static int share(struct stepper *s, const struct flight *f, const struct step_input *in, const struct error *own,
@@ -198,18 +211,13 @@ static int share(struct stepper *s, const struct flight *f, const struct step_in
     for (uint32_t i = 0; i < mine; i++)
         s->shared[i * (uint32_t)c->size + (uint32_t)c->rank] = f->told->sums[i];
     s->shared[micro_batches] = in && stop_requested();
-    s->shared[micro_batches + 1] = own->kind != ERROR_NONE;
-    s->shared[micro_batches + 2] = in && in->save;
-    if (c->run->all_reduce_doubles(c, s->shared, micro_batches + 3, e))
+    s->shared[micro_batches + 1] = in && in->save;
+    if (agree_on(c, s->shared, micro_batches + 2, own, e))
         return -1;
-    if (s->shared[micro_batches + 1] > 0) {
-        *e = *own;
-        return agree(c, own->kind != ERROR_NONE, e);
-    }
     for (uint32_t j = 0; j < micro_batches; j++)
         ret->loss_sum += s->shared[j];
     ret->stop = s->shared[micro_batches] > 0;
-    ret->save = s->shared[micro_batches + 2] > 0;
+    ret->save = s->shared[micro_batches + 1] > 0;
     return 0;
 }
 
@@ -272,6 +280,13 @@ static struct step_output foresee(const struct stepper *s, const struct step_inp
     return ret;
 }
 
+/* In front of a failure's words: the first step that is not told yet. It is the same on all ranks. */
+static int name_step(const struct stepper *s, struct error *e)
+{
+    const struct step_output *first = &flight_at(s, s->told)->known;
+    return error_prefix(e, "step %llu of epoch %u: ", (unsigned long long)first->t, first->epoch);
+}
+
 /* All of the step, asked of the device. */
 static int ask(struct stepper *s, const struct step_input *in, struct error *e)
 {
@@ -281,12 +296,31 @@ static int ask(struct stepper *s, const struct step_input *in, struct error *e)
     f->known = foresee(s, in);
     f->micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
     if (run_micro_batches(s, in, f->micro_batches, e))
-        return error_prefix(e, "step %llu: ", (unsigned long long)in->t);
+        return name_step(s, e);
     update(s, in, f->known.weight_sum);
     s->device->run->download_later(s->device, f->told, s->on_device, told_bytes(s->trial));
     f->mark = s->device->run->mark(s->device);
     f->known.flops = device_flops(s->device) - flops;
     s->asked++;
+    look_at_marks(s);
+    return 0;
+}
+
+/* Until the device has done f, the oldest step that was not told; NULL: only whether it has failed. */
+static int await_step(struct stepper *s, struct flight *f, struct error *e)
+{
+    if (s->done > s->told)
+        return 0;
+    if (s->failure.kind) {
+        *e = s->failure;
+        return await_failed(s->communicator, e);
+    }
+    if (!f)
+        return 0;
+    if (await_mark(s->device, s->communicator, f->mark, e))
+        return -1;
+    f->done = clock_seconds();
+    s->done++;
     return 0;
 }
 
@@ -295,18 +329,14 @@ static int tell(struct stepper *s, struct flight *f, const struct step_input *in
 {
     struct step_output out = f ? f->known : (struct step_output){0};
     struct error own = {0};
-    int done = f ? await_mark(s->device, s->communicator, f->mark, &own) : 0;
-    if (done)
-        error_prefix(&own, "step %llu of epoch %u: ", (unsigned long long)out.t, out.epoch);
-    if (!done && in)
+    if (!await_step(s, f, &own) && in)
         own = *in->failure;
     if (share(s, f, in, &own, &out, e))
-        return -1;
+        return name_step(s, e);
     if (f) {
-        double now = clock_seconds();
         out.grad_norm = f->told->control.norm;
-        out.seconds = now - (f->asked > s->told_at ? f->asked : s->told_at);
-        s->told_at = now;
+        out.seconds = f->done - (f->asked > s->told_done ? f->asked : s->told_done);
+        s->told_done = f->done;
         s->told++;
     }
     if (!isfinite(out.loss_sum))

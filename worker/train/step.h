@@ -35,7 +35,7 @@ struct step_output {
     double loss_sum, weight_sum; /* over all ranks; loss = loss_sum / weight_sum */
     double grad_norm;            /* before clipping */
     uint64_t tokens;
-    double seconds, flops; /* since the step before was told, or it was asked for; of this rank's matrix products */
+    double seconds, flops; /* from when the step before was done, or this one asked for; of this rank's matrix products */
     bool stop, save;       /* asked for on some rank, now; the same on all */
 };
 

@@ -15,6 +15,7 @@
 /* What goes wrong, and when: 0, never. */
 struct late_plan {
     bool silent;       /* no mark passes any more */
+    bool prompt;       /* all pass as soon as they are looked at */
     uint64_t fails_at; /* this mark: the device has failed */
     int left_out;      /* this update, without a reason */
     int bad_loss;      /* this batch's first loss is not a number; its gradient is well */
@@ -73,7 +74,7 @@ static uint64_t late_mark(struct device *d)
 static int late_passed(struct device *d, uint64_t mark, struct error *e)
 {
     if (mark > late.passed) {
-        if (late.plan.silent || (++late.polls % 4 && !late.failed))
+        if (late.plan.silent || (++late.polls % 4 && !late.plan.prompt && !late.failed))
             return 0;
         late.failed = late.plan.fails_at && mark >= late.plan.fails_at;
         if (late.failed)

@@ -186,11 +186,30 @@ static void a_device_that_fails_or_falls_silent_is_told(void **state)
 {
     (void)state;
     assert_int_equal(run(1, "fails", "micro=2 late=1 fails_at=4"), ERROR_FAILED);
-    assert_said("device late: it failed as planned");
+    assert_said("step 4 of epoch 1: rank 0 (");
+    assert_said("): device late: it failed as planned");
+    assert_int_not_equal(run(2, "fails2", "micro=2 late=1 fails_at=4"), 0);
+    assert_said("rank 0: kind 1: step 4 of epoch 1: rank 1 (");
+    assert_said("rank 1: kind 1: step 4 of epoch 1: rank 1 (");
     assert_int_equal(run(1, "left_out", "micro=2 late=1 left_out=2"), ERROR_FAILED);
     assert_said("step 2 of epoch 1 was not applied, although its loss and gradient are finite");
     assert_int_not_equal(run(2, "silent", "micro=2 late=1 silent=1 timeout=1"), 0);
     assert_said("has not done what it was asked for 1 s; look at that host");
+}
+
+/* Of 6 steps an epoch the last two are told when there are no more to ask for: what they took is not how soon they are told. */
+static void steps_told_at_the_end_took_as_long_as_others(void **state)
+{
+    (void)state;
+    double fastest = 0;
+    run_well(1, "prompt", "micro=2 late=1 prompt=1");
+    struct metrics m = read_metrics("prompt");
+    assert_int_equal(m.steps, 12);
+    for (int s = 0; s < m.steps; s++)
+        fastest = s % 6 < 4 && m.speed[s] > fastest ? m.speed[s] : fastest;
+    for (int s = 0; s < m.steps; s++)
+        if (!(m.speed[s] < 10 * fastest))
+            fail_msg("step %d: expected at most some %.3g tokens/s as of others, found %.3g", s + 1, fastest, m.speed[s]);
 }
 
 static void an_early_stop_ends_the_trial(void **state)
@@ -392,6 +411,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(checkpoints_of_a_device_behind_have_the_same_bytes),
         cmocka_unit_test(a_bad_step_told_late_has_updated_nothing),
         cmocka_unit_test(a_device_that_fails_or_falls_silent_is_told),
+        cmocka_unit_test(steps_told_at_the_end_took_as_long_as_others),
         cmocka_unit_test(an_early_stop_ends_the_trial),
         cmocka_unit_test(damaged_checkpoints_are_said_and_not_used),
         cmocka_unit_test(half_swapped_checkpoints_are_found),

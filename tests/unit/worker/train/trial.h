@@ -221,7 +221,8 @@ static inline int be_a_rank(const char *directory)
     }
     if (!result && number("late", 0) != 0)
         late_take(d, (struct late_plan){.silent = number("silent", 0) != 0,
-                                        .fails_at = (uint64_t)number("fails_at", 0),
+                                        .prompt = number("prompt", 0) != 0,
+                                        .fails_at = c->rank == c->size - 1 ? (uint64_t)number("fails_at", 0) : 0,
                                         .left_out = (int)number("left_out", 0),
                                         .bad_loss = c->rank == c->size - 1 ? (int)number("bad_loss", 0) : 0});
     if (!result) {
@@ -287,7 +288,7 @@ static inline void assert_said(const char *words)
 
 /* metrics.jsonl: the steps in order, each once. */
 struct metrics {
-    double loss[64], norm[64];
+    double loss[64], norm[64], speed[64]; /* speed: tokens per second */
     int steps, epochs;
 };
 
@@ -310,6 +311,7 @@ static inline struct metrics read_metrics(const char *name)
         } else {
             assert_int_equal(json_number(json_get(j, "step")), m.steps + 1);
             m.loss[m.steps] = json_number(json_get(j, "loss"));
+            m.speed[m.steps] = json_number(json_get(j, "tokens_per_second"));
             m.norm[m.steps++] = json_number(json_get(j, "grad_norm"));
         }
         json_destroy(&j);
