@@ -25,28 +25,46 @@ static int relay(char *said, int status, struct error *e)
     return error_set(e, WEXITSTATUS(status) == ERROR_USAGE ? ERROR_USAGE : ERROR_FAILED, "%s", at);
 }
 
-int local_device_ask(struct local_device *ret, const char *device, int processes, struct error *e)
+/* Two lines, and of a trial a third. */
+static int read_answer(struct local_device *ret, const char *said, bool of_trial, struct error *e)
 {
-    char *worker, count[16];
+    struct local_device d = {0};
+    int found = sscanf(said, "%255[^\n]\n%zu %zu %zu %zu", d.text, &d.memory, &d.left, &d.weights, &d.activations);
+    if (found != (of_trial ? 5 : 3))
+        return error_set(e, ERROR_FAILED, "muster-worker: its answer about the device is not understood: %.500s", said);
+    *ret = d;
+    return 0;
+}
+
+int local_device_ask(struct local_device *ret, const char *device, int processes, const char *trial, int ranks, struct error *e)
+{
+    char *worker, count[16], group[16];
     struct buffer said;
-    struct local_device found = {0};
     int status;
     if (launcher_worker_path(&worker, e))
         return -1;
     snprintf(count, sizeof count, "%d", processes);
-    char *const words[] = {
-        worker, (char[]){"devices"}, (char[]){"--device"}, (char *)(uintptr_t)device, (char[]){"--processes"}, count, NULL};
+    snprintf(group, sizeof group, "%d", ranks);
+    char *const words[] = {worker,
+                           (char[]){"devices"},
+                           (char[]){"--device"},
+                           (char *)(uintptr_t)device,
+                           (char[]){"--processes"},
+                           count,
+                           (char[]){"--ranks"},
+                           group,
+                           trial ? (char[]){"--trial"} : NULL,
+                           (char *)(uintptr_t)trial,
+                           NULL};
     int result = process_run(&said, 65536, &status, words, NULL, e);
     free(worker);
     if (result)
         return -1;
     if (status)
         result = relay(said.data, status, e);
-    else if (sscanf(said.data, "%255[^\n]\n%zu %zu", found.text, &found.memory, &found.left) != 3)
-        result = error_set(e, ERROR_FAILED, "muster-worker devices: its answer is not understood: %.500s", said.data);
+    else
+        result = read_answer(ret, said.data, trial, e);
     buffer_free(&said);
-    if (!result)
-        *ret = found;
     return result;
 }
 
@@ -56,5 +74,5 @@ int local_device_check(const char *name, const char *expected, struct error *e)
     int kind = device_kind_find(name);
     if (kind < 0)
         return error_set(e, ERROR_USAGE, "--device: expected %s, found \"%s\"", expected, name);
-    return kind == DEVICE_CUDA ? local_device_ask(&found, name, 1, e) : 0;
+    return kind == DEVICE_CUDA ? local_device_ask(&found, name, 1, NULL, 1, e) : 0;
 }

@@ -28,23 +28,30 @@ static bool output_of(char *line, size_t size, char *const *words)
     return status == 0;
 }
 
-bool memory_estimate_ask(struct memory_estimate *ret, const struct trial *t, int ranks)
+static bool ask(struct memory_estimate *ret, const char *trial, int ranks)
 {
     char *worker = NULL, line[64];
     struct error ignored;
     struct memory_estimate m;
     if (launcher_worker_path(&worker, &ignored) != 0)
         return false;
-    struct json *object = trial_to_json(t);
-    char *text = json_print(object, false), *count = format_string("%d", ranks);
-    char *const words[] = {worker, "memory", text, count, NULL};
+    char *count = format_string("%d", ranks);
+    char *const words[] = {worker, (char[]){"memory"}, (char *)(uintptr_t)trial, count, NULL};
     bool known = output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &m.weights, &m.activations) == 2;
     free(count);
-    free(text);
-    json_destroy(&object);
     free(worker);
     if (known)
         *ret = m;
+    return known;
+}
+
+bool memory_estimate_ask(struct memory_estimate *ret, const struct trial *t, int ranks)
+{
+    struct json *object = trial_to_json(t);
+    char *text = json_print(object, false);
+    json_destroy(&object);
+    bool known = ask(ret, text, ranks);
+    free(text);
     return known;
 }
 
@@ -78,20 +85,11 @@ static char *trial_message(const struct run_place *place, const struct run_data 
     return text;
 }
 
-/* Of the machine where workers start; elsewhere they say it themselves. */
-static int find_device(struct local_device *ret, const struct dispatch_options *o, struct error *e)
+/* Workers may take a GPU of this machine. On others they say themselves what they find. */
+static bool may_take_gpu(const struct dispatch_options *o)
 {
     bool here = o->launcher == LAUNCHER_LOCAL || o->launcher == LAUNCHER_ATTACHED;
-    int processes = o->ranks_on_host ? o->ranks_on_host : o->groups * o->ranks_per_group;
-    *ret = (struct local_device){0};
-    if (!here || o->device > DEVICE_CUDA || o->device == DEVICE_CPU)
-        return 0;
-    if (local_device_ask(ret, device_names[o->device], processes, e))
-        return -1;
-    if (ret->memory)
-        printf("  device: %s%s, %.1f GB free\n", o->device == DEVICE_AUTO ? "auto takes " : "", ret->text,
-               1e-9 * (double)ret->left);
-    return 0;
+    return here && (o->device == DEVICE_AUTO || o->device == DEVICE_CUDA);
 }
 
 /* Elsewhere, and in a sweep, the workers refuse it. */
@@ -103,39 +101,40 @@ static int check_precision(const struct local_device *d, const struct dispatch_o
     return error_set(e, ERROR_USAGE, "train.precision: \"tf32\" is for GPUs, and cluster.device is cpu here; use f32 or bf16");
 }
 
-static int check_memory(const struct local_device *d, size_t weights, size_t activations, struct error *e)
+/* One start of the worker, which also says what computes. */
+static int ask_with_device(struct local_device *ret, const struct dispatch_options *o, const char *trial, struct error *e)
 {
-    if (!d->memory || weights + activations <= d->memory)
-        return 0;
-    return error_set(e, ERROR_USAGE, "training takes %.1f GB of a GPU's memory, and %s has %.1f GB; %s",
-                     1e-9 * (double)(weights + activations), d->text, 1e-9 * (double)d->memory,
-                     weights > d->memory / 2 ? "train less of it: train.lora_r or train.freeze"
-                                             : "lower train.micro_batch, or set train.checkpointing");
+    int processes = o->ranks_on_host ? o->ranks_on_host : o->groups * o->ranks_per_group;
+    if (local_device_ask(ret, device_names[o->device], processes, trial, o->ranks_per_group, e))
+        return -1;
+    if (ret->memory)
+        printf("  device: %s%s, %.1f GB free\n", o->device == DEVICE_AUTO ? "auto takes " : "", ret->text,
+               1e-9 * (double)ret->left);
+    return 0;
 }
 
 int memory_estimate_print(const struct run_place *place, const struct run_data *data, const struct dispatch_options *workers,
                           bool again, struct error *e)
 {
-    char *worker = NULL, line[64];
-    struct error ignored;
+    struct memory_estimate m = {0};
     struct local_device device = {0};
-    if ((!again && find_device(&device, workers, e)) || check_precision(&device, workers, place->job->train.precision, e))
-        return -1;
-    if (workers->device == DEVICE_FAKE || launcher_worker_path(&worker, &ignored) != 0)
-        return 0;
-    size_t weights, activations;
     int status = 0;
-    char *text = trial_message(place, data), *ranks = format_string("%d", workers->ranks_per_group);
-    char *const words[] = {worker, "memory", text, ranks, NULL};
-    if (output_of(line, sizeof line, words) && sscanf(line, "%zu %zu", &weights, &activations) == 2) {
+    if (workers->device == DEVICE_FAKE)
+        return 0;
+    char *trial = trial_message(place, data);
+    if (!again && may_take_gpu(workers)) {
+        status = ask_with_device(&device, workers, trial, e);
+        m = (struct memory_estimate){device.weights, device.activations};
+    } else {
+        ask(&m, trial, workers->ranks_per_group);
+    }
+    free(trial);
+    if (status || check_precision(&device, workers, place->job->train.precision, e))
+        return -1;
+    if (m.weights)
         printf("  memory a rank: at most %.0f MB; weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch "
                "%u)\n",
-               1e-6 * (double)(weights + activations), 1e-6 * (double)weights, 1e-6 * (double)activations,
+               1e-6 * (double)(m.weights + m.activations), 1e-6 * (double)m.weights, 1e-6 * (double)m.activations,
                place->job->train.micro_batch);
-        status = check_memory(&device, weights, activations, e);
-    }
-    free(ranks);
-    free(text);
-    free(worker);
-    return status;
+    return 0;
 }

@@ -91,23 +91,28 @@ static int run_work(const struct arguments *a, struct error *e)
     return work(&o, argument(a, "comm"), !strcmp(argument(a, "reduction"), "fast"), ranks, gpu, e);
 }
 
+static int read_trial(struct trial *ret, const char *text, struct error *e)
+{
+    struct json *j = NULL;
+    int result = json_parse(&j, text, strlen(text), "trial", e) || trial_from_json(ret, j, e) ? -1 : 0;
+    json_destroy(&j);
+    return result;
+}
+
 /* What a trial needs, for the coordinator: bytes of weights and of activations per rank. */
 static int run_memory(const struct arguments *a, struct error *e)
 {
     const char *text = a->positional[0], *ranks = a->positional[1];
-    struct json *j = NULL;
     struct trial t;
     struct memory_need m;
     char *end;
     long count = strtol(ranks, &end, 10);
     if (end == ranks || *end || count < 1 || count > 4096)
         return error_set(e, ERROR_USAGE, "memory: RANKS: expected a whole number from 1 to 4096, found \"%s\"", ranks);
-    int result = json_parse(&j, text, strlen(text), "trial", e) || trial_from_json(&t, j, e) ? -1 : 0;
-    if (!result) {
-        result = memory_ask(&m, &t, (int)count, e);
-        trial_free(&t);
-    }
-    json_destroy(&j);
+    if (read_trial(&t, text, e))
+        return -1;
+    int result = memory_ask(&m, &t, (int)count, NULL, e);
+    trial_free(&t);
     if (!result)
         printf("%zu %zu\n", m.weights, m.activations);
     return result;
@@ -138,20 +143,54 @@ static int run_score(const struct arguments *a, struct error *e)
 static const struct option devices_options[] = {
     {"device", 0, "NAME", NULL, "say instead what this device is, and its memory; fail where it is not to be had"},
     {"processes", 0, "N", "1", "that will run here at the same time"},
+    {"trial", 0, "TRIAL", NULL, "and what this takes of its memory; fail where it is a GPU that cannot take it"},
+    {"ranks", 0, "N", "1", "that train the trial together"},
     {NULL},
 };
 
-/* A line for a person, and one of the bytes of memory: all, and free. 0 0: it is the host's. */
-static int describe_device(const char *name, int processes, struct error *e)
+/* Bytes of weights and activations. What the host cannot tell (0 0) is told when it is to train. */
+static int print_need(const struct device *d, const struct trial *t, int ranks, struct error *e)
 {
-    struct device *d;
+    struct memory_need m = {0};
+    bool gpu = *device_gpu(d);
+    if (memory_ask(&m, t, ranks, d, e)) {
+        if (gpu)
+            return -1;
+    } else if (gpu && memory_check(&m, d, gpu_opened()->memory, "", e)) {
+        return -1;
+    }
+    printf("%zu %zu\n", m.weights, m.activations);
+    return 0;
+}
+
+/* A line for a person, and one of the bytes of memory: all, and free. 0 0: it is the host's. t: NULL, no trial. */
+static int print_device(const struct device *d, int processes, const struct trial *t, int ranks, struct error *e)
+{
     char text[256];
-    if (device_create(&d, name, PRECISION_F32, 1, e))
+    bool gpu = *device_gpu(d);
+    if (gpu && gpu_enough(processes, e))
         return -1;
     device_describe(d, text, sizeof text);
-    int result = *device_gpu(d) ? gpu_enough(processes, e) : 0;
-    if (!result)
-        printf("%s\n%zu %zu\n", text, *device_gpu(d) ? gpu_opened()->memory : 0, device_memory_left(d));
+    printf("%s\n%zu %zu\n", text, gpu ? gpu_opened()->memory : 0, device_memory_left(d));
+    return t ? print_need(d, t, ranks, e) : 0;
+}
+
+static int describe_device(const struct arguments *a, struct error *e)
+{
+    struct device *d;
+    struct trial t;
+    int processes, ranks, result = 0;
+    const char *trial = argument(a, "trial");
+    if (argument_whole(&processes, a, "processes", 1, 4096, e) || argument_whole(&ranks, a, "ranks", 1, 4096, e) ||
+        device_create(&d, argument(a, "device"), PRECISION_F32, 1, e))
+        return -1;
+    if (trial)
+        result = read_trial(&t, trial, e);
+    if (!result) {
+        result = print_device(d, processes, trial ? &t : NULL, ranks, e);
+        if (trial)
+            trial_free(&t);
+    }
     d->run->destroy(d);
     return result;
 }
@@ -159,12 +198,9 @@ static int describe_device(const char *name, int processes, struct error *e)
 /* For `muster doctor`: the GPUs, and the software that drives them. */
 static int run_devices(const struct arguments *a, struct error *e)
 {
-    int processes;
     struct buffer text = {0};
-    if (argument_whole(&processes, a, "processes", 1, 4096, e))
-        return -1;
     if (argument(a, "device"))
-        return describe_device(argument(a, "device"), processes, e);
+        return describe_device(a, e);
     int nccl = communicator_nccl_version();
     gpu_describe(&text);
     if (nccl)

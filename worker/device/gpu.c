@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HEAD = 256 /* see cuda/attention_plain.cu */ };
+
 void gpu_print_uuid(char text[GPU_UUID], const unsigned char u[16])
 {
     snprintf(text, GPU_UUID, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3],
@@ -161,6 +163,16 @@ void gpu_use(int number)
 const struct gpu *gpu_opened(void)
 {
     return own.open ? &own.gpu : NULL;
+}
+
+int gpu_check_heads(size_t D, struct error *e)
+{
+    if (D <= HEAD)
+        return 0;
+    return error_set(e, ERROR_USAGE,
+                     "cluster.device cuda: the model's attention has heads of %zu, and cuda takes at most %d; set cluster.device to "
+                     "\"cpu\", or take another model",
+                     D, HEAD);
 }
 
 int gpu_enough(int processes, struct error *e)

@@ -43,6 +43,7 @@ bool gpu_find(struct gpu *ret, int index);
 /* Whether a cuda device can be had here at all. ERROR_USAGE: this build has no CUDA. ERROR_FAILED: no driver, one that is older
  * than the runtime, or no GPU. */
 int gpu_check(struct error *e);
+int gpu_check_heads(size_t D, struct error *e); /* ERROR_USAGE: the cuda device's attention takes no heads of that size */
 int gpu_enough(int processes, struct error *e); /* a visible GPU for each of them? ERROR_USAGE: no */
 /* Before the first device: this process's place among those of its host that each take a GPU, from 0. Without it: 0. */
 void gpu_use(int number);

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/trace.h"
+#include "worker/device/gpu.h"
 #include "worker/nn/layer.h"
 
 #include <stdlib.h>
@@ -497,6 +498,8 @@ static int create_distance_tables(struct model *m, struct error *e)
 int model_create(struct model **ret, struct parameters *p, const struct model_config *c, const struct model_limits *limits,
                  struct error *e)
 {
+    if (parameters_device(p)->run->kind == DEVICE_CUDA && gpu_check_heads(c->width / c->heads, e))
+        return -1;
     struct model *m = allocate(1, sizeof *m);
     m->d = parameters_device(p);
     m->p = p;
@@ -609,12 +612,7 @@ static void set_used_distances(const struct model *m, struct distances_saved *k,
 device_memory model_forward(struct model *m, const struct packed *b, struct model_dropout dropout)
 {
     check_limits(m, b);
-    m->pass = (struct pass){.d = m->d,
-                            .p = m->p,
-                            .c = &m->c,
-                            .b = b,
-                            .dropout = dropout,
-                            .training = b->U > 0};
+    m->pass = (struct pass){.d = m->d, .p = m->p, .c = &m->c, .b = b, .dropout = dropout, .training = b->U > 0};
     const struct activations *a = activations_of(m);
     m->pass.lora = a->lora;
     m->pass.distances = m->distances.S ? &m->distances : NULL;

@@ -2,6 +2,7 @@
 /* Owns the estimate of a trial's memory. */
 #include "worker/train/memory.h"
 
+#include "worker/device/gpu.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/step.h"
 
@@ -31,7 +32,23 @@ struct memory_need memory_of(const struct trial *t, const struct source *s, cons
         .activations = model_bytes(&s->config, &sizes, precision)};
 }
 
-int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct error *e)
+int memory_check(const struct memory_need *m, const struct device *d, size_t bytes, const char *which, struct error *e)
+{
+    char device[256];
+    if (!*device_gpu(d) || !bytes || m->weights + m->activations <= bytes)
+        return 0;
+    device_describe(d, device, sizeof device);
+    return error_set(
+        e, ERROR_USAGE,
+        "training takes %.1f GB of a GPU's memory, and %s has %.1f GB%s: weights, moments and gradients are %.1f GB, "
+        "activations %.1f GB; %s",
+        1e-9 * (double)(m->weights + m->activations), device, 1e-9 * (double)bytes, which, 1e-9 * (double)m->weights,
+        1e-9 * (double)m->activations,
+        m->weights > bytes / 2 ? "train less of it: train.lora_r or train.freeze"
+                               : "lower train.micro_batch, or set train.checkpointing");
+}
+
+int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, const struct device *d, struct error *e)
 {
     struct source s;
     const struct communicator group = {.size = ranks};
@@ -42,6 +59,10 @@ int memory_ask(struct memory_need *ret, const struct trial *t, int ranks, struct
         return error_set(e, ERROR_USAGE, "trial %s: precision \"%s\" is not known; use f32, bf16 or tf32", t->key, t->precision);
     if (source_open(&s, t, e))
         return -1;
+    if (d && d->run->kind == DEVICE_CUDA && gpu_check_heads(s.config.width / s.config.heads, e)) {
+        source_close(&s);
+        return -1;
+    }
     const struct batch_limits limits = memory_batches(t, &s, s.split.part[PART_TEST].rows, s.split.part[PART_TEST].count);
     *ret = memory_of(t, &s, &group, (enum precision)precision, &limits);
     source_close(&s);

@@ -166,34 +166,16 @@ static void report(const struct trainer *r)
     r->observer->step(r->observer->context, &progress);
 }
 
-static void log_start(const struct trainer *r, const struct batch_limits *limits)
+static void log_start(const struct trainer *r, const struct memory_need *m)
 {
     if (r->communicator->rank)
         return;
     char device[256];
-    struct memory_need m = memory_of(r->trial, &r->source, r->communicator, r->device->precision, limits);
     device_describe(r->device, device, sizeof device);
     log_info("%s: training in %s on %s", r->trial->key, r->trial->precision, device);
     log_info("%s: memory per rank %.0f MB: weights, moments and gradients %.0f MB, activations %.0f MB (train.micro_batch %u)",
-             r->trial->key, 1e-6 * (double)(m.weights + m.activations), 1e-6 * (double)m.weights, 1e-6 * (double)m.activations,
-             r->trial->micro_batch);
-}
-
-/* The host swaps; a GPU does not. */
-static int check_memory(const struct trainer *r, const struct batch_limits *limits, struct error *e)
-{
-    struct memory_need m = memory_of(r->trial, &r->source, r->communicator, r->device->precision, limits);
-    size_t left = device_memory_left(r->device);
-    if (!left || m.weights + m.activations <= left)
-        return 0;
-    return error_set(
-        e, ERROR_USAGE,
-        "%s: training takes %.1f GB of the GPU's memory (weights, moments and gradients %.1f GB, activations %.1f GB), "
-        "and %.1f GB are free; %s",
-        r->trial->key, 1e-9 * (double)(m.weights + m.activations), 1e-9 * (double)m.weights, 1e-9 * (double)m.activations,
-        1e-9 * (double)left,
-        m.weights > left / 2 ? "train less of the model: train.lora_r or train.freeze"
-                             : "lower train.micro_batch, or set train.checkpointing");
+             r->trial->key, 1e-6 * (double)(m->weights + m->activations), 1e-6 * (double)m->weights,
+             1e-6 * (double)m->activations, r->trial->micro_batch);
 }
 
 /* Everything that holds memory, sized before step 1. One model serves steps and evaluation. */
@@ -204,11 +186,12 @@ static int create_all(struct trainer *r, struct error *e)
     const struct split *s = &r->source.split;
     struct batch_limits limits = memory_batches(t, &r->source, s->part[PART_TRAIN].rows, s->part[PART_TRAIN].count);
     struct model_limits sizes = memory_sizes(t, &r->source, &limits);
-    if (check_memory(r, &limits, e))
-        return -1;
+    struct memory_need need = memory_of(t, &r->source, r->communicator, r->device->precision, &limits);
+    if (memory_check(&need, r->device, device_memory_left(r->device), " free", e))
+        return error_prefix(e, "%s: ", t->key);
     if (parameters_create_tuned(&r->parameters, r->device, c, &r->source.tuning, e))
         return -1;
-    log_start(r, &limits);
+    log_start(r, &need);
     if (model_create(&r->model, r->parameters, c, &sizes, e))
         return -1;
     if (stepper_create(&r->stepper, t, &r->source, r->device, r->communicator, r->parameters, r->model, &limits, e))
