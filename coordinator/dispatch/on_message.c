@@ -74,30 +74,68 @@ static void warn_of_build(const struct dispatch *d, const struct group *g)
             g->token, g->hello.host, g->hello.version, g->hello.build, d->build);
 }
 
-/* Why the group cannot be one of this run; NULL: it can. */
-static const char *refusal_reason(const struct dispatch *d, const struct group *g, const struct message_hello *hello,
-                                  char reason[1024])
+/* The UUID that the first line of `places` ends in, and where it is; *size 0: the rank has no GPU. */
+static const char *gpu_of_line(const char *places, size_t *size)
 {
-    if (!g && !d->launcher->accepts_external)
-        return "this run starts its worker groups itself and did not start this one";
-    if (g && g->state != GROUP_STARTING)
-        return "another worker group has or had this name; start the worker with another --group";
-    if (hello->problem)
-        return hello->problem;
-    if (!other_build(d, hello) || d->launcher->accepts_external)
-        return NULL;
-    snprintf(reason, 1024,
-             "host %.255s runs another build of muster-worker (%.12s) than this muster (%.12s); install the same one",
-             hello->host, hello->build, d->build);
-    return reason;
+    size_t line = strcspn(places, "\n"), at = line;
+    while (at && places[at - 1] != ' ')
+        at--;
+    *size = strncmp(places + at, "GPU-", 4) ? 0 : line - at;
+    return places + at;
 }
 
-/* A group that we started and that cannot work: before any could, none will, and the run fails with its reason. */
-static int refuse_own_group(struct dispatch *d, struct group *g, const char *reason, struct error *e)
+/* UUIDs are the world's: wherever its ranks are, no other group may have one of theirs. */
+static int compare_gpus(const struct group *other, const char *places, struct error *e)
 {
-    if (d->had_group)
-        return dispatch_fail_group(d, g, -1, reason, e);
-    return error_set(e, ERROR_FAILED, "worker group %s: %.900s", g->token, reason);
+    for (const char *line = places; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        size_t size;
+        const char *gpu = gpu_of_line(line, &size);
+        char uuid[64];
+        snprintf(uuid, sizeof uuid, "%.*s", (int)size, gpu);
+        if (size && strstr(other->hello.places, uuid))
+            return error_set(e, ERROR_USAGE,
+                             "%.*s: worker group %s has this GPU; each rank needs one of its own: lower cluster.groups, or "
+                             "let CUDA_VISIBLE_DEVICES show as many as there are ranks (SLURM: --gpus-per-task=1)",
+                             (int)strcspn(line, "\n"), line, other->token);
+    }
+    return 0;
+}
+
+static int check_gpus(const struct dispatch *d, const struct group *g, const struct message_hello *hello, struct error *e)
+{
+    for (size_t i = 0; i < d->roster.count; i++) {
+        const struct group *other = d->roster.groups[i];
+        if (other != g && (ROSTER_LIVE >> other->state & 1) && other->hello.places && compare_gpus(other, hello->places, e))
+            return -1;
+    }
+    return 0;
+}
+
+/* Whether the group can be one of this run. */
+static int check_hello(const struct dispatch *d, const struct group *g, const struct message_hello *hello, struct error *e)
+{
+    if (!g && !d->launcher->accepts_external)
+        return error_set(e, ERROR_FAILED, "this run starts its worker groups itself and did not start this one");
+    if (g && g->state != GROUP_STARTING)
+        return error_set(e, ERROR_FAILED, "another worker group has or had this name; start the worker with another --group");
+    if (hello->problem)
+        return error_set(e, ERROR_FAILED, "%s", hello->problem);
+    if (check_gpus(d, g, hello, e))
+        return -1;
+    if (!other_build(d, hello) || d->launcher->accepts_external)
+        return 0;
+    return error_set(e, ERROR_FAILED,
+                     "host %.255s runs another build of muster-worker (%.12s) than this muster (%.12s); install the same one",
+                     hello->host, hello->build, d->build);
+}
+
+/* A group that we started and that cannot work: before any could, none will, and the run fails with its reason. So it does where
+ * the next one would be refused as well. */
+static int refuse_own_group(struct dispatch *d, struct group *g, const struct error *why, struct error *e)
+{
+    if (d->had_group && why->kind != ERROR_USAGE)
+        return dispatch_fail_group(d, g, -1, why->message, e);
+    return error_set(e, why->kind, "worker group %s: %.900s", g->token, why->message);
 }
 
 static void show_places(const struct group *g)
@@ -133,11 +171,10 @@ static int on_hello(struct dispatch *d, struct group *g, const char *peer, struc
         send_welcome(d, peer);
         return 0;
     }
-    char buffer[1024];
-    const char *reason = refusal_reason(d, g, &m->hello, buffer);
-    if (reason) {
-        send_refused(d, peer, reason);
-        return g && g->state == GROUP_STARTING && !d->launcher->accepts_external ? refuse_own_group(d, g, reason, e) : 0;
+    struct error why;
+    if (check_hello(d, g, &m->hello, &why)) {
+        send_refused(d, peer, why.message);
+        return g && g->state == GROUP_STARTING && !d->launcher->accepts_external ? refuse_own_group(d, g, &why, e) : 0;
     }
     if (!g)
         g = roster_add(&d->roster, peer);
