@@ -67,7 +67,7 @@ static bool planned(const char *kind, const char *call, int rank)
     bool now = false;
     for (fault &f : plan)
         now |= !strcmp(kind, f.kind) && !strcmp(call, f.call) && rank == f.rank && --f.at == 0;
-    return now;
+    return now && emulated_fault_is_due();
 }
 
 /* What is planned for this call; ncclSuccess: nothing. */
@@ -77,6 +77,9 @@ static ncclResult_t fault_at(const char *call, int rank, emulated_comm *c)
         raise(SIGKILL);
     if (planned("stall", call, rank))
         raise(SIGSTOP);
+    bool blocks = planned("block", call, rank);
+    while (blocks)
+        pause();
     if (planned("hang", call, rank)) {
         if (!c)
             for (;;)

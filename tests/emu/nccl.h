@@ -9,7 +9,8 @@
  *   kill, stall   the process gets SIGKILL or SIGSTOP
  *   error         the call returns ncclSystemError (data: the communicator has ncclUnhandledCudaError from then on)
  *   remote        the communicator has ncclRemoteError from then on
- *   hang          what was begun never ends */
+ *   hang          what was begun never ends
+ *   block         the call does not return */
 #pragma once
 
 #include <limits.h>

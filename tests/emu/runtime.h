@@ -3,7 +3,8 @@
  * threads are emulated forward, and else as late as CUDA allows: when something waits for it. So what is not waited for shows.
  *
  * For whole programs, in the environment: MUSTER_EMULATED_ORDER=1 or 2 (an enum emulated_order); MUSTER_EMULATED_LOST=N, after so
- * many pieces of work the GPU has failed for good; MUSTER_EMULATED_SILENT=N, it does none after those. */
+ * many pieces of work the GPU has failed for good; MUSTER_EMULATED_SILENT=N, it does none after those. MUSTER_EMULATED_ONCE=FILE:
+ * a fault that is planned, nccl.h's too, happens in one process alone, which makes the file. */
 #pragma once
 
 #include "tests/emu/emulate.h"
@@ -44,5 +45,6 @@ cudaError_t cudaGetDevice(int *ret);
 /* MUSTER_EMULATED_KINDS="ab": a letter for each rank of an MPI job, the name of its GPU; otherwise all are of one kind. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *ret, int device);
 cudaError_t cudaGetLastError(void);
+bool emulated_fault_is_due(void); /* MUSTER_EMULATED_ONCE */
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total);
 const char *cudaGetErrorString(cudaError_t error);
