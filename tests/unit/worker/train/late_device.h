@@ -74,7 +74,7 @@ static uint64_t late_mark(struct device *d)
 static int late_passed(struct device *d, uint64_t mark, struct error *e)
 {
     if (mark > late.passed) {
-        if (late.plan.silent || (++late.polls % 4 && !late.plan.prompt && !late.failed))
+        if (late.plan.silent || (++late.polls % 64 && !late.plan.prompt && !late.failed))
             return 0;
         late.failed = late.plan.fails_at && mark >= late.plan.fails_at;
         if (late.failed)
