@@ -179,6 +179,7 @@ static void get_models(struct server *s, struct http_exchange *x, struct call *c
         served_model_release(s->models[i], v);
     }
     json_set_string(o, "default", served_model_name(s->models[0]));
+    json_set_boolean(o, "zoo", file_exists(served_model_zoo(s->models[0])));
     answer_json(x, 200, o);
 }
 

@@ -167,7 +167,7 @@ def check_models():
     assert len(cells) == 2 * len(many["labels"]) and len({f1 for f1, _ in cells}) == len({colour for _, colour in cells}) > 1, cells
     b.eval("document.querySelector('#model').value = '1'; document.querySelector('#model').dispatchEvent(new Event('change'))")
     b.eval("document.querySelector('#tab-evaluation').click()")
-    b.wait("document.querySelector('#confusion tbody tr')")
+    b.wait("document.querySelectorAll('#confusion tbody td.n').length === 4")
     evaluation = get(f"/models/{two['name']}/evaluation")
     counts = b.eval("[...document.querySelectorAll('#confusion tbody td.n')].map((c) => Number(c.textContent))")
     assert sum(counts) == len(evaluation["validation_outputs"]["truth"])
@@ -215,6 +215,8 @@ def check_key():
     b.eval("document.querySelector('#field-0').value = 'word1 linked'; document.querySelector('#form').requestSubmit()")
     b.wait("!document.querySelector('#answer').hidden")
     assert key not in b.eval("document.querySelector('main').textContent"), "the key is shown"
+    b.eval("location.hash = '#models'")
+    b.wait("!document.querySelector('#models').hidden && document.querySelector('#zoo-all').hidden")
     found = [c for c in b.complaints() if "401" not in c]
     assert not found, found
 

@@ -439,6 +439,7 @@
       const found = await ask("/models"), list = Array.isArray(found) ? found : found.models;
       state.models = list;
       state.model = list[0];
+      state.zoo = found.zoo;
     } catch (why) {
       return tell(why.message);
     }
@@ -449,10 +450,11 @@
     document.title = "Muster: " + state.model.name;
     showModel();
     showServed();
-    showZoo();
+    if (state.zoo) showZoo();
     show(views.includes(location.hash.slice(1)) ? location.hash.slice(1) : "try", false);
   }
 
+  window.addEventListener("hashchange", () => { if (views.includes(location.hash.slice(1))) show(location.hash.slice(1), false); });
   views.forEach((name, i) => {
     byId("tab-" + name).addEventListener("click", () => show(name, true));
     byId("tab-" + name).addEventListener("keydown", (event) => {
