@@ -265,7 +265,7 @@ static const struct refusal refusals[] = {
      "command line: tune.rule: expected \"f1\", \"f_beta\", \"recall_at_precision\", \"precision_at_recall\" or \"cost\", found "
      "\"fbeta\" (a string); did you mean \"f_beta\"?"},
     {"{" MINIMAL "}", "train.precision=fp32",
-     "command line: train.precision: expected \"f32\" or \"bf16\", found \"fp32\" (a string); did you mean \"f32\"?"},
+     "command line: train.precision: expected \"f32\", \"bf16\" or \"tf32\", found \"fp32\" (a string); did you mean \"f32\"?"},
     {"{" MINIMAL "}", "train.schedule=cosin",
      "command line: train.schedule: expected \"linear\", \"cosine\" or \"constant\", found \"cosin\" (a string); did you mean "
      "\"cosine\"?"},

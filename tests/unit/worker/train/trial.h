@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/fault.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/base/operation.h"
@@ -138,6 +139,20 @@ static inline int counted_doubles(struct communicator *c, double *data, size_t c
     return true_operations->all_reduce_doubles(c, data, count, e);
 }
 
+static inline bool no_message(const char *name)
+{
+    (void)name;
+    return false;
+}
+
+/* A fault that never comes: with planned ones, what was saved before a kill is on the disk. */
+static inline void save_at_once(void)
+{
+    struct error e;
+    if (fault_plan("kill op=load step=1000000", no_message, &e))
+        abort();
+}
+
 static inline int run_trial(const char *directory, struct device *d, struct communicator *c, struct error *e)
 {
     double weights[LABELS] = {number("w0", 0.7), number("w1", 1.5), number("w2", 1.1)};
@@ -185,6 +200,8 @@ static inline int run_trial(const char *directory, struct device *d, struct comm
         .checkpoint_minutes = number("checkpoint_minutes", 0),
     };
     snprintf(t.precision, sizeof t.precision, "%s", option("precision", "f32"));
+    if (number("kill", 0) > 0)
+        save_at_once();
     const struct observer o = {NULL, observe_step, observe_epoch}, *watching = c->rank ? NULL : &o;
     struct trainer_result r = {0};
     int result = t.kind == TRIAL_SCORE ? scorer_run(&t, d, c, watching, e) : trainer_run(&r, &t, d, c, watching, e);
