@@ -114,12 +114,12 @@ if [ "$mode" = coverage ]; then
   echo "== coverage"
   find build/coverage -name '*.gcda' -delete 2>/dev/null
   export GCOV_ERROR_FILE=$PWD/$results/gcov.log # not the programs' standard error, which tests compare
-  build coverage && run_ctest coverage -j 3 && python3 tools/coverage.py build/coverage
+  build coverage && run_ctest coverage -j 2 && python3 tools/coverage.py build/coverage
   summarize
 fi
 
 echo "== build with sanitizers, all tests"
-build dev && run_ctest dev -j 3 # one more than cores: tests of several processes wait much
+build dev && run_ctest dev -j 2
 [ "$mode" = quick ] && summarize
 
 if [ -f tools/lint.sh ]; then

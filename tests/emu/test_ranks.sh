@@ -53,7 +53,7 @@ waited="step [0-9]+ of epoch 1: all_reduce: rank 0 \($host\) waited for NCCL in 
 faulty hangs "^muster: warning: worker group .*: host $host, .*($waited, and no rank is behind: look at the network|step [0-9]+ of epoch 1: .*rank 0 \($host\) received nothing from rank 1 \($host\) for 20 s)" MUSTER_EMULATED_NCCL="hang data 1 35"
 grep -q 'resuming at step [1-9]' said || fail "the trial has begun again at its start"
 faulty blocks "^muster: warning: worker group .*: host $host, .*$waited: rank 1 \($host\) does not answer; look at that host" MUSTER_EMULATED_NCCL="block ncclSend 1 35"
-faulty network "^muster: warning: worker group .*: step [0-9]+ of epoch 1: all_reduce: rank 1 \($host\): NCCL: remote process exited or there was a network error" MUSTER_EMULATED_NCCL="remote data 1 35"
+faulty network "^muster: warning: worker group .*: step [0-9]+ of epoch 1: all_reduce: rank 1 \($host\): .*remote process exited or there was a network error" MUSTER_EMULATED_NCCL="remote data 1 35"
 
 say "a GPU is lost: that of a rank of two, and one group's of two"
 lost="cuda: .*: uncorrectable ECC error encountered, on GPU-[0-9a-f-]+"
