@@ -283,7 +283,8 @@ static int commit(struct file_writer **writer, bool synced, struct error *e)
         /* it has told */
     } else if (flushed || (synced && sync_writer(w))) {
         error_errno(e, errno, "%s: cannot be written", w->path);
-    } else if (ferror(w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
+    } else if (ferror(
+                   w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
         error_errno(e, ENOSPC, "%s: cannot be written", w->path);
     } else if (w->temporary && rename(w->temporary, w->path)) {
         error_errno(e, errno, "%s: cannot be put in place", w->path);

@@ -30,7 +30,7 @@ struct server {
     size_t group_count;
     struct {
         size_t group, number; /* its place in the group */
-    } *places;                /* of the models */
+    } * places;               /* of the models */
     struct http_server *http;
     struct task_pool *pool; /* reads and answers large requests */
     struct engine *engine;  /* NULL while loading */

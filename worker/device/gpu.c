@@ -169,10 +169,11 @@ int gpu_check_heads(size_t D, struct error *e)
 {
     if (D <= HEAD)
         return 0;
-    return error_set(e, ERROR_USAGE,
-                     "cluster.device cuda: the model's attention has heads of %zu, and cuda takes at most %d; set cluster.device to "
-                     "\"cpu\", or take another model",
-                     D, HEAD);
+    return error_set(
+        e, ERROR_USAGE,
+        "cluster.device cuda: the model's attention has heads of %zu, and cuda takes at most %d; set cluster.device to "
+        "\"cpu\", or take another model",
+        D, HEAD);
 }
 
 int gpu_enough(int processes, struct error *e)
