@@ -63,7 +63,7 @@ job=sweep.json as=sweep faulty lost_group "^muster: warning: worker group .*: ho
 
 say "ranks that would share a GPU, in a group and across groups; GPUs of two kinds in a group"
 expect 1 "ranks 0 and 1 have the same GPU, GPU-[0-9a-f-]+ on host $host" env MUSTER_EMULATED_GPUS="count=2 same=1" muster run job.json out="$scratch/shared"
-expect 2 "rank 0: $host, cores .*: worker group 1-[0-9a-f]+ has this GPU; each rank needs one of its own: lower cluster.groups" \
+expect 2 "rank 0: $host, cores .*: worker group [12]-[0-9a-f]+ has this GPU; each rank needs one of its own: lower cluster.groups" \
   env MUSTER_EMULATED_GPUS="count=2 same=1" muster run sweep.json out="$scratch/shared_by_groups"
 expect 2 "rank 0 \($host\) is on a GPU \"emulated GPU a\" and rank 1 \($host\) on a \"emulated GPU b\"" env MUSTER_EMULATED_KINDS=ab muster run job.json out="$scratch/kinds"
 

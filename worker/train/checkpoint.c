@@ -187,7 +187,8 @@ static void rest_destroy(struct checkpoint_rest *rest)
 /* To checkpoint.new, in memory that the system has yet to write out. */
 static int copy_tensors(const struct checkpoint_rest *rest, struct parameters *p, struct error *e)
 {
-    char *const *path = rest->path, *tensors[COUNT(tensor_files)];
+    char *const *path = rest->path;
+    char *tensors[COUNT(tensor_files)];
     for (size_t i = 0; i < COUNT(tensor_files); i++)
         tensors[i] = path_join(path[1], tensor_files[i]);
     int result = finish_swap(rest->directory, path[1], path[0], rest->trial, e) || directory_remove(path[1], e) ||
