@@ -4,13 +4,9 @@
 # operation, and the trial goes on elsewhere and ends in the same bytes.
 #
 # usage: test_ranks.sh MUSTER-WORKER    with the emulated GPU and the double of NCCL
-worker=$1
 . "$(dirname "$0")/../system/common.sh"
-mkdir bin
-cp "$(command -v muster)" bin/muster
-cp "$worker" bin/muster-worker
-PATH=$scratch/bin:$PATH
-unset CUDA_VISIBLE_DEVICES SLURM_LOCALID OMPI_COMM_WORLD_LOCAL_RANK
+. "$MUSTER_SOURCE/tests/gpu/gpu.sh"
+take_gpus "$1"
 export MUSTER_EMULATED_GPUS="count=2" MUSTER_EMULATED_ONCE=$scratch/once
 host=$(hostname)
 python3 "$MUSTER_SOURCE/tests/system/tiny.py" "$scratch" 24 8

@@ -6,16 +6,10 @@
 # usage: test_ranks.sh [MUSTER-WORKER]    with emulated GPUs (tests/emu); without: the programs in MUSTER_BIN, on this machine's GPUs
 worker=${1:-}
 . "$(dirname "$0")/../system/common.sh"
+. "$MUSTER_SOURCE/tests/gpu/gpu.sh"
 here=$MUSTER_SOURCE/tests/system
-if [ -n "$worker" ]; then
-  mkdir bin
-  cp "$(command -v muster)" bin/muster
-  cp "$worker" bin/muster-worker
-  PATH=$scratch/bin:$PATH
-  unset CUDA_VISIBLE_DEVICES SLURM_LOCALID OMPI_COMM_WORLD_LOCAL_RANK
-  export MUSTER_EMULATED_GPUS=count=2
-fi
-muster-worker devices --device cuda >out 2>&1 || skip "no GPU to be had: $(sed -n 's/^muster-worker: //p' out | tail -1)"
+[ -z "$worker" ] || export MUSTER_EMULATED_GPUS=count=2
+take_gpus "$worker"
 muster doctor >out 2>&1 || :
 grep -q 'GPU 1: ' out || skip "one GPU is visible, and two are needed"
 python3 "$here/tiny.py" "$scratch" 40
@@ -38,7 +32,7 @@ expect 0 '' muster run job.json out="$scratch/stopped"
 same_bytes one/bundle/model.safetensors stopped/bundle/model.safetensors
 
 say "a rank that dies: the trial goes on from its checkpoint"
-expect 0 '' env MUSTER_FAULT="kill rank=1 step=3 op=all_reduce" muster run job.json out="$scratch/killed" train.checkpoint_steps=1 $two
+expect 0 '' env MUSTER_FAULT="kill rank=1 step=3 op=all_reduce" muster run job.json out="$scratch/killed" train.checkpoint_every='"1 step"' $two
 grep -q '"group_died"' killed/events.jsonl || fail "nobody died"
 same_bytes one/bundle/model.safetensors killed/bundle/model.safetensors
 

@@ -6,17 +6,10 @@
 # usage: test_runs.sh [MUSTER-WORKER]    with the emulated GPU (tests/emu); without: those in MUSTER_BIN, on this machine's first GPU
 worker=${1:-}
 . "$(dirname "$0")/../system/common.sh"
+. "$MUSTER_SOURCE/tests/gpu/gpu.sh"
 here=$MUSTER_SOURCE/tests/system
 gpu='cuda \(.*, [0-9]+ GiB, GPU-[0-9a-f-]+\)'
-if [ -n "$worker" ]; then
-  mkdir bin
-  cp "$(command -v muster)" bin/muster
-  cp "$worker" bin/muster-worker
-  PATH=$scratch/bin:$PATH
-  unset CUDA_VISIBLE_DEVICES SLURM_LOCALID OMPI_COMM_WORLD_LOCAL_RANK
-elif ! muster-worker devices --device cuda >out 2>&1; then
-  skip "no GPU to be had: $(sed -n 's/^muster-worker: //p' out | tail -1)"
-fi
+take_gpus "$worker"
 python3 "$here/tiny.py" "$scratch" 40
 set_key job.json sweep DELETE
 set_key job.json report '{"baseline": false}'
@@ -68,7 +61,7 @@ same_as_whole() {
 expect 75 'run the same command again to resume' env MUSTER_FAULT="stop rank=0 step=5 op=backward" muster run job.json out="$scratch/stopped"
 expect 0 '' muster run job.json out="$scratch/stopped"
 same_as_whole stopped
-expect 0 '' env MUSTER_FAULT="kill rank=0 step=6 op=backward" muster run job.json out="$scratch/killed" train.checkpoint_steps=2
+expect 0 '' env MUSTER_FAULT="kill rank=0 step=6 op=backward" muster run job.json out="$scratch/killed" train.checkpoint_every='"2 steps"'
 grep -q '"group_died"' killed/events.jsonl || fail "nobody died"
 same_as_whole killed
 

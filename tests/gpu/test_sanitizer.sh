@@ -3,9 +3,10 @@
 # NVIDIA's compute-sanitizer over every kernel of the operations' suite, on shapes that take tensor cores and on tails: memory out of bounds or
 # not aligned, threads that race in shared memory, barriers that not all threads come to. Run by test.sh gpu, after test_gpu.
 . "$(dirname "$0")/../system/common.sh"
+. "$MUSTER_SOURCE/tests/gpu/gpu.sh"
 cd "$MUSTER_SOURCE"
 command -v test_gpu >/dev/null || skip "this build has no CUDA"
-muster-worker devices --device cuda >"$scratch/out" 2>&1 || skip "no GPU to be had: $(sed -n 's/^muster-worker: //p' "$scratch/out" | tail -1)"
+take_gpus
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null) ||
   skip "compute-sanitizer is not in PATH nor in /usr/local/cuda/bin"
 for tool in memcheck racecheck synccheck; do
