@@ -9,6 +9,7 @@
 #include "common/base/memory.h"
 #include "common/base/operation.h"
 #include "common/base/stop.h"
+#include "common/base/thread.h"
 #include "common/base/version.h"
 #include "proto/dialer.h"
 #include "worker/preflight.h"
@@ -276,14 +277,9 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* Signals belong to the training thread. */
 static int start_thread(struct client *client, struct error *e)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&client->thread, NULL, run_thread, client);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int number = thread_start(&client->thread, run_thread, client);
     if (number)
         return error_errno(e, number, "the control thread cannot be started");
     client->running = true;

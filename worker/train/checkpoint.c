@@ -7,12 +7,11 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/sha256.h"
+#include "common/base/thread.h"
 #include "common/json/json.h"
 
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,17 +219,10 @@ static void *run_complete(void *context)
     return NULL;
 }
 
-/* Signals belong to the training thread. Planned faults happen in the operation under way, so nothing is left to another thread. */
+/* Planned faults happen in the operation under way, so nothing is left to another thread. */
 static bool leave_to_thread(struct checkpoint_rest *rest)
 {
-    sigset_t all, before;
-    if (fault_planned)
-        return false;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = !pthread_create(&rest->thread, NULL, run_complete, rest);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
+    return !fault_planned && thread_start(&rest->thread, run_complete, rest) == 0;
 }
 
 /* A full disk needs the room. */
