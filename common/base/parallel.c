@@ -107,6 +107,14 @@ static bool advance(struct ordered *o)
     return true;
 }
 
+size_t ordered_block(size_t *start, size_t *taken, size_t count, size_t most)
+{
+    size_t left = count - *taken, size = left < most ? left : most;
+    *start = *taken;
+    *taken += size;
+    return stop_requested() ? 0 : size;
+}
+
 static void *help(void *argument)
 {
     struct ordered *o = argument;

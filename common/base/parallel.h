@@ -26,6 +26,9 @@ struct ordered_work {
     int threads;                             /* the caller's one included */
 };
 
+/* For `take`, where slots are for up to `most` each of `count` in a row, *taken of which have been taken: how many are the next
+ * slot's, from *start on; 0: no more, or a stop is asked for. */
+size_t ordered_block(size_t *start, size_t *taken, size_t count, size_t most);
 /* slots: slot_count (at least 1) of slot_size bytes each, which the caller owns. Helpers begin with the first ordered_next. */
 void ordered_create(struct ordered **ret, const struct ordered_work *work, void *slots, size_t slot_count, size_t slot_size);
 /* The next slot, filled, the caller's until the next call; NULL: there is no more. One thread only. */

@@ -41,11 +41,8 @@ static bool take_texts(void *context, void *slot)
 {
     struct transforming *t = context;
     struct transformed *to = slot;
-    size_t left = t->from->count - t->taken;
-    to->start = t->taken;
-    to->count = left < TEXTS_AT_ONCE ? left : TEXTS_AT_ONCE;
-    t->taken += to->count;
-    return to->count > 0 && !stop_requested();
+    to->count = ordered_block(&to->start, &t->taken, t->from->count, TEXTS_AT_ONCE);
+    return to->count > 0;
 }
 
 static void transform_texts(void *context, void *slot)

@@ -45,11 +45,8 @@ static bool take_rows(void *context, void *slot)
 {
     struct tokenizing *t = context;
     struct encoded *block = slot;
-    size_t left = t->records->count - t->taken;
-    block->start = t->taken;
-    block->count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
-    t->taken += block->count;
-    return block->count > 0 && !stop_requested();
+    block->count = ordered_block(&block->start, &t->taken, t->records->count, ROWS_AT_ONCE);
+    return block->count > 0;
 }
 
 static void encode_row(const struct tokenizing *t, struct encoded *block, size_t i)
