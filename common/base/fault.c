@@ -95,7 +95,7 @@ static int read_word(struct fault *f, char *word, bool (*is_message)(const char 
         return snprintf(f->trial, sizeof f->trial, "%s", value) > 0 ? 0 : refuse(value, "the key of a trial", e);
     if (strcmp(word, "message"))
         return refuse(word, "rank, step, op, message, trial or attempt", e);
-    if (!is_message(value))
+    if (!is_message || !is_message(value))
         return refuse(value, "the name of a message, such as result,", e);
     snprintf(f->message, sizeof f->message, "%s", value);
     return 0;

@@ -20,7 +20,8 @@
 
 extern bool fault_planned; /* read it, do not write it */
 
-/* text: of MUSTER_FAULT; NULL: none. is_message: knows the names of messages. Anything not understood is ERROR_USAGE. */
+/* text: of MUSTER_FAULT; NULL: none. is_message: knows the names of messages; NULL: there are none. Anything not understood is
+ * ERROR_USAGE. */
 int fault_plan(const char *text, bool (*is_message)(const char *name), struct error *e);
 
 /* Where this process stands; not said yet: no rank, trial "", attempt 1, step 0. */

@@ -427,16 +427,10 @@ static void expect_save_fails(struct parameters *p, uint64_t step, const char *w
     expect_names(DIRECTORY, "checkpoint checkpoint.old "); /* nothing half-written, no room taken */
 }
 
-static bool no_message(const char *name)
-{
-    (void)name;
-    return false;
-}
-
 static void plan(const char *text)
 {
     struct error e = {0};
-    if (fault_plan(text, no_message, &e))
+    if (fault_plan(text, NULL, &e))
         fail_msg("%s", e.message);
 }
 
@@ -462,7 +456,7 @@ static void test_rest_by_another_thread(void **state)
     struct error e = {0};
     for (uint64_t step = 1; step <= 3; step++) {
         struct checkpoint_rest *rest = save_ahead(p, step);
-        fill(p, step + 10); /* training goes on at once */
+        fill(p, step + 10); /* training continues at once */
         assert_int_equal(checkpoint_wait(&rest, &e), 0);
         assert_null(rest);
         expect_load(step);
