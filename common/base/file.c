@@ -275,24 +275,32 @@ static int sync_in_pieces(const struct file_writer *w, struct error *e)
     return w->polls ? stop_check(e) : 0;
 }
 
+/* errno is told at once; where an earlier write failed it has been used since, and a full disk is the likeliest cause. */
+static int flush_writer(const struct file_writer *w, bool synced, struct error *e)
+{
+    int flushed = fflush(w->stream);
+    if (!flushed && synced && sync_in_pieces(w, e))
+        return -1;
+    if (flushed || (synced && sync_writer(w)))
+        return error_errno(e, errno, "%s: cannot be written", w->path);
+    return ferror(w->stream) ? error_errno(e, ENOSPC, "%s: cannot be written", w->path) : 0;
+}
+
+static int put_in_place(const struct file_writer *w, bool synced, struct error *e)
+{
+    if (!w->temporary)
+        return 0;
+    if (rename(w->temporary, w->path))
+        return error_errno(e, errno, "%s: cannot be put in place", w->path);
+    char *directory = path_directory(w->path);
+    int result = synced ? directory_sync(directory, e) : 0;
+    free(directory);
+    return result;
+}
+
 static int commit(struct file_writer **writer, bool synced, struct error *e)
 {
-    struct file_writer *w = *writer;
-    int result = -1, flushed = fflush(w->stream);
-    if (!flushed && synced && sync_in_pieces(w, e)) {
-        /* it has told */
-    } else if (flushed || (synced && sync_writer(w))) {
-        error_errno(e, errno, "%s: cannot be written", w->path);
-    } else if (ferror(
-                   w->stream)) { /* an earlier write failed, and errno has been used since: a full disk is the likeliest cause */
-        error_errno(e, ENOSPC, "%s: cannot be written", w->path);
-    } else if (w->temporary && rename(w->temporary, w->path)) {
-        error_errno(e, errno, "%s: cannot be put in place", w->path);
-    } else {
-        char *directory = path_directory(w->path);
-        result = w->temporary && synced ? directory_sync(directory, e) : 0;
-        free(directory);
-    }
+    int result = flush_writer(*writer, synced, e) || put_in_place(*writer, synced, e) ? -1 : 0;
     file_writer_destroy(writer);
     return result;
 }
