@@ -36,7 +36,6 @@ static void gpu_device_describe(const struct device *d, char *text, size_t size)
         snprintf(text, size, "cuda");
 }
 
-/* A GPU that is there and cannot be had is an error: nobody waits days for a CPU without having been told. */
 static int refuse_tf32(enum precision precision, const char *name, struct error *e)
 {
     if (precision != PRECISION_TF32)
@@ -45,6 +44,7 @@ static int refuse_tf32(enum precision precision, const char *name, struct error 
                      name);
 }
 
+/* A GPU that is there and cannot be had is an error: nobody waits days for a CPU without having been told. */
 static int auto_create(struct device **ret, enum precision precision, int threads, struct error *e)
 {
     struct error ignored;
