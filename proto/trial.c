@@ -35,6 +35,8 @@ const struct record_field trial_fields[] = {
     FIELD(new_head, .type = RECORD_BOOLEAN, .flags = RECORD_OPTIONAL),
     FIELD(head_rows, .type = RECORD_LIST, .flags = RECORD_OPTIONAL, .min = 0, .max = 1e6,
           .count = offsetof(struct trial, labels)),
+    FIELD(head_bias, .type = RECORD_LIST, .flags = RECORD_OPTIONAL, .min = -1e3, .max = 1e3,
+          .count = offsetof(struct trial, labels)),
     FIELD(seed, .type = RECORD_U64),
     FIELD(lr, .type = RECORD_DOUBLE, .min = 0, .max = 1e3),
     FIELD(weight_decay, .type = RECORD_DOUBLE, .min = 0, .max = 1e3),

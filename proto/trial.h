@@ -30,6 +30,7 @@ struct trial {
     double *weights_by_class; /* (labels): class weights, or pos_weight when multi; NULL: ones */
     bool new_head;            /* train: the classifier in the model's weights is not used, but a new one */
     double *head_rows;        /* train: (labels): its rows in this order; NULL: as they are */
+    double *head_bias;        /* train: (labels): where a new classifier's biases begin; NULL: 0 */
     uint64_t seed;
     double lr, weight_decay, clip, warmup; /* warmup: share of all steps */
     enum schedule_kind schedule;

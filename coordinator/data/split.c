@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The split stage: which group goes to which part, and the class weights that the train part gives. */
+/* The split stage: which group goes to which part, and the class weights and biases that the train part gives. */
 #include "coordinator/data/split.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
@@ -11,6 +11,7 @@
 #include "coordinator/data/split_time.h"
 #include "coordinator/data/stratify.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,4 +227,34 @@ int data_class_weights(double *weights, const struct job *j, const struct datase
         memcpy(weights, j->train.class_weight_list, labels * sizeof *weights);
     free(counts);
     return result;
+}
+
+/* Rows of the train part that have each label. */
+static void count_labels(double *counts, const struct dataset *d, const struct split *s)
+{
+    uint32_t labels = dataset_labels(d);
+    for (uint32_t i = 0; i < s->part[PART_TRAIN].count; i++) {
+        uint32_t row = s->part[PART_TRAIN].rows[i];
+        for (uint32_t l = 0; dataset_is_multi(d) && l < labels; l++)
+            counts[l] += dataset_targets(d, row)[l] > 0;
+        if (!dataset_is_multi(d))
+            counts[dataset_class(d, row)]++;
+    }
+}
+
+void data_head_bias(double *bias, const struct job *j, const struct dataset *d, const struct split *s, const double *weights)
+{
+    uint32_t labels = dataset_labels(d);
+    double rows = s->part[PART_TRAIN].count, smoothing = j->train.label_smoothing, sum = 0;
+    double *shares = allocate(labels, sizeof *shares);
+    bool multi = dataset_is_multi(d);
+    count_labels(shares, d, s);
+    for (uint32_t l = 0; l < labels; l++) {
+        double share = fmin(fmax(shares[l], 0.5), multi ? rows - 0.5 : rows) / rows;
+        shares[l] = share * (1 - smoothing) + smoothing / (multi ? 2 : labels);
+        sum += weights[l] * shares[l];
+    }
+    for (uint32_t l = 0; l < labels; l++)
+        bias[l] = log(weights[l] * shares[l] / (multi ? 1 - shares[l] : sum));
+    free(shares);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The split stage: which rows train, validate and test, and the class weights that follow. Reads the rows file, writes split.json
- * and split_check.json. */
+/* The split stage: which rows train, validate and test, and the class weights and a new head's biases that follow. Reads the rows
+ * file, writes split.json and split_check.json. */
 #pragma once
 
 #include "common/format/dataset.h"
@@ -16,3 +16,7 @@ int data_print_split(const struct job *j, const struct json *check, struct error
 /* balanced: N / (L n_c) from the train part; ERROR_DATA naming a class absent from train. weights (L). */
 int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,
                        const struct json *check, struct error *e);
+/* Biases at which a classifier that knows no text has the least cross-entropy on the train part, as smoothed and weighted (Lin et
+ * al., 2017, begin at such a prior): many labels a row: log odds of each label's share; one: log shares. A label that train lacks
+ * counts as half a row. weights, bias (L). */
+void data_head_bias(double *bias, const struct job *j, const struct dataset *d, const struct split *s, const double *weights);

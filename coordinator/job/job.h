@@ -78,6 +78,7 @@ struct job {
         size_t class_weight_count;
         const char *precision, *select;
         const char *head;                       /* "auto", "keep", "new" */
+        const char *head_bias;                  /* "zero", "shares" */
         double pos_weight_low, pos_weight_high; /* bounds of neg / pos, many labels a row; 0, 0: no weights */
         uint32_t patience;                      /* 0: none */
         char *checkpoint_every;                 /* "epoch", "500 steps", "10 minutes" */

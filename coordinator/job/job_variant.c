@@ -127,6 +127,8 @@ char *job_training_summary(const struct job *j)
                       j->train.lora_rslora ? " (rslora)" : "", j->train.lora_dropout, targets ? targets : "all linear maps",
                       bias_words[job_lora_bias(j)], j->train.lora_train_head ? ", and the head" : "");
     free(targets);
+    if (strcmp(j->train.head_bias, "shares") == 0)
+        buffer_printf(&b, "; a new head's bias begins at the labels' shares");
     if (j->train.layer_decay < 1)
         buffer_printf(&b, "; layer decay %g", j->train.layer_decay);
     if (frozen)

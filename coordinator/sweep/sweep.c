@@ -43,6 +43,7 @@ void trial_run_free(struct trial_run *t)
     json_destroy(&t->values);
     json_destroy(&t->options);
     free(t->class_weights);
+    free(t->head_bias);
     free(t->directory);
     free(t->logits);
     free(t->why);

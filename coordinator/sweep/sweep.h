@@ -24,6 +24,7 @@ struct trial_run {
     char weights_identity[65]; /* of the training that `weights` are of: with split.folds another one */
     char model_sha256[65];     /* of the pretrained weights */
     double *class_weights;
+    double *head_bias; /* where a new classifier's biases begin; NULL: 0 */
     char *directory, *logits;
 
     enum trial_state state;

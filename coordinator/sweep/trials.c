@@ -197,6 +197,10 @@ int trials_prepare(struct trials *trials, const struct run_place *place, const s
             positive_weights(t->class_weights, own, &t->job);
         else if (data_class_weights(t->class_weights, &t->job, own->data, &own->split, own->check, e) != 0)
             return -1;
+        if (strcmp(t->job.train.head_bias, "shares") == 0) {
+            t->head_bias = allocate(data->labels, sizeof(double));
+            data_head_bias(t->head_bias, &t->job, own->data, &own->split, t->class_weights);
+        }
         t->directory = trials_path(place, t->key);
         t->logits = path_join(t->directory, "logits.h5");
         identify(t, own, model, adapter);
@@ -224,6 +228,15 @@ static void add_tuning(struct trial *t, const struct job *j)
     t->lora_freeze_head = !j->train.lora_train_head;
     t->lora_bias = job_lora_bias(j);
     t->lora_targets = job_lora_targets(j);
+}
+
+/* NULL of NULL. */
+static double *copy_values(const double *values, uint32_t count)
+{
+    double *ret = values ? allocate(count, sizeof *ret) : NULL;
+    if (ret)
+        memcpy(ret, values, count * sizeof *ret);
+    return ret;
 }
 
 void trials_lease(struct trial *ret, const struct run_place *place, const struct run_data *data, const struct trial_run *t,
@@ -262,12 +275,9 @@ void trials_lease(struct trial *ret, const struct run_place *place, const struct
                           .checkpoint_minutes = j->train.checkpoint_minutes};
     if (!score)
         add_tuning(ret, j);
-    ret->weights_by_class = allocate(data->labels, sizeof(double));
-    memcpy(ret->weights_by_class, t->class_weights, data->labels * sizeof(double));
-    if (!score && data->head.rows) {
-        ret->head_rows = allocate(data->labels, sizeof(double));
-        memcpy(ret->head_rows, data->head.rows, data->labels * sizeof(double));
-    }
+    ret->weights_by_class = copy_values(t->class_weights, data->labels);
+    ret->head_rows = score ? NULL : copy_values(data->head.rows, data->labels);
+    ret->head_bias = score ? NULL : copy_values(t->head_bias, data->labels);
     snprintf(ret->precision, sizeof ret->precision, "%s", j->train.precision);
     free(score_key);
 }

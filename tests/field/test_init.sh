@@ -62,7 +62,7 @@ PY
 
 say "cells that are sets of labels"
 for file in sets.csv sets.jsonl; do
-  init $file 'multi-label: .* sets of others' 'task="multi_label_classification"' 'data.labels=["background", "similarities", "uses"]' 'train.select="best_f1"' \
+  init $file 'multi-label: .* sets of others' 'task="multi_label_classification"' 'data.labels=["background", "similarities", "uses"]' 'train.select="best_f1"' 'train.head_bias="shares"' \
     'tune.per_class="auto"' 'tune.ties="middle"'
 done
 init names.csv 'task +single label' 'task="single_label_classification"' 'data.label_separator=null'
@@ -108,7 +108,7 @@ PY
 init only-train.csv 'only-train.csv alone: only-val.csv is not used, as there is no file for test; with train and test they would be' 'data.path="only-train.csv"'
 
 say "rare positives"
-init rare.csv 'train.select +best_f1: F1 at the best threshold, which is tuned afterwards' 'train.select="best_f1"' 'train.class_weights="none"' 'data.positive="1"'
+init rare.csv 'train.select +best_f1: F1 at the best threshold, which is tuned afterwards' 'train.select="best_f1"' 'train.head_bias=null' 'train.class_weights="none"' 'data.positive="1"'
 
 say "repeats: what a run would stop at is settled"
 python3 - <<'PY'

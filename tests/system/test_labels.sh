@@ -54,6 +54,28 @@ shown = [line for line in open("out") if line.startswith("  difference to 0.5")]
 assert float(shown[3]) == round(tuned["difference"]["micro_precision"], 4) and float(shown[-1]) == round(tuned["difference"]["macro_f1"], 4), shown
 PY
 
+say "train.head_bias shares: the biases of a new classifier are the log odds of the labels' shares in train, as weighted"
+expect -o 0 "a new head's bias begins at the labels' shares" muster train tags.json out=shares sweep=null train.head_bias=shares train.lr=1e-12 train.epochs=1
+python3 - <<'PY' || fail "the biases"
+import glob, json, math, struct
+def bias(run):
+    path, = glob.glob(f"{run}/trials/*/best.safetensors")
+    data = open(path, "rb").read()
+    size = struct.unpack("<Q", data[:8])[0]
+    begin, end = json.loads(data[8:8 + size])["classifier.bias"]["data_offsets"]
+    return struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
+rows = {json.loads(l)["id"]: json.loads(l)["tags"] for l in open("tags.jsonl")}
+train = json.load(open("shares/split.json"))["parts"]["train"]
+names = [label["name"] for label in json.load(open("shares/check.json"))["labels"]]
+for name, found in zip(names, bias("shares")):
+    share = max(sum(bool(rows[i].get(name)) if isinstance(rows[i], dict) else name in rows[i] for i in train), 0.5) / len(train)
+    weight = min(max((1 - share) / share, 1), 50)
+    expected = math.log(weight * share / (1 - share))
+    assert abs(found - expected) < 1e-5, (name, expected, found)
+PY
+expect -o 0 'tags' muster train tags.json out=zero sweep=null train.lr=1e-12 train.epochs=1
+if grep -q "labels' shares" out; then fail "a job that does not ask for it tells of shares"; fi
+
 say "predict, evaluate, rule, calibrate"
 head -3 tags.jsonl >three.jsonl
 expect 0 '"labels"' muster predict run/bundle three.jsonl

@@ -111,6 +111,7 @@ int parameters_load_pretrained(struct parameters *p, const char *path, uint64_t 
 struct head_source {
     bool made_new;      /* ignored, and made new */
     const double *rows; /* (labels): its rows of weight and bias in this order; NULL: as they are */
+    const double *bias; /* (labels): of one that is made new; NULL: 0 */
 };
 /* The same, the head by `head`; zeros in it: as parameters_load_pretrained. */
 int parameters_load_file(struct parameters *p, const char *path, const struct head_source *head, uint64_t seed, char **report,

@@ -159,6 +159,16 @@ static int reorder_rows(float *values, const struct parameter *of, const double 
     return ret;
 }
 
+/* Of the classifier, once it is there or made. */
+static int follow(const struct head_source *head, float *values, const struct parameter *of, bool found, struct error *e)
+{
+    if (found)
+        return head->rows ? reorder_rows(values, of, head->rows, e) : 0;
+    for (size_t i = 0; head->bias && of->is_bias && i < of->count; i++)
+        values[i] = (float)head->bias[i];
+    return 0;
+}
+
 enum arena { VALUE_NEW /* what is not found is made new */, VALUE, FIRST_MOMENT, SECOND_MOMENT };
 
 static device_memory arena_of(const struct parameters *p, enum arena kind)
@@ -173,9 +183,10 @@ static size_t place_in(const struct parameter *p, enum arena kind)
     return kind == FIRST_MOMENT || kind == SECOND_MOMENT ? p->gradient : p->offset;
 }
 
-/* Puts the tensors into an arena; in VALUE_NEW what is missing as transformers makes it: weights normal, biases zero. */
-static int store(const struct tensor *const *found, struct parameters *p, enum arena kind, const double *head_rows, uint64_t seed,
-                 struct error *e)
+/* Puts the tensors into an arena; in VALUE_NEW what is missing as transformers makes it, weights normal and biases zero, but for
+ * the biases of the classifier that `head` gives. */
+static int store(const struct tensor *const *found, struct parameters *p, enum arena kind, const struct head_source *head,
+                 uint64_t seed, struct error *e)
 {
     device_memory arena = arena_of(p, kind);
     struct device *d = parameters_device(p);
@@ -193,8 +204,8 @@ static int store(const struct tensor *const *found, struct parameters *p, enum a
             initialize_adapter(host, of, seed, (uint32_t)i);
         else
             make_new(host, of, parameters_config(p), seed, (uint32_t)i);
-        if (ret == 0 && found[i] && head_rows && is_classifier(of))
-            ret = reorder_rows(host, of, head_rows, e);
+        if (ret == 0 && head && is_classifier(of))
+            ret = follow(head, host, of, found[i] != NULL, e);
         d->run->host_end(d, host, at, of->count * sizeof(float));
     }
     return ret;
@@ -251,7 +262,7 @@ int parameters_load_file(struct parameters *p, const char *path, const struct he
     int ret = -1;
     if (tensor_file_open(&f, path, e) < 0 || collect(found, p, f, head, ALL, "", path, e) < 0)
         goto end;
-    if (store(found, p, VALUE_NEW, head->rows, seed, e) < 0)
+    if (store(found, p, VALUE_NEW, head, seed, e) < 0)
         goto end;
     parameters_refresh(p);
     if (parameters_device(p)->run->finish(parameters_device(p), e) < 0)

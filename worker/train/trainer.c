@@ -133,6 +133,8 @@ static void hash_trial(char hash[SHA256_HEX], const struct trial *t, const struc
         sha256_update(digest, "new head", strlen("new head"));
     if (t->head_rows)
         sha256_update(digest, t->head_rows, t->labels * sizeof *t->head_rows);
+    if (t->head_bias)
+        sha256_update(digest, t->head_bias, t->labels * sizeof *t->head_bias);
     hash_later(digest, t);
     sha256_finish(&digest, hash);
     free(text);
@@ -229,7 +231,7 @@ static int load_pretrained(struct trainer *r, struct error *e)
 {
     char *report = NULL;
     const char *adapter = r->trial->adapter; /* its head takes the place of the base's */
-    const struct head_source head = {r->trial->new_head || adapter, r->trial->head_rows};
+    const struct head_source head = {r->trial->new_head || adapter, r->trial->head_rows, r->trial->head_bias};
     int result = parameters_load_model(r->parameters, r->trial->model, &head, r->trial->seed, &report, e);
     if (!result && adapter)
         result = parameters_take_adapter(r->parameters, adapter, r->trial->new_head, false, e);

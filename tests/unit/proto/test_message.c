@@ -27,6 +27,8 @@ static struct trial make_trial(void)
     weights[1] = 1.0 / 3.0;
     double *rows = allocate(2, sizeof *rows);
     rows[0] = 1;
+    double *bias = allocate(2, sizeof *bias);
+    bias[0] = -2.9957322735539909;
     return (struct trial){.kind = TRIAL_SCORE,
                           .key = duplicate("lr-2e-05_\"quoted\"_\xd0\xb6"),
                           .directory = duplicate("/runs/trials/a b"),
@@ -38,6 +40,7 @@ static struct trial make_trial(void)
                           .weights_by_class = weights,
                           .new_head = true,
                           .head_rows = rows,
+                          .head_bias = bias,
                           .seed = UINT64_MAX - 1,
                           .lr = 2e-5,
                           .weight_decay = 0.01,
@@ -78,6 +81,7 @@ static void test_trial_round_trip(void **state)
     assert_true(back.score_test && !back.score_train && !back.score_validation && !back.multi);
     assert_memory_equal(back.weights_by_class, t.weights_by_class, 2 * sizeof(double));
     assert_true(back.new_head && back.head_rows[0] == 1 && back.head_rows[1] == 0);
+    assert_true(back.head_bias[0] == -2.9957322735539909 && back.head_bias[1] == 0);
     assert_true(back.seed == UINT64_MAX - 1);
     assert_true(back.lr == 2e-5 && back.weight_decay == 0.01 && back.warmup == 0.1 && back.schedule == SCHEDULE_COSINE &&
                 back.label_smoothing == 0.1 && back.focal_gamma == 1.5 && back.layer_decay == 0.9 &&
@@ -111,7 +115,7 @@ static void test_trial_without_head(void **state)
             json_set(j, json_key(all, i), json_copy(json_at(all, i)));
     json_destroy(&all);
     assert_int_equal(trial_from_json(&back, j, &e), 0);
-    assert_true(!back.new_head && !back.head_rows);
+    assert_true(!back.new_head && !back.head_rows && !back.head_bias);
     json_destroy(&j);
     trial_free(&t);
     trial_free(&back);
@@ -142,6 +146,7 @@ static void test_trial_refusals(void **state)
         {"labels", "3", "\"weights_by_class\": 3 numbers expected, 2 found"},
         {"weights_by_class", "[1,\"x\"]", "\"weights_by_class\""},
         {"head_rows", "[0]", "\"head_rows\": 2 numbers expected, 1 found"},
+        {"head_bias", "[0, -2000]", "\"head_bias\""},
         {"kind", "\"fly\"", "\"kind\": unknown value \"fly\""},
         {"kind", "null", "\"kind\": a name expected, null found"},
         {"precision", "\"float128\"", "\"precision\": a string of 1 to 7 bytes expected, 8 found"},

@@ -279,7 +279,7 @@ static struct parameters *load_head(struct device *d, const struct head_source *
     return p;
 }
 
-/* The classifier's rows in the order asked for, or none of the file's; the encoder stays. */
+/* The classifier's rows in the order asked for, or none of the file's, with biases of one's own; the encoder stays. */
 static void test_head_source(void **state)
 {
     (void)state;
@@ -291,10 +291,15 @@ static void test_head_source(void **state)
     assert_int_equal(safetensors_write(HEAD_WEIGHTS, f.items, f.count, NULL, &e), 0);
     size_t labels = parameters_find(p, "classifier.bias")->count, width = config.width;
     double *rows = allocate(labels, sizeof *rows);
-    for (size_t i = 0; i < labels; i++)
+    double *bias = allocate(labels, sizeof *bias);
+    for (size_t i = 0; i < labels; i++) {
         rows[i] = (double)((i + 1) % labels);
-    struct parameters *permuted = load_head(d, &(struct head_source){.rows = rows}),
-                      *fresh = load_head(d, &(struct head_source){.made_new = true});
+        bias[i] = -3.5 + 0.25 * (double)i;
+    }
+    struct parameters *permuted =
+                          load_head(d, &(struct head_source){.rows = rows, .bias = bias}), /* the biases are a new one's */
+        *fresh = load_head(d, &(struct head_source){.made_new = true}),
+                      *biased = load_head(d, &(struct head_source){.made_new = true, .bias = bias});
     static const char *const names[] = {"classifier.weight", "classifier.bias"};
     for (size_t n = 0; n < 2; n++) {
         const struct parameter *of = parameters_find(p, names[n]);
@@ -305,11 +310,16 @@ static void test_head_source(void **state)
         for (size_t i = 0; i < labels; i++)
             assert_memory_equal(found + i * size, file + (i + 1) % labels * size, size * sizeof(float));
         assert_memory_not_equal(made, file, of->count * sizeof(float));
+        float *given = host_array(d, device_at(parameters_value(biased), of->offset * sizeof(float)), of->count);
+        for (size_t i = 0; i < of->count; i++)
+            assert_true(of->is_bias ? made[i] == 0 && given[i] == (float)bias[i] : given[i] == made[i]);
         free(found);
         free(made);
+        free(given);
     }
     check_made(permuted, parameters_at(p, 0));
     check_made(fresh, parameters_at(p, 0));
+    check_made(biased, parameters_at(p, 0));
     rows[0] = (double)labels;
     char *report;
     assert_int_equal(parameters_load_model(p, head_directory, &(struct head_source){.rows = rows}, 9, &report, &e), -1);
@@ -317,9 +327,11 @@ static void test_head_source(void **state)
     unlink(HEAD_WEIGHTS);
     rmdir(head_directory);
     free(rows);
+    free(bias);
     draft_free(&f);
     parameters_destroy(&permuted);
     parameters_destroy(&fresh);
+    parameters_destroy(&biased);
     parameters_destroy(&p);
     d->run->destroy(d);
 }
