@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#endif
 
 void machine_name(char *text, size_t size)
 {
@@ -43,4 +47,17 @@ int machine_cores(void)
     cpu_set_t cores;
     long count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : sysconf(_SC_NPROCESSORS_ONLN);
     return count < 1 ? 1 : (int)count;
+}
+
+/* A process asks Linux for tiles before it uses them (arch_prctl(2), since 5.16). */
+bool machine_has_amx(void)
+{
+#if defined(__x86_64__)
+    enum { REQUEST = 0x1023, TILE_DATA = 18, TILES_AND_BF16 = 1 << 24 | 1 << 22 };
+    unsigned a, b, c, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILES_AND_BF16) == TILES_AND_BF16 &&
+           !syscall(SYS_arch_prctl, REQUEST, TILE_DATA);
+#else
+    return false;
+#endif
 }

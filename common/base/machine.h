@@ -2,6 +2,7 @@
 /* This machine, as it calls itself. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define MACHINE_NAME 256 /* bytes that any name fits in, with NUL */
@@ -9,6 +10,8 @@
 void machine_name(char *text, size_t size); /* its host name; "?" where it has none */
 
 int machine_cores(void); /* that this process may run on; at least 1 */
+
+bool machine_has_amx(void); /* its tiles and their bf16 product, in this process; threads made later may use them, too */
 
 double machine_resident_bytes(void); /* resident memory of this process; 0 where the kernel does not tell */
 

@@ -2,6 +2,7 @@
 #include "common/base/peak.h"
 
 #include "common/base/clock.h"
+#include "common/base/machine.h"
 #include "common/base/memory.h"
 
 #include <math.h>
@@ -11,10 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 enum { ROUNDS = 50 };
@@ -118,15 +116,6 @@ static bool has_avx512_bf16(void)
 {
     return has_avx512() && __builtin_cpu_supports("avx512bf16");
 }
-
-/* A process asks Linux for tiles before it uses them (arch_prctl(2), since 5.16); threads made later may, too. */
-static bool has_amx(void)
-{
-    enum { REQUEST = 0x1023, TILE_DATA = 18, TILES_AND_BF16 = 1 << 24 | 1 << 22 };
-    unsigned a, b, c, d = 0;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILES_AND_BF16) == TILES_AND_BF16 &&
-           !syscall(SYS_arch_prctl, REQUEST, TILE_DATA);
-}
 #endif
 
 static bool always(void)
@@ -141,7 +130,7 @@ static const struct instruction {
     double (*loop)(size_t n);
 } instructions[] = {
 #if defined(__x86_64__)
-    {"AMX bf16", PRECISION_BF16, has_amx, loop_amx},         {"AVX-512 bf16", PRECISION_BF16, has_avx512_bf16, loop_avx512_bf16},
+    {"AMX bf16", PRECISION_BF16, machine_has_amx, loop_amx}, {"AVX-512 bf16", PRECISION_BF16, has_avx512_bf16, loop_avx512_bf16},
     {"AVX-512 FMA", PRECISION_F32, has_avx512, loop_avx512}, {"AVX2 FMA", PRECISION_F32, has_avx2, loop_avx2},
 #endif
     {"baseline", PRECISION_F32, always, loop_baseline},

@@ -125,7 +125,7 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
     if (!k)
         return error_set(
             e, ERROR_USAGE,
-            "MUSTER_ISA: \"%s\" is not known or not what this machine has; use baseline, avx2, avx512 or avx512_bf16",
+            "MUSTER_ISA: \"%s\" is not known or not what this machine has; use baseline, avx2, avx512, avx512_bf16 or amx",
             isa ? isa : "");
     gelu_tables_prepare();
     struct cpu *c = allocate(1, sizeof *c);

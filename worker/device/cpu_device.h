@@ -44,6 +44,12 @@ void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, de
 void cpu_linear_backward(struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dy,
                          device_memory x, device_memory w, int add_dx, size_t N, size_t K, size_t O);
 
+/* The same by the tiles of AMX, where c's kernels have them. */
+void cpu_amx_forward(struct cpu *c, device_memory y, device_memory pre, device_memory x, device_memory w, device_memory bias,
+                     enum activation activation, size_t N, size_t K, size_t O);
+void cpu_amx_backward(struct cpu *c, device_memory dx, device_memory dw, device_memory dbias, device_memory dy, device_memory x,
+                      device_memory w, int add_dx, size_t N, size_t K, size_t O);
+
 void cpu_embedding_forward(struct device *d, device_memory y, device_memory sum, device_memory statistics, device_memory ids,
                            device_memory positions, device_memory types, device_memory word, device_memory position,
                            device_memory type, device_memory gamma, device_memory beta, float epsilon,

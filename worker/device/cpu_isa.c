@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the choice of kernels by what this machine can carry out. */
+#include "common/base/machine.h"
 #include "worker/device/kernels/kernels.h"
 
 #include <string.h>
 
-extern const struct kernels kernels_baseline_f32, kernels_baseline_bf16;
+extern const struct kernels kernels_baseline_f32, kernels_baseline_bf16, kernels_amx_in_c_bf16;
 
 static bool always(void)
 {
@@ -13,7 +14,7 @@ static bool always(void)
 
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx2_f32, kernels_avx2_bf16, kernels_avx512_f32, kernels_avx512_bf16,
-    kernels_avx512_bf16_bf16;
+    kernels_avx512_bf16_bf16, kernels_amx_bf16;
 
 static bool has_avx2(void)
 {
@@ -30,6 +31,11 @@ static bool has_avx512_bf16(void)
 {
     return has_avx512() && __builtin_cpu_supports("avx512bf16");
 }
+
+static bool has_amx(void)
+{
+    return has_avx512_bf16() && machine_has_amx();
+}
 #endif
 
 static const struct {
@@ -37,6 +43,7 @@ static const struct {
     bool (*can_run)(void);
 } variants[] = {
 #if defined(__x86_64__)
+    {&kernels_amx_bf16, has_amx},
     {&kernels_avx512_bf16_bf16, has_avx512_bf16},
     {&kernels_avx512_f32, has_avx512},
     {&kernels_avx512_bf16, has_avx512},
@@ -45,6 +52,7 @@ static const struct {
 #endif
     {&kernels_baseline_f32, always},
     {&kernels_baseline_bf16, always},
+    {&kernels_amx_in_c_bf16, always}, /* the last of its precision: only by name */
 };
 
 const struct kernels *kernels_find(enum precision precision, const char *isa)

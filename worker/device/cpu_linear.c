@@ -2,49 +2,13 @@
 /* Owns how linear maps are divided among the cpu device's threads. Each thread has a tile of the result: it multiplies by itself
  * and, while the product is in its caches, adds bias, applies the activation, rounds. One parallel region an operation: threads
  * meet once. */
-#include "worker/device/cpu_device.h"
+#include "worker/device/cpu_grid.h"
 #include "worker/device/cpu_matmul.h"
 
 #include <omp.h>
 #include <string.h>
 
 #define PANEL_ROWS 512    /* of a product before it is rounded to bf16: with fewer, products get slower; with more, memory */
-#define TILE_ROWS_MIN 256 /* with fewer, a thread spends its time on packing the other factor */
-
-struct grid {
-    size_t row_parts, column_parts;
-};
-
-/* Rows are split first; columns too where rows are too few for so many threads. */
-static struct grid grid_of(const struct cpu *c, size_t rows)
-{
-    size_t threads = (size_t)c->base.threads, columns = 1;
-    while (threads % (2 * columns) == 0 && rows / (threads / columns) < TILE_ROWS_MIN)
-        columns *= 2;
-    return (struct grid){threads / columns, columns};
-}
-
-struct share {
-    size_t from, count;
-};
-
-/* What part `i` of `parts` has of n things, by whole `grain`s. */
-static struct share share_of(size_t n, size_t i, size_t parts, size_t grain)
-{
-    size_t grains = (n + grain - 1) / grain, from = grains * i / parts * grain, to = grains * (i + 1) / parts * grain;
-    from = from < n ? from : n;
-    return (struct share){from, (to < n ? to : n) - from};
-}
-
-struct tile {
-    struct share rows, columns;
-};
-
-static struct tile tile_of(struct grid g, size_t i, size_t rows, size_t columns)
-{
-    return (struct tile){share_of(rows, i / g.column_parts, g.row_parts, 16),
-                         share_of(columns, i % g.column_parts, g.column_parts, 64)};
-}
 
 /* An act matrix as products take it: itself, or widened to float. */
 struct factor {
@@ -72,11 +36,6 @@ static struct factor factor_open(struct cpu *c, device_memory m, size_t n, int u
             c->kernels->widen(wide + s.from, (const bf16 *)host_pointer(m) + s.from, s.count);
     }
     return (struct factor){(const char *)wide, sizeof(float)};
-}
-
-static char *act_at(const struct cpu *c, device_memory m, size_t element)
-{
-    return m.address ? (char *)host_pointer(m) + element * precision_bytes(c->base.precision) : NULL;
 }
 
 /* Where parts put the products of their panels; no memory in f32, where products are made where they stay. */
@@ -171,6 +130,10 @@ void cpu_linear_forward(struct device *d, device_memory y, device_memory pre, de
                         device_memory bias, enum activation activation, size_t N, size_t K, size_t O)
 {
     struct cpu *c = cpu_of(d);
+    if (c->kernels->amx_product) {
+        cpu_amx_forward(c, y, pre, x, w, bias, activation, N, K, O);
+        return;
+    }
     struct forward f = {.y = y, .pre = pre, .bias = host_f32(bias), .activation = activation, .N = N, .K = K, .O = O};
     f.x = factor_open(c, x, N * K, SCRATCH_WIDE_A);
     f.w = factor_open(c, w, O * K, SCRATCH_WIDE_B);
@@ -247,6 +210,10 @@ void cpu_linear_backward(struct device *d, device_memory dx, device_memory dw, d
                          device_memory x, device_memory w, int add_dx, size_t N, size_t K, size_t O)
 {
     struct cpu *c = cpu_of(d);
+    if (c->kernels->amx_product) {
+        cpu_amx_backward(c, dx, dw, dbias, dy, x, w, add_dx, N, K, O);
+        return;
+    }
     struct backward b = {
         .dx = dx, .dy_stored = dy, .dw = host_f32(dw), .dbias = host_f32(dbias), .add = add_dx, .N = N, .K = K, .O = O};
     b.dy = factor_open(c, dy, N * O, SCRATCH_WIDE_A);

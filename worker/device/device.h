@@ -285,7 +285,7 @@ struct device {
                    * the host, counts linear maps alone; attention's are added by who knows the rows */
 };
 
-/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512), "cpu_reference" (plain C, one
+/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512|avx512_bf16|amx), "cpu_reference" (plain C, one
  * thread, defines what is right), "cuda" (this process's GPU, gpu.h), "guarded" (cpu with memory unreadable outside operations
  * and host_begin/end), "auto" (cuda where a GPU is visible, else cpu). ERROR_USAGE for a name not known, and for tf32 where
  * the device is not cuda; gpu_open's errors. Destroy with d->run->destroy(d). */

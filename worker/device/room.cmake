@@ -15,12 +15,14 @@ function(device_kernels isa description types) # and then flags
 endfunction()
 
 device_kernels(baseline "baseline" "f32;bf16")
+device_kernels(amx_in_c "AMX in plain C" "bf16" -DAMX_IN_C) # for tests: never chosen
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
   set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
   device_kernels(avx2 "AVX2" "f32;bf16" ${avx2})
   device_kernels(avx512 "AVX-512" "f32;bf16" ${avx512})
   device_kernels(avx512_bf16 "AVX-512 with bf16" "bf16" ${avx512} -mavx512bf16)
+  device_kernels(amx "AMX" "bf16" ${avx512} -mavx512bf16 -mamx-tile -mamx-bf16)
 endif()
 
 if(MUSTER_CUDA)

@@ -4,6 +4,7 @@
 #define TILE_OF_FLOATS
 #include "worker/device/kernels/names.h"
 #include "worker/device/kernels/tile.h"
+#include "worker/device/kernels/transpose.h"
 
 enum { BLOCK = TILE_VECTORS * LANES };
 

@@ -96,12 +96,44 @@ struct few_rows {
     bool add;
 };
 
+#define AMX_BLOCK 32 /* rows and columns of a product on tiles that are made at once */
+
+/* A factor of a product on tiles, made ready: `columns` by `depth` of bf16. */
+struct amx_packing {
+    void *to; /* amx_packed bytes, 64-byte aligned */
+    const void *from;
+    size_t stride; /* elements, of rows of `from` */
+    size_t columns, depth;
+};
+
+/* A product on tiles, (rows,columns) = a b. */
+struct amx_product {
+    const void *a; /* rows that hold their depth, a_stride elements apart; or packed */
+    const void *b; /* packed */
+    float *c;      /* rows c_stride apart; or NULL: */
+    void (*finish)(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns);
+    const void *context;
+    void *scratch; /* amx_scratch bytes, this call's own */
+    size_t rows, columns, depth, a_stride, c_stride;
+    bool a_packed;
+};
+
 struct kernels {
     const char *isa; /* as MUSTER_ISA names it */
     const char *description;
     enum precision precision;
 
     void (*few_rows)(const struct few_rows *p);
+
+    /* Products of bf16 on tiles; NULL where the instruction set has none. Blocks from..to-1 of AMX_BLOCK columns are packed, of a
+     * matrix whose rows are the columns (across) or hold them (down); turned: a factor a whose columns are its rows. */
+    size_t (*amx_packed)(size_t columns, size_t depth);
+    size_t (*amx_scratch)(size_t depth);
+    void (*amx_pack_across)(const struct amx_packing *p, size_t from, size_t to);
+    void (*amx_pack_down)(const struct amx_packing *p, size_t from, size_t to);
+    void (*amx_pack_turned)(const struct amx_packing *p, size_t from, size_t to);
+    void (*amx_product)(const struct amx_product *p); /* each block is finished as soon as it is made */
+
     void (*bias_activation)(const struct epilogue *e);
     void (*activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
     /* Of n tokens of F elements; dpre and y as device.h has them. */

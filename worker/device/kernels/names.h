@@ -5,6 +5,12 @@
 #include "worker/device/kernels/kernels.h"
 
 void KERNEL(few_rows)(const struct few_rows *p);
+size_t KERNEL(amx_packed)(size_t columns, size_t depth);
+size_t KERNEL(amx_scratch)(size_t depth);
+void KERNEL(amx_pack_across)(const struct amx_packing *p, size_t from, size_t to);
+void KERNEL(amx_pack_down)(const struct amx_packing *p, size_t from, size_t to);
+void KERNEL(amx_pack_turned)(const struct amx_packing *p, size_t from, size_t to);
+void KERNEL(amx_product)(const struct amx_product *p);
 void KERNEL(bias_activation)(const struct epilogue *e);
 void KERNEL(activation_backward)(void *dpre, void *y, const void *dy, const void *pre, enum activation activation, size_t n);
 void KERNEL(gated_forward)(void *y, const void *pre, enum activation activation, size_t n, size_t F);

@@ -8,6 +8,7 @@
 #include "worker/device/kernels/mask.h"
 #include "worker/device/kernels/names.h"
 #include "worker/device/kernels/tile.h"
+#include "worker/device/kernels/transpose.h"
 
 #include <math.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the table of this instruction set's and act type's kernels. */
+#include "worker/device/kernels/amx.h"
 #include "worker/device/kernels/names.h"
 
 #define TEXT_OF(x) #x
@@ -10,6 +11,14 @@ const struct kernels KERNEL(kernels) = {
     .description = ISA_DESCRIPTION,
     .precision = ACT_IS_BF16 ? PRECISION_BF16 : PRECISION_F32,
     .few_rows = KERNEL(few_rows),
+#ifdef HAS_AMX
+    .amx_packed = KERNEL(amx_packed),
+    .amx_scratch = KERNEL(amx_scratch),
+    .amx_pack_across = KERNEL(amx_pack_across),
+    .amx_pack_down = KERNEL(amx_pack_down),
+    .amx_pack_turned = KERNEL(amx_pack_turned),
+    .amx_product = KERNEL(amx_product),
+#endif
     .bias_activation = KERNEL(bias_activation),
     .activation_backward = KERNEL(activation_backward),
     .gated_forward = KERNEL(gated_forward),

@@ -545,6 +545,8 @@ static const struct candidate {
     {"cpu", "avx2", PRECISION_BF16, 2},
     {"cpu", "avx512", PRECISION_BF16, 2},
     {"cpu", "avx512_bf16", PRECISION_BF16, 2},
+    {"cpu", "amx", PRECISION_BF16, 2},
+    {"cpu", "amx_in_c", PRECISION_BF16, 2},
     {"cpu", "", PRECISION_F32, 1},
     {"cpu", "", PRECISION_BF16, 3},
     {"cpu", "", PRECISION_F32, 8},

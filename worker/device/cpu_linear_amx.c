@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns linear maps in bf16 on the tiles of AMX. Threads pack together what all of them multiply by, meet, and make each a part
+ * of the result; a block of it gets bias and activation, or is added and rounded, as it comes out of the tiles. */
+#include "worker/device/cpu_grid.h"
+
+#include <omp.h>
+#include <string.h>
+
+static void pack_share(void (*pack)(const struct amx_packing *p, size_t from, size_t to), const struct amx_packing *p, size_t part,
+                       size_t parts)
+{
+    struct share blocks = share_of((p->columns + AMX_BLOCK - 1) / AMX_BLOCK, part, parts, 1);
+    pack(p, blocks.from, blocks.from + blocks.count);
+}
+
+/* What is made ready of (columns, depth); to: in scratch of this use. */
+static struct amx_packing packing_open(struct cpu *c, int use, device_memory from, size_t stride, size_t columns, size_t depth)
+{
+    return (struct amx_packing){.to = cpu_scratch(c, use, c->kernels->amx_packed(columns, depth) + 1),
+                                .from = host_pointer(from),
+                                .stride = stride,
+                                .columns = columns,
+                                .depth = depth};
+}
+
+/* Packed blocks from column `column` on, a multiple of AMX_BLOCK. */
+static const void *packed_at(const struct cpu *c, const struct amx_packing *p, size_t column)
+{
+    return (const char *)p->to + c->kernels->amx_packed(column, p->depth);
+}
+
+/* Rows that are read in place but for tails, one thread's. */
+struct tails {
+    char *memory;
+    size_t part;
+};
+
+static struct tails tails_open(struct cpu *c, size_t depth)
+{
+    size_t part = c->kernels->amx_scratch(depth);
+    return (struct tails){cpu_scratch(c, SCRATCH_PRODUCT, part * (size_t)c->base.threads + 1), part};
+}
+
+static struct tile part_of(struct grid g, size_t i, size_t rows, size_t columns)
+{
+    return (struct tile){share_of(rows, i / g.column_parts, g.row_parts, AMX_BLOCK),
+                         share_of(columns, i % g.column_parts, g.column_parts, AMX_BLOCK)};
+}
+
+struct forward {
+    struct cpu *c;
+    device_memory y, pre, x;
+    const float *bias;
+    enum activation activation;
+    struct amx_packing w;
+    struct tails tails;
+    size_t O;
+};
+
+/* A block of a tile of y. */
+struct forward_tile {
+    const struct forward *f;
+    struct tile at;
+};
+
+static void finish_forward(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns)
+{
+    const struct forward_tile *t = context;
+    const struct forward *f = t->f;
+    row += t->at.rows.from;
+    column += t->at.columns.from;
+    f->c->kernels->bias_activation(&(struct epilogue){.y = act_at(f->c, f->y, row * f->O + column),
+                                                      .pre = act_at(f->c, f->pre, row * f->O + column),
+                                                      .product = block,
+                                                      .bias = f->bias ? f->bias + column : NULL,
+                                                      .activation = f->activation,
+                                                      .rows = rows,
+                                                      .columns = columns,
+                                                      .stride = f->O,
+                                                      .product_stride = AMX_BLOCK});
+}
+
+static void forward_part(const struct forward *f, struct tile t, size_t part)
+{
+    f->c->kernels->amx_product(&(struct amx_product){.a = act_at(f->c, f->x, t.rows.from * f->w.depth),
+                                                     .b = packed_at(f->c, &f->w, t.columns.from),
+                                                     .finish = finish_forward,
+                                                     .context = &(struct forward_tile){f, t},
+                                                     .scratch = f->tails.memory + part * f->tails.part,
+                                                     .rows = t.rows.count,
+                                                     .columns = t.columns.count,
+                                                     .depth = f->w.depth,
+                                                     .a_stride = f->w.depth});
+}
+
+void cpu_amx_forward(struct cpu *c, device_memory y, device_memory pre, device_memory x, device_memory w, device_memory bias,
+                     enum activation activation, size_t N, size_t K, size_t O)
+{
+    struct forward f = {.c = c,
+                        .y = y,
+                        .pre = pre,
+                        .x = x,
+                        .bias = host_f32(bias),
+                        .activation = activation,
+                        .w = packing_open(c, SCRATCH_WIDE_A, w, K, O, K),
+                        .tails = tails_open(c, K),
+                        .O = O};
+    if (c->failure.kind != ERROR_NONE)
+        return;
+    c->base.flops += 2.0 * (double)N * (double)K * (double)O;
+    size_t threads = (size_t)c->base.threads;
+    struct grid grid = grid_of(c, N);
+#pragma omp parallel for num_threads(c->base.threads) schedule(static)
+    for (size_t i = 0; i < threads; i++)
+        pack_share(c->kernels->amx_pack_across, &f.w, i, threads);
+#pragma omp parallel for num_threads(c->base.threads) schedule(static)
+    for (size_t i = 0; i < threads; i++)
+        forward_part(&f, part_of(grid, i, N, O), i);
+}
+
+struct backward {
+    struct cpu *c;
+    device_memory dx, dy;
+    float *dw, *dbias;
+    struct amx_packing w, x, turned; /* turned: dy */
+    struct tails tails;
+    int add;
+    size_t N, K, O;
+};
+
+struct backward_tile {
+    const struct backward *b;
+    struct tile at;
+};
+
+static void finish_input(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns)
+{
+    const struct backward_tile *t = context;
+    const struct backward *b = t->b;
+    row += t->at.rows.from;
+    column += t->at.columns.from;
+    for (size_t i = 0; i < rows; i++)
+        b->c->kernels->store_product(act_at(b->c, b->dx, (row + i) * b->K + column), block + i * AMX_BLOCK, b->add, columns);
+}
+
+static void input_part(const struct backward *b, struct tile t, size_t part)
+{
+    b->c->kernels->amx_product(&(struct amx_product){.a = act_at(b->c, b->dy, t.rows.from * b->O),
+                                                     .b = packed_at(b->c, &b->w, t.columns.from),
+                                                     .finish = finish_input,
+                                                     .context = &(struct backward_tile){b, t},
+                                                     .scratch = b->tails.memory + part * b->tails.part,
+                                                     .rows = t.rows.count,
+                                                     .columns = t.columns.count,
+                                                     .depth = b->O,
+                                                     .a_stride = b->O});
+}
+
+static void weight_part(const struct backward *b, struct tile t)
+{
+    b->c->kernels->amx_product(&(struct amx_product){.a = packed_at(b->c, &b->turned, t.rows.from),
+                                                     .b = packed_at(b->c, &b->x, t.columns.from),
+                                                     .c = b->dw + t.rows.from * b->K + t.columns.from,
+                                                     .rows = t.rows.count,
+                                                     .columns = t.columns.count,
+                                                     .depth = b->N,
+                                                     .c_stride = b->K,
+                                                     .a_packed = true});
+}
+
+static void pack_part(const struct backward *b, size_t part)
+{
+    size_t parts = (size_t)b->c->base.threads;
+    struct share bias = share_of(b->O, part, parts, 32);
+    if (b->dx.address)
+        pack_share(b->c->kernels->amx_pack_down, &b->w, part, parts);
+    if (b->dw) {
+        pack_share(b->c->kernels->amx_pack_down, &b->x, part, parts);
+        pack_share(b->c->kernels->amx_pack_turned, &b->turned, part, parts);
+    }
+    if (b->dbias)
+        b->c->kernels->column_sums(b->dbias, host_pointer(b->dy), b->N, b->O, bias.from, bias.from + bias.count);
+}
+
+void cpu_amx_backward(struct cpu *c, device_memory dx, device_memory dw, device_memory dbias, device_memory dy, device_memory x,
+                      device_memory w, int add_dx, size_t N, size_t K, size_t O)
+{
+    struct backward b = {.c = c,
+                         .dx = dx,
+                         .dy = dy,
+                         .dw = host_f32(dw),
+                         .dbias = host_f32(dbias),
+                         .w = packing_open(c, SCRATCH_WIDE_A, w, K, K, O),
+                         .x = packing_open(c, SCRATCH_WIDE_B, x, K, K, N),
+                         .turned = packing_open(c, SCRATCH_WIDE_C, dy, O, O, N),
+                         .tails = tails_open(c, O),
+                         .add = add_dx,
+                         .N = N,
+                         .K = K,
+                         .O = O};
+    if (c->failure.kind != ERROR_NONE)
+        return;
+    c->base.flops += ((dx.address ? 2.0 : 0) + (dw.address ? 2.0 : 0)) * (double)N * (double)K * (double)O;
+    size_t threads = (size_t)c->base.threads;
+    struct grid inputs = grid_of(c, N), weights = grid_of(c, O);
+#pragma omp parallel for num_threads(c->base.threads) schedule(static)
+    for (size_t i = 0; i < threads; i++)
+        pack_part(&b, i);
+#pragma omp parallel for num_threads(c->base.threads) schedule(static)
+    for (size_t i = 0; i < threads; i++) {
+        if (dx.address)
+            input_part(&b, part_of(inputs, i, N, K), i);
+        if (b.dw)
+            weight_part(&b, part_of(weights, i, O, K));
+    }
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns matrix products of bf16 on the tiles of AMX. What is multiplied lies in blocks of 32 columns (or rows) with all of their
+ * depth, in steps of 32: two tiles a step, one behind the other, 2 KB; behind the last column, row or depth there are zeros. A
+ * factor whose rows hold its depth is read where it stands; others are packed so. Four sums of a block of 32 x 32 stay in tiles
+ * over all of its depth, in order of depth: what a sum is does not depend on how a product is cut. */
+#include "worker/device/kernels/amx.h"
+#include "worker/device/kernels/names.h"
+#include "worker/device/kernels/transpose.h"
+
+#ifdef HAS_AMX
+
+#define BLOCK AMX_BLOCK
+#define STEP_BYTES 2048
+#define TILE_BYTES 1024
+#define PANEL_BYTES (512 * 1024) /* of packed columns, which stay in the second cache while all rows go by */
+
+static size_t steps_of(size_t depth)
+{
+    return (depth + BLOCK - 1) / BLOCK;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t KERNEL(amx_packed)(size_t columns, size_t depth)
+{
+    return (columns + BLOCK - 1) / BLOCK * steps_of(depth) * STEP_BYTES;
+}
+
+size_t KERNEL(amx_scratch)(size_t depth)
+{
+    return steps_of(depth) * BLOCK * BLOCK * sizeof(bf16);
+}
+
+/* ---- packing: a tile's 16 rows of 16 pairs ---- */
+
+/* words[i][j] = words[j][i] */
+INLINE void turn(void *to, const void *from, size_t from_row)
+{
+    for (size_t i = 0; i < AMX_ROWS; i += LANES)
+        for (size_t j = 0; j < AMX_ROWS; j += LANES)
+            transpose_square((word *)to + j * AMX_ROWS + i, AMX_ROWS, (const word *)from + i * from_row + j, from_row);
+}
+
+/* Pairs of neighbours in depth, which rows of `from` hold: 16 rows of 32, or as many as there are. */
+static void tile_across(void *to, const bf16 *from, size_t stride, size_t rows, size_t depth)
+{
+    bf16 part[AMX_ROWS][BLOCK];
+    if (rows >= AMX_ROWS && depth >= BLOCK && stride % 2 == 0 && (uintptr_t)from % sizeof(word) == 0) {
+        turn(to, from, stride / 2);
+        return;
+    }
+    memset(part, 0, sizeof part);
+    for (size_t i = 0; i < least(rows, AMX_ROWS); i++)
+        memcpy(part[i], from + i * stride, least(depth, BLOCK) * sizeof **part);
+    turn(to, part, BLOCK / 2);
+}
+
+/* Pairs of neighbours in depth, which columns of `from` hold: 32 rows of 16, or as many as there are. */
+static void tile_down(void *to, const bf16 *from, size_t stride, size_t columns, size_t depth)
+{
+    bf16 part[BLOCK][AMX_ROWS];
+    word *pairs = to;
+    if (columns < AMX_ROWS || depth < BLOCK) {
+        memset(part, 0, sizeof part);
+        for (size_t k = 0; k < least(depth, BLOCK); k++)
+            memcpy(part[k], from + k * stride, least(columns, AMX_ROWS) * sizeof **part);
+        from = part[0];
+        stride = AMX_ROWS;
+    }
+    for (size_t k = 0; k < BLOCK; k += 2, from += 2 * stride, pairs += AMX_ROWS)
+        for (size_t n = 0; n < AMX_ROWS; n += LANES) {
+            vector even = half_widen(*(const half_unaligned *)(from + n)),
+                   odd = half_widen(*(const half_unaligned *)(from + stride + n));
+            *(bits_unaligned *)(pairs + n) = (vector_bits)even >> 16 | (vector_bits)odd;
+        }
+}
+
+static void tile_turned(void *to, const bf16 *from, size_t stride, size_t rows, size_t depth)
+{
+    word pairs[AMX_ROWS][AMX_ROWS];
+    tile_down(pairs, from, stride, rows, depth);
+    turn(to, pairs, AMX_ROWS);
+}
+
+static size_t behind(size_t all, size_t from)
+{
+    return all > from ? all - from : 0;
+}
+
+INLINE void pack(const struct amx_packing *p, size_t from, size_t to,
+                 void (*tile)(void *to, const bf16 *from, size_t stride, size_t columns, size_t depth), bool across)
+{
+    size_t steps = steps_of(p->depth);
+    for (size_t block = from; block < to; block++)
+        for (size_t step = 0; step < steps; step++)
+            for (size_t half = 0; half < 2; half++) {
+                size_t column = block * BLOCK + half * AMX_ROWS, k = step * BLOCK, columns = behind(p->columns, column);
+                const bf16 *at = (const bf16 *)p->from + (columns ? across ? column * p->stride + k : k * p->stride + column : 0);
+                tile((char *)p->to + (block * steps + step) * STEP_BYTES + half * TILE_BYTES, at, p->stride, columns,
+                     p->depth - k);
+            }
+}
+
+void KERNEL(amx_pack_across)(const struct amx_packing *p, size_t from, size_t to)
+{
+    pack(p, from, to, tile_across, true);
+}
+
+void KERNEL(amx_pack_down)(const struct amx_packing *p, size_t from, size_t to)
+{
+    pack(p, from, to, tile_down, false);
+}
+
+void KERNEL(amx_pack_turned)(const struct amx_packing *p, size_t from, size_t to)
+{
+    pack(p, from, to, tile_turned, false);
+}
+
+/* ---- products ---- */
+
+/* 32 rows: where their first tile stands, how far its rows, the next step and the second tile are. */
+struct rows {
+    const char *at;
+    size_t row, step, second;
+};
+
+/* Rows from `row` on, whole: in place, or a copy with zeros behind them. */
+static struct rows rows_of(const struct amx_product *p, size_t row)
+{
+    size_t steps = steps_of(p->depth), rows = least(p->rows - row, BLOCK), wide = steps * BLOCK;
+    const bf16 *from = (const bf16 *)p->a + row * p->a_stride;
+    if (p->a_packed)
+        return (struct rows){(const char *)p->a + row * steps * BLOCK * sizeof(bf16), AMX_BYTES, STEP_BYTES, TILE_BYTES};
+    if (rows == BLOCK && wide == p->depth)
+        return (struct rows){(const char *)from, p->a_stride * sizeof(bf16), AMX_BYTES, AMX_ROWS * p->a_stride * sizeof(bf16)};
+    bf16 *copy = p->scratch;
+    memset(copy, 0, wide * BLOCK * sizeof *copy);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(copy + i * wide, from + i * p->a_stride, p->depth * sizeof *copy);
+    return (struct rows){p->scratch, wide * sizeof *copy, AMX_BYTES, AMX_ROWS * wide * sizeof *copy};
+}
+
+/* c (32, 32), rows `stride` floats apart, of packed columns. */
+INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b, size_t steps)
+{
+    amx_zero(0);
+    amx_zero(1);
+    amx_zero(2);
+    amx_zero(3);
+    for (size_t step = 0; step < steps; step++, a.at += a.step, b += STEP_BYTES) {
+        amx_load(6, b, AMX_BYTES);
+        amx_load(4, a.at, a.row);
+        amx_dot(0, 4, 6);
+        amx_load(7, b + TILE_BYTES, AMX_BYTES);
+        amx_dot(1, 4, 7);
+        amx_load(5, a.at + a.second, a.row);
+        amx_dot(2, 5, 6);
+        amx_dot(3, 5, 7);
+    }
+    amx_store(0, c, stride * sizeof *c);
+    amx_store(1, c + AMX_ROWS, stride * sizeof *c);
+    amx_store(2, c + AMX_ROWS * stride, stride * sizeof *c);
+    amx_store(3, c + AMX_ROWS * stride + AMX_ROWS, stride * sizeof *c);
+}
+
+static void put_block(const struct amx_product *p, struct rows a, size_t row, size_t column)
+{
+    float block[BLOCK * BLOCK] __attribute__((aligned(64)));
+    size_t steps = steps_of(p->depth), rows = least(p->rows - row, BLOCK), columns = least(p->columns - column, BLOCK);
+    const char *b = (const char *)p->b + column / BLOCK * steps * STEP_BYTES;
+    float *c = p->c ? p->c + row * p->c_stride + column : NULL;
+    if (c && rows == BLOCK && columns == BLOCK) {
+        multiply_block(c, p->c_stride, a, b, steps);
+        return;
+    }
+    multiply_block(block, BLOCK, a, b, steps);
+    if (!c)
+        p->finish(p->context, block, row, column, rows, columns);
+    for (size_t i = 0; c && i < rows; i++)
+        memcpy(c + i * p->c_stride, block + i * BLOCK, columns * sizeof *c);
+}
+
+void KERNEL(amx_product)(const struct amx_product *p)
+{
+    size_t steps = steps_of(p->depth), panel = steps ? PANEL_BYTES / (steps * STEP_BYTES) * BLOCK : 0;
+    panel = panel < 2 * BLOCK ? 2 * BLOCK : panel;
+    amx_begin();
+    for (size_t from = 0; from < p->columns; from += panel)
+        for (size_t row = 0; row < p->rows; row += BLOCK) {
+            struct rows a = rows_of(p, row);
+            for (size_t column = from; column < least(p->columns, from + panel); column += BLOCK)
+                put_block(p, a, row, column);
+        }
+    amx_end();
+}
+
+#endif
