@@ -71,11 +71,9 @@ static void tile_down(void *to, const bf16 *from, size_t stride, size_t columns,
         stride = AMX_ROWS;
     }
     for (size_t k = 0; k < BLOCK; k += 2, from += 2 * stride, pairs += AMX_ROWS)
-        for (size_t n = 0; n < AMX_ROWS; n += LANES) {
-            vector even = half_widen(*(const half_unaligned *)(from + n)),
-                   odd = half_widen(*(const half_unaligned *)(from + stride + n));
-            *(bits_unaligned *)(pairs + n) = (vector_bits)even >> 16 | (vector_bits)odd;
-        }
+        for (size_t n = 0; n < AMX_ROWS; n += LANES)
+            *(bits_unaligned *)(pairs + n) =
+                half_pairs(*(const half_unaligned *)(from + n), *(const half_unaligned *)(from + stride + n));
 }
 
 static void tile_turned(void *to, const bf16 *from, size_t stride, size_t rows, size_t depth)

@@ -13,10 +13,20 @@
 
 #include <math.h>
 
+#if defined(HAS_AMX) && ACT_IS_BF16
+#define TILED 1 /* sizes are multiples of the tiles of AMX */
+#define QUERIES 64
+#define WHOLE 32 /* rows, columns and depth of products are up to so many */
+#define WHOLE_ROWS 16
+#else
+#define TILED 0
 #define QUERIES 48
+#define WHOLE LANES
+#define WHOLE_ROWS UNIT_HOLDS
+#endif
 #define LOG2E 1.44269504088896341f
 
-/* One head of one row. wide: D up to whole vectors of units; tall: n up to whole vectors; apart: distance of rows of keys_across
+/* One head of one row. wide: D up to whole vectors of units; tall: n up to WHOLE; apart: distance of rows of keys_across
  * and values_across, at least tall. */
 struct head {
     const struct attention *a;
@@ -34,7 +44,10 @@ struct head {
     /* of a block of queries */
     cell *queries_packed, *outputs, *weights, *slopes;
     unit *queries_down, *outputs_down, *weights_down, *slopes_down;
-    float *scores, *products, *result, *dkeys, *dvalues;
+    unit *turned; /* TILED: a block of vectors, each a column */
+    float *scores, *products, *result;
+    float *dkeys, *dvalues; /* (tall, wide); TILED: (wide, apart) */
+    float *first_dkey, *first_dvalue; /* of the row's first key, where it is seen from afar */
     uint8_t *bits;
     float deltas[QUERIES];
     float far_scores[QUERIES], far_products[QUERIES]; /* of the first key: as scores and products, then as weights and slopes */
@@ -62,13 +75,16 @@ static size_t head_lay_out(struct head *h, void *base)
     h->weights_down = take(&c, scores * sizeof(cell));
     h->slopes_down = take(&c, scores * sizeof(cell));
     h->result = take(&c, block * sizeof(float));
-    h->dkeys = take(&c, wall * sizeof(float));
-    h->dvalues = take(&c, wall * sizeof(float));
+    h->turned = take(&c, TILED * block * sizeof(cell));
+    h->dkeys = take(&c, h->apart * h->wide * sizeof(float));
+    h->dvalues = take(&c, h->apart * h->wide * sizeof(float));
+    h->first_dkey = TILED ? take(&c, h->wide * sizeof(float)) : h->dkeys;
+    h->first_dvalue = TILED ? take(&c, h->wide * sizeof(float)) : h->dvalues;
     h->bits = take(&c, QUERIES * h->mask_row + MASK_SLACK);
     return c.at;
 }
 
-#define LOW_STEP 16 /* a span begins at a multiple of it: of vectors, and of bytes of masks */
+#define LOW_STEP (WHOLE > 16 ? WHOLE : 16) /* a span begins at a multiple of it: of vectors, and of bytes of masks */
 #define LINE 16     /* units of a cache line */
 
 /* Distance of rows of at least n units, a column of which goes through all sets of the nearest cache: an odd number of lines. At
@@ -80,15 +96,15 @@ static size_t spread(size_t n)
 
 static struct head head_sizes(size_t n, size_t D, size_t half)
 {
-    size_t tall = up(n, LANES), most = tall;
+    size_t tall = up(n, WHOLE), most = tall;
     if (half > 0 && half < n)
-        most = up(QUERIES + 2 * half + LOW_STEP, LANES);
+        most = up(QUERIES + 2 * half + LOW_STEP, WHOLE);
     return (struct head){.n = n,
                          .tall = tall,
                          .apart = spread(tall),
                          .most = spread(most < tall ? most : tall),
                          .D = D,
-                         .wide = up(D, LANES * UNIT_HOLDS),
+                         .wide = up(D, TILED ? WHOLE : LANES * UNIT_HOLDS),
                          .mask_row = (n + 7) / 8};
 }
 
@@ -114,7 +130,7 @@ static struct head head_open(const struct attention *a, size_t row, size_t head,
     return h;
 }
 
-#if UNIT_HOLDS == 2
+#if UNIT_HOLDS == 2 && LANES == 16
 INLINE __m512i load_halves(const act *p, size_t n) /* n < 32 */
 {
     return _mm512_maskz_loadu_epi16((__mmask32)((1u << n) - 1), p);
@@ -125,9 +141,12 @@ INLINE __m512i load_halves(const act *p, size_t n) /* n < 32 */
 INLINE void pack(cell *to, size_t wide, const act *from, size_t stride, size_t D, size_t count, size_t rows)
 {
     for (size_t i = 0; i < count; i++, from += stride, to += wide) {
-#if UNIT_HOLDS == 2
+#if UNIT_HOLDS == 2 && LANES == 16
         for (size_t c = 0; c < wide; c += 32)
             _mm512_storeu_si512(to + c, c + 32 <= D ? _mm512_loadu_si512(from + c) : load_halves(from + c, c < D ? D - c : 0));
+#elif UNIT_HOLDS == 2
+        memcpy(to, from, D * sizeof *to);
+        memset(to + D, 0, (wide - D) * sizeof *to);
 #else
         for (size_t c = 0; c < wide; c += LANES)
             store(to + c, c < D ? act_load_most(from + c, D - c) : splat(0));
@@ -173,9 +192,8 @@ INLINE const unit *down(unit *to, const cell *from, size_t rows, size_t wide)
     for (size_t i = 0; i < rows; i += 2)
         for (size_t c = 0; c < wide; c += LANES) {
             const cell *at = from + i * wide + c;
-            __m512i even = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)at));
-            __m512i odd = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(at + wide)));
-            _mm512_storeu_si512(to + i / 2 * wide + c, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+            *(bits_unaligned *)(to + i / 2 * wide + c) =
+                half_pairs(*(const half_unaligned *)at, *(const half_unaligned *)(at + wide));
         }
     return to;
 #else
@@ -197,7 +215,7 @@ static void look(struct head *h, size_t q, size_t queries)
         h->low = first > half ? (first - half) / LOW_STEP * LOW_STEP : 0;
         h->keys = (h->n - last > half ? last + half + 1 : h->n) - h->low;
     }
-    h->span = up(h->keys, LANES);
+    h->span = up(h->keys, WHOLE);
     h->row = spread(h->span);
     h->far = h->a->window.first && h->low > 0;
     h->mask_row = (h->keys + 7) / 8;
@@ -219,19 +237,40 @@ static void multiply_rows(float *c, size_t c_row, const cell *a, size_t a_cells,
              rows, columns);
 }
 
-/* c (keys, wide) += a^T b, a: block of queries x span. */
-static void multiply_down(float *c, const unit *a, const unit *b, const struct head *h, size_t queries)
+/* c += the product, over the block's queries, of weights or slopes by key and vectors: c (keys, wide) = weights^T vectors; TILED: c
+ * (wide, keys) = vectors^T weights, as tiles take rows that hold their depth. */
+static void multiply_down(float *c, const unit *weights, const unit *vectors, const struct head *h, size_t queries)
 {
-    multiply((struct product){.c = c + h->low * h->wide,
-                              .a = a,
-                              .b = b,
-                              .c_row = h->wide,
-                              .a_row = 1,
-                              .a_step = h->row,
-                              .b_step = h->wide,
-                              .depth = (queries + UNIT_HOLDS - 1) / UNIT_HOLDS,
-                              .add = 1},
-             h->keys, h->wide);
+    struct product p = {.c = c + h->low * h->wide,
+                        .a = weights,
+                        .b = vectors,
+                        .c_row = h->wide,
+                        .a_row = 1,
+                        .a_step = h->row,
+                        .b_step = h->wide,
+                        .depth = (queries + UNIT_HOLDS - 1) / UNIT_HOLDS,
+                        .add = 1};
+    if (!TILED) {
+        multiply(p, h->keys, h->wide);
+        return;
+    }
+    for (size_t i = 0; i < QUERIES / UNIT_HOLDS; i += LANES)
+        for (size_t j = 0; j < h->wide; j += LANES)
+            transpose_square(h->turned + j * QUERIES / UNIT_HOLDS + i, QUERIES / UNIT_HOLDS, vectors + i * h->wide + j, h->wide);
+    p.c = c + h->low;
+    p.a = h->turned;
+    p.b = weights;
+    p.c_row = h->apart;
+    p.a_row = QUERIES / UNIT_HOLDS;
+    p.a_step = 1;
+    p.b_step = h->row;
+    multiply(p, h->wide, h->span);
+}
+
+/* Of the span, what products over keys go through. */
+static size_t depth_of(const struct head *h)
+{
+    return TILED ? h->span : h->keys;
 }
 
 /* Dropout of a block of queries: h->mask_row bytes each. */
@@ -349,21 +388,23 @@ void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t hea
     across(h.keys_across, h.rows, &h);
     pack_row(&h, a->v);
     const unit *values = down(h.values_down, h.rows, h.tall, h.wide);
+    amx_begin();
     for (size_t done = 0; done < h.queries; done += QUERIES) {
         size_t q = h.query + done, queries = h.queries - done < QUERIES ? h.queries - done : QUERIES;
         float factors[QUERIES];
         look(&h, q, queries);
-        pack_queries(&h, q, queries, queries);
+        pack_queries(&h, q, queries, up(queries, WHOLE_ROWS));
         score(&h, q, queries);
         draw_mask(&h, q, queries);
         for (size_t i = 0; i < queries; i++)
             factors[i] = soften(&h, i, q + i);
-        multiply_rows(h.result, h.wide, h.weights, h.row, values + h.low / UNIT_HOLDS * h.wide, h.wide, h.keys, queries, h.wide);
+        multiply_rows(h.result, h.wide, h.weights, h.row, values + h.low / UNIT_HOLDS * h.wide, h.wide, depth_of(&h), queries, h.wide);
         for (size_t i = 0; h.far && i < queries; i++)
             add_scaled(h.result + i * h.wide, part_of(&h, a->v, a->kv_stride, h.first), h.D, h.far_scores[i]);
         for (size_t i = 0; i < queries; i++)
             put(result_of(&h, a->y, h.C, q + i), h.result + i * h.wide, h.D, factors[i]);
     }
+    amx_end();
 }
 
 /* dy . y of each query, all at once: rows are far apart in memory, and misses overlap only where nothing else is between them. */
@@ -405,6 +446,7 @@ INLINE struct weight weight_at(const struct slope *s, size_t j, vector factor)
 }
 
 #if UNIT_HOLDS == 2
+#if LANES == 16
 INLINE __m512i interleaved(__m512bh halves) /* elements 0, 16, 1, 17, ... */
 {
     const __m512i order =
@@ -414,21 +456,50 @@ INLINE __m512i interleaved(__m512bh halves) /* elements 0, 16, 1, 17, ... */
     return _mm512_permutexvar_epi16(order, (__m512i)halves);
 }
 
+/* Two rows rounded: as pairs, and, unless NULL, each by itself. */
+INLINE void put_pairs(unit *down, cell *even, cell *odd, vector a, vector b)
+{
+    __m512bh halves = _mm512_cvtne2ps_pbh(b, a);
+    _mm512_storeu_si512(down, interleaved(halves));
+    if (!even)
+        return;
+    _mm256_storeu_si256((void *)even, _mm512_castsi512_si256((__m512i)halves));
+    _mm256_storeu_si256((void *)odd, _mm512_extracti64x4_epi64((__m512i)halves, 1));
+}
+#else
+INLINE void put_pairs(unit *down, cell *even, cell *odd, vector a, vector b)
+{
+    half_vector first = half_round(a), second = half_round(b);
+    *(bits_unaligned *)down = half_pairs(first, second);
+    if (!even)
+        return;
+    *(half_unaligned *)even = first;
+    *(half_unaligned *)odd = second;
+}
+#endif
+
 /* Of queries i and i + 1, which is none where i is the last. */
 static void slopes_of(const struct head *h, size_t i, size_t query, size_t queries)
 {
     bool both = i + 1 < queries;
     struct slope even = slope_open(h, i, query), odd = both ? slope_open(h, i + 1, query + 1) : even;
     vector factor = splat(h->scale * LOG2E);
+    cell *slopes = h->slopes + i * h->row;
     for (size_t j = 0; j < h->span; j += LANES) {
         struct weight a = weight_at(&even, j, factor), b = {splat(0), splat(0)};
         if (both)
             b = weight_at(&odd, j, factor);
-        __m512bh weights = _mm512_cvtne2ps_pbh(b.weight, a.weight), slopes = _mm512_cvtne2ps_pbh(b.slope, a.slope);
-        _mm512_storeu_si512(h->weights_down + i / 2 * h->row + j, interleaved(weights));
-        _mm512_storeu_si512(h->slopes_down + i / 2 * h->row + j, interleaved(slopes));
-        _mm256_storeu_si256((void *)(h->slopes + i * h->row + j), _mm512_castsi512_si256((__m512i)slopes));
-        _mm256_storeu_si256((void *)(h->slopes + (i + 1) * h->row + j), _mm512_extracti64x4_epi64((__m512i)slopes, 1));
+        put_pairs(h->weights_down + i / 2 * h->row + j, NULL, NULL, a.weight, b.weight);
+        put_pairs(h->slopes_down + i / 2 * h->row + j, slopes + j, slopes + h->row + j, a.slope, b.slope);
+    }
+}
+
+/* No queries, up to whole products over them. */
+static void no_slopes(const struct head *h, size_t from, size_t to)
+{
+    for (size_t i = from / 2; i < to / 2; i++) {
+        memset(h->weights_down + i * h->row, 0, h->span * sizeof(unit));
+        memset(h->slopes_down + i * h->row, 0, h->span * sizeof(unit));
     }
 }
 #else
@@ -457,21 +528,21 @@ static void backward_far(struct head *h, size_t q, size_t queries)
         float p = exp2f(h->far_scores[i] * (h->scale * LOG2E) + shift);
         float slope = p * ((h->far_kept[i] ? h->far_products[i] : 0) - h->deltas[i] / h->kept);
         add_scaled(h->result + i * h->wide, key, h->D, slope);
-        add_scaled(h->dkeys, part_of(h, a->q, a->q_stride, q + i), h->D, slope);
+        add_scaled(h->first_dkey, part_of(h, a->q, a->q_stride, q + i), h->D, slope);
         if (h->far_kept[i])
-            add_scaled(h->dvalues, dy + i * h->C, h->D, p);
+            add_scaled(h->first_dvalue, dy + i * h->C, h->D, p);
     }
 }
 
 static void backward_block(struct head *h, const unit *keys, size_t q, size_t queries)
 {
     const struct attention *a = h->a;
-    size_t even = up(queries, UNIT_HOLDS);
+    size_t whole = TILED ? QUERIES : up(queries, UNIT_HOLDS);
     look(h, q, queries);
-    pack_queries(h, q, queries, even);
-    pack(h->outputs, h->wide, part_of(h, a->dy, h->C, q), h->C, h->D, queries, even);
-    const unit *queries_down = down(h->queries_down, h->queries_packed, even, h->wide);
-    const unit *outputs_down = down(h->outputs_down, h->outputs, even, h->wide);
+    pack_queries(h, q, queries, whole);
+    pack(h->outputs, h->wide, part_of(h, a->dy, h->C, q), h->C, h->D, queries, whole);
+    const unit *queries_down = down(h->queries_down, h->queries_packed, whole, h->wide);
+    const unit *outputs_down = down(h->outputs_down, h->outputs, whole, h->wide);
     score(h, q, queries);
     multiply_rows(h->products, h->row, h->outputs, h->wide, h->values_across + h->low, h->apart, h->D, queries, h->span);
     draw_mask(h, q, queries);
@@ -479,19 +550,41 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     for (size_t i = 0; i < queries; i += UNIT_HOLDS)
         slopes_of(h, i, q + i, queries);
 #if UNIT_HOLDS == 2
+    no_slopes(h, up(queries, 2), whole);
     const unit *weights_down = h->weights_down, *slopes_down = h->slopes_down;
     const cell *slopes = h->slopes;
 #else
     const unit *weights_down = h->scores, *slopes_down = h->products;
     const cell *slopes = h->products;
 #endif
-    multiply_rows(h->result, h->wide, slopes, h->row, keys + h->low / UNIT_HOLDS * h->wide, h->wide, h->keys, queries, h->wide);
-    multiply_down(h->dvalues, weights_down, outputs_down, h, queries);
-    multiply_down(h->dkeys, slopes_down, queries_down, h, queries);
+    multiply_rows(h->result, h->wide, slopes, h->row, keys + h->low / UNIT_HOLDS * h->wide, h->wide, depth_of(h), queries, h->wide);
+    multiply_down(h->dvalues, weights_down, outputs_down, h, whole);
+    multiply_down(h->dkeys, slopes_down, queries_down, h, whole);
     if (h->far)
         backward_far(h, q, queries);
     for (size_t i = 0; i < queries; i++)
         put(result_of(h, a->dq, a->q_stride, q + i), h->result + i * h->wide, h->D, h->scale);
+}
+
+/* Gradients of keys or values to where they belong. first: what the first key has from afar. */
+static void put_rows(const struct head *h, void *vectors, float *gradients, const float *first, float factor)
+{
+    size_t row = TILED ? h->apart : h->wide;
+    float square[LANES * LANES];
+    if (!TILED) {
+        for (size_t i = 0; i < h->n; i++)
+            put(result_of(h, vectors, h->a->kv_stride, h->first + i), gradients + i * row, h->D, factor);
+        return;
+    }
+    for (size_t c = 0; c < h->D; c++)
+        gradients[c * row] += first[c];
+    for (size_t i = 0; i < h->n; i += LANES)
+        for (size_t c = 0; c < h->D; c += LANES) {
+            transpose_square(square, LANES, gradients + c * row + i, row);
+            for (size_t j = 0; j < LANES && i + j < h->n; j++)
+                put(result_of(h, vectors, h->a->kv_stride, h->first + i + j) + c, square + j * LANES,
+                    h->D - c < LANES ? h->D - c : LANES, factor);
+        }
 }
 
 void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t head, void *scratch)
@@ -502,12 +595,14 @@ void KERNEL(attention_backward)(const struct attention *a, size_t row, size_t he
     pack_row(&h, a->k);
     across(h.keys_across, h.rows, &h);
     const unit *keys = down(h.keys_down, h.rows, h.tall, h.wide);
-    memset(h.dkeys, 0, h.tall * h.wide * sizeof(float));
-    memset(h.dvalues, 0, h.tall * h.wide * sizeof(float));
+    amx_begin();
+    memset(h.dkeys, 0, h.apart * h.wide * sizeof(float));
+    memset(h.dvalues, 0, h.apart * h.wide * sizeof(float));
+    memset(h.first_dkey, 0, h.wide * sizeof(float));
+    memset(h.first_dvalue, 0, h.wide * sizeof(float));
     for (size_t done = 0; done < h.queries; done += QUERIES)
         backward_block(&h, keys, h.query + done, h.queries - done < QUERIES ? h.queries - done : QUERIES);
-    for (size_t i = 0; i < h.n; i++) {
-        put(result_of(&h, a->dk, a->kv_stride, h.first + i), h.dkeys + i * h.wide, h.D, h.scale);
-        put(result_of(&h, a->dv, a->kv_stride, h.first + i), h.dvalues + i * h.wide, h.D, 1);
-    }
+    amx_end();
+    put_rows(&h, a->dk, h.dkeys, h.first_dkey, h.scale);
+    put_rows(&h, a->dv, h.dvalues, h.first_dvalue, 1);
 }

@@ -5,9 +5,9 @@
  * what is stored. */
 #pragma once
 
-#include "worker/device/kernels/vector.h"
+#include "worker/device/kernels/amx.h"
 
-#if ACT_IS_BF16 && LANES == 16 && defined(__AVX512BF16__) && !defined(TILE_OF_FLOATS)
+#if ACT_IS_BF16 && (LANES == 16 && defined(__AVX512BF16__) || defined(HAS_AMX)) && !defined(TILE_OF_FLOATS)
 #define UNIT_HOLDS 2
 typedef uint32_t __attribute__((may_alias)) unit;
 typedef bf16 cell; /* what a unit is made of */
@@ -25,6 +25,69 @@ struct product {
     int add;
 };
 
+#if defined(HAS_AMX) && UNIT_HOLDS == 2
+/* Up to 32 rows and columns: a and c as the tiles of AMX take them, a_step 1. */
+INLINE void multiply_block(const struct product *p, const bool low, const bool right)
+{
+    const size_t a_row = p->a_row * sizeof(unit), b_row = p->b_step * sizeof(unit), c_row = p->c_row * sizeof(float);
+    float *c = p->c, *c_low = c + AMX_ROWS * p->c_row;
+    amx_zero(0);
+    amx_zero(1);
+    amx_zero(2);
+    amx_zero(3);
+    if (p->add) {
+        amx_load(0, c, c_row);
+        if (right)
+            amx_load(1, c + AMX_ROWS, c_row);
+        if (low)
+            amx_load(2, c_low, c_row);
+        if (low && right)
+            amx_load(3, c_low + AMX_ROWS, c_row);
+    }
+    for (size_t k = 0; k < p->depth; k += AMX_ROWS) {
+        const unit *a = p->a + k, *b = p->b + k * p->b_step;
+        amx_load(4, a, a_row);
+        amx_load(6, b, b_row);
+        amx_dot(0, 4, 6);
+        if (right) {
+            amx_load(7, b + AMX_ROWS, b_row);
+            amx_dot(1, 4, 7);
+        }
+        if (low) {
+            amx_load(5, a + AMX_ROWS * p->a_row, a_row);
+            amx_dot(2, 5, 6);
+        }
+        if (low && right)
+            amx_dot(3, 5, 7);
+    }
+    amx_store(0, c, c_row);
+    if (right)
+        amx_store(1, c + AMX_ROWS, c_row);
+    if (low)
+        amx_store(2, c_low, c_row);
+    if (low && right)
+        amx_store(3, c_low + AMX_ROWS, c_row);
+}
+
+/* The whole product, rows up to whole tiles; depth and columns are whole tiles. */
+INLINE void multiply(struct product p, size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; r += 2 * AMX_ROWS)
+        for (size_t c = 0; c < columns; c += 2 * AMX_ROWS) {
+            struct product part = p;
+            bool low = r + AMX_ROWS < rows, right = c + AMX_ROWS < columns;
+            part.c += r * p.c_row + c;
+            part.a += r * p.a_row;
+            part.b += c;
+            if (low && right)
+                multiply_block(&part, true, true);
+            else if (right)
+                multiply_block(&part, false, true);
+            else
+                multiply_block(&part, low, false);
+        }
+}
+#else
 #define TILE_ROWS 6
 #if LANES == 16
 #define TILE_VECTORS 4 /* 24 sums, 4 of b, 1 of a in 32 registers */
@@ -116,3 +179,4 @@ INLINE void multiply(struct product p, size_t rows, size_t columns)
         } while ((k += DEPTH) < p.depth);
     }
 }
+#endif

@@ -234,6 +234,17 @@ INLINE half_vector half_round(vector v)
 #endif
 }
 
+/* Words of two bf16 that are neighbours in depth. */
+INLINE vector_bits half_pairs(half_vector even, half_vector odd)
+{
+#if LANES == 16
+    return (vector_bits)_mm512_or_si512(_mm512_cvtepu16_epi32((__m256i)even),
+                                        _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)odd), 16));
+#else
+    return __builtin_convertvector(even, vector_bits) | __builtin_convertvector(odd, vector_bits) << 16;
+#endif
+}
+
 /* act: what activations are stored as. */
 #if ACT_IS_BF16
 typedef bf16 act;
