@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns linear maps in bf16 on the tiles of AMX. Threads pack together what all of them multiply by, meet, and make each a part
- * of the result; a block of it gets bias and activation, or is added and rounded, as it comes out of the tiles. */
+/* Owns linear maps in bf16 on the tiles of AMX. Threads pack together what all of them multiply by, meet, and take tasks; a
+ * block of a result gets bias and activation, or is added and rounded, as it comes out of the tiles. */
 #include "worker/device/cpu_grid.h"
 
 #include <omp.h>
@@ -41,10 +41,38 @@ static struct tails tails_open(struct cpu *c, size_t depth)
     return (struct tails){cpu_scratch(c, SCRATCH_PRODUCT, part * (size_t)c->base.threads + 1), part};
 }
 
-static struct tile part_of(struct grid g, size_t i, size_t rows, size_t columns)
+static void *tails_of(const struct tails *t) /* this thread's */
 {
-    return (struct tile){share_of(rows, i / g.column_parts, g.row_parts, AMX_BLOCK),
-                         share_of(columns, i % g.column_parts, g.column_parts, AMX_BLOCK)};
+    return t->memory + t->part * (size_t)omp_get_thread_num();
+}
+
+/* A result in tasks, for whoever is free: one panel of columns after the other, as all threads work on it while it is in the
+ * second cache, and of a panel some rows at a time. */
+struct tasks {
+    size_t rows, columns, deep /* rows of a task */, wide /* its columns */, panels, count;
+};
+
+#define ROWS_MOST 128 /* of a task: four times as many as threads need to end together in a batch of 1,000 tokens */
+
+static struct tasks tasks_of(const struct cpu *c, size_t rows, size_t columns, size_t depth)
+{
+    size_t threads = (size_t)c->base.threads, wide = c->kernels->amx_panel(depth), deep = ROWS_MOST;
+    while (deep > AMX_BLOCK && rows / deep < 4 * threads)
+        deep -= AMX_BLOCK;
+    if (rows <= deep) { /* threads share its columns */
+        size_t share = (columns / threads + AMX_BLOCK - 1) / AMX_BLOCK * AMX_BLOCK;
+        wide = share && share < wide ? share : wide;
+    }
+    struct tasks t = {rows, columns, deep, wide, (columns + wide - 1) / wide, 0};
+    t.count = t.panels * ((rows + deep - 1) / deep);
+    return t;
+}
+
+static struct tile task_at(const struct tasks *t, size_t i)
+{
+    size_t chunks = t->count / t->panels, row = i % chunks * t->deep, column = i / chunks * t->wide;
+    return (struct tile){{row, t->rows - row < t->deep ? t->rows - row : t->deep},
+                         {column, t->columns - column < t->wide ? t->columns - column : t->wide}};
 }
 
 struct forward {
@@ -80,13 +108,13 @@ static void finish_forward(const void *context, const float *block, size_t row, 
                                                       .product_stride = AMX_BLOCK});
 }
 
-static void forward_part(const struct forward *f, struct tile t, size_t part)
+static void forward_task(const struct forward *f, struct tile t)
 {
     f->c->kernels->amx_product(&(struct amx_product){.a = act_at(f->c, f->x, t.rows.from * f->w.depth),
                                                      .b = packed_at(f->c, &f->w, t.columns.from),
                                                      .finish = finish_forward,
                                                      .context = &(struct forward_tile){f, t},
-                                                     .scratch = f->tails.memory + part * f->tails.part,
+                                                     .scratch = tails_of(&f->tails),
                                                      .rows = t.rows.count,
                                                      .columns = t.columns.count,
                                                      .depth = f->w.depth,
@@ -109,13 +137,16 @@ void cpu_amx_forward(struct cpu *c, device_memory y, device_memory pre, device_m
         return;
     c->base.flops += 2.0 * (double)N * (double)K * (double)O;
     size_t threads = (size_t)c->base.threads;
-    struct grid grid = grid_of(c, N);
-#pragma omp parallel for num_threads(c->base.threads) schedule(static)
-    for (size_t i = 0; i < threads; i++)
-        pack_share(c->kernels->amx_pack_across, &f.w, i, threads);
-#pragma omp parallel for num_threads(c->base.threads) schedule(static)
-    for (size_t i = 0; i < threads; i++)
-        forward_part(&f, part_of(grid, i, N, O), i);
+    struct tasks tasks = tasks_of(c, N, O, K);
+#pragma omp parallel num_threads(c->base.threads)
+    {
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < threads; i++)
+            pack_share(c->kernels->amx_pack_across, &f.w, i, threads);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t i = 0; i < tasks.count; i++)
+            forward_task(&f, task_at(&tasks, i));
+    }
 }
 
 struct backward {
@@ -143,20 +174,20 @@ static void finish_input(const void *context, const float *block, size_t row, si
         b->c->kernels->store_product(act_at(b->c, b->dx, (row + i) * b->K + column), block + i * AMX_BLOCK, b->add, columns);
 }
 
-static void input_part(const struct backward *b, struct tile t, size_t part)
+static void input_task(const struct backward *b, struct tile t)
 {
     b->c->kernels->amx_product(&(struct amx_product){.a = act_at(b->c, b->dy, t.rows.from * b->O),
                                                      .b = packed_at(b->c, &b->w, t.columns.from),
                                                      .finish = finish_input,
                                                      .context = &(struct backward_tile){b, t},
-                                                     .scratch = b->tails.memory + part * b->tails.part,
+                                                     .scratch = tails_of(&b->tails),
                                                      .rows = t.rows.count,
                                                      .columns = t.columns.count,
                                                      .depth = b->O,
                                                      .a_stride = b->O});
 }
 
-static void weight_part(const struct backward *b, struct tile t)
+static void weight_task(const struct backward *b, struct tile t)
 {
     b->c->kernels->amx_product(&(struct amx_product){.a = packed_at(b->c, &b->turned, t.rows.from),
                                                      .b = packed_at(b->c, &b->x, t.columns.from),
@@ -202,15 +233,18 @@ void cpu_amx_backward(struct cpu *c, device_memory dx, device_memory dw, device_
         return;
     c->base.flops += ((dx.address ? 2.0 : 0) + (dw.address ? 2.0 : 0)) * (double)N * (double)K * (double)O;
     size_t threads = (size_t)c->base.threads;
-    struct grid inputs = grid_of(c, N), weights = grid_of(c, O);
-#pragma omp parallel for num_threads(c->base.threads) schedule(static)
-    for (size_t i = 0; i < threads; i++)
-        pack_part(&b, i);
-#pragma omp parallel for num_threads(c->base.threads) schedule(static)
-    for (size_t i = 0; i < threads; i++) {
-        if (dx.address)
-            input_part(&b, part_of(inputs, i, N, K), i);
-        if (b.dw)
-            weight_part(&b, part_of(weights, i, O, K));
+    struct tasks inputs = dx.address ? tasks_of(c, N, K, O) : (struct tasks){0};
+    struct tasks weights = b.dw ? tasks_of(c, O, K, N) : (struct tasks){0};
+#pragma omp parallel num_threads(c->base.threads)
+    {
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < threads; i++)
+            pack_part(&b, i);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t i = 0; i < inputs.count + weights.count; i++)
+            if (i < inputs.count)
+                input_task(&b, task_at(&inputs, i));
+            else
+                weight_task(&b, task_at(&weights, i - inputs.count));
     }
 }

@@ -12,7 +12,7 @@
 #define BLOCK AMX_BLOCK
 #define STEP_BYTES 2048
 #define TILE_BYTES 1024
-#define PANEL_BYTES (512 * 1024) /* of packed columns, which stay in the second cache while all rows go by */
+#define PANEL_BYTES (384 * 1024) /* of packed columns, which stay in the second cache while rows go by */
 
 static size_t steps_of(size_t depth)
 {
@@ -27,6 +27,12 @@ static size_t least(size_t a, size_t b)
 size_t KERNEL(amx_packed)(size_t columns, size_t depth)
 {
     return (columns + BLOCK - 1) / BLOCK * steps_of(depth) * STEP_BYTES;
+}
+
+size_t KERNEL(amx_panel)(size_t depth)
+{
+    size_t blocks = depth ? PANEL_BYTES / (steps_of(depth) * STEP_BYTES) : 0;
+    return (blocks < 2 ? 2 : blocks) * BLOCK;
 }
 
 size_t KERNEL(amx_scratch)(size_t depth)
@@ -141,6 +147,14 @@ static struct rows rows_of(const struct amx_product *p, size_t row)
     return (struct rows){p->scratch, wide * sizeof *copy, AMX_BYTES, AMX_ROWS * wide * sizeof *copy};
 }
 
+/* Half of the next step's columns into the nearest cache, where the processor does not see that they will be next. */
+INLINE void fetch(const char *b)
+{
+#pragma GCC unroll 16
+    for (size_t line = 0; line < TILE_BYTES; line += 64)
+        __builtin_prefetch(b + line);
+}
+
 /* c (32, 32), rows `stride` floats apart, of packed columns. */
 INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b, size_t steps)
 {
@@ -151,7 +165,9 @@ INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b
     for (size_t step = 0; step < steps; step++, a.at += a.step, b += STEP_BYTES) {
         amx_load(6, b, AMX_BYTES);
         amx_load(4, a.at, a.row);
+        fetch(b + STEP_BYTES);
         amx_dot(0, 4, 6);
+        fetch(b + STEP_BYTES + TILE_BYTES);
         amx_load(7, b + TILE_BYTES, AMX_BYTES);
         amx_dot(1, 4, 7);
         amx_load(5, a.at + a.second, a.row);
@@ -183,15 +199,12 @@ static void put_block(const struct amx_product *p, struct rows a, size_t row, si
 
 void KERNEL(amx_product)(const struct amx_product *p)
 {
-    size_t steps = steps_of(p->depth), panel = steps ? PANEL_BYTES / (steps * STEP_BYTES) * BLOCK : 0;
-    panel = panel < 2 * BLOCK ? 2 * BLOCK : panel;
     amx_begin();
-    for (size_t from = 0; from < p->columns; from += panel)
-        for (size_t row = 0; row < p->rows; row += BLOCK) {
-            struct rows a = rows_of(p, row);
-            for (size_t column = from; column < least(p->columns, from + panel); column += BLOCK)
-                put_block(p, a, row, column);
-        }
+    for (size_t row = 0; row < p->rows; row += BLOCK) {
+        struct rows a = rows_of(p, row);
+        for (size_t column = 0; column < p->columns; column += BLOCK)
+            put_block(p, a, row, column);
+    }
     amx_end();
 }
 

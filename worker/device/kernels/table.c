@@ -13,6 +13,7 @@ const struct kernels KERNEL(kernels) = {
     .few_rows = KERNEL(few_rows),
 #ifdef HAS_AMX
     .amx_packed = KERNEL(amx_packed),
+    .amx_panel = KERNEL(amx_panel),
     .amx_scratch = KERNEL(amx_scratch),
     .amx_pack_across = KERNEL(amx_pack_across),
     .amx_pack_down = KERNEL(amx_pack_down),
