@@ -43,15 +43,11 @@ static const struct {
     bool (*can_run)(void);
 } variants[] = {
 #if defined(__x86_64__)
-    {&kernels_amx_bf16, has_amx},
-    {&kernels_avx512_bf16_bf16, has_avx512_bf16},
-    {&kernels_avx512_f32, has_avx512},
-    {&kernels_avx512_bf16, has_avx512},
-    {&kernels_avx2_f32, has_avx2},
-    {&kernels_avx2_bf16, has_avx2},
+    {&kernels_amx_bf16, has_amx},      {&kernels_avx512_bf16_bf16, has_avx512_bf16},
+    {&kernels_avx512_f32, has_avx512}, {&kernels_avx512_bf16, has_avx512},
+    {&kernels_avx2_f32, has_avx2},     {&kernels_avx2_bf16, has_avx2},
 #endif
-    {&kernels_baseline_f32, always},
-    {&kernels_baseline_bf16, always},
+    {&kernels_baseline_f32, always},   {&kernels_baseline_bf16, always},
     {&kernels_amx_in_c_bf16, always}, /* the last of its precision: only by name */
 };
 

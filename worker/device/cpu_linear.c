@@ -8,7 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-#define PANEL_ROWS 512    /* of a product before it is rounded to bf16: with fewer, products get slower; with more, memory */
+#define PANEL_ROWS 512 /* of a product before it is rounded to bf16: with fewer, products get slower; with more, memory */
 
 /* An act matrix as products take it: itself, or widened to float. */
 struct factor {

@@ -6,8 +6,8 @@
 #include <omp.h>
 #include <string.h>
 
-static void pack_share(void (*pack)(const struct amx_packing *p, size_t from, size_t to), const struct amx_packing *p, size_t part,
-                       size_t parts)
+static void pack_share(void (*pack)(const struct amx_packing *p, size_t from, size_t to), const struct amx_packing *p,
+                       size_t part, size_t parts)
 {
     struct share blocks = share_of((p->columns + AMX_BLOCK - 1) / AMX_BLOCK, part, parts, 1);
     pack(p, blocks.from, blocks.from + blocks.count);

@@ -285,10 +285,10 @@ struct device {
                    * the host, counts linear maps alone; attention's are added by who knows the rows */
 };
 
-/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512|avx512_bf16|amx), "cpu_reference" (plain C, one
- * thread, defines what is right), "cuda" (this process's GPU, gpu.h), "guarded" (cpu with memory unreadable outside operations
- * and host_begin/end), "auto" (cuda where a GPU is visible, else cpu). ERROR_USAGE for a name not known, and for tf32 where
- * the device is not cuda; gpu_open's errors. Destroy with d->run->destroy(d). */
+/* name: "cpu" (fast; best instruction set of this machine, or MUSTER_ISA=baseline|avx2|avx512|avx512_bf16|amx), "cpu_reference"
+ * (plain C, one thread, defines what is right), "cuda" (this process's GPU, gpu.h), "guarded" (cpu with memory unreadable outside
+ * operations and host_begin/end), "auto" (cuda where a GPU is visible, else cpu). ERROR_USAGE for a name not known, and for tf32
+ * where the device is not cuda; gpu_open's errors. Destroy with d->run->destroy(d). */
 int device_create(struct device **ret, const char *name, enum precision precision, int threads, struct error *e);
 const char *device_gpu(const struct device *d); /* UUID of the GPU that computes, borrowed; "": none does */
 size_t

@@ -19,9 +19,8 @@ struct amx_shapes {
 } __attribute__((aligned(64)));
 
 /* All eight are whole: tails are filled up with zeros, as another configuration would cost more. */
-static const struct amx_shapes amx_whole __attribute__((unused)) = {.palette = 1,
-                                                                    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                                                                    .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+static const struct amx_shapes amx_whole __attribute__((unused)) = {
+    .palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
 
 /* GCC 12 does not tell the compiler that tiles read memory. */
 #define AMX_MEMORY __asm__ volatile("" ::: "memory")

@@ -46,7 +46,7 @@ struct head {
     unit *queries_down, *outputs_down, *weights_down, *slopes_down;
     unit *turned; /* TILED: a block of vectors, each a column */
     float *scores, *products, *result;
-    float *dkeys, *dvalues; /* (tall, wide); TILED: (wide, apart) */
+    float *dkeys, *dvalues;           /* (tall, wide); TILED: (wide, apart) */
     float *first_dkey, *first_dvalue; /* of the row's first key, where it is seen from afar */
     uint8_t *bits;
     float deltas[QUERIES];
@@ -85,7 +85,7 @@ static size_t head_lay_out(struct head *h, void *base)
 }
 
 #define LOW_STEP (WHOLE > 16 ? WHOLE : 16) /* a span begins at a multiple of it: of vectors, and of bytes of masks */
-#define LINE 16     /* units of a cache line */
+#define LINE 16                            /* units of a cache line */
 
 /* Distance of rows of at least n units, a column of which goes through all sets of the nearest cache: an odd number of lines. At
  * 1,024 units, say, all its lines would fall into one set and push each other out. */
@@ -237,8 +237,8 @@ static void multiply_rows(float *c, size_t c_row, const cell *a, size_t a_cells,
              rows, columns);
 }
 
-/* c += the product, over the block's queries, of weights or slopes by key and vectors: c (keys, wide) = weights^T vectors; TILED: c
- * (wide, keys) = vectors^T weights, as tiles take rows that hold their depth. */
+/* c += the product, over the block's queries, of weights or slopes by key and vectors: c (keys, wide) = weights^T vectors; TILED:
+ * c (wide, keys) = vectors^T weights, as tiles take rows that hold their depth. */
 static void multiply_down(float *c, const unit *weights, const unit *vectors, const struct head *h, size_t queries)
 {
     struct product p = {.c = c + h->low * h->wide,
@@ -398,7 +398,8 @@ void KERNEL(attention_forward)(const struct attention *a, size_t row, size_t hea
         draw_mask(&h, q, queries);
         for (size_t i = 0; i < queries; i++)
             factors[i] = soften(&h, i, q + i);
-        multiply_rows(h.result, h.wide, h.weights, h.row, values + h.low / UNIT_HOLDS * h.wide, h.wide, depth_of(&h), queries, h.wide);
+        multiply_rows(h.result, h.wide, h.weights, h.row, values + h.low / UNIT_HOLDS * h.wide, h.wide, depth_of(&h), queries,
+                      h.wide);
         for (size_t i = 0; h.far && i < queries; i++)
             add_scaled(h.result + i * h.wide, part_of(&h, a->v, a->kv_stride, h.first), h.D, h.far_scores[i]);
         for (size_t i = 0; i < queries; i++)
@@ -557,7 +558,8 @@ static void backward_block(struct head *h, const unit *keys, size_t q, size_t qu
     const unit *weights_down = h->scores, *slopes_down = h->products;
     const cell *slopes = h->products;
 #endif
-    multiply_rows(h->result, h->wide, slopes, h->row, keys + h->low / UNIT_HOLDS * h->wide, h->wide, depth_of(h), queries, h->wide);
+    multiply_rows(h->result, h->wide, slopes, h->row, keys + h->low / UNIT_HOLDS * h->wide, h->wide, depth_of(h), queries,
+                  h->wide);
     multiply_down(h->dvalues, weights_down, outputs_down, h, whole);
     multiply_down(h->dkeys, slopes_down, queries_down, h, whole);
     if (h->far)

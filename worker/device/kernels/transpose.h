@@ -37,7 +37,7 @@ INLINE void transpose_square(void *to_words, size_t to_row, const void *from_wor
 #elif LANES == 8
     vector x[8], y[8];
     for (size_t i = 0; i < 8; i++)
-        x[i] = (vector)*(const bits_unaligned *)(from + i * from_row);
+        x[i] = (vector) * (const bits_unaligned *)(from + i * from_row);
     for (int i = 0; i < 8; i += 2) {
         y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
         y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);

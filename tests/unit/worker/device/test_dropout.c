@@ -13,7 +13,8 @@ static const struct candidate {
 #else
     {"cpu_reference", "", PRECISION_F32}, {"cpu", "baseline", PRECISION_F32},  {"cpu", "avx2", PRECISION_F32},
     {"cpu", "avx512", PRECISION_F32},     {"cpu", "avx512", PRECISION_BF16},   {"cpu", "avx512_bf16", PRECISION_BF16},
-    {"cpu", "avx2", PRECISION_BF16},      {"cpu", "baseline", PRECISION_BF16},
+    {"cpu", "avx2", PRECISION_BF16},      {"cpu", "baseline", PRECISION_BF16}, {"cpu", "amx_in_c", PRECISION_BF16},
+    {"cpu", "amx", PRECISION_BF16},
 #endif
 };
 
@@ -31,6 +32,7 @@ static void on_each(void (*test)(struct bench *b))
         test(&b);
         bench_close(&b);
     }
+    setenv("MUSTER_ISA", "", 1);
 }
 
 static int keeps(const struct dropout *p, uint32_t row, uint32_t position, uint32_t element)

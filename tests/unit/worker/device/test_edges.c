@@ -4,7 +4,7 @@
 
 #include "worker/device/cpu_device.h"
 
-static const char *const isas[] = {"", "baseline", "avx2", "avx512", NULL};
+static const char *const isas[] = {"", "baseline", "avx2", "avx512", "amx_in_c", NULL};
 
 /* Runs `test` on every kind of cpu device that this machine has. */
 static void on_device(const char *name, const char *isa, void (*test)(struct bench *b))
