@@ -33,6 +33,11 @@ static const struct amx_shapes amx_whole __attribute__((unused)) = {
         AMX_MEMORY;                                                                                                              \
         _tile_loadd(tile, from, stride);                                                                                         \
     } while (0)
+#define amx_load_once(tile, from, stride) /* past the nearest cache */                                                           \
+    do {                                                                                                                         \
+        AMX_MEMORY;                                                                                                              \
+        _tile_stream_loadd(tile, from, stride);                                                                                  \
+    } while (0)
 #define amx_store(tile, to, stride) _tile_stored(tile, to, stride)
 /* sums (16 x 16 floats) += a (16 rows x 32 bf16) b (16 rows of depth, two bf16 each, x 16 columns) */
 #define amx_dot(sums, a, b) _tile_dpbf16ps(sums, a, b)
@@ -51,6 +56,8 @@ INLINE void amx_load(int tile, const void *from, size_t stride)
     for (size_t r = 0; r < AMX_ROWS; r++)
         memcpy(amx_tiles[tile][r], (const char *)from + r * stride, AMX_BYTES);
 }
+
+#define amx_load_once amx_load
 
 INLINE void amx_store(int tile, void *to, size_t stride)
 {

@@ -147,14 +147,6 @@ static struct rows rows_of(const struct amx_product *p, size_t row)
     return (struct rows){p->scratch, wide * sizeof *copy, AMX_BYTES, AMX_ROWS * wide * sizeof *copy};
 }
 
-/* Half of the next step's columns into the nearest cache, where the processor does not see that they will be next. */
-INLINE void fetch(const char *b)
-{
-#pragma GCC unroll 16
-    for (size_t line = 0; line < TILE_BYTES; line += 64)
-        __builtin_prefetch(b + line);
-}
-
 /* c (32, 32), rows `stride` floats apart, of packed columns. */
 INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b, size_t steps)
 {
@@ -163,12 +155,10 @@ INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b
     amx_zero(2);
     amx_zero(3);
     for (size_t step = 0; step < steps; step++, a.at += a.step, b += STEP_BYTES) {
-        amx_load(6, b, AMX_BYTES);
+        amx_load_once(6, b, AMX_BYTES); /* the rows are what stays in the nearest cache */
         amx_load(4, a.at, a.row);
-        fetch(b + STEP_BYTES);
         amx_dot(0, 4, 6);
-        fetch(b + STEP_BYTES + TILE_BYTES);
-        amx_load(7, b + TILE_BYTES, AMX_BYTES);
+        amx_load_once(7, b + TILE_BYTES, AMX_BYTES);
         amx_dot(1, 4, 7);
         amx_load(5, a.at + a.second, a.row);
         amx_dot(2, 5, 6);
