@@ -29,23 +29,6 @@ static const void *packed_at(const struct cpu *c, const struct amx_packing *p, s
     return (const char *)p->to + c->kernels->amx_packed(column, p->depth);
 }
 
-/* Rows that are read in place but for tails, one thread's. */
-struct tails {
-    char *memory;
-    size_t part;
-};
-
-static struct tails tails_open(struct cpu *c, size_t depth)
-{
-    size_t part = c->kernels->amx_scratch(depth);
-    return (struct tails){cpu_scratch(c, SCRATCH_PRODUCT, part * (size_t)c->base.threads + 1), part};
-}
-
-static void *tails_of(const struct tails *t) /* this thread's */
-{
-    return t->memory + t->part * (size_t)omp_get_thread_num();
-}
-
 /* A result in tasks, for whoever is free: one panel of columns after the other, as all threads work on it while it is in the
  * second cache, and of a panel some rows at a time. */
 struct tasks {
@@ -75,13 +58,34 @@ static struct tile task_at(const struct tasks *t, size_t i)
                          {column, t->columns - column < t->wide ? t->columns - column : t->wide}};
 }
 
+/* What products work in, a thread's own. */
+struct workspace {
+    char *memory;
+    size_t part;
+};
+
+static size_t workspace_of(const struct cpu *c, const struct tasks *t, size_t depth)
+{
+    return c->kernels->amx_scratch(t->deep, t->wide, depth);
+}
+
+static struct workspace workspace_open(struct cpu *c, size_t part)
+{
+    return (struct workspace){cpu_scratch(c, SCRATCH_PRODUCT, part * (size_t)c->base.threads + 1), part};
+}
+
+static void *workspace_at(const struct workspace *w) /* this thread's */
+{
+    return w->memory + w->part * (size_t)omp_get_thread_num();
+}
+
 struct forward {
     struct cpu *c;
     device_memory y, pre, x;
     const float *bias;
     enum activation activation;
     struct amx_packing w;
-    struct tails tails;
+    struct workspace workspace;
     size_t O;
 };
 
@@ -114,7 +118,7 @@ static void forward_task(const struct forward *f, struct tile t)
                                                      .b = packed_at(f->c, &f->w, t.columns.from),
                                                      .finish = finish_forward,
                                                      .context = &(struct forward_tile){f, t},
-                                                     .scratch = tails_of(&f->tails),
+                                                     .scratch = workspace_at(&f->workspace),
                                                      .rows = t.rows.count,
                                                      .columns = t.columns.count,
                                                      .depth = f->w.depth,
@@ -131,13 +135,13 @@ void cpu_amx_forward(struct cpu *c, device_memory y, device_memory pre, device_m
                         .bias = host_f32(bias),
                         .activation = activation,
                         .w = packing_open(c, SCRATCH_WIDE_A, w, K, O, K),
-                        .tails = tails_open(c, K),
                         .O = O};
+    struct tasks tasks = tasks_of(c, N, O, K);
+    f.workspace = workspace_open(c, workspace_of(c, &tasks, K));
     if (c->failure.kind != ERROR_NONE)
         return;
     c->base.flops += 2.0 * (double)N * (double)K * (double)O;
     size_t threads = (size_t)c->base.threads;
-    struct tasks tasks = tasks_of(c, N, O, K);
 #pragma omp parallel num_threads(c->base.threads)
     {
 #pragma omp for schedule(static)
@@ -154,7 +158,7 @@ struct backward {
     device_memory dx, dy;
     float *dw, *dbias;
     struct amx_packing w, x, turned; /* turned: dy */
-    struct tails tails;
+    struct workspace workspace;
     int add;
     size_t N, K, O;
 };
@@ -180,7 +184,7 @@ static void input_task(const struct backward *b, struct tile t)
                                                      .b = packed_at(b->c, &b->w, t.columns.from),
                                                      .finish = finish_input,
                                                      .context = &(struct backward_tile){b, t},
-                                                     .scratch = tails_of(&b->tails),
+                                                     .scratch = workspace_at(&b->workspace),
                                                      .rows = t.rows.count,
                                                      .columns = t.columns.count,
                                                      .depth = b->O,
@@ -192,6 +196,7 @@ static void weight_task(const struct backward *b, struct tile t)
     b->c->kernels->amx_product(&(struct amx_product){.a = packed_at(b->c, &b->turned, t.rows.from),
                                                      .b = packed_at(b->c, &b->x, t.columns.from),
                                                      .c = b->dw + t.rows.from * b->K + t.columns.from,
+                                                     .scratch = workspace_at(&b->workspace),
                                                      .rows = t.rows.count,
                                                      .columns = t.columns.count,
                                                      .depth = b->N,
@@ -224,17 +229,18 @@ void cpu_amx_backward(struct cpu *c, device_memory dx, device_memory dw, device_
                          .w = packing_open(c, SCRATCH_WIDE_A, w, K, K, O),
                          .x = packing_open(c, SCRATCH_WIDE_B, x, K, K, N),
                          .turned = packing_open(c, SCRATCH_WIDE_C, dy, O, O, N),
-                         .tails = tails_open(c, O),
                          .add = add_dx,
                          .N = N,
                          .K = K,
                          .O = O};
+    struct tasks inputs = dx.address ? tasks_of(c, N, K, O) : (struct tasks){0};
+    struct tasks weights = b.dw ? tasks_of(c, O, K, N) : (struct tasks){0};
+    size_t for_inputs = workspace_of(c, &inputs, O), for_weights = workspace_of(c, &weights, N);
+    b.workspace = workspace_open(c, for_inputs > for_weights ? for_inputs : for_weights);
     if (c->failure.kind != ERROR_NONE)
         return;
     c->base.flops += ((dx.address ? 2.0 : 0) + (dw.address ? 2.0 : 0)) * (double)N * (double)K * (double)O;
     size_t threads = (size_t)c->base.threads;
-    struct tasks inputs = dx.address ? tasks_of(c, N, K, O) : (struct tasks){0};
-    struct tasks weights = b.dw ? tasks_of(c, O, K, N) : (struct tasks){0};
 #pragma omp parallel num_threads(c->base.threads)
     {
 #pragma omp for schedule(static)

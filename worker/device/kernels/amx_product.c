@@ -12,7 +12,8 @@
 #define BLOCK AMX_BLOCK
 #define STEP_BYTES 2048
 #define TILE_BYTES 1024
-#define PANEL_BYTES (384 * 1024) /* of packed columns, which stay in the second cache while rows go by */
+#define CHUNK 48                 /* steps that a row of blocks takes at once; more would not stay in the near caches */
+#define PANEL_BYTES (384 * 1024) /* of a chunk's packed columns, which stay in the second cache while rows go by */
 
 static size_t steps_of(size_t depth)
 {
@@ -31,13 +32,20 @@ size_t KERNEL(amx_packed)(size_t columns, size_t depth)
 
 size_t KERNEL(amx_panel)(size_t depth)
 {
-    size_t blocks = depth ? PANEL_BYTES / (steps_of(depth) * STEP_BYTES) : 0;
-    return (blocks < 2 ? 2 : blocks) * BLOCK;
+    size_t steps = least(steps_of(depth), CHUNK);
+    return steps ? PANEL_BYTES / (steps * STEP_BYTES) * BLOCK : BLOCK;
 }
 
-size_t KERNEL(amx_scratch)(size_t depth)
+/* Rows made whole, then sums that wait for their next chunk. */
+static size_t whole_bytes(size_t depth)
 {
     return steps_of(depth) * BLOCK * BLOCK * sizeof(bf16);
+}
+
+size_t KERNEL(amx_scratch)(size_t rows, size_t columns, size_t depth)
+{
+    size_t blocks = steps_of(depth) > CHUNK ? (rows + BLOCK - 1) / BLOCK * ((columns + BLOCK - 1) / BLOCK) : 0;
+    return whole_bytes(depth) + blocks * BLOCK * BLOCK * sizeof(float);
 }
 
 /* ---- packing: a tile's 16 rows of 16 pairs ---- */
@@ -147,13 +155,22 @@ static struct rows rows_of(const struct amx_product *p, size_t row)
     return (struct rows){p->scratch, wide * sizeof *copy, AMX_BYTES, AMX_ROWS * wide * sizeof *copy};
 }
 
-/* c (32, 32), rows `stride` floats apart, of packed columns. */
-INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b, size_t steps)
+/* c (32, 32), rows `stride` floats apart, = or += the product with packed columns. */
+INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b, size_t steps, bool add)
 {
-    amx_zero(0);
-    amx_zero(1);
-    amx_zero(2);
-    amx_zero(3);
+    float *low = c + AMX_ROWS * stride;
+    size_t row = stride * sizeof *c;
+    if (add) {
+        amx_load(0, c, row);
+        amx_load(1, c + AMX_ROWS, row);
+        amx_load(2, low, row);
+        amx_load(3, low + AMX_ROWS, row);
+    } else {
+        amx_zero(0);
+        amx_zero(1);
+        amx_zero(2);
+        amx_zero(3);
+    }
     for (size_t step = 0; step < steps; step++, a.at += a.step, b += STEP_BYTES) {
         amx_load_once(6, b, AMX_BYTES); /* the rows are what stays in the nearest cache */
         amx_load(4, a.at, a.row);
@@ -164,37 +181,53 @@ INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b
         amx_dot(2, 5, 6);
         amx_dot(3, 5, 7);
     }
-    amx_store(0, c, stride * sizeof *c);
-    amx_store(1, c + AMX_ROWS, stride * sizeof *c);
-    amx_store(2, c + AMX_ROWS * stride, stride * sizeof *c);
-    amx_store(3, c + AMX_ROWS * stride + AMX_ROWS, stride * sizeof *c);
+    amx_store(0, c, row);
+    amx_store(1, c + AMX_ROWS, row);
+    amx_store(2, low, row);
+    amx_store(3, low + AMX_ROWS, row);
 }
 
-static void put_block(const struct amx_product *p, struct rows a, size_t row, size_t column)
+/* A block that is whole to where it belongs. */
+static void put_block(const struct amx_product *p, const float *block, size_t row, size_t column)
+{
+    size_t rows = least(p->rows - row, BLOCK), columns = least(p->columns - column, BLOCK);
+    if (!p->c)
+        p->finish(p->context, block, row, column, rows, columns);
+    for (size_t i = 0; p->c && i < rows; i++)
+        memcpy(p->c + (row + i) * p->c_stride + column, block + i * BLOCK, columns * sizeof *p->c);
+}
+
+/* One chunk of steps `from` to `to` of a row of blocks. sums: its blocks, where there are more chunks than one. */
+static void multiply_row(const struct amx_product *p, size_t row, size_t from, size_t to, float *sums)
 {
     float block[BLOCK * BLOCK] __attribute__((aligned(64)));
-    size_t steps = steps_of(p->depth), rows = least(p->rows - row, BLOCK), columns = least(p->columns - column, BLOCK);
-    const char *b = (const char *)p->b + column / BLOCK * steps * STEP_BYTES;
-    float *c = p->c ? p->c + row * p->c_stride + column : NULL;
-    if (c && rows == BLOCK && columns == BLOCK) {
-        multiply_block(c, p->c_stride, a, b, steps);
-        return;
+    size_t steps = steps_of(p->depth);
+    struct rows a = rows_of(p, row);
+    a.at += from * a.step;
+    for (size_t column = 0; column < p->columns; column += BLOCK) {
+        const char *b = (const char *)p->b + (column / BLOCK * steps + from) * STEP_BYTES;
+        float *c = sums ? sums + column * BLOCK : block;
+        if (!sums && p->c && p->rows - row >= BLOCK && p->columns - column >= BLOCK) {
+            multiply_block(p->c + row * p->c_stride + column, p->c_stride, a, b, to - from, false);
+            continue;
+        }
+        multiply_block(c, BLOCK, a, b, to - from, from > 0);
+        if (to == steps)
+            put_block(p, c, row, column);
     }
-    multiply_block(block, BLOCK, a, b, steps);
-    if (!c)
-        p->finish(p->context, block, row, column, rows, columns);
-    for (size_t i = 0; c && i < rows; i++)
-        memcpy(c + i * p->c_stride, block + i * BLOCK, columns * sizeof *c);
 }
 
 void KERNEL(amx_product)(const struct amx_product *p)
 {
+    size_t steps = steps_of(p->depth), wide = (p->columns + BLOCK - 1) / BLOCK * BLOCK, from = 0;
+    float *sums = steps > CHUNK ? (float *)((char *)p->scratch + whole_bytes(p->depth)) : NULL;
     amx_begin();
-    for (size_t row = 0; row < p->rows; row += BLOCK) {
-        struct rows a = rows_of(p, row);
-        for (size_t column = 0; column < p->columns; column += BLOCK)
-            put_block(p, a, row, column);
-    }
+    do {
+        size_t to = least(steps, from + CHUNK);
+        for (size_t row = 0; row < p->rows; row += BLOCK)
+            multiply_row(p, row, from, to, sums ? sums + row * wide : NULL);
+        from = to;
+    } while (from < steps);
     amx_end();
 }
 

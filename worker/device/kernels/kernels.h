@@ -129,7 +129,7 @@ struct kernels {
      * matrix whose rows are the columns (across) or hold them (down); turned: a factor a whose columns are its rows. */
     size_t (*amx_packed)(size_t columns, size_t depth);
     size_t (*amx_panel)(size_t depth); /* columns of a product that is to be made at once, a multiple of AMX_BLOCK */
-    size_t (*amx_scratch)(size_t depth);
+    size_t (*amx_scratch)(size_t rows, size_t columns, size_t depth);
     void (*amx_pack_across)(const struct amx_packing *p, size_t from, size_t to);
     void (*amx_pack_down)(const struct amx_packing *p, size_t from, size_t to);
     void (*amx_pack_turned)(const struct amx_packing *p, size_t from, size_t to);

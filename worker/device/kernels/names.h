@@ -7,7 +7,7 @@
 void KERNEL(few_rows)(const struct few_rows *p);
 size_t KERNEL(amx_packed)(size_t columns, size_t depth);
 size_t KERNEL(amx_panel)(size_t depth);
-size_t KERNEL(amx_scratch)(size_t depth);
+size_t KERNEL(amx_scratch)(size_t rows, size_t columns, size_t depth);
 void KERNEL(amx_pack_across)(const struct amx_packing *p, size_t from, size_t to);
 void KERNEL(amx_pack_down)(const struct amx_packing *p, size_t from, size_t to);
 void KERNEL(amx_pack_turned)(const struct amx_packing *p, size_t from, size_t to);
