@@ -40,7 +40,7 @@ static const struct device_case device_cases[] = {
     {"cpu_reference", NULL, PRECISION_F32}, {"cpu", "baseline", PRECISION_F32},  {"cpu", "avx2", PRECISION_F32},
     {"cpu", "avx512", PRECISION_F32},       {"guarded", NULL, PRECISION_F32},    {"cpu_reference", NULL, PRECISION_BF16},
     {"cpu", "avx512", PRECISION_BF16},      {"cpu", "baseline", PRECISION_BF16}, {"guarded", NULL, PRECISION_BF16},
-    {"cpu", "amx", PRECISION_BF16},         {"cpu", "amx_in_c", PRECISION_BF16},
+    {"cpu", "amx", PRECISION_BF16},
 #endif
 };
 #define DEVICE_CASES (sizeof device_cases / sizeof *device_cases)
