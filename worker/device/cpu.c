@@ -123,10 +123,10 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
     const char *isa = getenv("MUSTER_ISA");
     const struct kernels *k = kernels_find(precision, isa && *isa ? isa : NULL);
     if (!k)
-        return error_set(e, ERROR_USAGE,
-                         "MUSTER_ISA: \"%s\" is not known or not what this machine has for %s; use baseline, avx2 or avx512, or, "
-                         "for bf16, avx512_bf16 or amx",
-                         isa ? isa : "", precision_names[precision]);
+        return error_set(
+            e, ERROR_USAGE,
+            "MUSTER_ISA: \"%s\" is not known or not what this machine has; use baseline, avx2, avx512, avx512_bf16 or amx",
+            isa ? isa : "");
     gelu_tables_prepare();
     struct cpu *c = allocate(1, sizeof *c);
     c->base = (struct device){.run = &operations, .precision = precision, .threads = threads};

@@ -47,15 +47,20 @@ static const struct {
     {&kernels_avx512_f32, has_avx512}, {&kernels_avx512_bf16, has_avx512},
     {&kernels_avx2_f32, has_avx2},     {&kernels_avx2_bf16, has_avx2},
 #endif
+    {&kernels_amx_in_c_bf16, always}, /* for tests, only by name */
     {&kernels_baseline_f32, always},   {&kernels_baseline_bf16, always},
-    {&kernels_amx_in_c_bf16, always}, /* the last of its precision: only by name */
 };
 
 const struct kernels *kernels_find(enum precision precision, const char *isa)
 {
+    bool from_here = !isa;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         const struct kernels *k = variants[i].kernels;
-        if (k->precision == precision && (!isa || strcmp(isa, k->isa) == 0) && variants[i].can_run())
+        bool named = isa && strcmp(isa, k->isa) == 0;
+        if (!variants[i].can_run() || (k == &kernels_amx_in_c_bf16 && !named))
+            continue;
+        from_here = from_here || named;
+        if (from_here && k->precision == precision)
             return k;
     }
     return NULL;

@@ -193,7 +193,8 @@ struct kernels {
     void (*scale)(float *p, float factor, size_t n);
 };
 
-/* The best of this machine, or the one named (NULL: best; NULL is returned where it is not known or the machine lacks it). */
+/* The best of this machine, or of the instruction set named and those below it: one that has none for f32 leaves that to the next
+ * (isa NULL: best; NULL is returned where it is not known or the machine lacks it). */
 const struct kernels *kernels_find(enum precision precision, const char *isa);
 
 #define KERNEL_NAME(name, isa, precision) name##_##isa##_##precision
