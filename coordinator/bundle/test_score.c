@@ -92,8 +92,7 @@ static bool was_scored(const struct run_place *place, const struct trial_run *t,
     return identity && strcmp(identity, t->weights_identity) == 0 && file_exists(logits);
 }
 
-/* Of the largest logit. Adapters are merged into weights that bf16 rounds once more: up to 0.1 was seen with few, random weights.
- */
+/* Adapters are merged into weights that bf16 rounds once more: up to 0.13 was seen with few, random weights. */
 static double tolerated(const struct job *j)
 {
     if (strcmp(j->train.precision, "f32") == 0)
@@ -108,11 +107,10 @@ static int check_weights(const struct test_score *s, const struct run_data *d, c
     if (validation_distance(&distance, d->validation, t->logits, t->best_epoch, s->logits, SCORE_EPOCH, e) != 0)
         return -1;
     if (distance > tolerated(&t->job))
-        return error_set(
-            e, ERROR_FAILED,
-            "%s: its validation logits are up to %.2g %% of the largest away from those of epoch %u in training; remove the "
-            "trial's directory and run again",
-            t->weights, 100 * distance, t->best_epoch);
+        return error_set(e, ERROR_FAILED,
+                         "%s: its validation logits are up to %.3g away from those of epoch %u in training; remove the trial's "
+                         "directory and run again",
+                         t->weights, distance, t->best_epoch);
     return 0;
 }
 

@@ -208,14 +208,12 @@ int validation_distance(double *ret, const struct validation *v, const char *log
         logits_free(&a);
         return -1;
     }
-    double most = 0, largest = 1;
-    for (size_t i = 0; i < (size_t)v->rows * v->labels; i++) {
+    double most = 0;
+    for (size_t i = 0; i < (size_t)v->rows * v->labels; i++)
         most = fmax(most, fabs((double)a.values[i] - (double)b.values[i]));
-        largest = fmax(largest, fabs((double)a.values[i]));
-    }
     logits_free(&a);
     logits_free(&b);
-    *ret = most / largest;
+    *ret = most;
     return 0;
 }
 

@@ -38,8 +38,7 @@ int validation_outputs(struct validation_outputs *ret, struct logits *l, const s
                        uint32_t epoch, struct error *e);
 struct validation_scores validation_scores(const struct validation *v, const double *probability);
 struct validation_labels validation_labels(const struct validation *v, const double *probability);
-/* How far the logits in two files are apart, at most, as a share of the first's largest magnitude or of 1: a check that weights
- * are the ones that earned a trial's metrics. */
+/* How far the logits in two files are apart, at most: a check that weights are the ones that earned a trial's metrics. */
 int validation_distance(double *ret, const struct validation *v, const char *logits, uint32_t epoch, const char *other,
                         uint32_t other_epoch, struct error *e);
 
