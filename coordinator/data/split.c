@@ -203,22 +203,34 @@ static const char *label_name(const struct json *check, size_t c)
     return json_string(json_get(json_at(json_get(check, "labels"), c), "name"));
 }
 
+void data_label_counts(double *counts, const struct dataset *d, const struct split *s)
+{
+    uint32_t labels = dataset_labels(d);
+    memset(counts, 0, labels * sizeof *counts);
+    for (uint32_t i = 0; i < s->part[PART_TRAIN].count; i++) {
+        uint32_t row = s->part[PART_TRAIN].rows[i];
+        for (uint32_t l = 0; dataset_is_multi(d) && l < labels; l++)
+            counts[l] += dataset_targets(d, row)[l] > 0;
+        if (!dataset_is_multi(d))
+            counts[dataset_class(d, row)]++;
+    }
+}
+
 int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,
                        const struct json *check, struct error *e)
 {
     uint32_t labels = dataset_labels(d), rows = s->part[PART_TRAIN].count;
-    uint64_t *counts = allocate(labels, sizeof *counts);
+    double *counts = allocate(labels, sizeof *counts);
     int result = 0;
-    for (uint32_t i = 0; i < rows; i++)
-        counts[dataset_class(d, s->part[PART_TRAIN].rows[i])]++;
+    data_label_counts(counts, d, s);
     for (uint32_t c = 0; c < labels && !result; c++) {
-        if (!counts[c])
+        if (counts[c] == 0)
             result = error_set(e, ERROR_DATA,
                                "label '%s' has no row in the train part of %u rows; give more data, use another seed, or set "
                                "data.min_label_count",
                                label_name(check, c), rows);
         else if (j->train.class_weights)
-            weights[c] = !strcmp(j->train.class_weights, "balanced") ? (double)rows / ((double)labels * (double)counts[c]) : 1;
+            weights[c] = !strcmp(j->train.class_weights, "balanced") ? (double)rows / ((double)labels * counts[c]) : 1;
     }
     if (!result && !j->train.class_weights && j->train.class_weight_count != labels)
         result = error_set(e, ERROR_USAGE, "train.class_weights has %zu values, the data has %u labels",
@@ -229,26 +241,13 @@ int data_class_weights(double *weights, const struct job *j, const struct datase
     return result;
 }
 
-/* Rows of the train part that have each label. */
-static void count_labels(double *counts, const struct dataset *d, const struct split *s)
-{
-    uint32_t labels = dataset_labels(d);
-    for (uint32_t i = 0; i < s->part[PART_TRAIN].count; i++) {
-        uint32_t row = s->part[PART_TRAIN].rows[i];
-        for (uint32_t l = 0; dataset_is_multi(d) && l < labels; l++)
-            counts[l] += dataset_targets(d, row)[l] > 0;
-        if (!dataset_is_multi(d))
-            counts[dataset_class(d, row)]++;
-    }
-}
-
 void data_head_bias(double *bias, const struct job *j, const struct dataset *d, const struct split *s, const double *weights)
 {
     uint32_t labels = dataset_labels(d);
     double rows = s->part[PART_TRAIN].count, smoothing = j->train.label_smoothing, sum = 0;
     double *shares = allocate(labels, sizeof *shares);
     bool multi = dataset_is_multi(d);
-    count_labels(shares, d, s);
+    data_label_counts(shares, d, s);
     for (uint32_t l = 0; l < labels; l++) {
         double share = fmin(fmax(shares[l], 0.5), multi ? rows - 0.5 : rows) / rows;
         shares[l] = share * (1 - smoothing) + smoothing / (multi ? 2 : labels);

@@ -13,6 +13,8 @@
 int data_split(struct split *ret, const struct job *j, const struct dataset *d, const struct json *check, struct error *e);
 /* The labels' shares, labels absent from a part, near leaks; from split_check.json, on standard output. */
 int data_print_split(const struct job *j, const struct json *check, struct error *e);
+/* Rows of the train part that have each label. counts (L) */
+void data_label_counts(double *counts, const struct dataset *d, const struct split *s);
 /* balanced: N / (L n_c) from the train part; ERROR_DATA naming a class absent from train. weights (L). */
 int data_class_weights(double *weights, const struct job *j, const struct dataset *d, const struct split *s,
                        const struct json *check, struct error *e);

@@ -179,8 +179,7 @@ const struct job_field job_fields[] = {
          "run fails; new: always new"},
     {"train.head_bias", JOB_WORD, JOB_SWEPT | JOB_LATER, "\"zero\"", AT(train.head_bias), WORDS("zero", "shares"),
      .help = "where the biases of a new classifier begin; zero, as in transformers; shares: where, without any text, the loss is "
-             "least: "
-             "log odds of the labels' shares in the training data"},
+             "least: log odds of the labels' shares in the training data"},
     {"train.patience", JOB_COUNT, JOB_NULL | JOB_SWEPT, "null", 1, 10000, .none = 0, AT(train.patience),
      .also = "early_stopping_patience", .help = "early stopping: epochs without improvement before stopping; null: never"},
     {"train.checkpoint_every", JOB_INTERVAL, JOB_FREE, "\"epoch\"", AT(train.checkpoint_every),

@@ -173,13 +173,11 @@ static int check_directory(const struct trial_run *t, const struct run_place *pl
 /* W5: clip(negative / positive, low, high) of the train part. */
 static void positive_weights(double *weights, const struct run_data *data, const struct job *j)
 {
-    uint32_t rows = data->split.part[PART_TRAIN].count;
-    double low = j->train.pos_weight_low, high = j->train.pos_weight_high;
+    double rows = data->split.part[PART_TRAIN].count, low = j->train.pos_weight_low, high = j->train.pos_weight_high;
+    if (low > 0)
+        data_label_counts(weights, data->data, &data->split);
     for (uint32_t l = 0; l < data->labels; l++) {
-        double positive = 0;
-        for (uint32_t i = 0; i < rows && low > 0; i++)
-            positive += dataset_targets(data->data, data->split.part[PART_TRAIN].rows[i])[l] > 0;
-        double weight = positive > 0 ? ((double)rows - positive) / positive : high;
+        double weight = weights[l] > 0 ? (rows - weights[l]) / weights[l] : high;
         weights[l] = low > 0 ? fmin(fmax(weight, low), high) : 1;
     }
 }
