@@ -2,13 +2,33 @@
 /* Owns how linear maps are divided among the cpu device's threads. Each thread has a tile of the result: it multiplies by itself
  * and, while the product is in its caches, adds bias, applies the activation, rounds. One parallel region an operation: threads
  * meet once. */
-#include "worker/device/cpu_grid.h"
 #include "worker/device/cpu_matmul.h"
+#include "worker/device/cpu_share.h"
 
 #include <omp.h>
 #include <string.h>
 
-#define PANEL_ROWS 512 /* of a product before it is rounded to bf16: with fewer, products get slower; with more, memory */
+#define PANEL_ROWS 512    /* of a product before it is rounded to bf16: with fewer, products get slower; with more, memory */
+#define TILE_ROWS_MIN 256 /* with fewer, a thread spends its time on packing the other factor */
+
+struct grid {
+    size_t row_parts, column_parts;
+};
+
+/* Rows are split first; columns too where rows are too few for so many threads. */
+static struct grid grid_of(const struct cpu *c, size_t rows)
+{
+    size_t threads = (size_t)c->base.threads, columns = 1;
+    while (threads % (2 * columns) == 0 && rows / (threads / columns) < TILE_ROWS_MIN)
+        columns *= 2;
+    return (struct grid){threads / columns, columns};
+}
+
+static struct tile tile_of(struct grid g, size_t i, size_t rows, size_t columns)
+{
+    return (struct tile){share_of(rows, i / g.column_parts, g.row_parts, 16),
+                         share_of(columns, i % g.column_parts, g.column_parts, 64)};
+}
 
 /* An act matrix as products take it: itself, or widened to float. */
 struct factor {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns linear maps in bf16 on the tiles of AMX. Threads pack together what all of them multiply by, meet, and take tasks; a
  * block of a result gets bias and activation, or is added and rounded, as it comes out of the tiles. */
-#include "worker/device/cpu_grid.h"
+#include "worker/device/cpu_share.h"
 
 #include <omp.h>
 #include <string.h>
@@ -79,9 +79,26 @@ static void *workspace_at(const struct workspace *w) /* this thread's */
     return w->memory + w->part * (size_t)omp_get_thread_num();
 }
 
+/* A task of activations, whose rows hold w's depth, times w. */
+static void activation_task(struct cpu *c, device_memory activations, const struct amx_packing *w, struct tile t,
+                            const struct workspace *workspace, amx_finish finish, const void *context)
+{
+    c->kernels->amx_product(&(struct amx_product){.a = act_at(c, activations, t.rows.from * w->depth),
+                                                  .b = packed_at(c, w, t.columns.from),
+                                                  .finish = finish,
+                                                  .context = context,
+                                                  .scratch = workspace_at(workspace),
+                                                  .first_row = t.rows.from,
+                                                  .first_column = t.columns.from,
+                                                  .rows = t.rows.count,
+                                                  .columns = t.columns.count,
+                                                  .depth = w->depth,
+                                                  .a_stride = w->depth});
+}
+
 struct forward {
     struct cpu *c;
-    device_memory y, pre, x;
+    device_memory y, pre;
     const float *bias;
     enum activation activation;
     struct amx_packing w;
@@ -89,18 +106,9 @@ struct forward {
     size_t O;
 };
 
-/* A block of a tile of y. */
-struct forward_tile {
-    const struct forward *f;
-    struct tile at;
-};
-
 static void finish_forward(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns)
 {
-    const struct forward_tile *t = context;
-    const struct forward *f = t->f;
-    row += t->at.rows.from;
-    column += t->at.columns.from;
+    const struct forward *f = context;
     f->c->kernels->bias_activation(&(struct epilogue){.y = act_at(f->c, f->y, row * f->O + column),
                                                       .pre = act_at(f->c, f->pre, row * f->O + column),
                                                       .product = block,
@@ -112,26 +120,12 @@ static void finish_forward(const void *context, const float *block, size_t row, 
                                                       .product_stride = AMX_BLOCK});
 }
 
-static void forward_task(const struct forward *f, struct tile t)
-{
-    f->c->kernels->amx_product(&(struct amx_product){.a = act_at(f->c, f->x, t.rows.from * f->w.depth),
-                                                     .b = packed_at(f->c, &f->w, t.columns.from),
-                                                     .finish = finish_forward,
-                                                     .context = &(struct forward_tile){f, t},
-                                                     .scratch = workspace_at(&f->workspace),
-                                                     .rows = t.rows.count,
-                                                     .columns = t.columns.count,
-                                                     .depth = f->w.depth,
-                                                     .a_stride = f->w.depth});
-}
-
 void cpu_amx_forward(struct cpu *c, device_memory y, device_memory pre, device_memory x, device_memory w, device_memory bias,
                      enum activation activation, size_t N, size_t K, size_t O)
 {
     struct forward f = {.c = c,
                         .y = y,
                         .pre = pre,
-                        .x = x,
                         .bias = host_f32(bias),
                         .activation = activation,
                         .w = packing_open(c, SCRATCH_WIDE_A, w, K, O, K),
@@ -149,7 +143,7 @@ void cpu_amx_forward(struct cpu *c, device_memory y, device_memory pre, device_m
             pack_share(c->kernels->amx_pack_across, &f.w, i, threads);
 #pragma omp for schedule(dynamic, 1)
         for (size_t i = 0; i < tasks.count; i++)
-            forward_task(&f, task_at(&tasks, i));
+            activation_task(c, x, &f.w, task_at(&tasks, i), &f.workspace, finish_forward, &f);
     }
 }
 
@@ -163,32 +157,11 @@ struct backward {
     size_t N, K, O;
 };
 
-struct backward_tile {
-    const struct backward *b;
-    struct tile at;
-};
-
 static void finish_input(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns)
 {
-    const struct backward_tile *t = context;
-    const struct backward *b = t->b;
-    row += t->at.rows.from;
-    column += t->at.columns.from;
+    const struct backward *b = context;
     for (size_t i = 0; i < rows; i++)
         b->c->kernels->store_product(act_at(b->c, b->dx, (row + i) * b->K + column), block + i * AMX_BLOCK, b->add, columns);
-}
-
-static void input_task(const struct backward *b, struct tile t)
-{
-    b->c->kernels->amx_product(&(struct amx_product){.a = act_at(b->c, b->dy, t.rows.from * b->O),
-                                                     .b = packed_at(b->c, &b->w, t.columns.from),
-                                                     .finish = finish_input,
-                                                     .context = &(struct backward_tile){b, t},
-                                                     .scratch = workspace_at(&b->workspace),
-                                                     .rows = t.rows.count,
-                                                     .columns = t.columns.count,
-                                                     .depth = b->O,
-                                                     .a_stride = b->O});
 }
 
 static void weight_task(const struct backward *b, struct tile t)
@@ -249,7 +222,7 @@ void cpu_amx_backward(struct cpu *c, device_memory dx, device_memory dw, device_
 #pragma omp for schedule(dynamic, 1)
         for (size_t i = 0; i < inputs.count + weights.count; i++)
             if (i < inputs.count)
-                input_task(&b, task_at(&inputs, i));
+                activation_task(c, dy, &b.w, task_at(&inputs, i), &b.workspace, finish_input, &b);
             else
                 weight_task(&b, task_at(&weights, i - inputs.count));
     }

@@ -6,6 +6,8 @@
 
 #include "worker/device/kernels/vector.h"
 
+#include <stdbool.h>
+
 #define AMX_ROWS 16  /* of a tile */
 #define AMX_BYTES 64 /* of its row: 16 floats, or 16 pairs of bf16 that are neighbours in depth */
 
@@ -87,7 +89,62 @@ INLINE void amx_dot(int sums, int a, int b)
 }
 #endif
 
-#ifndef HAS_AMX
+#ifdef HAS_AMX
+/* Two by two tiles of a product; rows, steps of depth and second tiles are so many bytes apart. */
+struct amx_block {
+    float *c;
+    const char *a, *b;
+    size_t c_row, a_row, a_step, a_second, b_row, b_step, b_second, steps;
+};
+
+/* c = or += a b. low, right: with the second tiles of rows, of columns. once: b is not to stay in the nearest cache. */
+INLINE void amx_multiply(const struct amx_block *p, const bool add, const bool low, const bool right, const bool once)
+{
+    const char *a = p->a, *b = p->b;
+    float *c = p->c, *c_low = c + AMX_ROWS * (p->c_row / sizeof *c);
+    amx_zero(0);
+    amx_zero(1);
+    amx_zero(2);
+    amx_zero(3);
+    if (add) {
+        amx_load(0, c, p->c_row);
+        if (right)
+            amx_load(1, c + AMX_ROWS, p->c_row);
+        if (low)
+            amx_load(2, c_low, p->c_row);
+        if (low && right)
+            amx_load(3, c_low + AMX_ROWS, p->c_row);
+    }
+    for (size_t step = 0; step < p->steps; step++, a += p->a_step, b += p->b_step) {
+        if (once)
+            amx_load_once(6, b, p->b_row);
+        else
+            amx_load(6, b, p->b_row);
+        amx_load(4, a, p->a_row);
+        amx_dot(0, 4, 6);
+        if (right) {
+            if (once)
+                amx_load_once(7, b + p->b_second, p->b_row);
+            else
+                amx_load(7, b + p->b_second, p->b_row);
+            amx_dot(1, 4, 7);
+        }
+        if (low) {
+            amx_load(5, a + p->a_second, p->a_row);
+            amx_dot(2, 5, 6);
+        }
+        if (low && right)
+            amx_dot(3, 5, 7);
+    }
+    amx_store(0, c, p->c_row);
+    if (right)
+        amx_store(1, c + AMX_ROWS, p->c_row);
+    if (low)
+        amx_store(2, c_low, p->c_row);
+    if (low && right)
+        amx_store(3, c_low + AMX_ROWS, p->c_row);
+}
+#else
 #define amx_begin() ((void)0) /* one source serves both */
 #define amx_end() ((void)0)
 #endif

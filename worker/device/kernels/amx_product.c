@@ -158,33 +158,18 @@ static struct rows rows_of(const struct amx_product *p, size_t row)
 /* c (32, 32), rows `stride` floats apart, = or += the product with packed columns. */
 INLINE void multiply_block(float *c, size_t stride, struct rows a, const char *b, size_t steps, bool add)
 {
-    float *low = c + AMX_ROWS * stride;
-    size_t row = stride * sizeof *c;
-    if (add) {
-        amx_load(0, c, row);
-        amx_load(1, c + AMX_ROWS, row);
-        amx_load(2, low, row);
-        amx_load(3, low + AMX_ROWS, row);
-    } else {
-        amx_zero(0);
-        amx_zero(1);
-        amx_zero(2);
-        amx_zero(3);
-    }
-    for (size_t step = 0; step < steps; step++, a.at += a.step, b += STEP_BYTES) {
-        amx_load_once(6, b, AMX_BYTES); /* the rows are what stays in the nearest cache */
-        amx_load(4, a.at, a.row);
-        amx_dot(0, 4, 6);
-        amx_load_once(7, b + TILE_BYTES, AMX_BYTES);
-        amx_dot(1, 4, 7);
-        amx_load(5, a.at + a.second, a.row);
-        amx_dot(2, 5, 6);
-        amx_dot(3, 5, 7);
-    }
-    amx_store(0, c, row);
-    amx_store(1, c + AMX_ROWS, row);
-    amx_store(2, low, row);
-    amx_store(3, low + AMX_ROWS, row);
+    amx_multiply(&(struct amx_block){.c = c,
+                                     .c_row = stride * sizeof *c,
+                                     .a = a.at,
+                                     .a_row = a.row,
+                                     .a_step = a.step,
+                                     .a_second = a.second,
+                                     .b = b,
+                                     .b_row = AMX_BYTES,
+                                     .b_step = STEP_BYTES,
+                                     .b_second = TILE_BYTES,
+                                     .steps = steps},
+                 add, true, true, true); /* the rows are what stays in the nearest cache */
 }
 
 /* A block that is whole to where it belongs. */
@@ -192,7 +177,7 @@ static void put_block(const struct amx_product *p, const float *block, size_t ro
 {
     size_t rows = least(p->rows - row, BLOCK), columns = least(p->columns - column, BLOCK);
     if (!p->c)
-        p->finish(p->context, block, row, column, rows, columns);
+        p->finish(p->context, block, p->first_row + row, p->first_column + column, rows, columns);
     for (size_t i = 0; p->c && i < rows; i++)
         memcpy(p->c + (row + i) * p->c_stride + column, block + i * BLOCK, columns * sizeof *p->c);
 }

@@ -106,14 +106,18 @@ struct amx_packing {
     size_t columns, depth;
 };
 
+/* Takes a block, its rows AMX_BLOCK floats apart, to rows row.. and columns column.. of the result. */
+typedef void (*amx_finish)(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns);
+
 /* A product on tiles, (rows,columns) = a b. */
 struct amx_product {
     const void *a; /* rows that hold their depth, a_stride elements apart; or packed */
     const void *b; /* packed */
     float *c;      /* rows c_stride apart; or NULL: */
-    void (*finish)(const void *context, const float *block, size_t row, size_t column, size_t rows, size_t columns);
+    amx_finish finish;
     const void *context;
-    void *scratch; /* amx_scratch bytes, this call's own */
+    size_t first_row, first_column; /* of the result, as finish counts them */
+    void *scratch;                  /* amx_scratch bytes, this call's own */
     size_t rows, columns, depth, a_stride, c_stride;
     bool a_packed;
 };

@@ -26,47 +26,21 @@ struct product {
 };
 
 #if defined(HAS_AMX) && UNIT_HOLDS == 2
-/* Up to 32 rows and columns: a and c as the tiles of AMX take them, a_step 1. */
+/* Up to 32 rows and columns: a_step 1. */
 INLINE void multiply_block(const struct product *p, const bool low, const bool right)
 {
-    const size_t a_row = p->a_row * sizeof(unit), b_row = p->b_step * sizeof(unit), c_row = p->c_row * sizeof(float);
-    float *c = p->c, *c_low = c + AMX_ROWS * p->c_row;
-    amx_zero(0);
-    amx_zero(1);
-    amx_zero(2);
-    amx_zero(3);
-    if (p->add) {
-        amx_load(0, c, c_row);
-        if (right)
-            amx_load(1, c + AMX_ROWS, c_row);
-        if (low)
-            amx_load(2, c_low, c_row);
-        if (low && right)
-            amx_load(3, c_low + AMX_ROWS, c_row);
-    }
-    for (size_t k = 0; k < p->depth; k += AMX_ROWS) {
-        const unit *a = p->a + k, *b = p->b + k * p->b_step;
-        amx_load(4, a, a_row);
-        amx_load(6, b, b_row);
-        amx_dot(0, 4, 6);
-        if (right) {
-            amx_load(7, b + AMX_ROWS, b_row);
-            amx_dot(1, 4, 7);
-        }
-        if (low) {
-            amx_load(5, a + AMX_ROWS * p->a_row, a_row);
-            amx_dot(2, 5, 6);
-        }
-        if (low && right)
-            amx_dot(3, 5, 7);
-    }
-    amx_store(0, c, c_row);
-    if (right)
-        amx_store(1, c + AMX_ROWS, c_row);
-    if (low)
-        amx_store(2, c_low, c_row);
-    if (low && right)
-        amx_store(3, c_low + AMX_ROWS, c_row);
+    amx_multiply(&(struct amx_block){.c = p->c,
+                                     .c_row = p->c_row * sizeof(float),
+                                     .a = (const char *)p->a,
+                                     .a_row = p->a_row * sizeof(unit),
+                                     .a_step = AMX_BYTES,
+                                     .a_second = AMX_ROWS * p->a_row * sizeof(unit),
+                                     .b = (const char *)p->b,
+                                     .b_row = p->b_step * sizeof(unit),
+                                     .b_step = AMX_ROWS * p->b_step * sizeof(unit),
+                                     .b_second = AMX_BYTES,
+                                     .steps = (p->depth + AMX_ROWS - 1) / AMX_ROWS},
+                 p->add, low, right, false);
 }
 
 /* The whole product, rows up to whole tiles; depth and columns are whole tiles. */

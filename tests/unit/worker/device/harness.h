@@ -266,3 +266,11 @@ static inline void compare(const char *device, const char *what, const struct be
                      at, a->count, a->values[at], b->values[at], off, tolerance[a->type]);
     }
 }
+
+static inline void assert_same_bits(const char *what, const struct bench *a, const struct bench *b)
+{
+    assert_int_equal(a->array_count, b->array_count);
+    for (size_t i = 0; i < a->array_count; i++)
+        if (memcmp(a->arrays[i].values, b->arrays[i].values, a->arrays[i].count * sizeof(float)) != 0)
+            fail_msg("%s: %s: expected the same bits again", what, a->arrays[i].name);
+}

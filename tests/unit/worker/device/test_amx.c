@@ -28,14 +28,6 @@ static void run_case(struct bench *b, size_t N, size_t K, size_t O)
     assert_int_equal(run->finish(b->d, &e), 0);
 }
 
-static void assert_same(const char *what, const struct bench *a, const struct bench *b)
-{
-    assert_int_equal(a->array_count, b->array_count);
-    for (size_t i = 0; i < a->array_count; i++)
-        if (memcmp(a->arrays[i].values, b->arrays[i].values, a->arrays[i].count * sizeof(float)) != 0)
-            fail_msg("%s: %s: other bits", what, a->arrays[i].name);
-}
-
 static void open_isa(struct bench *b, const char *isa, int threads)
 {
     setenv("MUSTER_ISA", isa, 1);
@@ -73,10 +65,10 @@ static void test_linear(void **state)
         run_case(&one, shapes[i].N, shapes[i].K, shapes[i].O);
         run_case(&more, shapes[i].N, shapes[i].K, shapes[i].O);
         compare("amx_in_c", what, &expected, &one, (const double[]){8e-3, 1.2e-2});
-        assert_same(what, &one, &more);
+        assert_same_bits(what, &one, &more);
         if (has_amx) {
             run_case(&real, shapes[i].N, shapes[i].K, shapes[i].O);
-            assert_same(what, &one, &real);
+            assert_same_bits(what, &one, &real);
             bench_clear(&real);
         }
         bench_clear(&expected);

@@ -642,13 +642,6 @@ static void test_against_reference(void **state)
     }
 }
 
-static void assert_same_bits(const char *what, const struct bench *a, const struct bench *b)
-{
-    for (size_t i = 0; i < a->array_count; i++)
-        if (memcmp(a->arrays[i].values, b->arrays[i].values, a->arrays[i].count * sizeof(float)) != 0)
-            fail_msg("%s: %s: expected the same bits again", what, a->arrays[i].name);
-}
-
 static void test_same_bits_again(void **state)
 {
     (void)state;
