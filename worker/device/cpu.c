@@ -131,7 +131,7 @@ int cpu_create(struct device **ret, enum precision precision, int threads, struc
     struct cpu *c = allocate(1, sizeof *c);
     c->base = (struct device){.run = &operations, .precision = precision, .threads = threads};
     c->kernels = k;
-    if (matmul_create(&c->matmul, threads, precision == PRECISION_BF16 && strncmp(k->isa, "avx512", 6) == 0, k->few_rows) != 0) {
+    if (matmul_create(&c->matmul, threads, strcmp(k->isa, "avx512_bf16") == 0, k->few_rows) != 0) {
         free(c);
         return error_set(e, ERROR_FAILED, "device cpu: oneDNN cannot be set up on this machine; run muster doctor");
     }
