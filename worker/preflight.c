@@ -98,27 +98,6 @@ static int gather_places(char **ret, struct communicator *c, const char *host, c
     return status;
 }
 
-/* A UUID is one of the world's. */
-static int compare_gpus(struct communicator *c, const char *host, const char *gpu, struct error *e)
-{
-    enum { LINE = 256 };
-    char line[LINE] = "", *all;
-    snprintf(line, sizeof line, "%.47s on host %.180s", gpu, *gpu ? host : "");
-    int status = gather_texts(&all, c, line, LINE, e), shared = 0;
-    for (int r = 1; !status && all && r < c->size; r++)
-        for (int q = 0; q < r && !shared; q++) {
-            const char *of = all + (size_t)r * LINE;
-            if (strncmp(of, " ", 1) && !strcmp(of, all + (size_t)q * LINE))
-                shared = error_set(e, ERROR_USAGE,
-                                   "ranks %d and %d have the same GPU, %s; each needs one of its own: lower "
-                                   "cluster.ranks_per_group, or let CUDA_VISIBLE_DEVICES show as many as there are ranks "
-                                   "(SLURM: --gpus-per-task=1)",
-                                   q, r, of);
-        }
-    free(all);
-    return agree(c, status || shared, e);
-}
-
 void preflight_compare_clocks(const char *who, double theirs)
 {
     char host[MACHINE_NAME];
@@ -141,8 +120,6 @@ int preflight_check(struct preflight *ret, struct communicator *c, const char *c
         preflight_compare_clocks(first.host, first.now);
     if (!status)
         status = agree(c, compare(&mine, &first, connection, e), e);
-    if (!status)
-        status = compare_gpus(c, mine.host, gpu, e);
     if (!status)
         status = gather_places(&ret->places, c, mine.host, gpu, e);
     memcpy(ret->build, mine.build, sizeof ret->build);

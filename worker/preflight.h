@@ -14,8 +14,7 @@ struct preflight {
 };
 
 /* All ranks; ret is written in any case. ERROR_FAILED, on all of them, naming the host: its program is not that of rank 0, or its
- * `connection` file is not (the run directory is not shared), or two ranks have one GPU. gpu: UUID of this rank's, or "". Clocks
- * that differ are a warning. */
+ * `connection` file is not (the run directory is not shared). gpu: UUID of this rank's, or "". Clocks that differ are a warning. */
 int preflight_check(struct preflight *ret, struct communicator *c, const char *connection, const char *gpu, struct error *e);
 
 /* The clock of `who` is at `theirs` (seconds since 1970) now: warns if it is far from ours. Nothing depends on it. */

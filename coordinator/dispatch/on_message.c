@@ -84,7 +84,16 @@ static const char *gpu_of_line(const char *places, size_t *size)
     return places + at;
 }
 
-/* UUIDs are the world's: wherever its ranks are, no other group may have one of theirs. */
+/* The line of `places` that has it; NULL: none. */
+static const char *find_gpu(const char *places, const char *uuid)
+{
+    const char *at = strstr(places, uuid);
+    while (at && at > places && at[-1] != '\n')
+        at--;
+    return at;
+}
+
+/* UUIDs are the world's: wherever its ranks are, no two may have one. other: NULL, the ranks of `places` among themselves. */
 static int compare_gpus(const struct group *other, const char *places, struct error *e)
 {
     for (const char *line = places; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
@@ -92,23 +101,27 @@ static int compare_gpus(const struct group *other, const char *places, struct er
         const char *gpu = gpu_of_line(line, &size);
         char uuid[64];
         snprintf(uuid, sizeof uuid, "%.*s", (int)size, gpu);
-        if (size && strstr(other->hello.places, uuid))
+        const char *has = size ? find_gpu(other ? other->hello.places : places, uuid) : NULL;
+        if (has && has != line)
             return error_set(e, ERROR_USAGE,
-                             "%.*s: worker group %s has this GPU; each rank needs one of its own: lower cluster.groups, or "
-                             "let CUDA_VISIBLE_DEVICES show as many as there are ranks (SLURM: --gpus-per-task=1)",
-                             (int)strcspn(line, "\n"), line, other->token);
+                             "%.*s: %s%.*s has this GPU; each rank needs one of its own: lower cluster.%s, or let "
+                             "CUDA_VISIBLE_DEVICES show as many as there are ranks (SLURM: --gpus-per-task=1)",
+                             (int)strcspn(line, "\n"), line, other ? "worker group " : "",
+                             other ? PEER_NAME : (int)strcspn(has, ":"), other ? other->token : has,
+                             other ? "groups" : "ranks_per_group");
     }
     return 0;
 }
 
 static int check_gpus(const struct dispatch *d, const struct group *g, const struct message_hello *hello, struct error *e)
 {
-    for (size_t i = 0; i < d->roster.count; i++) {
+    int result = compare_gpus(NULL, hello->places, e);
+    for (size_t i = 0; i < d->roster.count && !result; i++) {
         const struct group *other = d->roster.groups[i];
-        if (other != g && (ROSTER_LIVE >> other->state & 1) && other->hello.places && compare_gpus(other, hello->places, e))
-            return -1;
+        if (other != g && (ROSTER_LIVE >> other->state & 1) && other->hello.places)
+            result = compare_gpus(other, hello->places, e);
     }
-    return 0;
+    return result;
 }
 
 /* Whether the group can be one of this run. */

@@ -58,7 +58,8 @@ expect 0 '' muster run sweep.json out="$scratch/sweep"
 job=sweep.json as=sweep faulty lost_group "^muster: warning: worker group .*: host $host, rank 0, .*step [0-9]+ of epoch 1: rank 0 \($host\): $lost; look at nvidia-smi and the kernel's log" MUSTER_EMULATED_LOST=900
 
 say "ranks that would share a GPU, in a group and across groups; GPUs of two kinds in a group"
-expect 1 "ranks 0 and 1 have the same GPU, GPU-[0-9a-f-]+ on host $host" env MUSTER_EMULATED_GPUS="count=2 same=1" muster run job.json out="$scratch/shared"
+expect 2 "rank 1: $host, cores .*, GPU-[0-9a-f-]+: rank 0 has this GPU; each rank needs one of its own: lower cluster.ranks_per_group" \
+  env MUSTER_EMULATED_GPUS="count=2 same=1" muster run job.json out="$scratch/shared"
 expect 2 "rank 0: $host, cores .*: worker group [12]-[0-9a-f]+ has this GPU; each rank needs one of its own: lower cluster.groups" \
   env MUSTER_EMULATED_GPUS="count=2 same=1" muster run sweep.json out="$scratch/shared_by_groups"
 expect 2 "rank 0 \($host\) is on a GPU \"emulated GPU a\" and rank 1 \($host\) on a \"emulated GPU b\"" env MUSTER_EMULATED_KINDS=ab muster run job.json out="$scratch/kinds"

@@ -299,7 +299,7 @@ static int compare_places(const struct nccl *n, int a, int b, const struct place
     return 0;
 }
 
-/* That no two ranks are on one GPU, preflight.h has seen. */
+/* That no two ranks are on one GPU, the coordinator has seen. */
 static int check_places(struct nccl *n, struct error *e)
 {
     struct place mine = {.on_gpu = n->on_gpu}, *all = allocate((size_t)n->base.size, sizeof *all);

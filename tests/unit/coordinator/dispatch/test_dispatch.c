@@ -287,7 +287,8 @@ static int act(const char *connection, const char *group)
                                   .pid = getpid(),
                                   .ranks = 1,
                                   .threads = 1,
-                                  .group = (char *)(uintptr_t)group}};
+                                  .group = (char *)(uintptr_t)group,
+                                  .places = getenv("ACTOR_PLACES")}};
     say(&a, &m);
     while (hear(&a, &m)) {
         if (m.kind == MESSAGE_REFUSED && protocol) {
@@ -586,6 +587,29 @@ static void test_version(void **state)
     drop_curtain(&s);
 }
 
+/* The arrangement is the user's: usage, not a failure of the group. */
+static void test_gpus(void **state)
+{
+    (void)state;
+    struct stage s;
+    raise_curtain(&s, 1, 5, 1);
+    setenv("ACTOR_PLACES", "rank 0: n1, cores 0, GPU-aa\nrank 1: n1, cores 1, GPU-ab\nrank 2: n1, cores 2, GPU-aa", 1);
+    struct error e = {0};
+    int result = perform(&s, (const char *[]){"ok", NULL}, &e);
+    assert_int_equal(result, -1);
+    assert_int_equal(e.kind, ERROR_USAGE);
+    if (!strstr(e.message,
+                "rank 2: n1, cores 2, GPU-aa: rank 0 has this GPU; each rank needs one of its own: lower cluster.ranks"))
+        fail_msg("expected: rank 2 has the GPU of rank 0; found: %s", e.message);
+    drop_curtain(&s);
+    raise_curtain(&s, 1, 5, 0);
+    setenv("ACTOR_PLACES", "rank 0: n1, cores 0, GPU-aa\nrank 1: n1, cores 1, GPU-ab", 1);
+    must_perform(&s, (const char *[]){"ok", NULL});
+    unsetenv("ACTOR_PLACES");
+    assert_int_equal(s.done[0], 1);
+    drop_curtain(&s);
+}
+
 static void test_no_worker(void **state)
 {
     (void)state;
@@ -711,12 +735,19 @@ int main(int argc, char **argv)
     if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leases),       cmocka_unit_test(test_order_of_log),
-        cmocka_unit_test(test_death),        cmocka_unit_test(test_death_without_end),
-        cmocka_unit_test(test_broken_group), cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_garbage),      cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_version),      cmocka_unit_test(test_no_worker),
-        cmocka_unit_test(test_keys),         cmocka_unit_test(test_garbage_at_the_door),
+        cmocka_unit_test(test_leases),
+        cmocka_unit_test(test_order_of_log),
+        cmocka_unit_test(test_death),
+        cmocka_unit_test(test_death_without_end),
+        cmocka_unit_test(test_broken_group),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_gpus),
+        cmocka_unit_test(test_no_worker),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_garbage_at_the_door),
         cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
