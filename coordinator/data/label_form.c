@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/near.h"
+#include "common/text/fold.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -284,18 +285,50 @@ static int answer_found(struct label_answer *a, const struct label_question *q, 
 
 /* ---- notes ---- */
 
-static void note_cases(struct label_answer *a)
+struct folded_name {
+    char *text;
+    size_t class;
+};
+
+static int by_folded(const void *a, const void *b)
 {
-    size_t pairs = 0, first = 0, second = 0;
-    for (size_t i = 0; i < a->count && a->count <= 5000; i++)
-        for (size_t k = i + 1; k < a->count; k++)
-            if (!strcasecmp(a->names[i], a->names[k]) && pairs++ == 0) {
-                first = i;
-                second = k;
-            }
+    const struct folded_name *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+    return order ? order : (x->class > y->class) - (x->class < y->class);
+}
+
+/* The names, folded and sorted: those that look alike stand together. Caller frees it and its texts. */
+static struct folded_name *fold_names(const struct label_answer *a)
+{
+    struct folded_name *folded = allocate(a->count, sizeof *folded);
+    for (size_t i = 0; i < a->count; i++) {
+        struct buffer text = {0};
+        fold_text(&text, a->names[i]);
+        folded[i] = (struct folded_name){text.data ? text.data : duplicate(""), i};
+    }
+    if (a->count)
+        qsort(folded, a->count, sizeof *folded, by_folded);
+    return folded;
+}
+
+static void note_alike(struct label_answer *a)
+{
+    struct folded_name *folded = fold_names(a);
+    size_t pairs = 0, first = 0;
+    for (size_t i = 0, start = 0; i < a->count; i++) {
+        if (strcmp(folded[start].text, folded[i].text) != 0)
+            start = i;
+        if (i > start && pairs == 0)
+            first = start;
+        pairs += i - start;
+    }
     if (pairs)
-        note(a, format_string("%zu pair%s of labels differ only in upper and lower case, as \"%s\" and \"%s\": are they one?",
-                              pairs, pairs == 1 ? "" : "s", a->names[first], a->names[second]));
+        note(a, format_string("%zu pair%s of labels differ only in case, blanks or how their characters are written, as \"%s\" and "
+                              "\"%s\": are they one?",
+                              pairs, pairs == 1 ? "" : "s", a->names[folded[first].class], a->names[folded[first + 1].class]));
+    for (size_t i = 0; i < a->count; i++)
+        free(folded[i].text);
+    free(folded);
 }
 
 int label_form_decide(struct label_answer *ret, const struct label_question *q, struct error *e)
@@ -311,7 +344,7 @@ int label_form_decide(struct label_answer *ret, const struct label_question *q, 
         a.form = "columns";
     if (q->values->trimmed)
         note(&a, format_string("%llu labels had blanks around them, which do not count", (unsigned long long)q->values->trimmed));
-    note_cases(&a);
+    note_alike(&a);
     *ret = a;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 #include "common/text/compose.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,12 @@ size_t label_values_count(const struct label_values *v)
     return table_count(v->texts);
 }
 
-/* Decimal digits only: no hexadecimal, no infinity. */
+/* Decimal digits only: no hexadecimal, no infinity, and no code such as 007, which is another than 7. */
 static bool reads_as_number(const char *text, double *number)
 {
     char *end;
-    if (!*text || text[strspn(text, "0123456789+-.eE")])
+    const char *first = text + strspn(text, "+-");
+    if (!*text || text[strspn(text, "0123456789+-.eE")] || (first[0] == '0' && isdigit((unsigned char)first[1])))
         return false;
     *number = strtod(text, &end);
     return !*end && isfinite(*number);

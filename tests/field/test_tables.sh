@@ -60,7 +60,7 @@ reads labels_c.jsonl "JSON Lines" "false=92 true=148"
 reads labels_d.jsonl "JSON Lines" "1=148 2=92"
 reads labels_g.jsonl "JSON Lines" "Pos=77 pos=163"
 grep -q '92 labels had blanks around them' checked || fail "blanks are not told"
-grep -q 'differ only in upper and lower case, as "Pos" and "pos"' checked || fail "cases are not told"
+grep -q 'differ only in case, blanks or how their characters are written, as "Pos" and "pos"' checked || fail "cases are not told"
 reads booleans.jsonl "JSON Lines" "True=29 False=211" data.label=spam 'data.labels=["True","False"]'
 reads booleans.jsonl "JSON Lines" "True=29 False=211 Maybe=0" data.label=spam 'data.labels=["True","False","Maybe"]'
 grep -q "no row has label 'Maybe'" checked || fail "a label without rows is not told"
