@@ -5,6 +5,7 @@
 #include "common/base/philox.h"
 #include "worker/device/bf16.h"
 #include "worker/device/device.h"
+#include "worker/device/flops.h"
 
 #include <stdbool.h>
 
@@ -62,28 +63,24 @@ static inline float dropout_factor(const struct dropout *p, size_t vector, uint3
     return keeps ? dropout_scale(p->probability) : 0;
 }
 
-/* Products of n x n scores per row; of the recomputed scores of backward none, as for every FLOP that a method spends on its own.
- */
+/* Of the pairs that are seen; window: NULL, all. */
+static inline double window_attention_flops(device_memory offsets, const struct attention_window *window, size_t B, size_t C,
+                                            double each)
+{
+    double pairs = 0;
+    for (size_t b = 0; b < B; b++)
+        pairs += pairs_seen(window, host_i32(offsets)[b + 1] - host_i32(offsets)[b]);
+    return each * pairs * (double)C;
+}
+
 static inline double attention_flops(device_memory offsets, size_t B, size_t C, double each)
 {
-    double ret = 0;
-    for (size_t b = 0; b < B; b++) {
-        double n = host_i32(offsets)[b + 1] - host_i32(offsets)[b];
-        ret += each * n * n * (double)C;
-    }
-    return ret;
+    return window_attention_flops(offsets, NULL, B, C, each);
 }
 
 static inline double first_attention_flops(device_memory offsets, size_t B, size_t C, double each)
 {
     return each * (double)(host_i32(offsets)[B] - host_i32(offsets)[0]) * (double)C;
-}
-
-/* `each`: products of a head's vectors of a row with its tokens; both maps' with queries and sums besides. */
-static inline double projected_attention_flops(size_t B, size_t T, size_t H, size_t D, double each)
-{
-    double C = (double)H * (double)D;
-    return 2 * each * ((double)T * (double)H * C + (double)B * C * C);
 }
 
 /* How many products there are for a score. */
@@ -96,21 +93,4 @@ static inline double relative_products(const struct relative_bias *b)
 static inline bool window_sees(const struct attention_window *w, size_t i, size_t j)
 {
     return !w || w->half == 0 || (i > j ? i - j : j - i) <= w->half || (w->first && j == 0);
-}
-
-/* As attention_flops, of the pairs that are seen. */
-static inline double window_attention_flops(device_memory offsets, const struct attention_window *w, size_t B, size_t C,
-                                            double each)
-{
-    double pairs = 0;
-    if (w->half == 0)
-        return attention_flops(offsets, B, C, each);
-    for (size_t b = 0; b < B; b++) {
-        size_t n = (size_t)(host_i32(offsets)[b + 1] - host_i32(offsets)[b]);
-        for (size_t i = 0; i < n; i++) {
-            size_t low = i > w->half ? i - w->half : 0, high = n - i > w->half ? i + w->half + 1 : n;
-            pairs += (double)(high - low + (w->first && low > 0));
-        }
-    }
-    return each * pairs * (double)C;
 }

@@ -62,10 +62,10 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
         struct relative_bias bias = distances_project(s, w, k->distances);
         s->d->run->first_relative_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, &bias, dropout,
                                                     b->B, b->T, H, C / H);
-        pass_count(s, (double)b->T, 2 + 2 * products_of(&bias));
+        pass_count_first(s, 2 + 2 * products_of(&bias));
         return;
     }
-    pass_count(s, (double)b->T, 4);
+    pass_count_first(s, 4);
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
@@ -80,6 +80,7 @@ static void mix_local(const struct pass *s, const struct attention *w, const str
     struct vectors first = first_tokens(s);
     struct dropout of_global = probabilities_dropout(s, w, first);
     pass_linear(s, k->qkv, DEVICE_NOTHING, x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
+    pass_count(s, &window, 4);
     s->d->run->window_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &window, dropout, b->B, b->T, H, C / H);
     s->d->run->first_tokens(s->d, k->first_x, x, b->offsets, b->B, C);
     pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(&w->global), ACTIVATION_NONE, b->B, C, C);
@@ -87,6 +88,7 @@ static void mix_local(const struct pass *s, const struct attention *w, const str
         project_first(s, w, k->first_mixed, k->first_log_sum, k->first_q, x, &of_global);
     } else {
         pass_linear(s, k->global_kv, DEVICE_NOTHING, x, linear_keys_values(s, &w->global), ACTIVATION_NONE, b->T, C, 2 * C);
+        pass_count_first(s, 4);
         s->d->run->first_attention_forward(s->d, k->first_mixed, k->first_log_sum, k->first_q, k->global_kv, b->offsets,
                                            &of_global, b->B, b->T, H, C / H);
     }
@@ -103,10 +105,10 @@ static void mix(const struct pass *s, const struct attention *w, const struct at
         struct relative_bias bias = distances_project(s, w, k->distances);
         s->d->run->relative_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &bias, dropout, b->B, b->T, H,
                                               C / H);
-        pass_count(s, b->pairs, 2 + 2 * products_of(&bias));
+        pass_count(s, NULL, 2 + 2 * products_of(&bias));
         return;
     }
-    pass_count(s, b->pairs, 4);
+    pass_count(s, NULL, 4);
     s->d->run->attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
@@ -196,9 +198,9 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
         struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
         s->d->run->first_relative_attention_backward(s->d, t->dz, t->wide, d.keys, d.queries, dmixed, k->mixed, k->first_q,
                                                      k->qkv, k->log_sum, b->offsets, &bias, dropout, b->B, b->T, H, C / H);
-        pass_count(s, (double)b->T, 4 + 4 * products_of(&bias));
+        pass_count_first(s, 4 + 4 * products_of(&bias));
     } else {
-        pass_count(s, (double)b->T, 8);
+        pass_count_first(s, 8);
         s->d->run->first_attention_backward(s->d, t->dz, t->wide, dmixed, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                             dropout, b->B, b->T, H, C / H);
     }
@@ -223,14 +225,17 @@ static void mix_local_backward(const struct pass *s, const struct attention *w, 
     struct dropout of_global = probabilities_dropout(s, w, first_tokens(s));
     s->d->run->first_tokens(s->d, t->d_first, dmixed, b->offsets, b->B, C);
     s->d->run->replace_first_tokens(s->d, dmixed, DEVICE_NOTHING, b->offsets, b->B, C);
+    pass_count(s, &window, 8);
     s->d->run->window_attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, &window, dropout, b->B,
                                          b->T, H, C / H);
     pass_linear_backward(s, dx, t->wide, x, w->qkv, true, b->T, C, 3 * C);
-    if (is_projected(w))
+    if (is_projected(w)) {
         project_first_backward(s, w, t->dz, dx, t->d_first, k->first_mixed, k->first_q, x, k->first_log_sum, &of_global);
-    else
+    } else {
+        pass_count_first(s, 8);
         s->d->run->first_attention_backward(s->d, t->dz, t->wide, t->d_first, k->first_mixed, k->first_q, k->global_kv,
                                             k->first_log_sum, b->offsets, &of_global, b->B, b->T, H, C / H);
+    }
     if (dx.address)
         s->d->run->first_tokens(s->d, t->d_first, dx, b->offsets, b->B, C);
     pass_linear_backward(s, dx.address ? t->d_first : DEVICE_NOTHING, t->dz, k->first_x, linear_queries(&w->global), true, b->B,
@@ -251,9 +256,9 @@ static void mix_backward(const struct pass *s, const struct attention *w, const 
         struct relative_bias bias = distances_of(s, k->distances), d = distances_of(s, s->of_distances.d_projected);
         s->d->run->relative_attention_backward(s->d, t->wide, d.keys, d.queries, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets,
                                                &bias, dropout, b->B, b->T, H, C / H);
-        pass_count(s, b->pairs, 4 + 4 * products_of(&bias));
+        pass_count(s, NULL, 4 + 4 * products_of(&bias));
     } else {
-        pass_count(s, b->pairs, 8);
+        pass_count(s, NULL, 8);
         s->d->run->attention_backward(s->d, t->wide, dmixed, k->mixed, k->qkv, k->log_sum, b->offsets, dropout, b->B, b->T, H,
                                       C / H);
     }

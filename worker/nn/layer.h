@@ -3,6 +3,7 @@
  * backward, and its two directions. act, T, B, C, H, F, L as in device.h; N vectors (all tokens, or first tokens of rows). */
 #pragma once
 
+#include "worker/device/flops.h"
 #include "worker/nn/model.h"
 
 /* Places in the arenas, in elements; PARAMETER_ABSENT: the family has none. */
@@ -82,12 +83,27 @@ static inline struct vectors used_distances(const struct pass *s)
     return (struct vectors){s->of_distances.used, device_at(s->distances->rows, at), device_at(s->distances->numbers, at)};
 }
 
-/* Attention's products, `each` a pair of tokens and channel, where the device cannot count them: its offsets are not on the host.
- * Windows are left out. */
-static inline void pass_count(const struct pass *s, double pairs, double each)
+/* Attention's products, where the device cannot count them: its offsets are not on the host. `each`: operations a pair of tokens
+ * and channel. */
+static inline void pass_count_pairs(const struct pass *s, double pairs, double each)
 {
     if (s->d->run->kind == DEVICE_CUDA)
         s->d->flops += each * pairs * (double)s->c->width;
+}
+
+/* window: NULL, all tokens of a row see all. */
+static inline void pass_count(const struct pass *s, const struct attention_window *window, double each)
+{
+    double pairs = 0;
+    for (size_t b = 0; b < s->b->B; b++)
+        pairs += pairs_seen(window, s->b->starts[b + 1] - s->b->starts[b]);
+    pass_count_pairs(s, pairs, each);
+}
+
+/* First tokens alone are queries. */
+static inline void pass_count_first(const struct pass *s, double each)
+{
+    pass_count_pairs(s, (double)s->b->T, each);
 }
 
 static inline double products_of(const struct relative_bias *b)

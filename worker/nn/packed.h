@@ -6,7 +6,6 @@
 
 struct packed {
     size_t T, B;             /* tokens, rows */
-    double pairs;            /* sum of the rows' squared lengths: what attention works on */
     size_t U;                /* distinct words of the STEP (all ranks, all micro-batches); 0 for evaluation */
     size_t padding;          /* 1 + the slot of the configuration's padding token; 0: the step has none */
     device_memory ids;       /* i32 (T) */
@@ -16,6 +15,7 @@ struct packed {
     device_memory rows;      /* i32 (T): row number in the data set */
     device_memory slots;     /* i32 (T): place of the word among the step's U; not looked at in evaluation */
     device_memory offsets;   /* i32 (B+1) */
+    const int32_t *starts;   /* the same, in the host's memory; borrowed, until the next batch */
     device_memory row_of;    /* i32 (B): row number in the data set */
     device_memory zeros;     /* i32 (B): positions for dropout of pooled vectors */
     device_memory classes;   /* i32 (B): single label */

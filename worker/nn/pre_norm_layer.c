@@ -48,7 +48,7 @@ static void mix_first(const struct pass *s, const struct attention *w, const str
     pass_linear(s, k->first_q, DEVICE_NOTHING, k->first_x, linear_queries(&w->qkv), ACTIVATION_NONE, b->B, C, C);
     pass_linear(s, k->qkv, DEVICE_NOTHING, k->x, linear_keys_values(s, &w->qkv), ACTIVATION_NONE, b->T, C, 2 * C);
     rotate(s, w, k->qkv, false, 1, 2 * C);
-    pass_count(s, (double)b->T, 4);
+    pass_count_first(s, 4);
     s->d->run->first_attention_forward(s->d, k->mixed, k->log_sum, k->first_q, k->qkv, b->offsets, dropout, b->B, b->T, H, C / H);
 }
 
@@ -59,7 +59,7 @@ static void mix(const struct pass *s, const struct attention *w, const struct pr
     const struct attention_window window = window_of(s, w);
     pass_linear(s, k->qkv, DEVICE_NOTHING, k->x, w->qkv, ACTIVATION_NONE, b->T, C, 3 * C);
     rotate(s, w, k->qkv, false, 2, 3 * C);
-    pass_count(s, window.half ? 0 : b->pairs, 4);
+    pass_count(s, &window, 4);
     s->d->run->window_attention_forward(s->d, k->mixed, k->log_sum, k->qkv, b->offsets, &window, dropout, b->B, b->T, H, C / H);
 }
 
@@ -128,7 +128,7 @@ static void mix_backward(const struct pass *s, const struct attention *w, const 
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
     const struct attention_window window = window_of(s, w);
-    pass_count(s, window.half ? 0 : b->pairs, 8);
+    pass_count(s, &window, 8);
     s->d->run->window_attention_backward(s->d, t->wide, t->inner, k->mixed, k->qkv, k->log_sum, b->offsets, &window, dropout,
                                          b->B, b->T, H, C / H);
     rotate(s, w, t->wide, true, 2, 3 * C);
@@ -141,7 +141,7 @@ static void mix_first_backward(const struct pass *s, const struct attention *w, 
 {
     const struct packed *b = s->b;
     size_t C = s->c->width, H = s->c->heads;
-    pass_count(s, (double)b->T, 8);
+    pass_count_first(s, 8);
     s->d->run->first_attention_backward(s->d, t->dz, t->wide, t->inner, k->mixed, k->first_q, k->qkv, k->log_sum, b->offsets,
                                         dropout, b->B, b->T, H, C / H);
     rotate(s, w, t->wide, true, 1, 2 * C);

@@ -3,6 +3,7 @@
 #include "worker/device/cuda/cuda_operations.h"
 
 #include "worker/device/cuda/attention.cuh"
+#include "worker/device/flops.h"
 
 #include <math.h>
 
@@ -162,13 +163,15 @@ static void first_attention_backward(struct device *d, device_memory dq, device_
 }
 
 /* Keys and values x w^T + bias, made in scratch, `more` elements of act behind them; nothing: there is no memory, which sticks.
- */
+ * That they are made is this device's affair: work is what is counted where they are not. */
 static device_memory make_pairs(struct device *d, device_memory x, device_memory w, device_memory bias, size_t T, size_t C,
                                 size_t more)
 {
     device_memory kv = {(uintptr_t)cuda_pairs(cuda_of(d), (T * 2 * C + more) * precision_bytes(d->precision))};
+    double flops = d->flops;
     if (kv.address)
         d->run->linear_forward(d, kv, nothing, x, w, bias, ACTIVATION_NONE, T, C, 2 * C);
+    d->flops = flops;
     return kv;
 }
 
@@ -179,6 +182,7 @@ static void projected_attention_forward(struct device *d, device_memory y, devic
     device_memory kv = make_pairs(d, x, w, bias, T, H * D, 0);
     if (kv.address)
         first_attention_forward(d, y, log_sum, q, kv, offsets, dropout, B, T, H, D);
+    d->flops += projected_attention_flops(B, T, H, D, 2);
 }
 
 static void projected_attention_backward(struct device *d, device_memory dq, device_memory dx, device_memory dw,
@@ -192,7 +196,9 @@ static void projected_attention_backward(struct device *d, device_memory dq, dev
         return;
     device_memory dkv = device_at(kv, T * 2 * C * precision_bytes(d->precision));
     first_attention_backward(d, dq, dkv, dy, y, q, kv, log_sum, offsets, dropout, B, T, H, D);
+    double flops = d->flops;
     d->run->linear_backward(d, dx, dw, dbias, dkv, x, w, 1, T, C, 2 * C);
+    d->flops = flops + projected_attention_flops(B, T, H, D, 5);
 }
 
 static void relative_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv,

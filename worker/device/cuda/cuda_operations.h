@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Give a table of operations those of a device that is a struct cuda, by file. Attention does not count d->flops. */
+/* Give a table of operations those of a device that is a struct cuda, by file. Attention does not count d->flops, but where keys are not
+ * made. */
 #pragma once
 
 #include "worker/device/cuda/cuda_device.h"

@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include "worker/device/cpu_device.h"
+#include "worker/device/host.h"
 
 static const char *const isas[] = {"", "baseline", "avx2", "avx512", "amx_in_c", NULL};
 
@@ -376,6 +377,24 @@ static void test_rate_and_work(void **state)
     bench_close(&b);
 }
 
+/* Against the pairs counted one by one. */
+static void test_pairs_seen(void **state)
+{
+    (void)state;
+    assert_true(pairs_seen(NULL, 7) == 49);
+    for (size_t n = 1; n <= 12; n++)
+        for (size_t half = 0; half <= 13; half++)
+            for (int first = 0; first <= 1; first++) {
+                const struct attention_window w = {half, first};
+                size_t seen = 0;
+                for (size_t i = 0; i < n * n; i++)
+                    seen += window_sees(&w, i / n, i % n);
+                if (pairs_seen(&w, (double)n) != (double)seen)
+                    fail_msg("%zu tokens, half %zu, first %d: expected %zu pairs, found %g", n, half, first, seen,
+                             pairs_seen(&w, (double)n));
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_too_much_memory),
         cmocka_unit_test(test_failure_sticks),
         cmocka_unit_test(test_rate_and_work),
+        cmocka_unit_test(test_pairs_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,6 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
 {
     size_t T = 0, V = c->vocabulary;
     int32_t *offsets = allocate(r->B + 1, 4);
-    double pairs = 0;
     for (size_t b = 0; b < r->B; b++)
         offsets[b + 1] = offsets[b] + r->lengths[b];
     T = (size_t)offsets[r->B];
@@ -87,7 +86,6 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
         if (p.slot_of[v] == 0)
             p.slot_of[v] = words++;
     for (size_t b = 0; b < r->B; b++) {
-        pairs += (double)r->lengths[b] * r->lengths[b];
         packed_places(places + offsets[b], r->ids + offsets[b], (uint32_t)r->lengths[b], c);
         row_of[b] = r->numbers ? r->numbers[b] : (int32_t)(5 + 3 * b);
         for (int32_t t = offsets[b]; t < offsets[b + 1]; t++) {
@@ -106,7 +104,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
                              .types = device_array(d, r->types, T * 4),
                              .rows = device_array(d, rows, T * 4),
                              .slots = device_array(d, slots, T * 4),
-                             .pairs = pairs,
+                             .starts = offsets,
                              .offsets = device_array(d, offsets, (r->B + 1) * 4),
                              .row_of = device_array(d, row_of, r->B * 4),
                              .zeros = device_array(d, zeros, r->B * 4)};
@@ -114,7 +112,7 @@ static inline struct pack pack_create(struct device *d, const struct rows *r, co
         p.view.classes = device_array(d, r->classes, r->B * 4);
     if (r->targets)
         p.view.targets = device_array(d, r->targets, r->B * r->L * 4);
-    int32_t *const all[] = {offsets, positions, places, rows, slots, row_of, zeros};
+    int32_t *const all[] = {positions, places, rows, slots, row_of, zeros};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     return p;
@@ -129,6 +127,7 @@ static inline void pack_free(struct pack *p)
         if (all[i].address)
             p->d->run->release(p->d, all[i]);
     free(p->slot_of);
+    free((void *)(uintptr_t)v->starts);
 }
 
 /* A network with what a test needs around it. */

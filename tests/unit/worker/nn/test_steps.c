@@ -166,8 +166,7 @@ static void check_steps(struct device *d, const struct device_case *of, size_t k
     double off = check_close(where, "losses", losses, expected_losses, (size_t)steps, tolerances[of->precision], 0);
     check_close(where, "gradient norms", norms, expected_norms, (size_t)steps, tolerances[of->precision] * (exact ? 1 : 2), 0);
 #ifdef TEST_GPU
-    if (k == 0)
-        check_flops(where, &c, &r, of_first);
+    check_flops(where, &c, &r, of_first);
 #else
     (void)of_first;
 #endif
