@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/precision.h"
 #include "common/base/process.h"
+#include "common/base/tf32.h"
 #include "coordinator/job/job_variant.h"
 #include "proto/trial.h"
 
@@ -98,7 +99,7 @@ static int check_precision(const struct local_device *d, const struct dispatch_o
     bool cpu = o->device == DEVICE_CPU || (o->device == DEVICE_AUTO && *d->text && !d->memory);
     if (!cpu || strcmp(precision, precision_names[PRECISION_TF32]))
         return 0;
-    return error_set(e, ERROR_USAGE, "train.precision: \"tf32\" is for GPUs, and cluster.device is cpu here; use f32 or bf16");
+    return tf32_refuse("cpu", e);
 }
 
 /* One start of the worker, which also says what computes. */

@@ -3,6 +3,7 @@
 #include "worker/device/device.h"
 
 #include "common/base/peak.h"
+#include "common/base/tf32.h"
 #include "worker/device/cpu.h"
 #include "worker/device/cpu_reference.h"
 #include "worker/device/gpu.h"
@@ -36,20 +37,12 @@ static void gpu_device_describe(const struct device *d, char *text, size_t size)
         snprintf(text, size, "cuda");
 }
 
-static int refuse_tf32(enum precision precision, const char *name, struct error *e)
-{
-    if (precision != PRECISION_TF32)
-        return 0;
-    return error_set(e, ERROR_USAGE, "train.precision: \"tf32\" is for GPUs, and cluster.device is %s here; use f32 or bf16",
-                     name);
-}
-
 /* A GPU that is there and cannot be had is an error: nobody waits days for a CPU without having been told. */
 static int auto_create(struct device **ret, enum precision precision, int threads, struct error *e)
 {
     struct error ignored;
     if (gpu_check(&ignored))
-        return refuse_tf32(precision, "cpu", e) ? -1 : cpu_create(ret, precision, threads, e);
+        return precision == PRECISION_TF32 ? tf32_refuse("cpu", e) : cpu_create(ret, precision, threads, e);
     return gpu_create(ret, precision, threads, e);
 }
 
@@ -71,8 +64,8 @@ int device_create(struct device **ret, const char *name, enum precision precisio
     if (kind < 0 || !backends[kind].create)
         return error_set(e, ERROR_USAGE, "cluster.device: \"%s\" is not known; use auto, cpu, cuda, cpu_reference or guarded",
                          name);
-    if (kind != DEVICE_CUDA && kind != DEVICE_AUTO && refuse_tf32(precision, name, e))
-        return -1;
+    if (precision == PRECISION_TF32 && kind != DEVICE_CUDA && kind != DEVICE_AUTO)
+        return tf32_refuse(name, e);
     return backends[kind].create(ret, precision, threads < 1 ? 1 : threads, e);
 }
 
