@@ -63,7 +63,7 @@ build_cuda() {
   local root=()
   need_packages "${BUILD_PACKAGES[@]}" g++ libcmocka-dev python3
   command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || { bash tools/cuda.sh runs/cuda && root=(-D MUSTER_CUDA_ROOT=runs/cuda); } || return
-  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen test_gpu -- --quiet &&
+  cmake --preset cuda -D MUSTER_WERROR=ON "${root[@]}" >/dev/null && cmake --build --preset cuda --target muster muster-worker muster-listen test_gpu bench_kernels -- --quiet &&
     build/cuda/muster doctor | grep -E '^  GPU +(CUDA|NCCL) [0-9]' && run_cuda
 }
 # A suite of test_gpu, from the root: golden files lie below it.
