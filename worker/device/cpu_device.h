@@ -65,7 +65,8 @@ void cpu_normalize_forward(struct device *d, device_memory y, device_memory sum,
 void cpu_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma, device_memory dbeta,
                             device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,
                             const struct dropout *dropout, size_t N, size_t C);
-void cpu_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N, size_t C);
+void cpu_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, int add, size_t N,
+                       size_t C);
 
 void cpu_attention_forward(struct device *d, device_memory y, device_memory log_sum, device_memory qkv, device_memory offsets,
                            const struct dropout *dropout, size_t B, size_t T, size_t H, size_t D);

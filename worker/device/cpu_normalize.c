@@ -166,7 +166,8 @@ void cpu_embedding_backward(struct device *d, device_memory dword, device_memory
     scatter(c, dtype, dy, types, type_count, T, C);
 }
 
-void cpu_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N, size_t C)
+void cpu_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, int add, size_t N,
+                       size_t C)
 {
     struct cpu *c = cpu_of(d);
     struct mask m;
@@ -175,5 +176,5 @@ void cpu_dropout_apply(struct device *d, device_memory y, device_memory x, const
         return;
 #pragma omp parallel for num_threads(d->threads) schedule(static) if (N > CHUNK)
     for (size_t i = 0; i < chunks_of(N); i++)
-        c->kernels->dropout(host_pointer(y), host_pointer(x), mask, i * CHUNK, chunk_end(i, N), C);
+        c->kernels->dropout(host_pointer(y), host_pointer(x), mask, add, i * CHUNK, chunk_end(i, N), C);
 }

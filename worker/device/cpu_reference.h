@@ -23,8 +23,8 @@ void reference_normalize_forward(struct device *d, device_memory y, device_memor
 void reference_normalize_backward(struct device *d, device_memory dx, device_memory dz, device_memory dgamma, device_memory dbeta,
                                   device_memory dy, device_memory sum, device_memory statistics, device_memory gamma,
                                   const struct dropout *dropout, size_t N, size_t C);
-void reference_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N,
-                             size_t C);
+void reference_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, int add,
+                             size_t N, size_t C);
 
 void reference_linear_forward(struct device *d, device_memory y, device_memory pre, device_memory x, device_memory w,
                               device_memory bias, enum activation activation, size_t N, size_t K, size_t O);

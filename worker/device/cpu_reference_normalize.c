@@ -171,9 +171,11 @@ void reference_residual_normalize_backward(struct device *d, device_memory dx, d
     }
 }
 
-void reference_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N,
-                             size_t C)
+void reference_dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, int add,
+                             size_t N, size_t C)
 {
-    for (size_t i = 0; i < N * C; i++)
-        act_put(d, y, i, act_get(d, x, i) * dropout_factor(dropout, i / C, (uint32_t)(i % C)));
+    for (size_t i = 0; i < N * C; i++) {
+        float kept = act_get(d, x, i) * dropout_factor(dropout, i / C, (uint32_t)(i % C));
+        act_put(d, y, i, add ? act_get(d, y, i) + kept : kept);
+    }
 }

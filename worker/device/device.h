@@ -219,10 +219,11 @@ struct device_operations {
                         device_memory offsets, size_t B, size_t C);
     void (*mean_tokens_backward)(struct device *d, device_memory dx /* act (T,C) = */, device_memory dy, device_memory offsets,
                                  size_t B, size_t C);
-    void (*dropout_apply)(struct device *d, device_memory y /* act (N,C) =, may be x */, device_memory x,
-                          const struct dropout *dropout, size_t N, size_t C); /* forward and backward alike */
+    /* Forward and backward alike; y: = or +=. */
+    void (*dropout_apply)(struct device *d, device_memory y /* act (N,C), may be x */, device_memory x,
+                          const struct dropout *dropout, int add, size_t N, size_t C);
 
-    /* Columns of a wider matrix: y = or += scale x; rows of y and x are y_stride and x_stride elements apart. */
+    /* Columns of a wider matrix: y = or += scale x, y may be x; rows of y and x are y_stride and x_stride elements apart. */
     void (*scale_columns)(struct device *d, device_memory y /* act (N,O) */, size_t y_stride, device_memory x /* act (N,O) */,
                           size_t x_stride, float scale, int add, size_t N, size_t O);
 

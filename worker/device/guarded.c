@@ -219,8 +219,8 @@ GUARD(mean_tokens, (struct device *d, device_memory y, device_memory x, device_m
       offsets, B, C)
 GUARD(mean_tokens_backward, (struct device *d, device_memory dx, device_memory dy, device_memory offsets, size_t B, size_t C),
       dx, dy, offsets, B, C)
-GUARD(dropout_apply, (struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N, size_t C), y,
-      x, dropout, N, C)
+GUARD(dropout_apply, (struct device *d, device_memory y, device_memory x, const struct dropout *dropout, int add, size_t N, size_t
+      C), y, x, dropout, add, N, C)
 GUARD(classifier_forward, (struct device *d, device_memory logits, device_memory x, device_memory w, device_memory bias, size_t
       B, size_t C, size_t L), logits, x, w, bias, B, C, L)
 GUARD(classifier_backward, (struct device *d, device_memory dx, device_memory dw, device_memory dbias, device_memory dlogits,

@@ -19,7 +19,7 @@ static device_memory input_of(const struct pass *s, device_memory x, const struc
 {
     if (!(dropout->probability > 0))
         return x;
-    s->d->run->dropout_apply(s->d, s->lora.x, x, dropout, N, K);
+    s->d->run->dropout_apply(s->d, s->lora.x, x, dropout, 0, N, K);
     return s->lora.x;
 }
 
@@ -73,7 +73,13 @@ void adapted_forward(const struct pass *s, device_memory y, device_memory pre, d
         run->activation_backward(s->d, DEVICE_NOTHING, y, DEVICE_NOTHING, sum, activation, N * O);
 }
 
-/* dropout(x) and a's product are made again: nothing is kept for an adapter. */
+static void scale_all(const struct pass *s, device_memory x, size_t n)
+{
+    s->d->run->scale_columns(s->d, x, n, x, n, (float)lora_scale(parameters_lora(s->p)), 0, 1, n);
+}
+
+/* dropout(x) and a's product are made again: nothing is kept for an adapter. Of y = scale u b^T, u and its gradient are scaled: they
+ * are the smallest. */
 static void adapter_backward(const struct pass *s, const struct adapter *a, struct vectors of, device_memory dx, device_memory dy,
                              device_memory x, size_t K, size_t O, size_t width)
 {
@@ -83,21 +89,24 @@ static void adapter_backward(const struct pass *s, const struct adapter *a, stru
     struct dropout dropout = dropout_of(s, a, of);
     device_memory in = input_of(s, x, &dropout, N, K), back = dx.address ? s->lora.dx : DEVICE_NOTHING;
     device_memory da = pass_gradient(s, a->a), db = pass_gradient(s, a->b), more = s->lora.gradient;
-    run->scale_columns(s->d, s->lora.t, width, dy, O, (float)lora_scale(l), 0, N, width);
+    if (width < O) {
+        run->scale_columns(s->d, s->lora.t, width, dy, O, 1, 0, N, width);
+        dy = s->lora.t;
+    }
     run->linear_forward(s->d, s->lora.u, DEVICE_NOTHING, in, pass_weight(s, a->a), DEVICE_NOTHING, ACTIVATION_NONE, N, K,
                         l->rank);
-    run->linear_backward(s->d, s->lora.du, a->adds_b ? more : db, DEVICE_NOTHING, s->lora.t, s->lora.u, pass_weight(s, a->b), 0,
-                         N, l->rank, width);
+    scale_all(s, s->lora.u, N * l->rank);
+    run->linear_backward(s->d, s->lora.du, a->adds_b ? more : db, DEVICE_NOTHING, dy, s->lora.u, pass_weight(s, a->b), 0, N,
+                         l->rank, width);
+    scale_all(s, s->lora.du, N * l->rank);
     if (a->adds_b)
         run->add(s->d, db, more, width * l->rank);
     run->linear_backward(s->d, back, a->adds_a ? more : da, DEVICE_NOTHING, s->lora.du, in, pass_weight(s, a->a), 0, N, K,
                          l->rank);
     if (a->adds_a)
         run->add(s->d, da, more, l->rank * K);
-    if (!dx.address)
-        return;
-    run->dropout_apply(s->d, back, back, &dropout, N, K);
-    run->scale_columns(s->d, dx, K, back, K, 1, 1, N, K);
+    if (dx.address)
+        run->dropout_apply(s->d, dx, back, &dropout, 1, N, K);
 }
 
 bool adapted_biases_apart(const struct pass *s, const struct linear *w)

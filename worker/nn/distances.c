@@ -90,7 +90,7 @@ static device_memory input_of(const struct pass *s, const struct dropout *dropou
     size_t C = s->c->width;
     if (!(dropout->probability > 0))
         return used(s, k->y, C);
-    s->d->run->dropout_apply(s->d, k->x, used(s, k->y, C), dropout, k->used, C);
+    s->d->run->dropout_apply(s->d, k->x, used(s, k->y, C), dropout, 0, k->used, C);
     return k->x;
 }
 
@@ -159,7 +159,7 @@ void distances_project_backward(const struct pass *s, const struct attention *w)
         maps_backward(s, w->distances, dy, x, true);
     } else {
         maps_backward(s, w->distances, k->dx, x, false);
-        s->d->run->dropout_apply(s->d, k->dx, k->dx, &dropout, k->used, C);
+        s->d->run->dropout_apply(s->d, k->dx, k->dx, &dropout, 0, k->used, C);
         s->d->run->scale_columns(s->d, dy, C, k->dx, C, 1, 1, k->used, C);
     }
 }

@@ -36,7 +36,7 @@ static void bias_backward(const struct pass *s, const struct embedding *w, const
                           const struct dropout *dropout, size_t E)
 {
     device_memory dbeta = pass_gradient(s, w->norm.beta);
-    s->d->run->dropout_apply(s->d, dy, dy, dropout, s->b->T, E);
+    s->d->run->dropout_apply(s->d, dy, dy, dropout, 0, s->b->T, E);
     s->d->run->normalize_backward(s->d, dy, DEVICE_NOTHING, DEVICE_NOTHING, dbeta, dy, k->sum, k->statistics,
                                   pass_value(s, w->norm.gamma), NULL, s->b->T, E);
 }

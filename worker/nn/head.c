@@ -20,7 +20,7 @@ void head_forward(const struct pass *s, const struct head *w, const struct head_
     for (size_t i = 0; steps[i].kind != HEAD_END; i++) {
         if (steps[i].kind == HEAD_DROPOUT) {
             struct dropout dropout = step_dropout(s, &steps[i]);
-            s->d->run->dropout_apply(s->d, k->steps[i], x, &dropout, B, C);
+            s->d->run->dropout_apply(s->d, k->steps[i], x, &dropout, 0, B, C);
         } else if (steps[i].kind == HEAD_NORM) {
             s->d->run->normalize_forward(s->d, k->steps[i], k->sum, k->statistics, x, DEVICE_NOTHING,
                                          pass_value(s, w->norm.gamma), pass_value(s, w->norm.beta), s->c->epsilon, NULL, B, C);
@@ -41,7 +41,7 @@ static void step_backward(const struct pass *s, const struct head *w, const stru
     size_t B = s->b->B, C = s->c->width;
     if (step->kind == HEAD_DROPOUT) {
         struct dropout dropout = step_dropout(s, step);
-        s->d->run->dropout_apply(s->d, dy, dy, &dropout, B, C);
+        s->d->run->dropout_apply(s->d, dy, dy, &dropout, 0, B, C);
         return;
     }
     if (step->kind == HEAD_NORM) {

@@ -90,7 +90,7 @@ void pre_norm_forward(const struct pass *s, const struct attention *a, const str
     s->d->run->gated_forward(s->d, t->wide, k->pre, s->c->activation, of.N, F);
     struct dropout dropout = inner_dropout(s, f, of);
     if (dropout.probability > 0)
-        s->d->run->dropout_apply(s->d, t->wide, t->wide, &dropout, of.N, F);
+        s->d->run->dropout_apply(s->d, t->wide, t->wide, &dropout, 0, of.N, F);
     pass_linear(s, z, DEVICE_NOTHING, t->wide, f->output, ACTIVATION_NONE, of.N, F, C);
 }
 
@@ -110,10 +110,10 @@ static void feed_forward_part_backward(const struct pass *s, const struct attent
     struct dropout dropout = inner_dropout(s, f, of);
     s->d->run->gated_forward(s->d, t->wide, k->pre, s->c->activation, of.N, F);
     if (dropout.probability > 0)
-        s->d->run->dropout_apply(s->d, t->wide, t->wide, &dropout, of.N, F);
+        s->d->run->dropout_apply(s->d, t->wide, t->wide, &dropout, 0, of.N, F);
     pass_linear_backward(s, t->inner, dy, t->wide, f->output, false, of.N, F, C);
     if (dropout.probability > 0)
-        s->d->run->dropout_apply(s->d, t->inner, t->inner, &dropout, of.N, F);
+        s->d->run->dropout_apply(s->d, t->inner, t->inner, &dropout, 0, of.N, F);
     s->d->run->gated_backward(s->d, t->wide, DEVICE_NOTHING, t->inner, k->pre, s->c->activation, of.N, F);
     pass_linear_backward(s, t->dz, t->wide, k->y, f->inner, false, of.N, C, 2 * F);
     dropout = output_dropout(s, a, of);

@@ -54,15 +54,18 @@ KERNEL void mean_put(A *dx, const A *dy, const int *offsets, size_t C)
 }
 
 template <typename A>
-KERNEL void dropped(A *y, const A *x, struct dropout_mask m, size_t N, size_t C)
+KERNEL void dropped(A *y, const A *x, struct dropout_mask m, bool add, size_t N, size_t C)
 {
     struct octet at;
-    float v[8];
+    float v[8], sum[8] = {0};
     if (!find_octet(&at, N, C))
         return;
     load_octet(v, x + at.vector * C, at.c, C);
     drop_octet(v, m, at.vector, at.c);
-    store_octet(y + at.vector * C, at.c, C, v);
+    if (add)
+        load_octet(sum, y + at.vector * C, at.c, C);
+    UNROLL for (int i = 0; i < 8; i++) sum[i] += v[i];
+    store_octet(y + at.vector * C, at.c, C, sum);
 }
 
 template <typename A>
@@ -133,9 +136,9 @@ static void put_mean(struct cuda *c, device_memory dx, device_memory dy, device_
 }
 
 template <typename A>
-static void drop(struct cuda *c, device_memory y, device_memory x, const struct dropout *dropout, size_t N, size_t C)
+static void drop(struct cuda *c, device_memory y, device_memory x, const struct dropout *dropout, bool add, size_t N, size_t C)
 {
-    LAUNCH_THREADS(c, dropped<A>, octets_of(N, C), cuda_at<A>(y), cuda_at<A>(x), cuda_dropout(dropout), N, C);
+    LAUNCH_THREADS(c, dropped<A>, octets_of(N, C), cuda_at<A>(y), cuda_at<A>(x), cuda_dropout(dropout), add, N, C);
 }
 
 template <typename A>
@@ -178,9 +181,10 @@ static void mean_tokens_backward(struct device *d, device_memory dx, device_memo
     BY_ACT(cuda_of(d), put_mean, cuda_of(d), dx, dy, offsets, B, C);
 }
 
-static void dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, size_t N, size_t C)
+static void dropout_apply(struct device *d, device_memory y, device_memory x, const struct dropout *dropout, int add, size_t N,
+                          size_t C)
 {
-    BY_ACT(cuda_of(d), drop, cuda_of(d), y, x, dropout, N, C);
+    BY_ACT(cuda_of(d), drop, cuda_of(d), y, x, dropout, add != 0, N, C);
 }
 
 static void scale_columns(struct device *d, device_memory y, size_t y_stride, device_memory x, size_t x_stride, float scale,

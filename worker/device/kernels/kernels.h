@@ -149,7 +149,7 @@ struct kernels {
     void (*column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
     void (*widen)(float *y, const void *x, size_t n); /* act to float */
     void (*round)(void *y, const float *x, size_t n); /* float to act */
-    void (*dropout)(void *y, const void *x, const struct mask *mask, size_t from, size_t to, size_t C);
+    void (*dropout)(void *y, const void *x, const struct mask *mask, int add /* y: = or += */, size_t from, size_t to, size_t C);
 
     /* Vectors from..to-1. z: or NULL. */
     void (*normalize)(const struct layer_norm *l, const void *x, const void *z, size_t from, size_t to);

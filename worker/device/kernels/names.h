@@ -24,7 +24,7 @@ void KERNEL(store_product)(void *y, const float *product, int add, size_t n);
 void KERNEL(column_sums)(float *sums, const void *x, size_t rows, size_t columns, size_t from, size_t to);
 void KERNEL(widen)(float *y, const void *x, size_t n);
 void KERNEL(round)(void *y, const float *x, size_t n);
-void KERNEL(dropout)(void *y, const void *x, const struct mask *mask, size_t from, size_t to, size_t C);
+void KERNEL(dropout)(void *y, const void *x, const struct mask *mask, int add, size_t from, size_t to, size_t C);
 void KERNEL(normalize)(const struct layer_norm *l, const void *x, const void *z, size_t from, size_t to);
 void KERNEL(embed)(const struct layer_norm *l, const int32_t *const ids[3], const float *const tables[3], size_t from, size_t to);
 void KERNEL(normalize_backward)(const struct norm_gradient *g, float *dgamma, float *dbeta, size_t from, size_t to);

@@ -122,14 +122,15 @@ void KERNEL(normalize_backward)(const struct norm_gradient *g, float *dgamma, fl
     }
 }
 
-void KERNEL(dropout)(void *y, const void *x, const struct mask *mask, size_t from, size_t to, size_t C)
+void KERNEL(dropout)(void *y, const void *x, const struct mask *mask, int add, size_t from, size_t to, size_t C)
 {
     uint8_t bits[MASK_BYTES_MAX];
     for (size_t row = from; row < to; row++) {
         mask_of(bits, mask, row, C);
         for (size_t c = 0; c < C; c += LANES) {
             size_t at = row * C + c;
-            act_store_most((act *)y + at, dropped(mask, bits, c, act_load_most((const act *)x + at, C - c)), C - c);
+            vector kept = dropped(mask, bits, c, act_load_most((const act *)x + at, C - c));
+            act_store_most((act *)y + at, add ? act_load_most((const act *)y + at, C - c) + kept : kept, C - c);
         }
     }
 }

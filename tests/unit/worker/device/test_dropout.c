@@ -46,7 +46,7 @@ static float *ones_dropped(struct bench *b, const struct rows *r, const struct d
     for (size_t i = 0; i < r->T * C; i++)
         ones[i] = 1;
     device_memory x = put_values(b, ACT, ones, r->T * C);
-    b->d->run->dropout_apply(b->d, x, x, p, r->T, C);
+    b->d->run->dropout_apply(b->d, x, x, p, 0, r->T, C);
     free(ones);
     return take_values(b, x, ACT, r->T * C);
 }

@@ -94,7 +94,7 @@ static void everything(struct bench *b, const size_t *lengths, size_t B)
     run->residual_normalize_backward(b->d, x, y, dbias, dbias, sum, sum, statistics, gamma, &p, T, C);
     run->normalize_forward(b->d, y, sum, statistics, x, y, gamma, gamma, 1e-12f, &p, T, C);
     run->normalize_backward(b->d, x, y, dbias, dbias, x, sum, statistics, gamma, &p, T, C);
-    run->dropout_apply(b->d, x, x, &p, T, C);
+    run->dropout_apply(b->d, x, x, &p, 0, T, C);
     run->first_tokens(b->d, y, x, r.offsets, B, C);
     run->first_tokens_backward(b->d, x, y, r.offsets, B, T, C);
     run->classifier_forward(b->d, logits, y, table, bias, B, C, L);
@@ -345,15 +345,15 @@ static void test_failure_sticks(void **state)
     bench_open(&b, "cpu", PRECISION_F32, 1);
     device_memory x = put_values(&b, F32, (const float[]){1, 2}, 2), y = put_values(&b, F32, (const float[]){3, 4}, 2);
     size_t wide = (size_t)KERNEL_WIDTH_MAX + 1;
-    b.d->run->dropout_apply(b.d, x, x, NULL, 1, wide);
-    b.d->run->dropout_apply(b.d, y, x, NULL, 1, 2);
+    b.d->run->dropout_apply(b.d, x, x, NULL, 0, 1, wide);
+    b.d->run->dropout_apply(b.d, y, x, NULL, 0, 1, 2);
     float *values = take_values(&b, y, F32, 2);
     assert_true(values[0] == 3 && values[1] == 4);
     free(values);
     assert_int_equal(b.d->run->finish(b.d, &e), -1);
     assert_non_null(strstr(e.message, "65537"));
     assert_int_equal(b.d->run->finish(b.d, &e), 0);
-    b.d->run->dropout_apply(b.d, y, x, NULL, 1, 2);
+    b.d->run->dropout_apply(b.d, y, x, NULL, 0, 1, 2);
     values = take_values(&b, y, F32, 2);
     assert_true(values[0] == 1 && values[1] == 2);
     free(values);

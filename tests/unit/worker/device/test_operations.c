@@ -404,10 +404,12 @@ static void head(struct bench *b, const struct shape *s)
     device_memory dropped = space(b, ACT, r.T * C);
     run->first_tokens(b->d, first, x, r.offsets, B, C);
     run->first_tokens_backward(b->d, back, first, r.offsets, B, r.T, C);
-    run->dropout_apply(b->d, dropped, x, &p, r.T, C);
+    run->dropout_apply(b->d, dropped, x, &p, 0, r.T, C);
     record(b, "first tokens", ACT, first, B * C);
     record(b, "first tokens back", ACT, back, r.T * C);
     record(b, "dropout", ACT, dropped, r.T * C);
+    run->dropout_apply(b->d, back, x, &p, 1, r.T, C);
+    record(b, "dropout, added", ACT, back, r.T * C);
     device_memory w = put_random(b, F32, L * C, 1), bias = put_random(b, F32, L, 1), logits = space(b, F32, B * L);
     device_memory classes = put_choices(b, B, L), weights = put_values(b, F32, (const float[]){1, 2, 3, 4, 5, 6, 7}, L);
     device_memory loss = space(b, F32, B), dlogits = space(b, F32, B * L), targets = put_random(b, F32, B * L, 1);
