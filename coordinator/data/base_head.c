@@ -20,7 +20,7 @@ struct found_head {
     bool fits;        /* the shapes are those of a head on this encoder */
     char **names;     /* (rows), each owned; NULL: id2label does not name them */
     bool generic;     /* LABEL_0, LABEL_1, ... or no id2label at all */
-    char *other_task; /* problem_type, where it is no classification; NULL: it is, or is not said */
+    char *other_task; /* what config.json says where it is no classification of texts; NULL: it is, or is not said */
 };
 
 static void found_head_free(struct found_head *h)
@@ -132,6 +132,20 @@ static int read_weights(struct found_head *h, const char *directory, struct erro
     return result;
 }
 
+/* A classifier of tokens has the same name and shape as one of texts. Caller frees; NULL: it is one of texts, or is not said. */
+static char *other_task(const struct json *config)
+{
+    static const char *const others[] = {"ForTokenClassification", "ForMultipleChoice"};
+    const char *problem = json_string(json_get(config, "problem_type")),
+               *class = json_string(json_at(json_get(config, "architectures"), 0));
+    if (problem && strcmp(problem, "single_label_classification") != 0 && strcmp(problem, "multi_label_classification") != 0)
+        return format_string("the base's problem_type is %s", problem);
+    for (size_t i = 0; class && i < sizeof others / sizeof *others; i++)
+        if (strstr(class, others[i]))
+            return format_string("the base is a %s", class);
+    return NULL;
+}
+
 static int read_head(struct found_head *h, const char *directory, struct error *e)
 {
     struct json *config;
@@ -142,9 +156,7 @@ static int read_head(struct found_head *h, const char *directory, struct error *
     free(path);
     if (result)
         return -1;
-    const char *problem = json_string(json_get(config, "problem_type"));
-    if (problem && strcmp(problem, "single_label_classification") != 0 && strcmp(problem, "multi_label_classification") != 0)
-        h->other_task = duplicate(problem);
+    h->other_task = other_task(config);
     if (h->fits)
         read_names(h, config);
     json_destroy(&config);
@@ -187,7 +199,7 @@ static char *reason_against(double *rows, bool *by_index, const struct found_hea
     if (h->rows != count)
         return format_string("the base's head has %u label%s, the job %u", h->rows, h->rows == 1 ? "" : "s", count);
     if (h->other_task)
-        return format_string("the base's problem_type is %s", h->other_task);
+        return duplicate(h->other_task);
     char *reason = h->names ? match(rows, h, labels, count) : NULL;
     if (!h->generic && !h->names)
         return format_string("id2label in the base's config.json does not name its %u rows 0 to %u", h->rows, h->rows - 1);
