@@ -96,7 +96,10 @@ static int read_windows(struct model_config *c, const struct json *j, const char
         return error_set(e, ERROR_USAGE, "%s: attention_window must be a number or an array of %u, one a layer", path, c->layers);
     for (uint32_t i = 0; i < c->layers; i++) {
         const struct json *of = each ? json_at(all, i) : all;
-        double window = json_type(of) == JSON_NUMBER ? json_number(of) : 0;
+        double window = json_number(of);
+        if (json_type(of) != JSON_NUMBER)
+            return error_set(e, ERROR_USAGE, "%s: attention_window of layer %u is %s, not a number", path, i,
+                             json_type_name(json_type(of)));
         if (!(window >= 2 && window <= 1e9) || fmod(window, 2) != 0)
             return error_set(e, ERROR_USAGE,
                              "%s: attention_window of layer %u is %g; it must be an even number of tokens, 2 or more", path, i,

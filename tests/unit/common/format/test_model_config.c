@@ -261,6 +261,10 @@ static void refuses_what_is_not_supported(void **state)
          "size\":6,"
          "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1,\"attention_window\":0}",
          "attention_window of layer 0 is 0; it must be an even number"},
+        {"{\"model_type\":\"longformer\",\"num_hidden_layers\":3,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
+         "size\":6,"
+         "\"vocab_size\":9,\"max_position_embeddings\":7,\"type_vocab_size\":1,\"attention_window\":\"8\"}",
+         "attention_window of layer 0 is a string, not a number"},
         {DEBERTA "}", "there is no pos_att_type, which this model_type needs"},
         {"{\"model_type\":\"deberta-v2\",\"num_hidden_layers\":2,\"hidden_size\":8,\"num_attention_heads\":2,\"intermediate_"
          "size\":6,"
