@@ -5,7 +5,7 @@ config.json and inference_config.json agree. With rows and what `muster predict`
 PyTorch.
 
 usage: bundle_check.py BUNDLE [ROWS.jsonl PREDICTIONS.jsonl [TOLERANCE]]
-Exit: 0 fine, 1 not, 77 transformers or torch is not there.
+Exit: 0 fine, 1 not, 77 transformers or torch is not there, or an older one than the family.
 """
 import json
 import math
@@ -114,6 +114,10 @@ def check_probabilities(line, prediction, inference, multi):
 
 def main(bundle, rows=None, predictions=None, tolerance="1e-4"):
     inference = check_files(bundle)
+    family = read_json(f"{bundle}/config.json")["model_type"]
+    if family not in transformers.CONFIG_MAPPING:
+        print(f"skipped: transformers {transformers.__version__} has no {family}")
+        return 77
     model = check_model(bundle)
     tokenizer = check_tokenizer(bundle, inference, model)
     if rows:

@@ -25,7 +25,7 @@ in_transformers() {
   fi
 }
 
-for family in distilbert electra roberta xlm-roberta camembert longformer deberta-v3 deberta-v2; do
+for family in distilbert electra roberta xlm-roberta camembert longformer modernbert deberta-v3 deberta-v2; do
   say "$family: check, run, predict, evaluate, and the bundle in transformers"
   mkdir "$family"
   python3 "$here/tiny.py" "$family" 120 20 "$family"

@@ -4,7 +4,7 @@
 can be learnt from one word (rows.jsonl), and a job file (job.json). Deterministic.
 
 usage: tiny.py DIRECTORY [rows [width [family]]]    width: of the model, a multiple of 4; family: bert, distilbert, electra, roberta, longformer (byte-level
-BPE, vocab.json and merges.txt), xlm-roberta, camembert (Unigram, tokenizer.json), deberta-v2, deberta-v3 (Unigram, spm.model). The weights are random: for tests only.
+BPE, vocab.json and merges.txt), modernbert (the same in tokenizer.json), xlm-roberta, camembert (Unigram, tokenizer.json), deberta-v2, deberta-v3 (Unigram, spm.model). The weights are random: for tests only.
 """
 import json
 import os
@@ -23,13 +23,15 @@ vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."] + words + ["##s
 # RoBERTa's: every byte under its sign, and "word", "linked", "apart" with and without a space before them.
 merges = [(word[:i], word[i]) for word in ("word", "linked", "apart") for i in range(1, len(word))] + [("\u0120", w) for w in ("word", "linked", "apart")]
 like_roberta = family in ("roberta", "longformer", "xlm-roberta", "camembert")
-byte_level = family in ("roberta", "longformer")
+modern = family == "modernbert"
+byte_level = modern or family in ("roberta", "longformer")
 unigram = family in ("xlm-roberta", "camembert")
 deberta = family.startswith("deberta")
 if byte_level:
     own = [*range(33, 127), *range(161, 173), *range(174, 256)]
     signs = [chr(b) for b in own] + [chr(256 + n) for n in range(256 - len(own))]
-    vocabulary = ["<s>", "<pad>", "</s>", "<unk>"] + signs + [a + b for a, b in merges] + ["<mask>"]
+    first, last = (["[UNK]", "[CLS]", "[SEP]", "[PAD]"], ["[MASK]"]) if modern else (["<s>", "<pad>", "</s>", "<unk>"], ["<mask>"])
+    vocabulary = first + signs + [a + b for a, b in merges] + last
 # Unigram: pieces with their scores, "\u2581" for a space; the special tokens stand where XLM-R and CamemBERT have them.
 if unigram or deberta:
     specials = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"] if deberta else ["<s>", "<pad>", "</s>", "<unk>"] if family == "xlm-roberta" else ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"]
@@ -78,6 +80,17 @@ def weights():
         yield "pooler.dense.bias", tensor(width)
 
 
+def modern_weights():
+    yield "model.embeddings.tok_embeddings.weight", tensor(len(vocabulary), width, scale=0.5)
+    norms = ["embeddings.norm", "final_norm"]
+    for i in range(layers):
+        norms += [f"layers.{i}.attn_norm"] * (i > 0) + [f"layers.{i}.mlp_norm"]
+        for name, out, into in (("attn.Wqkv", 3 * width, width), ("attn.Wo", width, width), ("mlp.Wi", 2 * inner, width), ("mlp.Wo", width, inner)):
+            yield f"model.layers.{i}.{name}.weight", tensor(out, into, scale=0.2)
+    for name in norms:
+        yield f"model.{name}.weight", tensor(width, start=1.0)
+
+
 # As transformers writes it: the family's prefix, and DistilBERT's own names in the layers.
 DISTILBERT = {"encoder.layer": "transformer.layer", "attention.self.query": "attention.q_lin", "attention.self.key": "attention.k_lin",
               "attention.self.value": "attention.v_lin", "attention.output.dense": "attention.out_lin",
@@ -86,7 +99,7 @@ DISTILBERT = {"encoder.layer": "transformer.layer", "attention.self.query": "att
 
 
 def named(name):
-    if family == "bert":
+    if family == "bert" or modern:
         return name
     for old, new in DISTILBERT.items() if family == "distilbert" else ():
         name = name.replace(old, new)
@@ -98,6 +111,12 @@ def config():
     if family == "distilbert":
         return dict(architectures=["DistilBertForMaskedLM"], model_type=family, dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner,
                     activation="gelu", dropout=0.1, attention_dropout=0.1, seq_classif_dropout=0.2, sinusoidal_pos_embds=False, **sizes)
+    if modern:
+        sizes.update(pad_token_id=3, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
+        return dict(architectures=["ModernBertForMaskedLM"], model_type=family, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+                    intermediate_size=inner, hidden_activation="gelu", norm_eps=1e-5, norm_bias=False, attention_bias=False, mlp_bias=False,
+                    classifier_pooling="mean", local_attention=8, global_attn_every_n_layers=2, global_rope_theta=160000.0, local_rope_theta=10000.0,
+                    classifier_dropout=0.1, mlp_dropout=0.1, **sizes)
     if deberta:
         third = family == "deberta-v3"
         return dict(model_type="deberta-v2", hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
@@ -133,7 +152,7 @@ def write_json(path, value):
 
 model = f"{directory}/model"
 os.makedirs(model, exist_ok=True)
-write_safetensors(f"{model}/model.safetensors", [(named(name), data) for name, data in weights()])
+write_safetensors(f"{model}/model.safetensors", [(named(name), data) for name, data in (modern_weights() if modern else weights())])
 if unigram:
     s, end, mask = (vocabulary.index(w) for w in ("<s>", "</s>", "<mask>"))
 
@@ -171,6 +190,24 @@ elif deberta:
             file.write(framed(1, framed(1, piece.encode()) + field(2, 5, struct.pack("<f", score)) + field(3, 0, bytes([kind]))))
         file.write(framed(2, field(3, 0, b"\x01") + bytes([40 << 3 & 0x7F | 0x80, 40 >> 4]) + b"\x03"))
     write_json(f"{model}/tokenizer_config.json", {"tokenizer_class": "DebertaV2Tokenizer", "do_lower_case": False, "split_by_punct": False})
+elif modern:
+    def step(**more):
+        return dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True, **more)
+
+    def template(*parts):
+        return [{"Sequence" if part in "AB" else "SpecialToken": {"id": part, "type_id": 0}} for part in parts]
+
+    write_json(f"{model}/tokenizer.json", {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [dict(id=vocabulary.index(w), content=w, single_word=False, lstrip=w == "[MASK]", rstrip=False, normalized=False, special=True) for w in first + last],
+        "normalizer": {"type": "NFC"}, "pre_tokenizer": step(), "decoder": step(),
+        "post_processor": {"type": "TemplateProcessing", "single": template("[CLS]", "A", "[SEP]"), "pair": template("[CLS]", "A", "[SEP]", "B", "[SEP]"),
+                           "special_tokens": {w: {"id": w, "ids": [vocabulary.index(w)], "tokens": [w]} for w in ("[CLS]", "[SEP]")}},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+                  "byte_fallback": False, "vocab": {word: i for i, word in enumerate(vocabulary)}, "merges": [list(merge) for merge in merges]}})
+    write_json(f"{model}/tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": positions, "model_input_names": ["input_ids", "attention_mask"],
+        **{role + "_token": f"[{role.upper()}]" for role in ("unk", "cls", "sep", "pad", "mask")}})
 elif byte_level:
     write_json(f"{model}/vocab.json", {word: i for i, word in enumerate(vocabulary)})
     with open(f"{model}/merges.txt", "w") as file:
