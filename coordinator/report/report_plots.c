@@ -3,6 +3,7 @@
 #include "coordinator/report/report_plots.h"
 
 #include "common/base/memory.h"
+#include "common/base/table.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -137,11 +138,20 @@ static void draw_training(struct report_plots *p, const struct report_run *r)
 
 /* ---- trials: parallel coordinates ---- */
 
+#define AXES_MOST 8
+#define AXIS_TEXTS 12 /* more values than these: this many of them are written, evenly apart */
+
+struct axis_value {
+    char *text;
+    double number;  /* 0: it is none */
+    uint32_t found; /* the how manieth that was found */
+};
+
 struct axis {
     const char *key;
-    char **texts;   /* (count) distinct values, in order */
-    double *values; /* of those that are numbers */
-    size_t count;
+    struct axis_value *values; /* (count) distinct ones, in order */
+    size_t count, capacity;
+    struct table *places; /* of their texts */
 };
 
 static char *axis_text(const struct json *value)
@@ -154,38 +164,60 @@ static char *axis_text(const struct json *value)
 static void add_to_axis(struct axis *a, const struct json *value)
 {
     char *text = axis_text(value);
-    size_t at = 0;
-    for (; at < a->count; at++)
-        if (strcmp(a->texts[at], text) == 0) {
-            free(text);
-            return;
-        }
-    a->texts = reallocate(a->texts, a->count + 1, sizeof *a->texts);
-    a->values = reallocate(a->values, a->count + 1, sizeof *a->values);
-    for (at = a->count++; at > 0 && json_number(value) < a->values[at - 1]; at--) {
-        a->texts[at] = a->texts[at - 1];
-        a->values[at] = a->values[at - 1];
+    if (table_find(a->places, text) != TABLE_ABSENT) {
+        free(text);
+        return;
     }
-    a->texts[at] = text;
-    a->values[at] = json_number(value);
+    a->values = grow(a->values, &a->capacity, a->count + 1, sizeof *a->values);
+    a->values[a->count++] = (struct axis_value){text, json_number(value), table_add(a->places, text)};
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const struct axis_value *a = left, *b = right;
+    return a->number != b->number ? (a->number > b->number) - (a->number < b->number)
+                                  : (a->found > b->found) - (a->found < b->found);
+}
+
+static void sort_axis(struct axis *a)
+{
+    qsort(a->values, a->count, sizeof *a->values, by_number);
+    table_destroy(&a->places);
+    table_create(&a->places);
+    for (size_t i = 0; i < a->count; i++)
+        table_add(a->places, a->values[i].text);
+}
+
+static void axis_free(struct axis *a)
+{
+    table_destroy(&a->places);
+    for (size_t i = 0; i < a->count; i++)
+        free(a->values[i].text);
+    free(a->values);
+}
+
+static double height_of(const struct axis *a, size_t place)
+{
+    return a->count > 1 ? (double)place / (double)(a->count - 1) : 0.5;
 }
 
 static double place_on_axis(const struct axis *a, const struct json *value)
 {
     char *text = axis_text(value);
-    size_t at = 0;
-    while (at < a->count && strcmp(a->texts[at], text) != 0)
-        at++;
+    uint32_t place = table_find(a->places, text);
     free(text);
-    return a->count > 1 ? (double)at / (double)(a->count - 1) : 0.5;
+    return height_of(a, place);
 }
 
 static void draw_axis(struct plot *p, double x, const char *name, const struct axis *a, int side)
 {
     plot_add(p, NULL, (double[]){x, x}, (double[]){0, 1}, 2, MARK_LINE, PLOT_GREY)->width = 1;
     plot_write(p, x, 1.2, 0, name);
-    for (size_t i = 0; a && i < a->count; i++)
-        plot_write(p, x + side * 0.03, a->count > 1 ? (double)i / (double)(a->count - 1) : 0.5, side, a->texts[i]);
+    size_t written = !a ? 0 : a->count < AXIS_TEXTS ? a->count : AXIS_TEXTS;
+    for (size_t i = 0; i < written; i++) {
+        size_t place = written > 1 ? i * (a->count - 1) / (written - 1) : 0;
+        plot_write(p, x + side * 0.03, height_of(a, place), side, a->values[place].text);
+    }
 }
 
 static void draw_score_axis(struct plot *p, double x, double low, double high)
@@ -198,39 +230,70 @@ static void draw_score_axis(struct plot *p, double x, double low, double high)
     }
 }
 
-static void draw_trial(struct plot *p, const struct report_run *r, const struct json *row, const struct axis *axes, size_t count,
-                       const double bounds[2])
+/* The points of all lines behind each other, with a gap between them: gnuplot's time for a series grows with their number. */
+struct lines {
+    double *x, *y;
+    size_t count, x_capacity, y_capacity;
+};
+
+static void add_point(struct lines *l, double x, double y)
 {
-    double x[9], y[9], score = report_trial_score(r, row);
-    const char *key = json_string(json_get(row, "trial"));
-    bool chosen = key && r->chosen && strcmp(key, r->chosen) == 0;
-    if (!isfinite(score))
-        return;
-    for (size_t i = 0; i < count; i++) {
-        x[i] = (double)i;
-        y[i] = place_on_axis(&axes[i], json_get(json_get(row, "options"), axes[i].key));
-    }
-    x[count] = (double)count;
-    y[count] = bounds[1] > bounds[0] ? (score - bounds[0]) / (bounds[1] - bounds[0]) : 0.5;
-    plot_add(p, chosen ? "chosen" : NULL, x, y, count + 1, MARK_LINE_POINTS, chosen ? 1 : 0)->width = chosen ? 3 : 1;
+    l->x = grow(l->x, &l->x_capacity, l->count + 1, sizeof *l->x);
+    l->y = grow(l->y, &l->y_capacity, l->count + 1, sizeof *l->y);
+    l->x[l->count] = x;
+    l->y[l->count++] = y;
 }
 
-/* The keys that differ between trials; at most 8. */
-static size_t find_axes(struct axis *axes, const struct json *trials)
+static void add_line(struct lines *l, const struct json *row, double score, const struct axis *axes, size_t count,
+                     const double bounds[2])
+{
+    if (l->count > 0)
+        add_point(l, NAN, NAN);
+    for (size_t i = 0; i < count; i++)
+        add_point(l, (double)i, place_on_axis(&axes[i], json_get(json_get(row, "options"), axes[i].key)));
+    add_point(l, (double)count, bounds[1] > bounds[0] ? (score - bounds[0]) / (bounds[1] - bounds[0]) : 0.5);
+}
+
+static void draw_lines(struct plot *p, const struct lines *l, const char *name, int colour, double width)
+{
+    if (l->count > 0)
+        plot_add(p, name, l->x, l->y, l->count, MARK_LINE_POINTS, colour)->width = width;
+    free(l->x);
+    free(l->y);
+}
+
+/* The chosen one on top. */
+static void draw_trial_lines(struct plot *p, const struct report_run *r, const struct json *trials, const struct axis *axes,
+                             size_t count, const double bounds[2])
+{
+    struct lines others = {0}, chosen = {0};
+    for (size_t i = 0; i < json_size(trials); i++) {
+        const struct json *row = json_at(trials, i);
+        const char *key = json_string(json_get(row, "trial"));
+        double score = report_trial_score(r, row);
+        if (isfinite(score))
+            add_line(key && r->chosen && strcmp(key, r->chosen) == 0 ? &chosen : &others, row, score, axes, count, bounds);
+    }
+    draw_lines(p, &others, NULL, 0, 1);
+    draw_lines(p, &chosen, "chosen", 1, 3);
+}
+
+/* The keys that differ between trials. */
+static size_t find_axes(struct axis axes[AXES_MOST], const struct json *trials)
 {
     const struct json *first = json_get(json_at(trials, 0), "options");
     size_t count = 0;
-    for (size_t k = 0; k < json_size(first) && count < 8; k++) {
+    for (size_t k = 0; k < json_size(first) && count < AXES_MOST; k++) {
         struct axis a = {.key = json_key(first, k)};
+        table_create(&a.places);
         for (size_t i = 0; i < json_size(trials); i++)
             add_to_axis(&a, json_get(json_get(json_at(trials, i), "options"), a.key));
         if (a.count > 1) {
+            sort_axis(&a);
             axes[count++] = a;
-            continue;
+        } else {
+            axis_free(&a);
         }
-        free(a.texts[0]);
-        free(a.texts);
-        free(a.values);
     }
     return count;
 }
@@ -251,7 +314,7 @@ static void score_bounds(double bounds[2], const struct report_run *r, const str
 static void draw_trials(struct report_plots *p, const struct report_run *r)
 {
     const struct json *trials = json_get(r->table, "trials");
-    struct axis axes[8];
+    struct axis axes[AXES_MOST];
     double bounds[2];
     score_bounds(bounds, r, trials);
     size_t count = json_size(trials) > 1 && isfinite(bounds[0]) ? find_axes(axes, trials) : 0;
@@ -267,14 +330,10 @@ static void draw_trials(struct report_plots *p, const struct report_run *r)
     plot->x_to = (double)count + 0.3;
     plot->y_from = -0.06;
     plot->y_to = 1.26;
-    for (size_t i = 0; i < json_size(trials); i++)
-        draw_trial(plot, r, json_at(trials, json_size(trials) - 1 - i), axes, count, bounds); /* the best on top */
+    draw_trial_lines(plot, r, trials, axes, count, bounds);
     for (size_t i = 0; i < count; i++) {
         draw_axis(plot, (double)i, axes[i].key, &axes[i], -1);
-        for (size_t k = 0; k < axes[i].count; k++)
-            free(axes[i].texts[k]);
-        free(axes[i].texts);
-        free(axes[i].values);
+        axis_free(&axes[i]);
     }
     draw_score_axis(plot, (double)count, bounds[0], bounds[1]);
 }

@@ -4,6 +4,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/table.h"
 #include "common/format/jsonl.h"
 #include "coordinator/data/folds.h"
 #include "coordinator/data/tokenize.h"
@@ -191,28 +192,25 @@ static void read_metrics(struct report_metrics *ret, const char *directory, cons
     *ret = m;
 }
 
-static void add_trial(struct report_run *r, size_t *capacity, const char *key)
-{
-    for (size_t i = 0; key && i < r->metrics_count; i++)
-        if (strcmp(r->metrics[i].trial, key) == 0)
-            return;
-    if (!key)
-        return;
-    r->metrics = grow(r->metrics, capacity, r->metrics_count + 1, sizeof *r->metrics);
-    read_metrics(&r->metrics[r->metrics_count++], r->directory, key);
-}
-
 /* Those of the table, or as long as there is none those that began; with split.folds the table has configurations, and their
  * folds were trained. */
 static void read_trials(struct report_run *r)
 {
     const struct json *trials = r->job.split.folds > 0 ? NULL : json_get(r->table, "trials"), *from = trials ? trials : r->events;
     size_t capacity = 0;
+    struct table *known;
+    table_create(&known);
     for (size_t i = 0; i < json_size(from); i++) {
-        const char *event = json_string(json_get(json_at(from, i), "event"));
-        if (trials || (event && strcmp(event, "trial_started") == 0))
-            add_trial(r, &capacity, json_string(json_get(json_at(from, i), "trial")));
+        const char *event = json_string(json_get(json_at(from, i), "event")),
+                   *key = json_string(json_get(json_at(from, i), "trial"));
+        bool trained = trials || (event && strcmp(event, "trial_started") == 0);
+        if (!key || !trained || table_find(known, key) != TABLE_ABSENT)
+            continue;
+        table_add(known, key);
+        r->metrics = grow(r->metrics, &capacity, r->metrics_count + 1, sizeof *r->metrics);
+        read_metrics(&r->metrics[r->metrics_count++], r->directory, key);
     }
+    table_destroy(&known);
 }
 
 int report_run_read(struct report_run *ret, const char *directory, struct error *e)

@@ -3,6 +3,7 @@
 #include "coordinator/sweep/scheduler_replay.h"
 
 #include "common/base/memory.h"
+#include "common/base/table.h"
 #include "coordinator/events/event_log.h"
 #include "coordinator/job/scheduler.h"
 
@@ -26,20 +27,13 @@ static double metric_of(const struct json *metrics, const char *select)
     return loss ? -json_number(metric) : json_number(metric);
 }
 
-static bool find_trial(size_t *ret, const struct trials *t, const char *key)
-{
-    for (*ret = 0; key && *ret < t->count; ++*ret)
-        if (strcmp(t->list[*ret].key, key) == 0)
-            return true;
-    return false;
-}
-
 /* own: by trial, whether the last one begun under its key was made from what it is made from now. */
-static void replay(struct scheduler_replay *s, bool *own, const struct json *event)
+static void replay(struct scheduler_replay *s, const struct table *numbers, bool *own, const struct json *event)
 {
-    const char *name = json_string(json_get(event, "event")), *identity = json_string(json_get(event, "identity"));
-    size_t i;
-    if (!find_trial(&i, s->trials, json_string(json_get(event, "trial"))))
+    const char *name = json_string(json_get(event, "event")), *identity = json_string(json_get(event, "identity")),
+               *key = json_string(json_get(event, "trial"));
+    uint32_t i = key ? table_find(numbers, key) : TABLE_ABSENT;
+    if (i == TABLE_ABSENT)
         return;
     if (strcmp(name, "trial_started") == 0) {
         own[i] = identity && strcmp(identity, s->trials->list[i].identity) == 0;
@@ -50,6 +44,16 @@ static void replay(struct scheduler_replay *s, bool *own, const struct json *eve
     } else if (own[i] && strcmp(name, "trial_finished") == 0) {
         scheduler_complete(s->scheduler, i);
     }
+}
+
+/* By their keys, of which each trial has its own. */
+static struct table *number_trials(const struct trials *t)
+{
+    struct table *numbers;
+    table_create(&numbers);
+    for (size_t i = 0; i < t->count; i++)
+        table_add(numbers, t->list[i].key);
+    return numbers;
 }
 
 void scheduler_replay_create(struct scheduler_replay **ret, const struct trials *t, const struct run_place *place)
@@ -66,8 +70,10 @@ void scheduler_replay_create(struct scheduler_replay **ret, const struct trials 
     s->place = place;
     scheduler_create(&s->scheduler, &o, t->count);
     bool *own = allocate(t->count, sizeof *own);
+    struct table *numbers = number_trials(t);
     for (size_t i = 0; o.kind != SCHEDULER_NONE && i < event_log_count(place->log); i++)
-        replay(s, own, event_log_at(place->log, i));
+        replay(s, numbers, own, event_log_at(place->log, i));
+    table_destroy(&numbers);
     free(own);
     *ret = s;
 }

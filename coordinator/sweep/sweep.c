@@ -3,6 +3,7 @@
 #include "coordinator/sweep/sweep.h"
 
 #include "common/base/memory.h"
+#include "common/base/table.h"
 #include "coordinator/job/job_sweep.h"
 #include "coordinator/job/job_variant.h"
 #include "coordinator/job/sweep_points.h"
@@ -56,16 +57,9 @@ void trial_run_free(struct trial_run *t)
 struct plan {
     struct trials trials;
     char **texts; /* (trials.count) */
+    struct table *known;
     size_t configurations;
 };
-
-static bool is_known(const struct plan *p, const char *text)
-{
-    for (size_t i = 0; i < p->trials.count; i++)
-        if (strcmp(p->texts[i], text) == 0)
-            return true;
-    return false;
-}
 
 /* values: consumed; NULL: the baseline. A configuration that is there already is left out. */
 static int plan_add(struct plan *p, const struct job *j, struct json *values, struct error *e)
@@ -77,7 +71,7 @@ static int plan_add(struct plan *p, const struct job *j, struct json *values, st
         struct trial_run t;
         status = make_trial(&t, j, values ? json_copy(values) : NULL, seeds->count > 0 ? &seeds->values[i] : NULL, e);
         char *text = status == 0 ? json_print(t.options, false) : NULL;
-        if (!text || is_known(p, text)) {
+        if (!text || table_find(p->known, text) != TABLE_ABSENT) {
             free(text);
             trial_run_free(&t);
             continue;
@@ -85,6 +79,7 @@ static int plan_add(struct plan *p, const struct job *j, struct json *values, st
         t.configuration = p->configurations;
         t.baseline = p->configurations == 0;
         p->texts[p->trials.count] = text;
+        table_add(p->known, text);
         p->trials.list[p->trials.count++] = t;
     }
     p->configurations += p->trials.count > before;
@@ -123,10 +118,12 @@ int sweep_plan(struct trials *ret, const struct job *j, struct error *e)
         return error_set(e, ERROR_USAGE, "train.seeds: %zu configurations with %zu seeds are more than %d trials", size + 1,
                          seeds, MOST_TRIALS);
     size_t most = (size + 1) * seeds;
-    struct plan p = {{.list = allocate(most, sizeof *p.trials.list)}, allocate(most, sizeof *p.texts), 0};
+    struct plan p = {.trials = {.list = allocate(most, sizeof *p.trials.list)}, .texts = allocate(most, sizeof *p.texts)};
+    table_create(&p.known);
     int status = plan_add(&p, j, NULL, e);
     if (status == 0)
         status = random ? plan_random(&p, j, size, e) : plan_grid(&p, j, size, e);
+    table_destroy(&p.known);
     for (size_t i = 0; i < p.trials.count; i++)
         free(p.texts[i]);
     free(p.texts);
