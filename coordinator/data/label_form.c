@@ -323,9 +323,10 @@ static void note_alike(struct label_answer *a)
         pairs += i - start;
     }
     if (pairs)
-        note(a, format_string("%zu pair%s of labels differ only in case, blanks or how their characters are written, as \"%s\" and "
-                              "\"%s\": are they one?",
-                              pairs, pairs == 1 ? "" : "s", a->names[folded[first].class], a->names[folded[first + 1].class]));
+        note(a,
+             format_string("%zu pair%s of labels differ only in case, blanks or how their characters are written, as \"%s\" and "
+                           "\"%s\": are they one?",
+                           pairs, pairs == 1 ? "" : "s", a->names[folded[first].class], a->names[folded[first + 1].class]));
     for (size_t i = 0; i < a->count; i++)
         free(folded[i].text);
     free(folded);

@@ -131,14 +131,29 @@ static int check_phase(struct server *s, struct refusal *why)
     return -1;
 }
 
+/* Some model has a worker, or can have one again. */
+static bool can_score(const struct server *s, struct error *why)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (!scoring_worker_is_lost(s->groups[s->places[i].group].worker) || !served_model_is_changed(s->models[i], why))
+            return true;
+    return false;
+}
+
 static void get_ready(struct server *s, struct http_exchange *x, struct call *c)
 {
     struct refusal why;
+    struct error e;
     (void)c;
-    if (check_phase(s, &why) != 0)
-        answer_refusal(s, x, &why);
-    else
+    bool ready = check_phase(s, &why) == 0;
+    if (ready && !can_score(s, &e)) {
+        ready = false;
+        refuse(&why, REFUSAL_UNAVAILABLE, "no worker computes, and %s", e.message);
+    }
+    if (ready)
         answer_json(x, 200, status_of("ready"));
+    else
+        answer_refusal(s, x, &why);
 }
 
 static struct json *limits_to_json(const struct server_options *o)

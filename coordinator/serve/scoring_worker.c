@@ -40,6 +40,7 @@ struct scoring_worker {
     bool started;
     char device[256];
     atomic_uint restarts;
+    atomic_bool lost;
 };
 
 void scoring_worker_create(struct scoring_worker **ret, const struct scoring_worker_options *o)
@@ -222,8 +223,12 @@ int scoring_worker_score(struct scoring_worker *w, size_t bundle, const struct s
     for (int attempt = 0; attempt < 2 && result; attempt++) {
         if (scoring_worker_start(w, e)) {
             e->kind = ERROR_FAILED; /* whatever it is, the rows are not to blame */
+            if (!w->lost)
+                log_warn("%s", e->message);
+            w->lost = true;
             break;
         }
+        w->lost = false;
         if (m->number == LEFT_OUT)
             return error_set(e, ERROR_FAILED, "its scoring worker has ended, and %.900s", m->why.message);
         result = exchange(w, m, rows, count, logits, e);
@@ -243,4 +248,9 @@ const char *scoring_worker_device(const struct scoring_worker *w)
 unsigned scoring_worker_restarts(const struct scoring_worker *w)
 {
     return w->restarts;
+}
+
+bool scoring_worker_is_lost(const struct scoring_worker *w)
+{
+    return w->lost;
 }

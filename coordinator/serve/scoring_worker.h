@@ -34,3 +34,4 @@ int scoring_worker_score(struct scoring_worker *w, size_t bundle, const struct s
                          struct error *e);
 const char *scoring_worker_device(const struct scoring_worker *w); /* what computes; "" before the start */
 unsigned scoring_worker_restarts(const struct scoring_worker *w);
+bool scoring_worker_is_lost(const struct scoring_worker *w); /* it has died, and could not be started again; from any thread */

@@ -225,7 +225,7 @@ bool served_model_is_changed(const struct served_model *m, struct error *e)
 {
     struct stamp now;
     if (read_stamp(&now, m->weights) != 0)
-        error_set(e, ERROR_DATA, "%s: has been deleted or cannot be read; what was loaded is served on", m->weights);
+        error_set(e, ERROR_DATA, "%s: has been deleted or cannot be read", m->weights);
     else if (now.device != m->stamp.device || now.inode != m->stamp.inode || now.size != m->stamp.size ||
              now.written.tv_sec != m->stamp.written.tv_sec || now.written.tv_nsec != m->stamp.written.tv_nsec)
         error_set(e, ERROR_DATA, "%s: has changed since it was loaded; start the server again to serve it", m->weights);

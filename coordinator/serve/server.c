@@ -153,8 +153,9 @@ static void watch(struct server *s, struct error *told)
 {
     for (size_t i = 0; i < s->count; i++) {
         struct error e = {0};
+        bool served = !scoring_worker_is_lost(s->groups[s->places[i].group].worker);
         if (served_model_is_changed(s->models[i], &e) && strcmp(e.message, told[i].message) != 0)
-            log_warn("%s", e.message);
+            log_warn("%s%s", e.message, served ? "; what was loaded is served on" : "");
         told[i] = e;
     }
 }
@@ -263,6 +264,8 @@ static void drain(struct server *s)
     log_info("stopping: %u request%s to answer", http_server_exchanges(s->http), http_server_exchanges(s->http) == 1 ? "" : "s");
     http_server_quiesce(s->http);
     bool done = wait_for_answers(s, DRAIN_MOST);
+    if (!done)
+        log_warn("%u requests have no answer after %.0f s and are refused", http_server_exchanges(s->http), DRAIN_MOST);
     if (s->engine)
         engine_stop(s->engine);
     if (!done && !wait_for_answers(s, CLOSE_MOST))

@@ -93,7 +93,10 @@ rm run/bundle/model.safetensors
 wait_until 20 grep -q 'model.safetensors: has been deleted' log
 kill -9 "$(worker)"
 curl_json -o body -w '%{http_code}' "$url/classify" -d "$(head -1 some.jsonl)" | has '^503$' || fail "without weights: $(cat body)"
-grep -q '"unavailable"' body || fail "$(cat body)"
+grep -q '"unavailable"' body && ! grep -q 'is served' body || fail "$(cat body)"
+grep -q 'its scoring worker has ended, and .*model.safetensors: has been deleted' log || fail "the log does not tell that nothing is served any more"
+curl -sS -o body -w '%{http_code}' "$url/ready" | has '^503$' && grep -q 'no worker computes, and .*has been deleted' body || fail "it says that it is ready: $(cat body)"
+curl -sS -o body -w '%{http_code}' "$url/health" | has '^200$' || fail "it is not alive: $(cat body)"
 cp kept.safetensors run/bundle/model.safetensors
 stop
 

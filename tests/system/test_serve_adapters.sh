@@ -70,6 +70,7 @@ mv pair gone
 kill -9 "$(workers | head -1)"
 curl -s -o body -w '%{http_code}' "$url/models/pair/classify" -H 'Content-Type: application/json' -d "$(head -1 some.jsonl)" | has '^503$' || fail "what is gone is served: $(cat body)"
 grep -q 'has been deleted' body || fail "$(cat body)"
+curl -s -o body -w '%{http_code}' "$url/ready" | has '^200$' || fail "the others are not ready: $(cat body)"
 ask many many16
 for name in many many16; do same_bytes answers.$name alone.$name; done
 mv gone pair
@@ -79,6 +80,7 @@ serve pair/bundle
 mv pair/bundle/inference_config.json kept.json
 kill -9 "$(workers)"
 curl -s -o body -w '%{http_code}' "$url/classify" -H 'Content-Type: application/json' -d "$(head -1 some.jsonl)" | has '^503$' || fail "$(cat body)"
+curl -s -o body -w '%{http_code}' "$url/ready" | has '^200$' || fail "the next request may start a worker: $(cat body)"
 mv kept.json pair/bundle/inference_config.json
 curl -s "$url/classify" -H 'Content-Type: application/json' -d "$(head -1 some.jsonl)" | has '"labels"' || fail "it does not come back"
 stop
