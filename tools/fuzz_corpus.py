@@ -207,8 +207,22 @@ def requests():
             add("fuzz_classify", f"{form}_{i}", bytes([form]) + dump(value).encode())
 
 
+def http():
+    host, body, chunked = "Host: x\r\n", '{"text": "word1"}', "Transfer-Encoding: chunked\r\n"
+    post, length = "POST /classify HTTP/1.1\r\n" + host + "Content-Type: application/json\r\n", f"Content-Length: {len(body)}\r\n"
+    for name, text in {
+        "get": f"GET / HTTP/1.1\r\n{host}\r\n", "head": f"HEAD /health HTTP/1.1\r\n{host}\r\n", "old": "GET / HTTP/1.0\r\n\r\n",
+        "two": f"GET /a?b=c%20d HTTP/1.1\r\n{host}\r\nGET /ready HTTP/1.1\r\n{host}Connection: close\r\n\r\n", "post": f"{post}{length}\r\n{body}",
+        "expect": f"{post}{length}Expect: 100-continue\r\n\r\n{body}", "chunks": f"{post}{chunked}\r\n5\r\n{body[:5]}\r\n{len(body) - 5:x};a=b\r\n{body[5:]}\r\n0\r\nX: y\r\n\r\n",
+        "both": f"{post}{length}{chunked}\r\n0\r\n\r\nGET / HTTP/1.1\r\n{host}\r\n", "twice": f"{post}{length}Content-Length: 0\r\n\r\n{body}",
+        "folded": f"GET / HTTP/1.1\r\n{host}X: a\r\n b\r\n\r\n", "bad_chunk": f"{post}{chunked}\r\nZZZ\r\n", "far": f"{post}Content-Length: 99999999999999999999\r\n\r\n",
+        "large": f"{post}Content-Length: 500\r\n\r\n{'x' * 500}", "no_host": "GET / HTTP/1.1\r\n\r\n", "version": f"GET / HTTP/9.9\r\n{host}\r\n", "tls": "\x16\x03\x01\x02\0\x01\0",
+    }.items():
+        add("fuzz_http", name, text)
+
+
 shutil.rmtree(corpus, ignore_errors=True)
-for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, dates, rules, sentencepiece, requests):
+for make in (csv, edits, jobs, texts, messages, tensors, events, clusters, splits, dates, rules, sentencepiece, requests, http):
     make()
 sizes = [os.path.getsize(path) for path in glob.glob(f"{corpus}/*/*")]
 print(f"{len(sizes)} inputs, {sum(sizes)} bytes")
