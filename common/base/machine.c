@@ -61,3 +61,12 @@ bool machine_has_amx(void)
     return false;
 #endif
 }
+
+bool machine_gains_by_bf16(void)
+{
+#if defined(__x86_64__)
+    return machine_has_amx() || (__builtin_cpu_supports("avx512bf16") && !__builtin_cpu_is("intel"));
+#else
+    return false;
+#endif
+}

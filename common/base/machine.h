@@ -13,6 +13,10 @@ int machine_cores(void); /* that this process may run on; at least 1 */
 
 bool machine_has_amx(void); /* its tiles and their bf16 product, in this process; threads made later may use them, too */
 
+/* Whether bf16 is multiplied faster than f32 here: by AMX, or by AVX-512's dot product, but not Intel's, which does as many
+ * multiplications a cycle as of f32, at best. */
+bool machine_gains_by_bf16(void);
+
 double machine_resident_bytes(void); /* resident memory of this process; 0 where the kernel does not tell */
 
 #define MACHINE_PIDS 64 /* with NUL */

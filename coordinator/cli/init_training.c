@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the model is trained and its rule tuned. */
 #include "coordinator/cli/init_draft.h"
+
+#include "common/base/machine.h"
 #include "coordinator/cli/init_memory.h"
 
 #include <math.h>
@@ -85,10 +87,10 @@ static void choose_weights(struct init_draft *d)
 
 static void choose_precision(struct init_draft *d)
 {
-    bool bf16 = __builtin_cpu_supports("avx512bf16");
+    bool bf16 = machine_gains_by_bf16();
     json_set_string(d->section, "precision", bf16 ? "bf16" : "f32");
     init_because("train.precision", "%s",
-                 bf16 ? "bf16: this CPU multiplies it faster than f32" : "f32: this CPU has no instructions for bf16");
+                 bf16 ? "bf16: this CPU multiplies it faster than f32" : "f32: this CPU multiplies bf16 no faster");
 }
 
 /* So many rows at once as fit beside what else the machine has to do. */

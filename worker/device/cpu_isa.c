@@ -37,12 +37,6 @@ static bool has_avx512_bf16(void)
     return has_avx512() && __builtin_cpu_supports("avx512bf16");
 }
 
-/* Intel's processors do as many multiplications a cycle by the dot product of bf16 as of float, at best; AMD's twice as many. */
-static bool dot_pays(void)
-{
-    return !__builtin_cpu_is("intel");
-}
-
 static bool has_amx(void)
 {
     return has_avx512_bf16() && machine_has_amx();
@@ -56,7 +50,7 @@ static const struct {
 } variants[] = {
 #if defined(__x86_64__)
     {&kernels_amx_bf16, has_amx, always},
-    {&kernels_avx512_bf16_bf16, has_avx512_bf16, dot_pays},
+    {&kernels_avx512_bf16_bf16, has_avx512_bf16, machine_gains_by_bf16},
     {&kernels_avx512_f32, has_avx512, always},
     {&kernels_avx512_bf16, has_avx512, always},
     {&kernels_avx2_f32, has_avx2, always},
