@@ -4,7 +4,6 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "common/format/lora.h"
 #include "common/format/weights_index.h"
 
 #include <math.h>
@@ -312,6 +311,63 @@ void peft_close(struct peft_adapter **adapter)
     free(a->path);
     free(a);
     *adapter = NULL;
+}
+
+/* ---- training goes on from it ---- */
+
+static int check_numbers(const struct peft_adapter *a, const struct lora *l, struct error *e)
+{
+    const struct peft_config *c = &a->config;
+    if (l->rank != c->rank || l->alpha != c->alpha || l->rslora != c->rslora)
+        return error_set(e, ERROR_USAGE,
+                         "%s: has r %u, alpha %g%s; the job has train.lora_r %u, lora_alpha %g%s: set them to that", a->path,
+                         c->rank, c->alpha, c->rslora ? ", rslora" : "", l->rank, l->alpha, l->rslora ? ", rslora" : "");
+    if (c->bias != l->bias)
+        return error_set(e, ERROR_USAGE, "%s: has bias \"%s\"; the job has train.lora_bias \"%s\": set it to that", a->path,
+                         lora_bias_names[c->bias], lora_bias_names[l->bias]);
+    return 0;
+}
+
+static bool is_adapted(const struct lora *l, const struct model_config *c, const struct model_tensor *t)
+{
+    return t->bucket >= 1 && t->bucket <= (int)c->layers && !t->is_bias && l->adapted[t->role];
+}
+
+static int check_maps(const struct peft_adapter *a, const struct lora *l, const struct model_config *c,
+                      const struct model_tensor *tensors, size_t count, struct error *e)
+{
+    size_t pairs = 0, own = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct peft_tensor *t = &a->tensors[i];
+        if (t->part != PEFT_A)
+            continue;
+        pairs++;
+        if (t->rank != l->rank || t->scale != lora_scale(l))
+            return error_set(e, ERROR_USAGE,
+                             "%s: has another rank or alpha for %s, LoRA cannot go on from it; use train.method \"full\"",
+                             a->path, tensors[t->index].name);
+        if (!is_adapted(l, c, &tensors[t->index]))
+            return error_set(e, ERROR_USAGE, "%s: adapts %s, which is not among train.lora_targets; set these to the adapter's",
+                             a->path, tensors[t->index].name);
+    }
+    for (size_t i = 0; i < count; i++)
+        own += is_adapted(l, c, &tensors[i]);
+    if (pairs != own)
+        return error_set(e, ERROR_USAGE, "%s: adapts %zu linear maps, train.lora_targets are %zu; set these to the adapter's",
+                         a->path, pairs, own);
+    return 0;
+}
+
+int peft_check_same(const struct peft_adapter *a, const struct lora *l, const struct model_config *c, struct error *e)
+{
+    if (check_numbers(a, l, e) != 0)
+        return -1;
+    size_t count = model_tensors(NULL, c);
+    struct model_tensor *tensors = allocate(count, sizeof *tensors);
+    model_tensors(tensors, c);
+    int result = check_maps(a, l, c, tensors, count, e);
+    free(tensors);
+    return result;
 }
 
 /* ---- the base ---- */

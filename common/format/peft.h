@@ -6,6 +6,7 @@
 
 #include "common/base/lora_bias.h"
 #include "common/base/sha256.h"
+#include "common/format/lora.h"
 #include "common/format/model_tensors.h"
 
 #define PEFT_CONFIG "adapter_config.json"
@@ -50,6 +51,8 @@ struct peft_adapter {
 int peft_open(struct peft_adapter **ret, const char *directory, const struct model_config *c, bool new_classifier,
               struct error *e);
 void peft_close(struct peft_adapter **a);
+/* Whether these are the adapters that `l` makes of the model, so that LoRA can go on from them. ERROR_USAGE. */
+int peft_check_same(const struct peft_adapter *a, const struct lora *l, const struct model_config *c, struct error *e);
 int peft_weights(char **ret, const char *directory, struct error *e); /* path; caller frees */
 
 /* ERROR_DATA, with both digests, if base.json names other weights than those of the model directory. */

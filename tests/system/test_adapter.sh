@@ -41,9 +41,9 @@ for run in on whole; do
   muster predict $run/bundle rows.jsonl -o $run.jsonl >"$scratch/out" 2>"$scratch/said" || fail "predict, $run"
   same_logits apart.jsonl $run.jsonl
 done
-expect 2 'has r 4, alpha 16; the job has train.lora_r 8, lora_alpha 16' muster run job.json "${still[@]}" out=bad train.method=lora
+expect 2 'has r 4, alpha 16; the job has train.lora_r 8, lora_alpha 16' muster check job.json "${still[@]}" out=bad train.method=lora
 expect 2 'adapts bert.encoder.layer.0.attention.self.key.weight, which is not among train.lora_targets' \
-  muster run job.json "${still[@]}" out=bad2 train.method=lora train.lora_r=4 'train.lora_targets=["query"]'
+  muster check job.json "${still[@]}" out=bad2 train.method=lora train.lora_r=4 'train.lora_targets=["query"]'
 
 say "adapters that PEFT made: of a pattern of names; with ranks and alphas of their own and biases"
 code=0
@@ -116,7 +116,7 @@ change spoilt alpha_pattern '{"query": 0}'
 expect 3 'alpha_pattern: "query": expected a number above 0' muster "${bad[@]}" adapter=spoilt
 change spoilt alpha_pattern '{"1.attention.self.query": 5}'
 expect 2 'another rank or alpha for bert.encoder.layer.1.attention.self.query.weight' \
-  muster run job.json "${still[@]}" out=bad1 train.method=lora train.lora_r=4 adapter=spoilt
+  muster check job.json "${still[@]}" out=bad1 train.method=lora train.lora_r=4 adapter=spoilt
 change spoilt peft_type '"IA3"'
 expect 3 'peft_type: only LORA is supported' muster "${bad[@]}" adapter=spoilt
 cp moved/adapter/adapter_config.json spoilt/

@@ -59,36 +59,6 @@ static int take_pair(struct parameters *p, const struct peft_tensor *pair, struc
                : 0;
 }
 
-/* The job's adapters are the file's. */
-static int check_same(const struct parameters *p, const struct peft_adapter *a, struct error *e)
-{
-    const struct lora *l = parameters_lora(p);
-    const struct peft_config *c = &a->config;
-    size_t pairs = 0, own = (parameters_count(p) - parameters_base(p)) / 2;
-    if (l->rank != c->rank || l->alpha != c->alpha || l->rslora != c->rslora)
-        return error_set(e, ERROR_USAGE,
-                         "%s: has r %u, alpha %g%s; the job has train.lora_r %u, lora_alpha %g%s: set them to that", a->path,
-                         c->rank, c->alpha, c->rslora ? ", rslora" : "", l->rank, l->alpha, l->rslora ? ", rslora" : "");
-    if (c->bias != l->bias)
-        return error_set(e, ERROR_USAGE, "%s: has bias \"%s\"; the job has train.lora_bias \"%s\": set it to that", a->path,
-                         lora_bias_names[c->bias], lora_bias_names[l->bias]);
-    for (size_t i = 0; i < a->count; i++) {
-        const struct peft_tensor *t = &a->tensors[i];
-        pairs += t->part == PEFT_A;
-        if (t->part == PEFT_A && (t->rank != l->rank || t->scale != lora_scale(l)))
-            return error_set(e, ERROR_USAGE,
-                             "%s: has another rank or alpha for %s, LoRA cannot go on from it; use train.method \"full\"",
-                             a->path, parameters_at(p, t->index)->name);
-        if (t->part == PEFT_A && place_of(p, t->index, ADAPTER_A) == PARAMETER_ABSENT)
-            return error_set(e, ERROR_USAGE, "%s: adapts %s, which is not among train.lora_targets; set these to the adapter's",
-                             a->path, parameters_at(p, t->index)->name);
-    }
-    if (pairs != own)
-        return error_set(e, ERROR_USAGE, "%s: adapts %zu linear maps, train.lora_targets are %zu; set these to the adapter's",
-                         a->path, pairs, own);
-    return 0;
-}
-
 static int check_head(const struct parameters *p, const struct peft_adapter *a, struct error *e)
 {
     for (size_t i = 0; i < parameters_base(p); i++) {
@@ -104,7 +74,7 @@ static int check_head(const struct parameters *p, const struct peft_adapter *a, 
 static int take_all(struct parameters *p, const struct peft_adapter *a, struct error *e)
 {
     bool goes_on = parameters_lora(p)->rank > 0;
-    int ret = goes_on ? check_same(p, a, e) : 0;
+    int ret = goes_on ? peft_check_same(a, parameters_lora(p), parameters_config(p), e) : 0;
     for (size_t i = 0; ret == 0 && i < a->count; i++) {
         const struct peft_tensor *t = &a->tensors[i];
         if (t->part == PEFT_WHOLE)
