@@ -144,10 +144,34 @@ static int behind(struct communicator *c, struct device *d, struct error *e)
     return -1;
 }
 
+/* The same, found out in an upload that waits for room. */
+static int uploads(struct communicator *c, struct device *d, struct error *e)
+{
+    enum { COUNT = 6 << 20 };
+    float *data = allocate(COUNT, sizeof *data);
+    device_memory x = upload(d, data, COUNT);
+    struct error of_device = {0};
+    if (!c->rank && (c->run->all_reduce(c, x, 64, e) || c->run->join(c, e)))
+        return -1;
+    if (!c->rank)
+        d->run->upload(d, x, data, COUNT * sizeof *data);
+    else
+        while (!c->run->watch(c, e))
+            clock_sleep(1e-3);
+    free(data);
+    REQUIRE(c->run->watch(c, e), "an upload of more than there is room for came to an end");
+    printf("rank %d: kind %d: %s\n", c->rank, e->kind, e->message);
+    REQUIRE(c->rank || (d->run->finish(d, &of_device) && !strcmp(of_device.message, e->message)), "the device: %s",
+            of_device.message);
+    REQUIRE(!d->run->finish(d, &of_device) && !d->lost, "the device, then: %s", of_device.message);
+    return -1;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct communicator *c, struct device *d, struct error *e);
-} scenarios[] = {{"order", order}, {"fast", fast}, {"many", many}, {"failing", failing}, {"behind", behind}};
+} scenarios[] = {{"order", order},     {"fast", fast},     {"many", many},
+                 {"failing", failing}, {"behind", behind}, {"uploads", uploads}};
 
 static int be_a_rank(const char *name, int threads, double timeout)
 {
@@ -307,6 +331,10 @@ static const struct {
      {"rank 0 (HOST): NCCL could not be aborted within 10 s; this process ends", "rank 1 (HOST): all-to-all of gradients"}},
     {"",
      "behind",
+     {"rank 0: kind 1: all_reduce: rank 0 (HOST) waited for NCCL in vain: rank 1 (HOST) has not come to this sum",
+      "rank 1: kind 1: all_reduce: rank 1 (HOST) waited for NCCL in vain: rank 1 (HOST) has not come to this sum"}},
+    {"",
+     "uploads",
      {"rank 0: kind 1: all_reduce: rank 0 (HOST) waited for NCCL in vain: rank 1 (HOST) has not come to this sum",
       "rank 1: kind 1: all_reduce: rank 1 (HOST) waited for NCCL in vain: rank 1 (HOST) has not come to this sum"}},
 };

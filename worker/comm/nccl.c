@@ -227,6 +227,15 @@ static int look_beside(void *context, struct error *e)
     return look(context, e);
 }
 
+/* While the device waits. What is known to have failed has let go of it. */
+static int look_for_device(void *context, struct error *e)
+{
+    struct nccl *n = context;
+    if (n->broken.kind)
+        return 0;
+    return look(n, e) ? -1 : n->base.pending > 0;
+}
+
 /* Until a non-blocking call is through; `result` is what it returned. */
 static int settle(struct nccl *n, const char *call, ncclResult_t result, struct error *e)
 {
@@ -373,7 +382,10 @@ static int attach(struct communicator *c, struct device *d, struct error *e)
         return 0;
     if (check_places(n, e))
         return -1;
-    return n->on_gpu && !n->comm ? open_comm(n, e) : 0;
+    if (!n->on_gpu)
+        return 0;
+    gpu_stream_watch(d, look_for_device, n);
+    return n->comm ? 0 : open_comm(n, e);
 }
 
 /* ---- sums ---- */

@@ -18,6 +18,11 @@ float *gpu_stream_scratch(struct gpu_stream *s); /* device memory, for the work 
 int gpu_stream_follow(struct gpu_stream *s, struct device *d, struct error *e); /* s goes on behind what d was asked so far */
 int gpu_stream_lead(struct gpu_stream *s, struct device *d, struct error *e);   /* d goes on behind what s was asked so far */
 
+/* Where the device itself waits for what it was asked, as an upload does for room, it calls `look`. 1: s holds it up, which has a
+ * deadline of its own, and that of the device begins again; 0: it does not; -1: it has failed and let go, which becomes the
+ * device's failure. context lives as long as the device. */
+void gpu_stream_watch(struct device *d, int (*look)(void *context, struct error *e), void *context);
+
 /* Marks are counted from 1. A full ring of them has to wait for the oldest to pass. */
 bool gpu_stream_full(const struct gpu_stream *s);
 int gpu_stream_mark(struct gpu_stream *s, struct error *e);

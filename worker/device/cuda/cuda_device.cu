@@ -82,6 +82,23 @@ static void fall_silent(struct cuda *c, const char *what)
               c->base.timeout, what);
 }
 
+/* Whether sums hold the device up. Their failure sticks; they are not looked at again, as they have let go of the device. Nor
+ * while they are: that may use the device itself. */
+static bool is_held_up(struct cuda *c)
+{
+    int (*beside)(void *context, struct error *e) = c->beside;
+    struct error why;
+    if (!beside)
+        return false;
+    c->beside = NULL;
+    int result = beside(c->beside_context, &why);
+    if (result < 0)
+        cuda_fail(c, "%s", why.message);
+    else
+        c->beside = beside;
+    return result > 0;
+}
+
 /* Until the event has passed, or where it is NULL the stream has done all that it was given. False: that failed, or does not come to
  * an end. */
 static bool await(struct cuda *c, cudaEvent_t event, const char *what)
@@ -91,6 +108,8 @@ static bool await(struct cuda *c, cudaEvent_t event, const char *what)
         cudaError_t status = event ? cudaEventQuery(event) : cudaStreamQuery(c->stream);
         if (status != cudaErrorNotReady)
             return done(c, status, what);
+        if (is_held_up(c))
+            start = clock_seconds();
         if (c->base.timeout > 0 && clock_seconds() - start > c->base.timeout)
             fall_silent(c, what);
         if (round < 1000)
@@ -167,7 +186,7 @@ static void upload(struct device *d, device_memory to, const void *from, size_t 
     for (size_t at = 0; at < bytes && !c->failed; at += SLOT_BYTES) {
         size_t left = bytes - at, piece = left < SLOT_BYTES ? left : (size_t)SLOT_BYTES;
         char *slot = r->at + r->next * SLOT_BYTES;
-        if (!await(c, r->copied[r->next], "upload"))
+        if (!await(c, r->copied[r->next], "upload") || c->failed)
             return;
         memcpy(slot, (const char *)from + at, piece);
         if (!done(c, cudaMemcpyAsync(cuda_at<char>(to) + at, slot, piece, cudaMemcpyHostToDevice, c->stream), "upload") ||

@@ -25,6 +25,8 @@ struct cuda {
     struct ring *ring;          /* of uploads */
     struct later *later;        /* downloads that nobody waits for, and marks */
     struct matmul *matmul;      /* matmul.h */
+    int (*beside)(void *context, struct error *e); /* gpu_stream_watch; NULL: nothing */
+    void *beside_context;
     bool silent;                /* it did not answer in time: nothing waits for it any more */
     bool failed;                /* what came first is in failure; nothing runs until finish has told it */
     struct error failure;

@@ -92,6 +92,12 @@ int gpu_stream_lead(struct gpu_stream *s, struct device *d, struct error *e)
     return put_behind(s, s->stream, cuda_of(d)->stream, e);
 }
 
+void gpu_stream_watch(struct device *d, int (*look)(void *context, struct error *e), void *context)
+{
+    cuda_of(d)->beside = look;
+    cuda_of(d)->beside_context = context;
+}
+
 bool gpu_stream_full(const struct gpu_stream *s)
 {
     return s->made - s->passed == MARKS;
