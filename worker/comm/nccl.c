@@ -349,6 +349,7 @@ static int open_comm(struct nccl *n, struct error *e)
 {
     struct invitation v = {.result = ncclSuccess};
     struct error why;
+    setenv("NCCL_NVLS_ENABLE", "0", 0); /* switches add in another order from call to call (nccl issues 1497, 2360) */
     if (!n->base.rank)
         v.result = ncclGetUniqueId(&v.id);
     if (n->base.run->broadcast(&n->base, &v, sizeof v, 0, e))
