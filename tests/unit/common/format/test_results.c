@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/base/sha256.h"
 #include "common/format/results.h"
 #include "common/json/json.h"
 
@@ -89,6 +90,18 @@ static void test_wide_rows(void **state)
     (void)state;
     append(PART_VALIDATION, 1, 3, 20000, "abc"); /* a row wider than a chunk */
     check(PART_VALIDATION, 1, 3, 20000);
+}
+
+static void the_same_logits_again_leave_the_file(void **state)
+{
+    (void)state;
+    struct error e;
+    char before[SHA256_HEX], after[SHA256_HEX];
+    append(PART_VALIDATION, 1, 48, 3, "abc");
+    assert_int_equal(sha256_file(LOGITS, before, &e), 0);
+    append(PART_VALIDATION, 1, 48, 3, "abc");
+    assert_int_equal(sha256_file(LOGITS, after, &e), 0);
+    assert_string_equal(after, before);
 }
 
 /* An epoch that is trained again replaces the old one, and does so in its room. */
@@ -436,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_wide_rows, fresh_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(the_same_logits_again_leave_the_file, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_replacement, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_refused, fresh_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_rows_are_named, fresh_directory, remove_directory),
