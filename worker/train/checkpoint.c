@@ -9,9 +9,11 @@
 #include "common/base/sha256.h"
 #include "common/base/thread.h"
 #include "common/json/json.h"
+#include "worker/device/host_memory.h"
 
 #include <errno.h>
 #include <math.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,11 +156,13 @@ static int finish_swap(const char *directory, const char *fresh, const char *cur
     return move(fresh, current, e) ? -1 : directory_sync(directory, e);
 }
 
-/* What is left to do once the tensors are in files. */
+/* A save that is under way. */
 struct checkpoint_rest {
     char *directory, *path[COUNT(places)];
     struct progress progress;
     char trial[SHA256_HEX];
+    struct parameters *parameters; /* to be copied yet; NULL: they are */
+    sem_t copied;                  /* posted by the thread */
     pthread_t thread;
     int result;
     struct error why;
@@ -172,6 +176,7 @@ static struct checkpoint_rest *rest_create(const char *directory, const struct p
         rest->path[i] = path_join(directory, places[i]);
     rest->progress = *s;
     snprintf(rest->trial, sizeof rest->trial, "%s", trial);
+    sem_init(&rest->copied, 0, 0);
     return rest;
 }
 
@@ -179,6 +184,7 @@ static void rest_destroy(struct checkpoint_rest *rest)
 {
     for (size_t i = 0; i < COUNT(places); i++)
         free(rest->path[i]);
+    sem_destroy(&rest->copied);
     free(rest->directory);
     free(rest);
 }
@@ -212,17 +218,15 @@ static int complete(const struct checkpoint_rest *rest, struct error *e)
     return 0;
 }
 
-static void *run_complete(void *context)
+static void *run_rest(void *context)
 {
     struct checkpoint_rest *rest = context;
-    rest->result = complete(rest, &rest->why);
+    if (rest->parameters)
+        rest->result = copy_tensors(rest, rest->parameters, &rest->why);
+    sem_post(&rest->copied);
+    if (!rest->result)
+        rest->result = complete(rest, &rest->why);
     return NULL;
-}
-
-/* Planned faults happen in the operation under way, so nothing is left to another thread. */
-static bool leave_to_thread(struct checkpoint_rest *rest)
-{
-    return !fault_planned && thread_start(&rest->thread, run_complete, rest) == 0;
 }
 
 /* A full disk needs the room. */
@@ -239,10 +243,30 @@ int checkpoint_save(const char *directory, struct parameters *p, const struct pr
                     struct checkpoint_rest **ret, struct error *e)
 {
     struct checkpoint_rest *rest = rest_create(directory, s, trial);
-    int result = copy_tensors(rest, p, e);
+    bool beside = ret && !fault_planned; /* planned faults happen in the operation under way */
+    int result = 0;
+    if (beside && parameters_device(p)->run->host_begin == host_begin)
+        rest->parameters = p;
+    else
+        result = copy_tensors(rest, p, e);
     if (ret)
-        *ret = !result && leave_to_thread(rest) ? rest : NULL;
-    return ret && *ret ? 0 : end(rest, result ? result : complete(rest, e));
+        *ret = NULL;
+    if (!result && beside && thread_start(&rest->thread, run_rest, rest) == 0) {
+        *ret = rest;
+        return 0;
+    }
+    if (!result && rest->parameters)
+        result = copy_tensors(rest, p, e);
+    return end(rest, result ? result : complete(rest, e));
+}
+
+void checkpoint_await_copy(struct checkpoint_rest *rest)
+{
+    if (!rest)
+        return;
+    while (sem_wait(&rest->copied) != 0)
+        ;
+    sem_post(&rest->copied); /* for who asks again */
 }
 
 int checkpoint_wait(struct checkpoint_rest **pending, struct error *e)

@@ -18,13 +18,15 @@ struct progress {
 
 struct checkpoint_rest;
 
-/* Rank 0 only. trial: hash of what the trial is (SHA256_HEX). Parameters may change once it returns: their files are written,
- * though not to the disk yet. *rest: that, hashes and the swap, by a thread of its own; pass it to checkpoint_wait before the
- * next save and before the process ends. Until then the checkpoint before is the last. NULL: all is done; rest NULL: do all. */
+/* Rank 0 only. trial: hash of what the trial is (SHA256_HEX). *rest: what is left to do, by a thread of its own: the hashes, the
+ * wait for the disk and the swap, and where the device's memory is the host's the writing of the files before that, too. Until it
+ * is done the checkpoint before is the last. Pass it to checkpoint_await_copy before parameters change, and to checkpoint_wait
+ * before the next save and before the process ends. *rest NULL: all is done; rest NULL: do all. */
 int checkpoint_save(const char *directory, struct parameters *p, const struct progress *s, const char *trial,
                     struct checkpoint_rest **rest, struct error *e);
+void checkpoint_await_copy(struct checkpoint_rest *rest);            /* until no parameter is read any more; NULL is fine */
 int checkpoint_wait(struct checkpoint_rest **rest, struct error *e); /* consumes *rest also on failure; NULL is fine */
-bool checkpoint_exists(const char *directory); /* whole or damaged */
+bool checkpoint_exists(const char *directory);                       /* whole or damaged */
 /* All ranks. The parameters hold what is frozen: checkpoints have only what is trained. *found false: there is none, or only
  * damaged ones (logged as a warning): start from the beginning. A checkpoint of another trial is ERROR_USAGE. */
 int checkpoint_load(const char *directory, struct parameters *p, struct progress *ret, bool *found, const char *trial,

@@ -297,6 +297,8 @@ static int ask(struct stepper *s, const struct step_input *in, struct error *e)
     f->micro_batches = (in->count + s->trial->micro_batch - 1) / s->trial->micro_batch;
     if (run_micro_batches(s, in, f->micro_batches, e))
         return name_step(s, e);
+    if (in->before_update)
+        in->before_update(in->context);
     update(s, in, f->known.weight_sum);
     s->device->run->download_later(s->device, f->told, s->on_device, told_bytes(s->trial));
     f->mark = s->device->run->mark(s->device);

@@ -24,7 +24,9 @@ struct step_input {
     uint32_t count, epoch;
     uint64_t t; /* number of this step in the trial, 1-based */
     double lr;
-    bool save;                   /* rank 0: it is time to, after this step */
+    bool save;                            /* rank 0: it is time to, after this step */
+    void (*before_update)(void *context); /* NULL: nothing; called before this step changes a parameter */
+    void *context;
     const struct error *failure; /* of this rank since the last step (kind ERROR_NONE: none): ends training on all ranks */
 };
 

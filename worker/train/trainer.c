@@ -416,13 +416,31 @@ static int drain(struct trainer *r, struct error *e)
     return -1;
 }
 
+/* The last checkpoint reads the weights beside forward and backward. */
+static void await_copy(void *context)
+{
+    struct trainer *r = context;
+    double start = clock_seconds();
+    if (!r->saving_on)
+        return;
+    trace_begin("save", -1);
+    checkpoint_await_copy(r->saving_on);
+    trace_end();
+    r->saving += clock_seconds() - start;
+}
+
 /* number: 0-based within the epoch. */
 static int ask_step(struct trainer *r, uint64_t number, struct step_output *out, struct error *e)
 {
     const struct progress *s = &r->progress;
     uint64_t t = s->steps - s->step + number + 1;
-    struct step_input in = {
-        .epoch = s->epoch, .t = t, .lr = schedule_at(&r->schedule, t - 1), .save = save_is_due(r, t), .failure = &r->failure};
+    struct step_input in = {.epoch = s->epoch,
+                            .t = t,
+                            .lr = schedule_at(&r->schedule, t - 1),
+                            .save = save_is_due(r, t),
+                            .before_update = await_copy,
+                            .context = r,
+                            .failure = &r->failure};
     fault_set_step(t);
     in.rows = plan_step(r->plan, s->epoch, number, &in.count);
     return stepper_run(r->stepper, &in, out, e);

@@ -456,7 +456,9 @@ static void test_rest_by_another_thread(void **state)
     struct error e = {0};
     for (uint64_t step = 1; step <= 3; step++) {
         struct checkpoint_rest *rest = save_ahead(p, step);
+        checkpoint_await_copy(rest);
         fill(p, step + 10); /* training continues at once */
+        checkpoint_await_copy(rest);
         assert_int_equal(checkpoint_wait(&rest, &e), 0);
         assert_null(rest);
         expect_load(step);
@@ -594,8 +596,20 @@ static void test_killed_between_the_renames(void **state)
     parameters_destroy(&p);
 }
 
+/* The rest by another thread, while the parameters change. */
+static void save_beside(struct parameters *p, uint64_t step)
+{
+    struct error e = {0};
+    struct checkpoint_rest *rest = save_ahead(p, step);
+    checkpoint_await_copy(rest);
+    fill(p, step + 1000);
+    assert_int_equal(checkpoint_wait(&rest, &e), 0);
+}
+
+typedef void save_step(struct parameters *p, uint64_t step);
+
 /* The child saves step after step and says each that is saved; it is killed at some moment. */
-static uint64_t save_until_killed(uint64_t step, double seconds)
+static uint64_t save_until_killed(uint64_t step, save_step *save_one, double seconds)
 {
     int report[2];
     assert_int_equal(pipe(report), 0);
@@ -603,7 +617,7 @@ static uint64_t save_until_killed(uint64_t step, double seconds)
     if (!pid) {
         struct parameters *p = open_parameters(&config);
         for (;;) {
-            save(p, ++step);
+            save_one(p, ++step);
             if (write(report[1], &step, sizeof step) != sizeof step)
                 _exit(1);
         }
@@ -622,13 +636,13 @@ static uint64_t save_until_killed(uint64_t step, double seconds)
     return saved;
 }
 
-static void test_killed_anywhere(void **state)
+/* Whatever the moment, the last step that was saved is there, or the next one, and no mixture. */
+static void kill_anywhere(save_step *save_one)
 {
-    (void)state;
     clear();
     uint64_t step = 0;
     for (int i = 0; i < 40; i++) {
-        uint64_t said = save_until_killed(step, 0.0007 * ((i * 17) % 40));
+        uint64_t said = save_until_killed(step, save_one, 0.0007 * ((i * 17) % 40));
         struct parameters *p = open_parameters(&config);
         struct progress s = {0};
         struct error e = {0};
@@ -643,10 +657,22 @@ static void test_killed_anywhere(void **state)
     }
     print_message("%d saves in 40 processes\n", (int)step);
     struct parameters *p = open_parameters(&config);
-    save(p, step + 1); /* what the kills left behind is gone */
+    save_one(p, step + 1); /* what the kills left behind is gone */
     expect_names(DIRECTORY, "checkpoint checkpoint.old ");
     expect_names(DIRECTORY "/checkpoint", "model.safetensors optimizer.safetensors state.json ");
     parameters_destroy(&p);
+}
+
+static void test_killed_anywhere(void **state)
+{
+    (void)state;
+    kill_anywhere(save);
+}
+
+static void test_killed_while_another_thread_writes(void **state)
+{
+    (void)state;
+    kill_anywhere(save_beside);
 }
 
 static int set_up(void **state)
@@ -684,6 +710,7 @@ int main(void)
         cmocka_unit_test(test_directory_that_is_none),
         cmocka_unit_test(test_killed_between_the_renames),
         cmocka_unit_test(test_killed_anywhere),
+        cmocka_unit_test(test_killed_while_another_thread_writes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -117,14 +117,15 @@ static void a_killed_trial_goes_on_from_its_last_epoch(void **state)
     assert_same_result("whole_way", "killed");
 }
 
-static void assert_same_checkpoint(const char *expected, const char *found)
+/* expected, found: directories of checkpoints below `work`. */
+static void assert_same_tensors(const char *expected, const char *found)
 {
     static const char *const files[] = {"model.safetensors", "optimizer.safetensors"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         struct error e = {0};
         char digest[2][SHA256_HEX];
         for (int k = 0; k < 2; k++) {
-            char *path = format_string("%s/%s/checkpoint/%s", work, k ? found : expected, files[i]);
+            char *path = format_string("%s/%s/%s", work, k ? found : expected, files[i]);
             if (sha256_file(path, digest[k], &e))
                 fail_msg("%s", e.message);
             free(path);
@@ -132,6 +133,19 @@ static void assert_same_checkpoint(const char *expected, const char *found)
         if (strcmp(digest[0], digest[1]))
             fail_msg("%s: other bytes than %s's of %s", found, expected, files[i]);
     }
+}
+
+/* Stopped after step 5, the trial has step 4 as its checkpoint.old, written beside step 5. */
+static void a_checkpoint_beside_training_is_of_its_step_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, "at_step_4", "micro=2 dropout=0.1 stop=3"), ERROR_STOPPED);
+    assert_said("stopped on request at step 4 of epoch 1");
+    assert_int_equal(run(1, "beside_5", "micro=2 dropout=0.1 checkpoint_steps=4 delay_save=4 stop=4"), ERROR_STOPPED);
+    assert_said("stopped on request at step 5 of epoch 1");
+    assert_same_tensors("at_step_4/checkpoint", "beside_5/checkpoint.old");
+    run_well(1, "beside_5", "micro=2 dropout=0.1");
+    assert_same_result("whole_way", "beside_5");
 }
 
 /* Steps are told two behind, and yet all is as on a device that does at once what it is asked. */
@@ -161,7 +175,7 @@ static void checkpoints_of_a_device_behind_have_the_same_bytes(void **state)
     (void)state;
     assert_int_not_equal(run(1, "kept_at_once", "micro=2 dropout=0.1 checkpoint_steps=4 kill=11"), 0);
     assert_int_not_equal(run(1, "kept_behind", "micro=2 dropout=0.1 checkpoint_steps=4 kill=11 late=1"), 0);
-    assert_same_checkpoint("kept_at_once", "kept_behind");
+    assert_same_tensors("kept_at_once/checkpoint", "kept_behind/checkpoint");
     run_well(1, "kept_behind", "micro=2 dropout=0.1 checkpoint_steps=4 late=1");
     assert_said("resuming at step 4 of epoch 2");
     assert_same_result("whole_way", "kept_behind");
@@ -407,6 +421,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(a_killed_trial_goes_on_from_its_last_steps),
         cmocka_unit_test(a_stop_on_any_rank_stops_all),
         cmocka_unit_test(a_killed_trial_goes_on_from_its_last_epoch),
+        cmocka_unit_test(a_checkpoint_beside_training_is_of_its_step_alone),
         cmocka_unit_test(a_device_that_is_behind_changes_nothing),
         cmocka_unit_test(checkpoints_of_a_device_behind_have_the_same_bytes),
         cmocka_unit_test(a_bad_step_told_late_has_updated_nothing),

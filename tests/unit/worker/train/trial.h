@@ -90,12 +90,32 @@ static inline void on_malloc(const volatile void *pointer, size_t size)
     inside = false;
 }
 
+/* Many files where the checkpoint is to be written, which are removed first: it is not in files before the next step's gradients
+ * are there. */
+static inline void delay_save(const char *directory)
+{
+    struct error e;
+    char *parent = format_string("%s/checkpoint.new", directory);
+    if (directory_create(parent, &e))
+        abort();
+    for (int i = 0; i < 20000; i++) {
+        char *path = format_string("%s/%d", parent, i);
+        FILE *f = fopen(path, "w");
+        if (!f || fclose(f))
+            abort();
+        free(path);
+    }
+    free(parent);
+}
+
+/* context: the trial's directory. */
 static inline void observe_step(void *context, const struct step_report *r)
 {
-    (void)context;
     bool training = !strcmp(operation_now(), "optimizer"); /* the last of a step */
     if (training && r->step == (uint64_t)number("stop", 0))
         stop_request();
+    if (training && r->step == (uint64_t)number("delay_save", 0))
+        delay_save(context);
     if (training && r->step == (uint64_t)number("kill", 0))
         kill(getpid(), SIGKILL);
     if (!strcmp(operation_now(), "evaluate") && r->epoch == (uint32_t)number("stop_validation", 0))
@@ -196,7 +216,7 @@ static inline int run_trial(const char *directory, struct device *d, struct comm
     snprintf(t.precision, sizeof t.precision, "%s", option("precision", "f32"));
     if (number("kill", 0) > 0)
         save_at_once();
-    const struct observer o = {NULL, observe_step, observe_epoch}, *watching = c->rank ? NULL : &o;
+    const struct observer o = {t.directory, observe_step, observe_epoch}, *watching = c->rank ? NULL : &o;
     struct trainer_result r = {0};
     int result = t.kind == TRIAL_SCORE ? scorer_run(&t, d, c, watching, e) : trainer_run(&r, &t, d, c, watching, e);
     if (!result && !c->rank)
