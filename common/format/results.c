@@ -278,7 +278,7 @@ static bool holds(const char *path, const struct logits *l)
     struct error e;
     if (logits_read(&there, path, l->part, l->epoch, NULL, &e))
         return false;
-    bool same = there.rows == l->rows && there.labels == l->labels && memcmp(&there.loss, &l->loss, sizeof l->loss) == 0 &&
+    bool same = there.rows == l->rows && there.labels == l->labels && there.loss == l->loss &&
                 strcmp(there.split_sha256, l->split_sha256) == 0 &&
                 memcmp(there.values, l->values, (size_t)l->rows * l->labels * sizeof *l->values) == 0;
     logits_free(&there);
