@@ -9,6 +9,7 @@
 #include "common/base/process.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ struct scoring_worker {
     struct process process;
     struct output output;
     int socket; /* -1: none runs */
+    pthread_mutex_t lock;
+    bool running, abandoned; /* under the lock; running: there is a process, and nobody has begun to wait for its end */
     bool started;
     char device[256];
     atomic_uint restarts;
@@ -47,6 +50,7 @@ void scoring_worker_create(struct scoring_worker **ret, const struct scoring_wor
 {
     struct scoring_worker *w = allocate(1, sizeof *w);
     *w = (struct scoring_worker){.options = *o, .socket = -1, .output = {.descriptor = -1}};
+    pthread_mutex_init(&w->lock, NULL);
     w->members = allocate(o->count, sizeof *w->members);
     for (size_t i = 0; i < o->count; i++)
         w->members[i].bundle = o->bundles[i];
@@ -62,6 +66,9 @@ static void end(struct scoring_worker *w, bool at_once)
     double until = clock_seconds() + END_MOST;
     close(w->socket);
     w->socket = -1;
+    pthread_mutex_lock(&w->lock);
+    w->running = false;
+    pthread_mutex_unlock(&w->lock);
     if (at_once)
         kill(w->process.pid, SIGKILL);
     for (;;) {
@@ -83,6 +90,7 @@ void scoring_worker_destroy(struct scoring_worker **worker)
     if (!w)
         return;
     end(w, false);
+    pthread_mutex_destroy(&w->lock);
     free(w->members);
     free(w);
     *worker = NULL;
@@ -116,9 +124,23 @@ static int start_process(struct scoring_worker *w, char *program, int input, str
     for (size_t i = 0; i < w->options.count; i++)
         if (w->members[i].number != LEFT_OUT)
             arguments[count++] = w->members[i].bundle.path;
-    int result = process_start(&w->process, (char *const *)(uintptr_t)arguments, &(struct process_options){.input = input}, e);
+    pthread_mutex_lock(&w->lock);
+    int result = w->abandoned ? error_set(e, ERROR_STOPPED, "the server is stopping")
+                              : process_start(&w->process, (char *const *)(uintptr_t)arguments,
+                                              &(struct process_options){.input = input}, e);
+    w->running = !result;
+    pthread_mutex_unlock(&w->lock);
     free(arguments);
     return result;
+}
+
+void scoring_worker_abandon(struct scoring_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->abandoned = true;
+    if (w->running)
+        kill(w->process.pid, SIGKILL);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static int launch(struct scoring_worker *w, struct error *e)

@@ -32,6 +32,8 @@ int scoring_worker_start(struct scoring_worker *w, struct error *e);
  * the model cannot take a row. ERROR_FAILED: no worker does it. */
 int scoring_worker_score(struct scoring_worker *w, size_t bundle, const struct scoring_row *rows, uint32_t count, float *logits,
                          struct error *e);
+/* From any thread: kills it, and none is started any more: what it computes fails at once. */
+void scoring_worker_abandon(struct scoring_worker *w);
 const char *scoring_worker_device(const struct scoring_worker *w); /* what computes; "" before the start */
 unsigned scoring_worker_restarts(const struct scoring_worker *w);
 bool scoring_worker_is_lost(const struct scoring_worker *w); /* it has died, and could not be started again; from any thread */

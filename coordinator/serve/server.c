@@ -264,8 +264,11 @@ static void drain(struct server *s)
     log_info("stopping: %u request%s to answer", http_server_exchanges(s->http), http_server_exchanges(s->http) == 1 ? "" : "s");
     http_server_quiesce(s->http);
     bool done = wait_for_answers(s, DRAIN_MOST);
-    if (!done)
+    if (!done) {
         log_warn("%u requests have no answer after %.0f s and are refused", http_server_exchanges(s->http), DRAIN_MOST);
+        for (size_t i = 0; i < s->group_count; i++)
+            scoring_worker_abandon(s->groups[i].worker);
+    }
     if (s->engine)
         engine_stop(s->engine);
     if (!done && !wait_for_answers(s, CLOSE_MOST))

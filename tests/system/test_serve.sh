@@ -129,6 +129,20 @@ cat out
 workers() { [ "$(pgrep -fc "muster-worker score .*-- $scratch/run/bundle")" = "$1" ]; }
 wait_until 60 workers 1 # those of the killed ones have ended
 
+say "SIGTERM beside a worker that hangs: what it has is refused after 30 s, exit 0"
+hung=$(worker)
+kill -STOP "$hung"
+curl_json -o body -w '%{http_code}' "$url/classify" -d "$(head -1 some.jsonl)" >refused &
+asked=$!
+sleep 1
+SECONDS=0
+stop
+[ "$SECONDS" -lt 45 ] || fail "it took $SECONDS s to stop"
+wait "$asked"
+grep -q '^503$' refused || fail "the request ended with $(cat refused): $(cat body)"
+! kill -0 "$hung" 2>/dev/null || fail "the worker that hangs is left"
+serve run/bundle
+
 say "SIGTERM under load: what was taken is answered, exit 0"
 answered=$(curl -sS "$url/metrics" | awk '/route="\/classify\/batch",status="200"/ { print $2 }')
 for i in 1 2 3 4; do
