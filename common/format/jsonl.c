@@ -117,6 +117,7 @@ int jsonl_next(struct jsonl *f, const struct json **row, size_t *line, struct er
     f->met.repeated_keys += met.met.repeated_keys;
     f->met.nuls += met.met.nuls;
     f->met.surrogates += met.met.surrogates;
+    f->met.nans += met.met.nans;
     if (met.line > 0 && !met.failed)
         *line = met.line;
     return more;

@@ -272,6 +272,7 @@ static int parse(struct json **ret, struct scan s, struct json_leniency *met)
     if (!result && met) {
         met->nuls += s.nuls;
         met->surrogates += s.surrogates;
+        met->nans += s.nans;
     }
     buffer_free(&s.rewritten);
     free(s.floats);

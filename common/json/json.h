@@ -18,6 +18,7 @@ struct json_leniency {
     uint64_t repeated_keys; /* the last value holds */
     uint64_t nuls;          /* \u0000, read as U+FFFD */
     uint64_t surrogates;    /* half a surrogate pair, likewise */
+    uint64_t nans;          /* NaN, Infinity and -Infinity, read as null */
 };
 /* Rows of a data file, as Python's json reads them, `line` the number of the first line: as json_parse, but with `met`, and NaN,
  * Infinity, -Infinity and overflows are null. */

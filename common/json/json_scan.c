@@ -251,12 +251,14 @@ static int scan_word(struct scan *s)
         if (!starts_with(s, words[i].word))
             continue;
         const char *end = s->at + strlen(words[i].word);
-        if (words[i].standard)
-            s->at = end;
-        else if (s->lenient)
-            replace(s, end, "null");
-        else
+        if (!words[i].standard && !s->lenient)
             return scan_refuse(s, s->at, "NaN and Infinity are not JSON; use null or a number");
+        if (words[i].standard) {
+            s->at = end;
+        } else {
+            replace(s, end, "null");
+            s->nans++;
+        }
         return 0;
     }
     if (*s->at == '-' || is_digit(s->at, s->end))

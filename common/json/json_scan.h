@@ -18,7 +18,7 @@ struct scan {
     bool lenient;            /* as Python reads: NaN and infinities (null here), \u0000 and lone surrogates (U+FFFD here) */
     struct buffer rewritten; /* the text up to `copied`, if anything had to be replaced for cJSON */
     const char *copied;
-    size_t nuls, surrogates; /* of these replaced */
+    size_t nuls, surrogates, nans; /* of these replaced */
     size_t keys, wanted_key; /* keys met; the scan ends at number wanted_key (from 1) */
     bool as_written;
     size_t numbers; /* met and kept */

@@ -465,6 +465,8 @@ static void print_source(const struct json *file)
     if (number(file, "nul_characters") > 0 || number(file, "lone_surrogates") > 0)
         printf("    %.0f \\u0000 and %.0f unpaired surrogates in texts: read as U+FFFD\n", number(file, "nul_characters"),
                number(file, "lone_surrogates"));
+    if (number(file, "nan_values") > 0)
+        printf("    %.0f values NaN, Infinity or -Infinity: read as null\n", number(file, "nan_values"));
 }
 
 void data_print_check(const struct json *check)

@@ -306,6 +306,7 @@ static void note_file(struct reader *r, const struct table_file *lines)
     note_count(file, "repeated_keys", notes.json.repeated_keys);
     note_count(file, "nul_characters", notes.json.nuls);
     note_count(file, "lone_surrogates", notes.json.surrogates);
+    note_count(file, "nan_values", notes.json.nans);
     note_count(file, "swallowed_lines", notes.swallowed);
     note_count(file, "first_swallowed_line", notes.swallowed_line);
 }

@@ -199,6 +199,7 @@ static void rows_are_read_as_python_reads_them(void **state)
         {"{\"a\": \"\\ud800\", \"\\udc00\": \"\\ud800x\"}",
          "{\"a\": \"\xef\xbf\xbd\", \"\xef\xbf\xbd\": \"\xef\xbf\xbdx\"}",
          {.surrogates = 3}},
+        {"{\"a\": NaN, \"b\": [-Infinity, Infinity]}", "{\"a\": null, \"b\": [null, null]}", {.nans = 3}},
         {"{\"a\": \"\\ud83d\\ude00\"}", "{\"a\": \"\xf0\x9f\x98\x80\"}", {0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -212,7 +213,7 @@ static void rows_are_read_as_python_reads_them(void **state)
         assert_memory_equal(&met, &cases[i].met, sizeof met);
         free(found);
         json_destroy(&j);
-        bool strict = met.repeated_keys + met.nuls + met.surrogates > 0;
+        bool strict = met.repeated_keys + met.nuls + met.surrogates + met.nans > 0;
         assert_int_equal(json_parse(&j, cases[i].text, strlen(cases[i].text), "t", &e), strict ? -1 : 0);
         if (!strict)
             json_destroy(&j);
