@@ -100,6 +100,23 @@ curl -sS -o body -w '%{http_code}' "$url/health" | has '^200$' || fail "it is no
 cp kept.safetensors run/bundle/model.safetensors
 stop
 
+say "a bundle with a temperature, and one with a temperature for each label"
+for key in temperature temperatures; do
+  cp -r run/bundle warm
+  python3 - $key <<'PY'
+import json, sys
+read = json.load(open("warm/inference_config.json"))
+read[sys.argv[1]] = 1.7 if sys.argv[1] == "temperature" else {label: 1.5 + i for i, label in enumerate(read["label2id"])}
+json.dump(read, open("warm/inference_config.json", "w"))
+PY
+  muster predict warm some.jsonl -o warm.jsonl 2>/dev/null
+  ! cmp -s warm.jsonl predicted.jsonl || fail "$key changes nothing"
+  serve warm
+  check routes "$url" some.jsonl warm.jsonl binary
+  stop
+  rm -r warm
+done
+
 say "kill -9 of workers under load: the numbers of muster predict, or 503; never another answer"
 serve run/bundle
 load() { rm -f enough && timeout 300 python3 "$here/serve_check.py" load "$url" some.jsonl predicted.jsonl enough >out 2>said; }
