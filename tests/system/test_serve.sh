@@ -146,7 +146,7 @@ cat out
 workers() { [ "$(pgrep -fc "muster-worker score .*-- $scratch/run/bundle")" = "$1" ]; }
 wait_until 60 workers 1 # those of the killed ones have ended
 
-say "SIGTERM beside a worker that hangs: what it has is refused after 30 s, exit 0"
+say "SIGTERM while a worker hangs: what it has is refused after 30 s, exit 0"
 hung=$(worker)
 kill -STOP "$hung"
 curl_json -o body -w '%{http_code}' "$url/classify" -d "$(head -1 some.jsonl)" >refused &

@@ -159,7 +159,6 @@ void distances_project_backward(const struct pass *s, const struct attention *w)
         maps_backward(s, w->distances, dy, x, true);
     } else {
         maps_backward(s, w->distances, k->dx, x, false);
-        s->d->run->dropout_apply(s->d, k->dx, k->dx, &dropout, 0, k->used, C);
-        s->d->run->scale_columns(s->d, dy, C, k->dx, C, 1, 1, k->used, C);
+        s->d->run->dropout_apply(s->d, dy, k->dx, &dropout, 1, k->used, C);
     }
 }

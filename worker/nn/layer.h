@@ -84,26 +84,20 @@ static inline struct vectors used_distances(const struct pass *s)
 }
 
 /* Attention's products, where the device cannot count them: its offsets are not on the host. `each`: operations a pair of tokens
- * and channel. */
-static inline void pass_count_pairs(const struct pass *s, double pairs, double each)
-{
-    if (s->d->run->kind == DEVICE_CUDA)
-        s->d->flops += each * pairs * (double)s->c->width;
-}
-
-/* window: NULL, all tokens of a row see all. */
+ * and channel. window: NULL, all tokens of a row see all. */
 static inline void pass_count(const struct pass *s, const struct attention_window *window, double each)
 {
-    double pairs = 0;
+    if (s->d->run->kind != DEVICE_CUDA)
+        return;
     for (size_t b = 0; b < s->b->B; b++)
-        pairs += pairs_seen(window, s->b->starts[b + 1] - s->b->starts[b]);
-    pass_count_pairs(s, pairs, each);
+        s->d->flops += each * pairs_seen(window, s->b->starts[b + 1] - s->b->starts[b]) * (double)s->c->width;
 }
 
 /* First tokens alone are queries. */
 static inline void pass_count_first(const struct pass *s, double each)
 {
-    pass_count_pairs(s, (double)s->b->T, each);
+    if (s->d->run->kind == DEVICE_CUDA)
+        s->d->flops += each * (double)s->b->T * (double)s->c->width;
 }
 
 static inline double products_of(const struct relative_bias *b)
